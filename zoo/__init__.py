@@ -1,0 +1,52 @@
+"""A plugin-based zoo of pretrained networks, and one engine that fine-tunes any of them.
+
+Importing ``zoo`` imports no torch: every public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.backbone import Backbone as Backbone
+    from zoo.backbone import Batch as Batch
+    from zoo.backbone import Stage as Stage
+    from zoo.backbone import build as build
+    from zoo.errors import ZooError as ZooError
+    from zoo.hookspecs import hookimpl as hookimpl
+    from zoo.hookspecs import hookspec as hookspec
+    from zoo.spec import BackboneSpec as BackboneSpec
+    from zoo.spec import ImageInput as ImageInput
+    from zoo.spec import TextInput as TextInput
+    from zoo.spec import Weights as Weights
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Backbone": "zoo.backbone",
+    "BackboneSpec": "zoo.spec",
+    "Batch": "zoo.backbone",
+    "ImageInput": "zoo.spec",
+    "Stage": "zoo.backbone",
+    "TextInput": "zoo.spec",
+    "Weights": "zoo.spec",
+    "ZooError": "zoo.errors",
+    "build": "zoo.backbone",
+    "hookimpl": "zoo.hookspecs",
+    "hookspec": "zoo.hookspecs",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,463 @@
+"""The contract that every network meets: features, a head, stages, freezing, native weights."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError, closest
+from zoo.torchvision_ops import declare_missing_operators
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from zoo.spec import BackboneSpec, Weights
+
+declare_missing_operators()
+
+Batch = Mapping[str, Tensor]
+"""Images: ``pixel_values`` ``(B, 3, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``."""
+
+Extract = Callable[[nn.Module, Batch], Tensor]
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An ordered, freezable group of backbone modules.
+
+    Attributes:
+        name: How the user calls it, e.g. in ``--freeze-until layer2``.
+        paths: Modules or parameters of the network that belong to it. Where a parameter lies
+            under paths of two stages, the longer path decides.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+
+
+def image_features(net: nn.Module, batch: Batch) -> Tensor:
+    """The output of a network for pictures whose head has been taken out: ``(B, feature_dim)``."""
+    features: Tensor = net(batch["pixel_values"])
+    return features
+
+
+class Backbone(nn.Module):
+    """A network without its head, and the head beside it.
+
+    It holds the library's own network in ``net``, with an identity where the head was, so that
+    anything about the network can be seen and changed with the library's own names.
+
+    Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
+    (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
+    ``head_path`` (where the head sits among the native names), ``tokenizer`` (texts only).
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: BackboneSpec,
+        net: nn.Module,
+        head: nn.Module,
+        head_path: str,
+        stages: Sequence[Stage],
+        extract: Extract,
+        tokenizer: Tokenizer | None = None,
+        to_native: Callable[[StateDict], StateDict] | None = None,
+        from_native: Callable[[StateDict], StateDict] | None = None,
+        native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.net = net
+        self.head = head
+        self.head_path = head_path
+        self.tokenizer = tokenizer
+        self._stages = tuple(stages)
+        self._owners = {path: stage.name for stage in stages for path in stage.paths}
+        self._extract = extract
+        self._to_native = to_native
+        self._from_native = from_native
+        self._native_files = native_files
+        self._check_stages()
+
+    @classmethod
+    def wrap(
+        cls,
+        net: nn.Module,
+        *,
+        spec: BackboneSpec,
+        head: str,
+        stages: Mapping[str, Iterable[str]] | Iterable[str],
+        extract: Extract = image_features,
+        tokenizer: Tokenizer | None = None,
+        to_native: Callable[[StateDict], StateDict] | None = None,
+        from_native: Callable[[StateDict], StateDict] | None = None,
+        native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+    ) -> Self:
+        """Make a backbone of a library's network.
+
+        Args:
+            net: The network. If it has a module at ``head``, that module is taken out, and an
+                identity put in its place.
+            spec: What the network was built from.
+            head: Path of the head, e.g. ``classifier.6``. A network without a head keeps the
+                path as the place of a later head among the native names.
+            stages: Ordered, input first: names to module (or parameter) paths, or paths alone,
+                which are then the names. Together they hold every parameter but the head's.
+            extract: From the network and a batch to ``(B, feature_dim)``; the default calls the
+                network on ``pixel_values``.
+            tokenizer: The text network's own tokenizer.
+            to_native: Turns the plain names and shapes into the library's, where they differ.
+            from_native: Its inverse.
+            native_files: From the backbone and the class names to the text files that the
+                library wants beside the weights, e.g. ``config.json``.
+
+        Raises:
+            ContractError: A parameter lies in no stage, or a stage holds none.
+        """
+        if isinstance(stages, Mapping):
+            groups = [Stage(name, tuple(paths)) for name, paths in stages.items()]
+        else:
+            groups = [Stage(path, (path,)) for path in stages]
+        return cls(
+            spec=spec,
+            net=net,
+            head=_take_out(net, head),
+            head_path=head,
+            stages=groups,
+            extract=extract,
+            tokenizer=tokenizer,
+            to_native=to_native,
+            from_native=from_native,
+            native_files=native_files,
+        )
+
+    # -- the way forward ---------------------------------------------------------------------
+
+    def features(self, batch: Batch | Tensor) -> Tensor:
+        """``(B, feature_dim)``, whatever the head is. A bare tensor stands for ``pixel_values``."""
+        return self._extract(self.net, _as_batch(batch))
+
+    def forward(self, batch: Batch | Tensor) -> Tensor:
+        """``head(features(batch))``: ``(B, outputs)``."""
+        logits: Tensor = self.head(self.features(batch))
+        return logits
+
+    # -- the head ----------------------------------------------------------------------------
+
+    def replace_head(self, head: nn.Module | int) -> None:
+        """Put ``head`` after the features; backbone tensors stay bit-identical.
+
+        Args:
+            head: Maps ``(B, feature_dim)`` to ``(B, n)``; moved to the backbone's device and
+                dtype. A number ``n`` stands for a linear layer with ``n`` outputs.
+
+        Raises:
+            HeadWidthError: ``head`` expects another width than ``feature_dim``.
+        """
+        reference = next(self.net.parameters())
+        if isinstance(head, int):
+            head = nn.Linear(self.spec.feature_dim, head)
+        head = head.to(device=reference.device, dtype=reference.dtype)
+        self._check_head(head, reference)
+        self.head = head.train(self.training)
+
+    def _check_head(self, head: nn.Module, reference: Tensor) -> None:
+        width, training = self.spec.feature_dim, head.training
+        probe = torch.zeros(2, width, device=reference.device, dtype=reference.dtype)
+        try:
+            with torch.no_grad():
+                output = head.eval()(probe)
+        except RuntimeError as error:
+            raise HeadWidthError(
+                f"the head does not take features of width {width}, which {self.spec.name} has: "
+                f"{str(error).splitlines()[0]}",
+                hint=f"Build the head for (B, {width}), e.g. torch.nn.Linear({width}, classes).",
+            ) from error
+        finally:
+            head.train(training)
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 2:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise HeadWidthError(f"the head must return (B, outputs); for B = 2 it gave {shape}")
+
+    # -- stages and freezing -----------------------------------------------------------------
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Ordered, input first; their parameters are disjoint and together all of the backbone's."""
+        return self._stages
+
+    def stage_parameters(self, name: str) -> dict[str, nn.Parameter]:
+        """The parameters of one stage by their names in ``net``.
+
+        Raises:
+            StageError: There is no such stage.
+        """
+        self._stage_index(name)
+        return {
+            path: parameter
+            for path, parameter in self.net.named_parameters()
+            if self._stage_of(path) == name
+        }
+
+    def freeze(self, *layers: str, upto: str | None = None) -> None:
+        """Freeze layers, or the stages up to and including ``upto``, or the whole backbone.
+
+        Frozen parameters take no gradient; frozen normalisation layers keep their statistics
+        and frozen dropout is off, also after a later ``train()``. The head is never frozen.
+
+        Args:
+            layers: Stages, or modules or parameters of ``net`` (``features.28``).
+            upto: The last stage to freeze.
+
+        Raises:
+            StageError: There is no such stage or layer; the message names the stages.
+        """
+        self._require_grad(False, layers, self._prefix(upto) if upto else None)
+
+    def unfreeze(self, *layers: str, downto: str | None = None) -> None:
+        """Thaw layers, or the stages from the last down to ``downto``, or the whole backbone.
+
+        Raises:
+            StageError: There is no such stage or layer; the message names the stages.
+        """
+        self._require_grad(True, layers, self._suffix(downto) if downto else None)
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``nn.Module.train``, but what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            for module in self._resting():
+                module.training = False
+        return self
+
+    def _require_grad(
+        self, flag: bool, layers: Sequence[str], stages: Sequence[str] | None
+    ) -> None:
+        parameters = dict(self.net.named_parameters())
+        if not layers and stages is None:
+            chosen = set(parameters)
+        else:
+            chosen = {p for p in parameters if stages is not None and self._stage_of(p) in stages}
+            for layer in layers:
+                chosen |= self._layer_parameters(layer, parameters)
+        for path in chosen:
+            parameters[path].requires_grad_(flag)
+        self.train(self.training)
+
+    def _layer_parameters(self, layer: str, parameters: Mapping[str, nn.Parameter]) -> set[str]:
+        if any(stage.name == layer for stage in self._stages):
+            return {p for p in parameters if self._stage_of(p) == layer}
+        found = {p for p in parameters if _lies_under(p, layer)}
+        if not found:
+            raise self._no_stage(layer)
+        return found
+
+    def _resting(self) -> Iterator[nn.Module]:
+        """The modules of ``net`` that frozen parameters put to rest.
+
+        A module without parameters (dropout, stochastic depth) rests with its stage; one that no
+        stage's path names rests with the layer before it.
+        """
+        trained = {
+            self._stage_of(path) for path, p in self.net.named_parameters() if p.requires_grad
+        }
+        before = False
+        for path, module in self.net.named_modules():
+            own = [p.requires_grad for p in module.parameters()]
+            if own:
+                resting = not any(own)
+            else:
+                stage = self._stage_of(path)
+                resting = stage not in trained if stage else before
+            if next(module.parameters(recurse=False), None) is not None:
+                before = resting
+            if resting:
+                yield module
+
+    def _stage_index(self, name: str) -> int:
+        for index, stage in enumerate(self._stages):
+            if stage.name == name:
+                return index
+        raise self._no_stage(name)
+
+    def _prefix(self, name: str) -> list[str]:
+        return [stage.name for stage in self._stages[: self._stage_index(name) + 1]]
+
+    def _suffix(self, name: str) -> list[str]:
+        return [stage.name for stage in self._stages[self._stage_index(name) :]]
+
+    def _no_stage(self, name: str) -> StageError:
+        names = [stage.name for stage in self._stages]
+        near = closest(name, names)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        return StageError(
+            f"{self.spec.name} has no stage called {name!r}.{guess}",
+            hint=f"Its stages, input first: {', '.join(names)}.",
+        )
+
+    def _stage_of(self, path: str) -> str | None:
+        """The stage with the longest path at or above ``path``."""
+        while path not in self._owners and path:
+            path = path.rpartition(".")[0]
+        return self._owners.get(path)
+
+    def _check_stages(self) -> None:
+        names = [stage.name for stage in self._stages]
+        if len(set(names)) != len(names):
+            raise ContractError(f"{self.spec.name}: two stages have one name: {names}")
+        owners = {path: self._stage_of(path) for path, _ in self.net.named_parameters()}
+        lost = [path for path, owner in owners.items() if owner is None]
+        if lost:
+            raise ContractError(
+                f"{self.spec.name}: {len(lost)} parameters lie in no stage: {', '.join(lost[:5])}"
+            )
+        if empty := [name for name in names if name not in owners.values()]:
+            raise ContractError(f"{self.spec.name}: stages without parameters: {', '.join(empty)}")
+
+    # -- adapters ----------------------------------------------------------------------------
+
+    def adapter_targets(self) -> list[str]:
+        """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
+
+        Never the head, a depthwise or grouped convolution, or the projection inside
+        ``nn.MultiheadAttention``, which reads the weight without calling the module.
+        """
+        fused = {
+            f"{path}.out_proj"
+            for path, module in self.net.named_modules()
+            if isinstance(module, nn.MultiheadAttention)
+        }
+        return [
+            path
+            for path, module in self.net.named_modules()
+            if path not in fused
+            and (isinstance(module, nn.Linear) or (_is_full_convolution(module)))
+        ]
+
+    # -- native weights ----------------------------------------------------------------------
+
+    def native_state_dict(self) -> StateDict:
+        """Parameters and buffers, the head's included, under the library's own names.
+
+        A plain network of the library, built for as many outputs as the head has, loads it.
+        The tensors are the backbone's own, not copies.
+        """
+        state = dict(self.net.state_dict())
+        state |= {f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()}
+        return self._to_native(state) if self._to_native else state
+
+    def load_native_state_dict(
+        self, state: Mapping[str, Tensor], *, strict_head: bool = False, source: str = "the weights"
+    ) -> bool:
+        """Take over parameters and buffers that have the library's own names.
+
+        Args:
+            state: Names to tensors, e.g. from ``model.safetensors`` or torchvision's files.
+            strict_head: Whether the head's tensors must be there and fit. Otherwise a head of
+                another width is left as it is.
+            source: How an error calls the weights.
+
+        Returns:
+            Whether the head was taken over.
+
+        Raises:
+            WeightsError: The weights are of another architecture; the message says which names
+                and shapes differ. Nothing has been changed then.
+        """
+        plain = self._from_native(dict(state)) if self._from_native else dict(state)
+        prefix = f"{self.head_path}."
+        head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
+        rest = {k: v for k, v in plain.items() if not k.startswith(prefix)}
+        difference = _difference(rest, self.net.state_dict())
+        head_difference = _difference(head, self.head.state_dict())
+        if strict_head:
+            difference += head_difference
+        if difference:
+            raise WeightsError(
+                f"{source} are not of {self.spec.name}: {'; '.join(difference)}",
+                hint="Give weights of this architecture, or '--weights none' to start from random ones.",
+            )
+        self.net.load_state_dict(rest)
+        if not head_difference:
+            self.head.load_state_dict(head)
+        return not head_difference
+
+    def native_files(self, classes: Sequence[str]) -> Mapping[str, str]:
+        """Text files that the library wants beside the weights, by name; often none."""
+        return self._native_files(self, classes) if self._native_files else {}
+
+
+def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """Import the loader that ``spec`` names and let it build the backbone.
+
+    Args:
+        spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
+        weights: What to start from; ``None`` for random parameters.
+
+    Raises:
+        PluginError: The loader cannot be imported, or returns something else.
+    """
+    module, _, function = spec.loader.partition(":")
+    try:
+        loader = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"the loader of {spec.name}, {spec.loader!r}, cannot be imported: {error}",
+            hint="'zoo plugins' shows every plugin and its status.",
+        ) from error
+    backbone = loader(spec, weights)
+    if not isinstance(backbone, Backbone):
+        raise PluginError(
+            f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
+        )
+    return backbone
+
+
+def _take_out(net: nn.Module, path: str) -> nn.Module:
+    """Put an identity at ``path`` and return what was there (an identity if nothing was)."""
+    parent_path, _, name = path.rpartition(".")
+    try:
+        parent = net.get_submodule(parent_path)
+        head = parent.get_submodule(name)
+    except AttributeError:
+        return nn.Identity()
+    setattr(parent, name, nn.Identity())
+    return head
+
+
+def _as_batch(batch: Batch | Tensor) -> Batch:
+    return {"pixel_values": batch} if isinstance(batch, Tensor) else batch
+
+
+def _lies_under(path: str, prefix: str) -> bool:
+    return prefix == "" or path == prefix or path.startswith(f"{prefix}.")
+
+
+def _is_full_convolution(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == 1
+
+
+def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What keeps ``given`` from being loaded into ``wanted``, in words."""
+    missing = [k for k in wanted if k not in given]
+    unknown = [k for k in given if k not in wanted]
+    shapes = [
+        f"{k} is {tuple(given[k].shape)} instead of {tuple(wanted[k].shape)}"
+        for k in wanted
+        if k in given and given[k].shape != wanted[k].shape
+    ]
+    return [
+        f"{len(names)} {what}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+        for what, names in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", shapes),
+        )
+        if names
+    ]

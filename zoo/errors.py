@@ -1,0 +1,110 @@
+"""Every exception that the zoo raises for a reason the user can act on.
+
+::
+
+    ZooError
+    ├── UsageError            an option or argument that cannot be
+    ├── PolicyError           a registry.toml that cannot be read
+    ├── NameLookupError       a name that leads to no backbone, plugin, head or strategy
+    │   └── AmbiguousNameError    a bare name that several plugins publish
+    ├── PluginError           a plugin that cannot be used
+    ├── ContractError         a backbone that breaks the contract
+    │   ├── HeadWidthError        a head of another width than ``feature_dim``
+    │   └── StageError            a stage or layer that does not exist
+    ├── WeightsError          weights that cannot be had, read or loaded
+    │   └── WeightsUnavailable    weights that are neither here nor within reach
+    ├── DataError             data that cannot be trained on
+    │   ├── ClassesError          classes that do not fit the request or each other
+    │   └── BadFilesError         files that cannot be read
+    └── RunError              a run folder that cannot be written or read
+
+A message says what was given and what was expected; ``hint`` says what to type next. The
+command line prints the two in two lines, without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """The base of every error that is told to the user rather than shown as a traceback.
+
+    Args:
+        message: What was given, and what was expected.
+        hint: What to do or type next; the empty string where there is nothing to add.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(ZooError):
+    """An option or argument that cannot be."""
+
+
+class PolicyError(ZooError):
+    """A ``registry.toml`` that cannot be read; names the file and the line."""
+
+
+class NameLookupError(ZooError):
+    """A name that leads to no backbone, plugin, head or strategy."""
+
+
+class AmbiguousNameError(NameLookupError):
+    """A bare name that several plugins publish, and for which no order decides."""
+
+
+class PluginError(ZooError):
+    """A plugin that cannot be used."""
+
+
+class ContractError(ZooError):
+    """A backbone that breaks the contract of :class:`zoo.Backbone`."""
+
+
+class HeadWidthError(ContractError):
+    """A head that expects another width than the backbone's ``feature_dim``."""
+
+
+class StageError(ContractError):
+    """A stage or layer that does not exist; the message names those that do."""
+
+
+class WeightsError(ZooError):
+    """Weights that cannot be had, read or loaded."""
+
+
+class WeightsUnavailable(WeightsError):
+    """Weights that are neither on this machine nor within reach."""
+
+
+class DataError(ZooError):
+    """Data that cannot be trained on."""
+
+
+class ClassesError(DataError):
+    """Classes that do not fit the request, or the other splits."""
+
+
+class BadFilesError(DataError):
+    """Files that cannot be read; ``paths`` lists them."""
+
+    def __init__(self, message: str, *, paths: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
+
+
+class RunError(ZooError):
+    """A run folder that cannot be written or read."""
+
+
+def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The ``count`` names nearest to ``name``, best first, for "did you mean" hints."""
+    return difflib.get_close_matches(name, list(names), n=count, cutoff=0.5)

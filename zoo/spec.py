@@ -1,0 +1,269 @@
+"""What a backbone is, as data: no torch, no library, no behaviour.
+
+A plugin publishes :class:`BackboneSpec` rows. They are frozen, keyword-only, and become JSON
+without loss (``BackboneSpec.from_json(spec.to_json()) == spec``), so that the catalogue can be
+kept in an index and a run can record exactly what it was built from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Literal, Self
+
+from zoo.errors import ContractError
+
+Modality = Literal["image", "text"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+CropMode = Literal["center", "squash", "border"]
+Pooling = Literal["cls", "mean", "pooler", "last"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class JsonData:
+    """Turns a frozen dataclass into JSON data and back; a field of a later version is ignored."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data (dicts, lists, strings, numbers), defaults included."""
+        return {
+            f.name: _encode(getattr(self, f.name))
+            for f in dataclasses.fields(typing.cast(Any, self))
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ContractError: A field is missing or a value is not of the field's kind.
+        """
+        decoders = _decoders(cls)
+        for key in data.keys() - decoders.keys():
+            _warn_unknown(cls.__name__, key)
+        try:
+            return cls(**{k: decoders[k](v) for k, v in data.items() if k in decoders})
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise ContractError(f"not the JSON form of {cls.__name__}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput(JsonData):
+    """What pictures a network was trained on, and how they were prepared.
+
+    Attributes:
+        size: Height and width in pixels after cropping.
+        crop: Share of the shorter side that the centre crop keeps, in (0, 1].
+        mean: One mean a channel, of values in [0, 1].
+        std: One standard deviation a channel, of values in [0, 1].
+        interpolation: How pictures are resized.
+        fixed_size: Whether the network takes pictures of ``size`` alone. A loader builds a
+            fixed-size network for the size that the spec it is given states.
+        min_size: The smallest height and width that the network takes.
+        crop_mode: ``center``: resize the shorter side, then crop. ``squash``: resize both
+            sides, whatever the proportions. ``border``: pad the shorter side.
+    """
+
+    size: int = 224
+    crop: float = 0.875
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: Interpolation = "bilinear"
+    fixed_size: bool = False
+    min_size: int = 1
+    crop_mode: CropMode = "center"
+
+    def __post_init__(self) -> None:
+        _demand(self.size >= 1, f"an image size of {self.size}")
+        _demand(0 < self.crop <= 1, f"a crop of {self.crop}")
+        _demand(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextInput(JsonData):
+    """What texts a network takes.
+
+    Attributes:
+        max_length: The most tokens, special ones included, that the network takes.
+        pooling: How one vector is made of a sequence: the first token's (``cls``), the
+            average over the mask (``mean``), the last token's (``last``), or the published
+            network's own pooling layer (``pooler``).
+        vocab_size: Rows of the token embedding. Where ``own_tokenizer`` is false, the most that
+            the tokenizer trained on the data may have; the loader is given the real number.
+        own_tokenizer: Whether the loaded backbone brings a tokenizer. If not, the zoo trains
+            one on the training split and saves it with the run.
+        pad_id: The token id that fills short sequences.
+    """
+
+    max_length: int = 512
+    pooling: Pooling = "cls"
+    vocab_size: int = 30_000
+    own_tokenizer: bool = True
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")
+        _demand(self.vocab_size >= 1, f"a vocabulary of {self.vocab_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(JsonData):
+    """A named set of pretrained parameters.
+
+    Attributes:
+        tag: The name among the backbone's weights, e.g. ``IMAGENET1K_V1``.
+        uri: ``https://…`` (kept in torch.hub's cache), ``hf:<org>/<name>[/<file>]`` (kept in the
+            Hub's cache), or the path of a local file or folder.
+        sha256: The leading hexadecimal digits that the publisher gives, or all 64; empty where
+            none are given.
+        license: SPDX identifier of the weights' licence; empty where the publisher gives none.
+        metrics: Published figures by ``dataset/metric``, in the publisher's unit.
+        default: Whether ``--weights auto`` takes these.
+        classes: Width of the published head; 0 where the weights have none.
+        input: How these weights want their input, where that differs from the spec's.
+    """
+
+    tag: str
+    uri: str
+    sha256: str = ""
+    license: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    default: bool = False
+    classes: int = 1000
+    input: ImageInput | TextInput | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(JsonData):
+    """A row of the catalogue: everything known about a backbone before it is built.
+
+    Attributes:
+        name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
+            when the registry hands it out (``torchvision/resnet18``).
+        modality: ``image`` or ``text``.
+        feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
+        params: Number of parameters with the published head.
+        input: How the input is prepared.
+        loader: ``module:function``; imported only when the backbone is built. Called as
+            ``function(spec, weights)`` with a :class:`Weights` or ``None`` (random parameters),
+            it returns a :class:`zoo.Backbone`.
+        weights: The pretrained parameters on offer; at most one is the default.
+        license: SPDX identifier of the architecture's code.
+        paper: Address of the paper that describes it.
+        tags: Free words to search by.
+        config: The loader's own options, as JSON data; recorded with every run, so that a run
+            folder alone rebuilds its network.
+    """
+
+    name: str
+    modality: Modality
+    feature_dim: int
+    params: int
+    input: ImageInput | TextInput
+    loader: str
+    weights: tuple[Weights, ...] = ()
+    license: str = ""
+    paper: str = ""
+    tags: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
+        _demand(self.modality in ("image", "text"), f"the modality {self.modality!r}")
+        wanted = ImageInput if self.modality == "image" else TextInput
+        _demand(isinstance(self.input, wanted), f"an input of {type(self.input).__name__}")
+        _demand(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
+        _demand(":" in self.loader, f"the loader {self.loader!r}")
+        _demand(sum(w.default for w in self.weights) <= 1, "several default weights")
+        tags = [w.tag for w in self.weights]
+        _demand(len(tags) == len(set(tags)), "two weights of one tag")
+
+    @property
+    def plugin(self) -> str:
+        """The namespace of a canonical name: ``torchvision`` of ``torchvision/resnet18``."""
+        head, slash, _ = self.name.partition("/")
+        return head if slash and ":" not in head else ""
+
+    @property
+    def arch(self) -> str:
+        """The name without its namespace: ``resnet18`` of ``torchvision/resnet18``."""
+        return self.name.removeprefix(f"{self.plugin}/") if self.plugin else self.name
+
+    @property
+    def image_input(self) -> ImageInput:
+        """``input`` of a backbone for pictures."""
+        assert isinstance(self.input, ImageInput)
+        return self.input
+
+    @property
+    def text_input(self) -> TextInput:
+        """``input`` of a backbone for texts."""
+        assert isinstance(self.input, TextInput)
+        return self.input
+
+    @property
+    def default_weights(self) -> Weights | None:
+        """The weights that ``--weights auto`` takes, or ``None`` where there are none."""
+        return next((w for w in self.weights if w.default), None)
+
+    def in_namespace(self, plugin: str) -> BackboneSpec:
+        """A copy with the canonical name, as the registry hands it out."""
+        return replace(self, name=f"{plugin}/{self.name}")
+
+    def with_input(self, **changes: Any) -> BackboneSpec:
+        """A copy whose input has some fields changed, e.g. ``spec.with_input(size=64)``."""
+        return replace(self, input=replace(self.input, **changes))
+
+
+def _demand(holds: bool, what: str) -> None:
+    if not holds:
+        raise ContractError(f"a spec cannot have {what}")
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, JsonData):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {str(k): _encode(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_encode(v) for v in value]
+    return value
+
+
+@cache
+def _decoders(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: _decoder(hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+def _decoder(hint: Any) -> Any:
+    """A function from JSON data to a value of the type ``hint``."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _decode_input
+    if origin is tuple:
+        inner = _decoder(args[0])
+        return lambda value: tuple(inner(v) for v in value)
+    if isinstance(hint, type) and issubclass(hint, JsonData):
+        return hint.from_json
+    return lambda value: value
+
+
+def _decode_input(value: Any) -> ImageInput | TextInput | None:
+    if value is None:
+        return None
+    return TextInput.from_json(value) if "max_length" in value else ImageInput.from_json(value)
+
+
+@cache
+def _warn_unknown(cls: str, key: str) -> None:
+    warnings.warn(
+        f"{cls} has a field {key!r} that this version of zoo does not know; it is ignored",
+        stacklevel=3,
+    )
