@@ -44,7 +44,7 @@ class JsonData:
         Raises:
             ContractError: A field is missing or a value is not of the field's kind.
         """
-        decoders = _decoders(cls)
+        decoders = _decoders(typing.cast(Any, cls))
         for key in data.keys() - decoders.keys():
             _warn_unknown(cls.__name__, key)
         try:

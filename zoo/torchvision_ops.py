@@ -35,7 +35,7 @@ def declare_missing_operators() -> bool:
     folder = Path(next(iter(found.submodule_search_locations)))
     for library in (*folder.glob("_C*.so"), *folder.glob("_C*.pyd")):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except (OSError, ImportError):
             continue
         return True
@@ -44,9 +44,9 @@ def declare_missing_operators() -> bool:
 
 
 def _declare() -> None:
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS:
-        library.define(schema)
+        library.define(schema)  # type: ignore[no-untyped-call]
     _keep.append(library)
 
 
