@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError as ZooError
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
+    from zoo.registry import Registry as Registry
     from zoo.spec import BackboneSpec as BackboneSpec
     from zoo.spec import ImageInput as ImageInput
     from zoo.spec import TextInput as TextInput
@@ -28,6 +29,7 @@ _PUBLIC = {
     "BackboneSpec": "zoo.spec",
     "Batch": "zoo.backbone",
     "ImageInput": "zoo.spec",
+    "Registry": "zoo.registry",
     "Stage": "zoo.backbone",
     "TextInput": "zoo.spec",
     "Weights": "zoo.spec",
