@@ -71,6 +71,7 @@ class Backbone(nn.Module):
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        unadaptable: Iterable[str] = (),
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -84,6 +85,7 @@ class Backbone(nn.Module):
         self._to_native = to_native
         self._from_native = from_native
         self._native_files = native_files
+        self._unadaptable = frozenset(unadaptable)
         self._check_stages()
 
     @classmethod
@@ -99,6 +101,7 @@ class Backbone(nn.Module):
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        unadaptable: Iterable[str] = (),
     ) -> Self:
         """Make a backbone of a library's network.
 
@@ -117,6 +120,8 @@ class Backbone(nn.Module):
             from_native: Its inverse.
             native_files: From the backbone and the class names to the text files that the
                 library wants beside the weights, e.g. ``config.json``.
+            unadaptable: Modules whose weights the network reads without calling the module, so
+                that an adapter there would do nothing.
 
         Raises:
             ContractError: A parameter lies in no stage, or a stage holds none.
@@ -136,6 +141,7 @@ class Backbone(nn.Module):
             to_native=to_native,
             from_native=from_native,
             native_files=native_files,
+            unadaptable=unadaptable,
         )
 
     # -- the way forward ---------------------------------------------------------------------
@@ -325,10 +331,11 @@ class Backbone(nn.Module):
     def adapter_targets(self) -> list[str]:
         """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
 
-        Never the head, a depthwise or grouped convolution, or the projection inside
-        ``nn.MultiheadAttention``, which reads the weight without calling the module.
+        Never the head, a depthwise or grouped convolution, the projection inside
+        ``nn.MultiheadAttention``, which reads the weight without calling the module, or what
+        the loader declared ``unadaptable`` for the same reason.
         """
-        fused = {
+        fused = self._unadaptable | {
             f"{path}.out_proj"
             for path, module in self.net.named_modules()
             if isinstance(module, nn.MultiheadAttention)
@@ -348,7 +355,7 @@ class Backbone(nn.Module):
         A plain network of the library, built for as many outputs as the head has, loads it.
         The tensors are the backbone's own, not copies.
         """
-        state = dict(self.net.state_dict())
+        state: StateDict = self.net.state_dict()
         state |= {f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()}
         return self._to_native(state) if self._to_native else state
 
@@ -383,7 +390,9 @@ class Backbone(nn.Module):
                 f"{source} are not of {self.spec.name}: {'; '.join(difference)}",
                 hint="Give weights of this architecture, or '--weights none' to start from random ones.",
             )
-        self.net.load_state_dict(rest)
+        complete: StateDict = self.net.state_dict()
+        complete.update(rest)  # in place: it carries version numbers that some networks ask for
+        self.net.load_state_dict(complete)
         if not head_difference:
             self.head.load_state_dict(head)
         return not head_difference

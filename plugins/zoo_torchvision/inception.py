@@ -1,0 +1,52 @@
+"""GoogLeNet (arXiv:1409.4842) and Inception v3 (arXiv:1512.00567).
+
+Their auxiliary classifiers, which only helped the original training, are dropped: the network is
+built without them, and their parameters in published files are left out.
+
+The published weights expect values in [-1, 1]. torchvision reaches that range by a flag,
+``transform_input``, that turns ImageNet-normalised values back inside the network, and that only
+its pretrained constructors set. Here the catalogue declares a mean and a standard deviation of 0.5
+instead, which is the same arithmetic done once, by the preprocessing that a run records. So the
+network is the plain one, ``transform_input`` is off whatever weights are loaded, published
+predictions for a picture are torchvision's, and a saved state gives the same outputs in
+``torchvision.models.googlenet(num_classes=n, aux_logits=False)`` for the same values.
+"""
+
+from __future__ import annotations
+
+from zoo import Backbone, BackboneSpec, Weights
+from zoo_torchvision.network import StateDict, network, without, wrap
+
+HEAD = "fc"
+
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+
+STAGES = {
+    "googlenet": {
+        "conv1": ("conv1",),
+        "conv2": ("conv2", "conv3"),
+        "inception3": ("inception3a", "inception3b"),
+        "inception4": tuple(f"inception4{letter}" for letter in "abcde"),
+        "inception5": ("inception5a", "inception5b"),
+    },
+    "inception_v3": {
+        "conv1": ("Conv2d_1a_3x3",),
+        "conv2": ("Conv2d_2a_3x3", "Conv2d_2b_3x3"),
+        "conv3": ("Conv2d_3b_1x1",),
+        "conv4": ("Conv2d_4a_3x3",),
+        "mixed5": ("Mixed_5b", "Mixed_5c", "Mixed_5d"),
+        "mixed6": tuple(f"Mixed_6{letter}" for letter in "abcde"),
+        "mixed7": ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
+    },
+}
+
+
+def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """GoogLeNet or Inception v3 without auxiliary classifiers."""
+    net = network(spec.arch, aux_logits=False, init_weights=weights is None)
+    stages = STAGES[spec.arch]
+    return wrap(net, spec, weights, head=HEAD, stages=stages, translate=_without_auxiliary)
+
+
+def _without_auxiliary(state: StateDict) -> StateDict:
+    return without(state, AUXILIARY)

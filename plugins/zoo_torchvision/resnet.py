@@ -1,0 +1,21 @@
+"""ResNet (arXiv:1512.03385), ResNeXt (arXiv:1611.05431), Wide ResNet (arXiv:1605.07146)."""
+
+from __future__ import annotations
+
+from zoo import Backbone, BackboneSpec, Weights
+from zoo_torchvision.network import network, wrap
+
+HEAD = "fc"
+
+STAGES = {
+    "stem": ("conv1", "bn1"),
+    "layer1": ("layer1",),
+    "layer2": ("layer2",),
+    "layer3": ("layer3",),
+    "layer4": ("layer4",),
+}
+
+
+def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """Any of torchvision's residual networks: one stem, four layers of blocks."""
+    return wrap(network(spec.arch), spec, weights, head=HEAD, stages=STAGES)
