@@ -8,44 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from zoo import hookspecs
 from zoo.errors import PluginError, ZooError, closest
+from zoo.sources import GROUP, Source, installed
 
-
-@dataclass(frozen=True)
-class Source:
-    """An entry point of the group ``zoo.plugins``, before anything of it is imported."""
-
-    name: str
-    value: str
-    distribution: str
-    version: str
-    requires: tuple[str, ...] = ()
-
-
-def installed() -> list[Source]:
-    """The plugins of every installed distribution, sorted by name."""
-    found = []
-    for entry in importlib.metadata.entry_points(group=hookspecs.GROUP):
-        dist = entry.dist
-        found.append(
-            Source(
-                name=entry.name,
-                value=entry.value,
-                distribution=dist.name if dist else "",
-                version=dist.version if dist else "",
-                requires=tuple(dist.requires or ()) if dist else (),
-            )
-        )
-    return sorted(set(found), key=lambda source: (source.name, source.distribution))
+__all__ = ["Plugin", "Source", "fingerprint", "guarded", "incompatibility", "installed"]
 
 
 def incompatibility(source: Source, core_version: str) -> str:
@@ -53,41 +26,33 @@ def incompatibility(source: Source, core_version: str) -> str:
 
     A plugin says which core it needs as a requirement of its distribution: ``zoo>=2``.
     """
-    if source.distribution == "zoo":
+    wishes = [text for text in source.requires if re.match(r"zoo(?![\w.-])", text, re.IGNORECASE)]
+    if source.distribution == "zoo" or not wishes:
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for text in source.requires:
+    for text in wishes:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         wanted = requirement.specifier
-        if requirement.name.lower() == "zoo" and not wanted.contains(
-            core_version, prereleases=True
-        ):
+        if applies and not wanted.contains(core_version, prereleases=True):
             return f"needs zoo {wanted}, and this is zoo {core_version}"
     return ""
 
 
 def fingerprint(source: Source) -> str:
     """Changes when the plugin is upgraded, edited in place, or moved; nothing is imported."""
-    package = source.value.partition(":")[0].strip().partition(".")[0]
+    package = re.split(r"[.:\s\[]", source.value.strip(), maxsplit=1)[0]
     digest = hashlib.sha256(repr((source, sys.version_info[:2])).encode())
     for path in _files(package):
         with contextlib.suppress(OSError):
-            facts = path.stat()
-            digest.update(f"{path}:{facts.st_size}:{facts.st_mtime_ns}\n".encode())
+            facts = os.stat(path)
+            line = f"{path}:{facts.st_size}:{facts.st_mtime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def environment_stamp() -> str:
-    """Changes when a distribution is installed or removed anywhere on ``sys.path``."""
-    stamps = []
-    for entry in sys.path:
-        with contextlib.suppress(OSError):
-            stamps.append(f"{entry}:{os.stat(entry or '.').st_mtime_ns}")
-    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
 
 class Plugin:
@@ -99,17 +64,21 @@ class Plugin:
     """
 
     def __init__(self, source: Source) -> None:
+        import importlib.metadata
+
         import pluggy
+
+        from zoo import hookspecs
 
         self.source = source
         self._manager = pluggy.PluginManager("zoo")
         self._manager.add_hookspecs(hookspecs)
-        entry = importlib.metadata.EntryPoint(source.name, source.value, hookspecs.GROUP)
-        with self._guarded("its import"):
+        entry = importlib.metadata.EntryPoint(source.name, source.value, GROUP)
+        with guarded("its import"):
             self._module = entry.load()
-        with self._guarded("its registration"):
+        with guarded("its registration"):
             self._manager.register(self._module, name=source.name)
-        self._refuse_unknown_hooks()
+            self._refuse_unknown_hooks({n for n in vars(hookspecs) if n.startswith("zoo_")})
 
     def ask(self, hook: str, **arguments: Any) -> Any:
         """The plugin's answer to one hook; ``None`` if it does not implement it.
@@ -118,7 +87,7 @@ class Plugin:
             PluginError: The hook raised something that is not for the user.
             ZooError: The plugin's own message to the user, passed on as it is.
         """
-        with self._guarded(hook):
+        with guarded(hook):
             results = getattr(self._manager.hook, hook)(**arguments)
             return results[0] if results else None
 
@@ -126,43 +95,55 @@ class Plugin:
         """Whether the plugin has an implementation of ``hook``."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def _refuse_unknown_hooks(self) -> None:
-        known = {name for name in vars(hookspecs) if name.startswith("zoo_")}
+    def _refuse_unknown_hooks(self, known: set[str]) -> None:
         for name in dir(self._module):
             marked = self._manager.parse_hookimpl_opts(self._module, name) is not None
             if marked and name not in known:
                 near = closest(name, known, 1)
                 guess = f"; did you mean {near[0]}?" if near else ""
                 raise PluginError(f"it implements {name}, which is no hook of the zoo{guess}")
-
-    @contextlib.contextmanager
-    def _guarded(self, what: str) -> Any:
-        """Turns whatever the plugin raises into a PluginError, and its prints into stderr's."""
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                yield
-        except (ZooError, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # a plugin may call sys.exit; that is its fault alone
-            text = str(error).strip() or "no message"
-            raise PluginError(
-                f"{what} raised {type(error).__name__}: {text.splitlines()[0]}"
-            ) from error
+            if not marked and name in known and not _is_specification(self._module, name):
+                raise PluginError(f"its {name} lacks the decorator @zoo.hookimpl")
 
 
-def _files(package: str) -> list[Path]:
+def _is_specification(module: object, name: str) -> bool:
+    """Whether ``name`` is the zoo's own declaration of the hook, imported by the plugin."""
+    return getattr(getattr(module, name), "__module__", "") == "zoo.hookspecs"
+
+
+@contextlib.contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Around a plugin's code: what it raises becomes a PluginError, what it prints goes to stderr.
+
+    Args:
+        what: Which part of the plugin runs, for the message.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (ZooError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin may call sys.exit; that is its fault alone
+        text = str(error).strip() or "no message"
+        raise PluginError(
+            f"{what} raised {type(error).__name__}: {text.splitlines()[0]}"
+        ) from error
+
+
+def _files(package: str) -> list[str]:
     """The files of a top-level package or module that decide what its catalogue is."""
     try:
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError, AttributeError):
         return []
     if spec is None:
         return []
     if not spec.submodule_search_locations:
-        return [Path(spec.origin)] if spec.origin else []
+        return [spec.origin] if spec.origin else []
     return [
-        path
-        for folder in spec.submodule_search_locations
-        for path in sorted(Path(folder).rglob("*"))
-        if path.suffix in {".py", ".json", ".toml", ".csv", ".so"}
+        os.path.join(folder, name)
+        for location in spec.submodule_search_locations
+        for folder, _, names in sorted(os.walk(location))
+        for name in sorted(names)
+        if not name.endswith((".pyc", ".pyo"))
     ]

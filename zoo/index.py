@@ -1,28 +1,34 @@
 """The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
 
-One JSON file a plugin lies in ``<cache>/index``. It is used as long as the plugin's fingerprint
-is the one it was made for; otherwise the plugin is asked again. A file that cannot be read is
-made anew. A cache folder that cannot be written costs time, not function.
+One file a plugin lies in ``<cache>/index``: a header, the names, and one row of JSON a line, so
+that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
+is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
+time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
+cache folder that cannot be written costs time, not function.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo import discovery, files
-from zoo.discovery import Plugin, Source
-from zoo.errors import ContractError, PluginError, ZooError
+from zoo import discovery, files, spec
+from zoo.discovery import Plugin, Source, guarded
+from zoo.errors import PluginError, ZooError
 from zoo.places import cache_folder
 from zoo.spec import BackboneSpec
 
-FORMAT = 1
+FORMAT = 2
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Catalogue:
 
     status: str
     reason: str
-    rows: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, Row]
 
     def spec(self, name: str, plugin: str) -> BackboneSpec:
         """The row ``name`` as a spec with its canonical name."""
@@ -56,80 +62,152 @@ class Index:
 
     def catalogue(self, source: Source) -> Catalogue:
         """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
-        key = f"{zoo.__version__}:{discovery.fingerprint(source)}"
-        stored = self._read(source)
-        if stored and stored["key"] == key and self._still_true(stored):
-            return Catalogue(stored["status"], stored["reason"], stored["rows"])
-        catalogue = _ask(source)
-        self._write(source, key, catalogue)
-        return catalogue
-
-    def _still_true(self, stored: Mapping[str, Any]) -> bool:
-        # A plugin that lacks a module is asked again once something has been installed.
-        return stored["status"] == "ok" or stored["environment"] == self._environment
-
-    def replace(self, source: Source, specs: Iterable[BackboneSpec]) -> Catalogue:
-        """Keep ``specs`` as the plugin's catalogue until the plugin changes."""
-        key = f"{zoo.__version__}:{discovery.fingerprint(source)}"
-        catalogue = Catalogue("ok", "", _rows(specs))
-        self._write(source, key, catalogue)
-        return catalogue
-
-    @cached_property
-    def _environment(self) -> str:
-        return discovery.environment_stamp()
-
-    def _path(self, source: Source) -> Path:
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
-        return self.folder / f"{safe}.json"
-
-    def _read(self, source: Source) -> dict[str, Any] | None:
+        key = self._key(source)
+        if (rows := self._read(source, key)) is not None:
+            return Catalogue("ok", "", rows)
         try:
-            stored = json.loads(self._path(source).read_bytes())
-            complete = stored["format"] == FORMAT and isinstance(stored["rows"], dict)
-            fields = {"key", "status", "reason", "environment"} <= stored.keys()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return stored if complete and fields else None
-
-    def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
-        stored = {
-            "format": FORMAT,
-            "key": key,
-            "environment": self._environment,
-            "status": catalogue.status,
-            "reason": catalogue.reason,
-            "rows": catalogue.rows,
-        }
+            specs = Plugin(source).ask("zoo_backbones")
+            catalogue = Catalogue("ok", "", _rows(() if specs is None else specs, "zoo_backbones"))
+        except ZooError as error:
+            return Catalogue("broken", error.message, {})
         try:
-            files.write_text(self._path(source), json.dumps(stored, separators=(",", ":")))
+            self._write(source, key, catalogue.rows)
         except OSError as error:
             warnings.warn(
-                f"the index cannot be kept in {self.folder} ({error.strerror}); "
+                f"the index cannot be kept in {self.folder} ({error.strerror or error}); "
                 "every command asks the plugins anew",
                 stacklevel=2,
             )
+        return catalogue
+
+    def replace(self, source: Source, specs: Iterable[BackboneSpec]) -> Catalogue:
+        """Keep ``specs``, the answer to ``zoo_sync``, as the catalogue until the plugin changes.
+
+        Raises:
+            PluginError: They are no specs, or cannot be kept.
+        """
+        catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"))
+        try:
+            self._write(source, self._key(source), catalogue.rows)
+        except OSError as error:
+            raise PluginError(
+                f"the new catalogue of {source.name!r} cannot be kept in {self.folder}: "
+                f"{error.strerror or error}",
+                hint="Set ZOO_CACHE to a folder that can be written.",
+            ) from error
+        return catalogue
+
+    def _key(self, source: Source) -> str:
+        return f"{self._core}:{discovery.fingerprint(source)}"
+
+    @cached_property
+    def _core(self) -> str:
+        # Rows are written by spec.py: in a checkout it changes without a new version.
+        return f"{zoo.__version__}:{os.stat(spec.__file__).st_mtime_ns}"
+
+    def _path(self, source: Source) -> Path:
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
+        return self.folder / f"{safe}.jsonl"
+
+    def _read(self, source: Source, key: str) -> Mapping[str, Row] | None:
+        try:
+            header, _, body = self._path(source).read_bytes().partition(b"\n")
+            facts = json.loads(header)
+            if facts != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
+                return None
+            names, *lines = body.splitlines()
+            return _Rows(json.loads(names), lines)
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, source: Source, key: str, rows: Mapping[str, Row]) -> None:
+        body = "\n".join(_dump(part) for part in (list(rows), *rows.values()))
+        header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
+        files.write_text(self._path(source), f"{_dump(header)}\n{body}")
 
 
-def _ask(source: Source) -> Catalogue:
-    try:
-        specs = Plugin(source).ask("zoo_backbones")
-        return Catalogue("ok", "", _rows(specs if specs is not None else ()))
-    except ZooError as error:
-        return Catalogue("broken", error.message, {})
+class _Rows(Mapping[str, Row]):
+    """Rows by name, each parsed when it is first asked for."""
+
+    def __init__(self, names: Sequence[str], lines: Sequence[bytes]) -> None:
+        self._lines = dict(zip(names, lines, strict=True))
+        self._parsed: dict[str, Row] = {}
+
+    def __getitem__(self, name: str) -> Row:
+        if name not in self._parsed:
+            self._parsed[name] = json.loads(self._lines[name])
+        return self._parsed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
-def _rows(specs: object) -> dict[str, dict[str, Any]]:
+def _rows(specs: object, hook: str) -> dict[str, Row]:
+    """A plugin's answer to ``hook``, checked, as JSON data."""
     if isinstance(specs, (str, bytes)) or not isinstance(specs, Iterable):
-        raise PluginError(f"zoo_backbones returned {type(specs).__name__}, not backbone specs")
-    rows: dict[str, dict[str, Any]] = {}
+        raise PluginError(f"{hook} returned {type(specs).__name__}, not backbone specs")
+    rows: dict[str, Row] = {}
+    with guarded(hook):  # it may be a generator, which runs only now
+        for given in specs:
+            if not isinstance(given, BackboneSpec):
+                raise PluginError(f"{hook} gave {type(given).__name__}, not a BackboneSpec")
+            if given.name in rows:
+                raise PluginError(f"{hook} gave two specs called {given.name!r}")
+            rows[given.name] = _row(given, hook)
+    return rows
+
+
+def _row(given: BackboneSpec, hook: str) -> Row:
     try:
-        for spec in specs:
-            if not isinstance(spec, BackboneSpec):
-                raise PluginError(f"zoo_backbones gave {type(spec).__name__}, not a BackboneSpec")
-            if spec.name in rows:
-                raise PluginError(f"zoo_backbones gave two specs called {spec.name!r}")
-            rows[spec.name] = spec.to_json()
-        return json.loads(json.dumps(rows))  # type: ignore[no-any-return]
+        row: Row = json.loads(_dump(given.to_json()))
     except (TypeError, ValueError) as error:
-        raise ContractError(f"a spec does not become JSON: {error}") from error
+        raise PluginError(f"{hook}: {given.name!r} does not become JSON: {error}") from error
+    flaws = [_flaw(row, _KINDS), *(_flaw(weights, _WEIGHTS_KINDS) for weights in row["weights"])]
+    if not given.name.isprintable() or " " in given.name:
+        flaws.append("a space or a control character in its name")
+    for flaw in filter(None, flaws):
+        raise PluginError(f"{hook}: {given.name!r} has {flaw}")
+    return row
+
+
+def _flaw(part: Row, kinds: Mapping[str, type]) -> str:
+    """Which value is of a wrong kind; a dataclass takes any."""
+    for field, kind in kinds.items():
+        if type(part[field]) is not kind:
+            return f"a {field} of {part[field]!r}"
+    if not all(isinstance(tag, str) for tag in part.get("tags", ())):
+        return f"tags of {part['tags']!r}"
+    if not all(type(figure) in (int, float) for figure in part.get("metrics", {}).values()):
+        return f"metrics of {part['metrics']!r}"
+    return ""
+
+
+_KINDS: Mapping[str, type] = {
+    "name": str,
+    "feature_dim": int,
+    "params": int,
+    "loader": str,
+    "license": str,
+    "paper": str,
+    "tags": list,
+    "config": dict,
+}
+_WEIGHTS_KINDS: Mapping[str, type] = {
+    "tag": str,
+    "uri": str,
+    "sha256": str,
+    "license": str,
+    "metrics": dict,
+    "default": bool,
+    "classes": int,
+}
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import platformdirs
 
 from zoo.spec import Weights
 
@@ -17,6 +17,8 @@ def cache_folder() -> Path:
         return Path(own).expanduser()
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(xdg).expanduser() / "zoo"
+    import platformdirs
+
     return Path(platformdirs.user_cache_dir("zoo"))
 
 
@@ -24,23 +26,25 @@ def config_folder() -> Path:
     """``$XDG_CONFIG_HOME/zoo``, else the platform's configuration folder."""
     if xdg := os.environ.get("XDG_CONFIG_HOME"):
         return Path(xdg).expanduser() / "zoo"
+    import platformdirs
+
     return Path(platformdirs.user_config_dir("zoo"))
 
 
 def torch_folder() -> Path:
     """Where ``torch.hub`` keeps downloaded weights (``TORCH_HOME`` is respected)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     home = os.environ.get("TORCH_HOME")
-    return (Path(home).expanduser() if home else cache / "torch") / "hub" / "checkpoints"
+    return (Path(home).expanduser() if home else _caches() / "torch") / "hub" / "checkpoints"
 
 
 def hub_folder() -> Path:
     """Where ``huggingface_hub`` keeps downloads (``HF_HOME``, ``HF_HUB_CACHE`` respected)."""
-    if own := os.environ.get("HF_HUB_CACHE"):
-        return Path(own).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else cache / "huggingface") / "hub"
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if own := os.environ.get(name):
+            return Path(os.path.expandvars(own)).expanduser()
+    if home := os.environ.get("HF_HOME"):
+        return Path(os.path.expandvars(home)).expanduser() / "hub"
+    return _caches() / "huggingface" / "hub"
 
 
 def hub_parts(uri: str) -> tuple[str, str | None]:
@@ -55,23 +59,61 @@ def cached_file(weights: Weights) -> Path | None:
 
     Only looks at names: a damaged file counts as there until it is read.
     """
-    uri = weights.uri
-    if uri.startswith(("http://", "https://")):
-        path = torch_folder() / Path(urlsplit(uri).path).name
-    elif uri.startswith("hf:"):
-        return _cached_from_hub(*hub_parts(uri))
-    else:
+    return Shelf().find(weights.uri)
+
+
+class Shelf:
+    """The weights on this machine; lists each cache folder once, for many questions."""
+
+    def find(self, uri: str) -> Path | None:
+        """The file or folder that a ``Weights.uri`` stands for, or ``None``."""
+        if uri.startswith(("http://", "https://")):
+            name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
+            return torch_folder() / name if name in self._torch else None
+        if uri.startswith("hf:"):
+            repo, file = hub_parts(uri)
+            folder = f"models--{repo.replace('/', '--')}"
+            return _in_snapshots(hub_folder() / folder, file) if folder in self._hub else None
         path = Path(uri).expanduser()
-    return path if path.exists() else None
+        return path if os.path.exists(path) else None
+
+    @cached_property
+    def _torch(self) -> frozenset[str]:
+        return _listing(torch_folder())
+
+    @cached_property
+    def _hub(self) -> frozenset[str]:
+        return _listing(hub_folder())
 
 
-def _cached_from_hub(repo: str, file: str | None) -> Path | None:
-    snapshots = hub_folder() / f"models--{repo.replace('/', '--')}" / "snapshots"
-    for snapshot in sorted(snapshots.glob("*")):
-        if file is None:
-            held = any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin"))
-            if held:
-                return snapshot
-        elif (snapshot / file).exists():
-            return snapshot / file
+def _in_snapshots(repo: Path, file: str | None) -> Path | None:
+    for snapshot in _snapshots(repo):
+        if file is not None:
+            if os.path.exists(snapshot / file):
+                return snapshot / file
+        elif any(name.endswith((".safetensors", ".bin")) for name in _listing(snapshot)):
+            return snapshot
     return None
+
+
+def _snapshots(repo: Path) -> Iterator[Path]:
+    """The snapshots of a repository in the Hub's cache, that of ``main`` first."""
+    main = ""
+    with suppress(OSError):
+        main = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
+    names = _listing(repo / "snapshots")
+    for name in sorted(names, key=lambda name: (name != main, name)):
+        yield repo / "snapshots" / name
+
+
+def _listing(folder: Path) -> frozenset[str]:
+    """The names in a folder whose targets exist; none if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(e.name for e in entries if not e.is_symlink() or os.path.exists(e))
+    except OSError:
+        return frozenset()
+
+
+def _caches() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

@@ -58,7 +58,7 @@ def load_policy(*, folder: Path | None = None) -> Policy:
         PolicyError: A file is not TOML, or holds an unknown key or a value of the wrong kind.
     """
     policy = Policy()
-    for path in _layers(folder or Path.cwd()):
+    for path in _layers(folder):
         policy = _lay_over(policy, path)
     return _lay_over_environment(policy, os.environ)
 
@@ -70,22 +70,36 @@ def shipped_file() -> Path:
     return inside if inside.exists() else package.parent / FILE
 
 
-def _layers(folder: Path) -> list[Path]:
-    layers = [shipped_file(), config_folder() / FILE]
-    nearest = (parent / FILE for parent in (folder, *folder.parents))
-    layers += [path for path in nearest if path.is_file()][:1]
-    found = [path.resolve() for path in layers if path.is_file()]
+def _layers(folder: Path | None) -> list[Path]:
+    layers = [shipped_file(), config_folder() / FILE, *_nearest(folder)]
+    # os.path.isfile, unlike Path.is_file, takes a folder that may not be read for an absent file
+    found = [path.resolve() for path in layers if os.path.isfile(path)]
     return list(dict.fromkeys(found))
 
 
-def _lay_over(policy: Policy, path: Path) -> Policy:
-    text = path.read_text(encoding="utf-8")
+def _nearest(folder: Path | None) -> list[Path]:
     try:
+        start = (folder or Path.cwd()).absolute()
+    except FileNotFoundError:  # the working directory has been removed
+        return []
+    files = (parent / FILE for parent in (start, *start.parents))
+    return [path for path in files if os.path.isfile(path)][:1]
+
+
+def _lay_over(policy: Policy, path: Path) -> Policy:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path} is not TOML: {error}", hint="Mend the line it names.") from error
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path} is not UTF-8: {error}", hint="Save it as UTF-8.") from error
+    except OSError as error:
+        raise PolicyError(
+            f"{path} cannot be read: {error.strerror or error}", hint="Mend its permissions."
+        ) from error
     reader = _Reader(path, text)
-    schema = reader.take(data, "schema", int, default=SCHEMA)
+    schema = reader.take(data, "schema", kind=int, default=SCHEMA)
     if schema > SCHEMA:
         raise PolicyError(
             f"{path} has schema {schema}; this zoo reads up to {SCHEMA}",
@@ -93,7 +107,7 @@ def _lay_over(policy: Policy, path: Path) -> Policy:
         )
     reader.known(data, {"schema", *_TABLES})
     for name, apply in _TABLES.items():
-        if table := reader.take(data, name, dict, default={}):
+        if table := reader.take(data, name, kind=dict, default={}):
             policy = apply(policy, table, reader)
     return replace(policy, files=(*policy.files, path))
 
@@ -103,56 +117,97 @@ class _Reader:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self._lines = text.splitlines()
+        self._text = text
 
-    def known(self, table: Mapping[str, Any], keys: set[str]) -> None:
+    def known(self, table: Mapping[str, Any], keys: set[str], *where: str) -> None:
+        """Refuse a key of ``table``, which lies at ``where`` in the file, that is not in ``keys``."""
         for key in table:
             if key not in keys:
                 near = closest(key, keys, 1)
-                guess = (
-                    f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(keys))}."
-                )
-                raise self.error(f"has an unknown key {key!r}", key, hint=guess)
+                known = f"Known: {', '.join(sorted(keys))}."
+                guess = f"Did you mean {near[0]!r}? {known}" if near else known
+                raise self.error(f"unknown key {key!r}", *where, key, hint=guess)
 
-    def take(self, table: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
+    def take(self, table: Mapping[str, Any], *where: str, kind: type, default: Any = None) -> Any:
+        """The value of the last of ``where`` in ``table``, or the default.
+
+        Raises:
+            PolicyError: It is of another kind, or absent and without a default.
+        """
+        key = where[-1]
         value = table.get(key, default)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            wanted = {dict: "a table", str: "a string", bool: "true or false", list: "a list"}
-            raise self.error(f"{key!r} must be {wanted.get(kind, kind.__name__)}", key)
+        if value is None:
+            raise self.error(f"{key!r} is missing", *where[:-1], hint=f"Add {key} = …")
+        if type(value) is not kind:
+            raise self.error(
+                f"{key!r} must be {_KINDS[kind]}", *where, hint=f"Mend {key} = {value!r}."
+            )
         return value
 
-    def error(self, message: str, key: str, *, hint: str = "") -> PolicyError:
-        found = (n for n, line in enumerate(self._lines, 1) if _mentions(line, key))
-        line = next(found, None)
+    def error(self, message: str, *where: str, hint: str) -> PolicyError:
+        line = self._line(where)
         return PolicyError(f"{self.path}{f', line {line}' if line else ''}: {message}", hint=hint)
 
+    def _line(self, where: tuple[str, ...]) -> int | None:
+        """The line that states the key ``where``, or the nearest one around it."""
+        best: tuple[int, int | None] = (0, None)
+        table: tuple[str, ...] = ()
+        for number, line in enumerate(self._text.splitlines(), 1):
+            code = line.strip()
+            stated: tuple[str, ...] = ()
+            if code.startswith("["):
+                stated = table = _key(code)
+            elif "=" in code:
+                stated = (*table, *_key(f"{code.partition('=')[0]}= 0"))
+            if stated and stated == where[: len(stated)] and len(stated) > best[0]:
+                best = (len(stated), number)
+        return best[1]
 
-def _mentions(line: str, key: str) -> bool:
-    code = line.strip()
-    if code.startswith("["):
-        return key in code.strip("[]").replace('"', "").split(".") or f'"{key}"' in code
-    return code.partition("=")[0].strip().strip("\"'") == key
+
+_KINDS = {
+    dict: "a table",
+    str: "a string",
+    bool: "true or false",
+    list: "a list of names",
+    int: "a whole number",
+}
+
+
+def _key(toml: str) -> tuple[str, ...]:
+    """The dotted key that one line of TOML states, part by part."""
+    try:
+        data: Any = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path = []
+    while isinstance(data, dict) and data:
+        key, data = next(iter(data.items()))
+        path.append(key)
+    return tuple(path)
 
 
 def _resolve(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
-    reader.known(table, {"order"})
-    order = reader.take(table, "order", list, default=list(policy.order))
+    reader.known(table, {"order"}, "resolve")
+    order = reader.take(table, "resolve", "order", kind=list, default=list(policy.order))
     if not all(isinstance(name, str) for name in order):
-        raise reader.error("'order' must be a list of plugin names", "order")
+        raise reader.error(
+            "'order' must be a list of names", "resolve", "order", hint=f"Mend order = {order!r}."
+        )
     return replace(policy, order=tuple(order))
 
 
 def _aliases(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
-    own = {alias: reader.take(table, alias, str) for alias in table}
+    own = {alias: reader.take(table, "aliases", alias, kind=str) for alias in table}
     return replace(policy, aliases={**policy.aliases, **own})
 
 
 def _plugins(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
     disabled = set(policy.disabled)
     for plugin in table:
-        options = reader.take(table, plugin, dict)
-        reader.known(options, {"enabled"})
-        enabled = reader.take(options, "enabled", bool, default=True)
+        options = reader.take(table, "plugins", plugin, kind=dict)
+        reader.known(options, {"enabled"}, "plugins", plugin)
+        before = plugin not in disabled
+        enabled = reader.take(options, "plugins", plugin, "enabled", kind=bool, default=before)
         disabled = disabled - {plugin} if enabled else disabled | {plugin}
     return replace(policy, disabled=frozenset(disabled))
 
@@ -160,11 +215,17 @@ def _plugins(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Polic
 def _weights(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
     pins = dict(policy.pins)
     for name in table:
-        options = reader.take(table, name, dict)
-        reader.known(options, {"sha256"})
-        digits = reader.take(options, "sha256", str, default="").lower()
+        options = reader.take(table, "weights", name, kind=dict)
+        reader.known(options, {"sha256"}, "weights", name)
+        digits = reader.take(options, "weights", name, "sha256", kind=str).lower()
         if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
-            raise reader.error("'sha256' must be 64 hexadecimal digits", name)
+            raise reader.error(
+                f"'sha256' must be 64 hexadecimal digits, and {digits!r} is not",
+                "weights",
+                name,
+                "sha256",
+                hint="'sha256sum FILE' prints them.",
+            )
         pins[name] = digits
     return replace(policy, pins=pins)
 
@@ -172,9 +233,10 @@ def _weights(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Polic
 def _models(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
     runs = dict(policy.runs)
     for name in table:
-        options = reader.take(table, name, dict)
-        reader.known(options, {"run"})
-        runs[name] = reader.path.parent / Path(reader.take(options, "run", str)).expanduser()
+        options = reader.take(table, "models", name, kind=dict)
+        reader.known(options, {"run"}, "models", name)
+        folder = reader.take(options, "models", name, "run", kind=str)
+        runs[name] = reader.path.parent / Path(folder).expanduser()
     return replace(policy, runs=runs)
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections import Counter
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import zoo
 from zoo import discovery
 from zoo.discovery import Plugin, Source
-from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError, closest
+from zoo.errors import (
+    AmbiguousNameError,
+    ContractError,
+    NameLookupError,
+    PluginError,
+    RunError,
+    ZooError,
+    closest,
+)
 from zoo.index import Catalogue, Index
+from zoo.places import cache_folder
 from zoo.policy import Policy, load_policy
 from zoo.spec import BackboneSpec, Weights
 
@@ -71,7 +81,8 @@ class Registry:
     @classmethod
     def discover(cls) -> Registry:
         """The registry of what is installed, under the policy that applies here."""
-        return cls(discovery.installed(), load_policy(), Index())
+        policy = load_policy()
+        return cls(discovery.installed(cache_folder() / "plugins.json"), policy, Index())
 
     # -- plugins -----------------------------------------------------------------------------
 
@@ -89,7 +100,7 @@ class Registry:
         ]
 
     def _admit(self, source: Source) -> None:
-        namesakes = [s.distribution for s in self._sources if s.name == source.name]
+        namesakes = [s.distribution or s.value for s in self._sources if s.name == source.name]
         if self.policy.is_disabled(source.name):
             self._statuses[source.name] = (
                 "disabled",
@@ -97,7 +108,10 @@ class Registry:
             )
         elif len(namesakes) > 1:
             both = " and ".join(namesakes)
-            self._statuses[source.name] = ("conflict", f"{both} both publish this name; remove one")
+            self._statuses[source.name] = (
+                "conflict",
+                f"{both} publish a plugin of this name; uninstall one",
+            )
         elif reason := discovery.incompatibility(source, zoo.__version__):
             self._statuses[source.name] = ("incompatible", reason)
         else:
@@ -123,8 +137,17 @@ class Registry:
             )
         if name not in self._loaded:
             source = next(s for s in self._sources if s.name == name)
-            self._loaded[name] = Plugin(source)
+            try:
+                self._loaded[name] = Plugin(source)
+            except ZooError as error:
+                raise self._broken(name, error.message) from error
         return self._loaded[name]
+
+    def _broken(self, name: str, reason: str) -> PluginError:
+        return PluginError(
+            f"the plugin {name!r} is broken: {reason}",
+            hint="'zoo plugins' shows every plugin and its status.",
+        )
 
     def sync(self, name: str) -> int:
         """Make the catalogue of ``name`` anew from the library that is installed.
@@ -133,16 +156,23 @@ class Registry:
             The number of backbones.
 
         Raises:
-            PluginError: The plugin writes its catalogue by hand.
+            NameLookupError: There is no such plugin.
+            PluginError: The plugin writes its catalogue by hand, cannot be used, or fails; or
+                the catalogue cannot be kept.
         """
         plugin = self.plugin(name)
         if not plugin.implements("zoo_sync"):
-            raise PluginError(f"the plugin {name!r} has no catalogue that could be made anew")
+            raise PluginError(
+                f"the plugin {name!r} has no catalogue that could be made anew",
+                hint="Its catalogue is written by hand; upgrade its distribution instead.",
+            )
         self._catalogues[name] = self.index.replace(plugin.source, plugin.ask("zoo_sync"))
         return len(self._catalogues[name].rows)
 
     def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
         """What all plugins answer to ``zoo_heads`` or ``zoo_strategies``, by name.
+
+        A plugin that fails is left out, with a warning.
 
         Raises:
             PluginError: Two plugins offer one name.
@@ -150,14 +180,25 @@ class Registry:
         offers: dict[str, Callable[..., Any]] = {}
         owners: dict[str, str] = {}
         for plugin in self._catalogues:
-            answer: Mapping[str, Callable[..., Any]] = self.plugin(plugin).ask(hook) or {}
-            for name, factory in answer.items():
+            for name, factory in self._offers_of(plugin, hook).items():
                 if name in owners:
                     raise PluginError(
-                        f"the plugins {owners[name]} and {plugin} both offer {name!r}"
+                        f"the plugins {owners[name]!r} and {plugin!r} both offer {name!r}",
+                        hint=f"Switch one off: [plugins.{plugin}] enabled = false in registry.toml.",
                     )
                 offers[name], owners[name] = factory, plugin
         return offers
+
+    def _offers_of(self, plugin: str, hook: str) -> Mapping[str, Callable[..., Any]]:
+        try:
+            answer = self.plugin(plugin).ask(hook)
+            if answer is None or isinstance(answer, Mapping):
+                return answer or {}
+            reason = f"{hook} returned {type(answer).__name__}, not a mapping"
+        except ZooError as error:
+            reason = error.message
+        warnings.warn(f"nothing of the plugin {plugin!r} is offered: {reason}", stacklevel=3)
+        return {}
 
     # -- names -------------------------------------------------------------------------------
 
@@ -195,32 +236,40 @@ class Registry:
             AmbiguousNameError: Several plugins publish it, and no order decides.
             PluginError: It belongs to a plugin that cannot be used.
         """
-        resolved = self._resolve(name)
-        return replace(resolved, spec=self._pinned(resolved.spec))
-
-    def _resolve(self, name: str) -> Resolved:
         if name in self.policy.runs:
             return self._published(name)
-        target = self.policy.aliases.get(name, name)
-        base, _, tag = target.rpartition(".")
-        if base in self.policy.aliases and self.policy.aliases[base] not in (base, target):
-            target = f"{self.policy.aliases[base]}.{tag}"
+        target = self._unaliased(name)
         if ":" in target.partition("/")[0]:
-            return self._by_scheme(target)
-        found = self._canonical(target) or self._bare(target)
+            found: Resolved | None = self._by_scheme(target)
+        else:
+            found = self._canonical(target) or self._bare(target)
         if found is None:
             raise self._no_backbone(name, target)
-        return found
+        return replace(found, spec=self._pinned(found.spec))
+
+    def _unaliased(self, name: str) -> str:
+        """``name`` with a short name in it, which may carry a tag, written in full."""
+        if name in self.policy.aliases:
+            return self.policy.aliases[name]
+        base, dot, tag = name.rpartition(".")
+        return f"{self.policy.aliases[base]}{dot}{tag}" if base in self.policy.aliases else name
 
     def _canonical(self, name: str) -> Resolved | None:
         plugin, slash, arch = name.partition("/")
         if not slash or plugin not in self._statuses:
             return None
-        asked = self.plugin(plugin) if plugin not in self._catalogues else None
-        if found := self._in_catalogue(plugin, arch):
-            return found
-        spec = (asked or self.plugin(plugin)).ask("zoo_resolve", name=name)
-        return Resolved(spec) if spec is not None else None
+        if plugin not in self._catalogues:
+            self.plugin(plugin)  # raises, and says why it cannot be used
+        return self._in_catalogue(plugin, arch) or self._outside(plugin, name)
+
+    def _outside(self, plugin: str, name: str) -> Resolved | None:
+        """What the plugin makes of a name that its catalogue lacks."""
+        spec = self.plugin(plugin).ask("zoo_resolve", name=name)
+        if spec is None:
+            return None
+        if not isinstance(spec, BackboneSpec):
+            raise self._broken(plugin, f"zoo_resolve returned {type(spec).__name__}, not a spec")
+        return Resolved(spec)
 
     def _in_catalogue(self, plugin: str, arch: str) -> Resolved | None:
         rows = self._catalogues[plugin].rows
@@ -238,17 +287,24 @@ class Registry:
         for plugin in self.policy.order:
             if plugin in found:
                 return found[plugin]
-        candidates = ", ".join(hit.spec.name for hit in found.values())
+        candidates = ", ".join(f"{plugin}/{name}" for plugin in found)
         raise AmbiguousNameError(
             f"several plugins publish {name!r}: {candidates}",
-            hint="Write one of these names in full, or set the order in registry.toml.",
+            hint="Write one of these names in full, or set [resolve] order in registry.toml.",
         )
 
     def _by_scheme(self, name: str) -> Resolved:
+        failures = []
         for plugin in self._catalogues:
-            spec = self.plugin(plugin).ask("zoo_resolve", name=name)
-            if spec is not None:
-                return Resolved(spec)
+            try:
+                found = self._outside(plugin, name)
+            except PluginError as error:  # its own fault, and another plugin may know the name
+                failures.append(error)
+                continue
+            if found is not None:
+                return found
+        if failures:
+            raise failures[0]
         raise NameLookupError(
             f"no plugin can make a backbone of {name!r}",
             hint="'path:FOLDER' takes a folder that save_pretrained wrote.",
@@ -267,7 +323,7 @@ class Registry:
                 default=True,
                 classes=len(record["classes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ContractError) as error:
             raise RunError(
                 f"{name!r} stands for the run {folder}, which cannot be read: {error}",
                 hint=f"Mend or remove [models.{name}] in registry.toml.",
@@ -291,30 +347,37 @@ class Registry:
         plugin, slash, arch = target.partition("/")
         if slash and plugin not in self._statuses:
             return self._no_plugin(plugin, target)
-        within = self._catalogues[plugin].rows if slash else None
-        if within is not None:
-            near = [f"{plugin}/{hit}" for hit in closest(arch, within)]
+        if slash:
+            near = [f"{plugin}/{hit}" for hit in closest(arch, self._catalogues[plugin].rows)]
         else:
             near = closest(name, self._short_and_bare_names())
         guess = f" Closest: {', '.join(near)}." if near else ""
         stem = (arch or name).rstrip("0123456789")[:8]
+        some = f"'zoo list {stem}' shows what there is by that name; "
         return NameLookupError(
             f"no backbone is called {name!r}.{guess}",
-            hint=f"'zoo list {stem}' shows what there is by that name; 'zoo list --all' shows all.",
+            hint=f"{some if stem and self.names(stem) else ''}'zoo list --all' shows all.",
         )
 
     def _no_plugin(self, plugin: str, name: str = "") -> NameLookupError:
         near = closest(plugin, self._statuses, 1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
-        hint = f"Plugins: {', '.join(sorted(self._statuses))}. 'zoo plugins' shows them."
-        if resolvers := [p for p in self._catalogues if self.plugin(p).implements("zoo_resolve")]:
+        hint = f"Plugins: {', '.join(sorted(self._statuses)) or 'none'}. 'zoo plugins' shows them."
+        if name and (resolvers := list(self._resolvers())):
             longer = " or ".join(f"{p}/{name}" for p in resolvers)
             hint += f" A model outside the catalogues is written {longer}."
         return NameLookupError(f"no plugin is called {plugin!r}.{guess}", hint=hint)
 
+    def _resolvers(self) -> Iterator[str]:
+        """The plugins that know names outside their catalogues."""
+        for plugin in self._catalogues:
+            with suppress(ZooError):  # a hint is not the place to complain about a plugin
+                if self.plugin(plugin).implements("zoo_resolve"):
+                    yield plugin
+
     def _short_and_bare_names(self) -> list[str]:
-        bare = Counter(arch for catalogue in self._catalogues.values() for arch in catalogue.rows)
-        return list(dict.fromkeys([*self.policy.aliases, *bare]))
+        bare = [arch for catalogue in self._catalogues.values() for arch in catalogue.rows]
+        return list(dict.fromkeys([*self.policy.runs, *self.policy.aliases, *bare]))
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
