@@ -1,0 +1,132 @@
+"""How a text table is written: encoding, delimiter, quotes; and rows that do not fit the header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zoo.errors import DataError
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_LONGEST_FIELD = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to read a table of delimited texts.
+
+    Attributes:
+        encoding: Python's name of the encoding.
+        delimiter: Between fields.
+        quoting: ``csv.QUOTE_MINIMAL`` or ``csv.QUOTE_NONE``.
+    """
+
+    encoding: str
+    delimiter: str
+    quoting: Literal[0, 3]
+
+
+def dialect_of(path: Path) -> Dialect:
+    """Find out how ``path`` is written, and read it through once to be sure.
+
+    Tables with tabs are often written without quoting; a quotation mark at the start of a text
+    would then swallow the rows up to the next one. Quotes are taken as quoting only where every
+    field that starts with one is quoted properly.
+
+    Raises:
+        DataError: It is empty, not UTF-8 or UTF-16, or a row has more fields than the header.
+    """
+    encoding = _encoding(path)
+    try:
+        delimiter = _delimiter(path, encoding)
+        dialect = Dialect(encoding, delimiter, csv.QUOTE_MINIMAL)
+        if delimiter == "\t" and not _quotes_are_quoting(path, encoding):
+            dialect = Dialect(encoding, delimiter, csv.QUOTE_NONE)
+        _check_rows(path, dialect)
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} is not encoded in UTF-8: {error}",
+            hint="Save the table as 'CSV UTF-8'.",
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    return dialect
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((name for bom, name in _BOMS if start.startswith(bom)), "utf-8")
+
+
+def _delimiter(path: Path, encoding: str) -> str:
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    with path.open(encoding=encoding, newline="") as file:
+        header = next((line for line in file if line.strip()), "")
+    if not header:
+        raise DataError(f"{path} is empty", hint="Its first line must name the columns.")
+    counts = Counter(char for char in re.sub(_QUOTED, "", header) if char in ",;\t")
+    return max(",;\t", key=lambda char: counts[char])
+
+
+def _quotes_are_quoting(path: Path, encoding: str) -> bool:
+    """Whether a table with tabs uses quotes as quoting rather than as marks in its texts."""
+    plain = Dialect(encoding, "\t", csv.QUOTE_NONE)
+    quotes = whole_lines = True
+    width = 0
+    for fields in _rows(path, plain):
+        width = width or len(fields)
+        whole_lines &= len(fields) == width
+        started = [field for field in fields if field.startswith('"')]
+        quotes &= all(_QUOTED.fullmatch(field) for field in started)
+    if whole_lines:
+        return quotes
+    try:
+        quoted = Dialect(encoding, "\t", csv.QUOTE_MINIMAL)
+        widths = {len(fields) for fields in _rows(path, quoted, strict=True)}
+    except csv.Error:
+        return False
+    return len(widths) == 1
+
+
+def _check_rows(path: Path, dialect: Dialect) -> None:
+    width = 0
+    for number, fields in enumerate(_rows(path, dialect)):
+        width = width or len(fields)
+        if len(fields) > width:
+            raise DataError(
+                f"{path} row {number} has {len(fields)} fields, the header names {width}",
+                hint="Put texts that contain the delimiter into double quotes.",
+            )
+
+
+def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[list[str]]:
+    """The rows that are not blank, the header first."""
+    with path.open(encoding=dialect.encoding, newline="") as file, _long_fields():
+        reader = csv.reader(
+            file, delimiter=dialect.delimiter, quoting=dialect.quoting, strict=strict
+        )
+        yield from (fields for fields in reader if fields)
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Lift the csv module's limit of 131,072 characters a field, which is for the whole process."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,107 @@
+"""Folders of pictures: one folder a class, with or without a folder for each split above."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.labels import Labels, Part
+from zoo.data.pictures import looks_like_picture
+from zoo.data.samples import Paths
+from zoo.errors import DataError
+
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""What the folders (and tables) of each split may be called, in any case."""
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """The split folders under ``root``: those with class folders inside, by split.
+
+    A folder ``train`` that holds pictures itself is a class of trains, not a split.
+
+    Raises:
+        DataError: Two folders stand for one split.
+    """
+    found: dict[str, Path] = {}
+    for folder in visible_folders(root):
+        split = split_of(folder.name)
+        if split is None or not visible_folders(folder):
+            continue
+        if split in found:
+            raise DataError(
+                f"{root} has two folders for one split: {found[split].name}/ and {folder.name}/",
+                hint="Keep one of the two.",
+            )
+        found[split] = folder
+    return found
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or table called ``name`` holds."""
+    return next((s for s, names in SPLIT_NAMES.items() if name.lower() in names), None)
+
+
+def has_class_folders(root: Path) -> bool:
+    """Whether ``root`` is laid out as folders of pictures."""
+    return any(folder for folder in visible_folders(root))
+
+
+def read_class_folders(folder: Path) -> Part:
+    """The pictures below ``folder``; each folder in it is a class, however deep its pictures lie.
+
+    Files that are not called like pictures are passed over, dot-folders and dot-files too.
+
+    Raises:
+        DataError: There are no class folders, or no pictures in them.
+    """
+    classes = visible_folders(folder)
+    relative: list[str] = []
+    codes: list[int] = []
+    for code, class_folder in enumerate(classes):
+        pictures = [os.path.relpath(path, folder) for path in pictures_below(class_folder)]
+        relative += pictures
+        codes += [code] * len(pictures)
+    if not relative:
+        raise _no_pictures(folder, classes)
+    # A name typed on a Mac may come decomposed (e + accent), the same name from elsewhere not.
+    names = tuple(unicodedata.normalize("NFC", path.name) for path in classes)
+    labels = Labels(names, np.array(codes, dtype=np.int64))
+    return Part(str(folder), Paths.under(folder, relative), labels)
+
+
+def pictures_below(folder: Path) -> Iterator[str]:
+    """The paths of all pictures in ``folder`` and below, sorted within each folder."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        for name in sorted(files):
+            if not _hidden(name) and looks_like_picture(name):
+                yield os.path.join(parent, name)
+
+
+def visible_folders(root: Path) -> list[Path]:
+    """The folders in ``root``, sorted by name, without dot-folders and ``__MACOSX``."""
+    with os.scandir(root) as entries:
+        names = [e.name for e in entries if not _hidden(e.name) and e.is_dir()]
+    return [root / name for name in sorted(names)]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _no_pictures(folder: Path, classes: list[Path]) -> DataError:
+    layout = f"Put each picture into a folder called as its class, e.g. {folder}/cat/1.jpg."
+    if classes:
+        return DataError(f"no pictures in the {len(classes)} folders of {folder}", hint=layout)
+    loose = sum(1 for _ in pictures_below(folder))
+    if loose:
+        return DataError(f"{folder} holds {loose:,} pictures, but no class folders", hint=layout)
+    return DataError(f"{folder} holds no class folders and no pictures", hint=layout)

@@ -1,0 +1,109 @@
+"""Data sets of the Hugging Face Hub, as ``hf:<name>`` or ``hf:<name>:<configuration>``."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from zoo.data.folders import split_of
+from zoo.data.tables import Table, quiet
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+PREFIX = "hf:"
+_REACH_SECONDS = 2.0
+
+
+def read_hub(source: str) -> dict[str, Table]:
+    """The tables of a Hub data set by split: ``train``, ``val``, ``test``.
+
+    A data set that an earlier run has fetched is read from the cache when the Hub is out of reach.
+
+    Raises:
+        DataError: There is no such data set, or it is not here and the Hub is out of reach, or
+            none of its splits is one of the three.
+    """
+    name, _, config = source.removeprefix(PREFIX).partition(":")
+    loaded = _load(name, config or None)
+    tables: dict[str, Table] = {}
+    for key, data in loaded.items():
+        split = split_of(str(key))
+        if split and split not in tables and len(data):
+            tables[split] = Table(data, f"{source} {key}", Path())
+    if not tables:
+        raise DataError(
+            f"{source} has no split called train, validation or test; "
+            f"its splits: {', '.join(map(str, loaded))}"
+        )
+    return tables
+
+
+def _load(name: str, config: str | None) -> datasets.DatasetDict:
+    import datasets
+
+    within_reach = _reachable()
+    try:
+        with quiet(), contextlib.nullcontext() if within_reach else _offline():
+            return datasets.load_dataset(name, config)
+    # The Hub's client, the readers and the network stack each have errors of their own.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if not within_reach:
+            raise DataError(
+                f"the data set {name!r} is not on this machine and the Hugging Face Hub is out "
+                "of reach",
+                hint="Check the network, or give a folder or a table with --data PATH.",
+            ) from error
+        raise DataError(
+            f"the data set {name!r} cannot be had from the Hugging Face Hub: {reason}",
+            hint="Names are hf:<name> or hf:<owner>/<name>, with :<configuration> if it has any.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Let ``datasets`` look into its cache alone; its client would try for most of a minute."""
+    import datasets.config
+    import huggingface_hub.constants
+
+    holders: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [holder.HF_HUB_OFFLINE for holder in holders]
+    for holder in holders:
+        holder.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for holder, value in zip(holders, before, strict=True):
+            holder.HF_HUB_OFFLINE = value
+
+
+def _reachable() -> bool:
+    """Whether the Hub (or the proxy in front of it) answers within two seconds."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    parts = urlsplit(constants.ENDPOINT)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    answered = threading.Event()
+
+    def knock() -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection((parts.hostname or "", port), _REACH_SECONDS).close()
+            answered.set()
+
+    knocking = threading.Thread(target=knock, daemon=True)  # a name look-up has no time limit
+    knocking.start()
+    knocking.join(_REACH_SECONDS)
+    return answered.is_set()

@@ -1,0 +1,144 @@
+"""What a prediction takes: pictures, folders of them, tables, texts, pictures in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+
+from zoo.data.folders import pictures_below
+from zoo.data.pictures import looks_like_picture
+from zoo.data.reports import Findings
+from zoo.data.samples import Inputs, Listed, Paths, Raw, Samples
+from zoo.data.tables import Columns, looks_like_table, read_part, read_table
+from zoo.errors import DataError
+from zoo.spec import Modality
+
+Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
+
+
+def open_inputs(
+    inputs: Iterable[Given], modality: Modality, text_column: str | None = None
+) -> Samples:
+    """The inputs of a prediction, in the order given; folders are read through, sorted by name.
+
+    For pictures: paths of pictures, of folders and of tables of paths, pictures in memory
+    (``PIL.Image.Image``), and encoded ones (bytes). For texts: the texts themselves, and paths of
+    tables and of ``.txt`` files with a text a line.
+
+    Args:
+        inputs: What to predict.
+        modality: What the run takes.
+        text_column: The column of texts, or of paths of pictures, in tables.
+
+    Raises:
+        DataError: There is no such file, or it is not of this modality, or there is nothing.
+        BadFilesError: A row of a table holds nothing.
+    """
+    read = _pictures if modality == "image" else _texts
+    groups = [
+        read(given, number, text_column) for number, given in enumerate(_listed(inputs), start=1)
+    ]
+    if not any(len(group) for group in groups):
+        raise DataError("there is nothing to predict", hint="Give at least one input.")
+    return Samples(modality, groups[0] if len(groups) == 1 else _joined(groups))
+
+
+def _listed(inputs: Iterable[Given]) -> Iterable[Given]:
+    if isinstance(inputs, (str, bytes, os.PathLike, Image.Image)):
+        raise DataError(
+            f"inputs come as a list; a single {type(inputs).__name__} was given",
+            hint="Put it into a list: [input].",
+        )
+    return inputs
+
+
+def _joined(groups: Sequence[Inputs]) -> Listed:
+    pairs = [(group[i], group.name(i)) for group in groups for i in range(len(group))]
+    return Listed(tuple(raw for raw, _ in pairs), tuple(name for _, name in pairs))
+
+
+def _pictures(given: Given, number: int, column: str | None) -> Inputs:
+    if isinstance(given, (bytes, Image.Image)):
+        return _one(given, f"picture {number}")
+    path = Path(given).expanduser()
+    if path.is_dir():
+        found = [os.path.relpath(picture, path) for picture in pictures_below(path)]
+        if not found:
+            raise DataError(f"{path} holds no pictures")
+        return Paths.under(path, found)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}")
+    if looks_like_table(path):
+        return _column(path, "image", column)
+    if path.suffix and not looks_like_picture(path):
+        raise DataError(
+            f"this run takes pictures; {path} does not look like one",
+            hint="Give picture files, folders of them, or a table with a column of their paths.",
+        )
+    return _one(os.fspath(path), os.fspath(path))
+
+
+def _texts(given: Given, number: int, column: str | None) -> Inputs:
+    if isinstance(given, (bytes, Image.Image)):
+        raise _not_text(f"input {number}", "is a picture")
+    if isinstance(given, str) and not _is_path(given):
+        return _one(given, f"text {number}")
+    path = Path(given).expanduser()
+    if looks_like_picture(path):
+        raise _not_text(str(path), "looks like a picture")
+    if path.is_dir():
+        raise _not_text(str(path), "is a folder")
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
+    if looks_like_table(path):
+        return _column(path, "text", column)
+    if path.suffix.lower() == ".txt":
+        return _lines(path)
+    raise _not_text(str(path), "is neither a table nor a .txt file")
+
+
+def _is_path(text: str) -> bool:
+    """Whether a string is meant as a path: the name of a table or picture, or a folder's path."""
+    if any(char.isspace() for char in text.strip()):
+        return (looks_like_table(text) or looks_like_picture(text)) and _exists(text)
+    if looks_like_table(text) or looks_like_picture(text):
+        return True
+    return (os.sep in text or text.lower().endswith(".txt")) and _exists(text)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # a long text, a NUL, a "~" of no known user
+        return False
+
+
+def _lines(path: Path) -> Listed:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    filled = [(line, f"{path} line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    return Listed(tuple(line for line, _ in filled), tuple(name for _, name in filled))
+
+
+def _column(path: Path, modality: Modality, column: str | None) -> Inputs:
+    findings = Findings("error")
+    part = read_part(read_table(path), modality, Columns(input=column), findings, labelled=False)
+    findings.settle()
+    return part.inputs
+
+
+def _one(raw: Raw, name: str) -> Listed:
+    return Listed((raw,), (name,))
+
+
+def _not_text(what: str, why: str) -> DataError:
+    return DataError(
+        f"this run takes texts; {what} {why}",
+        hint="Give texts on standard input with '-', or a table with a column of texts.",
+    )

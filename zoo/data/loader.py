@@ -1,0 +1,251 @@
+"""Batches in a reproducible order, whatever the number of worker processes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from zoo.data.pictures import read_picture
+from zoo.data.samples import Samples
+from zoo.data.text import TextEncoder
+from zoo.data.transforms import ImageTransform
+from zoo.errors import ZooError
+
+Key: TypeAlias = tuple[int, int]
+"""Epoch and position among the samples: the epoch travels with each request, so that worker
+processes that outlive an epoch know it."""
+
+TensorBatch: TypeAlias = dict[str, Tensor]
+
+_POOL = 50  # batches whose texts are sorted by length together; more saves padding, less is random
+_CHUNK = 1_000  # texts that are tokenised at a time
+
+
+class Failure:
+    """An error that a worker process hands back; torch would wrap its message in a traceback."""
+
+    def __init__(self, error: ZooError) -> None:
+        self.error = error
+
+
+class ImageFeed(Dataset[TensorBatch]):
+    """Batches of pictures: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``."""
+
+    def __init__(self, samples: Samples, transform: ImageTransform, seed: int) -> None:
+        self.samples = samples
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> TensorBatch:
+        return self._batch([(0, index)])
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
+        try:
+            return self._batch(keys)
+        except ZooError as error:
+            return Failure(error)
+
+    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
+        pixels = torch.stack([self._pixels(*key) for key in keys])
+        return {"pixel_values": pixels} | _labels(self.samples, [index for _, index in keys])
+
+    def _pixels(self, epoch: int, index: int) -> Tensor:
+        picture = read_picture(
+            self.samples.raw(index),
+            size=self.transform.decode_size,
+            name=self.samples.input(index),
+        )
+        return self.transform(picture, seed=_mixed(self.seed, epoch, index))
+
+
+class TextFeed(Dataset[TensorBatch]):
+    """Batches of texts: ``input_ids`` and ``attention_mask`` ``(B, T)``, ``index``, ``labels``.
+
+    All texts are tokenised once, here. The ids lie in a temporary file that is mapped into
+    memory, so that RAM does not grow with the data.
+    """
+
+    def __init__(self, samples: Samples, encoder: TextEncoder) -> None:
+        self.samples = samples
+        self.encoder = encoder
+        # The mapping outlives the file object, and the file has no name to be left behind.
+        with tempfile.TemporaryFile() as file:
+            lengths = []
+            for start in range(0, len(samples), _CHUNK):
+                stop = min(start + _CHUNK, len(samples))
+                ids = encoder.encode([str(samples.raw(i)) for i in range(start, stop)])
+                lengths += [len(sequence) for sequence in ids]
+                file.write(np.concatenate(ids).astype(np.int32).tobytes())
+            file.flush()
+            self.lengths = np.array(lengths, dtype=np.int64)
+            self._ends = np.cumsum(self.lengths)
+            self._ids = np.memmap(file, dtype=np.int32, mode="r") if lengths else np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> TensorBatch:
+        return self.__getitems__([(0, index)])
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
+        indices = [index for _, index in keys]
+        ids: list[Any] = [
+            self._ids[self._ends[i] - self.lengths[i] : self._ends[i]].astype(np.int64)
+            for i in indices
+        ]
+        return self.encoder.collate(ids) | _labels(self.samples, indices)
+
+
+class Batches(Sampler[list[Key]]):
+    """Which samples form which batch.
+
+    Without ``lengths``, in order or shuffled. With them, texts of like length come together:
+    sorted, longest first, or when shuffled within pools of many batches drawn at random.
+
+    Attributes:
+        epoch: Decides the order when shuffled.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        lengths: np.ndarray[Any, Any] | None = None,
+    ) -> None:
+        self.epoch = 0
+        self._count = count
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._drop_last = drop_last
+        self._lengths = lengths
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self._count, self._batch_size)
+        return whole + (1 if rest and not self._drop_last else 0)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        generator = np.random.default_rng((self._seed % 2**64, self.epoch))
+        order = generator.permutation(self._count) if self._shuffle else np.arange(self._count)
+        if self._lengths is not None:
+            order = self._by_length(order, self._lengths)
+        batches = [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
+        batches = batches[: len(self)]
+        if self._shuffle and self._lengths is not None:
+            batches = [batches[i] for i in generator.permutation(len(batches))]
+        for batch in batches:
+            yield [(self.epoch, int(index)) for index in batch]
+
+    def _by_length(
+        self, order: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any]:
+        pool = _POOL * self._batch_size if self._shuffle else max(1, len(order))
+        pools = [order[i : i + pool] for i in range(0, len(order), pool)]
+        return np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools])
+
+
+class Loader(DataLoader[TensorBatch]):
+    """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone."""
+
+    def __init__(self, feed: ImageFeed | TextFeed, batches: Batches, **options: Any) -> None:
+        self.batches = batches
+        super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order, and the variation of the pictures, of the next pass."""
+        self.batches.epoch = epoch
+
+    def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, Failure):
+                raise batch.error
+            yield batch
+
+
+def make_loader(
+    samples: Samples,
+    *,
+    transform: ImageTransform | None = None,
+    encoder: TextEncoder | None = None,
+    batch_size: int,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    pin: bool = False,
+    by_length: bool = True,
+    drop_last: bool = False,
+) -> Loader:
+    """Batches of ``samples``: the inputs, ``index`` (positions among the samples), ``labels``.
+
+    Args:
+        samples: Pictures (with ``transform``) or texts (with ``encoder``); ``labels`` are in the
+            batches where the samples have them.
+        transform: Prepares pictures.
+        encoder: Tokenises texts, all of them at once, here.
+        batch_size: Samples a batch; the last may be smaller.
+        shuffle: Draw a new order every epoch (:meth:`Loader.set_epoch`).
+        seed: Decides the order and the variation of each picture.
+        workers: Processes that read pictures; they stay between epochs. Texts need none.
+        pin: Whether the batches are for a GPU.
+        by_length: Whether texts of like length form a batch; ``index`` tells where they were.
+        drop_last: Leave out a last batch that is not full.
+
+    Raises:
+        BadFilesError: While iterating, from any process: a picture cannot be read.
+    """
+    if (transform is None) == (encoder is None):
+        raise ValueError("give transform for pictures, or encoder for texts")
+    lengths = None
+    feed: ImageFeed | TextFeed
+    if transform is not None:
+        feed = ImageFeed(samples, transform, seed)
+    elif encoder is not None:
+        feed, workers = TextFeed(samples, encoder), 0
+        lengths = feed.lengths if by_length else None
+    batches = Batches(
+        len(samples),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        drop_last=drop_last,
+        lengths=lengths,
+    )
+    return Loader(
+        feed,
+        batches,
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        # Each pass draws a seed for the workers; without this, from torch's own random state.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _labels(samples: Samples, indices: list[int]) -> TensorBatch:
+    batch = {"index": torch.tensor(indices)}
+    if samples.labels is not None:
+        batch["labels"] = torch.from_numpy(samples.labels[indices])
+    return batch
+
+
+def _mixed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

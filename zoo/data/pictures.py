@@ -1,0 +1,169 @@
+"""Pictures of any mode and format as RGB, and finding the ones that cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from zoo.data.samples import Inputs, Raw
+from zoo.errors import BadFilesError
+
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".jp2",
+        ".tga",
+        ".ico",
+        ".heic",
+        ".heif",
+    ]
+)
+"""File names that stand for pictures. HEIC is among them although Pillow alone does not read it:
+an unreadable picture is reported, an unknown file name is passed over."""
+
+OVERSAMPLING = 2
+"""A JPEG is decoded at no less than this many times the size that is asked for: a decoder's
+reduction is coarser than the resizing after it."""
+
+
+def looks_like_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the name of ``path`` is that of a picture."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_picture(
+    source: str | os.PathLike[str] | bytes | Image.Image,
+    *,
+    size: int | None = None,
+    name: str | None = None,
+) -> Image.Image:
+    """A picture as RGB, upright (EXIF orientation applied), on white where it is transparent.
+
+    16-bit greys are brought to 8 bits by their upper bits; 32-bit and float greys count as 8-bit
+    where no value exceeds 255, as 16-bit otherwise, and as shares of white where none exceeds 1.
+
+    Args:
+        source: A path, encoded bytes, or a picture that is open already.
+        size: The shorter side in pixels that is needed. Large JPEGs are then decoded at a half,
+            a quarter or an eighth, but at no less than twice that size.
+        name: How an error calls the picture, where ``source`` is not a path.
+
+    Raises:
+        BadFilesError: It is no picture, or a damaged one; the message names it.
+    """
+    if isinstance(source, Image.Image):
+        return _rgb(_upright(source))
+    path = name or ("the picture" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            if size is not None:
+                _reduce(picture, OVERSAMPLING * size)
+            return _rgb(_upright(picture))
+    # Pillow's readers let through whatever the parser of a damaged file ran into: OSError,
+    # SyntaxError, ValueError, struct.error, zlib.error, IndexError, DecompressionBombError, …
+    except Exception as error:
+        raise BadFilesError(
+            f"{path} cannot be read as a picture: {_reason(error)}",
+            paths=(path,),
+            hint="Mend or remove the file, or leave such files out with --bad-files skip.",
+        ) from error
+
+
+def examine(inputs: Inputs) -> tuple[list[bytes], dict[int, str]]:
+    """Decode every picture once, and tell which cannot be.
+
+    Nothing short of decoding finds every damaged file. JPEGs are decoded at an eighth of their
+    size, which reads the whole file and leaves out most of the arithmetic. The decoders work
+    outside Python's lock, so that threads use all cores.
+
+    Returns:
+        The sha256 of every file, and the index and the reason of each that cannot be read.
+    """
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(_examine, (inputs[i] for i in range(len(inputs)))))
+    digests = [digest for digest, _ in results]
+    return digests, {i: reason for i, (_, reason) in enumerate(results) if reason}
+
+
+def _examine(raw: Raw) -> tuple[bytes, str]:
+    if isinstance(raw, Image.Image):
+        return hashlib.sha256(raw.tobytes()).digest(), ""
+    try:
+        content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
+    except OSError as error:
+        return b"", _reason(error)
+    digest = hashlib.sha256(content).digest()
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            _reduce(picture, 1)
+            picture.load()
+    except Exception as error:  # as in read_picture
+        return digest, _reason(error)
+    return digest, ""
+
+
+def _reduce(picture: Image.Image, size: int) -> None:
+    if picture.format == "JPEG":
+        picture.draft(None, (size, size))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    orientation = 1
+    with contextlib.suppress(Exception):  # damaged EXIF data leave the picture as it lies
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return ImageOps.exif_transpose(picture) if orientation in range(2, 9) else picture
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        picture.load()
+        return picture
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        white = Image.new("RGBA", layers.size, "white")
+        return Image.alpha_composite(white, layers).convert("RGB")
+    if picture.mode.startswith(("I", "F")):
+        picture = _eight_bits(picture)
+    return picture.convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits, or of floats, with 8 bits."""
+    grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    highest = float(grey.max(initial=0))
+    if picture.mode.startswith("I;16") or highest > 255:
+        grey = grey / 257  # 65535 becomes 255
+    elif picture.mode == "F" and highest <= 1:
+        grey = grey * 255
+    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+
+
+def _reason(error: BaseException) -> str:
+    """Pillow's reason in a few words, without the names of its buffers."""
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture that Pillow knows"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return text or type(error).__name__

@@ -1,0 +1,210 @@
+"""Inputs with their labels: what the readers hand to the engine, and the engine to the loader."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from zoo.spec import Modality
+
+if TYPE_CHECKING:
+    import datasets
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+Raw: TypeAlias = "str | bytes | Image.Image"
+"""One input as it is kept: a text, the path of a picture, its encoded bytes, or the picture."""
+
+
+class Inputs(Protocol):
+    """A sequence of inputs that costs little to select from and to send to a worker process."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Raw: ...
+
+    def name(self, index: int) -> str:
+        """How reports call the input: a path, or the number of a row."""
+        ...
+
+    def take(self, indices: Indices) -> Inputs: ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Inputs in memory, each with its name."""
+
+    items: tuple[Raw, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Raw:
+        return self.items[index]
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def take(self, indices: Indices) -> Listed:
+        return Listed(tuple(self.items[i] for i in indices), tuple(self.names[i] for i in indices))
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Files under one folder, as one array of bytes: a hundred thousand paths take some 10 MB.
+
+    Python strings would be copied page by page into every worker process, because reading one
+    changes its reference count.
+    """
+
+    folder: str
+    relative: npt.NDArray[np.bytes_]
+
+    @classmethod
+    def under(cls, folder: str | os.PathLike[str], relative: Sequence[str]) -> Paths:
+        encoded = [os.fsencode(path) for path in relative]
+        return cls(os.fspath(folder), np.array(encoded, dtype=np.bytes_))
+
+    def __len__(self) -> int:
+        return len(self.relative)
+
+    def __getitem__(self, index: int) -> str:
+        return os.path.join(self.folder, os.fsdecode(bytes(self.relative[index])))
+
+    def name(self, index: int) -> str:
+        return self[index]
+
+    def take(self, indices: Indices) -> Paths:
+        return Paths(self.folder, self.relative[indices])
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a memory-mapped table; pickles as the path of its Arrow file.
+
+    ``title`` is how reports call the table; rows are counted from 1, without the header.
+    """
+
+    table: datasets.Dataset
+    column: str
+    rows: Indices
+    title: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Raw:
+        value: Any = self.table.data.column(self.column)[int(self.rows[index])].as_py()
+        if isinstance(value, dict):  # the Arrow form of a picture: its bytes, or where it lies
+            value = value.get("bytes") or value.get("path")
+        raw: Raw = value
+        return raw
+
+    def name(self, index: int) -> str:
+        return f"{self.title} row {int(self.rows[index]) + 1}"
+
+    def take(self, indices: Indices) -> Column:
+        return replace(self, rows=self.rows[indices])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One split of the data.
+
+    Attributes:
+        modality: ``image`` or ``text``.
+        inputs: The inputs, unread.
+        labels: Class indices, ``(N,)`` of int64; ``None`` where there is nothing to compare with.
+        fingerprint: sha256 over the inputs' contents and class names, in order; the same for a
+            copy of the data elsewhere. Empty where the contents have not been looked at.
+    """
+
+    modality: Modality
+    inputs: Inputs
+    labels: Indices | None = None
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def raw(self, index: int) -> Raw:
+        """The input as it is kept: a text, or a picture's path, encoded bytes or pixels."""
+        return self.inputs[index]
+
+    def input(self, index: int) -> str:
+        """How reports call the input: a path, or something like ``reviews.csv row 17``."""
+        return self.inputs.name(index)
+
+    def select(self, indices: Sequence[int] | Indices) -> Samples:
+        """The samples at ``indices``, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
+        labels = None if self.labels is None else self.labels[chosen]
+        return Samples(self.modality, self.inputs.take(chosen), labels, fingerprint)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a fine-tune or an evaluation works on.
+
+    Attributes:
+        modality: ``image`` or ``text``.
+        classes: Class names; labels are indices into them.
+        train: What is trained on; empty where an evaluation brings no training split.
+        val: What is measured while training; always there for a fine-tune.
+        test: Read for an evaluation alone.
+        fingerprint: sha256 over the class names and the splits' fingerprints.
+        source: What the user gave: a path, ``hf:…``, or ``demo/…``.
+        skipped: What was left out because it could not be read, one ``path: reason`` each.
+        image_size: The size in pixels that the pictures ask for where the network leaves it
+            open; ``None`` where the network's own is right.
+        flip: Whether a mirrored picture still shows its class.
+        min_scale: The smallest share of a picture's area that still shows its class.
+    """
+
+    modality: Modality
+    classes: tuple[str, ...]
+    train: Samples
+    val: Samples | None
+    test: Samples | None
+    fingerprint: str
+    source: str
+    skipped: tuple[str, ...] = ()
+    image_size: int | None = None
+    flip: bool = True
+    min_scale: float = 0.35
+
+    @property
+    def held_out(self) -> Samples:
+        """What an evaluation measures: the test split, or else the validation split."""
+        held_out = self.test if self.test is not None else self.val
+        assert held_out is not None
+        return held_out
+
+
+def splits_fingerprint(classes: Sequence[str], *splits: Samples | None) -> str:
+    """One sha256 for class names and splits; a split that is not there counts as such."""
+    parts = ["" if split is None else split.fingerprint for split in splits]
+    return _sha256("\0".join(classes).encode(), *(part.encode() for part in parts))
+
+
+def content_fingerprint(classes: Sequence[str], labels: Indices, digests: Sequence[bytes]) -> str:
+    """One sha256 for a split, from the class name and the content's digest of each sample."""
+    digest = hashlib.sha256()
+    for label, content in zip(labels, digests, strict=True):
+        digest.update(classes[label].encode() + b"\0" + content)
+    return digest.hexdigest()
+
+
+def _sha256(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
