@@ -8,7 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zoo.version import __version__ as __version__
+
 if TYPE_CHECKING:
+    from zoo.api import finetune as finetune
+    from zoo.api import list_backbones as list_backbones
+    from zoo.api import load as load
+    from zoo.api import open_run as open_run
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
     from zoo.backbone import Stage as Stage
@@ -17,12 +23,11 @@ if TYPE_CHECKING:
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
     from zoo.registry import Registry as Registry
+    from zoo.run import Run as Run
     from zoo.spec import BackboneSpec as BackboneSpec
     from zoo.spec import ImageInput as ImageInput
     from zoo.spec import TextInput as TextInput
     from zoo.spec import Weights as Weights
-
-__version__ = "0.1.0"
 
 _PUBLIC = {
     "Backbone": "zoo.backbone",
@@ -30,13 +35,18 @@ _PUBLIC = {
     "Batch": "zoo.backbone",
     "ImageInput": "zoo.spec",
     "Registry": "zoo.registry",
+    "Run": "zoo.run",
     "Stage": "zoo.backbone",
     "TextInput": "zoo.spec",
     "Weights": "zoo.spec",
     "ZooError": "zoo.errors",
     "build": "zoo.backbone",
+    "finetune": "zoo.api",
     "hookimpl": "zoo.hookspecs",
     "hookspec": "zoo.hookspecs",
+    "list_backbones": "zoo.api",
+    "load": "zoo.api",
+    "open_run": "zoo.api",
 }
 
 __all__ = sorted(_PUBLIC)

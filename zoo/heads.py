@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from zoo.errors import NameLookupError, closest
 from zoo.hookspecs import HeadFactory
+from zoo.registry import Registry
 
 
 def linear(feature_dim: int, outputs: int) -> nn.Module:
@@ -23,3 +25,31 @@ def mlp(feature_dim: int, outputs: int) -> nn.Module:
 
 
 HEADS: Mapping[str, HeadFactory] = {"linear": linear, "mlp": mlp}
+
+
+def make_head(
+    name: str, feature_dim: int, outputs: int, *, registry: Registry | None = None
+) -> nn.Module:
+    """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
+
+    Args:
+        name: One of the zoo's own, or of a plugin.
+        feature_dim: Width of the backbone's features.
+        outputs: Number of classes.
+        registry: Whose plugins to ask; what is installed by default.
+
+    Raises:
+        NameLookupError: Neither the zoo nor a plugin has it.
+    """
+    if name in HEADS:
+        return HEADS[name](feature_dim, outputs)
+    offered = (registry or Registry.discover()).offers("zoo_heads")
+    if name not in offered:
+        known = [*HEADS, *offered]
+        near = closest(name, known, 1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise NameLookupError(
+            f"no head is called {name!r}.{guess}", hint=f"Heads: {', '.join(known)}."
+        )
+    head: nn.Module = offered[name](feature_dim, outputs)
+    return head

@@ -1,0 +1,97 @@
+"""``zoo evaluate``: how well a run does on labelled data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.output import emit_json, print_table, say
+
+if TYPE_CHECKING:
+    from zoo.engine.metrics import Evaluation
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo evaluate runs/resnet18-1 --data photos/
+  zoo evaluate runs/resnet18-1 --data photos/ --split val
+  zoo evaluate runs/lstm-1 --data test.tsv --json
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", required=True, metavar="PATH", help="Folder, table, or hf:NAME.")
+@click.option("--split", metavar="val|test", help="One split alone; default: all held out.")
+@click.option("--text-column", metavar="NAME", help="Column of texts; default: as in training.")
+@click.option("--label-column", metavar="NAME", help="Column of labels; default: as in training.")
+@click.option(
+    "--bad-files",
+    default="error",
+    type=click.Choice(["error", "skip"]),
+    help="What to do about files and rows that cannot be read; default: error.",
+)
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    run: Path,
+    data: str,
+    split: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    bad_files: str,
+    device: str,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Print accuracy, macro F1, per-class figures and the confusion matrix of RUN on data.
+
+    Data with a test/ split is scored on it; where there is a validation split too, its figures
+    are printed beside it.
+    """
+    import zoo
+    from zoo.engine.progress import Console
+
+    results = zoo.open_run(run).evaluate(
+        data,
+        split=split,
+        text_column=text_column,
+        label_column=label_column,
+        bad_files=bad_files,
+        device=device,
+        workers=workers,
+        reporter=Console(),
+    )
+    main = "test" if "test" in results else next(iter(results))
+    if as_json:
+        splits = {name: dict(result.metrics) for name, result in results.items()}
+        emit_json({**results[main].to_json(), "split": main, "splits": splits})
+        return
+    for name, result in results.items():
+        figures = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
+        count = sum(sum(row) for row in result.confusion)
+        say(f"{name}: {figures}  ({count} samples)")
+    _print_details(results[main])
+
+
+def _print_details(result: Evaluation) -> None:
+    classes = list(result.per_class)
+    say("")
+    print_table(
+        ["class", "precision", "recall", "f1", "support"],
+        [
+            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+            for name, row in result.per_class.items()
+        ],
+    )
+    say("\nconfusion (rows: true class, columns: predicted class)")
+    numbers = [str(i) for i in range(len(classes))]
+    print_table(
+        ["", *numbers, "class"],
+        [
+            [number, *counts, name]
+            for number, counts, name in zip(numbers, result.confusion, classes, strict=True)
+        ],
+    )

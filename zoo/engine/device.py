@@ -1,0 +1,27 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import torch
+
+from zoo.errors import UsageError
+
+
+def choose_device(wish: str) -> torch.device:
+    """The device that ``auto`` (an accelerator if there is one) or a name like ``cuda:1`` means.
+
+    Raises:
+        UsageError: There is no such device on this machine.
+    """
+    if wish == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(wish)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"--device {wish} cannot be used here: {str(error).splitlines()[0]}",
+            hint="Give 'auto' or 'cpu'.",
+        ) from error
+    return device

@@ -1,0 +1,81 @@
+"""The feature cache: a frozen backbone never runs twice on the same input.
+
+Features lie in ``<cache>/features`` as memory-mapped arrays, keyed by the backbone's tensors, the
+preprocessing, the precision and the data, so that any run that would compute the same finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zoo.backbone import Backbone
+from zoo.data import Loader
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Reporter
+from zoo.files import replacing
+
+Features = NDArray[np.float32]
+
+
+def backbone_key(backbone: Backbone, precision: str) -> str:
+    """Changes with any tensor of the backbone, its preprocessing, the precision and torch."""
+    facts = [backbone.spec.name, backbone.spec.input.to_json(), precision, torch.__version__]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in backbone.net.state_dict().items():
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def compute(
+    forward: Forward,
+    loader: Loader,
+    *,
+    count: int,
+    key: Iterable[str],
+    folder: Path,
+    reporter: Reporter,
+) -> Features:
+    """Features of a whole split, memory-mapped: ``(count, feature_dim)``, float32.
+
+    Args:
+        forward: Runs the backbone.
+        loader: Every sample once; ``index`` says which.
+        count: Number of samples.
+        key: What the features depend on, in words.
+        folder: Where features are kept.
+        reporter: Sees the steps where they have to be computed.
+    """
+    name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
+    path = folder / f"{name}.npy"
+    width = forward.backbone.spec.feature_dim
+    if (found := _read(path, (count, width))) is not None:
+        return found
+    with replacing(path) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.float32, shape=(count, width)
+        )
+        with reporter.steps("features", len(loader)) as advance:
+            for batch in loader:
+                array[batch["index"].numpy()] = forward.features(batch).numpy()
+                advance()
+        array.flush()
+        del array
+    features = _read(path, (count, width))
+    assert features is not None
+    return features
+
+
+def _read(path: Path, shape: tuple[int, int]) -> Features | None:
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape else None

@@ -1,0 +1,89 @@
+"""From samples to batches, the same way in training, validation and prediction."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
+from zoo.data.transforms import MIN_SCALE
+from zoo.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PLAIN_BATCH = 64
+"""Samples a batch in validation and prediction; one number, so that figures repeat exactly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """Prepares samples as one spec wants them.
+
+    Attributes:
+        spec: Its ``input`` decides size, cropping, colours, or length.
+        tokenizer: Texts only.
+        workers: Processes that prepare pictures; ``None`` for what fits the machine.
+        flip: Whether training may mirror pictures; digits and letters must not be.
+        min_scale: The smallest share of a picture's area that a training crop keeps.
+        seed: Of order and augmentation.
+        pin: Whether batches go to page-locked memory, for GPUs.
+    """
+
+    spec: BackboneSpec
+    tokenizer: Tokenizer | None = None
+    workers: int | None = None
+    flip: bool = True
+    min_scale: float = MIN_SCALE
+    seed: int = 0
+    pin: bool = False
+
+    def plain(self, samples: Samples) -> Loader:
+        """Every sample once, without augmentation."""
+        return self._loader(samples, train=False, batch_size=PLAIN_BATCH)
+
+    def shuffled(self, samples: Samples, *, batch_size: int) -> Loader:
+        """Shuffled and augmented; ``set_epoch`` chooses which of the many orders."""
+        return self._loader(samples, train=True, batch_size=batch_size)
+
+    def _loader(self, samples: Samples, *, train: bool, batch_size: int) -> Loader:
+        image = self.spec.modality == "image"
+        transform = self._transform(train) if image else None
+        encoder = None if image else self._encoder()
+        # One sample left over would be a batch that BatchNorm cannot train on.
+        lonely = train and len(samples) > batch_size and len(samples) % batch_size == 1
+        return make_loader(
+            samples,
+            transform=transform,
+            encoder=encoder,
+            batch_size=batch_size,
+            shuffle=train,
+            seed=self.seed,
+            workers=self._workers(samples),
+            pin=self.pin,
+            drop_last=lonely,
+        )
+
+    def _transform(self, train: bool) -> ImageTransform:
+        return make_transform(
+            self.spec.image_input, train=train, flip=self.flip, min_scale=self.min_scale
+        )
+
+    def _encoder(self) -> TextEncoder:
+        assert self.tokenizer is not None
+        return TextEncoder(self.tokenizer, self.spec.text_input)
+
+    def _workers(self, samples: Samples) -> int:
+        if self.workers is not None:
+            return self.workers
+        return min(usable_cores(), 8) if samples.modality == "image" and len(samples) > 256 else 0
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

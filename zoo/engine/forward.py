@@ -1,0 +1,79 @@
+"""Running a backbone: device, precision and memory layout in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from zoo.backbone import Backbone
+from zoo.data import Loader
+from zoo.engine.progress import Reporter
+
+
+class Forward:
+    """Feeds batches to one backbone the way the run says.
+
+    Args:
+        backbone: Moved to ``device``; networks for pictures become channels-last.
+        device: Where it computes.
+        precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
+    """
+
+    def __init__(self, backbone: Backbone, *, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.precision = precision
+        self.backbone = backbone.to(device)
+        if backbone.spec.modality == "image":
+            self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch on the device; pictures channels-last."""
+        placed = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        if "pixel_values" in placed:
+            pictures = placed["pixel_values"]
+            placed["pixel_values"] = pictures.contiguous(memory_format=torch.channels_last)
+        return placed
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Autocast as the precision says."""
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+        )
+
+    @torch.inference_mode()
+    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode."""
+        self.backbone.eval()
+        with self.autocast():
+            return self.backbone.features(self.place(batch)).float().cpu()
+
+    @torch.inference_mode()
+    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """``(B, outputs)``, float32, on the CPU; the backbone in evaluation mode."""
+        self.backbone.eval()
+        with self.autocast():
+            features = self.backbone.features(self.place(batch))
+        return head_logits(self.backbone, features.float())
+
+    def predict(self, loader: Loader, *, count: int, reporter: Reporter) -> Tensor:
+        """Logits of a whole split in its own order: ``(count, outputs)``."""
+        parts, places = [], []
+        with reporter.steps("predict", len(loader)) as advance:
+            for batch in loader:
+                parts.append(self.logits(batch))
+                places.append(batch["index"])
+                advance()
+        order = torch.cat(places)
+        gathered = torch.cat(parts)
+        logits = torch.empty(count, gathered.shape[1])
+        logits[order] = gathered
+        return logits
+
+
+def head_logits(backbone: Backbone, features: Tensor) -> Tensor:
+    """The head's outputs in float32 on the CPU, whatever precision the backbone ran in."""
+    logits: Tensor = backbone.head(features)
+    return logits.float().cpu()

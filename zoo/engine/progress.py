@@ -1,0 +1,92 @@
+"""What a fine-tune says while it works: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+Advance = Callable[[], None]
+
+
+class Reporter(Protocol):
+    """Where the engine sends what a person may want to read."""
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """What is about to happen, a fact a line."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def steps(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+        """A stretch of ``total`` steps; the function given is called after each."""
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """A finished epoch, one of ``epochs``; ``record`` is its line of ``metrics.jsonl``."""
+
+
+class Quiet:
+    """Says nothing."""
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:  # noqa: ARG002
+        """Nothing."""
+        yield lambda: None
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """Nothing."""
+
+
+class Console:
+    """Writes to standard error: a progress bar where that is a terminal, else lines alone."""
+
+    def __init__(self) -> None:
+        from rich.console import Console as RichConsole
+
+        self._console = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """The facts, aligned."""
+        width = max(len(name) for name in facts)
+        for name, fact in facts.items():
+            self._print(f"{name:<{width}}  {fact}")
+
+    def note(self, text: str) -> None:
+        """The text, on a line of its own."""
+        self._print(text)
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:
+        """A bar that goes away when it is full; in a log, nothing."""
+        if not self._console.is_terminal:
+            yield lambda: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda: progress.advance(task)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """One line: which epoch, losses, accuracy, speed."""
+        self._print(
+            f"{record['phase']} {record['epoch_of_phase']}/{epochs}  "
+            f"train loss {record['train_loss']:.4f}  "
+            f"val loss {record['loss']:.4f}  "
+            f"val accuracy {record['accuracy']:.4f}  "
+            f"{record['samples_per_second']:.0f}/s"
+            f"{'  *' if record['best'] else ''}"
+        )
+
+    def _print(self, text: str) -> None:
+        self._console.print("".join(c for c in text if c.isprintable()))
+        sys.stderr.flush()
