@@ -19,12 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import zoo
 from zoo import discovery, files, spec
 from zoo.discovery import Plugin, Source, guarded
 from zoo.errors import PluginError, ZooError
 from zoo.places import cache_folder
 from zoo.spec import BackboneSpec
+from zoo.version import __version__
 
 FORMAT = 2
 
@@ -103,7 +103,7 @@ class Index:
     @cached_property
     def _core(self) -> str:
         # Rows are written by spec.py: in a checkout it changes without a new version.
-        return f"{zoo.__version__}:{os.stat(spec.__file__).st_mtime_ns}"
+        return f"{__version__}:{os.stat(spec.__file__).st_mtime_ns}"
 
     def _path(self, source: Source) -> Path:
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)

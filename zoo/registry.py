@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import zoo
 from zoo import discovery
 from zoo.discovery import Plugin, Source
 from zoo.errors import (
@@ -26,6 +25,7 @@ from zoo.index import Catalogue, Index
 from zoo.places import cache_folder
 from zoo.policy import Policy, load_policy
 from zoo.spec import BackboneSpec, Weights
+from zoo.version import __version__
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Registry:
                 "conflict",
                 f"{both} publish a plugin of this name; uninstall one",
             )
-        elif reason := discovery.incompatibility(source, zoo.__version__):
+        elif reason := discovery.incompatibility(source, __version__):
             self._statuses[source.name] = ("incompatible", reason)
         else:
             catalogue = self.index.catalogue(source)
@@ -218,11 +218,17 @@ class Registry:
             if matches(arch) or matches(f"{plugin}/{arch}") or f"{plugin}/{arch}" in short
         ]
 
-    def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Canonical names with the specs' JSON data, which is cheaper than the specs."""
-        for plugin, catalogue in sorted(self._catalogues.items()):
-            for arch, row in catalogue.rows.items():
-                yield f"{plugin}/{arch}", row
+    def rows(self, pattern: str = "*") -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Canonical names that match, with the specs' JSON data, which is cheaper than specs."""
+        for name in self.names(pattern):
+            plugin, _, arch = name.partition("/")
+            yield name, self._catalogues[plugin].rows[arch]
+
+    def row(self, name: str) -> Mapping[str, Any] | None:
+        """The JSON data of a canonical name without tag; ``None`` if no catalogue has it."""
+        plugin, _, arch = name.partition("/")
+        catalogue = self._catalogues.get(plugin)
+        return catalogue.rows.get(arch) if catalogue else None
 
     def spec(self, name: str) -> BackboneSpec:
         """The spec that ``name`` leads to. Raises as :meth:`resolve`."""

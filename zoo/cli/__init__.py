@@ -1,0 +1,143 @@
+"""The command line: one module a command, imported when the command is used.
+
+A command's module imports nothing heavier than click at its top, so that help stays quick; what
+is heavy is imported inside the command.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+import zoo
+from zoo.cli.output import documents_only, fail_cleanly, tame_streams
+
+COMMANDS: Mapping[str, str] = {
+    "list": "zoo.cli.catalogue:command",
+    "show": "zoo.cli.show:command",
+    "finetune": "zoo.cli.finetune:command",
+    "predict": "zoo.cli.predict:command",
+    "evaluate": "zoo.cli.evaluate:command",
+    "plugins": "zoo.cli.plugins:command",
+    "sync": "zoo.cli.sync:command",
+    "doctor": "zoo.cli.doctor:command",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name, from a table of ``module:attribute``; in the table's order.
+
+    Every command gets a hidden ``--debug``, and one with ``--json`` has standard output to
+    itself: what a library prints meanwhile goes to standard error.
+    """
+
+    def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(self._table)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        """The command, imported."""
+        if cmd_name not in self._table:
+            return None
+        if cmd_name not in self.commands:
+            module, _, attribute = self._table[cmd_name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            self.commands[cmd_name] = _fitted(command, cmd_name)
+        return self.commands[cmd_name]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with a suggestion from the whole table."""
+        name = args[0]
+        if name not in self._table and not name.startswith("-"):
+            from zoo.errors import closest
+
+            near = closest(name, self._table, 1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{guess}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command; what it returns is not an exit status."""
+        super().invoke(ctx)
+
+
+def _fitted(command: click.Command, name: str) -> click.Command:
+    command.name = name
+    command.params.append(_debug_option())
+    for parameter in command.params:
+        if "--json" in parameter.opts and command.callback and parameter.name:
+            command.callback = _with_documents_only(command.callback, parameter.name)
+    return command
+
+
+def _with_documents_only(callback: Any, flag: str) -> Any:
+    @functools.wraps(callback)
+    def run(*args: Any, **options: Any) -> Any:
+        if not options[flag]:
+            return callback(*args, **options)
+        with documents_only():
+            return callback(*args, **options)
+
+    return run
+
+
+def _debug_option(*, hidden: bool = True) -> click.Option:
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_root().ensure_object(dict)["debug"] = True
+
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        hidden=hidden,
+        expose_value=False,
+        is_eager=True,
+        callback=remember,
+        help="Show the traceback of an error.",
+    )
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  zoo list
+  zoo show vgg16
+  zoo finetune resnet18 --classes 5
+  zoo predict runs/resnet18-1 photo.jpg
+""",
+)
+@click.version_option(zoo.__version__, "--version", message="zoo %(version)s")
+def cli() -> None:
+    """Fine-tune pretrained networks of every library you trust, on your own data."""
+
+
+cli.params.append(_debug_option(hidden=False))
+
+
+def main() -> None:
+    """Run the command line, and exit: 0 done, 1 the zoo's own error, 2 wrong usage."""
+    settings: dict[str, Any] = {"debug": False}
+    tame_streams()
+    with fail_cleanly(settings):
+        status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
+        if sys.stdout:
+            sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end
+        raise SystemExit(status or 0)

@@ -1,0 +1,261 @@
+"""``zoo list``: the catalogue, from the index alone."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from zoo.cli.output import emit_json, note, print_table, say
+from zoo.errors import ZooError, closest
+from zoo.places import Shelf
+from zoo.registry import Registry
+
+COLUMNS = (
+    "name",
+    "modality",
+    "params",
+    "feature_dim",
+    "input",
+    "weights",
+    "top-1",
+    "licence",
+    "cached",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the table.
+
+    Attributes:
+        name: Canonical.
+        row: The spec as JSON data.
+        alias: The short name, or the empty string.
+        cached: Whether the default weights are on this machine (where there is no default, any).
+    """
+
+    name: str
+    row: Mapping[str, Any]
+    alias: str
+    cached: bool
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """The default weights, or an empty mapping."""
+        return next((w for w in self.row["weights"] if w["default"]), {})
+
+    @property
+    def accuracy(self) -> float | None:
+        """The published top-1 accuracy of the default weights, in percent."""
+        metrics = self.weights.get("metrics", {})
+        return next((v for k, v in metrics.items() if k.endswith(("top1", "accuracy"))), None)
+
+    @property
+    def license(self) -> str:
+        """That of the default weights, else that of the code."""
+        return str(self.weights.get("license") or self.row["license"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec's own fields, with the canonical name, and ``alias`` and ``cached``."""
+        return {**self.row, "name": self.name, "alias": self.alias or None, "cached": self.cached}
+
+
+class Count(click.ParamType[int]):
+    """A number that may be written with k, M or B: ``30M``."""
+
+    name = "number"
+    _FACTORS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """From text to a whole number above zero."""
+        text = str(value).strip().lower().replace(",", "").replace("_", "")
+        digits = text.rstrip("kmbg")
+        try:
+            count = float(digits) * self._FACTORS[text[len(digits) :]]
+        except (ValueError, KeyError):
+            count = 0
+        if not 0 < count < float("inf"):
+            self.fail(f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B.", param, ctx)
+        return int(count)
+
+
+Test = Callable[[Entry], bool]
+
+ORDERS: Mapping[str, Callable[[Entry], Any]] = {
+    "name": lambda entry: (entry.alias or entry.name).lower(),
+    "params": lambda entry: entry.row["params"],
+    "feature_dim": lambda entry: entry.row["feature_dim"],
+    "accuracy": lambda entry: -(entry.accuracy if entry.accuracy is not None else -1.0),
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo list
+  zoo list resnet
+  zoo list 'timm/convnext*' --max-params 30M --min-accuracy 80 --sort accuracy
+  zoo list --all --modality text --license apache-2.0
+  zoo list --all --json | jq '.[].name'
+"""
+)
+@click.argument("pattern", required=False)
+@click.option("--all", "everything", is_flag=True, help="The whole catalogue, canonical names.")
+@click.option("--modality", type=click.Choice(["image", "text"]), help="What the backbone takes.")
+@click.option("--plugin", help="Backbones of one plugin, e.g. timm.")
+@click.option("--max-params", type=Count(), help="At most so many parameters, e.g. 30M.")
+@click.option("--min-accuracy", type=float, help="At least so much top-1 accuracy, in percent.")
+@click.option("--license", "licence", help="Licence of the weights, e.g. apache-2.0 or 'cc-by*'.")
+@click.option("--cached", is_flag=True, help="Only those whose weights are on this machine.")
+@click.option("--sort", type=click.Choice(list(ORDERS)), help="Order; accuracy: best first.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of specs.")
+def command(
+    pattern: str | None,
+    everything: bool,
+    modality: str | None,
+    plugin: str | None,
+    max_params: int | None,
+    min_accuracy: float | None,
+    licence: str | None,
+    cached: bool,
+    sort: str | None,
+    as_json: bool,
+) -> None:
+    """List the backbones that there are.
+
+    Without PATTERN: those with short names. With PATTERN (a part of a name, or a glob such as
+    'resnet*') or --all: everything. The licence is that of the default weights; 'cached' says
+    whether they are on this machine.
+    """
+    registry = Registry.discover()
+    if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
+        registry.plugin(plugin)  # raises, and names those that there are
+    tests = _tests(modality, plugin, max_params, min_accuracy, licence, cached)
+    listing = _Listing(registry, tests)
+    whole = everything or pattern is not None
+    shown = listing.matching(pattern or "*") if whole else listing.short()
+    if sort:
+        shown.sort(key=ORDERS[sort])
+    if as_json:
+        emit_json([entry.to_json() for entry in shown])
+    else:
+        print_table(COLUMNS, [_cells(entry, short=not whole) for entry in shown])
+        if not whole:
+            say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
+    _remark(registry, pattern, shown)
+
+
+class _Listing:
+    """The entries that pass all tests."""
+
+    def __init__(self, registry: Registry, tests: Iterable[Test]) -> None:
+        self._registry = registry
+        self._tests = tuple(tests)
+        self._shelf = Shelf()
+        self._aliases: dict[str, str] = {}
+        for alias, name in registry.policy.aliases.items():
+            self._aliases.setdefault(name, alias)
+
+    def matching(self, pattern: str) -> list[Entry]:
+        """Of the whole catalogue."""
+        rows = self._registry.rows(pattern)
+        return self._passing(self._entry(n, row, self._aliases.get(n, "")) for n, row in rows)
+
+    def short(self) -> list[Entry]:
+        """Of the short names, in the order of registry.toml; published runs last."""
+        return self._passing(self._short())
+
+    def others(self, shown: list[Entry]) -> int:
+        """How many backbones pass the tests and are not shown."""
+        if self._tests:
+            every = {entry.name for entry in self.matching("*")}
+        else:  # without reading the rows, most of which are not shown
+            every = set(self._registry.names())
+        return len(every - {entry.name for entry in shown})
+
+    def _short(self) -> Iterator[Entry]:
+        for alias, name in self._registry.policy.aliases.items():
+            if (row := self._registry.row(name)) is not None:
+                yield self._entry(name, row, alias)
+        for name in self._registry.policy.runs:
+            try:
+                spec = self._registry.spec(name)
+            except ZooError as error:
+                note(f"Note: {error.message}")
+            else:
+                yield self._entry(spec.name, spec.to_json(), name)
+
+    def _entry(self, name: str, row: Mapping[str, Any], alias: str) -> Entry:
+        offered = row["weights"]
+        wanted = [w for w in offered if w["default"]] or offered
+        cached = any(self._shelf.find(weights["uri"]) for weights in wanted)
+        return Entry(name, row, alias, cached)
+
+    def _passing(self, entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in entries if all(test(entry) for test in self._tests)]
+
+
+def _tests(
+    modality: str | None,
+    plugin: str | None,
+    max_params: int | None,
+    min_accuracy: float | None,
+    licence: str | None,
+    cached: bool,
+) -> Iterator[Test]:
+    if modality is not None:
+        yield lambda entry: entry.row["modality"] == modality
+    if plugin is not None:
+        yield lambda entry: entry.name.startswith(f"{plugin}/")
+    if max_params is not None:
+        yield lambda entry: entry.row["params"] <= max_params
+    if min_accuracy is not None:
+        yield lambda entry: entry.accuracy is not None and entry.accuracy >= min_accuracy
+    if licence is not None:
+        yield lambda entry: fnmatch.fnmatchcase(entry.license.lower(), licence.lower())
+    if cached:
+        yield lambda entry: entry.cached
+
+
+def _cells(entry: Entry, *, short: bool) -> list[object]:
+    return [
+        entry.alias if short else entry.name,
+        entry.row["modality"],
+        compact(entry.row["params"]),
+        entry.row["feature_dim"],
+        input_size(entry.row),
+        entry.weights.get("tag", "none"),
+        None if entry.accuracy is None else f"{entry.accuracy:.1f}",
+        entry.license,
+        "yes" if entry.cached else "",
+    ]
+
+
+def compact(count: int) -> str:
+    """11,689,512 as ``11.7M``."""
+    for factor, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= factor * 0.99995:
+            return f"{count / factor:.1f}{letter}"
+    return str(count)
+
+
+def input_size(row: Mapping[str, Any]) -> str:
+    """``224 px`` or ``512 tok``."""
+    given = row["input"]
+    return f"{given['max_length']} tok" if row["modality"] == "text" else f"{given['size']} px"
+
+
+def _remark(registry: Registry, pattern: str | None, shown: list[Entry]) -> None:
+    if not shown and pattern is not None and not registry.names(pattern):
+        near = closest(pattern.strip("*?"), (name.partition("/")[2] for name in registry.names()))
+        guess = f" Closest: {', '.join(near)}." if near else ""
+        note(f"No backbone's name matches {pattern!r}.{guess}")
+    elif not shown:
+        note("No backbone passes all these filters.")
+    for status in registry.plugins():
+        if status.status not in ("ok", "disabled"):
+            note(f"Note: the plugin {status.name!r} is {status.status}; see 'zoo plugins'.")

@@ -1,0 +1,61 @@
+"""How many processor cores this process may use, which is often fewer than there are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> float:
+    """Cores by affinity, or the control group's quota where that is less; may be a fraction.
+
+    Args:
+        root: Where ``proc`` and ``sys`` lie.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min([float(cores), *_quotas(root)])
+
+
+def _quotas(root: Path) -> list[float]:
+    """What each control group around this process grants, in cores; version 2 and version 1."""
+    groups = root / "sys" / "fs" / "cgroup"
+    quotas = []
+    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if hierarchy == "0":
+            quotas += [_version_2(folder) for folder in _upwards(groups, path)]
+        elif "cpu" in controllers.split(","):
+            for base in (groups / controllers, groups / "cpu"):
+                quotas += [_version_1(folder) for folder in _upwards(base, path)]
+    return [quota for quota in quotas if quota]
+
+
+def _upwards(base: Path, path: str) -> list[Path]:
+    folder = base / path.strip("/")
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(base))]
+
+
+def _version_2(folder: Path) -> float:
+    quota, _, period = _read(folder / "cpu.max").partition(" ")
+    return _share(quota, period or "100000")
+
+
+def _version_1(folder: Path) -> float:
+    return _share(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _share(quota: str, period: str) -> float:
+    """``quota / period``, or 0 where there is no limit (``max``, ``-1``, no such file)."""
+    try:
+        return max(0.0, int(quota) / int(period))
+    except (ValueError, ZeroDivisionError):
+        return 0.0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,248 @@
+"""``zoo doctor``: whether this machine is set up well, and what to do where it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from zoo.cli.cores import usable_cores
+from zoo.cli.output import emit_json, print_table, say
+from zoo.errors import ZooError
+from zoo.places import cache_folder, hub_folder, torch_folder
+from zoo.registry import PluginStatus, Registry
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact about this machine.
+
+    Attributes:
+        subject: What was looked at.
+        status: ``ok``, ``warning`` (the zoo works all the same) or ``error``.
+        value: What was found.
+        advice: What to do; empty if there is nothing to do.
+    """
+
+    subject: str
+    status: str
+    value: str
+    advice: str = ""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo doctor
+  zoo doctor --json
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Check versions, device, caches, plugins and network of this machine.
+
+    Exits with 1 if something is wrong, and says what to do; a warning is not wrong.
+    """
+    findings = [*_interpreter(), *_requirements(), *_computing(), *_storage(), *_registry(), _hub()]
+    counts = Counter(finding.status for finding in findings)
+    if as_json:
+        document = {"ok": not counts["error"], "findings": [asdict(f) for f in findings]}
+        emit_json(document)
+    else:
+        _print(findings, counts)
+    if counts["error"]:
+        ctx.exit(1)
+
+
+def _print(findings: list[Finding], counts: Counter[str]) -> None:
+    marks = {"ok": "ok", "warning": "WARNING", "error": "ERROR"}
+    print_table(
+        ("checked", "status", "found"), [(f.subject, marks[f.status], f.value) for f in findings]
+    )
+    for finding in findings:
+        if finding.advice:
+            say(f"\n{marks[finding.status]}: {finding.subject}: {finding.value}")
+            say(f"       {finding.advice}")
+    errors, warnings = counts["error"], counts["warning"]
+    say(f"\n{errors} errors, {warnings} warnings" if errors or warnings else "\nall is well")
+
+
+def _interpreter() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield Finding("system", "ok", platform.platform(terse=True))
+
+
+def _requirements() -> Iterator[Finding]:
+    """The zoo and what it requires: installed, and new enough?"""
+    from packaging.requirements import Requirement
+
+    from zoo.version import __version__
+
+    yield Finding("zoo", "ok", f"{__version__} ({Path(__file__).parents[1]})")
+    try:
+        texts = importlib.metadata.requires("zoo") or []
+    except importlib.metadata.PackageNotFoundError:
+        advice = "Install it: pip install -e . in its checkout"
+        yield Finding("zoo", "error", "runs without being installed", advice)
+        return
+    for requirement in sorted(map(Requirement, texts), key=lambda r: r.name.lower()):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        wish = f"{requirement.name}{requirement.specifier}"
+        advice = f"pip install -U '{wish}'"
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(requirement.name, "error", f"missing; wanted {wish}", advice)
+            continue
+        if requirement.specifier.contains(version, prereleases=True):
+            yield Finding(requirement.name, "ok", version)
+        else:
+            yield Finding(requirement.name, "error", f"{version}; wanted {wish}", advice)
+
+
+def _computing() -> Iterator[Finding]:
+    cores = usable_cores()
+    yield Finding("cores", "ok", f"{cores:g} usable of {os.cpu_count()}")
+    try:
+        import torch
+
+        from zoo.engine.device import choose_device
+        from zoo.engine.precision import resolve_precision
+        from zoo.torchvision_ops import declare_missing_operators
+    except (ImportError, OSError) as error:
+        advice = "Install it anew: pip install --force-reinstall torch"
+        yield Finding("torch", "error", f"cannot be imported: {error}", advice)
+        return
+    device = choose_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    yield Finding("device", "ok", f"{device} ({name})" if name != device.type else str(device))
+    yield Finding("precision", "ok", f"{resolve_precision('auto', device)} (what 'auto' picks)")
+    if declare_missing_operators():
+        yield Finding("torch and torchvision", "ok", "match")
+    else:
+        yield Finding(
+            "torch and torchvision",
+            "warning",
+            "torchvision's compiled operators do not load beside this torch",
+            "The zoo works around it; torchvision's detection models and its own JPEG decoder do "
+            "not work. To mend it, install both from one index: https://pytorch.org/get-started",
+        )
+
+
+def _storage() -> Iterator[Finding]:
+    yield _writable(cache_folder())
+    for subject, folder in (("torch cache", torch_folder()), ("Hub cache", hub_folder())):
+        yield Finding(subject, "ok", f"{folder} ({_size(folder)})")
+
+
+def _writable(folder: Path) -> Finding:
+    """Whether the zoo's cache takes a file; it is made if it is not there."""
+    probe = folder / f".doctor-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            "zoo cache",
+            "error",
+            f"{folder} cannot be written: {error.strerror or error}",
+            "Set ZOO_CACHE to a folder that can be written, or mend its permissions.",
+        )
+    return Finding("zoo cache", "ok", f"{folder} ({_size(folder)})")
+
+
+def _size(folder: Path) -> str:
+    """What the files in a folder take, links counted once."""
+    if not os.path.isdir(folder):
+        return "not there yet"
+    total = 0.0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    for unit in ("B", "kB", "MB"):
+        if total < 1000:
+            return f"{total:.0f} {unit}"
+        total /= 1000
+    return f"{total:.1f} GB"
+
+
+def _registry() -> Iterator[Finding]:
+    try:
+        registry = Registry.discover()
+    except ZooError as error:
+        yield Finding("registry.toml", "error", error.message, error.hint)
+        return
+    for path in registry.policy.files:
+        yield Finding("registry.toml", "ok", str(path))
+    yield from _policy(registry)
+    for plugin in registry.plugins():
+        subject = f"plugin {plugin.name}"
+        if plugin.status == "ok":
+            yield Finding(subject, "ok", f"{plugin.backbones:,} backbones")
+        elif plugin.status == "disabled":
+            yield Finding(subject, "ok", f"disabled: {plugin.reason}")
+        else:
+            yield Finding(subject, "error", f"{plugin.status}: {plugin.reason}", _remedy(plugin))
+    if not registry.plugins():
+        advice = "Install the zoo anew: pip install --force-reinstall zoo"
+        yield Finding("plugins", "error", "none is installed", advice)
+
+
+def _remedy(plugin: PluginStatus) -> str:
+    if plugin.status == "incompatible":
+        return f"Upgrade one of the two: pip install -U zoo {plugin.distribution}"
+    if plugin.status == "conflict":
+        return "pip uninstall the one that you do not use."
+    switch = f"[plugins.{plugin.name}] enabled = false in registry.toml"
+    return f"Reinstall or upgrade {plugin.distribution}, or switch it off: {switch}"
+
+
+def _policy(registry: Registry) -> Iterator[Finding]:
+    """Names in registry.toml and ZOO_PLUGINS that lead nowhere."""
+    policy = registry.policy
+    statuses = {plugin.name: plugin.status for plugin in registry.plugins()}
+    for name in sorted((policy.only or frozenset()) - statuses.keys()):
+        advice = f"Installed: {', '.join(statuses)}."
+        yield Finding("ZOO_PLUGINS", "warning", f"no plugin is called {name!r}", advice)
+    lost = []
+    for name in [*policy.aliases, *policy.runs]:
+        plugin = policy.aliases.get(name, "").partition("/")[0]
+        if name not in policy.runs and statuses.get(plugin) not in (None, "ok"):
+            continue  # the plugin has a finding of its own
+        try:
+            registry.resolve(name)
+        except ZooError:
+            lost.append(name)
+    if lost:
+        yield Finding(
+            "short names",
+            "warning",
+            f"{len(lost)} lead nowhere: {', '.join(lost)}",
+            "Mend or remove them in registry.toml, or install what they name.",
+        )
+
+
+def _hub() -> Finding:
+    from zoo.weights import hub_reachable
+
+    if hub_reachable():
+        return Finding("Hugging Face Hub", "ok", "within reach")
+    return Finding(
+        "Hugging Face Hub",
+        "warning",
+        "out of reach" + (" (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""),
+        "Pretrained weights that are not on this machine cannot be fetched; give --weights PATH or "
+        "--weights none. Behind a proxy, set HTTPS_PROXY.",
+    )

@@ -1,0 +1,240 @@
+"""How every command speaks: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import math
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+import click
+
+from zoo.errors import ZooError
+
+INDENT = " " * len("Error: ")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?[kMBT%]?")
+_LONG = 200  # rows; rich takes noticeable time beyond
+
+_stdout: list[TextIO] = []  # standard output, while documents_only keeps it for the documents
+
+
+def clean(text: object) -> str:
+    """One line without control characters, which a file or plugin name could smuggle in."""
+    return _CONTROL.sub("", str(text).replace("\n", " ").replace("\t", " "))
+
+
+def note(text: str) -> None:
+    """Say something that is not the result, on standard error."""
+    for line in str(text).splitlines():
+        print(clean(line), file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Put a line of the result on standard output."""
+    print(text, file=_results())
+
+
+def emit_json(document: Any) -> None:
+    """Put one JSON document on standard output; NaN and infinities become ``null``."""
+    try:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(document), indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(_results(), "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(_finite(document), indent=2)
+    say(text)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table on standard output.
+
+    A terminal gets it from rich, fitted to its width. A file or a pipe gets aligned plain text,
+    and no cell is ever wrapped or cut. Columns of numbers are right-aligned.
+    """
+    cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
+    right = [
+        any(row[i] for row in cells)
+        and all(not row[i] or _NUMBER.fullmatch(row[i]) for row in cells)
+        for i in range(len(columns))
+    ]
+    if _on_terminal() and len(cells) <= _LONG:
+        _print_rich(columns, cells, right)
+    else:
+        _print_plain(columns, cells, right)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values in two columns on standard output; empty values are left out."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        if value not in (None, ""):
+            say(f"{name:<{width}}  {clean(value)}")
+
+
+@contextlib.contextmanager
+def documents_only() -> Iterator[None]:
+    """Keep standard output for :func:`emit_json`: whatever else is printed goes to stderr."""
+    _stdout.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.pop()
+
+
+@contextlib.contextmanager
+def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Turn what is raised inside into a short message on standard error and an exit status.
+
+    1 for the zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C.
+
+    Args:
+        settings: With ``debug`` true when the block fails, the traceback is shown too; those of
+            the running command by default.
+    """
+    if settings is None and (context := click.get_current_context(silent=True)):
+        settings = context.find_root().ensure_object(dict)
+    try:
+        yield
+    except click.exceptions.Exit as leave:
+        raise SystemExit(leave.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, click.Abort, EOFError, Exception) as error:
+        reason = error.__cause__ if isinstance(error, click.Abort) and error.__cause__ else error
+        if (settings or {}).get("debug") and not _is_broken_pipe(reason):
+            import traceback
+
+            traceback.print_exception(reason)
+        raise SystemExit(_report(reason)) from None
+
+
+def tame_streams() -> None:
+    """Let no odd character end a command, and show the zoo's warnings in one line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong; returns the exit status."""
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    if _is_broken_pipe(error):
+        # Nobody reads any more: what is left in the buffer would only fail again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, ZooError):
+        _complain(error.message, error.hint)
+    else:
+        first = (str(error).strip().splitlines() or [""])[0]
+        _complain(
+            f"unexpected {type(error).__name__}{f': {first}' if first else ''}",
+            "Run the command again with --debug to see where it comes from.",
+        )
+    return 1
+
+
+def _complain(message: str, hint: str) -> None:
+    import textwrap
+
+    columns = _terminal_width()
+    wrapper = textwrap.TextWrapper(
+        columns, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False
+    )
+    for index, part in enumerate([*message.splitlines(), *hint.splitlines()]):
+        wrapper.initial_indent = INDENT if index else "Error: "
+        text = clean(part)
+        print(wrapper.fill(text) if columns else wrapper.initial_indent + text, file=sys.stderr)
+
+
+def _terminal_width() -> int:
+    """The columns of the terminal behind standard error; 0 where there is none to wrap for."""
+    try:
+        return max(40, os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (OSError, ValueError, io.UnsupportedOperation):
+        return 0
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - the signature of warnings.showwarning
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    where = "" if category is UserWarning else f" ({category.__name__}, {filename}:{lineno})"
+    note(f"Warning: {message}{where}")
+
+
+def _results() -> TextIO:
+    return _stdout[-1] if _stdout else sys.stdout
+
+
+def _on_terminal() -> bool:
+    stream: TextIO | None = _results()  # None where the shell has closed it
+    return stream is not None and stream.isatty()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _print_rich(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, numbers in zip(columns, right, strict=True):
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(file=_results()).print(table)
+
+
+def _print_plain(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
+    lines = [list(columns), *rows]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    text = []
+    for line in lines:
+        padded = [
+            " " * (width - _width(cell)) + cell if numbers else cell + " " * (width - _width(cell))
+            for cell, width, numbers in zip(line, widths, right, strict=True)
+        ]
+        text.append("  ".join(padded).rstrip())
+    say("\n".join(text))
+
+
+def _width(text: str) -> int:
+    """Columns that ``text`` takes; a Chinese character takes two."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,38 @@
+"""``zoo plugins``: what is installed, and how it fares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from zoo.cli.output import emit_json, note, print_table
+from zoo.registry import Registry
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo plugins
+  zoo plugins --json
+  ZOO_PLUGINS=torchvision,timm zoo plugins
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def command(as_json: bool) -> None:
+    """Show each plugin, its status, and why a broken one is broken.
+
+    Status: ok; broken (it fails, see the reason); incompatible (it needs another version of
+    zoo); conflict (two distributions publish one name); disabled (by registry.toml or
+    ZOO_PLUGINS).
+    """
+    statuses = Registry.discover().plugins()
+    if as_json:
+        emit_json([asdict(status) for status in statuses])
+        return
+    print_table(
+        ("name", "distribution", "version", "status", "backbones", "reason"),
+        [(s.name, s.distribution, s.version, s.status, s.backbones, s.reason) for s in statuses],
+    )
+    if not statuses:
+        note("No plugin is installed; zoo's own come with it: pip install --force-reinstall zoo")

@@ -1,0 +1,219 @@
+"""``zoo show``: everything about one backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.catalogue import input_size
+from zoo.cli.output import emit_json, note, print_facts, print_table, say
+from zoo.places import Shelf
+from zoo.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.backbone import Backbone
+    from zoo.spec import BackboneSpec, Weights
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo show vgg16
+  zoo show resnet18 --layers
+  zoo show resnet18 --layers --freeze-until layer2
+  zoo show timm/resnet18.a1_in1k --json
+  zoo show path:my-saved-bert
+"""
+)
+@click.argument("name")
+@click.option("--layers", is_flag=True, help="The module tree, shapes, and which of it trains.")
+@click.option("--freeze-until", metavar="STAGE", help="Show what trains with these stages frozen.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) -> None:
+    """Show the facts, weights, stages and head of the backbone NAME.
+
+    A stage is what --freeze-until names. The network is built without its weights, and where
+    its library allows it without memory for them.
+    """
+    resolved = Registry.discover().resolve(name)
+    spec = resolved.spec
+    if not as_json:
+        _print_facts(spec)
+        _print_weights(spec.weights, asked=resolved.tag)
+    backbone, reason = _build(spec)
+    if backbone is not None and freeze_until is not None:
+        backbone.freeze(upto=freeze_until)
+    if as_json:
+        emit_json(_document(spec, backbone, reason, layers=layers))
+    elif backbone is None:
+        note(f"\nIts stages are not known here, because it cannot be built: {reason}")
+    else:
+        _print_stages(backbone)
+        if layers:
+            say("\nlayers")
+            columns = ("module", "kind", "parameters", "trains")
+            print_table(columns, [_layer_cells(layer) for layer in _layers(backbone)])
+
+
+def _build(spec: BackboneSpec) -> tuple[Backbone | None, str]:
+    """The backbone, on the meta device if possible; or ``None`` and why it cannot be built."""
+    import torch
+
+    import zoo
+
+    try:
+        with torch.device("meta"):
+            return zoo.build(spec, None), ""
+    except Exception:  # whatever a library raises that wants real tensors; a real build decides
+        pass
+    try:
+        return zoo.build(spec, None), ""
+    except Exception as error:  # the facts are worth showing without it
+        text = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+        return None, text.splitlines()[0]
+
+
+def _print_facts(spec: BackboneSpec) -> None:
+    row = spec.to_json()
+    shown = {
+        "name": spec.name,
+        "modality": spec.modality,
+        "params": f"{spec.params:,}",
+        "feature_dim": spec.feature_dim,
+        "input": input_size(row) + _input_details(row["input"]),
+        "licence": spec.license,
+        "paper": spec.paper,
+        "tags": ", ".join(spec.tags),
+        "loader": spec.loader,
+    }
+    print_facts(shown)
+
+
+def _input_details(given: Mapping[str, Any]) -> str:
+    hidden = {"size", "max_length"}
+    facts = [f"{key} {_short(value)}" for key, value in given.items() if key not in hidden]
+    return f" ({', '.join(facts)})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(f"{number:g}" for number in value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
+    if not offered:
+        say("\nweights\nnone published: it starts from random parameters")
+        return
+    shelf = Shelf()
+    say("\nweights")
+    print_table(
+        ("tag", "", "licence", "metrics", "outputs", "here", "source"),
+        [
+            (
+                weights.tag,
+                "asked for" if weights.tag == asked else "default" if weights.default else "",
+                weights.license,
+                ", ".join(f"{name} {figure:g}" for name, figure in weights.metrics.items()),
+                weights.classes or "",
+                "yes" if shelf.find(weights.uri) else "no",
+                weights.uri,
+            )
+            for weights in offered
+        ],
+    )
+
+
+def _print_stages(backbone: Backbone) -> None:
+    say("\nstages, input first")
+    print_table(
+        ("stage", "parameters", "trains"),
+        [
+            (s["name"], f"{s['params']:,}", "yes" if s["trains"] else "no")
+            for s in _stages(backbone)
+        ],
+    )
+    head = _head(backbone)
+    outputs = f" -> {head['outputs']}" if head["outputs"] else ", none published"
+    say(f"\nhead\n{head['path']}: {head['kind']}, {head['feature_dim']}{outputs}")
+
+
+def _document(
+    spec: BackboneSpec, backbone: Backbone | None, reason: str, *, layers: bool
+) -> dict[str, Any]:
+    shelf = Shelf()
+    document = spec.to_json()
+    for row in document["weights"]:
+        row["cached"] = shelf.find(row["uri"]) is not None
+    document["stages"] = None if backbone is None else _stages(backbone)
+    document["head"] = None if backbone is None else _head(backbone)
+    if backbone is None:
+        document["build_error"] = reason
+    elif layers:
+        document["layers"] = list(_layers(backbone))
+    return document
+
+
+def _stages(backbone: Backbone) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": stage.name,
+            "params": sum(p.numel() for p in backbone.stage_parameters(stage.name).values()),
+            "trains": any(p.requires_grad for p in backbone.stage_parameters(stage.name).values()),
+        }
+        for stage in backbone.stages()
+    ]
+
+
+def _head(backbone: Backbone) -> dict[str, Any]:
+    return {
+        "path": backbone.head_path,
+        "kind": type(backbone.head).__name__,
+        "feature_dim": backbone.spec.feature_dim,
+        "outputs": _outputs(backbone.head, backbone.spec.feature_dim),
+        "params": sum(p.numel() for p in backbone.head.parameters()),
+    }
+
+
+def _outputs(head: nn.Module, width: int) -> int | None:
+    """How many outputs the published head has; ``None`` where there is no head."""
+    import torch
+
+    parameter = next(head.parameters(), None)
+    if parameter is None:
+        return None
+    probe = torch.zeros(1, width, device=parameter.device, dtype=parameter.dtype)
+    with torch.no_grad():
+        return int(head.eval()(probe).shape[-1])
+
+
+def _layers(backbone: Backbone) -> Iterator[dict[str, Any]]:
+    """Each module by its native path, input first and the head last, with its own parameters."""
+    for path, module in backbone.net.named_modules():
+        if path != backbone.head_path:  # an identity since the head was taken out
+            yield _layer(path, module)
+    for path, module in backbone.head.named_modules(prefix=backbone.head_path):
+        yield _layer(path, module)
+
+
+def _layer(path: str, module: nn.Module) -> dict[str, Any]:
+    own = dict(module.named_parameters(recurse=False))
+    return {
+        "path": path,
+        "kind": type(module).__name__,
+        "parameters": {name: list(parameter.shape) for name, parameter in own.items()},
+        "trains": [name for name, parameter in own.items() if parameter.requires_grad],
+    }
+
+
+def _layer_cells(layer: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    path, trains = layer["path"], layer["trains"]
+    shapes = [f"{n} {'x'.join(map(str, shape))}" for n, shape in layer["parameters"].items()]
+    answer = "yes" if len(trains) == len(shapes) else ", ".join(trains) or "no"
+    indent = "  " * (path.count(".") + bool(path))
+    name = path.rpartition(".")[2] or "network"
+    return indent + name, layer["kind"], ", ".join(shapes), answer if shapes else ""
