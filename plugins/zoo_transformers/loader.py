@@ -1,0 +1,116 @@
+"""Builds the text encoders of Transformers as backbones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from zoo import Backbone, BackboneSpec, Weights
+from zoo.errors import WeightsError
+from zoo.weights import fetch, load_into
+from zoo_transformers import names, networks, tokenization
+from zoo_transformers.native import native_files
+from zoo_transformers.quiet import quiet
+from zoo_transformers.stages import stages_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PLAIN_HEAD = "classifier"
+"""Where the head sits among the names of an encoder that has none of its own."""
+
+# What a published config.json says about the file and not about the network.
+_ABOUT_THE_FILE = ("architectures", "auto_map", "_name_or_path", "transformers_version")
+
+
+def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """A text encoder with the pooling that ``spec.input`` declares.
+
+    ``pooler``: the library's own ``…ForSequenceClassification``, whose logits ``forward`` gives.
+    ``cls``, ``mean`` (over the mask, added in float32), ``last``: the library's encoder, and a
+    head called ``classifier`` on its pooled last hidden states.
+
+    Args:
+        spec: A row of the catalogue, or what :mod:`.resolve` made of a name. Its ``config`` is
+            the network; its ``vocab_size`` may differ, for a tokenizer trained on the data.
+        weights: A Hub repository, a ``save_pretrained`` folder or a ``.safetensors`` file with
+            the library's names; ``None`` for random parameters. Without weights the tokenizer
+            is the published one if this machine has it, else ``None``.
+
+    Raises:
+        NameLookupError: The installed Transformers does not have the architecture.
+        WeightsError: The weights are of another architecture, or there is no fast tokenizer.
+        WeightsUnavailable: The weights are neither here nor within reach.
+    """
+    path = fetch(weights) if weights is not None else None
+    if path is not None and path.is_dir() and weights in spec.weights:
+        spec = _as_published(spec, path)
+    classes = weights.classes if weights is not None else 0
+    with quiet():
+        config = networks.make_config(spec, classes)
+        tokenizer = tokenization.find(spec, path)
+        if path is not None and path.is_dir():
+            net = networks.read(spec, config, path)
+        else:
+            net = networks.make(spec, config)
+    backbone = _wrap(spec, net, tokenizer, classes)
+    if path is not None and not path.is_dir():
+        load_into(backbone, weights)
+    return backbone
+
+
+def _wrap(
+    spec: BackboneSpec,
+    net: PreTrainedModel,
+    tokenizer: Tokenizer | None,
+    classes: int,
+) -> Backbone:
+    pooled = networks.PLAIN_POOLING.get(spec.text_input.pooling)
+    head = names.head_path(net) if pooled is None else PLAIN_HEAD
+    if pooled is not None:
+        networks.set_poolers_aside(net)
+        if classes:
+            net.add_module(head, nn.Linear(spec.feature_dim, classes))
+    own_names = names.Names(net, head)
+    backbone = Backbone.wrap(
+        net,
+        spec=spec,
+        head=head,
+        stages=stages_of(net, head),
+        extract=pooled or networks.library_pooling,
+        tokenizer=tokenizer,
+        from_native=own_names.to_own,
+        native_files=native_files,
+    )
+    if not classes:
+        backbone.head = nn.Identity()
+    return backbone
+
+
+def _as_published(spec: BackboneSpec, folder: Path) -> BackboneSpec:
+    """``spec`` with the config that its publisher ships, where the two differ.
+
+    The run then records what the weights were really made for.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        return spec
+    shipped: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if shipped.get("model_type") != spec.config["model_type"]:
+        raise WeightsError(
+            f"{folder} holds a network of type {shipped.get('model_type')!r}, and {spec.name} "
+            f"is of type {spec.config['model_type']!r}",
+            hint=f"Use the folder as it is: path:{folder}",
+        )
+    config = {**spec.config, **{k: v for k, v in shipped.items() if k not in _ABOUT_THE_FILE}}
+    if config == spec.config:
+        return spec
+    return replace(spec, config=config).with_input(
+        vocab_size=config.get("vocab_size", spec.text_input.vocab_size)
+    )

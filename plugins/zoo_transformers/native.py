@@ -1,0 +1,85 @@
+"""The files that Transformers wants beside the weights, so that it loads a run by itself."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo import Backbone
+from zoo_transformers.resolve import POOLING_KEY
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+# What tokenizers call their special tokens, by the roles that the library gives them.
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+    "bos_token": ("<s>", "<|begin_of_text|>", "<|endoftext|>"),
+    "eos_token": ("</s>", "<|end_of_text|>", "<|endoftext|>"),
+}
+
+
+def native_files(backbone: Backbone, classes: Sequence[str]) -> Mapping[str, str]:
+    """``config.json``, and with a tokenizer ``tokenizer.json`` and ``tokenizer_config.json``.
+
+    With them ``AutoTokenizer`` and, for the library's own pooling,
+    ``AutoModelForSequenceClassification`` load the run's folder and give the same logits.
+    With another pooling ``AutoModel`` loads it and gives the same last hidden states.
+    """
+    files = {"config.json": _config(backbone, classes)}
+    if backbone.tokenizer is not None:
+        files["tokenizer.json"] = _tokenizer(backbone.tokenizer)
+        files["tokenizer_config.json"] = _tokenizer_config(backbone, backbone.tokenizer)
+    return files
+
+
+def _config(backbone: Backbone, classes: Sequence[str]) -> str:
+    net: PreTrainedModel = backbone.net  # type: ignore[assignment]
+    config = copy.deepcopy(net.config)
+    config.architectures = [type(net).__name__]
+    config.id2label = dict(enumerate(classes))
+    config.label2id = {label: index for index, label in enumerate(classes)}
+    setattr(config, POOLING_KEY, backbone.spec.text_input.pooling)
+    return config.to_json_string()
+
+
+def _tokenizer(tokenizer: Tokenizer) -> str:
+    """The tokenizer without padding and truncation, which belong to a use of it."""
+    plain = copy.deepcopy(tokenizer)
+    plain.no_padding()
+    plain.no_truncation()
+    return plain.to_str()
+
+
+def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
+    """Makes ``AutoTokenizer`` take ``tokenizer.json`` as it is, whatever made it."""
+    text = backbone.spec.text_input
+    special = {t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special}
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": text.max_length,
+        "model_input_names": _input_names(backbone),
+        "padding_side": "right",
+        "clean_up_tokenization_spaces": False,
+        "pad_token": tokenizer.id_to_token(text.pad_id),
+    }
+    for role, names in _ROLES.items():
+        if held := [name for name in names if name in special]:
+            config[role] = held[0]
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _input_names(backbone: Backbone) -> list[str]:
+    """Types of segments only where the network tells several apart."""
+    net: PreTrainedModel = backbone.net  # type: ignore[assignment]
+    takes = "token_type_ids" in inspect.signature(net.forward).parameters
+    several = (getattr(net.config, "type_vocab_size", 0) or 0) > 1
+    types = ["token_type_ids"] if takes and several else []
+    return ["input_ids", *types, "attention_mask"]

@@ -1,0 +1,212 @@
+"""Makes and reads the library's networks, and pools their hidden states."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from zoo import BackboneSpec, Batch
+from zoo.errors import ContractError, NameLookupError, WeightsError
+from zoo_transformers import names
+
+# Settled by the zoo, or said about the file and not about the network.
+_NOT_OPTIONS = (
+    "model_type",
+    "architectures",
+    "auto_map",
+    "_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "quantization_config",
+    "vocab_size",
+    "pad_token_id",
+    "num_labels",
+    "return_dict",
+    "output_hidden_states",
+    "output_attentions",
+)
+
+
+def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
+    """The library's config for ``spec``, with ``classes`` labels (2 where no head is published).
+
+    Raises:
+        NameLookupError: The installed Transformers does not have the architecture.
+    """
+    options = {k: v for k, v in spec.config.items() if k not in _NOT_OPTIONS}
+    labels = options.pop("id2label", None) or {}
+    options.pop("label2id", None)
+    if classes and len(labels) == classes:
+        options["id2label"] = {int(index): label for index, label in labels.items()}
+    else:
+        options["num_labels"] = classes or 2
+    try:
+        config: PretrainedConfig = AutoConfig.for_model(
+            spec.config["model_type"],
+            vocab_size=spec.text_input.vocab_size,
+            pad_token_id=_pad_id(spec),
+            **options,
+        )
+    except ValueError as error:
+        raise NameLookupError(
+            f"Transformers {transformers.__version__} does not know networks of type "
+            f"{spec.config['model_type']!r}, which {spec.name} is",
+            hint="A newer version may: pip install --upgrade transformers",
+        ) from error
+    return config
+
+
+def _pad_id(spec: BackboneSpec) -> int:
+    """The network's own, which counts positions from it, unless the tokenizer is another."""
+    own, vocab = spec.config.get("pad_token_id"), spec.text_input.vocab_size
+    if vocab == spec.config.get("vocab_size") and isinstance(own, int):
+        return own
+    return spec.text_input.pad_id if spec.text_input.pad_id < vocab else 0
+
+
+def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:
+    """The network with random parameters, in float32."""
+    net: PreTrainedModel = _kind(spec, config).from_config(config, dtype=torch.float32)
+    return net
+
+
+def read(spec: BackboneSpec, config: PretrainedConfig, folder: Path) -> PreTrainedModel:
+    """The network with the parameters of a ``save_pretrained`` folder, in float32.
+
+    A pooling layer that the folder lacks, and a head of another width, stay random.
+
+    Raises:
+        WeightsError: The folder cannot be read, or is of another architecture.
+    """
+    try:
+        net, report = _kind(spec, config).from_pretrained(
+            str(folder),
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"{folder} cannot be read as weights: {(str(error).splitlines() or ['?'])[0]}",
+            hint="Give a folder with model.safetensors, as save_pretrained writes it.",
+        ) from error
+    if difference := names.difference(net, report):
+        raise WeightsError(
+            f"the weights in {folder} are not of {spec.name}: {difference}",
+            hint="Give weights of this architecture, or '--weights none' for random ones.",
+        )
+    loaded: PreTrainedModel = net
+    return loaded
+
+
+def _kind(spec: BackboneSpec, config: PretrainedConfig) -> Any:
+    """The auto class that makes the network for the declared pooling."""
+    if spec.text_input.pooling != "pooler":
+        return AutoModel
+    mapping = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    if type(config) not in mapping:
+        raise ContractError(
+            f"{spec.name} has no pooling of its own: Transformers has no "
+            f"sequence classifier of type {config.model_type!r}",
+            hint="Choose 'mean', 'cls' or 'last' as its pooling.",
+        )
+    return AutoModelForSequenceClassification
+
+
+# -- pooling ---------------------------------------------------------------------------------
+
+
+def library_pooling(net: nn.Module, batch: Batch) -> Tensor:
+    """What the library's own classifier hands to its last layer: ``(B, feature_dim)``."""
+    features: Tensor = _call(net, batch).logits
+    return features
+
+
+def first_token(net: nn.Module, batch: Batch) -> Tensor:
+    """The hidden state of the first token: ``(B, feature_dim)``."""
+    return _hidden(net, batch)[:, 0]
+
+
+def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
+    """The average of the hidden states under the mask, added in float32: ``(B, feature_dim)``."""
+    hidden = _hidden(net, batch)  # (B, T, feature_dim)
+    mask = batch["attention_mask"].unsqueeze(-1).float()  # (B, T, 1)
+    total = (hidden.float() * mask).sum(dim=1)
+    return (total / mask.sum(dim=1).clamp(min=1)).to(hidden.dtype)
+
+
+def last_token(net: nn.Module, batch: Batch) -> Tensor:
+    """The hidden state of the last token that is no padding: ``(B, feature_dim)``."""
+    hidden = _hidden(net, batch)  # (B, T, feature_dim)
+    mask = batch["attention_mask"]
+    places = torch.arange(mask.shape[1], device=mask.device) * mask
+    last = places.argmax(dim=1)  # (B,)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
+PLAIN_POOLING: Mapping[str, Any] = {
+    "cls": first_token,
+    "mean": mean_of_tokens,
+    "last": last_token,
+}
+"""The poolings that work on any encoder's last hidden states."""
+
+
+def _hidden(net: nn.Module, batch: Batch) -> Tensor:
+    hidden: Tensor = _call(net, batch).last_hidden_state
+    return hidden
+
+
+def _call(net: nn.Module, batch: Batch) -> Any:
+    """The library's output; on the meta device without the mask, whose values it would ask for."""
+    mask = batch["attention_mask"]
+    return net(input_ids=batch["input_ids"], attention_mask=None if mask.is_meta else mask)
+
+
+# -- pooling layers that the features do not pass through --------------------------------------
+
+
+class SetAside(nn.Module):
+    """The tensors of a layer that the features do not need, kept for the library's own file.
+
+    They are buffers under the layer's names, so that nothing trains them and a plain
+    ``AutoModel`` still finds them; called, it hands its input on.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        for name, child in layer.named_children():
+            self.add_module(name, SetAside(child))
+        for name, tensor in [
+            *layer.named_parameters(recurse=False),
+            *layer.named_buffers(recurse=False),
+        ]:
+            self.register_buffer(name, tensor.detach())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """``hidden``, unchanged."""
+        return hidden
+
+
+def set_poolers_aside(net: PreTrainedModel) -> None:
+    """Replace the pooling layer of an encoder whose hidden states are pooled otherwise."""
+    layer = getattr(net, names.POOLER, None)
+    if isinstance(layer, nn.Module):
+        setattr(net, names.POOLER, SetAside(layer))

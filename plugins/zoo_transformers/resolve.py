@@ -1,0 +1,196 @@
+"""Names outside the catalogue: Hub ids and local folders, read without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo import BackboneSpec, TextInput, Weights
+from zoo.errors import NameLookupError, WeightsUnavailable
+from zoo.spec import Pooling
+from zoo_transformers import hub, sizes
+from zoo_transformers.catalogue import LIBRARY_LICENSE, LOADER
+from zoo_transformers.families import family_of, longest_text, width_of
+
+NAMESPACE = "hf/"
+SCHEME = "path:"
+POOLING_KEY = "zoo_pooling"
+"""Where the config that a run writes states how its features are pooled."""
+
+Json = Mapping[str, Any]
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_POOLING_FILE = "1_Pooling/config.json"
+# sentence-transformers: flags up to version 5, one word since.
+_SENTENCE_POOLING: Mapping[str, Pooling] = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+}
+_CLASSIFIER = "ForSequenceClassification"
+_GENERATORS = ("ForCausalLM", "LMHeadModel")
+
+
+def resolve(name: str) -> BackboneSpec | None:
+    """The spec of ``hf/<org>/<name>`` or ``path:<folder>``; ``None`` for any other name.
+
+    Raises:
+        NameLookupError: There is no such folder or repository, or it holds no text encoder that
+            runs without code of its own.
+        WeightsUnavailable: The Hub's config is not on this machine and the Hub is out of reach.
+    """
+    if name.startswith(SCHEME):
+        return _from_folder(Path(name.removeprefix(SCHEME)).expanduser())
+    repo = name.removeprefix(NAMESPACE)
+    if name.startswith(NAMESPACE) and _HUB_ID.fullmatch(repo):
+        return _from_hub(name, repo)
+    return None
+
+
+def _from_folder(folder: Path) -> BackboneSpec:
+    file = folder / "config.json"
+    if not file.is_file():
+        what = "has no config.json" if folder.is_dir() else "is no folder"
+        raise NameLookupError(
+            f"'{SCHEME}{folder}' leads to no network: {folder} {what}",
+            hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",
+        )
+    folder = folder.resolve()
+    wish = folder / _POOLING_FILE
+    return _spec(
+        f"{SCHEME}{folder}",
+        config=_parse(file.read_text(encoding="utf-8"), str(file)),
+        wish=_parse(wish.read_text(encoding="utf-8"), str(wish)) if wish.is_file() else {},
+        weights=("folder", str(folder)),
+        header=sizes.read_header(folder),
+    )
+
+
+def _from_hub(name: str, repo: str) -> BackboneSpec:
+    config = hub.read(repo, "config.json")
+    if config is None:
+        raise NameLookupError(
+            f"the Hub's {repo} has no config.json, so it holds no network of Transformers",
+            hint="'zoo list --modality text --all' shows the encoders of the catalogue.",
+        )
+    try:
+        wish = hub.read(repo, _POOLING_FILE)
+    except WeightsUnavailable:
+        wish = None  # The cache has the config and not this file: it was not asked for.
+    return _spec(
+        name,
+        config=_parse(config, f"{repo}/config.json"),
+        wish=_parse(wish, f"{repo}/{_POOLING_FILE}") if wish else {},
+        weights=("hub", f"hf:{repo}"),
+        header={},
+    )
+
+
+def _spec(
+    name: str, *, config: Json, wish: Json, weights: tuple[str, str], header: sizes.Header
+) -> BackboneSpec:
+    width = _demand_encoder(name, config)
+    pooling = _pooling(config, wish, header)
+    tag, uri = weights
+    return BackboneSpec(
+        name=name,
+        modality="text",
+        feature_dim=width,
+        params=sizes.count(header, pooling) or sizes.estimate(config, width),
+        input=TextInput(
+            max_length=longest_text(config),
+            pooling=pooling,
+            vocab_size=config["vocab_size"],
+            pad_id=_pad_id(config),
+        ),
+        loader=LOADER,
+        weights=(
+            Weights(tag=tag, uri=uri, default=True, classes=_published_classes(config, pooling)),
+        ),
+        license=LIBRARY_LICENSE,
+        tags=(config["model_type"],),
+        config={k: v for k, v in config.items() if k != "auto_map"},
+    )
+
+
+def _demand_encoder(name: str, config: Json) -> int:
+    """The width of the hidden states, if the config is that of a text encoder."""
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise _refusal(name, "its config.json states no model_type")
+    if "auto_map" in config and not _library_has(model_type):
+        raise _refusal(
+            name,
+            f"{model_type!r} is code inside its own repository, which the zoo does not run",
+        )
+    if config.get("is_encoder_decoder"):
+        raise _refusal(name, f"{model_type!r} is an encoder with a decoder")
+    width = width_of(config)
+    if width is None or not isinstance(config.get("vocab_size"), int):
+        raise _refusal(name, f"{model_type!r} states no vocab_size and width, so it takes no texts")
+    return width
+
+
+def _library_has(model_type: str) -> bool:
+    """Whether the installed Transformers has the architecture; looks for its folder only."""
+    library = importlib.util.find_spec("transformers")
+    places = (library.submodule_search_locations if library else None) or []
+    module = model_type.replace("-", "_")
+    return any((Path(place) / "models" / module).is_dir() for place in places)
+
+
+def _pooling(config: Json, wish: Json, header: sizes.Header) -> Pooling:
+    """What the folder declares, else what suits the family (see :mod:`.families`)."""
+    if config.get(POOLING_KEY) in ("cls", "mean", "pooler", "last"):
+        stated: Pooling = config[POOLING_KEY]
+        return stated
+    flags = [key for key, value in wish.items() if value is True]
+    flags.append(str(wish.get("pooling_mode")))
+    if declared := [_SENTENCE_POOLING[flag] for flag in flags if flag in _SENTENCE_POOLING]:
+        return declared[0]
+    architecture = _architecture(config)
+    if architecture.endswith(_CLASSIFIER):
+        return "pooler"
+    if architecture.endswith(_GENERATORS):
+        return "last"
+    usual = family_of(config["model_type"]).pooling
+    return "mean" if usual == "pooler" and not sizes.may_pool(header) else usual
+
+
+def _published_classes(config: Json, pooling: Pooling) -> int:
+    if pooling != "pooler" or not _architecture(config).endswith(_CLASSIFIER):
+        return 0
+    return len(config.get("id2label") or ()) or int(config.get("num_labels") or 2)
+
+
+def _architecture(config: Json) -> str:
+    return str((config.get("architectures") or [""])[0])
+
+
+def _pad_id(config: Json) -> int:
+    pad = config.get("pad_token_id")
+    return pad if isinstance(pad, int) and pad >= 0 else 0
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise NameLookupError(f"{where} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise NameLookupError(f"{where} is not a JSON object")
+    return data
+
+
+def _refusal(name: str, why: str) -> NameLookupError:
+    return NameLookupError(
+        f"{name!r} cannot be a text backbone: {why}",
+        hint="'zoo list --modality text --all' shows the encoders of the catalogue.",
+    )

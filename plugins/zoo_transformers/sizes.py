@@ -1,0 +1,76 @@
+"""How many parameters a network has, from the head of its file or from its config. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.spec import Pooling
+
+Header = Mapping[str, int]
+"""Names of floating-point tensors to their number of elements."""
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+# What the library's networks hold besides the encoder: heads of pretraining and of tasks.
+_HEADS = (
+    "cls",
+    "lm_head",
+    "predictions",
+    "discriminator_predictions",
+    "generator_predictions",
+    "generator_lm_head",
+    "mask_predictions",
+    "lm_predictions",
+    "vocab_transform",
+    "vocab_layer_norm",
+    "vocab_projector",
+    "qa_outputs",
+    "decoder",
+    "logits",
+    "score",
+)
+# Pooling layers and classifiers, which take part only where the library's own pooling is used.
+_POOLERS = ("pooler", "classifier", "pre_classifier", "head")
+
+
+def read_header(folder: Path) -> Header:
+    """The tensors of every ``.safetensors`` file in ``folder``; empty where there is none."""
+    sizes: dict[str, int] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > file.stat().st_size:
+                continue  # Damaged; reading the weights will say so.
+            header = json.loads(stream.read(length))
+        sizes |= {
+            name: math.prod(entry["shape"])
+            for name, entry in header.items()
+            if name != "__metadata__" and entry["dtype"] in _FLOATS
+        }
+    return sizes
+
+
+def may_pool(header: Header) -> bool:
+    """Whether the file holds a pooling layer, as far as its header is known."""
+    return not header or any({"pooler", "head"} & set(name.split(".")) for name in header)
+
+
+def count(header: Header, pooling: Pooling) -> int:
+    """Parameters of the backbone as it is built from the file with ``pooling``."""
+    left_out = set(_HEADS) if pooling == "pooler" else {*_HEADS, *_POOLERS}
+    return sum(size for name, size in header.items() if left_out.isdisjoint(name.split(".")[:2]))
+
+
+def estimate(config: Mapping[str, Any], width: int) -> int:
+    """Parameters of an encoder in the manner of BERT: exact for its like, else about right."""
+    layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 12)
+    inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width)
+    rows = sum(
+        int(config.get(key) or 0)
+        for key in ("vocab_size", "max_position_embeddings", "type_vocab_size")
+    )
+    layer = 4 * width * (width + 1) + 2 * width * inner + inner + width + 4 * width
+    return (rows + 2) * width + layers * layer

@@ -1,0 +1,68 @@
+"""The tokenizers that come with the encoders, as Rust tokenizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformers import AutoTokenizer
+
+from zoo import BackboneSpec
+from zoo.errors import WeightsError
+from zoo_transformers import hub
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Any of these is enough for the library to make a tokenizer.
+_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
+
+
+def find(spec: BackboneSpec, weights: Path | None) -> Tokenizer | None:
+    """The tokenizer beside the weights, else the published one if this machine has it.
+
+    Args:
+        spec: Its ``own_tokenizer`` is false where the caller brings a tokenizer.
+        weights: A folder or a file of weights.
+
+    Raises:
+        WeightsError: There is a tokenizer, but not a fast one.
+    """
+    if not spec.text_input.own_tokenizer:
+        return None
+    for folder in _places(spec, weights):
+        if any((folder / file).is_file() for file in _FILES):
+            return _read(folder, spec.name)
+    return None
+
+
+def _places(spec: BackboneSpec, weights: Path | None) -> list[Path]:
+    places = [weights if weights.is_dir() else weights.parent] if weights else []
+    published = spec.default_weights
+    if published and published.uri.startswith("hf:"):
+        if folder := hub.cached_folder(published.uri.removeprefix("hf:")):
+            places.append(folder)
+    elif published:
+        uri = Path(published.uri)
+        places.append(uri if uri.is_dir() else uri.parent)
+    return places
+
+
+def _read(folder: Path, name: str) -> Tokenizer:
+    """Without padding and truncation, which are the zoo's to set."""
+    try:
+        loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsError(
+            f"the tokenizer of {name} in {folder} cannot be read: {str(error).splitlines()[0]}",
+            hint="Put the tokenizer.json of the network beside its weights.",
+        ) from error
+    tokenizer: Tokenizer | None = getattr(loaded, "backend_tokenizer", None)
+    if tokenizer is None:
+        raise WeightsError(
+            f"the tokenizer of {name}, {type(loaded).__name__}, has no fast (Rust) form",
+            hint="Use a network that comes with a tokenizer.json.",
+        )
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
