@@ -103,7 +103,7 @@ def _quotes_are_quoting(path: Path, encoding: str) -> bool:
 
 
 def _check_rows(path: Path, dialect: Dialect) -> None:
-    width = 0
+    width = number = 0
     for number, fields in enumerate(_rows(path, dialect)):
         width = width or len(fields)
         if len(fields) > width:
@@ -111,6 +111,8 @@ def _check_rows(path: Path, dialect: Dialect) -> None:
                 f"{path} row {number} has {len(fields)} fields, the header names {width}",
                 hint="Put texts that contain the delimiter into double quotes.",
             )
+    if not number:
+        raise DataError(f"{path} has no rows under its header")
 
 
 def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[list[str]]:

@@ -49,11 +49,6 @@ def split_of(name: str) -> str | None:
     return next((s for s, names in SPLIT_NAMES.items() if name.lower() in names), None)
 
 
-def has_class_folders(root: Path) -> bool:
-    """Whether ``root`` is laid out as folders of pictures."""
-    return any(folder for folder in visible_folders(root))
-
-
 def read_class_folders(folder: Path) -> Part:
     """The pictures below ``folder``; each folder in it is a class, however deep its pictures lie.
 

@@ -9,11 +9,12 @@ from typing import TypeAlias
 
 from PIL import Image
 
+from zoo.data.columns import Columns, read_part
 from zoo.data.folders import pictures_below
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Paths, Raw, Samples
-from zoo.data.tables import Columns, looks_like_table, read_part, read_table
+from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
 from zoo.spec import Modality
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from zoo.data.columns import Columns, read_part, require_labels
 from zoo.data.folders import (
     pictures_below,
     read_class_folders,
@@ -29,15 +30,7 @@ from zoo.data.labels import (
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
-from zoo.data.tables import (
-    Columns,
-    Table,
-    find_tables,
-    looks_like_table,
-    read_part,
-    read_table,
-    require_labels,
-)
+from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.errors import DataError
 from zoo.spec import Modality
 

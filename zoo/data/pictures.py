@@ -15,30 +15,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from zoo.data.samples import Inputs, Raw
 from zoo.errors import BadFilesError
 
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".jp2",
-        ".tga",
-        ".ico",
-        ".heic",
-        ".heif",
-    ]
-)
+# fmt: off
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif",
+))
+# fmt: on
 """File names that stand for pictures. HEIC is among them although Pillow alone does not read it:
 an unreadable picture is reported, an unknown file name is passed over."""
 
