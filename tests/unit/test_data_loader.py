@@ -1,0 +1,253 @@
+"""Batches: order, variation, padding, and errors, with and without worker processes."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo.data import (
+    Samples,
+    TextEncoder,
+    make_loader,
+    make_transform,
+    open_data,
+    open_inputs,
+    train_tokenizer,
+)
+from zoo.data.samples import Listed, Paths
+from zoo.errors import BadFilesError
+from zoo.spec import ImageInput, TextInput
+
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "lazy",
+    "dogs",
+    "while",
+    "cats",
+    "watch",
+    "birds",
+]
+
+
+def pictures(folder: Path, count: int = 10) -> Samples:
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    inputs = Paths.under(folder, [f"{i:02}.png" for i in range(count)])
+    return Samples("image", inputs, np.arange(count) % 2)
+
+
+def texts(count: int = 60) -> Samples:
+    generator = np.random.default_rng(0)
+    items = tuple(
+        " ".join(generator.choice(WORDS, size=generator.integers(1, 40))) for _ in range(count)
+    )
+    return Samples("text", Listed(items, tuple(map(str, range(count)))), np.arange(count) % 3)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(train_tokenizer(texts().inputs.items, 200), TextInput(max_length=16))
+
+
+def passes(loader, epochs: int = 2) -> list[list[dict[str, torch.Tensor]]]:
+    result = []
+    for epoch in range(epochs):
+        loader.set_epoch(epoch)
+        result.append(list(loader))
+    return result
+
+
+def test_pictures_come_in_order_with_their_labels_and_positions(tmp_path):
+    samples = pictures(tmp_path)
+    loader = make_loader(
+        samples, transform=make_transform(ImageInput(size=16), False), batch_size=4
+    )
+    batches = list(loader)
+    assert len(loader) == len(batches) == 3
+    assert [tuple(b["pixel_values"].shape) for b in batches] == [(4, 3, 16, 16)] * 2 + [
+        (2, 3, 16, 16)
+    ]
+    assert torch.cat([b["index"] for b in batches]).tolist() == list(range(10))
+    assert torch.cat([b["labels"] for b in batches]).tolist() == samples.labels.tolist()
+    assert batches[0]["labels"].dtype == torch.int64
+
+
+def test_any_number_of_workers_gives_the_same_batches_in_every_epoch(tmp_path):
+    samples = pictures(tmp_path)
+    transform = make_transform(ImageInput(size=16), True)
+    alone, helped = (
+        passes(
+            make_loader(
+                samples, transform=transform, batch_size=4, shuffle=True, seed=5, workers=workers
+            )
+        )
+        for workers in (0, 2)
+    )
+    for a, b in zip(chain(*alone), chain(*helped), strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    orders = [torch.cat([b["index"] for b in epoch]).tolist() for epoch in alone]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
+
+
+def test_a_picture_is_varied_anew_in_every_epoch_whatever_its_batch(tmp_path):
+    samples = pictures(tmp_path, 4)
+    transform = make_transform(ImageInput(size=16), True)
+
+    def pixels(batch_size):
+        loader = make_loader(samples, transform=transform, batch_size=batch_size)
+        return [torch.cat([b["pixel_values"] for b in epoch]) for epoch in passes(loader)]
+
+    first, second = pixels(4)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, pixels(3)[0])
+
+
+def test_batches_leave_the_global_random_state_alone(tmp_path):
+    loader = make_loader(
+        pictures(tmp_path),
+        transform=make_transform(ImageInput(size=16), True),
+        batch_size=4,
+        shuffle=True,
+    )
+    before = torch.get_rng_state()
+    list(loader)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_reported_as_itself(tmp_path, workers):
+    samples = pictures(tmp_path)
+    (tmp_path / "05.png").write_bytes(b"")
+    loader = make_loader(
+        samples,
+        transform=make_transform(ImageInput(size=16), False),
+        batch_size=4,
+        workers=workers,
+    )
+    with pytest.raises(BadFilesError, match=r"05\.png cannot be read") as caught:
+        list(loader)
+    assert "Traceback" not in str(caught.value)
+    assert caught.value.paths == (str(tmp_path / "05.png"),)
+    assert caught.value.hint
+
+
+def test_batches_without_labels_have_none(tmp_path):
+    pictures(tmp_path, 2)
+    samples = open_inputs([tmp_path], "image")
+    transform = make_transform(ImageInput(size=16), False)
+    (batch,) = make_loader(samples, transform=transform, batch_size=8)
+    assert batch.keys() == {"pixel_values", "index"}
+
+
+def test_a_last_batch_may_be_dropped(tmp_path):
+    transform = make_transform(ImageInput(size=16), False)
+    loader = make_loader(pictures(tmp_path), transform=transform, batch_size=4, drop_last=True)
+    assert [len(b["index"]) for b in loader] == [4, 4]
+    assert len(loader) == 2
+
+
+def test_texts_are_padded_to_the_longest_of_their_batch(encoder):
+    samples = texts()
+    for batch in make_loader(samples, encoder=encoder, batch_size=8):
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        assert ids.dtype == mask.dtype == torch.int64
+        assert ids.shape == mask.shape
+        assert mask.sum(1).max() == ids.shape[1] <= 16
+        assert (ids[mask == 0] == 0).all()
+        for row, index in enumerate(batch["index"].tolist()):
+            (expected,) = encoder.encode([samples.raw(index)])
+            assert ids[row][mask[row] == 1].tolist() == expected
+            assert batch["labels"][row] == samples.labels[index]
+
+
+def test_evaluation_sorts_texts_by_length_and_loses_none(encoder):
+    batches = list(make_loader(texts(), encoder=encoder, batch_size=8))
+    lengths = torch.cat([b["attention_mask"].sum(1) for b in batches])
+    assert (lengths.diff() <= 0).all()
+    assert sorted(torch.cat([b["index"] for b in batches]).tolist()) == list(range(60))
+
+
+def test_without_sorting_texts_stay_in_order(encoder):
+    loader = make_loader(texts(), encoder=encoder, batch_size=8, by_length=False)
+    assert torch.cat([b["index"] for b in loader]).tolist() == list(range(60))
+
+
+def test_training_brings_texts_of_like_length_together_in_a_random_order(encoder):
+    samples = texts(400)
+
+    def fill(**options):
+        loader = make_loader(samples, encoder=encoder, batch_size=8, shuffle=True, **options)
+        first, second = passes(loader)
+        masks = [b["attention_mask"] for b in first]
+        orders = [torch.cat([b["index"] for b in epoch]).tolist() for epoch in (first, second)]
+        assert orders[0] != orders[1]
+        assert sorted(orders[0]) == list(range(400))
+        return sum(m.sum() for m in masks) / sum(m.numel() for m in masks)
+
+    assert fill() > 0.95 > fill(by_length=False)
+    lengths = [
+        b["input_ids"].shape[1]
+        for b in make_loader(samples, encoder=encoder, batch_size=8, shuffle=True)
+    ]
+    assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
+
+
+def test_a_loader_needs_exactly_one_preparation(encoder):
+    with pytest.raises(ValueError, match="transform for pictures, or encoder"):
+        make_loader(texts(), batch_size=2)
+
+
+def test_the_same_seed_gives_the_same_order_of_texts(encoder):
+    def order(seed):
+        loader = make_loader(texts(), encoder=encoder, batch_size=8, shuffle=True, seed=seed)
+        return torch.cat([b["index"] for b in loader]).tolist()
+
+    assert order(1) == order(1) != order(2)
+
+
+# -- samples -----------------------------------------------------------------------------------
+
+
+def test_paths_take_little_to_send_and_may_hold_any_character(tmp_path):
+    names = [f"class/{i:06}.jpg" for i in range(10_000)] + ["é ü.png", "日本.png"]
+    paths = Paths.under("/data", names)
+    assert paths[10_001] == "/data/日本.png"
+    assert len(pickle.dumps(paths)) < 30 * len(names)
+
+
+def test_a_selection_keeps_labels_names_and_says_what_it_is(tmp_path):
+    samples = Samples(
+        "text", Listed(("a", "b", "c"), ("1", "2", "3")), np.array([0, 1, 2]), fingerprint="x"
+    )
+    chosen = samples.select([2, 0])
+    assert [chosen.raw(i) + chosen.input(i) for i in range(2)] == ["c3", "a1"]
+    assert chosen.labels.tolist() == [2, 0]
+    assert chosen.fingerprint not in ("x", samples.select([0, 2]).fingerprint)
+    assert chosen.fingerprint == samples.select([2, 0]).fingerprint
+
+
+def test_a_memory_mapped_table_is_sent_as_the_path_of_its_file(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
+    rows = "".join(f"{'long text ' * 100}{i},{i % 2}\n" for i in range(500))
+    (tmp_path / "x.csv").write_text("text,label\n" + rows)
+    train = open_data(tmp_path / "x.csv", modality="text").train
+    sent = pickle.dumps(train)
+    assert len(sent) < 50_000 < (tmp_path / "x.csv").stat().st_size
+    copy = pickle.loads(sent)
+    assert [copy.raw(i) for i in range(5)] == [train.raw(i) for i in range(5)]
+    assert "x.csv row " in copy.input(0)
