@@ -60,18 +60,23 @@ class Index:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "index"
 
+    def kept(self, source: Source) -> Catalogue | None:
+        """The catalogue that was kept for the plugin as it is now, or ``None``."""
+        rows = self._read(source, self._key(source))
+        return None if rows is None else Catalogue("ok", "", rows)
+
     def catalogue(self, source: Source) -> Catalogue:
         """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
-        key = self._key(source)
-        if (rows := self._read(source, key)) is not None:
-            return Catalogue("ok", "", rows)
+        return self.kept(source) or self._asked(source)
+
+    def _asked(self, source: Source) -> Catalogue:
         try:
             specs = Plugin(source).ask("zoo_backbones")
             catalogue = Catalogue("ok", "", _rows(() if specs is None else specs, "zoo_backbones"))
         except ZooError as error:
             return Catalogue("broken", error.message, {})
         try:
-            self._write(source, key, catalogue.rows)
+            self._write(source, self._key(source), catalogue.rows)
         except OSError as error:
             warnings.warn(
                 f"the index cannot be kept in {self.folder} ({error.strerror or error}); "

@@ -71,6 +71,8 @@ class Shelf:
             name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
             return torch_folder() / name if name in self._torch else None
         if uri.startswith("hf:"):
+            if not self._hub:
+                return None
             repo, file = hub_parts(uri)
             folder = f"models--{repo.replace('/', '--')}"
             return _in_snapshots(hub_folder() / folder, file) if folder in self._hub else None

@@ -112,6 +112,9 @@ class Registry:
                 "conflict",
                 f"{both} publish a plugin of this name; uninstall one",
             )
+        elif kept := self.index.kept(source):  # and so was compatible when it was asked
+            self._statuses[source.name] = ("ok", "")
+            self._catalogues[source.name] = kept
         elif reason := discovery.incompatibility(source, __version__):
             self._statuses[source.name] = ("incompatible", reason)
         else:
@@ -388,6 +391,8 @@ class Registry:
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
     wanted = pattern.lower()
+    if wanted in ("", "*"):
+        return lambda _: True
     if any(c in wanted for c in "*?["):
         return lambda name: fnmatch.fnmatchcase(name.lower(), wanted)
     return lambda name: wanted in name.lower()

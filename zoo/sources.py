@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GROUP = "zoo.plugins"
 
 _METADATA = (".dist-info", ".egg-info", ".egg")
-_FACTS = ("entry_points.txt", "METADATA", "PKG-INFO")
+_FACTS = ("", "entry_points.txt", "METADATA", "PKG-INFO", "EGG-INFO/entry_points.txt")
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,22 @@ def _kind(finder: object) -> type:
 
 
 def _folder_facts(folder: str) -> Iterator[str]:
-    """One line for the folder (or archive), one for each distribution's metadata in it."""
-    with contextlib.suppress(OSError):
-        yield f"{os.path.abspath(folder)}:{os.stat(folder).st_mtime_ns}\n"
+    """A line for each file of metadata in the folder; one for the whole of an archive.
+
+    The folder's own time is left out: it changes with files that are none of our business.
+    """
+    try:
         with os.scandir(folder) as entries:
-            metadata = sorted(e.path for e in entries if e.name.endswith(_METADATA))
-        for path in metadata:
-            for name in ("", *_FACTS):
-                with contextlib.suppress(OSError):
-                    facts = os.stat(os.path.join(path, name) if name else path)
-                    yield f"{path}/{name}:{facts.st_size}:{facts.st_mtime_ns}\n"
+            metadata = sorted(e.path for e in entries if e.name.lower().endswith(_METADATA))
+    except NotADirectoryError:
+        metadata = [folder]
+    except OSError:
+        metadata = []
+    for path in metadata:
+        for name in _FACTS:
+            with contextlib.suppress(OSError):
+                facts = os.stat(os.path.join(path, name) if name else path)
+                yield f"{os.path.abspath(path)}/{name}:{facts.st_size}:{facts.st_mtime_ns}\n"
 
 
 def _kept(cache: Path, stamp: str) -> list[Source] | None:

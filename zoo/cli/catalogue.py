@@ -5,14 +5,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.output import emit_json, note, print_table, say
 from zoo.errors import ZooError, closest
-from zoo.places import Shelf
-from zoo.registry import Registry
+
+if TYPE_CHECKING:
+    from zoo.registry import Registry
 
 COLUMNS = (
     "name",
@@ -64,23 +65,23 @@ class Entry:
         return {**self.row, "name": self.name, "alias": self.alias or None, "cached": self.cached}
 
 
-class Count(click.ParamType[int]):
-    """A number that may be written with k, M or B: ``30M``."""
+_FACTORS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
 
-    name = "number"
-    _FACTORS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """From text to a whole number above zero."""
-        text = str(value).strip().lower().replace(",", "").replace("_", "")
-        digits = text.rstrip("kmbg")
-        try:
-            count = float(digits) * self._FACTORS[text[len(digits) :]]
-        except (ValueError, KeyError):
-            count = 0
-        if not 0 < count < float("inf"):
-            self.fail(f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B.", param, ctx)
-        return int(count)
+def _count(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """From a number that may be written with k, M or B, such as ``30M``, to a whole number."""
+    if value is None:
+        return None
+    text = value.strip().lower().replace(",", "").replace("_", "")
+    digits = text.rstrip("kmbg")
+    try:
+        count = float(digits) * _FACTORS[text[len(digits) :]]
+    except (ValueError, KeyError):
+        count = 0
+    if not 0 < count < float("inf"):
+        message = f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B."
+        raise click.BadParameter(message, ctx, parameter)
+    return int(count)
 
 
 Test = Callable[[Entry], bool]
@@ -107,7 +108,9 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="The whole catalogue, canonical names.")
 @click.option("--modality", type=click.Choice(["image", "text"]), help="What the backbone takes.")
 @click.option("--plugin", help="Backbones of one plugin, e.g. timm.")
-@click.option("--max-params", type=Count(), help="At most so many parameters, e.g. 30M.")
+@click.option(
+    "--max-params", metavar="NUMBER", callback=_count, help="At most so many parameters, e.g. 30M."
+)
 @click.option("--min-accuracy", type=float, help="At least so much top-1 accuracy, in percent.")
 @click.option("--license", "licence", help="Licence of the weights, e.g. apache-2.0 or 'cc-by*'.")
 @click.option("--cached", is_flag=True, help="Only those whose weights are on this machine.")
@@ -131,6 +134,8 @@ def command(
     'resnet*') or --all: everything. The licence is that of the default weights; 'cached' says
     whether they are on this machine.
     """
+    from zoo.registry import Registry
+
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
         registry.plugin(plugin)  # raises, and names those that there are
@@ -153,6 +158,8 @@ class _Listing:
     """The entries that pass all tests."""
 
     def __init__(self, registry: Registry, tests: Iterable[Test]) -> None:
+        from zoo.places import Shelf
+
         self._registry = registry
         self._tests = tuple(tests)
         self._shelf = Shelf()

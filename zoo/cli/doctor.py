@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -11,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.cores import usable_cores
 from zoo.cli.output import emit_json, print_table, say
 from zoo.errors import ZooError
-from zoo.places import cache_folder, hub_folder, torch_folder
-from zoo.registry import PluginStatus, Registry
+
+if TYPE_CHECKING:
+    from zoo.registry import PluginStatus, Registry
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def _interpreter() -> Iterator[Finding]:
 
 def _requirements() -> Iterator[Finding]:
     """The zoo and what it requires: installed, and new enough?"""
+    import importlib.metadata
+
     from packaging.requirements import Requirement
 
     from zoo.version import __version__
@@ -140,6 +143,8 @@ def _computing() -> Iterator[Finding]:
 
 
 def _storage() -> Iterator[Finding]:
+    from zoo.places import cache_folder, hub_folder, torch_folder
+
     yield _writable(cache_folder())
     for subject, folder in (("torch cache", torch_folder()), ("Hub cache", hub_folder())):
         yield Finding(subject, "ok", f"{folder} ({_size(folder)})")
@@ -179,6 +184,8 @@ def _size(folder: Path) -> str:
 
 
 def _registry() -> Iterator[Finding]:
+    from zoo.registry import Registry
+
     try:
         registry = Registry.discover()
     except ZooError as error:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 import click
 
 from zoo.cli.output import emit_json, note, print_table
-from zoo.registry import Registry
 
 
 @click.command(
@@ -26,6 +25,8 @@ def command(as_json: bool) -> None:
     zoo); conflict (two distributions publish one name); disabled (by registry.toml or
     ZOO_PLUGINS).
     """
+    from zoo.registry import Registry
+
     statuses = Registry.discover().plugins()
     if as_json:
         emit_json([asdict(status) for status in statuses])

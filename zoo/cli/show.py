@@ -9,8 +9,6 @@ import click
 
 from zoo.cli.catalogue import input_size
 from zoo.cli.output import emit_json, note, print_facts, print_table, say
-from zoo.places import Shelf
-from zoo.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +37,8 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
     A stage is what --freeze-until names. The network is built without its weights, and where
     its library allows it without memory for them.
     """
+    from zoo.registry import Registry
+
     resolved = Registry.discover().resolve(name)
     spec = resolved.spec
     if not as_json:
@@ -109,6 +109,8 @@ def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
     if not offered:
         say("\nweights\nnone published: it starts from random parameters")
         return
+    from zoo.places import Shelf
+
     shelf = Shelf()
     say("\nweights")
     print_table(
@@ -145,6 +147,8 @@ def _print_stages(backbone: Backbone) -> None:
 def _document(
     spec: BackboneSpec, backbone: Backbone | None, reason: str, *, layers: bool
 ) -> dict[str, Any]:
+    from zoo.places import Shelf
+
     shelf = Shelf()
     document = spec.to_json()
     for row in document["weights"]:

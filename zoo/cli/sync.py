@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from zoo.cli.output import emit_json, say
-from zoo.registry import Registry
 
 
 @click.command(
@@ -23,6 +22,8 @@ def command(plugin: str, as_json: bool) -> None:
     Useful after an upgrade of the library. It builds every architecture without memory for its
     parameters, which may take minutes, and is kept until the plugin itself changes.
     """
+    from zoo.registry import Registry
+
     count = Registry.discover().sync(plugin)
     if as_json:
         emit_json({"plugin": plugin, "backbones": count})
