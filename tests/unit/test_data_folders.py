@@ -259,28 +259,44 @@ def test_the_fingerprint_is_that_of_the_contents(tmp_path):
     assert open_pictures(root).fingerprint != first.fingerprint
 
 
-def test_an_evaluation_prefers_test_then_val_then_what_was_held_out(tmp_path):
-    class_folders(tmp_path / "train", {"a": 5, "b": 5})
-    trained = open_pictures(tmp_path)
-    options = {"need": "evaluate", "known_classes": trained.classes}
+def evaluated(root: Path, trained_on: str = "", known=("a", "b"), **options: object):
+    splits = open_pictures(root, need="evaluate", known_classes=known, **options)
+    return splits.to_evaluate(trained_on=trained_on)
 
-    held_out = open_pictures(tmp_path, **options).held_out
-    assert [held_out.input(i) for i in range(len(held_out))] == [
+
+@pytest.mark.parametrize("layout", [".", "train"])
+def test_an_evaluation_on_the_training_data_holds_out_the_same_pictures_again(tmp_path, layout):
+    class_folders(tmp_path / layout, {"a": 5, "b": 9})
+    trained = open_pictures(tmp_path, seed=4)
+    again = evaluated(tmp_path, trained.fingerprint, trained.classes, seed=4)
+    assert list(again) == ["val"]
+    assert again["val"].labels.tolist() == trained.val.labels.tolist()
+    assert again["val"].fingerprint == trained.val.fingerprint
+    assert [again["val"].input(i) for i in range(len(trained.val))] == [
         trained.val.input(i) for i in range(len(trained.val))
     ]
-    assert held_out.labels.tolist() == trained.val.labels.tolist()
+
+
+def test_an_evaluation_takes_other_class_folders_whole(tmp_path):
+    splits = evaluated(class_folders(tmp_path, {"b": 3}))
+    assert list(splits) == ["all"]
+    assert splits["all"].labels.tolist() == [1, 1, 1]
+
+
+def test_an_evaluation_takes_one_picture_a_class(tmp_path):
+    assert len(evaluated(class_folders(tmp_path, {"a": 1, "b": 1}))["all"]) == 2
+
+
+def test_an_evaluation_measures_val_and_test_and_leaves_train_unread(tmp_path):
+    truncate(picture(tmp_path / "train" / "a" / "0.jpg"))
     class_folders(tmp_path / "val", {"a": 3})
-    assert len(open_pictures(tmp_path, **options).held_out) == 3
+    assert {name: len(s) for name, s in evaluated(tmp_path).items()} == {"val": 3}
     class_folders(tmp_path / "test", {"b": 4})
-    splits = open_pictures(tmp_path, **options)
-    assert splits.held_out is splits.test
-    assert splits.test.labels.tolist() == [1] * 4
-
-
-def test_an_evaluation_can_take_new_class_folders_whole(tmp_path):
-    root = class_folders(tmp_path, {"b": 3})
-    splits = open_pictures(root, need="evaluate", known_classes=("a", "b"), val_split=None)
-    assert splits.held_out.labels.tolist() == [1, 1, 1]
+    splits = evaluated(tmp_path)
+    assert {name: s.labels.tolist() for name, s in splits.items()} == {
+        "val": [0] * 3,
+        "test": [1] * 4,
+    }
 
 
 def test_an_evaluation_on_a_class_that_the_run_does_not_know(tmp_path):

@@ -58,7 +58,7 @@ def test_a_published_test_split_without_labels_leaves_the_evaluation_to_validati
     splits = open_data(
         "hf:org/x", modality="text", need="evaluate", known_classes=("negative", "positive")
     )
-    assert len(splits.held_out) == 4
+    assert {n: len(s) for n, s in splits.to_evaluate(trained_on="").items()} == {"val": 4}
 
 
 def test_a_data_set_without_validation_is_split(serve):

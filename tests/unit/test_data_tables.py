@@ -78,7 +78,8 @@ def test_a_folder_of_tables_by_split(tmp_path):
     splits = open_texts(tmp_path)
     assert (len(splits.train), len(splits.val), splits.test) == (10, 3, None)
     evaluated = open_texts(tmp_path, need="evaluate", known_classes=splits.classes)
-    assert len(evaluated.held_out) == 4
+    held_out = evaluated.to_evaluate(trained_on="")
+    assert {name: len(samples) for name, samples in held_out.items()} == {"val": 3, "test": 4}
 
 
 def test_the_only_table_of_a_folder_is_taken_whatever_its_name(tmp_path):
@@ -104,7 +105,7 @@ def test_a_test_table_without_labels_leaves_the_evaluation_to_val(tmp_path):
     write(tmp_path / "val.csv", ROWS[:3])
     write(tmp_path / "test.csv", [(text,) for text, _ in ROWS], header=("text",))
     splits = open_texts(tmp_path, need="evaluate", known_classes=("bad", "good"))
-    assert len(splits.held_out) == 3
+    assert {n: len(s) for n, s in splits.to_evaluate(trained_on="").items()} == {"val": 3}
 
 
 @pytest.mark.parametrize("column", ["Sentence", "review", "content"])
@@ -194,6 +195,13 @@ def test_missing_values_of_typed_formats_are_found(tmp_path):
         with pytest.raises(BadFilesError, match=r"row 10: no label.*row 9: nothing"):
             open_texts(path)
         assert open_texts(path, bad_files="skip").classes == ("0", "1")
+
+
+def test_an_evaluation_without_any_labels_names_the_columns(tmp_path):
+    path = write(tmp_path / "test.csv", [("a",), ("b",)], header=("text",))
+    for source in (path, tmp_path):
+        with pytest.raises(DataError, match="no column of labels; its columns: 'text'"):
+            open_texts(source, need="evaluate", known_classes=("0", "1"))
 
 
 def test_one_class_only(tmp_path):
@@ -348,4 +356,4 @@ def test_real_film_reviews_row_by_row():
     for i, line in enumerate(lines):
         assert splits.val.raw(i) + "\t" + splits.classes[splits.val.labels[i]] == line
     evaluated = open_texts(SHARED / "sst2", need="evaluate", known_classes=("0", "1"))
-    assert len(evaluated.held_out) == 1821
+    assert len(evaluated.to_evaluate(trained_on=splits.fingerprint)["test"]) == 1821

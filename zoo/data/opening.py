@@ -47,7 +47,7 @@ class _Request:
     modality: Modality
     columns: Columns
     findings: Findings
-    val_split: float | None
+    val_split: float
     seed: int
 
 
@@ -55,7 +55,7 @@ def open_data(
     source: str | Path,
     *,
     modality: Modality,
-    val_split: float | None = 0.2,
+    val_split: float = 0.2,
     seed: int = 0,
     text_column: str | None = None,
     label_column: str | None = None,
@@ -72,14 +72,14 @@ def open_data(
             ``hf:<name>[:<configuration>]``.
         modality: What the backbone takes.
         val_split: The share, in (0, 1), that validates where the data bring no split for it.
-            ``None`` (for an evaluation) leaves such data whole, as ``test``.
         seed: Decides which samples that share consists of.
         text_column: The column of texts or of paths of pictures; ``None`` to find it.
         label_column: The column of labels; ``None`` to find it.
         classes: The number of classes that the user expects.
         bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
-        need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads ``test``, or
-            where there is none ``val``, or else what ``val_split`` holds out.
+        need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
+            ``val`` and ``test`` that have labels, or else all there is
+            (:meth:`Splits.to_evaluate`).
         known_classes: For an evaluation, the class names of the run.
 
     Raises:
@@ -87,8 +87,7 @@ def open_data(
         ClassesError: Classes do not fit ``classes``, ``known_classes`` or each other.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
-    if val_split is not None:
-        check_share(val_split)
+    check_share(val_split)
     columns = Columns(input=text_column, label=label_column)
     request = _Request(str(source), modality, columns, Findings(bad_files), val_split, seed)
     layout = _layout(request)
@@ -116,41 +115,56 @@ def _for_training(request: _Request, layout: Layout, wanted: int | None) -> Spli
     _require_samples(samples[own], parts[own], classes)
     train, val = samples[own], samples.get("val")
     if val is None:
-        train, val = _split(request, train, parts[own].where)
+        train, val = _halves(request, train)
+        if not len(val):
+            raise DataError(
+                f"{parts[own].where} has one sample a class, and nothing is left to validate on",
+                hint="Add samples, or bring a validation split, called val.",
+            )
     elif not len(val):
         raise DataError(f"{parts['val'].where} has nothing that can be read")
-    return _splits(request, classes, train, val, None)
+    return _splits(request, classes, train=train, val=val)
 
 
 def _for_evaluation(request: _Request, layout: Layout, known: Sequence[str] | None) -> Splits:
-    key, part = _evaluated(layout)
-    classes = tuple(known) if known is not None else ()
-    if known is None:
-        own = layout["train"](True) if "train" in layout else part
-        classes = choose_classes(agree_on_numbers({"train": own}, ())["train"])
+    parts = _evaluated(layout)
     request.findings.settle()
-    part = agree_on_numbers({key: part}, classes)[key]
-    indices_of(part, classes, owner="the run" if known is not None else "the training split")
-    samples = _checked(request, part, classes)
+    parts = agree_on_numbers(parts, known or ())
+    classes = tuple(known) if known is not None else _own_classes(layout, parts)
+    owner = "the run" if known is not None else "the training split"
+    for part in parts.values():
+        indices_of(part, classes, owner=owner)
+    samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()
-    if not len(samples):
-        raise DataError(f"{part.where} has nothing that can be read")
-    nothing = samples.select([])
-    if key == "test" or (key in ("all", "train") and request.val_split is None):
-        return _splits(request, classes, nothing, None, samples)
-    if key == "val":
-        return _splits(request, classes, nothing, samples, None)
-    return _splits(request, classes, *_split(request, samples, part.where), None)
+    for key, part in parts.items():
+        if not len(samples[key]):
+            raise DataError(f"{part.where} has nothing that can be read")
+    if "all" not in samples:
+        nothing = next(iter(samples.values())).select([])
+        return _splits(
+            request, classes, train=nothing, val=samples.get("val"), test=samples.get("test")
+        )
+    whole = samples["all"]
+    train, val = _halves(request, whole)
+    return _splits(request, classes, train=train, val=val, whole=whole)
 
 
-def _evaluated(layout: Layout) -> tuple[str, Part]:
-    """What an evaluation reads: the first split in this order that has labels."""
-    keys = [key for key in ("test", "val", "all", "train") if key in layout]
-    for key in keys:
-        part = layout[key](key == keys[-1])
-        if part.labels is not None:
-            return key, part
-    return keys[-1], part
+def _evaluated(layout: Layout) -> dict[str, Part]:
+    """What an evaluation reads: the splits for it that have labels, or else everything."""
+    held_out = {key: layout[key](False) for key in ("val", "test") if key in layout}
+    labelled = {key: part for key, part in held_out.items() if part.labels is not None}
+    if labelled:
+        return labelled
+    whole = next((layout[key] for key in ("all", "train") if key in layout), None)
+    if whole is None:
+        return {key: layout[key](True) for key in held_out}  # tells which labels are missing
+    return {"all": whole(True)}
+
+
+def _own_classes(layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
+    """The classes of data that are evaluated without a run: those of their training split."""
+    own = layout["train"](True) if "train" in layout else next(iter(parts.values()))
+    return choose_classes(agree_on_numbers({"train": own}, ())["train"])
 
 
 def _checked(request: _Request, part: Part, classes: Sequence[str]) -> Samples:
@@ -184,24 +198,21 @@ def _require_samples(train: Samples, part: Part, classes: Sequence[str]) -> None
         )
 
 
-def _split(request: _Request, samples: Samples, where: str) -> tuple[Samples, Samples]:
+def _halves(request: _Request, samples: Samples) -> tuple[Samples, Samples]:
+    """What is trained on, and what the share of the request holds out; the latter may be empty."""
     assert samples.labels is not None
-    share = 0.2 if request.val_split is None else request.val_split
-    train, val = stratified_split(samples.labels, share, request.seed)
-    if not len(val):
-        raise DataError(
-            f"{where} has one sample a class, and nothing is left to validate on",
-            hint="Add samples, or bring a validation split, called val.",
-        )
+    train, val = stratified_split(samples.labels, request.val_split, request.seed)
     return samples.select(train), samples.select(val)
 
 
 def _splits(
     request: _Request,
     classes: tuple[str, ...],
+    *,
     train: Samples,
-    val: Samples | None,
-    test: Samples | None,
+    val: Samples | None = None,
+    test: Samples | None = None,
+    whole: Samples | None = None,
 ) -> Splits:
     return Splits(
         modality=request.modality,
@@ -209,6 +220,7 @@ def _splits(
         train=train,
         val=val,
         test=test,
+        whole=whole,
         fingerprint=splits_fingerprint(classes, train, val, test),
         source=request.source,
         skipped=request.findings.skipped,

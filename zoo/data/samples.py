@@ -157,9 +157,10 @@ class Splits:
     Attributes:
         modality: ``image`` or ``text``.
         classes: Class names; labels are indices into them.
-        train: What is trained on; empty where an evaluation brings no training split.
+        train: What is trained on; empty where an evaluation has not read it.
         val: What is measured while training; always there for a fine-tune.
         test: Read for an evaluation alone.
+        whole: All of the data, where they have no splits and are read for an evaluation.
         fingerprint: sha256 over the class names and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
@@ -177,16 +178,22 @@ class Splits:
     fingerprint: str
     source: str
     skipped: tuple[str, ...] = ()
+    whole: Samples | None = None
     image_size: int | None = None
     flip: bool = True
     min_scale: float = 0.35
 
-    @property
-    def held_out(self) -> Samples:
-        """What an evaluation measures: the test split, or else the validation split."""
-        held_out = self.test if self.test is not None else self.val
-        assert held_out is not None
-        return held_out
+    def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
+        """What an evaluation measures: ``val`` and ``test``, or ``all`` of data without splits.
+
+        Args:
+            trained_on: The fingerprint of the data that the run was trained on. Where it is that
+                of these data, the samples that were held out then are held out again, as ``val``.
+        """
+        if self.whole is not None and self.fingerprint != trained_on:
+            return {"all": self.whole}
+        named = {"val": self.val, "test": self.test}
+        return {name: samples for name, samples in named.items() if samples is not None}
 
 
 def splits_fingerprint(classes: Sequence[str], *splits: Samples | None) -> str:
