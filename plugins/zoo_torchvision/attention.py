@@ -114,4 +114,4 @@ def _with_positions(state: StateDict, size: int, patch: int) -> StateDict:
     places = positions.shape[1] - 1  # (1, 1 + places, width): the class token has one too
     if places < 1 or math.isqrt(places) ** 2 != places:
         return state
-    return dict(interpolate_embeddings(size, patch, dict(state)))  # type: ignore[arg-type]
+    return dict(interpolate_embeddings(size, patch, dict(state)))

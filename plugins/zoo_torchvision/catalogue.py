@@ -42,7 +42,7 @@ METRICS = {
 SMALLEST = {"swin": 4, "efficientnet_v2": 1}
 """Smallest sizes, by trial, where torchvision states the size of the published weights instead."""
 
-MINUS_ONE_TO_ONE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+MINUS_ONE_TO_ONE = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 NORMALISED_INSIDE = ("googlenet", "inception_v3")
 """Published weights for values in [-1, 1]; :mod:`zoo_torchvision.inception` says more."""
@@ -166,17 +166,18 @@ def _published_hash(url: str) -> str:
 def _input(arch: str, member: Any) -> ImageInput:
     preset = member.transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
-    values = {"mean": tuple(preset.mean), "std": tuple(preset.std)}
+    mean, std = tuple(preset.mean), tuple(preset.std)
     if arch in NORMALISED_INSIDE:
-        assert values == {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-        values = MINUS_ONE_TO_ONE
+        assert (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std = MINUS_ONE_TO_ONE
     return ImageInput(
         size=size,
         crop=size / resized,
+        mean=mean,
+        std=std,
         interpolation=cast(Interpolation, preset.interpolation.value),
         fixed_size=arch in SIZE_STEPS,
         min_size=_min_size(arch, member.meta["min_size"][0]),
-        **values,
     )
 
 

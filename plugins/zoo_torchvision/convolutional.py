@@ -17,7 +17,7 @@ from typing import cast
 from torch import nn
 
 from zoo import Backbone, BackboneSpec, Weights
-from zoo_torchvision.network import StateDict, Stages, cut, network, of_family, wrap
+from zoo_torchvision.network import Stages, StateDict, cut, network, of_family, wrap
 
 HEADS = {
     "alexnet": "classifier.6",
@@ -148,9 +148,12 @@ def _with_present_dense_names(state: StateDict) -> StateDict:
 
 def _as_linear(convolution: nn.Conv2d) -> nn.Linear:
     linear = nn.Linear(convolution.in_channels, convolution.out_channels)
-    weight = convolution.weight.detach().flatten(1)  # (classes, 512, 1, 1) to (classes, 512)
-    linear.weight = nn.Parameter(weight)
-    linear.bias = convolution.bias
+    linear.load_state_dict(
+        {
+            name: value.flatten(1) if value.ndim == 4 else value  # (n, 512, 1, 1) to (n, 512)
+            for name, value in convolution.state_dict().items()
+        }
+    )
     return linear
 
 
