@@ -1,23 +1,14 @@
-"""From what the user names to splits: find the layout, agree on classes, check every input."""
+"""From what the user names to splits: agree on classes, and check every input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
-from zoo.data.columns import Columns, read_part, require_labels
-from zoo.data.folders import (
-    pictures_below,
-    read_class_folders,
-    split_folders,
-    split_of,
-    visible_folders,
-)
-from zoo.data.hub import PREFIX, read_hub
+from zoo.data.columns import Columns
 from zoo.data.labels import (
     Part,
     agree_on_numbers,
@@ -27,28 +18,12 @@ from zoo.data.labels import (
     indices_of,
     stratified_split,
 )
-from zoo.data.pictures import examine, looks_like_picture
+from zoo.data.layouts import Layout, Request, layout_of
+from zoo.data.pictures import examine
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
-from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.errors import DataError
 from zoo.spec import Modality
-
-Reader: TypeAlias = Callable[[bool], Part]
-"""Reads one split; the argument says whether it must have labels."""
-
-Layout: TypeAlias = Mapping[str, Reader]
-"""Readers by split: ``train``, ``val``, ``test``, or ``all`` for data without splits."""
-
-
-@dataclass(frozen=True)
-class _Request:
-    source: str
-    modality: Modality
-    columns: Columns
-    findings: Findings
-    val_split: float
-    seed: int
 
 
 def open_data(
@@ -89,14 +64,14 @@ def open_data(
     """
     check_share(val_split)
     columns = Columns(input=text_column, label=label_column)
-    request = _Request(str(source), modality, columns, Findings(bad_files), val_split, seed)
-    layout = _layout(request)
+    request = Request(str(source), modality, columns, Findings(bad_files), val_split, seed)
+    layout = layout_of(request)
     if need == "train":
         return _for_training(request, layout, classes)
     return _for_evaluation(request, layout, known_classes)
 
 
-def _for_training(request: _Request, layout: Layout, wanted: int | None) -> Splits:
+def _for_training(request: Request, layout: Layout, wanted: int | None) -> Splits:
     own = "train" if "train" in layout else "all"
     if own not in layout:
         raise DataError(
@@ -126,7 +101,7 @@ def _for_training(request: _Request, layout: Layout, wanted: int | None) -> Spli
     return _splits(request, classes, train=train, val=val)
 
 
-def _for_evaluation(request: _Request, layout: Layout, known: Sequence[str] | None) -> Splits:
+def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | None) -> Splits:
     parts = _evaluated(layout)
     request.findings.settle()
     parts = agree_on_numbers(parts, known or ())
@@ -167,7 +142,7 @@ def _own_classes(layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
     return choose_classes(agree_on_numbers({"train": own}, ())["train"])
 
 
-def _checked(request: _Request, part: Part, classes: Sequence[str]) -> Samples:
+def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
     """Samples of a split whose pictures have been decoded; unreadable ones are left out."""
     count = len(part.inputs)
     if request.modality == "image":
@@ -198,7 +173,7 @@ def _require_samples(train: Samples, part: Part, classes: Sequence[str]) -> None
         )
 
 
-def _halves(request: _Request, samples: Samples) -> tuple[Samples, Samples]:
+def _halves(request: Request, samples: Samples) -> tuple[Samples, Samples]:
     """What is trained on, and what the share of the request holds out; the latter may be empty."""
     assert samples.labels is not None
     train, val = stratified_split(samples.labels, request.val_split, request.seed)
@@ -206,7 +181,7 @@ def _halves(request: _Request, samples: Samples) -> tuple[Samples, Samples]:
 
 
 def _splits(
-    request: _Request,
+    request: Request,
     classes: tuple[str, ...],
     *,
     train: Samples,
@@ -225,92 +200,3 @@ def _splits(
         source=request.source,
         skipped=request.findings.skipped,
     )
-
-
-# -- layouts -----------------------------------------------------------------------------------
-
-
-def _layout(request: _Request) -> Layout:
-    if request.source.startswith(PREFIX):
-        return _tables(request, read_hub(request.source))
-    path = Path(request.source).expanduser()
-    if not path.exists():
-        raise DataError(
-            f"there is no file or folder {request.source}",
-            hint="Give a folder, a table, or hf:<name> for a data set of the Hub.",
-        )
-    if path.is_dir():
-        return (
-            _picture_folder(request, path)
-            if request.modality == "image"
-            else _text_folder(request, path)
-        )
-    if looks_like_table(path):
-        return _table_files(request, {"all": path})
-    if looks_like_picture(path):
-        if request.modality == "text":
-            raise DataError(
-                f"this run takes texts; {path} looks like a picture",
-                hint="Give a table of texts: CSV, TSV, JSON lines or Parquet.",
-            )
-        raise DataError(
-            f"{path} is one picture; training needs a folder of them",
-            hint=f"Give the folder above the class folders, e.g. --data {path.parent.parent}.",
-        )
-    raise DataError(
-        f"{path} is neither a folder nor a table",
-        hint="Tables are CSV, TSV, JSON lines (.jsonl, .json) or Parquet, by their file names.",
-    )
-
-
-def _picture_folder(request: _Request, root: Path) -> Layout:
-    splits = split_folders(root)
-    if splits:
-        return {key: _folder_reader(folder) for key, folder in splits.items()}
-    if _has_table_of_pictures(root):
-        return _table_files(request, find_tables(root))
-    return {"all": _folder_reader(root)}
-
-
-def _folder_reader(folder: Path) -> Reader:
-    return lambda _: read_class_folders(folder)
-
-
-def _has_table_of_pictures(root: Path) -> bool:
-    """Whether the table in a folder, rather than its class folders, says what the pictures show."""
-    tables = [path for path in root.iterdir() if looks_like_table(path)]
-    named = any(split_of(path.stem) == "train" for path in tables)
-    return named or (bool(tables) and len(visible_folders(root)) < 2)
-
-
-def _text_folder(request: _Request, root: Path) -> Layout:
-    tables = find_tables(root)
-    if tables:
-        return _table_files(request, tables)
-    if next(pictures_below(root), None) is not None:
-        raise DataError(
-            f"this run takes texts; {root} holds pictures",
-            hint="Choose a backbone for pictures, or give a table of texts.",
-        )
-    raise DataError(
-        f"{root} holds no table of texts",
-        hint="Give a CSV, TSV, JSON lines or Parquet file, or a folder with train.* and val.*.",
-    )
-
-
-def _table_files(request: _Request, files: Mapping[str, Path]) -> Layout:
-    return {key: _table_reader(request, path) for key, path in files.items()}
-
-
-def _tables(request: _Request, tables: Mapping[str, Table]) -> Layout:
-    return {key: _table_reader(request, table) for key, table in tables.items()}
-
-
-def _table_reader(request: _Request, given: Table | Path) -> Reader:
-    def read(labelled: bool) -> Part:
-        table = read_table(given) if isinstance(given, Path) else given
-        if labelled:
-            require_labels(table, request.columns)
-        return read_part(table, request.modality, request.columns, request.findings)
-
-    return read

@@ -28,6 +28,8 @@ OVERSAMPLING = 2
 """A JPEG is decoded at no less than this many times the size that is asked for: a decoder's
 reduction is coarser than the resizing after it."""
 
+_TASK = 32  # pictures that a thread examines at a time
+
 
 def looks_like_picture(path: str | os.PathLike[str]) -> bool:
     """Whether the name of ``path`` is that of a picture."""
@@ -82,10 +84,16 @@ def examine(inputs: Inputs) -> tuple[list[bytes], dict[int, str]]:
     Returns:
         The sha256 of every file, and the index and the reason of each that cannot be read.
     """
+    starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        results = list(pool.map(_examine, (inputs[i] for i in range(len(inputs)))))
+        tasks = pool.map(lambda start: _examine_some(inputs, start), starts)
+        results = [result for task in tasks for result in task]
     digests = [digest for digest, _ in results]
     return digests, {i: reason for i, (_, reason) in enumerate(results) if reason}
+
+
+def _examine_some(inputs: Inputs, start: int) -> list[tuple[bytes, str]]:
+    return [_examine(inputs[i]) for i in range(start, min(start + _TASK, len(inputs)))]
 
 
 def _examine(raw: Raw) -> tuple[bytes, str]:

@@ -1,0 +1,142 @@
+"""How data are laid out: split folders, class folders, tables, a Hub data set; and their readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from zoo.data.columns import Columns, read_part, require_labels
+from zoo.data.folders import (
+    pictures_below,
+    read_class_folders,
+    split_folders,
+    split_of,
+    visible_folders,
+)
+from zoo.data.hub import PREFIX, read_hub
+from zoo.data.labels import Part
+from zoo.data.pictures import looks_like_picture
+from zoo.data.reports import Findings
+from zoo.data.tables import Table, find_tables, looks_like_table, read_table
+from zoo.errors import DataError
+from zoo.spec import Modality
+
+Reader: TypeAlias = Callable[[bool], Part]
+"""Reads one split; the argument says whether it must have labels."""
+
+Layout: TypeAlias = Mapping[str, Reader]
+"""Readers by split: ``train``, ``val``, ``test``, or ``all`` for data without splits."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        source: A path or ``hf:…``.
+        modality: What the backbone takes.
+        columns: The columns that the user named.
+        findings: Collects what cannot be used.
+        val_split: The share, in (0, 1), that validates where there is no split for it.
+        seed: Decides which samples that share consists of.
+    """
+
+    source: str
+    modality: Modality
+    columns: Columns
+    findings: Findings
+    val_split: float
+    seed: int
+
+
+def layout_of(request: Request) -> Layout:
+    """How to read what the request names.
+
+    Raises:
+        DataError: There is no such thing, or it is not of the request's modality.
+    """
+    if request.source.startswith(PREFIX):
+        return _tables(request, read_hub(request.source))
+    path = Path(request.source).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"there is no file or folder {request.source}",
+            hint="Give a folder, a table, or hf:<name> for a data set of the Hub.",
+        )
+    if path.is_dir():
+        return (
+            _picture_folder(request, path)
+            if request.modality == "image"
+            else _text_folder(request, path)
+        )
+    if looks_like_table(path):
+        return _table_files(request, {"all": path})
+    if looks_like_picture(path):
+        if request.modality == "text":
+            raise DataError(
+                f"this run takes texts; {path} looks like a picture",
+                hint="Give a table of texts: CSV, TSV, JSON lines or Parquet.",
+            )
+        raise DataError(
+            f"{path} is one picture; training needs a folder of them",
+            hint=f"Give the folder above the class folders, e.g. --data {path.parent.parent}.",
+        )
+    raise DataError(
+        f"{path} is neither a folder nor a table",
+        hint="Tables are CSV, TSV, JSON lines (.jsonl, .json) or Parquet, by their file names.",
+    )
+
+
+def _picture_folder(request: Request, root: Path) -> Layout:
+    splits = split_folders(root)
+    if splits:
+        return {key: _folder_reader(folder) for key, folder in splits.items()}
+    if _has_table_of_pictures(root):
+        return _table_files(request, find_tables(root))
+    return {"all": _folder_reader(root)}
+
+
+def _folder_reader(folder: Path) -> Reader:
+    return lambda _: read_class_folders(folder)
+
+
+def _has_table_of_pictures(root: Path) -> bool:
+    """Whether the table in a folder, rather than its class folders, says what the pictures show."""
+    tables = [path for path in root.iterdir() if looks_like_table(path)]
+    named = any(split_of(path.stem) == "train" for path in tables)
+    return named or (bool(tables) and len(visible_folders(root)) < 2)
+
+
+def _text_folder(request: Request, root: Path) -> Layout:
+    tables = find_tables(root)
+    if tables:
+        return _table_files(request, tables)
+    if next(pictures_below(root), None) is not None:
+        raise DataError(
+            f"this run takes texts; {root} holds pictures",
+            hint="Choose a backbone for pictures, or give a table of texts.",
+        )
+    raise DataError(
+        f"{root} holds no table of texts",
+        hint="Give a CSV, TSV, JSON lines or Parquet file, or a folder with train.* and val.*.",
+    )
+
+
+def _table_files(request: Request, files: Mapping[str, Path]) -> Layout:
+    return {key: _table_reader(request, path) for key, path in files.items()}
+
+
+def _tables(request: Request, tables: Mapping[str, Table]) -> Layout:
+    return {key: _table_reader(request, table) for key, table in tables.items()}
+
+
+def _table_reader(request: Request, given: Table | Path) -> Reader:
+    def read(labelled: bool) -> Part:
+        table = read_table(given) if isinstance(given, Path) else given
+        if labelled:
+            require_labels(table, request.columns)
+        return read_part(table, request.modality, request.columns, request.findings)
+
+    return read
