@@ -1,0 +1,195 @@
+"""The cached catalogue: fresh, stale, damaged, unwritable."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from fake_plugins import Folder
+
+from zoo import index as index_module
+from zoo.discovery import Plugin, Source
+from zoo.errors import PluginError
+from zoo.index import Index
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    place = tmp_path / "site"
+    place.mkdir()
+    monkeypatch.syspath_prepend(place)
+    return Folder(place)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index(tmp_path / "index")
+
+
+def _forbid_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Source) -> Plugin:
+        raise AssertionError(f"{source.name} was imported")
+
+    monkeypatch.setattr(index_module, "Plugin", refuse)
+
+
+def test_a_fresh_catalogue_is_read_without_importing_the_plugin(
+    folder: Folder, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder.good("acme", "net", "net2")
+    asked = index.catalogue(source)
+    _forbid_import(monkeypatch)
+    kept = Index(index.folder).catalogue(source)
+    assert kept.status == "ok"
+    assert dict(kept.rows) == dict(asked.rows)
+    assert list(kept.rows) == ["net", "net2"]
+    assert kept.spec("net2", "acme") == asked.spec("net2", "acme")
+    assert "net3" not in kept.rows
+
+
+def test_an_edited_plugin_is_asked_again(folder: Folder, index: Index) -> None:
+    source = folder.good("acme", "net")
+    index.catalogue(source)
+    assert index.kept(source) is not None
+    os.utime(folder.file(source), ns=(1, 1))
+    assert index.kept(source) is None
+    assert list(index.catalogue(source).rows) == ["net"]
+    assert index.kept(source) is not None
+
+
+def test_an_upgraded_plugin_is_asked_again(folder: Folder, index: Index) -> None:
+    source = folder.good("acme", "net")
+    index.catalogue(source)
+    assert index.kept(Source("acme", source.value, source.distribution, "2.0")) is None
+
+
+@pytest.mark.parametrize("where", [0, 10, 0.3, 0.6, -1])
+def test_a_damaged_byte_anywhere_heals(folder: Folder, index: Index, where: float) -> None:
+    source = folder.good("acme", "net", "net2")
+    before = dict(index.catalogue(source).rows)
+    file = next(index.folder.iterdir())
+    content = bytearray(file.read_bytes())
+    whole = bytes(content)
+    position = int(where * len(content)) if isinstance(where, float) else where
+    content[position] ^= 0x15
+    file.write_bytes(content)
+    assert dict(Index(index.folder).catalogue(source).rows) == before
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("keep", [0, 1, 40, 300])
+def test_a_file_that_was_cut_off_heals(folder: Folder, index: Index, keep: int) -> None:
+    source = folder.good("acme", "net")
+    index.catalogue(source)
+    file = next(index.folder.iterdir())
+    whole = file.read_bytes()
+    file.write_bytes(whole[:keep])
+    assert list(Index(index.folder).catalogue(source).rows) == ["net"]
+    assert file.read_bytes() == whole
+
+
+def test_a_broken_plugin_is_well_as_soon_as_what_it_lacked_is_there(
+    folder: Folder, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder.good("acme", "net", extra="import a_module_that_comes_late")
+    catalogue = index.catalogue(source)
+    assert catalogue.status == "broken"
+    assert "a_module_that_comes_late" in catalogue.reason
+    late = folder.path.parent / "late"
+    late.mkdir()
+    (late / "a_module_that_comes_late.py").touch()
+    monkeypatch.syspath_prepend(late)
+    assert index.catalogue(source).status == "ok"
+
+
+def test_a_folder_that_cannot_be_written_costs_a_warning_and_no_function(
+    folder: Folder, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    index = Index(tmp_path / "file" / "index")
+    with pytest.warns(UserWarning, match="the index cannot be kept in"):
+        assert index.catalogue(folder.good("acme", "net")).status == "ok"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_costs_a_warning_and_no_function(folder: Folder, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.warns(UserWarning, match="Permission denied"):
+        assert Index(closed / "index").catalogue(folder.good("acme", "net")).status == "ok"
+
+
+def test_names_that_are_no_file_names_are_kept_too(folder: Folder, index: Index) -> None:
+    source = folder.good("../evil/..", "net")
+    index.catalogue(source)
+    assert index.kept(source) is not None
+    assert [file.parent for file in index.folder.iterdir()] == [index.folder]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("[spec('a'), spec('b'), spec('a')]", "two specs called 'a'"),
+        ("['resnet']", "zoo_backbones gave str, not a BackboneSpec"),
+        ("'resnet'", "zoo_backbones returned str, not backbone specs"),
+        ("3", "zoo_backbones returned int, not backbone specs"),
+        ("(1 / 0 for _ in '1')", "zoo_backbones raised ZeroDivisionError"),
+        ("[spec('a', config={'x': {1, 2}})]", "'a' does not become JSON"),
+        ("[spec('a', config={'x': float('nan')})]", "'a' does not become JSON"),
+        ("[spec('a', params='many')]", "'a' has a params of 'many'"),
+        ("[spec('a', params=True)]", "'a' has a params of True"),
+        ("[spec('a', tags=('x', 3))]", "'a' has tags of ['x', 3]"),
+        (
+            "[spec('a', weights=(Weights(tag='t', uri='u', metrics={'m/top1': 'high'}),))]",
+            "'a' has metrics of {'m/top1': 'high'}",
+        ),
+        (
+            "[spec('a', weights=(Weights(tag='t', uri='u', license=None),))]",
+            "'a' has a license of None",
+        ),
+        ("[spec('a b')]", "'a b' has a space or a control character in its name"),
+        ("[spec('a\\x1b[31m')]", "a control character in its name"),
+        ("[spec('a', feature_dim=0)]", "a spec cannot have a feature_dim of 0"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_makes_the_plugin_broken(
+    folder: Folder, index: Index, answer: str, reason: str
+) -> None:
+    source = folder.good("acme", extra=f"zoo_backbones = zoo.hookimpl(lambda: {answer})")
+    catalogue = index.catalogue(source)
+    assert catalogue.status == "broken"
+    assert reason in catalogue.reason
+    assert not catalogue.rows
+    assert index.kept(source) is None
+
+
+def test_a_generator_is_a_catalogue(folder: Folder, index: Index) -> None:
+    generator = "zoo_backbones = zoo.hookimpl(lambda: (spec(n) for n in 'ab'))"
+    assert list(index.catalogue(folder.good("acme", extra=generator)).rows) == ["a", "b"]
+
+
+def test_a_plugin_without_backbones_is_well(folder: Folder, index: Index) -> None:
+    heads = "import zoo\n@zoo.hookimpl\ndef zoo_heads(): return {}"
+    catalogue = index.catalogue(folder.plugin("acme", heads))
+    assert (catalogue.status, dict(catalogue.rows)) == ("ok", {})
+
+
+def test_a_replaced_catalogue_lasts_until_the_plugin_changes(folder: Folder, index: Index) -> None:
+    source = folder.good("acme", "old")
+    other = folder.good("other", "new")
+    index.replace(source, Plugin(other).ask("zoo_backbones"))
+    assert list(index.catalogue(source).rows) == ["new"]
+    os.utime(folder.file(source), ns=(1, 1))
+    assert list(index.catalogue(source).rows) == ["old"]
+
+
+def test_a_replacement_that_cannot_be_kept_is_an_error(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    index = Index(tmp_path / "file" / "index")
+    source = folder.good("acme", "net")
+    with pytest.raises(PluginError, match="cannot be kept") as caught:
+        index.replace(source, Plugin(source).ask("zoo_backbones"))
+    assert "ZOO_CACHE" in caught.value.hint
