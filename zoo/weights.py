@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import pickle
-import socket
 import sys
-import threading
 import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,9 +18,8 @@ from torch import Tensor
 from zoo.backbone import Backbone
 from zoo.errors import WeightsError, WeightsUnavailable
 from zoo.places import cached_file, hub_parts, torch_folder
+from zoo.reach import hub_reachable, reachable
 from zoo.spec import BackboneSpec, Weights
-
-REACH_SECONDS = 2.0
 
 
 def fetch(weights: Weights) -> Path:
@@ -120,33 +115,6 @@ def file_sha256(path: Path) -> str:
         path = files[0]
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def reachable(url: str) -> bool:
-    """Whether the host of ``url`` (or the proxy in front of it) answers within two seconds."""
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    answered = threading.Event()
-
-    def knock() -> None:
-        with contextlib.suppress(OSError):
-            socket.create_connection((parts.hostname or "", port), REACH_SECONDS).close()
-            answered.set()
-
-    knocking = threading.Thread(target=knock, daemon=True)  # a name look-up has no time limit
-    knocking.start()
-    knocking.join(REACH_SECONDS)
-    return answered.is_set()
-
-
-def hub_reachable() -> bool:
-    """Whether the Hub answers, and ``HF_HUB_OFFLINE`` does not forbid to ask."""
-    from huggingface_hub import constants
-
-    return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
 
 
 def _fetch_url(weights: Weights) -> Path:

@@ -242,7 +242,7 @@ def _policy(registry: Registry) -> Iterator[Finding]:
 
 
 def _hub() -> Finding:
-    from zoo.weights import hub_reachable
+    from zoo.reach import hub_reachable
 
     if hub_reachable():
         return Finding("Hugging Face Hub", "ok", "within reach")

@@ -10,6 +10,7 @@ import click
 from zoo.cli.output import emit_json, print_table, say
 
 if TYPE_CHECKING:
+    from zoo.data.reports import BadFiles
     from zoo.engine.metrics import Evaluation
 
 
@@ -41,7 +42,7 @@ def command(
     split: str | None,
     text_column: str | None,
     label_column: str | None,
-    bad_files: str,
+    bad_files: BadFiles,
     device: str,
     workers: int | None,
     as_json: bool,

@@ -130,4 +130,7 @@ def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
         pq.write_table(pa.table(_table(rows)), temporary)
 
 
-_WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+_WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from zoo.data.folders import split_of
 from zoo.data.tables import Table, quiet
 from zoo.errors import DataError
+from zoo.reach import hub_reachable
 
 if TYPE_CHECKING:
     import datasets
 
 PREFIX = "hf:"
-_REACH_SECONDS = 2.0
 
 
 def read_hub(source: str) -> dict[str, Table]:
@@ -49,7 +45,7 @@ def read_hub(source: str) -> dict[str, Table]:
 def _load(name: str, config: str | None) -> datasets.DatasetDict:
     import datasets
 
-    within_reach = _reachable()
+    within_reach = hub_reachable()
     try:
         with quiet(), contextlib.nullcontext() if within_reach else _offline():
             return datasets.load_dataset(name, config)
@@ -83,27 +79,3 @@ def _offline() -> Iterator[None]:
     finally:
         for holder, value in zip(holders, before, strict=True):
             holder.HF_HUB_OFFLINE = value
-
-
-def _reachable() -> bool:
-    """Whether the Hub (or the proxy in front of it) answers within two seconds."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    parts = urlsplit(constants.ENDPOINT)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    answered = threading.Event()
-
-    def knock() -> None:
-        with contextlib.suppress(OSError):
-            socket.create_connection((parts.hostname or "", port), _REACH_SECONDS).close()
-            answered.set()
-
-    knocking = threading.Thread(target=knock, daemon=True)  # a name look-up has no time limit
-    knocking.start()
-    knocking.join(_REACH_SECONDS)
-    return answered.is_set()

@@ -1,0 +1,161 @@
+"""The contract's own behaviour, on a network of a few layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from zoo import Backbone, BackboneSpec, ImageInput
+from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError
+
+SPEC = BackboneSpec(
+    name="test/small",
+    modality="image",
+    feature_dim=8,
+    params=0,
+    input=ImageInput(size=8),
+    loader="nowhere:load",
+)
+
+
+def small_net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8), nn.Dropout(0.5)),
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        nn.Linear(8, 10),
+    )
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    return Backbone.wrap(small_net(), spec=SPEC, head="3", stages={"first": ["0"], "second": ["1"]})
+
+
+PICTURES = torch.randn(4, 3, 8, 8)
+
+
+def test_forward_is_the_native_output_with_the_published_head() -> None:
+    torch.manual_seed(0)
+    net = small_net().eval()
+    native = net(PICTURES)
+    backbone = Backbone.wrap(net, spec=SPEC, head="3", stages=["0", "1"]).eval()
+    assert torch.equal(backbone(PICTURES), native)
+    assert torch.equal(backbone({"pixel_values": PICTURES}), native)
+
+
+def test_a_number_stands_for_a_linear_head(backbone: Backbone) -> None:
+    backbone.replace_head(3)
+    assert backbone(PICTURES).shape == (4, 3)
+
+
+def test_a_head_of_another_width_is_refused_and_changes_nothing(backbone: Backbone) -> None:
+    before = backbone.head
+    with pytest.raises(HeadWidthError, match="width 8") as error:
+        backbone.replace_head(nn.Linear(9, 2))
+    assert "(B, 8)" in error.value.hint
+    assert backbone.head is before
+
+
+def test_a_head_that_keeps_more_than_two_dimensions_is_refused(backbone: Backbone) -> None:
+    with pytest.raises(HeadWidthError, match=r"\(2, 8, 1\)"):
+        backbone.replace_head(nn.Unflatten(1, (8, 1)))
+
+
+def test_a_parameter_outside_every_stage_is_a_broken_contract() -> None:
+    with pytest.raises(ContractError, match=r"1\.0\.weight"):
+        Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0"])
+
+
+def test_a_stage_without_parameters_is_a_broken_contract() -> None:
+    with pytest.raises(ContractError, match="without parameters: 2"):
+        Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1", "2"])
+
+
+def test_an_unknown_stage_names_those_that_exist(backbone: Backbone) -> None:
+    with pytest.raises(StageError, match="Did you mean 'second'") as error:
+        backbone.freeze(upto="secnd")
+    assert error.value.hint == "Its stages, input first: first, second."
+
+
+def test_freezing_up_to_a_stage_leaves_the_rest_training(backbone: Backbone) -> None:
+    backbone.freeze(upto="first")
+    trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
+    assert trained == {"net.1.0.weight", "net.1.0.bias", "net.1.1.weight", "net.1.1.bias"} | {
+        "head.weight",
+        "head.bias",
+    }
+
+
+def test_frozen_batchnorm_statistics_do_not_move_after_train(backbone: Backbone) -> None:
+    backbone.freeze(upto="first")
+    backbone.train()
+    frozen, trained = backbone.net[0][1], backbone.net[1][1]
+    before = frozen.running_mean.clone(), trained.running_mean.clone()
+    backbone(PICTURES)
+    assert torch.equal(frozen.running_mean, before[0])
+    assert not torch.equal(trained.running_mean, before[1])
+
+
+def test_frozen_dropout_is_off_after_train(backbone: Backbone) -> None:
+    backbone.freeze()
+    backbone.train()
+    assert torch.equal(backbone.features(PICTURES), backbone.features(PICTURES))
+    backbone.unfreeze("second")
+    assert not torch.equal(backbone.features(PICTURES), backbone.features(PICTURES))
+
+
+def test_one_layer_can_be_frozen_and_thawed(backbone: Backbone) -> None:
+    backbone.freeze("1.1")
+    assert not backbone.net[1][1].weight.requires_grad
+    assert backbone.net[1][0].weight.requires_grad
+    assert not backbone.train().net[1][1].training
+    backbone.unfreeze("1.1")
+    assert backbone.net[1][1].training
+
+
+def test_thawing_down_to_a_stage(backbone: Backbone) -> None:
+    backbone.freeze()
+    backbone.unfreeze(downto="second")
+    assert not backbone.net[0][0].weight.requires_grad
+    assert backbone.net[1][0].weight.requires_grad
+
+
+def test_adapter_targets_leave_out_grouped_convolutions_and_the_head(backbone: Backbone) -> None:
+    assert backbone.adapter_targets() == ["0.0"]
+
+
+def test_native_names_include_the_head(backbone: Backbone) -> None:
+    backbone.replace_head(5)
+    plain = small_net()
+    plain[3] = nn.Linear(8, 5)
+    plain.load_state_dict(backbone.native_state_dict())
+    assert torch.equal(plain.eval()(PICTURES), backbone.eval()(PICTURES))
+
+
+def test_weights_of_another_architecture_are_refused_by_name(backbone: Backbone) -> None:
+    before = backbone.net[0][0].weight.clone()
+    state = dict(backbone.native_state_dict())
+    state["0.0.weight"] = torch.zeros(4, 3, 5, 5)
+    state["layer9.weight"] = state.pop("1.0.bias")
+    with pytest.raises(WeightsError, match="not of test/small") as error:
+        backbone.load_native_state_dict(state)
+    for part in ("1 missing: 1.0.bias", "1 unknown: layer9.weight", "(4, 3, 5, 5)"):
+        assert part in error.value.message
+    assert torch.equal(backbone.net[0][0].weight, before)
+
+
+def test_a_published_head_of_another_width_is_left_out(backbone: Backbone) -> None:
+    state = dict(backbone.native_state_dict())
+    backbone.replace_head(2)
+    assert backbone.load_native_state_dict(state) is False
+    with pytest.raises(WeightsError, match="weight is"):
+        backbone.load_native_state_dict(state, strict_head=True)
+
+
+def test_a_loader_that_does_not_exist_is_the_plugins_fault() -> None:
+    from zoo import build
+
+    with pytest.raises(PluginError, match="nowhere:load"):
+        build(SPEC, None)

@@ -1,0 +1,105 @@
+"""Recipes, strategies, parameter groups and the feature cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.test_backbone import SPEC, small_net
+from zoo import Backbone
+from zoo.engine.groups import parameter_groups
+from zoo.engine.metrics import evaluation
+from zoo.engine.precision import resolve_precision
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import find_strategy
+from zoo.errors import NameLookupError, UsageError
+from zoo.index import Index
+from zoo.policy import Policy
+from zoo.registry import Registry
+
+
+def empty_registry(folder: Path) -> Registry:
+    return Registry([], Policy(), Index(folder))
+
+
+def backbone() -> Backbone:
+    return Backbone.wrap(small_net(), spec=SPEC, head="3", stages={"first": ["0"], "second": ["1"]})
+
+
+@pytest.mark.parametrize(
+    ("wish", "option"),
+    [
+        ({"lr": 0.0}, "--lr 0"),
+        ({"lr": float("nan")}, "--lr nan"),
+        ({"epochs": -1}, "--epochs -1"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"weight_decay": -0.1}, "--weight-decay -0.1"),
+        ({"seed": -1}, "--seed -1"),
+    ],
+)
+def test_impossible_numbers_are_named(wish: dict[str, float], option: str) -> None:
+    with pytest.raises(UsageError, match=option) as error:
+        Recipe.default("image", pretrained=True).changed(**wish)
+    assert error.value.hint.startswith("Give ")
+
+
+def test_pretrained_weights_make_two_stage_the_default() -> None:
+    assert Recipe.default("text", pretrained=True).strategy == "two-stage"
+    assert Recipe.default("text", pretrained=False).strategy == "full"
+
+
+def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
+    registry = empty_registry(tmp_path)
+    for strategy, names in (
+        ("probe", ["probe"]),
+        ("full", ["full"]),
+        ("two-stage", ["probe", "full"]),
+    ):
+        recipe = Recipe.default("image", pretrained=True).changed(
+            strategy=strategy, epochs=7, lr=0.125
+        )
+        phases = find_strategy(strategy, registry)(recipe)
+        assert [phase.name for phase in phases] == names
+        assert (phases[-1].epochs, phases[-1].lr) == (7, 0.125)
+
+
+def test_an_unknown_strategy_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(NameLookupError, match="Did you mean 'probe'") as error:
+        find_strategy("prob", empty_registry(tmp_path))
+    assert error.value.hint == "Strategies: probe, full, two-stage."
+
+
+def test_every_trained_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:
+    model = backbone()
+    model.freeze(upto="first")
+    groups = parameter_groups(model, lr=1.0, layer_decay=0.5, weight_decay=0.1)
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+    assert {g["weight_decay"] for g in groups for p in g["params"] if p.ndim == 1} == {0.0}
+    assert {g["weight_decay"] for g in groups for p in g["params"] if p.ndim > 1} == {0.1}
+
+
+def test_the_learning_rate_falls_from_the_head_to_the_input() -> None:
+    groups = parameter_groups(backbone(), lr=1.0, layer_decay=0.5, weight_decay=0.0)
+    assert {group["name"]: group["lr"] for group in groups} == {
+        "head": 1.0,
+        "second": 1.0,
+        "first": 0.5,
+    }
+
+
+def test_evaluation_agrees_with_a_count_by_hand() -> None:
+    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
+    result = evaluation(logits, np.array([0, 1, 1, 1]), ["no", "yes"])
+    assert result.metrics["accuracy"] == 0.75
+    assert result.confusion == [[1, 0], [1, 2]]
+    assert result.per_class["yes"]["recall"] == pytest.approx(2 / 3)
+    assert result.per_class["no"] == {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 1}
+
+
+def test_an_explicit_precision_is_taken_as_it_is() -> None:
+    assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
+    assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")

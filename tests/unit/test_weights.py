@@ -1,0 +1,128 @@
+"""Finding, reading and refusing weights, without a network."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from tests.unit.test_backbone import SPEC
+from zoo import Weights
+from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.reach import reachable
+from zoo.weights import choose, fetch, file_sha256, read_state_dict
+
+TENSORS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
+
+
+@pytest.fixture
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def test_a_safetensors_file_is_read(tmp_path: Path) -> None:
+    safetensors.torch.save_file(TENSORS, tmp_path / "a.safetensors")
+    assert torch.equal(
+        read_state_dict(tmp_path / "a.safetensors")["layer.weight"], TENSORS["layer.weight"]
+    )
+
+
+@pytest.mark.parametrize("key", [None, "state_dict", "model"])
+def test_a_pth_file_is_read_also_one_level_down(tmp_path: Path, key: str | None) -> None:
+    torch.save({key: TENSORS, "epoch": 3} if key else TENSORS, tmp_path / "a.pth")
+    assert list(read_state_dict(tmp_path / "a.pth")) == ["layer.weight"]
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_pth_file_that_runs_code_is_refused_and_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"layer.weight": Malicious()}, "a.pth")
+    with pytest.raises(WeightsError, match="does not run code"):
+        read_state_dict(tmp_path / "a.pth")
+    Path("b.pth").write_bytes(pickle.dumps(Malicious()))
+    with pytest.raises(WeightsError):
+        read_state_dict(tmp_path / "b.pth")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x00" * 100)
+    with pytest.raises(WeightsError, match=name):
+        read_state_dict(tmp_path / name)
+
+
+def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save([1, 2, 3], tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="not a mapping"):
+        read_state_dict(tmp_path / "a.pth")
+
+
+def test_a_cached_file_is_found_under_the_publishers_name(caches: Path) -> None:
+    folder = caches / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(TENSORS, folder / "net-0123.pth")
+    digits = file_sha256(folder / "net-0123.pth")
+    weights = Weights(tag="V1", uri="https://example.invalid/net-0123.pth", sha256=digits[:8])
+    assert fetch(weights) == folder / "net-0123.pth"
+
+
+def test_a_cached_file_with_another_hash_is_refused(caches: Path) -> None:
+    folder = caches / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "net.pth").write_bytes(b"cut")
+    weights = Weights(tag="V1", uri="https://example.invalid/net.pth", sha256="00000000")
+    with pytest.raises(WeightsError, match="damaged") as error:
+        fetch(weights)
+    assert "Delete the file" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://zoo.invalid/net.pth", "hf:zoo-tests/nothing/a.safetensors"]
+)
+def test_a_host_out_of_reach_is_recognised_within_two_seconds(
+    caches: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://zoo.invalid")
+    start = time.perf_counter()
+    with pytest.raises(WeightsUnavailable, match="out of reach") as error:
+        fetch(Weights(tag="V1", uri=uri))
+    assert time.perf_counter() - start < 5  # the limit is 2 s; importing the Hub's client counts
+    assert "--weights none" in error.value.hint
+
+
+def test_a_host_that_does_not_answer_is_given_up_after_two_seconds() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused at once
+        assert not reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
+        full.listen()
+        assert reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+
+def test_a_wish_for_weights(tmp_path: Path) -> None:
+    spec = SPEC.__class__.from_json(
+        {**SPEC.to_json(), "weights": [Weights(tag="V1", uri="x", default=True).to_json()]}
+    )
+    assert choose(spec, "none") is None
+    assert choose(SPEC, "auto") is None
+    assert choose(spec, "auto") == choose(spec, "V1") == spec.weights[0]
+    safetensors.torch.save_file(TENSORS, tmp_path / "own.safetensors")
+    chosen = choose(spec, str(tmp_path / "own.safetensors"))
+    assert chosen is not None
+    assert Path(chosen.uri) == tmp_path / "own.safetensors"
+    with pytest.raises(WeightsError, match="'V2'") as error:
+        choose(spec, "V2")
+    assert "Its weights: V1" in error.value.hint
