@@ -332,7 +332,14 @@ class Registry:
                 default=True,
                 classes=len(record["classes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, ContractError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ContractError,
+        ) as error:
             raise RunError(
                 f"{name!r} stands for the run {folder}, which cannot be read: {error}",
                 hint=f"Mend or remove [models.{name}] in registry.toml.",

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_plugins import Folder
 
+from tests.unit.fake_plugins import Folder
 from zoo import hookspecs, sources
 from zoo.discovery import Plugin, Source, fingerprint, incompatibility, installed
 from zoo.errors import NameLookupError, PluginError

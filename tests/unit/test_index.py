@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from fake_plugins import Folder
 
+from tests.unit.fake_plugins import Folder
 from zoo import index as index_module
 from zoo.discovery import Plugin, Source
 from zoo.errors import PluginError

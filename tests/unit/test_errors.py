@@ -1,0 +1,52 @@
+"""The tree of exceptions."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from zoo import errors
+from zoo.errors import ZooError, closest
+
+
+def _tree() -> list[type[ZooError]]:
+    found = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    return [kind for kind in found if issubclass(kind, ZooError)]
+
+
+@pytest.mark.parametrize("kind", _tree())
+def test_every_error_stands_in_the_drawn_tree_under_its_parent(kind: type[ZooError]) -> None:
+    drawing = (errors.__doc__ or "").splitlines()
+    depths = {
+        line.strip("│ └├─").split()[0]: len(line) - len(line.lstrip("│ └├─"))
+        for line in drawing
+        if line.strip("│ └├─")
+    }
+    assert kind.__name__ in depths
+    parent = kind.__bases__[0]
+    if kind is not ZooError:
+        names = list(depths)
+        above = names[: names.index(kind.__name__)]
+        shallower = [name for name in above if depths[name] < depths[kind.__name__]]
+        assert shallower[-1] == parent.__name__
+    assert kind.__doc__
+
+
+@pytest.mark.parametrize("kind", _tree())
+def test_an_error_has_a_message_and_a_hint(kind: type[ZooError]) -> None:
+    error = kind("What was given.", hint="What to type.")
+    assert (error.message, error.hint) == ("What was given.", "What to type.")
+    assert str(error) == "What was given.\nWhat to type."
+    assert str(kind("What was given.")) == "What was given."
+
+
+def test_bad_files_are_listed() -> None:
+    assert errors.BadFilesError("2 files", paths=("a", "b")).paths == ("a", "b")
+
+
+def test_the_closest_names_come_best_first() -> None:
+    names = ["resnet18", "resnet34", "vgg16", "bert"]
+    assert closest("resnet81", names)[0] == "resnet18"
+    assert closest("resnet18", names, 1) == ["resnet18"]
+    assert closest("xyz", names) == []

@@ -1,0 +1,339 @@
+"""Names, order, isolation: what a registry makes of its plugins and its policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_plugins import Folder
+from zoo.discovery import Source
+from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
+from zoo.index import Index
+from zoo.policy import Policy
+from zoo.registry import PluginStatus, Registry
+from zoo.spec import BackboneSpec
+
+RESOLVER = """
+@zoo.hookimpl
+def zoo_resolve(name):
+    if name.startswith("path:") or name.startswith("acme/org/"):
+        return spec(name, feature_dim=9)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    place = tmp_path / "site"
+    place.mkdir()
+    monkeypatch.syspath_prepend(place)
+    return Folder(place)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index(tmp_path / "index")
+
+
+def _status(registry: Registry, name: str) -> PluginStatus:
+    return next(plugin for plugin in registry.plugins() if plugin.name == name)
+
+
+# -- plugins --------------------------------------------------------------------------------
+
+
+def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, index: Index) -> None:
+    sources = [
+        folder.good("good", "net", "net2"),
+        folder.plugin("raising", "1 / 0"),
+        folder.plugin("leaving", "import sys; sys.exit(0)"),
+        folder.good("newer", "net", requires=("zoo>=99",)),
+        folder.good("off", "net"),
+        folder.good("twice", "net", distribution="one"),
+        folder.good("twice", "net", distribution="two"),
+    ]
+    registry = Registry(sources, Policy(disabled=frozenset({"off"})), index)
+    statuses = [(plugin.name, plugin.status) for plugin in registry.plugins()]
+    assert statuses == [
+        ("good", "ok"),
+        ("raising", "broken"),
+        ("leaving", "broken"),
+        ("newer", "incompatible"),
+        ("off", "disabled"),
+        ("twice", "conflict"),
+        ("twice", "conflict"),
+    ]
+    assert _status(registry, "good") == PluginStatus("good", "good-dist", "1.0", "ok", "", 2)
+    assert "ZeroDivisionError" in _status(registry, "raising").reason
+    assert "SystemExit" in _status(registry, "leaving").reason
+    assert "needs zoo >=99" in _status(registry, "newer").reason
+    assert "registry.toml or ZOO_PLUGINS" in _status(registry, "off").reason
+    assert _status(registry, "twice").reason.startswith("one and two")
+    assert registry.names() == ["good/net", "good/net2"]
+    assert registry.resolve("net").spec.name == "good/net"
+
+
+def test_an_incompatible_or_disabled_plugin_is_not_imported(folder: Folder, index: Index) -> None:
+    code = "raise SystemExit('this plugin was imported')"
+    newer = folder.plugin("newer", code, requires=("zoo>=99",))
+    off = folder.plugin("off", code)
+    registry = Registry([newer, off], Policy(only=frozenset({"newer"})), index)
+    assert [plugin.status for plugin in registry.plugins()] == ["incompatible", "disabled"]
+
+
+@pytest.mark.parametrize("name", ["raising/net", "raising/other"])
+def test_a_name_of_a_broken_plugin_says_why_it_is_broken(
+    folder: Folder, index: Index, name: str
+) -> None:
+    registry = Registry([folder.plugin("raising", "1 / 0")], Policy(), index)
+    with pytest.raises(PluginError, match="'raising' is broken: its import raised Zero") as caught:
+        registry.resolve(name)
+    assert "zoo plugins" in caught.value.hint
+
+
+def test_a_plugin_that_breaks_after_its_catalogue_was_kept_says_so(
+    folder: Folder, index: Index
+) -> None:
+    source = folder.good("acme", "net")
+    Registry([source], Policy(), index)
+    gone = Source(source.name, "a_module_that_is_gone", source.distribution, source.version)
+    index.replace(gone, [BackboneSpec.from_json(index.catalogue(source).rows["net"])])
+    registry = Registry([gone], Policy(), index)
+    assert registry.spec("net").name == "acme/net"
+    with pytest.raises(PluginError, match="'acme' is broken: its import raised ModuleNotFound"):
+        registry.plugin("acme")
+
+
+def test_sync_asks_the_library_and_keeps_the_answer(folder: Folder, index: Index) -> None:
+    extra = "@zoo.hookimpl\ndef zoo_sync():\n    yield spec('new1')\n    yield spec('new2')\n"
+    source = folder.good("acme", "old", extra=extra)
+    registry = Registry([source], Policy(), index)
+    assert registry.sync("acme") == 2
+    assert registry.names() == ["acme/new1", "acme/new2"]
+    assert Registry([source], Policy(), index).names() == ["acme/new1", "acme/new2"]
+
+
+def test_sync_that_fails_leaves_the_catalogue_as_it_was(folder: Folder, index: Index) -> None:
+    extra = "@zoo.hookimpl\ndef zoo_sync():\n    yield spec('new')\n    1 / 0\n"
+    source = folder.good("acme", "old", extra=extra)
+    registry = Registry([source], Policy(), index)
+    with pytest.raises(PluginError, match="zoo_sync raised ZeroDivisionError"):
+        registry.sync("acme")
+    assert Registry([source], Policy(), index).names() == registry.names() == ["acme/old"]
+
+
+def test_sync_of_a_catalogue_written_by_hand_is_refused(folder: Folder, index: Index) -> None:
+    registry = Registry([folder.good("acme", "net")], Policy(), index)
+    with pytest.raises(PluginError, match="no catalogue that could be made anew"):
+        registry.sync("acme")
+
+
+def _heads(*names: str) -> str:
+    return f"@zoo.hookimpl\ndef zoo_heads(): return dict.fromkeys({names}, len)\n"
+
+
+def test_heads_of_all_plugins_are_gathered(folder: Folder, index: Index) -> None:
+    sources = [folder.good("a", extra=_heads("x")), folder.good("b", extra=_heads("y", "z"))]
+    registry = Registry(sources, Policy(), index)
+    assert sorted(registry.offers("zoo_heads")) == ["x", "y", "z"]
+    assert registry.offers("zoo_strategies") == {}
+
+
+def test_two_plugins_that_offer_one_head_are_an_error(folder: Folder, index: Index) -> None:
+    sources = [folder.good("a", extra=_heads("x")), folder.good("b", extra=_heads("x"))]
+    with pytest.raises(PluginError, match="'a' and 'b' both offer 'x'"):
+        Registry(sources, Policy(), index).offers("zoo_heads")
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "['x']"])
+def test_a_plugin_whose_heads_fail_takes_no_other_along(
+    folder: Folder, index: Index, answer: str
+) -> None:
+    failing = f"@zoo.hookimpl\ndef zoo_heads(): return {answer}\n"
+    sources = [folder.good("a", extra=failing), folder.good("b", extra=_heads("y"))]
+    with pytest.warns(UserWarning, match="nothing of the plugin 'a' is offered: "):
+        assert list(Registry(sources, Policy(), index).offers("zoo_heads")) == ["y"]
+
+
+# -- names ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sources(folder: Folder) -> list[Source]:
+    return [
+        folder.good("acme", "net", "both", "org/model", extra=RESOLVER),
+        folder.good("beta", "both", "dotted.name", "Other"),
+    ]
+
+
+@pytest.fixture
+def registry(sources: list[Source], index: Index) -> Registry:
+    policy = Policy(aliases={"short": "acme/net", "tagged": "acme/net.v2", "folder": "path:x"})
+    return Registry(sources, policy, index)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "tag"),
+    [
+        ("acme/net", "acme/net", None),
+        ("net", "acme/net", None),
+        ("short", "acme/net", None),
+        ("short.v2", "acme/net", "v2"),
+        ("tagged", "acme/net", "v2"),
+        ("net.v1", "acme/net", "v1"),
+        ("acme/net.v2", "acme/net", "v2"),
+        ("org/model", "acme/org/model", None),
+        ("acme/org/model.v1", "acme/org/model", "v1"),
+        ("dotted.name", "beta/dotted.name", None),
+        ("beta/dotted.name.v2", "beta/dotted.name", "v2"),
+        ("acme/org/any", "acme/org/any", None),
+        ("path:some/folder", "path:some/folder", None),
+        ("folder", "path:x", None),
+    ],
+)
+def test_a_name_leads_to_a_backbone(
+    registry: Registry, name: str, canonical: str, tag: str | None
+) -> None:
+    resolved = registry.resolve(name)
+    assert (resolved.spec.name, resolved.tag) == (canonical, tag)
+    assert resolved.weights == (tag or "auto")
+
+
+def test_a_bare_name_of_two_plugins_is_ambiguous(registry: Registry) -> None:
+    with pytest.raises(AmbiguousNameError, match="acme/both, beta/both") as caught:
+        registry.resolve("both")
+    assert "order" in caught.value.hint
+    with pytest.raises(AmbiguousNameError, match=r"acme/both\.v1, beta/both\.v1"):
+        registry.resolve("both.v1")
+
+
+def test_the_order_decides_and_an_alias_comes_before_it(
+    sources: list[Source], index: Index
+) -> None:
+    policy = Policy(order=("absent", "beta", "acme"))
+    assert Registry(sources, policy, index).spec("both").name == "beta/both"
+    policy = Policy(order=("beta",), aliases={"both": "acme/both"})
+    assert Registry(sources, policy, index).spec("both").name == "acme/both"
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("nett", "no backbone is called 'nett'. Closest: net", "'zoo list --all' shows all"),
+        ("acme/nte", "no backbone is called 'acme/nte'. Closest: acme/net.", "zoo list"),
+        ("shrot", "Closest: short", "zoo list"),
+        ("net99", "Closest: net", "'zoo list net' shows"),
+        ("net.v9", "no backbone is called 'net.v9'", "zoo list"),
+        ("123", "no backbone is called '123'.", "'zoo list --all' shows all."),
+        ("", "no backbone is called ''.", "'zoo list --all' shows all."),
+        ("acmee/net", "no plugin is called 'acmee'. Did you mean 'acme'?", "acme/acmee/net"),
+        ("/net", "no plugin is called ''.", "Plugins: acme, beta."),
+        ("acme/", "no backbone is called 'acme/'.", "zoo list --all"),
+        ("ftp:somewhere", "no plugin can make a backbone of 'ftp:somewhere'", "path:FOLDER"),
+    ],
+)
+def test_a_name_that_leads_nowhere_says_what_is_near(
+    registry: Registry, name: str, message: str, hint: str
+) -> None:
+    with pytest.raises(NameLookupError) as caught:
+        registry.resolve(name)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_failing_resolver_takes_no_other_along(folder: Folder, index: Index) -> None:
+    failing = folder.good("aaa", "net", extra="@zoo.hookimpl\ndef zoo_resolve(name): 1 / 0\n")
+    working = folder.good("acme", extra=RESOLVER)
+    registry = Registry([failing, working], Policy(), index)
+    assert registry.spec("path:x").feature_dim == 9
+    registry = Registry([failing], Policy(), index)
+    with pytest.raises(PluginError, match="zoo_resolve raised ZeroDivisionError"):
+        registry.spec("path:x")
+    with pytest.raises(PluginError, match="zoo_resolve raised ZeroDivisionError"):
+        registry.spec("aaa/absent")
+
+
+def test_a_resolver_must_return_a_spec(folder: Folder, index: Index) -> None:
+    extra = "@zoo.hookimpl\ndef zoo_resolve(name): return 'resnet'\n"
+    registry = Registry([folder.good("acme", extra=extra)], Policy(), index)
+    with pytest.raises(PluginError, match="zoo_resolve returned str"):
+        registry.spec("acme/x")
+
+
+def test_pinned_hashes_replace_the_published_ones(sources: list[Source], index: Index) -> None:
+    pins = {"acme/net": "a" * 64, "acme/org/model.v2": "b" * 64}
+    registry = Registry(sources, Policy(pins=pins), index)
+    assert [w.sha256 for w in registry.spec("net").weights] == ["a" * 64, ""]
+    assert [w.sha256 for w in registry.spec("org/model").weights] == ["", "b" * 64]
+    assert [w.sha256 for w in registry.spec("Other").weights] == ["", ""]
+
+
+def _publish(registry: Registry, folder: Path, **changes: object) -> Path:
+    folder.mkdir()
+    record = {
+        "spec": registry.spec("acme/net").to_json(),
+        "sha256": "c" * 64,
+        "classes": ["fern", "moss"],
+        **changes,
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_a_published_run_is_a_backbone_with_its_own_weights(
+    registry: Registry, sources: list[Source], index: Index, tmp_path: Path
+) -> None:
+    run = _publish(registry, tmp_path / "run")
+    policy = Policy(runs={"plants": run}, pins={"acme/net": "a" * 64})
+    spec = Registry(sources, policy, index).spec("plants")
+    assert spec.name == "acme/net"
+    (weights,) = spec.weights
+    assert weights.default
+    assert weights.uri == str(run / "model.safetensors")
+    assert weights.sha256 == "c" * 64, "the published weights' pin is not the run's"
+    assert weights.classes == 2
+
+
+@pytest.mark.parametrize("changes", [{"classes": 3}, {"spec": {"name": "x"}}, {"spec": None}])
+def test_a_published_run_that_cannot_be_read_is_named(
+    registry: Registry,
+    sources: list[Source],
+    index: Index,
+    tmp_path: Path,
+    changes: dict[str, object],
+) -> None:
+    run = _publish(registry, tmp_path / "run", **changes)
+    with pytest.raises(RunError, match="'plants' stands for the run") as caught:
+        Registry(sources, Policy(runs={"plants": run}), index).spec("plants")
+    assert "[models.plants]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("net", ["acme/net"]),
+        ("n?t", ["acme/net"]),
+        ("BOTH", ["acme/both", "beta/both"]),
+        ("beta/*", ["beta/Other", "beta/both", "beta/dotted.name"]),
+        ("other", ["beta/Other"]),
+        ("short", ["acme/net"]),
+        ("[no]*", ["acme/net", "acme/org/model", "beta/Other"]),
+        ("xyz", []),
+    ],
+)
+def test_patterns_match_names_of_every_kind(
+    registry: Registry, pattern: str, names: list[str]
+) -> None:
+    assert registry.names(pattern) == names
+    assert [name for name, _ in registry.rows(pattern)] == names
+
+
+def test_rows_are_the_specs_as_json(registry: Registry) -> None:
+    rows = dict(registry.rows())
+    assert list(rows) == registry.names()
+    for name, row in rows.items():
+        assert BackboneSpec.from_json({**row, "name": name}) == registry.spec(name)
+        assert registry.row(name) == row
+    assert registry.row("acme/absent") is None
+    assert registry.row("absent/net") is None
