@@ -1,0 +1,238 @@
+"""Makes the catalogue from the timm that is installed: ``python -m zoo_timm.catalogue``.
+
+Every architecture is built on the meta device and run forward, so that the width of its features
+is measured and not believed. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+
+from zoo import Backbone, BackboneSpec, ImageInput, Weights
+from zoo.errors import ContractError, UsageError
+from zoo_timm.library import timm
+from zoo_timm.loader import assemble, build
+from zoo_timm.meta import without_values
+from zoo_timm.rows import CATALOGUE, COMMON, write
+
+PROCESSES = 2
+
+HUB_FILE = "model.safetensors"
+"""What timm takes first from a repository of the Hub that names no file."""
+
+SPDX = {
+    "apache-2.0": "Apache-2.0",
+    "bsd-3-clause": "BSD-3-Clause",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "mit": "MIT",
+}
+"""timm's words for licences that have an SPDX identifier; any other is a ``LicenseRef-``."""
+
+SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 256)
+"""Picture sizes that are tried, to find the smallest that a network takes."""
+
+FIXED_SIZES = (32, 64, 128)
+"""The same for networks that have to be built anew for each."""
+
+_REFUSALS = (AssertionError, ArithmeticError, IndexError, RuntimeError, ValueError, UsageError)
+"""What a network raises for pictures of a size that it does not take."""
+
+
+def generate(processes: int = PROCESSES) -> list[BackboneSpec]:
+    """A row for every architecture of the installed timm that can classify, sorted by name.
+
+    Raises:
+        ContractError: The features of a network are not as wide as it states.
+    """
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        rows = pool.map(describe, timm.list_models(), chunksize=4)
+        return sorted((row for row in rows if row is not None), key=lambda row: row.name)
+
+
+def describe(arch: str) -> BackboneSpec | None:
+    """The row of one architecture; ``None`` for one that cannot classify.
+
+    Raises:
+        ContractError: Its features are not as wide as it states.
+    """
+    configs = published_configs(arch)
+    default: Any = timm.models.get_pretrained_cfg(arch)
+    row = BackboneSpec(
+        name=arch,
+        feature_dim=1,
+        params=0,
+        input=picture_input(default),
+        paper=_paper(list(timm.models.get_arch_pretrained_cfgs(arch).values())),
+        tags=(timm.models.model_entrypoint(arch).__module__.rpartition(".")[2],),
+        **COMMON,
+    )
+    measured = measure(row, default.num_classes)
+    if measured is None:
+        return None
+    image = replace(row.image_input, min_size=measured.min_size)
+    return replace(
+        row,
+        feature_dim=measured.feature_dim,
+        params=measured.params,
+        input=image,
+        weights=tuple(
+            weights_row(tag, config, image, default=tag == default.tag)
+            for tag, config in configs.items()
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What building a network and running it forward shows."""
+
+    feature_dim: int
+    params: int
+    min_size: int
+
+
+def measure(row: BackboneSpec, classes: int) -> Measured | None:
+    """Build the network of ``row`` on the meta device, with ``classes`` outputs, and run it.
+
+    An architecture can classify if it has a classifier to get and to reset, as every network
+    of timm has but its bare encoders.
+    """
+    with without_values():
+        net: Any = build(row, classes or 1)
+    if not hasattr(net, "get_classifier"):
+        return None
+    width = int(net.head_hidden_size)
+    params = sum(p.numel() for p in net.parameters())
+    size = row.image_input.size
+    stated = replace(row, feature_dim=width)
+    backbone = assemble(net, stated).eval()
+    if not classes:
+        params -= sum(p.numel() for p in backbone.head.parameters())
+    smaller = FIXED_SIZES if row.image_input.fixed_size else SIZES
+    for side in [*(s for s in smaller if s < size), size]:
+        try:
+            if row.image_input.fixed_size:
+                with without_values():
+                    net = build(row.with_input(size=side), 1)
+                backbone = assemble(net, stated).eval()
+            found = _features_that_the_head_takes(backbone, side)
+        except _REFUSALS:
+            if side == size:
+                raise
+            continue
+        if found != width:
+            raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
+        return Measured(feature_dim=width, params=params, min_size=side)
+    raise ContractError(f"{row.name} takes no picture of its own size, {size}")
+
+
+def _features_that_the_head_takes(backbone: Backbone, side: int) -> int:
+    """Run a picture of ``side`` pixels through backbone and head; the width between the two."""
+    with torch.inference_mode():
+        features = backbone.features(torch.zeros(1, 3, side, side, device="meta"))
+        logits = backbone.head(features)
+    if features.ndim != 2 or logits.ndim != 2:
+        shapes = f"{tuple(features.shape)} and {tuple(logits.shape)}"
+        raise ContractError(f"{backbone.spec.name} gives features and outputs {shapes}")
+    return features.shape[1]
+
+
+def published_configs(arch: str) -> dict[str, Any]:
+    """timm's configuration of each set of weights that it publishes for ``arch``, by tag."""
+    configs = timm.models.get_arch_pretrained_cfgs(arch)
+    return {str(config.tag): config for config in configs.values() if config.has_weights}
+
+
+def picture_input(config: Any) -> ImageInput:
+    """How pictures are prepared for a pretrained configuration of timm.
+
+    Pictures are square: of the few configurations that are not (1024 x 768), the shorter side
+    counts. Three say that the crop is larger than the picture (1.15, with a black frame); they
+    get the whole picture.
+    """
+    return ImageInput(
+        size=min(config.input_size[1:]),
+        crop=min(config.crop_pct, 1.0),
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        interpolation=config.interpolation,
+        fixed_size=config.fixed_input_size,
+        crop_mode=config.crop_mode,
+    )
+
+
+def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
+    """The weights of one tag; ``image`` is what the architecture's row says of its input."""
+    own = replace(picture_input(config), min_size=image.min_size, fixed_size=image.fixed_size)
+    if config.hf_hub_id:
+        uri = f"hf:{config.hf_hub_id}/{config.hf_hub_filename or HUB_FILE}"
+    else:
+        uri = str(config.url)
+    return Weights(
+        tag=tag,
+        uri=uri,
+        sha256=_digits_in_name(uri),
+        license=_license(config.license),
+        default=default,
+        classes=config.num_classes,
+        input=own if own != image else None,
+    )
+
+
+def _digits_in_name(uri: str) -> str:
+    """The first digits of the sha256, which torch.hub's convention puts at a file name's end."""
+    found = re.search(r"-([0-9a-f]{8,64})\.pth$", uri) if uri.startswith("https:") else None
+    return found[1] if found else ""
+
+
+def _license(word: str | None) -> str:
+    if not word or word == "unknown":
+        return ""
+    return SPDX.get(word, f"LicenseRef-{word}")
+
+
+def _paper(configs: Sequence[Any]) -> str:
+    """The paper that every configuration names: one that only some name is about their training."""
+    common: Iterator[str] = (
+        paper
+        for paper in _papers(configs[0])
+        if all(paper in _papers(config) for config in configs)
+    )
+    number = next(common, "").removeprefix("arXiv:")
+    return f"https://arxiv.org/abs/{number}" if number else ""
+
+
+def _papers(config: Any) -> list[str]:
+    papers = config.paper_ids or ()
+    return [papers] if isinstance(papers, str) else list(papers)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def summary(specs: Sequence[BackboneSpec]) -> Mapping[str, int]:
+    """How many rows and weights there are."""
+    return {"architectures": len(specs), "weights": sum(len(spec.weights) for spec in specs)}
+
+
+def main() -> None:
+    """Write the catalogue beside this module."""
+    specs = generate()
+    write(specs, CATALOGUE, version=timm.__version__)
+    print(f"{CATALOGUE}: {dict(summary(specs))} of timm {timm.__version__}")
+
+
+if __name__ == "__main__":
+    main()

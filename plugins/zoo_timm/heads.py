@@ -1,0 +1,212 @@
+"""Where timm's heads sit, and how one linear head stands for all of them.
+
+Most networks end in one linear layer (or a 1x1 convolution, which is the same thing). Some end
+in several: one for each of two distillation tokens, or one for each branch. What a network
+multiplies and adds up there is always ``mean over g of sum over i of s_gi (W_gi x_i + b_gi)``:
+``g`` counts parallel heads, ``i`` the pieces that one head is made of, and ``s_g`` are shares
+that add up to one. One linear layer on the pieces side by side says the same, and its
+parameters can be written back so that the native network gives the same outputs.
+
+The way from published parameters to the one head is exact, with two exceptions. Parallel heads
+that read different things (two tokens, two normalisations: DeiT, PiT, LeViT, RepViT and
+iFormer, the distilled ones) become one head, the average, on the average of what they read.
+VOLO's auxiliary head takes the maximum over all tokens, which no function of the features can
+say; it is dropped, and written as zeros, which add nothing.
+
+CAFormer and ConvFormer end in a small MLP, which timm counts as head: what it reads is the
+features. A linear head in its place has the native names of ``use_mlp_head=False``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ContractError
+
+StateDict = dict[str, Tensor]
+
+AUXILIARY = ("aux_head",)
+"""Heads that add to the output without being a function of the features."""
+
+MIXES = {"heads": "weights", "heads_dist": "weights_dist"}
+"""Where the pieces of a head lie, and the parameter whose softmax gives their shares."""
+
+
+@dataclass(frozen=True)
+class HeadLayout:
+    """The native places of a head.
+
+    Attributes:
+        path: Where the one head sits in the network that the zoo holds.
+        groups: Parallel heads; each is the paths of the layers that it is made of, one a piece.
+        widths: The width of each piece.
+        mixes: For each group the parameter whose softmax gives the shares; none where every
+            piece has the same share.
+        auxiliary: A head that is dropped, or the empty string.
+        convolution: Whether the layers are 1x1 convolutions.
+    """
+
+    path: str
+    groups: tuple[tuple[str, ...], ...]
+    widths: tuple[int, ...]
+    mixes: tuple[str, ...] = ()
+    auxiliary: str = ""
+    convolution: bool = False
+
+    @property
+    def joined(self) -> bool:
+        """Whether the head reads several pieces side by side."""
+        return len(self.widths) > 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether names and shapes are the native ones already."""
+        whole = self.groups == ((self.path,),)
+        return whole and not (self.convolution or self.auxiliary)
+
+    def to_native(self, state: StateDict) -> StateDict:
+        """The one head's parameters under the native names; other heads than a linear one pass."""
+        weight, bias = state.get(f"{self.path}.weight"), state.get(f"{self.path}.bias")
+        if self.plain or weight is None or weight.ndim != 2:
+            return state
+        native = _without(state, [self.path])
+        pieces = torch.split(weight * len(self.widths), list(self.widths), dim=1)
+        for group in self.groups:
+            for path, piece in zip(group, pieces, strict=True):
+                native[f"{path}.weight"] = piece[:, :, None, None] if self.convolution else piece
+                if bias is not None:
+                    native[f"{path}.bias"] = bias
+        native |= {mix: torch.ones(len(self.widths)).to(weight) for mix in self.mixes}
+        if self.auxiliary:
+            native[f"{self.auxiliary}.weight"] = torch.zeros_like(weight)
+            native[f"{self.auxiliary}.bias"] = weight.new_zeros(len(weight))
+        return native
+
+    def from_native(self, state: StateDict) -> StateDict:
+        """The inverse of :meth:`to_native`; a head that is not all there passes unchanged."""
+        if self.plain:
+            return state
+        layers = [path for group in self.groups for path in group]
+        plain = _without(state, [self.auxiliary])
+        if not all(name in state for name in [*(f"{p}.weight" for p in layers), *self.mixes]):
+            return plain
+        plain = _without(plain, [*layers, *self.mixes])
+        plain[f"{self.path}.weight"] = self._average(state, "weight")
+        if f"{layers[0]}.bias" in state:
+            plain[f"{self.path}.bias"] = self._average(state, "bias")
+        return plain
+
+    def _average(self, state: StateDict, what: str) -> Tensor:
+        """The mean over the parallel heads of their pieces: side by side, or (biases) added."""
+        heads = []
+        for number, group in enumerate(self.groups):
+            pieces = [state[f"{path}.{what}"] for path in group]
+            if self.joined:
+                shares = self._shares(state, number).to(pieces[0])
+                pieces = [piece * share for piece, share in zip(pieces, shares, strict=True)]
+            if what == "weight":
+                heads.append(torch.cat([piece.flatten(1) for piece in pieces], dim=1))
+            else:
+                heads.append(torch.stack(pieces).sum(0))
+        return torch.stack(heads).mean(0) if len(heads) > 1 else heads[0]
+
+    def _shares(self, state: StateDict, number: int) -> Tensor:
+        count = len(self.widths)
+        if self.mixes:
+            return state[self.mixes[number]].float().softmax(-1)
+        return torch.full((count,), 1 / count)
+
+
+def find_layout(net: Any) -> HeadLayout:
+    """Where the head of timm's own network ``net``, built with outputs, sits.
+
+    Raises:
+        ContractError: The layers that timm calls the classifier do not make up heads of the
+            width that the network states.
+    """
+    stated = net.pretrained_cfg.get("classifier") or ()
+    places = [stated] if isinstance(stated, str) else list(stated)
+    paths = [path for path in places if path not in AUXILIARY]
+    layers = {path: net.get_submodule(path) for path in paths}
+    widths = [_width(path, layer) for path, layer in layers.items()]
+    if len(paths) == 1 and widths[0] != net.head_hidden_size:
+        whole = _place_of(net, net.get_classifier())
+        return HeadLayout(path=whole, groups=((whole,),), widths=(net.head_hidden_size,))
+    groups = _grouped(list(layers), widths, net.head_hidden_size)
+    joined = len(groups[0]) > 1
+    parents = [group[0].rpartition(".")[0] for group in groups]
+    mixes = [MIXES[parent] for parent in parents if joined and parent in MIXES]
+    return HeadLayout(
+        path=parents[0] if joined else groups[0][0],
+        groups=groups,
+        widths=tuple(widths[: len(groups[0])]),
+        mixes=tuple(mixes),
+        auxiliary=next((path for path in places if path in AUXILIARY), ""),
+        convolution=any(isinstance(layer, nn.Conv2d) for layer in layers.values()),
+    )
+
+
+def unify(net: nn.Module, layout: HeadLayout) -> None:
+    """Put one linear layer in the place of timm's heads, with what their parameters amount to."""
+    if layout.plain:
+        return
+    native = {name: value.detach() for name, value in net.state_dict().items()}
+    state = layout.from_native(native)
+    weight, bias = state[f"{layout.path}.weight"], state.get(f"{layout.path}.bias")
+    outputs, width = weight.shape
+    with torch.device("meta"):
+        head = nn.Linear(width, outputs, bias=bias is not None)
+    head.weight = nn.Parameter(weight.clone())
+    if bias is not None:
+        head.bias = nn.Parameter(bias.clone())
+    for group in layout.groups:
+        for path in group:
+            net.set_submodule(path, nn.Identity())
+    for name in filter(None, (layout.auxiliary, *layout.mixes)):
+        setattr(net, name, None)
+    net.set_submodule(layout.path, head)
+
+
+def _place_of(net: nn.Module, module: nn.Module) -> str:
+    places: dict[int, str] = {id(found): path for path, found in net.named_modules()}
+    return places[id(module)]
+
+
+def _width(path: str, layer: nn.Module) -> int:
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1:
+        return layer.in_channels
+    raise ContractError(f"the head at {path} is a {type(layer).__name__}, not a linear layer")
+
+
+def _grouped(
+    paths: Sequence[str], widths: Sequence[int], whole: int
+) -> tuple[tuple[str, ...], ...]:
+    """Cut ``paths`` into heads whose pieces are ``whole`` wide together."""
+    groups: list[tuple[str, ...]] = []
+    pieces: list[str] = []
+    total = 0
+    for path, width in zip(paths, widths, strict=True):
+        pieces.append(path)
+        total += width
+        if total == whole:
+            groups.append(tuple(pieces))
+            pieces, total = [], 0
+    if pieces or not groups:
+        raise ContractError(
+            f"the heads at {', '.join(paths) or 'no place'} are {list(widths)} wide, "
+            f"and the network states {whole}"
+        )
+    return tuple(groups)
+
+
+def _without(state: StateDict, layers: Iterable[str]) -> StateDict:
+    """``state`` without the tensors at or under ``layers``."""
+    gone = tuple(f"{layer}." for layer in layers if layer)
+    return {k: v for k, v in state.items() if not f"{k}.".startswith(gone or ("\0",))}
