@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ def _expand(inputs: tuple[str, ...]) -> list[str]:
     expanded: list[str] = []
     for given in inputs:
         if given == "-":
-            lines = click.get_text_stream("stdin", encoding="utf-8").read().splitlines()
+            lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
             expanded += [line for line in lines if line.strip()]
         else:
             expanded.append(given)

