@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zoo import files
 from zoo.backbone import Backbone, build
-from zoo.data import Samples, open_data, open_inputs
+from zoo.data import Samples, open_data, open_inputs, read_picture
 from zoo.data.reports import BadFiles
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
@@ -34,6 +36,7 @@ from zoo.weights import file_sha256, read_state_dict
 FORMAT = 1
 LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
+EXAMPLE = "example.png"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,15 @@ class Run:
     def spec(self) -> BackboneSpec:
         """The backbone's spec with the input as it was trained on."""
         return BackboneSpec.from_json(self.record["spec"])
+
+    def next_command(self) -> str:
+        """A command that tries the run on one of its validation inputs."""
+        folder, example = shlex.quote(str(self.folder)), self.record["example"]
+        if self.spec.modality == "text":
+            first_line = (example.strip().splitlines() or [""])[0][:80]
+            return f"echo {shlex.quote(first_line)} | zoo predict {folder} -"
+        picture = self.folder / example if example == EXAMPLE else example
+        return f"zoo predict {folder} {shlex.quote(str(picture))}"
 
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
@@ -252,7 +264,8 @@ def write_run(
         with _new_folder(folder) as temporary:
             _write_model(temporary, backbone, record["classes"], tokenizer)
             sha256 = file_sha256(temporary / MODEL)
-            full = {"format": FORMAT, **record, "sha256": sha256}
+            example = _write_example(temporary, val)
+            full = {"format": FORMAT, **record, "sha256": sha256, "example": example}
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in history]
             files.write_text(temporary / METRICS, "".join(lines))
             _write_predictions(temporary / PREDICTIONS, val, logits, record["classes"])
@@ -311,6 +324,17 @@ def _write_model(folder: Path, backbone: Backbone, classes: Sequence[str], token
         files.write_text(folder / name, text)
     if tokenizer is not None:
         files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))
+
+
+def _write_example(folder: Path, samples: Samples) -> str:
+    """A validation input to try the run on: a text, a path, or a picture's name in ``folder``."""
+    raw = samples.raw(0)
+    if isinstance(raw, str):
+        return raw
+    picture = raw if isinstance(raw, Image.Image) else read_picture(raw)
+    with files.replacing(folder / EXAMPLE) as temporary:
+        picture.save(temporary)
+    return EXAMPLE
 
 
 def _write_predictions(

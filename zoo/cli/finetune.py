@@ -93,4 +93,4 @@ def command(backbone: str, as_json: bool, **options: Any) -> None:
     if skipped := run.record["data"]["skipped"]:
         say(f"{len(skipped)} unreadable inputs were left out; run.json lists them")
     say(f"run: {run.folder}")
-    say(f"next: zoo predict {run.folder} {'INPUT' if options['data'] is None else '…'}")
+    say(f"next: {run.next_command()}")
