@@ -393,7 +393,12 @@ class Registry:
 
     def _short_and_bare_names(self) -> list[str]:
         bare = [arch for catalogue in self._catalogues.values() for arch in catalogue.rows]
-        return list(dict.fromkeys([*self.policy.runs, *self.policy.aliases, *bare]))
+        short = [
+            alias
+            for alias, target in self.policy.aliases.items()
+            if target.partition("/")[0] in self._catalogues
+        ]
+        return list(dict.fromkeys([*self.policy.runs, *short, *bare]))
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

@@ -33,12 +33,14 @@ class Entry:
     """A row of the table.
 
     Attributes:
+        title: The name that the table shows.
         name: Canonical.
         row: The spec as JSON data.
         alias: The short name, or the empty string.
         cached: Whether the default weights are on this machine (where there is no default, any).
     """
 
+    title: str
     name: str
     row: Mapping[str, Any]
     alias: str
@@ -87,7 +89,7 @@ def _count(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 Test = Callable[[Entry], bool]
 
 ORDERS: Mapping[str, Callable[[Entry], Any]] = {
-    "name": lambda entry: (entry.alias or entry.name).lower(),
+    "name": lambda entry: entry.title.lower(),
     "params": lambda entry: entry.row["params"],
     "feature_dim": lambda entry: entry.row["feature_dim"],
     "accuracy": lambda entry: -(entry.accuracy if entry.accuracy is not None else -1.0),
@@ -148,7 +150,7 @@ def command(
     if as_json:
         emit_json([entry.to_json() for entry in shown])
     else:
-        print_table(COLUMNS, [_cells(entry, short=not whole) for entry in shown])
+        print_table(COLUMNS, [_cells(entry) for entry in shown])
         if not whole:
             say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
     _remark(registry, pattern, shown)
@@ -170,7 +172,7 @@ class _Listing:
     def matching(self, pattern: str) -> list[Entry]:
         """Of the whole catalogue."""
         rows = self._registry.rows(pattern)
-        return self._passing(self._entry(n, row, self._aliases.get(n, "")) for n, row in rows)
+        return self._passing(self._entry(n, n, row, self._aliases.get(n, "")) for n, row in rows)
 
     def short(self) -> list[Entry]:
         """Of the short names, in the order of registry.toml; published runs last."""
@@ -187,20 +189,20 @@ class _Listing:
     def _short(self) -> Iterator[Entry]:
         for alias, name in self._registry.policy.aliases.items():
             if (row := self._registry.row(name)) is not None:
-                yield self._entry(name, row, alias)
+                yield self._entry(alias, name, row, alias)
         for name in self._registry.policy.runs:
             try:
                 spec = self._registry.spec(name)
             except ZooError as error:
                 note(f"Note: {error.message}")
             else:
-                yield self._entry(spec.name, spec.to_json(), name)
+                yield self._entry(name, spec.name, spec.to_json(), name)
 
-    def _entry(self, name: str, row: Mapping[str, Any], alias: str) -> Entry:
+    def _entry(self, title: str, name: str, row: Mapping[str, Any], alias: str) -> Entry:
         offered = row["weights"]
         wanted = [w for w in offered if w["default"]] or offered
         cached = any(self._shelf.find(weights["uri"]) for weights in wanted)
-        return Entry(name, row, alias, cached)
+        return Entry(title, name, row, alias, cached)
 
     def _passing(self, entries: Iterable[Entry]) -> list[Entry]:
         return [entry for entry in entries if all(test(entry) for test in self._tests)]
@@ -228,9 +230,9 @@ def _tests(
         yield lambda entry: entry.cached
 
 
-def _cells(entry: Entry, *, short: bool) -> list[object]:
+def _cells(entry: Entry) -> list[object]:
     return [
-        entry.alias if short else entry.name,
+        entry.title,
         entry.row["modality"],
         compact(entry.row["params"]),
         entry.row["feature_dim"],

@@ -1,0 +1,215 @@
+"""Help, exit codes, errors: what holds for every command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.cli.conftest import Zoo
+from zoo.cli import COMMANDS, cli
+from zoo.version import __version__
+
+HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate", "sklearn")
+ALL = sorted(COMMANDS)
+
+
+def _command(name: str) -> click.Command:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return command
+
+
+def _examples(name: str) -> list[str]:
+    lines = (_command(name).epilog or "").splitlines()
+    return [line.strip() for line in lines[lines.index("Examples:") + 1 :]]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_starts_with_an_imperative_and_ends_with_examples(zoo: Zoo, name: str) -> None:
+    result = zoo(name, "--help")
+    assert (result.code, result.err) == (0, "")
+    first = re.split(r"(?<=\.)\s", (_command(name).help or "").strip())[0]
+    assert re.match(r"[A-Z][a-z-]*[^s\W] ", first), f"no imperative: {first}"
+    assert first.endswith(".")
+    block = result.out.rstrip().rpartition("\n\n")[2].splitlines()
+    assert block[0].strip() == "Examples:"
+    assert len(block) >= 3
+    assert all("zoo " in line for line in block[1:])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_example_is_a_command_that_exists(name: str) -> None:
+    for example in _examples(name):
+        words = shlex.split(example.partition("zoo ")[2].partition(" | ")[0])
+        assert words[0] == name, example
+        _command(name).make_context(name, words[1:])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_has_json_and_describes_its_options(name: str) -> None:
+    options = [p for p in _command(name).params if isinstance(p, click.Option)]
+    assert "--json" in {flag for option in options for flag in option.opts}
+    for option in options:
+        described = option.help or isinstance(option.type, click.Choice) or option.metavar
+        assert described, f"{name} {option.opts} has no help"
+
+
+def test_the_groups_help_names_every_command(zoo: Zoo) -> None:
+    result = zoo("-h")
+    assert result.code == 0
+    for name in ALL:
+        assert re.search(rf"^  {name} ", result.out, re.MULTILINE)
+
+
+def test_the_version_is_the_packages(zoo: Zoo) -> None:
+    assert zoo("--version").out == f"zoo {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], *([name, "-h"] for name in ALL)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from zoo.cli import main
+sys.argv = ["zoo", *{arguments!r}]
+try:
+    main()
+except SystemExit:
+    pass
+assert not [name for name in {HEAVY!r} if name in sys.modules], sys.modules.keys()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_python_m_zoo_is_the_same_command() -> None:
+    run = [sys.executable, "-m", "zoo", "--version"]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert result.stdout == f"zoo {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["list", "--modalty", "image"], "Did you mean '--modality'?"),
+        (["list", "--modality", "smell"], "'smell' is not one of 'image', 'text'"),
+        (["list", "a", "b"], "unexpected extra argument"),
+        (["show"], "Missing argument 'NAME'"),
+        (["list", "--max-params", "many"], "'many' is not a number like"),
+        (["list", "--max-params", "-3"], "'-3' is not a number like"),
+        (["--verbose"], "No such option"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_right(
+    zoo: Zoo, arguments: list[str], message: str
+) -> None:
+    result = zoo(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert "--help' for help." in result.err
+    assert "Traceback" not in result.err
+
+
+def test_an_error_of_the_zoo_is_two_lines_and_exit_1(zoo: Zoo, acme: Path) -> None:
+    result = zoo("show", "midle")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
+        "Error: no backbone is called 'midle'. Closest: middle, mid.",
+        "       'zoo list --all' shows all.",
+    ]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_debug_shows_where_an_error_comes_from(zoo: Zoo, acme: Path, place: str) -> None:
+    arguments = ["show", "absent"]
+    result = zoo(*(["--debug", *arguments] if place == "before" else [*arguments, "--debug"]))
+    assert result.code == 1
+    assert "Traceback (most recent call last)" in result.err
+    assert "Error: no backbone is called 'absent'." in result.err
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Makes ``zoo plugins`` raise."""
+
+    def arrange(error: BaseException) -> None:
+        def discover() -> None:
+            raise error
+
+        monkeypatch.setattr("zoo.registry.Registry.discover", discover)
+
+    return arrange
+
+
+def test_an_unexpected_error_is_short_and_asks_for_debug(
+    zoo: Zoo, raising: Callable[[BaseException], None]
+) -> None:
+    raising(KeyError("colour\nof the sky"))
+    result = zoo("plugins")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
+        "Error: unexpected KeyError: 'colour\\nof the sky'",
+        "       Run the command again with --debug to see where it comes from.",
+    ]
+    assert "Traceback" in zoo("plugins", "--debug").err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_ctrl_c_is_one_line_and_exit_130(
+    zoo: Zoo, raising: Callable[[BaseException], None], error: BaseException
+) -> None:
+    raising(error)
+    result = zoo("plugins")
+    assert result.code == 130
+    assert result.err.strip() == "Interrupted."
+
+
+def test_an_end_of_file_is_no_interrupt(zoo: Zoo, raising: Callable[[BaseException], None]) -> None:
+    raising(EOFError("cut off"))
+    result = zoo("plugins")
+    assert result.code == 1
+    assert "Error: unexpected EOFError: cut off" in result.err
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m zoo list --all | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.stdout.startswith("name")
+    assert "Error" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+def test_a_broken_policy_file_is_an_error_of_the_zoo(zoo: Zoo, tmp_path: Path) -> None:
+    (tmp_path / "registry.toml").write_text("[alias]\n")
+    result = zoo("list")
+    assert result.code == 1
+    assert f"Error: {tmp_path / 'registry.toml'}, line 1: unknown key 'alias'" in result.err
+    assert "       Did you mean 'aliases'?" in result.err
+
+
+def test_a_warning_is_one_line_without_code(
+    zoo: Zoo, acme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    run = [sys.executable, "-m", "zoo", "list"]
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
+    result = subprocess.run(run, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[0].startswith("Warning: the index cannot be kept in")
+    assert ".py:" not in result.stderr
+
+
+def test_json_keeps_standard_output_for_the_document(zoo: Zoo, acme: Path) -> None:
+    acme.write_text(acme.read_text() + "\nprint('a library that chats')\n")
+    result = zoo("plugins", "--json")
+    assert {plugin["name"]: plugin["status"] for plugin in result.document}["acme"] == "ok"
+    assert "a library that chats" in result.err

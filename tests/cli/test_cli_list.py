@@ -1,0 +1,188 @@
+"""``zoo list``: rows, filters, speed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Zoo
+from zoo import BackboneSpec
+from zoo.policy import load_policy
+
+HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate")
+
+
+def _names(zoo: Zoo, *arguments: object) -> list[str]:
+    """The first column."""
+    result = zoo("list", *arguments)
+    assert result.code == 0
+    return [line.split()[0] for line in result.out.splitlines()[1:]]
+
+
+# -- a small catalogue ----------------------------------------------------------------------
+
+
+def test_without_a_pattern_the_short_names_are_listed_and_the_rest_counted(
+    zoo: Zoo, acme: Path
+) -> None:
+    result = zoo("list")
+    assert result.err == ""
+    assert result.out.splitlines() == [
+        "name   modality  params  feature_dim  input   weights  top-1  licence     cached",
+        "mid    image      25.0M          512  32 px   v1        80.2  Apache-2.0",
+        "words  text           7           16  99 tok  none",
+        "and 3 more: 'zoo list --all' or 'zoo list PATTERN'",
+    ]
+
+
+def test_all_lists_canonical_names(zoo: Zoo, acme: Path) -> None:
+    names = ["acme/bare", "acme/large", "acme/middle", "acme/small", "acme/words"]
+    assert _names(zoo, "--all") == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["mid"], ["middle"]),
+        (["'MIDDLE'".strip("'")], ["middle"]),
+        (["acme/*d*"], ["middle", "words"]),
+        (["--all", "--modality", "text"], ["words"]),
+        (["--all", "--plugin", "acme", "--modality", "image", "--max-params", "1k"], ["small"]),
+        (["--all", "--max-params", "25M"], ["middle", "small", "words"]),
+        (["--all", "--max-params", "1.5B", "--sort", "params"], "words small middle bare large"),
+        (["--all", "--min-accuracy", "80.25"], ["large", "middle"]),
+        (["--all", "--license", "apache-2.0"], ["middle", "small"]),
+        (["--all", "--license", "cc-by*"], ["large"]),
+        (["--all", "--license", "MIT"], ["bare"]),
+        (["--all", "--sort", "accuracy"], "large middle small bare words"),
+        (["--all", "--sort", "feature_dim", "--modality", "image"], "large small bare middle"),
+        (["*", "--sort", "name"], "bare large middle small words"),
+    ],
+)
+def test_filters_and_orders(
+    zoo: Zoo, acme: Path, arguments: list[str], names: list[str] | str
+) -> None:
+    wanted = names.split() if isinstance(names, str) else names
+    assert _names(zoo, *arguments) == [f"acme/{name}" for name in wanted]
+
+
+def test_filters_apply_to_the_short_names_and_to_the_count_of_the_others(
+    zoo: Zoo, acme: Path
+) -> None:
+    lines = zoo("list", "--modality", "image", "--max-params", "30M").out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["mid"]
+    assert lines[-1].startswith("and 2 more: ")
+
+
+def test_weights_on_this_machine_are_marked(zoo: Zoo, acme: Path, tmp_path: Path) -> None:
+    file = tmp_path / "there.pth"
+    file.touch()
+    acme.write_text(
+        acme.read_text().replace('weights("v1", 80.25)', f'weights("v1", 80.25, uri="{file}")')
+    )
+    assert _names(zoo, "--all", "--cached") == ["acme/middle"]
+    cached = {row["name"]: row["cached"] for row in zoo("list", "--all", "--json").document}
+    assert cached == {name: name == "acme/middle" for name in cached}
+    file.unlink()
+    assert zoo("list", "--all", "--cached", "--json").document == []
+
+
+def test_json_has_the_specs_own_fields(zoo: Zoo, acme: Path) -> None:
+    rows = zoo("list", "--json").document
+    assert [row["name"] for row in rows] == ["acme/middle", "acme/words"]
+    assert [row["alias"] for row in rows] == ["mid", "words"]
+    for row in rows:
+        assert set(row) == {field.name for field in fields(BackboneSpec)} | {"alias", "cached"}
+        extra = {"alias", "cached"}
+        BackboneSpec.from_json({key: row[key] for key in row if key not in extra})
+    assert [row["alias"] for row in zoo("list", "bare", "--json").document] == [None]
+
+
+def test_what_matches_nothing_says_so_on_standard_error(zoo: Zoo, acme: Path) -> None:
+    result = zoo("list", "midddle")
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 1
+    assert "No backbone's name matches 'midddle'. Closest: middle" in result.err
+    result = zoo("list", "mid", "--min-accuracy", "99", "--json")
+    assert result.document == []
+    assert "No backbone passes all these filters." in result.err
+
+
+def test_a_plugin_that_is_not_there_is_an_error(zoo: Zoo, acme: Path) -> None:
+    result = zoo("list", "--plugin", "acne")
+    assert result.code == 1
+    assert "Error: no plugin is called 'acne'. Did you mean 'acme'?" in result.err
+
+
+def test_a_broken_plugin_costs_a_line_on_standard_error(zoo: Zoo, acme: Path) -> None:
+    acme.write_text("1 / 0")
+    result = zoo("list")
+    assert result.code == 0
+    assert "Note: the plugin 'acme' is broken; see 'zoo plugins'." in result.err
+
+
+def test_published_runs_are_listed_by_their_names(zoo: Zoo, acme: Path, tmp_path: Path) -> None:
+    spec = zoo("list", "middle", "--json").document[0]
+    del spec["alias"], spec["cached"]
+    run = tmp_path / "run"
+    run.mkdir()
+    record = {"spec": spec, "sha256": "a" * 64, "classes": ["x", "y"]}
+    (run / "run.json").write_text(json.dumps(record))
+    with (tmp_path / "registry.toml").open("a") as policy:
+        policy.write('[models.plants]\nrun = "run"\n[models.gone]\nrun = "nowhere"\n')
+    result = zoo("list")
+    (row,) = [line.split() for line in result.out.splitlines() if line.startswith("plants")]
+    assert row[:6] == ["plants", "image", "25.0M", "512", "32", "px"]
+    assert "Note: 'gone' stands for the run" in result.err
+
+
+# -- the catalogue that the zoo ships -------------------------------------------------------
+
+
+def test_the_shipped_short_names_all_lead_somewhere(zoo: Zoo) -> None:
+    rows = zoo("list", "--json").document
+    shipped = load_policy().aliases
+    assert len(shipped) >= 40
+    assert [row["alias"] for row in rows] == list(shipped)
+
+
+def test_more_than_1400_architectures_are_listed_without_heavy_imports(cache: Path) -> None:
+    code = f"""
+import sys
+from zoo.cli import main
+sys.argv = ["zoo", "list", "--all"]
+try:
+    main()
+except SystemExit:
+    pass
+assert not [name for name in {HEAVY!r} if name in sys.modules]
+"""
+    for _ in ("when the plugins are asked", "from the index"):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert len(run.stdout.splitlines()) > 1401
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--all"]], ids=" ".join)
+def test_listing_takes_a_twentieth_of_the_time_that_timm_takes(arguments: list[str]) -> None:
+    ours = [sys.executable, "-m", "zoo", *arguments]
+    # Beside a CPU torch, torchvision and with it timm cannot be imported without this line.
+    declare = "from zoo.torchvision_ops import declare_missing_operators as d; d(); "
+    theirs = [sys.executable, "-c", f"{declare}import timm; timm.list_models()"]
+    _seconds(ours)
+    figures = [(_seconds(ours), _seconds(theirs)) for _ in range(3)]
+    ours_best, theirs_best = (min(column) for column in zip(*figures, strict=True))
+    assert ours_best * 20 <= theirs_best, f"{ours_best:.3f} s against {theirs_best:.3f} s"
+
+
+def _seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start

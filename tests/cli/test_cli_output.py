@@ -1,0 +1,139 @@
+"""Tables, JSON and messages: whole, aligned, harmless."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from zoo.cli import output
+from zoo.errors import UsageError
+
+ESCAPE = "\x1b[31mred\x1b[0m\x07\u202e"
+
+
+def test_a_table_for_a_log_is_aligned_and_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 500
+    output.print_table(("name", "params", "note"), [("a", "1.5M", long), ("b" * 30, "11.7M", None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"{'name':<30}  params  note",
+        f"{'a':<30}    1.5M  {long}",
+        f"{'b' * 30}   11.7M",
+    ]
+
+
+def test_a_wide_character_takes_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("class", "kind"), [("猫", "x"), ("dog", "y")])
+    assert capsys.readouterr().out.splitlines() == ["class  kind", "猫     x", "dog    y"]
+
+
+def test_versions_are_not_aligned_like_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("version", "count"), [("0.1.0", 7), ("10.0.1", 1234)])
+    assert capsys.readouterr().out.splitlines() == [
+        "version  count",
+        "0.1.0        7",
+        "10.0.1    1234",
+    ]
+
+
+def test_a_terminal_gets_the_whole_table_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    output.print_table(("name", "[bold]"), [("[red]x", "y" * 60)])
+    text = capsys.readouterr().out
+    assert "[red]x" in text, "a name is no markup"
+    assert text.count("y") == 60
+
+
+def test_control_characters_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("name",), [(ESCAPE,)])
+    output.print_facts({"name": ESCAPE, "empty": "", "none": None})
+    output.note(ESCAPE)
+    with pytest.raises(SystemExit), output.fail_cleanly():
+        raise UsageError(f"bad name {ESCAPE}", hint=ESCAPE)
+    captured = capsys.readouterr()
+    for text in captured:
+        assert "[31mred" in text
+        assert not set(text) & {"\x1b", "\x07", "\u202e"}
+
+
+def test_json_is_one_document_without_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit_json({"loss": float("nan"), "all": [float("inf"), 1.5, (2, "ä")]})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "all": [None, 1.5, [2, "ä"]]}
+
+
+@pytest.mark.parametrize(
+    "document", [[], [1], [{"a": [1, "x"]}, {"b": float("nan")}], {}, "x", None]
+)
+def test_json_of_any_shape_can_be_read_back(
+    capsys: pytest.CaptureFixture[str], document: object
+) -> None:
+    output.emit_json(document)
+    text = capsys.readouterr().out
+    assert text.endswith("\n")
+    assert json.loads(text) == json.loads(json.dumps(document).replace("NaN", "null"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_survives_any_encoding(encoding: str) -> None:
+    code = "from zoo.cli.output import emit_json; emit_json(['猫', 'file\\udcff'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={"PYTHONIOENCODING": encoding, "PYTHONPATH": ":".join(sys.path)},
+        check=True,
+    )
+    assert json.loads(result.stdout.decode(encoding)) == ["猫", "file\udcff"]
+
+
+def test_only_documents_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.documents_only():
+        print("chatter")
+        output.emit_json({"a": 1})
+        print("more chatter")
+    print("afterwards")
+    out, err = capsys.readouterr()
+    assert out == '{\n  "a": 1\n}\nafterwards\n'
+    assert err == "chatter\nmore chatter\n"
+
+
+def test_a_long_message_is_not_wrapped_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, output.fail_cleanly():
+        raise UsageError("word " * 60, hint="first line\nsecond line")
+    assert left.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Error: word word")
+    assert lines[1:] == ["       first line", "       second line"]
+
+
+def test_a_long_message_is_wrapped_under_itself_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "_terminal_width", lambda: 40)
+    with pytest.raises(SystemExit), output.fail_cleanly():
+        raise UsageError("word " * 20, hint="/a/long/path" * 6)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("       ") for line in lines[1:])
+    assert all(len(line) <= 40 for line in lines[:-1])
+    assert lines[-1].strip() == "/a/long/path" * 6
+
+
+def test_an_exit_status_that_was_chosen_is_kept() -> None:
+    with pytest.raises(SystemExit) as left, output.fail_cleanly():
+        raise SystemExit(7)
+    assert left.value.code == 7
+
+
+def test_the_decorator_is_the_same() -> None:
+    @output.fail_cleanly()
+    def fail() -> None:
+        raise UsageError("no")
+
+    with pytest.raises(SystemExit) as left:
+        fail()
+    assert left.value.code == 1
