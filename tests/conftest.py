@@ -1,0 +1,29 @@
+"""What every test stands on: one thread a process, and folders of its own instead of the user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# Two test processes on two cores: more threads would only wait for each other. Before torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches and settings that no earlier run has touched, and none later will see."""
+    home = tmp_path_factory.mktemp("home")
+    places = {
+        "ZOO_CACHE": home / "zoo",
+        "XDG_CONFIG_HOME": home / "config",
+        "TORCH_HOME": home / "torch",
+        "HF_DATASETS_CACHE": home / "datasets",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, path in places.items():
+            patch.setenv(name, str(path))
+        for name in ("ZOO_PLUGINS", "ZOO_RESOLVE_ORDER"):
+            patch.delenv(name, raising=False)
+        yield

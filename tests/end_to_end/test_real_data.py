@@ -1,0 +1,98 @@
+"""What the zoo must reach on real photographs, real texts and a real pretrained BERT."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Zoo
+from zoo.data import demo_data
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_readmes_first_command(tmp_path: Path) -> None:
+    """Under a minute with both cores, and the next command that it names is right."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    zoo_command = [sys.executable, "-m", "zoo"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*zoo_command, "finetune", "resnet18", "--classes", "5"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    record = json.loads((tmp_path / "runs" / "resnet18-1" / "run.json").read_text())
+    assert record["results"]["metrics"]["accuracy"] >= 0.95
+    assert record["weights"] is None
+    assert "random parameters" in done.stderr
+    assert seconds < 120  # a minute on two free cores; tests run beside each other
+    following = done.stdout.strip().splitlines()[-1].removeprefix("next: ")
+    arguments = shlex.split(following.removeprefix("zoo "))
+    predicted = subprocess.run(
+        [*zoo_command, *arguments, "--json"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    digits = demo_data("image", classes=5)
+    assert digits.val is not None
+    assert digits.val.labels is not None
+    assert json.loads(predicted.stdout)[0]["label"] == digits.classes[digits.val.labels[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "epochs"),
+    [("resnet18", 64, 3), ("vgg16_bn", 32, 3), ("timm/resnet10t", 64, 3), ("cnn", 64, 4)],
+)
+def test_photographs_from_scratch_beat_chance_and_evaluate_agrees(
+    clothing: Path, tmp_path: Path, zoo_cli: Zoo, name: str, size: int, epochs: int
+) -> None:
+    run = tmp_path / "run"
+    done = zoo_cli(
+        *("finetune", name, "--data", clothing, "--weights", "none", "--epochs", epochs),
+        *("--image-size", size, "--output", run, "--json"),
+    )
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["accuracy"] >= 0.25  # chance is 0.1
+    evaluated = zoo_cli("evaluate", run, "--data", clothing, "--json")
+    assert evaluated.json["splits"]["val"] == done.json["metrics"]
+    assert evaluated.json["split"] == "test"
+    assert sum(map(sum, evaluated.json["confusion"])) == 245
+
+
+def test_probing_a_real_bert_reaches_078(
+    minilm: Path, sst2: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    done = zoo_cli(
+        *("finetune", f"path:{minilm}", "--data", sst2, "--strategy", "probe"),
+        *("--output", tmp_path / "run", "--json"),
+    )
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["accuracy"] >= 0.78
+
+
+def test_two_stages_of_a_real_bert_reach_087(
+    minilm: Path, sst2: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    run = tmp_path / "run"
+    done = zoo_cli(
+        *("finetune", f"path:{minilm}", "--data", sst2, "--strategy", "two-stage"),
+        *("--epochs", 1, "--output", run, "--json"),
+    )
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["accuracy"] >= 0.87
+    evaluated = zoo_cli("evaluate", run, "--data", sst2, "--split", "val", "--json")
+    assert evaluated.json["metrics"] == done.json["metrics"]
+
+
+def test_an_lstm_from_scratch_beats_070(sst2: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    start = time.perf_counter()
+    done = zoo_cli("finetune", "lstm", "--data", sst2, "--output", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["metrics"]["accuracy"] >= 0.70
+    assert time.perf_counter() - start < 300
