@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision.transforms.v2 as v2  # noqa: F401 - after zoo, which makes the import work
 from PIL import Image
 
 import zoo

@@ -13,10 +13,13 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.data import TextEncoder
+from zoo.torchvision_ops import declare_missing_operators
 
-import timm  # isort: skip - after zoo, which makes torchvision importable beside any torch
-import torchvision  # isort: skip
-import transformers  # isort: skip
+declare_missing_operators()  # torchvision, and with it timm, can be imported from here on
+
+import timm
+import torchvision
+import transformers
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/resnet10t"])
