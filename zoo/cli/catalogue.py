@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +47,7 @@ class Entry:
     alias: str
     cached: bool
 
-    @property
+    @cached_property
     def weights(self) -> Mapping[str, Any]:
         """The default weights, or an empty mapping."""
         return next((w for w in self.row["weights"] if w["default"]), {})

@@ -79,9 +79,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """
     cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
     right = [
-        any(row[i] for row in cells)
-        and all(not row[i] or _NUMBER.fullmatch(row[i]) for row in cells)
-        for i in range(len(columns))
+        any(column) and all(not cell or _NUMBER.fullmatch(cell) for cell in column)
+        for column in ([row[i] for row in cells] for i in range(len(columns)))
     ]
     if _on_terminal() and len(cells) <= _LONG:
         _print_rich(columns, cells, right)
@@ -236,14 +235,20 @@ def _print_rich(columns: Sequence[str], rows: list[list[str]], right: list[bool]
 def _print_plain(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
     lines = [list(columns), *rows]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    text = []
-    for line in lines:
-        padded = [
-            " " * (width - _width(cell)) + cell if numbers else cell + " " * (width - _width(cell))
-            for cell, width, numbers in zip(line, widths, right, strict=True)
-        ]
-        text.append("  ".join(padded).rstrip())
-    say("\n".join(text))
+    sides = [">" if numbers else "<" for numbers in right]
+    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    say("\n".join(_aligned(form, line, widths, right) for line in lines))
+
+
+def _aligned(form: str, line: list[str], widths: list[int], right: list[bool]) -> str:
+    text = form.format(*line)
+    if not text.isascii():  # str.format counts characters, not columns
+        spaces = [" " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]
+        text = "  ".join(
+            space + cell if numbers else cell + space
+            for cell, space, numbers in zip(line, spaces, right, strict=True)
+        )
+    return text.rstrip()
 
 
 def _width(text: str) -> int:
