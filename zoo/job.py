@@ -132,8 +132,8 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
             request.head, start.backbone.spec.feature_dim, len(splits.classes), registry=registry
         )
         start.backbone.replace_head(head)
-        for phase in phases:
-            phase.prepare(start.backbone)
+        if recipe.freeze_until:
+            start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
         forward = Forward(start.backbone, device=device, precision=precision)
         reporter.header(_header(start, splits, recipe, phases, forward))
         fitted = fit(

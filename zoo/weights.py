@@ -97,8 +97,12 @@ def choose(spec: BackboneSpec, wish: str) -> Weights | None:
     for weights in spec.weights:
         if weights.tag == wish:
             return weights
-    if Path(wish).expanduser().exists():
-        return Weights(tag="file", uri=str(Path(wish).expanduser().resolve()), classes=0)
+    path = Path(wish).expanduser()
+    if path.exists():
+        inside = path / "model.safetensors"  # a run folder, or one that save_pretrained wrote
+        return Weights(
+            tag="file", uri=str((inside if inside.is_file() else path).resolve()), classes=0
+        )
     tags = ", ".join(w.tag for w in spec.weights) or "none published"
     raise WeightsError(
         f"{spec.name} has no weights called {wish!r}, and there is no such file",

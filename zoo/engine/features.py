@@ -58,19 +58,31 @@ def compute(
     width = forward.backbone.spec.feature_dim
     if (found := _read(path, (count, width))) is not None:
         return found
-    with replacing(path) as temporary:
-        array = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float32, shape=(count, width)
-        )
-        with reporter.steps("features", len(loader)) as advance:
-            for batch in loader:
-                array[batch["index"].numpy()] = forward.features(batch).numpy()
-                advance()
-        array.flush()
-        del array
-    features = _read(path, (count, width))
-    assert features is not None
+    try:
+        with replacing(path) as temporary:
+            array = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float32, shape=(count, width)
+            )
+            _fill(array, forward, loader, reporter)
+            array.flush()
+            del array
+        kept = _read(path, (count, width))
+    except OSError as error:
+        reason = error.strerror or error
+        reporter.note(f"features cannot be kept in {folder} ({reason}); they stay in memory")
+        kept = None
+    if kept is not None:
+        return kept
+    features = np.empty((count, width), dtype=np.float32)
+    _fill(features, forward, loader, reporter)
     return features
+
+
+def _fill(features: Features, forward: Forward, loader: Loader, reporter: Reporter) -> None:
+    with reporter.steps("features", len(loader)) as advance:
+        for batch in loader:
+            features[batch["index"].numpy()] = forward.features(batch).numpy()
+            advance()
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Features | None:
