@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,16 +147,29 @@ def command(
     tests = _tests(modality, plugin, max_params, min_accuracy, licence, cached)
     listing = _Listing(registry, tests)
     whole = everything or pattern is not None
-    shown = listing.matching(pattern or "*") if whole else listing.short()
-    if sort:
-        shown.sort(key=ORDERS[sort])
-    if as_json:
-        emit_json([entry.to_json() for entry in shown])
-    else:
-        print_table(COLUMNS, [_cells(entry) for entry in shown])
-        if not whole:
-            say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
+    with _without_garbage_collection():
+        shown = listing.matching(pattern or "*") if whole else listing.short()
+        if sort:
+            shown.sort(key=ORDERS[sort])
+        if as_json:
+            emit_json([entry.to_json() for entry in shown])
+        else:
+            print_table(COLUMNS, [_cells(entry) for entry in shown])
+            if not whole:
+                say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
     _remark(registry, pattern, shown)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Thousands of rows and no cycle among them: looking for some takes a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Listing:
