@@ -106,5 +106,9 @@ class RunError(ZooError):
 
 
 def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The ``count`` names nearest to ``name``, best first, for "did you mean" hints."""
-    return difflib.get_close_matches(name, list(names), n=count, cutoff=0.5)
+    """The ``count`` names nearest to ``name``, letter case aside, best first."""
+    folded: dict[str, str] = {}
+    for candidate in names:
+        folded.setdefault(candidate.lower(), candidate)
+    near = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.5)
+    return [folded[match] for match in near]

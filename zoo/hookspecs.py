@@ -17,8 +17,6 @@ from zoo.spec import BackboneSpec
 if TYPE_CHECKING:
     from torch import nn
 
-GROUP = "zoo.plugins"
-
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
 
@@ -26,7 +24,7 @@ HeadFactory = Callable[[int, int], "nn.Module"]
 """From ``(feature_dim, outputs)`` to a module that maps ``(B, feature_dim)`` to ``(B, outputs)``."""
 
 StrategyFactory = Callable[..., Any]
-"""From a :class:`zoo.finetune.Recipe` to the phases of training; see :mod:`zoo.finetune.strategies`."""
+"""From a :class:`zoo.engine.recipe.Recipe` to the phases of training; see :mod:`zoo.engine.strategies`."""
 
 
 @hookspec

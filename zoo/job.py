@@ -14,10 +14,11 @@ import torch
 from accelerate import Accelerator
 
 from zoo.backbone import Backbone, build
+from zoo.cores import usable_cores
 from zoo.data import Samples, Splits, demo_data, open_data, train_tokenizer
 from zoo.data.reports import BadFiles
 from zoo.engine.device import choose_device
-from zoo.engine.feed import PLAIN_BATCH, Feed, usable_cores
+from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
 from zoo.engine.loop import Feeds, Fitted, fit
 from zoo.engine.precision import resolve_precision

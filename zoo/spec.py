@@ -44,6 +44,8 @@ class JsonData:
         Raises:
             ContractError: A field is missing or a value is not of the field's kind.
         """
+        if not isinstance(data, Mapping):
+            raise ContractError(f"not the JSON form of {cls.__name__}: {type(data).__name__}")
         decoders = _decoders(typing.cast(Any, cls))
         for key in data.keys() - decoders.keys():
             _warn_unknown(cls.__name__, key)

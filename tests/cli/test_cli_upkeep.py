@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import ACME, Zoo
-from zoo.cli.cores import usable_cores
+from zoo.cores import usable_cores
 
 Install = Callable[..., Path]
 

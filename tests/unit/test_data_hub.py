@@ -8,8 +8,8 @@ import pytest
 
 datasets = pytest.importorskip("datasets")
 
-from zoo.data import hub, open_data  # noqa: E402
-from zoo.errors import DataError  # noqa: E402
+from zoo.data import hub, open_data
+from zoo.errors import DataError
 
 
 def published(**splits: dict[str, list[object]]):

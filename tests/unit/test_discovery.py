@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_plugins import Folder
-from zoo import hookspecs, sources
+from zoo import sources
 from zoo.discovery import Plugin, Source, fingerprint, incompatibility, installed
 from zoo.errors import NameLookupError, PluginError
 
@@ -35,10 +35,6 @@ def _install(place: Path, name: str, version: str = "1.0", *, entry: str = "acme
 
 def _names(cache: Path | None) -> dict[str, str]:
     return {source.name: source.version for source in installed(cache)}
-
-
-def test_the_group_is_the_one_that_the_hooks_document() -> None:
-    assert sources.GROUP == hookspecs.GROUP
 
 
 def test_the_zoos_own_plugins_are_found_like_any_other() -> None:

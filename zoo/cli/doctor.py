@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.cores import usable_cores
 from zoo.cli.output import emit_json, print_table, say
+from zoo.cores import usable_cores
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zoo.cores import usable_cores
 from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
 from zoo.data.transforms import MIN_SCALE
 from zoo.spec import BackboneSpec
@@ -77,13 +77,5 @@ class Feed:
     def _workers(self, samples: Samples) -> int:
         if self.workers is not None:
             return self.workers
-        return min(usable_cores(), 8) if samples.modality == "image" and len(samples) > 256 else 0
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "process_cpu_count"):
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = max(1, round(usable_cores()))
+        return min(cores, 8) if samples.modality == "image" and len(samples) > 256 else 0
