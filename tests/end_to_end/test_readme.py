@@ -1,0 +1,91 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.end_to_end.conftest import Zoo
+from zoo import Registry, build
+from zoo.testing.checks import CHECKS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SET_UP = "pip install -c constraints.txt -e . && zoo finetune resnet18 --classes 5"
+TESTS = "pip install -c constraints.txt -e '.[test]' && pytest"
+
+
+def block(heading: str, language: str) -> str:
+    """The first code block of a language under a heading."""
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    found = re.search(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert found, f"no {language} block under {heading!r}"
+    return found[1]
+
+
+def test_the_two_commands_stand_on_the_first_screen() -> None:
+    lines = README.splitlines()
+    assert lines.index(SET_UP) < 12
+    assert TESTS in lines
+    assert lines.index(TESTS) < 90
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The README's plugin, installed as a distribution of its own."""
+    site = tmp_path / "site"
+    metadata = site / "acme_zoo-0.1.dist-info"
+    metadata.mkdir(parents=True)
+    entry = tomllib.loads(block("A plugin in twenty lines", "toml"))["project"]["entry-points"]
+    lines = [f"{name} = {value}" for name, value in entry["zoo.plugins"].items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[zoo.plugins]", *lines, ""]))
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-zoo\nVersion: 0.1\n")
+    (site / "acme_zoo.py").write_text(block("A plugin in twenty lines", "python"))
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return "acme/tiny"
+
+
+def test_the_plugin_has_at_most_25_lines() -> None:
+    code = block("A plugin in twenty lines", "python").splitlines()
+    assert len([line for line in code if line.strip()]) <= 25
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
+def test_the_plugin_keeps_the_contract(acme: str, check) -> None:
+    spec = Registry.discover().spec(acme)
+    backbone = build(spec, None)
+    assert sum(p.numel() for p in backbone.parameters()) == spec.params
+    check(backbone)
+
+
+def test_every_command_works_on_the_plugin(
+    acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    assert "acme/tiny" in zoo_cli("list", "tiny").out
+    assert "blocks" in zoo_cli("show", acme).out
+    assert "acme" in zoo_cli("plugins").out
+    run = tmp_path / "run"
+    done = zoo_cli("finetune", acme, "--data", photos, "--epochs", 4, "--output", run, "--json")
+    assert done.code == 0, done.err
+    assert done.json["backbone"] == acme
+    assert zoo_cli("predict", run, photos / "red", "--json").code == 0
+
+
+def test_the_steps_with_vgg16_work() -> None:
+    """The README's surgery, on random parameters since the published ones are a download."""
+    code = block("VGG-16 with everything frozen but the last layer", "python")
+    code = code.replace('zoo.load("vgg16")', 'zoo.load("vgg16", weights="none")')
+    names: dict[str, object] = {"torch": torch}
+    exec(compile(code, "README.md", "exec"), names)
+    model = names["model"]
+    assert isinstance(model, torch.nn.Module)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {
+        "net.classifier.3.weight", "net.classifier.3.bias", "head.weight", "head.bias",
+    }  # fmt: skip
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
