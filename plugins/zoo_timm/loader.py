@@ -76,6 +76,8 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
     """
     image = spec.image_input
     if image.fixed_size:
+        if image.size < image.min_size:
+            raise _no_such_size(spec, f"the smallest size is {image.min_size}")
         options["img_size"] = image.size
     try:
         with _quiet():
@@ -85,12 +87,16 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
     except (AssertionError, ArithmeticError, ValueError, RuntimeError) as error:
         if name or not image.fixed_size:
             raise
-        raise UsageError(
-            f"{spec.name} cannot be built for pictures of {image.size} x {image.size} pixels: "
-            f"{_in_a_line(error) or type(error).__name__}",
-            hint=f"'zoo show {spec.name}' says which size it was made for.",
-        ) from error
+        raise _no_such_size(spec, _in_a_line(error) or type(error).__name__) from error
     return net
+
+
+def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:
+    size = spec.image_input.size
+    return UsageError(
+        f"{spec.name} cannot be built for pictures of {size} x {size} pixels: {reason}",
+        hint=f"'zoo show {spec.name}' says which size it was made for.",
+    )
 
 
 def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbone:

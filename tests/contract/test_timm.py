@@ -366,7 +366,7 @@ def test_a_fixed_size_network_is_built_for_the_size_of_the_spec() -> None:
 
 
 def test_a_size_that_the_network_cannot_have_is_an_error_of_the_zoo() -> None:
-    with pytest.raises(UsageError, match="cannot be built for pictures of 8 x 8 pixels"):
+    with pytest.raises(UsageError, match="cannot be built for pictures of 8 x 8"):
         load(ROWS["vit_tiny_patch16_224"].with_input(size=8), None)
 
 
@@ -409,9 +409,11 @@ def test_a_file_may_have_any_number_of_classes(name: str, tmp_path: Path) -> Non
 
 
 def test_a_file_without_a_head_is_loaded(tmp_path: Path) -> None:
-    path = saved(build(ROWS["test_resnet"], 0), tmp_path / "mine.safetensors")
+    plain = build(ROWS["test_resnet"], 0)
+    path = saved(plain, tmp_path / "mine.safetensors")
     backbone = load(ROWS["test_resnet"], Weights(tag="file", uri=str(path), classes=0))
-    assert "conv1.weight" in backbone.native_state_dict()
+    native = backbone.native_state_dict()
+    assert all(torch.equal(native[key], value) for key, value in plain.state_dict().items())
 
 
 @pytest.mark.parametrize("as_published", [False, True])
@@ -420,7 +422,7 @@ def test_weights_of_another_architecture_name_the_keys(as_published: bool, tmp_p
     weights = Weights(tag="file", uri=str(path), classes=0)
     if as_published:
         weights = published("test_resnet", path)
-    with pytest.raises(WeightsError, match="layer1"):
+    with pytest.raises(WeightsError, match="conv1"):
         load(ROWS["test_resnet"], weights)
 
 
@@ -445,7 +447,7 @@ def test_no_code_runs_from_a_file(
     as_published: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "w.pth"
-    path.write_bytes(pickle.dumps({"conv1.weight": _Code()}))
+    path.write_bytes(pickle.dumps({"conv1.weight": _Code()}, protocol=2))
     weights = Weights(tag="file", uri=str(path), classes=0)
     if as_published:
         weights = published("test_resnet", path)
