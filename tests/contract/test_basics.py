@@ -89,7 +89,7 @@ def tokens(lengths: list[int], *, total: int | None = None) -> dict[str, Tensor]
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def test_padding_changes_no_bit_of_the_lstm_features_and_takes_no_gradient() -> None:
+def test_what_stands_behind_a_text_changes_no_bit_of_the_lstm_features() -> None:
     backbone = make("lstm", vocab_size=50).eval()
     short, long = tokens([7, 3, 1]), tokens([7, 3, 1], total=20)
     long["input_ids"][long["attention_mask"] == 0] = 17  # whatever stands there
