@@ -37,7 +37,7 @@ from zoo.weights import choose, fetch, file_sha256
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-SCRATCH_SIZE = 128
+SCRATCH_SIZE = 96
 """Height and width, in pixels, on which networks of any size train from random parameters."""
 
 TEXT_LENGTH = 512
@@ -126,8 +126,7 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
         start = _start(request, resolved, splits, reporter)
-        modality = start.backbone.spec.modality
-        recipe = request.recipe(Recipe.default(modality, pretrained=start.weights is not None))
+        recipe = request.recipe(_default_recipe(start, splits))
         phases = find_strategy(recipe.strategy, registry)(recipe)
         head = make_head(
             request.head, start.backbone.spec.feature_dim, len(splits.classes), registry=registry
@@ -264,6 +263,12 @@ def _fitted_spec(
             hint=f"Give at least {given.min_size}.",
         )
     return spec.with_input(size=size) if size else spec
+
+
+def _default_recipe(start: Start, splits: Splits) -> Recipe:
+    pretrained = start.weights is not None
+    default = Recipe.default(start.backbone.spec.modality, pretrained=pretrained)
+    return default.changed(epochs=None if pretrained else splits.epochs)
 
 
 def _tokenizer_beside(path: Path | None) -> Tokenizer | None:

@@ -14,6 +14,7 @@ from zoo.data.samples import splits_fingerprint as fingerprint_of
 from zoo.errors import ClassesError
 from zoo.spec import Modality
 
+DIGITS_EPOCHS = 8
 DIGITS_SIZE = 32  # pixels; the digits are scanned at 8 x 8, and more shows no more of them
 MESSAGES_A_CLASS = 160
 _VAL_SHARE = 0.2
@@ -69,6 +70,7 @@ def _splits(
         fingerprint=fingerprint_of(names, train, val),
         source=source,
         image_size=DIGITS_SIZE if digits else None,
+        epochs=DIGITS_EPOCHS if digits else None,
         flip=not digits,  # a mirrored 2 is no digit
         min_scale=0.7 if digits else 0.35,  # a third of a 7 is a 1
     )

@@ -166,6 +166,8 @@ class Splits:
         skipped: What was left out because it could not be read, one ``path: reason`` each.
         image_size: The size in pixels that the pictures ask for where the network leaves it
             open; ``None`` where the network's own is right.
+        epochs: Passes that suffice where a network starts from random parameters; ``None`` where
+            that is not known.
         flip: Whether a mirrored picture still shows its class.
         min_scale: The smallest share of a picture's area that still shows its class.
     """
@@ -180,6 +182,7 @@ class Splits:
     skipped: tuple[str, ...] = ()
     whole: Samples | None = None
     image_size: int | None = None
+    epochs: int | None = None
     flip: bool = True
     min_scale: float = 0.35
 

@@ -17,7 +17,9 @@ class Forward:
     """Feeds batches to one backbone the way the run says.
 
     Args:
-        backbone: Moved to ``device``; networks for pictures become channels-last.
+        backbone: Moved to ``device``. Networks for pictures become channels-last where that is
+            faster: in bfloat16 and off the CPU. In float32 on a CPU, ResNet-18's training step is
+            as fast without at 224 pixels, and a seventh faster at 32.
         device: Where it computes.
         precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
     """
@@ -26,15 +28,17 @@ class Forward:
         self.device = device
         self.precision = precision
         self.backbone = backbone.to(device)
+        fast = precision == "bf16" or device.type != "cpu"
+        self._layout = torch.channels_last if fast else torch.contiguous_format
         if backbone.spec.modality == "image":
-            self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on the device; pictures channels-last."""
+        """The batch on the device, pictures in the network's memory layout."""
         placed = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
         if "pixel_values" in placed:
             pictures = placed["pixel_values"]
-            placed["pixel_values"] = pictures.contiguous(memory_format=torch.channels_last)
+            placed["pixel_values"] = pictures.contiguous(memory_format=self._layout)
         return placed
 
     def autocast(self) -> AbstractContextManager[None]:

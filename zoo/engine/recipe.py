@@ -87,7 +87,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "weight_decay": 0.05,
     },
     ("image", False): {
-        "epochs": 12,
+        "epochs": 10,
         "probe_epochs": 20,
         "lr": 1e-3,
         "probe_lr": 2e-3,
