@@ -10,11 +10,11 @@ from zoo.weights import load_into
 
 EMBEDDING_STD = 0.1
 """Embeddings drawn as small as trained ones are: drawn from N(0, 1), the table outweighs what a
-few thousand sentences can teach it (0.74 instead of 0.80 accuracy on SST-2's ``dev``)."""
+few thousand sentences can teach it (0.76 instead of 0.79 accuracy on SST-2's ``dev``)."""
 
 
 class TextLstm(nn.Module):
-    """An embedding, an LSTM in each direction, and the maximum over the tokens.
+    """An embedding, an LSTM in each direction, and the mean over the tokens.
 
     The second LSTM reads each text reversed within its own length, so that padding behind a text
     reaches neither of them. That is what packed sequences do, at a third of their time on a CPU
@@ -48,9 +48,10 @@ class TextLstm(nn.Module):
         mirror = _mirror(attention_mask)  # (B, T)
         back, _ = self.lstm_backward(_reorder(vectors, mirror))
         states = torch.cat([ahead, _reorder(back, mirror)], dim=-1)  # (B, T, features)
-        outside = (attention_mask == 0).unsqueeze(-1)
-        lowest = torch.finfo(states.dtype).min
-        features: Tensor = self.dropout(states.masked_fill(outside, lowest).amax(dim=1))
+        mask = attention_mask.unsqueeze(-1).float()  # (B, T, 1)
+        total = (states.float() * mask).sum(dim=1)
+        mean = (total / mask.sum(dim=1).clamp(min=1)).to(states.dtype)
+        features: Tensor = self.dropout(mean)  # (B, features)
         return features
 
 
