@@ -26,7 +26,7 @@ def stage_paths(net: nn.Module, *, head: str) -> dict[str, list[str]]:
         path: group for path, group in _groups(net).items() if not path.startswith(f"{head}.")
     }
     paths: dict[Group, list[str]] = {group: [] for group in sorted(set(groups.values()))}
-    for path, group in _cover(net, groups):
+    for path, group in _cover(net, groups, head):
         paths[group].append(path)
     named: dict[str, list[str]] = {}
     for position, held in enumerate(paths.values()):
@@ -58,9 +58,9 @@ def _groups_by_place(net: nn.Module) -> dict[str, Group]:
 
 
 def _cover(
-    net: nn.Module, groups: Mapping[str, Group], prefix: str = ""
+    net: nn.Module, groups: Mapping[str, Group], head: str, prefix: str = ""
 ) -> Iterator[tuple[str, Group]]:
-    """The fewest paths whose parameters are all of one group, in the network's order."""
+    """The fewest paths, none of them above the head, whose parameters are all of one group."""
     for name, _ in net.named_parameters(recurse=False):
         if (path := f"{prefix}{name}") in groups:
             yield path, groups[path]
@@ -68,10 +68,10 @@ def _cover(
         path = f"{prefix}{name}"
         held = {groups.get(f"{path}.{p}") for p, _ in child.named_parameters()}
         group = held.pop() if len(held) == 1 else None
-        if group is not None:
+        if group is not None and not head.startswith(f"{path}."):
             yield path, group
-        elif held:
-            yield from _cover(child, groups, f"{path}.")
+        elif held or group is not None:
+            yield from _cover(child, groups, head, f"{path}.")
 
 
 def _stage_name(net: nn.Module, paths: Iterable[str], *, first: bool) -> str:
