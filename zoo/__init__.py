@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zoo.api import open_run as open_run
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
-    from zoo.backbone import Stage as Stage
     from zoo.backbone import build as build
     from zoo.errors import ZooError as ZooError
     from zoo.hookspecs import hookimpl as hookimpl
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.spec import ImageInput as ImageInput
     from zoo.spec import TextInput as TextInput
     from zoo.spec import Weights as Weights
+    from zoo.stages import Stage as Stage
 
 _PUBLIC = {
     "Backbone": "zoo.backbone",
@@ -36,7 +36,7 @@ _PUBLIC = {
     "ImageInput": "zoo.spec",
     "Registry": "zoo.registry",
     "Run": "zoo.run",
-    "Stage": "zoo.backbone",
+    "Stage": "zoo.stages",
     "TextInput": "zoo.spec",
     "Weights": "zoo.spec",
     "ZooError": "zoo.errors",

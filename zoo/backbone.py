@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError, closest
+from zoo.errors import HeadWidthError, PluginError, WeightsError
+from zoo.stages import Stage, Stages, lies_under
 from zoo.torchvision_ops import declare_missing_operators
 
 if TYPE_CHECKING:
@@ -25,20 +25,6 @@ Batch = Mapping[str, Tensor]
 
 Extract = Callable[[nn.Module, Batch], Tensor]
 StateDict = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """An ordered, freezable group of backbone modules.
-
-    Attributes:
-        name: How the user calls it, e.g. in ``--freeze-until layer2``.
-        paths: Modules or parameters of the network that belong to it. Where a parameter lies
-            under paths of two stages, the longer path decides.
-    """
-
-    name: str
-    paths: tuple[str, ...]
 
 
 def image_features(net: nn.Module, batch: Batch) -> Tensor:
@@ -79,14 +65,13 @@ class Backbone(nn.Module):
         self.head = head
         self.head_path = head_path
         self.tokenizer = tokenizer
-        self._stages = tuple(stages)
-        self._owners = {path: stage.name for stage in stages for path in stage.paths}
+        self._stages = Stages(spec.name, stages)
+        self._stages.check(path for path, _ in net.named_parameters())
         self._extract = extract
         self._to_native = to_native
         self._from_native = from_native
         self._native_files = native_files
         self._unadaptable = frozenset(unadaptable)
-        self._check_stages()
 
     @classmethod
     def wrap(
@@ -196,7 +181,7 @@ class Backbone(nn.Module):
 
     def stages(self) -> tuple[Stage, ...]:
         """Ordered, input first; their parameters are disjoint and together all of the backbone's."""
-        return self._stages
+        return tuple(self._stages)
 
     def stage_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """The parameters of one stage by their names in ``net``.
@@ -204,11 +189,11 @@ class Backbone(nn.Module):
         Raises:
             StageError: There is no such stage.
         """
-        self._stage_index(name)
+        self._stages.index(name)
         return {
             path: parameter
             for path, parameter in self.net.named_parameters()
-            if self._stage_of(path) == name
+            if self._stages.of(path) == name
         }
 
     def freeze(self, *layers: str, upto: str | None = None) -> None:
@@ -224,7 +209,7 @@ class Backbone(nn.Module):
         Raises:
             StageError: There is no such stage or layer; the message names the stages.
         """
-        self._require_grad(False, layers, self._prefix(upto) if upto else None)
+        self._require_grad(False, layers, self._stages.upto(upto) if upto else ())
 
     def unfreeze(self, *layers: str, downto: str | None = None) -> None:
         """Thaw layers, or the stages from the last down to ``downto``, or the whole backbone.
@@ -232,7 +217,7 @@ class Backbone(nn.Module):
         Raises:
             StageError: There is no such stage or layer; the message names the stages.
         """
-        self._require_grad(True, layers, self._suffix(downto) if downto else None)
+        self._require_grad(True, layers, self._stages.downto(downto) if downto else ())
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but what is frozen stays in evaluation mode."""
@@ -242,26 +227,22 @@ class Backbone(nn.Module):
                 module.training = False
         return self
 
-    def _require_grad(
-        self, flag: bool, layers: Sequence[str], stages: Sequence[str] | None
-    ) -> None:
+    def _require_grad(self, flag: bool, layers: Sequence[str], stages: Sequence[str]) -> None:
         parameters = dict(self.net.named_parameters())
-        if not layers and stages is None:
-            chosen = set(parameters)
-        else:
-            chosen = {p for p in parameters if stages is not None and self._stage_of(p) in stages}
-            for layer in layers:
-                chosen |= self._layer_parameters(layer, parameters)
+        chosen = set() if layers or stages else set(parameters)
+        chosen |= {path for path in parameters if self._stages.of(path) in stages}
+        for layer in layers:
+            chosen |= self._layer_parameters(layer, parameters)
         for path in chosen:
             parameters[path].requires_grad_(flag)
         self.train(self.training)
 
-    def _layer_parameters(self, layer: str, parameters: Mapping[str, nn.Parameter]) -> set[str]:
-        if any(stage.name == layer for stage in self._stages):
-            return {p for p in parameters if self._stage_of(p) == layer}
-        found = {p for p in parameters if _lies_under(p, layer)}
+    def _layer_parameters(self, layer: str, parameters: Iterable[str]) -> set[str]:
+        if layer in self._stages:
+            return {path for path in parameters if self._stages.of(path) == layer}
+        found = {path for path in parameters if lies_under(path, layer)}
         if not found:
-            raise self._no_stage(layer)
+            raise self._stages.unknown(layer)
         return found
 
     def _resting(self) -> Iterator[nn.Module]:
@@ -271,7 +252,7 @@ class Backbone(nn.Module):
         stage's path names rests with the layer before it.
         """
         trained = {
-            self._stage_of(path) for path, p in self.net.named_parameters() if p.requires_grad
+            self._stages.of(p) for p, tensor in self.net.named_parameters() if tensor.requires_grad
         }
         before = False
         for path, module in self.net.named_modules():
@@ -279,52 +260,12 @@ class Backbone(nn.Module):
             if own:
                 resting = not any(own)
             else:
-                stage = self._stage_of(path)
+                stage = self._stages.of(path)
                 resting = stage not in trained if stage else before
             if next(module.parameters(recurse=False), None) is not None:
                 before = resting
             if resting:
                 yield module
-
-    def _stage_index(self, name: str) -> int:
-        for index, stage in enumerate(self._stages):
-            if stage.name == name:
-                return index
-        raise self._no_stage(name)
-
-    def _prefix(self, name: str) -> list[str]:
-        return [stage.name for stage in self._stages[: self._stage_index(name) + 1]]
-
-    def _suffix(self, name: str) -> list[str]:
-        return [stage.name for stage in self._stages[self._stage_index(name) :]]
-
-    def _no_stage(self, name: str) -> StageError:
-        names = [stage.name for stage in self._stages]
-        near = closest(name, names)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        return StageError(
-            f"{self.spec.name} has no stage called {name!r}.{guess}",
-            hint=f"Its stages, input first: {', '.join(names)}.",
-        )
-
-    def _stage_of(self, path: str) -> str | None:
-        """The stage with the longest path at or above ``path``."""
-        while path not in self._owners and path:
-            path = path.rpartition(".")[0]
-        return self._owners.get(path)
-
-    def _check_stages(self) -> None:
-        names = [stage.name for stage in self._stages]
-        if len(set(names)) != len(names):
-            raise ContractError(f"{self.spec.name}: two stages have one name: {names}")
-        owners = {path: self._stage_of(path) for path, _ in self.net.named_parameters()}
-        lost = [path for path, owner in owners.items() if owner is None]
-        if lost:
-            raise ContractError(
-                f"{self.spec.name}: {len(lost)} parameters lie in no stage: {', '.join(lost[:5])}"
-            )
-        if empty := [name for name in names if name not in owners.values()]:
-            raise ContractError(f"{self.spec.name}: stages without parameters: {', '.join(empty)}")
 
     # -- adapters ----------------------------------------------------------------------------
 
@@ -442,10 +383,6 @@ def _take_out(net: nn.Module, path: str) -> nn.Module:
 
 def _as_batch(batch: Batch | Tensor) -> Batch:
     return {"pixel_values": batch} if isinstance(batch, Tensor) else batch
-
-
-def _lies_under(path: str, prefix: str) -> bool:
-    return prefix == "" or path == prefix or path.startswith(f"{prefix}.")
 
 
 def _is_full_convolution(module: nn.Module) -> bool:

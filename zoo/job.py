@@ -228,9 +228,12 @@ def _start(request: Request, resolved: Resolved, splits: Splits, reporter: Repor
     spec = _fitted_spec(request, for_weights(resolved.spec, weights), splits, weights)
     tokenizer = None
     if spec.modality == "text" and not spec.text_input.own_tokenizer:
-        tokenizer = _tokenizer_beside(path) or _train_tokenizer(splits.train, spec)
-        spec = spec.with_input(vocab_size=tokenizer.get_vocab_size())
+        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
     backbone = build(spec, weights)
+    if spec.modality == "text" and tokenizer is None and backbone.tokenizer is None:
+        # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
+        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
+        backbone = build(spec, weights)
     return Start(
         backbone=backbone,
         weights=weights,
@@ -282,9 +285,19 @@ def _tokenizer_beside(path: Path | None) -> Tokenizer | None:
     return found
 
 
-def _train_tokenizer(train: Samples, spec: BackboneSpec) -> Tokenizer:
-    texts = (str(train.raw(i)) for i in range(len(train)))
-    return train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
+def _with_tokenizer(
+    spec: BackboneSpec, train: Samples, weights: Path | None
+) -> tuple[BackboneSpec, Tokenizer]:
+    """A tokenizer for a network that brings none, and the spec with its vocabulary.
+
+    It is that of the run whose weights training starts from, else trained on ``train``.
+    """
+    tokenizer = _tokenizer_beside(weights)
+    if tokenizer is None:
+        texts = (str(train.raw(i)) for i in range(len(train)))
+        tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
+    vocabulary = {"vocab_size": tokenizer.get_vocab_size(), "pad_id": 0, "own_tokenizer": False}
+    return spec.with_input(**vocabulary), tokenizer
 
 
 # -- what is said and recorded -------------------------------------------------------------------

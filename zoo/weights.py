@@ -149,16 +149,22 @@ def _fetch_from_hub(weights: Weights) -> Path:
         raise _unavailable(weights, None)
     try:
         if file is None:
-            folder = huggingface_hub.snapshot_download(
-                repo, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]
-            )
-            return Path(folder)
+            return Path(huggingface_hub.snapshot_download(repo, allow_patterns=_wanted(repo)))
         return Path(huggingface_hub.hf_hub_download(repo, file))
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
         raise WeightsError(
             f"fetching {weights.uri} failed: {_first_line(error)}",
             hint="Try again, or give a local file or folder with --weights PATH.",
         ) from error
+
+
+def _wanted(repo: str) -> list[str]:
+    """Configuration, tokenizer, and one form of the weights: safetensors where there are any."""
+    import huggingface_hub
+
+    files = huggingface_hub.list_repo_files(repo)
+    safe = any(file.endswith(".safetensors") for file in files)
+    return ["*.json", "*.txt", "*.model", "*.safetensors" if safe else "pytorch_model*.bin"]
 
 
 def _verified(path: Path, weights: Weights) -> Path:

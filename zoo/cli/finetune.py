@@ -32,7 +32,12 @@ Examples:
 @click.option("--batch-size", type=int, metavar="N", help="Samples a step; default: 32.")
 @click.option("--weight-decay", type=float, metavar="RATE", help="AdamW's decoupled decay.")
 @click.option("--weights", default="auto", metavar="auto|none|TAG|PATH", help="What to start from.")
-@click.option("--precision", default="auto", type=click.Choice(["auto", "fp32", "bf16"]))
+@click.option(
+    "--precision",
+    default="auto",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="bf16 where the device is fast at it; default: auto.",
+)
 @click.option("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
 @click.option("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
 @click.option(

@@ -103,7 +103,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "weight_decay": 0.01,
     },
     ("text", False): {
-        "epochs": 8,
+        "epochs": 5,
         "probe_epochs": 20,
         "lr": 2e-3,
         "probe_lr": 5e-3,
