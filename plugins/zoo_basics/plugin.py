@@ -11,7 +11,7 @@ _CNN = BackboneSpec(
     modality="image",
     feature_dim=128,
     params=150_688,
-    input=ImageInput(size=32, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), min_size=4),
+    input=ImageInput(size=64, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), min_size=4),
     loader="zoo_basics.cnn:load",
     license="Apache-2.0",
     tags=("cnn", "scratch", "small"),
