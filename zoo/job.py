@@ -20,7 +20,7 @@ from zoo.data.reports import BadFiles
 from zoo.engine.device import choose_device
 from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
-from zoo.engine.loop import Feeds, Fitted, fit
+from zoo.engine.loop import Feeds, Fitted, Setting, fit
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
@@ -136,15 +136,15 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
             start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
         forward = Forward(start.backbone, device=device, precision=precision)
         reporter.header(_header(start, splits, recipe, phases, forward))
-        fitted = fit(
-            forward,
-            _feeds(request, start, splits, recipe),
-            recipe,
-            phases,
+        setting = Setting(
+            forward=forward,
+            feeds=_feeds(request, start, splits, recipe),
+            recipe=recipe,
             accelerator=Accelerator(cpu=device.type == "cpu"),
             cache=cache_folder() / "features",
             reporter=reporter,
         )
+        fitted = fit(setting, phases)
     assert splits.val is not None
     return write_run(
         folder,

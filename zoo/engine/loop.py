@@ -49,6 +49,27 @@ class Feeds:
     key: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a fit works with, whatever the phase.
+
+    Attributes:
+        forward: Runs the backbone.
+        feeds: The batches.
+        recipe: The hyperparameters.
+        accelerator: Steps the optimiser, on one process or many.
+        cache: The folder that keeps features.
+        reporter: Sees what happens.
+    """
+
+    forward: Forward
+    feeds: Feeds
+    recipe: Recipe
+    accelerator: Accelerator
+    cache: Path
+    reporter: Reporter
+
+
 @dataclass
 class Fitted:
     """What training came to; the backbone holds the best epoch's parameters.
@@ -59,7 +80,7 @@ class Fitted:
         metrics: The best epoch's figures on the validation split.
         logits: The best epoch's outputs there: ``(M, classes)``.
         seconds: Training and validation together.
-        samples_per_second: Training samples a second of training time.
+        samples_per_second: Training samples a second of training time in the last phase.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -70,16 +91,7 @@ class Fitted:
     samples_per_second: float = 0.0
 
 
-def fit(
-    forward: Forward,
-    feeds: Feeds,
-    recipe: Recipe,
-    phases: Sequence[Phase],
-    *,
-    accelerator: Accelerator,
-    cache: Path,
-    reporter: Reporter,
-) -> Fitted:
+def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
     """Train through ``phases`` and leave the best epoch's parameters in the backbone.
 
     The best epoch has the highest validation accuracy; of equals, the lowest loss.
@@ -87,19 +99,21 @@ def fit(
     Raises:
         RunError: The loss is no number any more.
     """
-    backbone, fitted, best = forward.backbone, Fitted(), _Best(forward.backbone)
-    start, trained, busy = time.perf_counter(), 0, 0.0
+    backbone, reporter = setting.forward.backbone, setting.reporter
+    fitted, best, start = Fitted(), _Best(backbone), time.perf_counter()
     for phase in phases:
         phase.prepare(backbone)
-        learner = _make_learner(phase, forward, feeds, recipe, accelerator, cache, reporter)
+        make = _backbone_learner if phase.trains_backbone else _head_learner
+        learner = make(setting, phase)
+        training = 0.0
         for epoch in range(phase.epochs):
             began = time.perf_counter()
             with reporter.steps(f"{phase.name} {epoch + 1}/{phase.epochs}", learner.steps) as tick:
                 loss = _mean(learner.epoch(epoch), tick, phase)
             spent = time.perf_counter() - began
-            trained, busy = trained + learner.samples, busy + spent
+            training += spent
             logits = learner.validate()
-            figures = headline(logits, feeds.val_labels)
+            figures = headline(logits, setting.feeds.val_labels)
             record: dict[str, Any] = {
                 "epoch": len(fitted.history) + 1,
                 "phase": phase.name,
@@ -115,9 +129,9 @@ def fit(
             if record["best"]:
                 fitted.best_epoch, fitted.metrics, fitted.logits = record["epoch"], figures, logits
             reporter.epoch(record, phase.epochs)
+        fitted.samples_per_second = round(learner.samples * phase.epochs / training, 1)
     best.restore()
     fitted.seconds = round(time.perf_counter() - start, 2)
-    fitted.samples_per_second = round(trained / busy, 1)
     return fitted
 
 
@@ -125,33 +139,38 @@ class _Learner:
     """One phase's optimiser, schedule and batches.
 
     Args:
+        setting: What the fit works with.
+        phase: What trains, how long, how fast.
         trained: What is called in training: the whole backbone, or its head.
-        groups: The optimiser's parameter groups.
         batches: From the epoch to ``(input, labels)`` pairs.
-        validate: Gives the validation split's logits.
+        steps: Batches an epoch.
+        validate: Gives the validation split's logits: ``(M, classes)``.
     """
 
     def __init__(
         self,
-        *,
+        setting: Setting,
         phase: Phase,
-        recipe: Recipe,
-        accelerator: Accelerator,
-        forward: Forward,
+        *,
         trained: nn.Module,
-        groups: list[dict[str, Any]],
         batches: Callable[[int], Iterable[tuple[Any, Tensor]]],
         steps: int,
-        samples: int,
         validate: Callable[[], Tensor],
     ) -> None:
-        self.steps, self.samples, self.validate = steps, samples, validate
-        self._accelerator, self._forward, self._batches = accelerator, forward, batches
-        self._max_norm = recipe.max_grad_norm
-        optimizer = torch.optim.AdamW(groups, fused=forward.device.type in ("cpu", "cuda"))
-        self._model, self._optimizer = accelerator.prepare(trained, optimizer)
+        self.steps, self.samples = steps, len(setting.feeds.train_labels)
+        self.validate, self._batches = validate, batches
+        self._accelerator, self._forward = setting.accelerator, setting.forward
+        self._max_norm = setting.recipe.max_grad_norm
+        groups = parameter_groups(
+            setting.forward.backbone,
+            lr=phase.lr,
+            layer_decay=phase.layer_decay,
+            weight_decay=setting.recipe.weight_decay,
+        )
         self._parameters = [p for group in groups for p in group["params"]]
-        self._schedule = _cosine(optimizer, steps * phase.epochs, recipe.warmup)
+        optimizer = torch.optim.AdamW(groups, fused=setting.forward.device.type in ("cpu", "cuda"))
+        self._schedule = _cosine(optimizer, steps * phase.epochs, setting.recipe.warmup)
+        self._model, self._optimizer = self._accelerator.prepare(trained, optimizer)
 
     def epoch(self, epoch: int) -> Iterator[tuple[float, int]]:
         """Train on every batch once; gives ``(mean loss, samples)`` after each step."""
@@ -168,34 +187,9 @@ class _Learner:
             yield loss.item(), len(labels)
 
 
-def _make_learner(
-    phase: Phase,
-    forward: Forward,
-    feeds: Feeds,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    cache: Path,
-    reporter: Reporter,
-) -> _Learner:
-    build = _backbone_learner if phase.trains_backbone else _head_learner
-    return build(phase, forward, feeds, recipe, accelerator, cache, reporter)
-
-
-def _backbone_learner(
-    phase: Phase,
-    forward: Forward,
-    feeds: Feeds,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    cache: Path,  # noqa: ARG001
-    reporter: Reporter,
-) -> _Learner:
-    groups = parameter_groups(
-        forward.backbone,
-        lr=phase.lr,
-        layer_decay=phase.layer_decay,
-        weight_decay=recipe.weight_decay,
-    )
+def _backbone_learner(setting: Setting, phase: Phase) -> _Learner:
+    """Trains backbone and head on augmented batches."""
+    forward, feeds = setting.forward, setting.feeds
 
     def batches(epoch: int) -> Iterator[tuple[Any, Tensor]]:
         feeds.train.set_epoch(epoch)
@@ -204,76 +198,58 @@ def _backbone_learner(
             yield placed, placed["labels"]
 
     def validate() -> Tensor:
-        return forward.predict(feeds.val, count=len(feeds.val_labels), reporter=reporter)
+        return forward.predict(feeds.val, count=len(feeds.val_labels), reporter=setting.reporter)
 
     return _Learner(
-        phase=phase,
-        recipe=recipe,
-        accelerator=accelerator,
-        forward=forward,
+        setting,
+        phase,
         trained=forward.backbone,
-        groups=groups,
         batches=batches,
         steps=len(feeds.train),
-        samples=len(feeds.train_labels),
         validate=validate,
     )
 
 
-def _head_learner(
-    phase: Phase,
-    forward: Forward,
-    feeds: Feeds,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    cache: Path,
-    reporter: Reporter,
-) -> _Learner:
-    backbone, size = forward.backbone, recipe.probe_batch_size
+def _head_learner(setting: Setting, phase: Phase) -> _Learner:
+    """Trains the head on features that the frozen backbone computes once."""
+    forward, feeds, recipe = setting.forward, setting.feeds, setting.recipe
+    backbone, count = forward.backbone, len(feeds.train_labels)
     weights = feature_cache.backbone_key(backbone, forward.precision)
 
     def cached(split: str, loader: Loader, count: int) -> NDArray[np.float32]:
         key = (weights, feeds.key, split)
         return feature_cache.compute(
-            forward, loader, count=count, key=key, folder=cache, reporter=reporter
+            forward, loader, count=count, key=key, folder=setting.cache, reporter=setting.reporter
         )
 
-    count = len(feeds.train_labels)
     train = cached("train", feeds.plain_train(), count)
     val = cached("val", feeds.val, len(feeds.val_labels))
-    partition = [[index for _, index in keys] for keys in feeds.val.batches]
     labels = torch.from_numpy(feeds.train_labels)
+    # In the batches of the validation split, so that a later evaluation agrees to the bit.
+    partition = [[index for _, index in keys] for keys in feeds.val.batches]
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
-        for chosen in torch.split(torch.randperm(count, generator=generator), size):
+        order = torch.randperm(count, generator=generator)
+        for chosen in torch.split(order, recipe.probe_batch_size):
             rows = torch.from_numpy(train[chosen.numpy()])  # (B, feature_dim)
             yield rows.to(forward.device), labels[chosen].to(forward.device)
 
     @torch.inference_mode()
     def validate() -> Tensor:
-        # In the batches of the validation split, so that a later evaluation agrees to the bit.
         backbone.eval()
-        logits: Tensor | None = None
-        for chosen in partition:
-            part = head_logits(backbone, torch.from_numpy(val[chosen]).to(forward.device))
-            logits = torch.empty(len(val), part.shape[1]) if logits is None else logits
-            logits[chosen] = part
-        assert logits is not None
+        parts = [torch.from_numpy(val[chosen]).to(forward.device) for chosen in partition]
+        gathered = torch.cat([head_logits(backbone, part) for part in parts])
+        logits = torch.empty_like(gathered)
+        logits[torch.tensor([i for chosen in partition for i in chosen])] = gathered
         return logits
 
     return _Learner(
-        phase=phase,
-        recipe=recipe,
-        accelerator=accelerator,
-        forward=forward,
+        setting,
+        phase,
         trained=backbone.head,
-        groups=parameter_groups(
-            backbone, lr=phase.lr, layer_decay=1.0, weight_decay=recipe.weight_decay
-        ),
         batches=batches,
-        steps=math.ceil(count / size),
-        samples=count,
+        steps=math.ceil(count / recipe.probe_batch_size),
         validate=validate,
     )
 
