@@ -363,6 +363,14 @@ class Registry:
         plugin, slash, arch = target.partition("/")
         if slash and plugin not in self._statuses:
             return self._no_plugin(plugin, target)
+        base, _, tag = arch.rpartition(".")
+        row = self._catalogues[plugin].rows.get(base) if slash else None
+        if row is not None:
+            tags = ", ".join(weights["tag"] for weights in row["weights"])
+            return NameLookupError(
+                f"{plugin}/{base} has no weights called {tag!r}",
+                hint=f"Its weights: {tags}." if tags else f"It has none; write {plugin}/{base}.",
+            )
         if slash:
             near = [f"{plugin}/{hit}" for hit in closest(arch, self._catalogues[plugin].rows)]
         else:

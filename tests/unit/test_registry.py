@@ -337,3 +337,9 @@ def test_rows_are_the_specs_as_json(registry: Registry) -> None:
         assert registry.row(name) == row
     assert registry.row("acme/absent") is None
     assert registry.row("absent/net") is None
+
+
+def test_unknown_weights_name_those_that_there_are() -> None:
+    with pytest.raises(NameLookupError, match="no weights called 'V9'") as error:
+        Registry.discover().resolve("torchvision/resnet18.V9")
+    assert error.value.hint == "Its weights: IMAGENET1K_V1."
