@@ -43,6 +43,9 @@ SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 256)
 FIXED_SIZES = (32, 64, 128)
 """The same for networks that have to be built anew for each."""
 
+_CLASSES = 7
+"""Outputs of a network that is built to be measured: not 1, which would hide a head left over."""
+
 _REFUSALS = (AssertionError, ArithmeticError, IndexError, RuntimeError, ValueError, UsageError)
 """What a network raises for pictures of a size that it does not take."""
 
@@ -108,7 +111,7 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
     of timm has but its bare encoders.
     """
     with without_values():
-        net: Any = build(row, classes or 1)
+        net: Any = build(row, classes or _CLASSES)
     if not hasattr(net, "get_classifier"):
         return None
     width = int(net.head_hidden_size)
@@ -123,7 +126,7 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
         try:
             if row.image_input.fixed_size:
                 with without_values():
-                    net = build(row.with_input(size=side), 1)
+                    net = build(row.with_input(size=side), _CLASSES)
                 backbone = assemble(net, stated).eval()
             found = _features_that_the_head_takes(backbone, side)
         except _REFUSALS:

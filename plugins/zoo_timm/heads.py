@@ -78,9 +78,10 @@ class HeadLayout:
         pieces = torch.split(weight * len(self.widths), list(self.widths), dim=1)
         for group in self.groups:
             for path, piece in zip(group, pieces, strict=True):
-                native[f"{path}.weight"] = piece[:, :, None, None] if self.convolution else piece
+                shaped = piece[:, :, None, None] if self.convolution else piece
+                native[f"{path}.weight"] = shaped.clone()  # safetensors stores nothing twice
                 if bias is not None:
-                    native[f"{path}.bias"] = bias
+                    native[f"{path}.bias"] = bias.clone()
         native |= {mix: torch.ones(len(self.widths)).to(weight) for mix in self.mixes}
         if self.auxiliary:
             native[f"{self.auxiliary}.weight"] = torch.zeros_like(weight)
@@ -131,7 +132,7 @@ def find_layout(net: Any) -> HeadLayout:
     """
     stated = net.pretrained_cfg.get("classifier") or ()
     places = [stated] if isinstance(stated, str) else list(stated)
-    paths = [path for path in places if path not in AUXILIARY]
+    paths = _with_unstated(net, [path for path in places if path not in AUXILIARY])
     layers = {path: net.get_submodule(path) for path in paths}
     widths = [_width(path, layer) for path, layer in layers.items()]
     if len(paths) == 1 and widths[0] != net.head_hidden_size:
@@ -170,6 +171,20 @@ def unify(net: nn.Module, layout: HeadLayout) -> None:
     for name in filter(None, (layout.auxiliary, *layout.mixes)):
         setattr(net, name, None)
     net.set_submodule(layout.path, head)
+
+
+def _with_unstated(net: Any, paths: list[str]) -> list[str]:
+    """``paths`` and those of parallel heads that timm's configuration forgets (levit_384_s8).
+
+    ``get_classifier`` returns them all; within each, the layer lies where it lies in the first.
+    """
+    classifier = net.get_classifier()
+    if not isinstance(classifier, tuple):
+        return paths
+    heads = [_place_of(net, module) for module in classifier]
+    within = paths[0].removeprefix(heads[0])
+    unstated = [head for head in heads if not any(f"{p}.".startswith(f"{head}.") for p in paths)]
+    return [*paths, *(f"{head}{within}" for head in unstated)]
 
 
 def _place_of(net: nn.Module, module: nn.Module) -> str:

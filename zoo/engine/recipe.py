@@ -96,10 +96,10 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
     },
     ("text", True): {
         "epochs": 3,
-        "probe_epochs": 20,
+        "probe_epochs": 10,
         "lr": 1e-4,
         "probe_lr": 5e-3,
-        "layer_decay": 0.85,
+        "layer_decay": 0.98,
         "weight_decay": 0.01,
     },
     ("text", False): {
