@@ -33,7 +33,7 @@ from zoo_timm.meta import without_values
 
 ROWS = {spec.name: spec for spec in plugin.zoo_backbones()}
 COUNT = 150
-REAL = 3_000_000
+REAL = 2_500_000
 """Parameters up to which a network is tried with values; the costs are those of training it."""
 
 same_timm = pytest.mark.skipif(
