@@ -170,16 +170,16 @@ assert not [name for name in {HEAVY!r} if name in sys.modules]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--all"]], ids=" ".join)
-def test_listing_takes_a_twentieth_of_the_time_that_timm_takes(arguments: list[str]) -> None:
-    ours = [sys.executable, "-m", "zoo", *arguments]
+def test_listing_takes_a_twentieth_of_the_time_that_timm_takes() -> None:
+    ours = [sys.executable, "-m", "zoo", "list"]
     # Beside a CPU torch, torchvision and with it timm cannot be imported without this line.
     declare = "from zoo.torchvision_ops import declare_missing_operators as d; d(); "
     theirs = [sys.executable, "-c", f"{declare}import timm; timm.list_models()"]
     _seconds(ours)
-    figures = [(_seconds(ours), _seconds(theirs)) for _ in range(4)]
-    ours_best, theirs_best = (min(column) for column in zip(*figures, strict=True))
-    assert ours_best * 20 <= theirs_best, f"{ours_best:.3f} s against {theirs_best:.3f} s"
+    figures = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(3)]
+    short, whole, timm = (min(column) for column in zip(*figures, strict=True))
+    assert short * 20 <= timm, f"{short:.3f} s against {timm:.3f} s"
+    assert whole * 20 <= timm, f"--all: {whole:.3f} s against {timm:.3f} s"
 
 
 def _seconds(command: list[str]) -> float:
