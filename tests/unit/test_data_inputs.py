@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.data import open_inputs
+from zoo.data import Text, open_inputs
 from zoo.errors import BadFilesError, DataError
 
 
@@ -113,3 +113,12 @@ def test_nothing_and_something_that_is_no_list(photos):
         open_inputs([], "image")
     with pytest.raises(DataError, match="as a list"):
         open_inputs("some text", "text")
+
+
+def test_a_text_that_reads_like_a_path_stays_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.csv").write_text("text\nsecret\n")
+    assert open_inputs([Text("reviews.csv")], "text").raw(0) == "reviews.csv"
+    assert open_inputs(["reviews.csv"], "text").raw(0) == "secret"

@@ -80,11 +80,13 @@ def command(
 
 def _expand(inputs: tuple[str, ...]) -> list[str]:
     """The inputs with the lines of standard input in the place of ``-``."""
+    from zoo.data import Text
+
     expanded: list[str] = []
     for given in inputs:
         if given == "-":
-            lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
-            expanded += [line for line in lines if line.strip()]
+            lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").split("\n")
+            expanded += [Text(line.rstrip("\r")) for line in lines if line.strip()]
         else:
             expanded.append(given)
     if not expanded:

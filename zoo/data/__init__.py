@@ -1,7 +1,7 @@
 """From what a user has to batches: folders, tables, Hub data sets, demo data."""
 
 from zoo.data.demo import demo_data
-from zoo.data.inputs import open_inputs
+from zoo.data.inputs import Text, open_inputs
 from zoo.data.loader import ImageFeed, Loader, TextFeed, make_loader
 from zoo.data.opening import open_data
 from zoo.data.pictures import read_picture
@@ -15,6 +15,7 @@ __all__ = [
     "Loader",
     "Samples",
     "Splits",
+    "Text",
     "TextEncoder",
     "TextFeed",
     "demo_data",

@@ -21,6 +21,10 @@ from zoo.spec import Modality
 Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 
 
+class Text(str):
+    """A text, even where it reads like the path of a file that is there."""
+
+
 def open_inputs(
     inputs: Iterable[Given], modality: Modality, text_column: str | None = None
 ) -> Samples:
@@ -69,10 +73,13 @@ def _pictures(given: Given, number: int, column: str | None) -> Inputs:
     if path.is_dir():
         found = [os.path.relpath(picture, path) for picture in pictures_below(path)]
         if not found:
-            raise DataError(f"{path} holds no pictures")
+            raise DataError(f"{path} holds no pictures", hint="Give pictures, or folders of them.")
         return Paths.under(path, found)
     if not path.exists():
-        raise DataError(f"there is no file or folder {path}")
+        raise DataError(
+            f"there is no file or folder {path}",
+            hint="Give picture files, folders of them, or a table with a column of their paths.",
+        )
     if looks_like_table(path):
         return _column(path, "image", column)
     if path.suffix and not looks_like_picture(path):
@@ -86,15 +93,18 @@ def _pictures(given: Given, number: int, column: str | None) -> Inputs:
 def _texts(given: Given, number: int, column: str | None) -> Inputs:
     if isinstance(given, (bytes, Image.Image)):
         raise _not_text(f"input {number}", "is a picture")
-    if isinstance(given, str) and not _is_path(given):
-        return _one(given, f"text {number}")
+    if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given)):
+        return _one(str(given), f"text {number}")
     path = Path(given).expanduser()
     if looks_like_picture(path):
         raise _not_text(str(path), "looks like a picture")
     if path.is_dir():
         raise _not_text(str(path), "is a folder")
     if not path.exists():
-        raise DataError(f"there is no file {path}")
+        raise DataError(
+            f"there is no file {path}",
+            hint="Give a table, or texts on standard input with '-'.",
+        )
     if looks_like_table(path):
         return _column(path, "text", column)
     if path.suffix.lower() == ".txt":
