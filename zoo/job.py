@@ -120,6 +120,8 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
     resolved = registry.resolve(request.backbone)
     folder = request.output or free_folder(_short(request.backbone))
     refuse_existing(folder)
+    if request.strategy:
+        find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
     device = choose_device(request.device)
     precision = resolve_precision(request.precision, device)
     splits = _open(request, resolved.spec)

@@ -162,6 +162,11 @@ def test_impossible_numbers_are_named(refused: Refused, option: str, value: str)
     refused("finetune", "cnn", option, value, says=(value, "ive " if value != "11" else "10"))
 
 
+def test_an_unknown_strategy_or_head_names_the_known_ones(refused: Refused) -> None:
+    refused("finetune", "cnn", "--strategy", "prob", says=("Did you mean 'probe'", "two-stage"))
+    refused("finetune", "cnn", "--head", "liner", says=("Did you mean 'linear'", "mlp"))
+
+
 def test_a_text_option_that_is_no_number_is_wrong_usage(zoo_cli: Zoo) -> None:
     assert zoo_cli("finetune", "cnn", "--epochs", "many").code == 2
 
