@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from torch import nn
@@ -10,31 +11,43 @@ from zoo.backbone import Backbone
 
 
 def parameter_groups(
-    backbone: Backbone, *, lr: float, layer_decay: float, weight_decay: float
+    backbone: Backbone,
+    *,
+    lr: float,
+    layer_decay: float,
+    weight_decay: float,
+    base_width: int | None = None,
 ) -> list[dict[str, Any]]:
     """Groups for an optimiser: every parameter that trains, once.
 
     The head and the last stage get ``lr``, each stage before it ``layer_decay`` times the one
     after it (Howard and Ruder 2018, arXiv:1801.06146, there called discriminative fine-tuning).
-    Vectors (biases, normalisation) have no weight decay.
+    With ``base_width``, a matrix or filter that sums over more inputs than that gets a rate
+    smaller in proportion, as Adam's steps want it from random parameters on (Yang et al. 2022,
+    arXiv:2203.03466). Vectors (biases, normalisation) have no weight decay.
     """
     stages = [stage.name for stage in backbone.stages()]
     depth = {name: len(stages) - 1 - index for index, name in enumerate(stages)}
     parts = [(name, list(backbone.stage_parameters(name).values())) for name in stages]
-    groups = [("head", lr, list(backbone.head.parameters()))]
-    groups += [(name, lr * layer_decay ** depth[name], held) for name, held in reversed(parts)]
+    rates = [("head", lr, list(backbone.head.parameters()))]
+    rates += [(name, lr * layer_decay ** depth[name], held) for name, held in reversed(parts)]
+    groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, rate, parameters in rates:
+        for parameter in parameters:
+            if parameter.requires_grad:
+                decay = weight_decay if parameter.ndim > 1 else 0.0
+                groups[name, rate * _share(parameter, base_width), decay].append(parameter)
     return [
         {"name": name, "lr": rate, "params": chosen, "weight_decay": decay}
-        for name, rate, parameters in groups
-        for chosen, decay in _by_decay(parameters, weight_decay)
-        if chosen
+        for (name, rate, decay), chosen in groups.items()
     ]
 
 
-def _by_decay(
-    parameters: list[nn.Parameter], weight_decay: float
-) -> list[tuple[list[nn.Parameter], float]]:
-    trained = [p for p in parameters if p.requires_grad]
-    matrices = [p for p in trained if p.ndim > 1]
-    vectors = [p for p in trained if p.ndim <= 1]
-    return [(matrices, weight_decay), (vectors, 0.0)]
+def _share(parameter: nn.Parameter, base_width: int | None) -> float:
+    """The share of the rate that a parameter gets for the number of inputs it sums over.
+
+    Vectors sum over none, and neither do tokens and positions, ``(1, …)``.
+    """
+    if base_width is None or parameter.ndim <= 1 or len(parameter) == 1:
+        return 1.0
+    return min(1.0, base_width / parameter[0].numel())

@@ -166,6 +166,7 @@ class _Learner:
             lr=phase.lr,
             layer_decay=phase.layer_decay,
             weight_decay=setting.recipe.weight_decay,
+            base_width=setting.recipe.base_width,
         )
         self._parameters = [p for group in groups for p in group["params"]]
         optimizer = torch.optim.AdamW(groups, fused=setting.forward.device.type in ("cpu", "cuda"))

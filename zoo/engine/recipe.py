@@ -20,6 +20,8 @@ class Recipe:
         lr: Learning rate of the head and of the last stage where the backbone trains.
         probe_lr: Learning rate of the head where it trains alone.
         layer_decay: Factor on the learning rate from each stage to the one before it.
+        base_width: Inputs that a matrix or filter may sum over at the full learning rate; with
+            more, its rate is smaller in proportion. ``None`` for one rate whatever the width.
         weight_decay: AdamW's decoupled decay; biases and normalisation have none.
         batch_size: Samples a step.
         probe_batch_size: Features a step where the head trains alone.
@@ -36,6 +38,7 @@ class Recipe:
     probe_lr: float
     layer_decay: float
     weight_decay: float
+    base_width: int | None = None
     batch_size: int = 32
     probe_batch_size: int = 64
     warmup: float = 0.1
@@ -92,6 +95,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "lr": 1e-3,
         "probe_lr": 2e-3,
         "layer_decay": 1.0,
+        "base_width": 512,
         "weight_decay": 0.05,
     },
     ("text", True): {
@@ -108,6 +112,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "lr": 2e-3,
         "probe_lr": 5e-3,
         "layer_decay": 1.0,
+        "base_width": 512,
         "weight_decay": 0.05,
     },
 }
