@@ -16,9 +16,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from zoo.errors import PluginError, ZooError, closest
+from zoo.manners import observed
 from zoo.sources import GROUP, Source, installed
 
-__all__ = ["Plugin", "Source", "fingerprint", "guarded", "incompatibility", "installed"]
+__all__ = ["CORE", "Plugin", "Source", "fingerprint", "guarded", "incompatibility", "installed"]
+
+
+CORE = "zoo"
+"""The distribution that the core and its own plugins come in."""
 
 
 def incompatibility(source: Source, core_version: str) -> str:
@@ -27,7 +32,7 @@ def incompatibility(source: Source, core_version: str) -> str:
     A plugin says which core it needs as a requirement of its distribution: ``zoo>=2``.
     """
     wishes = [text for text in source.requires if re.match(r"zoo(?![\w.-])", text, re.IGNORECASE)]
-    if source.distribution == "zoo" or not wishes:
+    if source.distribution == CORE or not wishes:
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -119,7 +124,7 @@ def guarded(what: str) -> Iterator[None]:
         what: Which part of the plugin runs, for the message.
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with observed():
             yield
     except (ZooError, KeyboardInterrupt):
         raise

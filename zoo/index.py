@@ -1,7 +1,7 @@
 """The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
 
-One file a plugin lies in ``<cache>/index``: a header, the names, and one row of JSON a line, so
-that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
+One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin's manners, the names,
+and one row of JSON a line, so that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
 is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
 time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
 cache folder that cannot be written costs time, not function.
@@ -22,11 +22,12 @@ from typing import Any
 from zoo import discovery, files, spec
 from zoo.discovery import Plugin, Source, guarded
 from zoo.errors import PluginError, ZooError
+from zoo.manners import observed
 from zoo.places import cache_folder
 from zoo.spec import BackboneSpec
 from zoo.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 
 Row = Mapping[str, Any]
 
@@ -37,7 +38,7 @@ class Catalogue:
 
     Attributes:
         status: ``ok`` or ``broken``.
-        reason: Why it is broken.
+        reason: Why it is broken, or what its author should change although it works.
         rows: Names within the plugin's namespace to specs as JSON data.
     """
 
@@ -62,8 +63,7 @@ class Index:
 
     def kept(self, source: Source) -> Catalogue | None:
         """The catalogue that was kept for the plugin as it is now, or ``None``."""
-        rows = self._read(source, self._key(source))
-        return None if rows is None else Catalogue("ok", "", rows)
+        return self._read(source, self._key(source))
 
     def catalogue(self, source: Source) -> Catalogue:
         """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
@@ -71,12 +71,14 @@ class Index:
 
     def _asked(self, source: Source) -> Catalogue:
         try:
-            specs = Plugin(source).ask("zoo_backbones")
-            catalogue = Catalogue("ok", "", _rows(() if specs is None else specs, "zoo_backbones"))
+            with observed() as manners:
+                specs = Plugin(source).ask("zoo_backbones")
+                rows = _rows(() if specs is None else specs, "zoo_backbones")
         except ZooError as error:
             return Catalogue("broken", error.message, {})
+        catalogue = Catalogue("ok", manners.remarks(), rows)
         try:
-            self._write(source, self._key(source), catalogue.rows)
+            self._write(source, self._key(source), catalogue)
         except OSError as error:
             warnings.warn(
                 f"the index cannot be kept in {self.folder} ({error.strerror or error}); "
@@ -93,7 +95,7 @@ class Index:
         """
         catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"))
         try:
-            self._write(source, self._key(source), catalogue.rows)
+            self._write(source, self._key(source), catalogue)
         except OSError as error:
             raise PluginError(
                 f"the new catalogue of {source.name!r} cannot be kept in {self.folder}: "
@@ -114,19 +116,19 @@ class Index:
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
         return self.folder / f"{safe}.jsonl"
 
-    def _read(self, source: Source, key: str) -> Mapping[str, Row] | None:
+    def _read(self, source: Source, key: str) -> Catalogue | None:
         try:
             header, _, body = self._path(source).read_bytes().partition(b"\n")
-            facts = json.loads(header)
-            if facts != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
+            if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
-            names, *lines = body.splitlines()
-            return _Rows(json.loads(names), lines)
+            remarks, names, *lines = body.splitlines()
+            return Catalogue("ok", json.loads(remarks), _Rows(json.loads(names), lines))
         except (OSError, ValueError):
             return None
 
-    def _write(self, source: Source, key: str, rows: Mapping[str, Row]) -> None:
-        body = "\n".join(_dump(part) for part in (list(rows), *rows.values()))
+    def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
+        rows = catalogue.rows
+        body = "\n".join(_dump(part) for part in (catalogue.reason, list(rows), *rows.values()))
         header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
         files.write_text(self._path(source), f"{_dump(header)}\n{body}")
 

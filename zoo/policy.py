@@ -2,7 +2,8 @@
 
 Policy comes in layers, and a later one wins line by line: the file that ships with zoo, the
 user's, the nearest one from the working directory up, and ``ZOO_*`` variables
-(``ZOO_PLUGINS=torchvision,timm``: these plugins alone; ``ZOO_RESOLVE_ORDER=timm,torchvision``).
+(``ZOO_PLUGINS=torchvision,timm``: these plugins alone; ``ZOO_NO_PLUGIN=acme``: all but these;
+``ZOO_RESOLVE_ORDER=timm,torchvision``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from zoo.places import config_folder
 
 SCHEMA = 1
 FILE = "registry.toml"
+WITHOUT = "ZOO_NO_PLUGIN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class Policy:
         aliases: Short names to canonical names, in the order of the files.
         disabled: Plugins that are switched off.
         only: If not ``None``, the only plugins that are switched on.
+        without: Plugins that are switched off for this command.
         pins: Canonical names (or ``name.tag``) to the sha256 that their weights must have.
         runs: Names to run folders that are published as backbones.
         files: The files that were read, the shipped one first.
@@ -39,13 +42,22 @@ class Policy:
     aliases: Mapping[str, str] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
     pins: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, Path] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
     def is_disabled(self, plugin: str) -> bool:
         """Whether ``plugin`` is switched off."""
-        return plugin in self.disabled or (self.only is not None and plugin not in self.only)
+        return bool(self.why_disabled(plugin))
+
+    def why_disabled(self, plugin: str) -> str:
+        """What switches ``plugin`` off; the empty string if nothing does."""
+        if plugin in self.without:
+            return "switched off by --no-plugin or ZOO_NO_PLUGIN"
+        if self.only is not None and plugin not in self.only:
+            return "switched off by ZOO_PLUGINS, which does not name it"
+        return "switched off by registry.toml" if plugin in self.disabled else ""
 
 
 def load_policy(*, folder: Path | None = None) -> Policy:
@@ -252,6 +264,8 @@ _TABLES: Mapping[str, Callable[[Policy, Mapping[str, Any], _Reader], Policy]] = 
 def _lay_over_environment(policy: Policy, environment: Mapping[str, str]) -> Policy:
     if (plugins := environment.get("ZOO_PLUGINS")) is not None:
         policy = replace(policy, only=frozenset(_names(plugins)))
+    if without := environment.get(WITHOUT):
+        policy = replace(policy, without=frozenset(_names(without)))
     if order := environment.get("ZOO_RESOLVE_ORDER"):
         policy = replace(policy, order=tuple(_names(order)))
     return policy

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo import discovery
-from zoo.discovery import Plugin, Source
+from zoo.discovery import CORE, Plugin, Source
 from zoo.errors import (
     AmbiguousNameError,
     ContractError,
@@ -34,7 +35,7 @@ class PluginStatus:
 
     Attributes:
         status: ``ok``, ``broken``, ``incompatible``, ``conflict`` or ``disabled``.
-        reason: Why it is not ``ok``; the empty string if it is.
+        reason: Why it is not ``ok``; where it is, what its author should change, if anything.
         backbones: How many backbones it publishes.
     """
 
@@ -71,12 +72,20 @@ class Registry:
     def __init__(self, sources: Iterable[Source], policy: Policy, index: Index) -> None:
         self.policy = policy
         self.index = index
-        self._sources = tuple(sources)
         self._loaded: dict[str, Plugin] = {}
         self._catalogues: dict[str, Catalogue] = {}
-        self._statuses: dict[str, tuple[str, str]] = {}
-        for source in self._sources:
-            self._admit(source)
+        self._statuses: dict[Source, tuple[str, str]] = {}
+        named: dict[str, list[Source]] = defaultdict(list)
+        for source in sources:
+            named[source.name].append(source)
+        for namesakes in named.values():
+            for source in namesakes:
+                self._statuses[source] = self._admit(source, namesakes)
+        # Of several that have one name, the one that can be used.
+        self._sources = {
+            name: min(namesakes, key=lambda source: self._statuses[source][0] != "ok")
+            for name, namesakes in named.items()
+        }
 
     @classmethod
     def discover(cls) -> Registry:
@@ -93,35 +102,27 @@ class Registry:
                 source.name,
                 source.distribution,
                 source.version,
-                *self._statuses[source.name],
-                len(self._catalogues[source.name].rows) if source.name in self._catalogues else 0,
+                status,
+                reason,
+                len(self._catalogues[source.name].rows) if status == "ok" else 0,
             )
-            for source in self._sources
+            for source, (status, reason) in self._statuses.items()
         ]
 
-    def _admit(self, source: Source) -> None:
-        namesakes = [s.distribution or s.value for s in self._sources if s.name == source.name]
+    def _admit(self, source: Source, namesakes: Sequence[Source]) -> tuple[str, str]:
+        """The status of ``source`` and the reason; its catalogue is kept if it is ``ok``."""
         if self.policy.is_disabled(source.name):
-            self._statuses[source.name] = (
-                "disabled",
-                "switched off by registry.toml or ZOO_PLUGINS",
-            )
-        elif len(namesakes) > 1:
-            both = " and ".join(namesakes)
-            self._statuses[source.name] = (
-                "conflict",
-                f"{both} publish a plugin of this name; uninstall one",
-            )
-        elif kept := self.index.kept(source):  # and so was compatible when it was asked
-            self._statuses[source.name] = ("ok", "")
-            self._catalogues[source.name] = kept
-        elif reason := discovery.incompatibility(source, __version__):
-            self._statuses[source.name] = ("incompatible", reason)
-        else:
+            return "disabled", self.policy.why_disabled(source.name)
+        if conflict := _conflict(source, namesakes):
+            return "conflict", conflict
+        catalogue = self.index.kept(source)  # what was kept was compatible when it was asked
+        if catalogue is None:
+            if reason := discovery.incompatibility(source, __version__):
+                return "incompatible", reason
             catalogue = self.index.catalogue(source)
-            self._statuses[source.name] = (catalogue.status, catalogue.reason)
-            if catalogue.status == "ok":
-                self._catalogues[source.name] = catalogue
+        if catalogue.status == "ok":
+            self._catalogues[source.name] = catalogue
+        return catalogue.status, catalogue.reason
 
     def plugin(self, name: str) -> Plugin:
         """The plugin ``name``, imported.
@@ -130,16 +131,16 @@ class Registry:
             NameLookupError: There is no such plugin.
             PluginError: There is, but it cannot be used; the message says why.
         """
-        status, reason = self._statuses.get(name, ("", ""))
-        if not status:
+        if name not in self._sources:
             raise self._no_plugin(name)
+        source = self._sources[name]
+        status, reason = self._statuses[source]
         if status != "ok":
             raise PluginError(
                 f"the plugin {name!r} is {status}: {reason}",
                 hint="'zoo plugins' shows every plugin and its status.",
             )
         if name not in self._loaded:
-            source = next(s for s in self._sources if s.name == name)
             try:
                 self._loaded[name] = Plugin(source)
             except ZooError as error:
@@ -265,7 +266,7 @@ class Registry:
 
     def _canonical(self, name: str) -> Resolved | None:
         plugin, slash, arch = name.partition("/")
-        if not slash or plugin not in self._statuses:
+        if not slash or plugin not in self._sources:
             return None
         if plugin not in self._catalogues:
             self.plugin(plugin)  # raises, and says why it cannot be used
@@ -361,7 +362,7 @@ class Registry:
 
     def _no_backbone(self, name: str, target: str) -> NameLookupError:
         plugin, slash, arch = target.partition("/")
-        if slash and plugin not in self._statuses:
+        if slash and plugin not in self._sources:
             return self._no_plugin(plugin, target)
         base, _, tag = arch.rpartition(".")
         row = self._catalogues[plugin].rows.get(base) if slash else None
@@ -384,9 +385,9 @@ class Registry:
         )
 
     def _no_plugin(self, plugin: str, name: str = "") -> NameLookupError:
-        near = closest(plugin, self._statuses, 1)
+        near = closest(plugin, self._sources, 1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
-        hint = f"Plugins: {', '.join(sorted(self._statuses)) or 'none'}. 'zoo plugins' shows them."
+        hint = f"Plugins: {', '.join(sorted(self._sources)) or 'none'}. 'zoo plugins' shows them."
         if name and (resolvers := list(self._resolvers())):
             longer = " or ".join(f"{p}/{name}" for p in resolvers)
             hint += f" A model outside the catalogues is written {longer}."
@@ -407,6 +408,17 @@ class Registry:
             if target.partition("/")[0] in self._catalogues
         ]
         return list(dict.fromkeys([*self.policy.runs, *short, *bare]))
+
+
+def _conflict(source: Source, namesakes: Sequence[Source]) -> str:
+    """Why ``source`` may not have its name; the zoo's own plugins keep theirs in any case."""
+    others = [s.distribution or s.value for s in namesakes if s is not source]
+    if not others or source.distribution == CORE:
+        return ""
+    if CORE in others:
+        return f"the zoo's own plugin has the name {source.name!r}; give this one another"
+    everyone = " and ".join(s.distribution or s.value for s in namesakes)
+    return f"{everyone} publish a plugin of this name; uninstall one"
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:

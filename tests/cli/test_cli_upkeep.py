@@ -53,6 +53,19 @@ def test_the_table_has_every_reason_in_one_line(zoo: Zoo, install: Install) -> N
     assert row.count("word") == 60
 
 
+def test_no_plugin_works_as_if_it_were_not_installed(
+    zoo: Zoo, acme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_NO_PLUGIN", "")  # so that the test's end takes back what the flag sets
+    assert "acme/small" in zoo("list", "small").out
+    assert "small" not in zoo("list", "small", "--no-plugin", "acme").out
+    monkeypatch.setenv("ZOO_NO_PLUGIN", "")
+    (row,) = [
+        p for p in zoo("--no-plugin", "acme", "plugins", "--json").document if p["name"] == "acme"
+    ]
+    assert (row["status"], "--no-plugin" in row["reason"]) == ("disabled", True)
+
+
 def test_two_distributions_that_claim_one_name_are_a_conflict(zoo: Zoo, install: Install) -> None:
     install("acme", ACME, distribution="one")
     install("acme", ACME, distribution="two")

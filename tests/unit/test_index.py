@@ -49,6 +49,27 @@ def test_a_fresh_catalogue_is_read_without_importing_the_plugin(
     assert "net3" not in kept.rows
 
 
+def test_bad_manners_are_remarked_on_and_the_remark_is_kept(
+    folder: Folder, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.manners.PATIENCE", 0.01)
+    source = folder.good(
+        "acme",
+        "net",
+        extra="""
+        import time
+        print("hello")
+        time.sleep(0.05)
+    """,
+    )
+    asked = index.catalogue(source)
+    assert (asked.status, len(asked.rows)) == ("ok", 1)
+    assert asked.reason.startswith("took 0.")
+    assert asked.reason.endswith("s to give its catalogue; prints to standard output")
+    _forbid_import(monkeypatch)
+    assert Index(index.folder).catalogue(source).reason == asked.reason
+
+
 def test_an_edited_plugin_is_asked_again(folder: Folder, index: Index) -> None:
     source = folder.good("acme", "net")
     index.catalogue(source)

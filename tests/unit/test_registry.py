@@ -11,7 +11,7 @@ from tests.unit.fake_plugins import Folder
 from zoo.discovery import Source
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
 from zoo.index import Index
-from zoo.policy import Policy
+from zoo.policy import Policy, load_policy
 from zoo.registry import PluginStatus, Registry
 from zoo.spec import BackboneSpec
 
@@ -68,10 +68,32 @@ def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, inde
     assert "ZeroDivisionError" in _status(registry, "raising").reason
     assert "SystemExit" in _status(registry, "leaving").reason
     assert "needs zoo >=99" in _status(registry, "newer").reason
-    assert "registry.toml or ZOO_PLUGINS" in _status(registry, "off").reason
+    assert _status(registry, "off").reason == "switched off by registry.toml"
     assert _status(registry, "twice").reason.startswith("one and two")
     assert registry.names() == ["good/net", "good/net2"]
     assert registry.resolve("net").spec.name == "good/net"
+
+
+def test_the_zoos_own_plugins_keep_their_names(folder: Folder, index: Index) -> None:
+    own = folder.good("torchvision", "net", distribution="zoo")
+    taker = folder.good("torchvision", "net", "more", distribution="acme")
+    registry = Registry([taker, own], Policy(), index)
+    assert [(p.distribution, p.status) for p in registry.plugins()] == [
+        ("acme", "conflict"),
+        ("zoo", "ok"),
+    ]
+    assert "the zoo's own plugin has the name" in registry.plugins()[0].reason
+    assert registry.names() == ["torchvision/net"]
+    assert registry.plugin("torchvision").source == own
+
+
+def test_what_switches_a_plugin_off_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_PLUGINS", "acme,other")
+    monkeypatch.setenv("ZOO_NO_PLUGIN", "other, third")
+    policy = load_policy()
+    assert policy.why_disabled("acme") == ""
+    assert "--no-plugin" in policy.why_disabled("other")
+    assert "ZOO_PLUGINS" in policy.why_disabled("timm")
 
 
 def test_an_incompatible_or_disabled_plugin_is_not_imported(folder: Folder, index: Index) -> None:

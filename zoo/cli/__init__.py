@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,7 @@ COMMANDS: Mapping[str, str] = {
 class LazyGroup(click.Group):
     """Commands by name, from a table of ``module:attribute``; in the table's order.
 
-    Every command gets a hidden ``--debug``, and one with ``--json`` has standard output to
+    Every command gets a hidden ``--debug`` and ``--no-plugin``, and one with ``--json`` has standard output to
     itself: what a library prints meanwhile goes to standard error.
     """
 
@@ -78,7 +79,7 @@ class LazyGroup(click.Group):
 
 def _fitted(command: click.Command, name: str) -> click.Command:
     command.name = name
-    command.params.append(_debug_option())
+    command.params += [_no_plugin_option(), _debug_option()]
     for parameter in command.params:
         if "--json" in parameter.opts and command.callback and parameter.name:
             command.callback = _with_documents_only(command.callback, parameter.name)
@@ -112,6 +113,25 @@ def _debug_option(*, hidden: bool = True) -> click.Option:
     )
 
 
+def _no_plugin_option(*, hidden: bool = True) -> click.Option:
+    def switch_off(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> None:
+        if names:  # in the environment, so that processes which the command starts see it too
+            from zoo.policy import WITHOUT
+
+            os.environ[WITHOUT] = ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names])
+
+    return click.Option(
+        ["--no-plugin"],
+        multiple=True,
+        metavar="NAME",
+        hidden=hidden,
+        expose_value=False,
+        is_eager=True,
+        callback=switch_off,
+        help="Work as if this plugin were not installed; may be repeated.",
+    )
+
+
 @click.group(
     cls=LazyGroup,
     table=COMMANDS,
@@ -129,7 +149,7 @@ def cli() -> None:
     """Fine-tune pretrained networks of every library you trust, on your own data."""
 
 
-cli.params.append(_debug_option(hidden=False))
+cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 
 
 def main() -> None:

@@ -98,13 +98,38 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def documents_only() -> Iterator[None]:
-    """Keep standard output for :func:`emit_json`: whatever else is printed goes to stderr."""
-    _stdout.append(sys.stdout)
+    """Keep standard output for :func:`emit_json`: whatever else is printed goes to stderr.
+
+    Also what is written past Python, by a library in C or a process that is started meanwhile.
+    """
+    with _own_descriptor() as documents:
+        _stdout.append(documents)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        finally:
+            _stdout.pop()
+
+
+@contextlib.contextmanager
+def _own_descriptor() -> Iterator[TextIO]:
+    """Standard output under another descriptor, while its own leads to standard error."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        out, err = sys.stdout.fileno(), sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):  # not those of a process: captured, or closed
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(out)
+    os.dup2(err, out)
+    try:
+        with open(
+            kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False
+        ) as documents:
+            yield documents
     finally:
-        _stdout.pop()
+        os.dup2(kept, out)
+        os.close(kept)
 
 
 @contextlib.contextmanager
