@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
     from zoo.backbone import build as build
+    from zoo.engine.recipe import Recipe as Recipe
+    from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
+    from zoo.exemptions import Exemption as Exemption
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
     from zoo.registry import Registry as Registry
@@ -33,7 +36,10 @@ _PUBLIC = {
     "Backbone": "zoo.backbone",
     "BackboneSpec": "zoo.spec",
     "Batch": "zoo.backbone",
+    "Exemption": "zoo.exemptions",
     "ImageInput": "zoo.spec",
+    "Phase": "zoo.engine.strategies",
+    "Recipe": "zoo.engine.recipe",
     "Registry": "zoo.registry",
     "Run": "zoo.run",
     "Stage": "zoo.stages",

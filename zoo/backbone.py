@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
@@ -196,6 +197,10 @@ class Backbone(nn.Module):
             if self._stages.of(path) == name
         }
 
+    def stage_of(self, path: str) -> str | None:
+        """The stage of a module, parameter or buffer of ``net``; ``None`` if it lies in none."""
+        return self._stages.of(path)
+
     def freeze(self, *layers: str, upto: str | None = None) -> None:
         """Freeze layers, or the stages up to and including ``upto``, or the whole backbone.
 
@@ -289,6 +294,18 @@ class Backbone(nn.Module):
         ]
 
     # -- native weights ----------------------------------------------------------------------
+
+    def native_network(self) -> nn.Module | None:
+        """A copy of the library's own network with the head in its place.
+
+        ``None`` where ``head_path`` is no module of the network.
+        """
+        net = copy.deepcopy(self.net)
+        try:
+            net.set_submodule(self.head_path, copy.deepcopy(self.head), strict=True)
+        except AttributeError:
+            return None
+        return net
 
     def native_state_dict(self) -> StateDict:
         """Parameters and buffers, the head's included, under the library's own names.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from zoo.exemptions import Exemption
 from zoo.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def zoo_heads() -> Mapping[str, HeadFactory]:  # type: ignore[empty-body]
 @hookspec
 def zoo_strategies() -> Mapping[str, StrategyFactory]:  # type: ignore[empty-body]
     """Strategies by name, for ``--strategy``."""
+
+
+@hookspec
+def zoo_exemptions() -> Iterable[Exemption]:  # type: ignore[empty-body]
+    """Checks that some of the plugin's backbones are known not to pass, each with its reason."""
 
 
 @hookspec

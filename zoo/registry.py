@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo import discovery
-from zoo.discovery import CORE, Plugin, Source
+from zoo.discovery import CORE, Plugin, Source, guarded
 from zoo.errors import (
     AmbiguousNameError,
     ContractError,
@@ -22,6 +22,7 @@ from zoo.errors import (
     ZooError,
     closest,
 )
+from zoo.exemptions import Exemption
 from zoo.index import Catalogue, Index
 from zoo.places import cache_folder
 from zoo.policy import Policy, load_policy
@@ -172,6 +173,23 @@ class Registry:
             )
         self._catalogues[name] = self.index.replace(plugin.source, plugin.ask("zoo_sync"))
         return len(self._catalogues[name].rows)
+
+    def exemptions(self, name: str) -> tuple[Exemption, ...]:
+        """The checks that backbones of the plugin ``name`` are known not to pass.
+
+        Raises:
+            PluginError: The plugin cannot be used, or answers with something else.
+        """
+        plugin = self.plugin(name)
+        if not plugin.implements("zoo_exemptions"):
+            return ()
+        answer = plugin.ask("zoo_exemptions")
+        with guarded("zoo_exemptions"):
+            given = tuple(answer)
+        for exemption in given:
+            if not isinstance(exemption, Exemption):
+                raise self._broken(name, f"zoo_exemptions gave {type(exemption).__name__}")
+        return given
 
     def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
         """What all plugins answer to ``zoo_heads`` or ``zoo_strategies``, by name.

@@ -18,9 +18,9 @@ import torch
 
 from zoo import Backbone, BackboneSpec, ImageInput, Weights
 from zoo.errors import ContractError, UsageError
+from zoo.testing import without_values
 from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build
-from zoo_timm.meta import without_values
 from zoo_timm.rows import CATALOGUE, COMMON, write
 
 PROCESSES = 2

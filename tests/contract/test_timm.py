@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import ContractError, UsageError, WeightsError
+from zoo.testing import without_values
 from zoo.testing.checks import CHECKS, META_CHECKS
 from zoo_timm import plugin, rows
 from zoo_timm.catalogue import describe
 from zoo_timm.heads import find_layout
 from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build, load
-from zoo_timm.meta import without_values
 
 ROWS = {spec.name: spec for spec in plugin.zoo_backbones()}
 COUNT = 150

@@ -92,11 +92,11 @@ def test_the_learning_rate_falls_from_the_head_to_the_input() -> None:
 
 
 def test_from_random_parameters_on_wide_matrices_have_a_smaller_rate() -> None:
-    groups = parameter_groups(backbone(), lr=1.0, layer_decay=1.0, weight_decay=0.0, base_width=9)
-    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
-    assert sorted(rates.values()) == [1 / 3, *[1.0] * (len(rates) - 1)]  # 27 inputs, once
-    assert Recipe.default("image", pretrained=False).base_width == 512
-    assert Recipe.default("image", pretrained=True).base_width is None
+    groups = parameter_groups(backbone(), lr=1.0, layer_decay=1.0, weight_decay=0.0, base_width=4)
+    rates = sorted(group["lr"] for group in groups for _ in group["params"])
+    # the filters of 27 and of 9 inputs, the head of 8, and what has one dimension
+    assert rates == [8 / 27, 4 / 8, 8 / 9, *[1.0] * (len(rates) - 3)]
+    assert Recipe.default("image", pretrained=False).base_width == 256
 
 
 def test_evaluation_agrees_with_a_count_by_hand() -> None:

@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
     "plugins": "zoo.cli.plugins:command",
+    "check": "zoo.cli.check:command",
+    "new-plugin": "zoo.cli.new_plugin:command",
     "sync": "zoo.cli.sync:command",
     "doctor": "zoo.cli.doctor:command",
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.counts import parameter_count
 from zoo.cli.output import emit_json, note, print_table, say
 from zoo.errors import ZooError, closest
 
@@ -70,25 +71,6 @@ class Entry:
         return {**self.row, "name": self.name, "alias": self.alias or None, "cached": self.cached}
 
 
-_FACTORS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
-
-
-def _count(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """From a number that may be written with k, M or B, such as ``30M``, to a whole number."""
-    if value is None:
-        return None
-    text = value.strip().lower().replace(",", "").replace("_", "")
-    digits = text.rstrip("kmbg")
-    try:
-        count = float(digits) * _FACTORS[text[len(digits) :]]
-    except (ValueError, KeyError):
-        count = 0
-    if not 0 < count < float("inf"):
-        message = f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B."
-        raise click.BadParameter(message, ctx, parameter)
-    return int(count)
-
-
 Test = Callable[[Entry], bool]
 
 ORDERS: Mapping[str, Callable[[Entry], Any]] = {
@@ -114,7 +96,10 @@ Examples:
 @click.option("--modality", type=click.Choice(["image", "text"]), help="What the backbone takes.")
 @click.option("--plugin", help="Backbones of one plugin, e.g. timm.")
 @click.option(
-    "--max-params", metavar="NUMBER", callback=_count, help="At most so many parameters, e.g. 30M."
+    "--max-params",
+    metavar="NUMBER",
+    callback=parameter_count,
+    help="At most so many parameters, e.g. 30M.",
 )
 @click.option("--min-accuracy", type=float, help="At least so much top-1 accuracy, in percent.")
 @click.option("--license", "licence", help="Licence of the weights, e.g. apache-2.0 or 'cc-by*'.")

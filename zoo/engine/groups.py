@@ -22,9 +22,9 @@ def parameter_groups(
 
     The head and the last stage get ``lr``, each stage before it ``layer_decay`` times the one
     after it (Howard and Ruder 2018, arXiv:1801.06146, there called discriminative fine-tuning).
-    With ``base_width``, a matrix or filter that sums over more inputs than that gets a rate
-    smaller in proportion, as Adam's steps want it from random parameters on (Yang et al. 2022,
-    arXiv:2203.03466). Vectors (biases, normalisation) have no weight decay.
+    With ``base_width``, a matrix that sums over more inputs than that gets a rate smaller in
+    proportion, as Adam's steps want it from random parameters on (Yang et al. 2022,
+    arXiv:2203.03466), and a filter over more than twice that. Vectors (biases, normalisation) have no weight decay.
     """
     stages = [stage.name for stage in backbone.stages()]
     depth = {name: len(stages) - 1 - index for index, name in enumerate(stages)}
@@ -46,8 +46,10 @@ def parameter_groups(
 def _share(parameter: nn.Parameter, base_width: int | None) -> float:
     """The share of the rate that a parameter gets for the number of inputs it sums over.
 
-    Vectors sum over none, and neither do tokens and positions, ``(1, …)``.
+    Vectors sum over none, and neither do tokens and positions, ``(1, …)``. A filter, which a
+    normalisation mostly follows, may sum over twice ``base_width`` at the full rate.
     """
     if base_width is None or parameter.ndim <= 1 or len(parameter) == 1:
         return 1.0
-    return min(1.0, base_width / parameter[0].numel())
+    width = base_width if parameter.ndim == 2 else 2 * base_width
+    return min(1.0, width / parameter[0].numel())

@@ -20,8 +20,9 @@ class Recipe:
         lr: Learning rate of the head and of the last stage where the backbone trains.
         probe_lr: Learning rate of the head where it trains alone.
         layer_decay: Factor on the learning rate from each stage to the one before it.
-        base_width: Inputs that a matrix or filter may sum over at the full learning rate; with
-            more, its rate is smaller in proportion. ``None`` for one rate whatever the width.
+        base_width: Inputs that a matrix may sum over at the full learning rate, and a filter over
+            twice as many; with more, the rate is smaller in proportion. ``None`` for one rate
+            whatever the width.
         weight_decay: AdamW's decoupled decay; biases and normalisation have none.
         batch_size: Samples a step.
         probe_batch_size: Features a step where the head trains alone.
@@ -95,7 +96,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "lr": 1e-3,
         "probe_lr": 2e-3,
         "layer_decay": 1.0,
-        "base_width": 512,
+        "base_width": 256,
         "weight_decay": 0.05,
     },
     ("text", True): {
@@ -112,7 +113,7 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
         "lr": 2e-3,
         "probe_lr": 5e-3,
         "layer_decay": 1.0,
-        "base_width": 512,
+        "base_width": 256,
         "weight_decay": 0.05,
     },
 }

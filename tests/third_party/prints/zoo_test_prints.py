@@ -1,0 +1,31 @@
+"""Writes to standard output on import: through Python, past it, and from a process."""
+
+import os
+import subprocess
+import sys
+
+import zoo
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    yield zoo.BackboneSpec(
+        name="net",
+        modality="image",
+        feature_dim=8,
+        params=224,
+        input=zoo.ImageInput(size=32),
+        loader="zoo_test_prints:load",
+    )
+
+
+def load(spec, weights):
+    from torch import nn
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return zoo.Backbone.wrap(net, spec=spec, head="head", stages=["0"])
+
+
+print("hello from print")
+os.write(1, b"hello from a descriptor\n")
+subprocess.run([sys.executable, "-c", "print('hello from a process')"], check=True)

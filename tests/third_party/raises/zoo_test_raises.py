@@ -1,0 +1,3 @@
+"""Raises on import."""
+
+raise RuntimeError("this machine is not for me")

@@ -1,0 +1,22 @@
+"""Declares another feature_dim than its network has."""
+
+import zoo
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    yield zoo.BackboneSpec(
+        name="net",
+        modality="image",
+        feature_dim=16,
+        params=224,
+        input=zoo.ImageInput(size=32),
+        loader="zoo_test_wrong_width:load",
+    )
+
+
+def load(spec, weights):
+    from torch import nn
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return zoo.Backbone.wrap(net, spec=spec, head="head", stages=["0"])

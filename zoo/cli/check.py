@@ -1,0 +1,107 @@
+"""``zoo check``: does a plugin, or a backbone, keep the contract?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.counts import parameter_count
+from zoo.cli.output import emit_json, note, say
+
+if TYPE_CHECKING:
+    from zoo.registry import Registry
+    from zoo.spec import BackboneSpec
+    from zoo.testing.suite import Outcome
+
+WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "expected": "expected"}
+MANY = 100
+"""Backbones above which a plugin is sampled unless ``--all`` is given."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo check acme
+  zoo check resnet18 timm/resnet10t
+  zoo check timm --max-params 10M
+"""
+)
+@click.argument("names", nargs=-1, required=True, metavar="PLUGIN|BACKBONE...")
+@click.option("--all", "everything", is_flag=True, help="Every backbone of a large plugin.")
+@click.option(
+    "--max-params",
+    default="100M",
+    show_default=True,
+    metavar="NUMBER",
+    callback=parameter_count,
+    help="Larger networks are built without values, and checked as far as that goes.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print what did not pass, and the counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of outcomes.")
+def command(
+    names: tuple[str, ...], everything: bool, max_params: int, quiet: bool, as_json: bool
+) -> None:
+    """Check that plugins and backbones keep the contract.
+
+    A plugin's catalogue is checked, then its backbones; of a plugin with more than a hundred,
+    the smallest of each family, which is the first of a backbone's tags. Exit status 1 if a check
+    fails, or an exempted one passes, or nothing was checked.
+    """
+    from zoo.registry import Registry
+
+    registry = Registry.discover()
+    outcomes = []
+    for outcome in _outcomes(names, registry, max_params, everything=everything):
+        outcomes.append(outcome)
+        if not as_json and not (quiet and outcome.status in ("passed", "skipped")):
+            _print(outcome)
+    counts = Counter(outcome.status for outcome in outcomes)
+    if as_json:
+        emit_json([asdict(outcome) for outcome in outcomes])
+    else:
+        say(
+            f"{counts['passed']:,} passed, {counts['failed']:,} failed, "
+            f"{counts['skipped']:,} skipped, {counts['expected']:,} expected failures"
+        )
+    if not counts["passed"] + counts["expected"]:
+        note("Nothing was checked.")
+    if counts["failed"] or not counts["passed"] + counts["expected"]:
+        raise click.exceptions.Exit(1)
+
+
+def _outcomes(
+    names: tuple[str, ...], registry: Registry, limit: int, *, everything: bool
+) -> Iterator[Outcome]:
+    from zoo.testing.suite import examine, examine_plugin
+
+    plugins = {status.name for status in registry.plugins()}
+    for name in names:
+        if name in plugins:
+            registry.plugin(name)  # says why, if it cannot be used
+            yield from examine_plugin(name, registry)
+            specs = _chosen(name, registry, everything=everything)
+        else:
+            specs = [registry.spec(name)]
+        for spec in specs:
+            exemptions = registry.exemptions(spec.plugin) if spec.plugin in plugins else ()
+            yield from examine(spec, exemptions, max_params=limit)
+
+
+def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[BackboneSpec]:
+    from zoo.testing.suite import backbones_of, sample
+
+    specs = [registry.spec(name) for name in backbones_of(plugin, registry)]
+    if everything or len(specs) <= MANY:
+        return specs
+    chosen = sample(specs)
+    note(f"{plugin} has {len(specs):,} backbones: the smallest of each of {len(chosen)} families")
+    return chosen
+
+
+def _print(outcome: Outcome) -> None:
+    message = f": {outcome.message}" if outcome.message else ""
+    say(f"{WORDS[outcome.status]:<8}  {outcome.subject}  {outcome.check}{message}")

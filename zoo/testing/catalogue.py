@@ -1,0 +1,149 @@
+"""What the contract promises of a plugin's catalogue, before any backbone is built."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from zoo.discovery import Source
+from zoo.exemptions import Exemption
+from zoo.manners import PATIENCE
+from zoo.spec import BackboneSpec
+from zoo.testing.checks import CHECKS
+
+LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
+"""Names that neither a shell nor a file system nor the command line reads as something else."""
+
+_ASK = """
+import json, sys
+from zoo.discovery import Plugin, Source
+from zoo.manners import observed
+with observed() as manners:
+    answer = Plugin(Source(**json.loads(sys.argv[1]))).ask("zoo_backbones")
+    count = len(list(answer or ()))
+print(json.dumps([manners.seconds, manners.imported, manners.printed, count]), file=sys.__stdout__)
+"""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A plugin's catalogue, as the checks look at it.
+
+    Attributes:
+        source: The plugin's entry point.
+        specs: What it publishes, with canonical names.
+        exemptions: What it says that its backbones do not pass.
+    """
+
+    source: Source
+    specs: Sequence[BackboneSpec]
+    exemptions: Sequence[Exemption]
+
+    @cached_property
+    def asked(self) -> list[Any]:
+        """Seconds, heavy imports, whether it printed, and the count, of a process of its own."""
+        given = {"name": self.source.name, "value": self.source.value}
+        facts = json.dumps({**given, "distribution": "", "version": ""})
+        command = [sys.executable, "-c", _ASK, facts]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"asking it failed: {done.stderr.strip()[-300:]}"
+        answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+
+PluginCheck = Callable[[Catalogue], None]
+
+
+def the_catalogue_needs_no_torch(plugin: Catalogue) -> None:
+    """Asking for the catalogue imports no torch and nothing that stands on it."""
+    assert not plugin.asked[1], f"it imports {', '.join(plugin.asked[1])}"
+
+
+def the_catalogue_comes_quickly(plugin: Catalogue) -> None:
+    """Import and catalogue together take no longer than two seconds."""
+    assert plugin.asked[0] <= PATIENCE, f"it took {plugin.asked[0]:.1f} s"
+
+
+def nothing_is_printed(plugin: Catalogue) -> None:
+    """Neither the import nor the catalogue writes to standard output."""
+    assert not plugin.asked[2], "it prints"
+
+
+def specs_become_json_without_loss(plugin: Catalogue) -> None:
+    """Each spec through JSON and back is the same spec."""
+    for spec in plugin.specs:
+        text = json.dumps(spec.to_json(), allow_nan=False)
+        assert BackboneSpec.from_json(json.loads(text)) == spec, f"{spec.name} is changed by JSON"
+
+
+def specs_can_be_copied_and_pickled(plugin: Catalogue) -> None:
+    """``copy.deepcopy`` and ``pickle`` give equal specs."""
+    for spec in plugin.specs:
+        assert copy.deepcopy(spec) == spec, f"a copy of {spec.name} is another"
+        assert pickle.loads(pickle.dumps(spec)) == spec, f"{spec.name} does not survive pickling"
+
+
+def names_are_legal(plugin: Catalogue) -> None:
+    """Letters, digits and ``_ . + -``, no two names the same but for letter case."""
+    odd = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
+    assert not odd, f"odd names: {odd[:5]}"
+    folded: dict[str, str] = {}
+    for spec in plugin.specs:
+        other = folded.setdefault(spec.name.lower(), spec.name)
+        assert other == spec.name, f"{other} and {spec.name} differ in letter case alone"
+
+
+def weights_are_described(plugin: Catalogue) -> None:
+    """Each has a tag without spaces, a source that can be fetched, and hexadecimal digits."""
+    for spec in plugin.specs:
+        for weights in spec.weights:
+            name = f"{spec.name}.{weights.tag}"
+            assert re.fullmatch(r"[^\s/]+", weights.tag), f"{name} has an odd tag"
+            assert weights.uri, f"{name} has no source"
+            assert not weights.uri.startswith("http:"), f"{name} comes without encryption"
+            digits = re.fullmatch(r"|[0-9a-f]{8,64}", weights.sha256)
+            assert digits, f"{name} has a sha256 of {weights.sha256!r}; 8 to 64 digits are meant"
+
+
+def loaders_can_be_imported(plugin: Catalogue) -> None:
+    """Every ``loader`` names a function that is there."""
+    for loader in sorted({spec.loader for spec in plugin.specs}):
+        module, _, function = loader.partition(":")
+        found = getattr(importlib.import_module(module), function, None)
+        assert callable(found), f"the loader {loader} is not there"
+
+
+def exemptions_are_of_something(plugin: Catalogue) -> None:
+    """Every exemption names a check that there is, and backbones that are published."""
+    names = [spec.arch for spec in plugin.specs]
+    for exemption in plugin.exemptions:
+        known = exemption.check in CHECKS
+        assert known, f"there is no check called {exemption.check!r}"
+        for pattern in exemption.backbones:
+            some = Exemption(check=exemption.check, reason="-", backbones=(pattern,))
+            assert any(map(some.covers, names)), f"{exemption.check}: no backbone is {pattern!r}"
+
+
+PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
+    check.__name__: check
+    for check in (
+        the_catalogue_needs_no_torch,
+        the_catalogue_comes_quickly,
+        nothing_is_printed,
+        specs_become_json_without_loss,
+        specs_can_be_copied_and_pickled,
+        names_are_legal,
+        weights_are_described,
+        loaders_can_be_imported,
+        exemptions_are_of_something,
+    )
+}

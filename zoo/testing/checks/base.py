@@ -1,0 +1,142 @@
+"""What a check is, the batches that checks use, and how they compare tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zoo.backbone import Backbone, Batch
+from zoo.spec import BackboneSpec, Modality
+
+TOLERANCE = 1e-4
+"""Largest difference of two outputs that should agree, as a share of the largest value."""
+
+REGISTERED: list[Check] = []
+"""Every check of a backbone, module by module as they are imported."""
+
+
+class NotApplicable(Exception):
+    """Raised by a check that has nothing to look at in this backbone; the message says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise of the contract, as a function that raises ``AssertionError`` where it is broken.
+
+    It takes a freshly built backbone and may change it.
+
+    Attributes:
+        run: The function.
+        modality: Of the backbones that it applies to; ``None`` for all.
+        on_meta: Whether it needs no values, and so also runs on the meta device, where the
+            largest networks cost nothing.
+    """
+
+    run: Callable[[Backbone], None]
+    modality: Modality | None
+    on_meta: bool
+
+    @property
+    def name(self) -> str:
+        """The function's name, which says what is promised."""
+        return self.run.__name__
+
+    @property
+    def summary(self) -> str:
+        """One line on what is promised."""
+        return (self.run.__doc__ or "").strip().splitlines()[0]
+
+    def applies(self, spec: BackboneSpec) -> bool:
+        """Whether backbones of this kind can be checked."""
+        return self.modality in (None, spec.modality)
+
+    def __call__(self, backbone: Backbone) -> None:
+        self.run(backbone)
+
+
+def check(
+    *, modality: Modality | None = None, on_meta: bool = False
+) -> Callable[[Callable[[Backbone], None]], Check]:
+    """Make a function one of the checks."""
+
+    def register(run: Callable[[Backbone], None]) -> Check:
+        made = Check(run, modality, on_meta)
+        REGISTERED.append(made)
+        return made
+
+    return register
+
+
+def sample_batch(
+    backbone: Backbone, count: int = 2, *, size: int | tuple[int, int] | None = None
+) -> Batch:
+    """A seeded batch as the spec asks for: noise pictures, or random token ids without padding.
+
+    Args:
+        backbone: Decides the kind and the device.
+        count: Samples in the batch.
+        size: Height and width of the pictures (or both, where they differ), or number of
+            tokens; the spec's size by default, 16 tokens at most.
+    """
+    spec, device = backbone.spec, next(backbone.net.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    if spec.modality == "image":
+        sides = size or spec.image_input.size
+        height, width = sides if isinstance(sides, tuple) else (sides, sides)
+        pixels = torch.randn(count, 3, height, width, generator=generator)
+        return {"pixel_values": pixels.to(device)}
+    text = spec.text_input
+    length = min(size if isinstance(size, int) else 16, text.max_length)
+    low = min(5, text.vocab_size - 1)
+    ids = torch.randint(low, text.vocab_size, (count, length), generator=generator)
+    ids[ids == text.pad_id] = low
+    return {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+
+
+def small_batch(backbone: Backbone, count: int = 2) -> Batch:
+    """A batch of the smallest size that the spec allows, not below 64 pixels."""
+    spec = backbone.spec
+    return sample_batch(
+        backbone, count, size=small_side(spec) if spec.modality == "image" else None
+    )
+
+
+def small_side(spec: BackboneSpec) -> int:
+    """The smallest height and width that the spec allows, not below 64 pixels."""
+    image = spec.image_input
+    return image.size if image.fixed_size else min(max(image.min_size, 64), image.size)
+
+
+def first_of(batch: Batch, count: int = 1) -> Batch:
+    """The first samples of a batch."""
+    return {key: value[:count] for key, value in batch.items()}
+
+
+def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they are now."""
+    return {key: value.detach().clone() for key, value in state.items()}
+
+
+def spread(head: nn.Module) -> None:
+    """Give a head seeded values far from zero, so that its outputs tell samples apart."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+
+def assert_same(before: Mapping[str, Tensor], after: Mapping[str, Tensor], what: str) -> None:
+    """Every tensor is bit-identical; ``what`` is blamed otherwise."""
+    changed = [key for key, value in before.items() if not torch.equal(value, after[key])]
+    assert not changed, f"{what} changed {len(changed)} tensors: {changed[:3]}"
+
+
+def assert_close(given: Tensor, wanted: Tensor, what: str) -> None:
+    """The two agree to :data:`TOLERANCE`; ``what`` is said otherwise."""
+    assert given.shape == wanted.shape, f"{what}: {tuple(given.shape)}, not {tuple(wanted.shape)}"
+    scale = max(1.0, float(wanted.abs().max()))
+    worst = float((given - wanted).abs().max()) / scale
+    assert worst <= TOLERANCE, f"{what}: they differ by {worst:.1e} of the largest"

@@ -1,0 +1,83 @@
+"""What a network takes beside the usual batch: other sizes, padding, texts that are too long."""
+
+from __future__ import annotations
+
+import torch
+
+from zoo.backbone import Backbone
+from zoo.data import TextEncoder, train_tokenizer
+from zoo.testing.checks.base import (
+    NotApplicable,
+    assert_close,
+    check,
+    sample_batch,
+    small_side,
+)
+
+STEP = 32
+"""Pixels by which the other sizes are larger: what the common networks divide by."""
+
+
+@check(modality="image", on_meta=True)
+def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
+    """Larger and non-square pictures are taken, or refused where ``fixed_size`` is declared."""
+    fixed, side = backbone.spec.image_input.fixed_size, small_side(backbone.spec)
+    backbone.eval()
+    for size in ((side + STEP, side + STEP), (side, side + STEP)):
+        height, width = size
+        try:
+            with torch.no_grad():
+                features = backbone.features(sample_batch(backbone, size=size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            assert fixed, f"{height} x {width} pixels are refused, and undeclared: {reason}"
+        else:
+            assert not fixed, f"fixed_size is declared, and {height} x {width} pixels are taken"
+            assert features.shape == (2, backbone.spec.feature_dim), (
+                f"{height} x {width} pixels give features of {tuple(features.shape)}"
+            )
+
+
+@check(modality="image", on_meta=True)
+def the_smallest_size_is_taken(backbone: Backbone) -> None:
+    """Pictures of ``min_size`` pixels."""
+    image = backbone.spec.image_input
+    if image.fixed_size:
+        raise NotApplicable("it takes one size alone")
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone.features(sample_batch(backbone, size=image.min_size))
+    assert features.shape == (2, backbone.spec.feature_dim)
+
+
+@check(modality="text")
+def padding_does_not_change_features(backbone: Backbone) -> None:
+    """Features are the same with and without padding behind the sequence."""
+    backbone.eval()
+    short = sample_batch(backbone, size=6)
+    ids, mask = short["input_ids"], short["attention_mask"]
+    padding = torch.full((len(ids), 4), backbone.spec.text_input.pad_id)
+    padded = {
+        "input_ids": torch.cat([ids, padding], dim=1),
+        "attention_mask": torch.cat([mask, torch.zeros_like(padding)], dim=1),
+    }
+    with torch.no_grad():
+        assert_close(backbone.features(padded), backbone.features(short), "padding matters")
+
+
+@check(modality="text")
+def long_texts_are_cut_to_the_declared_length(backbone: Backbone) -> None:
+    """A text of too many words becomes ``max_length`` tokens, special ones kept."""
+    text, tokenizer = backbone.spec.text_input, backbone.tokenizer
+    if tokenizer is None:
+        if text.own_tokenizer:
+            raise NotApplicable("its tokenizer comes with its weights")
+        tokenizer = train_tokenizer(["a few words to learn from"] * 2, text.vocab_size)
+    encoder = TextEncoder(tokenizer, text)
+    short, long = (encoder.encode(["words " * count])[0] for count in (1, 2 * text.max_length))
+    assert len(long) == text.max_length, f"{len(long)} tokens, declared {text.max_length}"
+    if tokenizer.num_special_tokens_to_add(is_pair=False):
+        ends = (short[0], short[-1]), (long[0], long[-1])
+        assert ends[0] == ends[1], "the special tokens of a text that was cut are others"
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    assert largest < text.vocab_size, f"the tokenizer gives {largest}, past {text.vocab_size} rows"

@@ -1,0 +1,137 @@
+"""Features and heads: shape, finiteness, repeatability, independence of each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.backbone import Backbone
+from zoo.errors import HeadWidthError
+from zoo.testing.checks.base import (
+    NotApplicable,
+    assert_close,
+    assert_same,
+    check,
+    copied,
+    first_of,
+    sample_batch,
+    small_batch,
+    spread,
+)
+
+
+@check(on_meta=True)
+def features_have_the_declared_width(backbone: Backbone) -> None:
+    """``features`` gives ``(B, feature_dim)``."""
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone.features(small_batch(backbone))
+    assert features.shape == (2, backbone.spec.feature_dim), (
+        f"features are {tuple(features.shape)}, declared (2, {backbone.spec.feature_dim})"
+    )
+
+
+@check(on_meta=True)
+def parameters_are_as_many_as_declared(backbone: Backbone) -> None:
+    """``params`` is the number of parameters with the published head."""
+    own, native = backbone.net.state_dict(), backbone.native_state_dict()
+    plain = sum(p.numel() for p in backbone.parameters())
+    # Where several published heads became one, the library's own form has more.
+    whole = sum(p.numel() for p in backbone.net.parameters())
+    whole += sum(value.numel() for name, value in native.items() if name not in own)
+    assert backbone.spec.params in (plain, whole), (
+        f"there are {plain:,} parameters, declared {backbone.spec.params:,}"
+    )
+
+
+@check(on_meta=True)
+def input_of_the_declared_size_is_taken(backbone: Backbone) -> None:
+    """A batch of one at the very size that the spec states; texts up to 512 tokens."""
+    spec = backbone.spec
+    size = (
+        spec.image_input.size if spec.modality == "image" else min(spec.text_input.max_length, 512)
+    )
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone.features(sample_batch(backbone, 1, size=size))
+    assert features.shape == (1, spec.feature_dim), f"features are {tuple(features.shape)}"
+
+
+@check(on_meta=True)
+def the_head_can_have_any_number_of_outputs(backbone: Backbone) -> None:
+    """Heads with 1, 2, 5 and 1,000 outputs; a head of another width is refused."""
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone.features(small_batch(backbone))
+        for outputs in (1, 2, 5, 1000):
+            backbone.replace_head(outputs)
+            assert backbone.head(features).shape == (2, outputs)
+    wrong = nn.Linear(backbone.spec.feature_dim + 1, 2)
+    try:
+        backbone.replace_head(wrong)
+    except HeadWidthError:
+        return
+    raise AssertionError("a head of another width was not refused")
+
+
+@check()
+def features_are_finite_and_repeatable(backbone: Backbone) -> None:
+    """In evaluation mode two calls give the same finite numbers."""
+    backbone.eval()
+    batch = small_batch(backbone)
+    with torch.no_grad():
+        first, second = backbone.features(batch), backbone.features(batch)
+    assert torch.isfinite(first).all(), "features are not finite"
+    assert torch.equal(first, second), "two calls in evaluation mode differ"
+
+
+@check()
+def a_sample_is_the_same_alone_and_in_a_batch(backbone: Backbone) -> None:
+    """Batches of one, two and five give each sample the same features."""
+    backbone.eval()
+    batch = small_batch(backbone, 5)
+    with torch.no_grad():
+        five = backbone.features(batch)
+        for count in (1, 2):
+            fewer = backbone.features(first_of(batch, count))
+            what = f"features in a batch of {count} differ from those in a batch of 5"
+            assert_close(fewer, five[:count], what)
+
+
+@check()
+def replacing_the_head_keeps_the_backbone(backbone: Backbone) -> None:
+    """Backbone tensors and features are bit-identical after two new heads of different widths."""
+    backbone.eval()
+    batch = small_batch(backbone)
+    before = copied(backbone.net.state_dict())
+    with torch.no_grad():
+        features = backbone.features(batch)
+        backbone.replace_head(3)
+        backbone.replace_head(7)
+        logits = backbone(batch)
+        assert torch.equal(backbone.features(batch), features), "features changed"
+        assert torch.equal(logits, backbone.head(features)), "forward is not head(features)"
+    assert_same(before, backbone.net.state_dict(), "replacing the head")
+    assert logits.shape == (2, 7), f"seven outputs wanted, {tuple(logits.shape)} given"
+
+
+@check()
+def features_are_what_the_head_reads(backbone: Backbone) -> None:
+    """The library's own network, with the published head in its place, gives the same outputs."""
+    if isinstance(backbone.head, nn.Identity):
+        raise NotApplicable("it is published without a head")
+    spread(backbone.head)
+    backbone.eval()
+    net = backbone.native_network()
+    if net is None:
+        raise NotApplicable(f"the network has no one place called {backbone.head_path}")
+    batch = small_batch(backbone)
+    with torch.no_grad():
+        wanted: Any = (
+            net(batch["pixel_values"]) if backbone.spec.modality == "image" else net(**batch)
+        )
+        given = backbone(batch)
+    outputs = wanted if isinstance(wanted, Tensor) else wanted.logits
+    assert_close(given, outputs, "head(features) is not what the network gives")

@@ -1,0 +1,63 @@
+"""Stages and adapters: names, order, completeness."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from zoo.backbone import Backbone
+from zoo.testing.checks.base import check, small_batch
+
+
+@check(on_meta=True)
+def stages_are_disjoint_and_complete(backbone: Backbone) -> None:
+    """Every parameter of the network lies in exactly one stage; names are legal and unique."""
+    stages = backbone.stages()
+    assert stages, "there are no stages"
+    names = [stage.name for stage in stages]
+    assert len(set(names)) == len(names), f"stage names repeat: {names}"
+    assert not [n for n in names if not n or "," in n or n != n.strip()], f"odd names: {names}"
+    held = [path for name in names for path in backbone.stage_parameters(name)]
+    assert len(held) == len(set(held)), "a parameter lies in two stages"
+    assert set(held) == {path for path, _ in backbone.net.named_parameters()}, "one lies in none"
+
+
+@check(on_meta=True)
+def stages_run_in_their_order(backbone: Backbone) -> None:
+    """In a forward pass each stage begins after the one before it has begun."""
+    order: list[str] = []
+
+    def note(stage: str) -> None:
+        if stage not in order:
+            order.append(stage)
+
+    modules = dict(backbone.net.named_modules())
+    hooks = []
+    for stage in backbone.stages():
+        holders = {path.rpartition(".")[0] for path in backbone.stage_parameters(stage.name)}
+        holders = {path for path in holders if path}  # the network's own tokens have no call
+        hooks += [_on_call(modules[path], stage.name, note) for path in sorted(holders)]
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            backbone.features(small_batch(backbone))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    wanted = [stage.name for stage in backbone.stages() if stage.name in order]
+    assert order == wanted, f"they begin in the order {order}, declared {wanted}"
+
+
+def _on_call(module: nn.Module, stage: str, note: object) -> torch.utils.hooks.RemovableHandle:
+    return module.register_forward_pre_hook(lambda *_: note(stage))  # type: ignore[operator]
+
+
+@check(on_meta=True)
+def adapter_targets_exist_and_leave_the_head_out(backbone: Backbone) -> None:
+    """Every target is a module of the network, none of them the head or a grouped convolution."""
+    modules = dict(backbone.net.named_modules())
+    for path in backbone.adapter_targets():
+        assert path in modules, f"the target {path} does not exist"
+        assert path != backbone.head_path, f"the target {path} is the head"
+        assert not path.startswith(f"{backbone.head_path}."), f"the target {path} is in the head"
+        assert getattr(modules[path], "groups", 1) == 1, f"the target {path} is grouped"

@@ -1,0 +1,149 @@
+"""Runs the checks on plugins and backbones, and tells what came of each."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from zoo.backbone import Backbone, build
+from zoo.exemptions import Exemption, reason_for
+from zoo.registry import Registry
+from zoo.spec import BackboneSpec
+from zoo.testing.catalogue import PLUGIN_CHECKS, Catalogue
+from zoo.testing.checks import CHECKS, Check, NotApplicable
+from zoo.testing.meta import without_values
+
+Status = Literal["passed", "failed", "skipped", "expected"]
+
+MAX_PARAMS = 100_000_000
+"""Parameters up to which networks are built with values; larger ones live on the meta device."""
+
+BUILT = "can_be_built"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes:
+        subject: The plugin's name, or the backbone's canonical name.
+        check: The check's name.
+        status: ``passed``; ``failed``; ``skipped``, where it does not apply; ``expected``, where
+            it failed as an exemption says.
+        message: Why it failed or was skipped, or the exemption's reason.
+        seconds: How long it took.
+    """
+
+    subject: str
+    check: str
+    status: Status
+    message: str = ""
+    seconds: float = 0.0
+
+
+def examine_plugin(name: str, registry: Registry) -> Iterator[Outcome]:
+    """The checks of the catalogue of the plugin ``name``.
+
+    Raises:
+        PluginError: The plugin cannot be used.
+    """
+    specs = [registry.spec(backbone) for backbone in backbones_of(name, registry)]
+    catalogue = Catalogue(registry.plugin(name).source, specs, registry.exemptions(name))
+    for title, check in PLUGIN_CHECKS.items():
+        yield _outcome(name, title, partial(check, catalogue))
+
+
+def examine(
+    spec: BackboneSpec, exemptions: Iterable[Exemption] = (), *, max_params: int = MAX_PARAMS
+) -> Iterator[Outcome]:
+    """All checks of the backbone of ``spec``, built with random parameters.
+
+    Args:
+        spec: With its canonical name.
+        exemptions: What its plugin says that it does not pass.
+        max_params: Above it the network has no values, and checks that need them are skipped.
+    """
+    real = spec.params <= max_params
+    place: AbstractContextManager[None] = nullcontext() if real else without_values()
+    built: list[Backbone] = []
+
+    def make() -> None:
+        with torch.random.fork_rng(), place:
+            torch.manual_seed(0)
+            built.append(build(spec, None))
+
+    yield (first := _outcome(spec.name, BUILT, make))
+    if first.status != "passed":
+        return
+    for check in CHECKS.values():
+        if not check.applies(spec):
+            continue
+        if not (real or check.on_meta):
+            reason = f"needs values, and the network is larger than --max-params {max_params:,}"
+            yield Outcome(spec.name, check.name, "skipped", reason)
+            continue
+        exempted = reason_for(exemptions, check.name, spec.arch)
+        yield run_check(check, copy.deepcopy(built[0]), exempted)
+
+
+def run_check(check: Check, backbone: Backbone, exempted: str = "") -> Outcome:
+    """One check of a backbone, which may be changed by it.
+
+    Args:
+        check: What to check.
+        backbone: Freshly built.
+        exempted: The reason for which it is known to fail.
+    """
+
+    def run() -> None:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries warn in torch.export; it is not the news
+            torch.manual_seed(0)
+            check(backbone)
+
+    outcome = _outcome(backbone.spec.name, check.name, run)
+    if not exempted or outcome.status == "skipped":
+        return outcome
+    if outcome.status == "failed":
+        return Outcome(outcome.subject, check.name, "expected", exempted, outcome.seconds)
+    message = f"it passes although it is exempted ({exempted}); remove the exemption"
+    return Outcome(outcome.subject, check.name, "failed", message, outcome.seconds)
+
+
+def backbones_of(plugin: str, registry: Registry) -> list[str]:
+    """Canonical names of what a plugin publishes."""
+    return [name for name in registry.names() if name.partition("/")[0] == plugin]
+
+
+def sample(specs: Iterable[BackboneSpec]) -> list[BackboneSpec]:
+    """The smallest backbone of each family; the first tag names the family."""
+    smallest: dict[str, BackboneSpec] = {}
+    for spec in sorted(specs, key=lambda spec: (spec.params, spec.name)):
+        smallest.setdefault(spec.tags[0] if spec.tags else spec.name, spec)
+    return sorted(smallest.values(), key=lambda spec: spec.name)
+
+
+def _outcome(subject: str, title: str, run: Callable[[], None]) -> Outcome:
+    start = time.perf_counter()
+
+    def told(status: Status, message: str = "") -> Outcome:
+        return Outcome(subject, title, status, message, round(time.perf_counter() - start, 3))
+
+    try:
+        run()
+    except NotApplicable as reason:
+        return told("skipped", str(reason))
+    except AssertionError as broken:
+        return told("failed", str(broken) or "an assertion without a message failed")
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        return told("failed", f"{type(error).__name__}: {first}")
+    return told("passed")
