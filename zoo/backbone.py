@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import HeadWidthError, PluginError, WeightsError
+from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError
 from zoo.stages import Stage, Stages, lies_under
 from zoo.torchvision_ops import declare_missing_operators
 
@@ -133,8 +133,19 @@ class Backbone(nn.Module):
     # -- the way forward ---------------------------------------------------------------------
 
     def features(self, batch: Batch | Tensor) -> Tensor:
-        """``(B, feature_dim)``, whatever the head is. A bare tensor stands for ``pixel_values``."""
-        return self._extract(self.net, _as_batch(batch))
+        """``(B, feature_dim)``, whatever the head is. A bare tensor stands for ``pixel_values``.
+
+        Raises:
+            ContractError: The network gives features of another shape than its spec declares.
+        """
+        features = self._extract(self.net, _as_batch(batch))
+        if features.ndim != 2 or features.shape[-1] != self.spec.feature_dim:
+            raise ContractError(
+                f"{self.spec.name} declares features of width {self.spec.feature_dim} and gives "
+                f"{tuple(features.shape)}",
+                hint=f"Its plugin is at fault: 'zoo check {self.spec.name}' shows more.",
+            )
+        return features
 
     def forward(self, batch: Batch | Tensor) -> Tensor:
         """``head(features(batch))``: ``(B, outputs)``."""

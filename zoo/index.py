@@ -1,6 +1,6 @@
 """The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
 
-One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin's manners, the names,
+One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, the names,
 and one row of JSON a line, so that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
 is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
 time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
@@ -9,12 +9,13 @@ cache folder that cannot be written costs time, not function.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,22 @@ class Catalogue:
 
     Attributes:
         status: ``ok`` or ``broken``.
-        reason: Why it is broken, or what its author should change although it works.
+        reason: Why it is broken.
         rows: Names within the plugin's namespace to specs as JSON data.
+        manners: What its author should change although it works; see :mod:`zoo.manners`.
+        verdict: What a check, or a backbone's use, has shown of it.
     """
 
     status: str
     reason: str
     rows: Mapping[str, Row]
+    manners: str = ""
+    verdict: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """All that there is to say of the plugin."""
+        return "; ".join(filter(None, (self.reason, self.manners, self.verdict)))
 
     def spec(self, name: str, plugin: str) -> BackboneSpec:
         """The row ``name`` as a spec with its canonical name."""
@@ -76,7 +86,7 @@ class Index:
                 rows = _rows(() if specs is None else specs, "zoo_backbones")
         except ZooError as error:
             return Catalogue("broken", error.message, {})
-        catalogue = Catalogue("ok", manners.remarks(), rows)
+        catalogue = Catalogue("ok", "", rows, manners=manners.remarks())
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
@@ -104,6 +114,16 @@ class Index:
             ) from error
         return catalogue
 
+    def judge(self, source: Source, verdict: str) -> None:
+        """Keep with the catalogue what a check, or a backbone's use, has shown of the plugin.
+
+        The empty string takes it back. It lasts until the plugin changes.
+        """
+        key = self._key(source)
+        if (kept := self._read(source, key)) is not None and kept.verdict != verdict:
+            with contextlib.suppress(OSError):  # it is a remark, and costs nothing to lose
+                self._write(source, key, replace(kept, verdict=verdict))
+
     def _key(self, source: Source) -> str:
         return f"{self._core}:{discovery.fingerprint(source)}"
 
@@ -122,13 +142,14 @@ class Index:
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
             remarks, names, *lines = body.splitlines()
-            return Catalogue("ok", json.loads(remarks), _Rows(json.loads(names), lines))
-        except (OSError, ValueError):
+            rows = _Rows(json.loads(names), lines)
+            return Catalogue("ok", "", rows, *json.loads(remarks))
+        except (OSError, ValueError, TypeError):
             return None
 
     def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
-        rows = catalogue.rows
-        body = "\n".join(_dump(part) for part in (catalogue.reason, list(rows), *rows.values()))
+        rows, remarks = catalogue.rows, [catalogue.manners, catalogue.verdict]
+        body = "\n".join(_dump(part) for part in (remarks, list(rows), *rows.values()))
         header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
         files.write_text(self._path(source), f"{_dump(header)}\n{body}")
 

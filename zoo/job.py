@@ -25,7 +25,7 @@ from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, find_strategy
-from zoo.errors import UsageError, WeightsUnavailable
+from zoo.errors import ContractError, UsageError, WeightsUnavailable
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry, Resolved
@@ -146,7 +146,11 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
             cache=cache_folder() / "features",
             reporter=reporter,
         )
-        fitted = fit(setting, phases)
+        try:
+            fitted = fit(setting, phases)
+        except ContractError as error:
+            registry.judge(resolved.spec.plugin, error.message)
+            raise
     assert splits.val is not None
     return write_run(
         folder,
@@ -261,11 +265,12 @@ def _fitted_spec(
     size = request.image_size
     if size is None and not given.fixed_size:
         small = splits.image_size or (None if weights else min(SCRATCH_SIZE, given.size))
-        size = max(small, given.min_size) if small else None
-    if size is not None and size < given.min_size:
+        size = given.fitting(small) if small else None
+    if size is not None and not given.fixed_size and size != (fit := given.fitting(size)):
+        steps = f" in steps of {given.multiple_of}" if given.multiple_of > 1 else ""
         raise UsageError(
-            f"--image-size {size} is less than {spec.name} takes",
-            hint=f"Give at least {given.min_size}.",
+            f"{spec.name} takes pictures of {given.fitting(1)} pixels and more{steps}, not of {size}",
+            hint=f"The nearest size is {fit}: --image-size {fit}.",
         )
     return spec.with_input(size=size) if size else spec
 

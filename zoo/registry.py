@@ -123,7 +123,7 @@ class Registry:
             catalogue = self.index.catalogue(source)
         if catalogue.status == "ok":
             self._catalogues[source.name] = catalogue
-        return catalogue.status, catalogue.reason
+        return catalogue.status, catalogue.remarks
 
     def plugin(self, name: str) -> Plugin:
         """The plugin ``name``, imported.
@@ -190,6 +190,11 @@ class Registry:
             if not isinstance(exemption, Exemption):
                 raise self._broken(name, f"zoo_exemptions gave {type(exemption).__name__}")
         return given
+
+    def judge(self, name: str, verdict: str) -> None:
+        """Show ``verdict`` beside the plugin ``name`` until it changes; see :meth:`Index.judge`."""
+        if name in self._catalogues:
+            self.index.judge(self._sources[name], verdict)
 
     def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
         """What all plugins answer to ``zoo_heads`` or ``zoo_strategies``, by name.

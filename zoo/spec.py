@@ -65,9 +65,10 @@ class ImageInput(JsonData):
         mean: One mean a channel, of values in [0, 1].
         std: One standard deviation a channel, of values in [0, 1].
         interpolation: How pictures are resized.
-        fixed_size: Whether the network takes pictures of ``size`` alone. A loader builds a
-            fixed-size network for the size that the spec it is given states.
+        fixed_size: Whether the network is built for pictures of ``size``, and may refuse others.
+            A loader builds a fixed-size network for the size that the spec it is given states.
         min_size: The smallest height and width that the network takes.
+        multiple_of: What height and width must be multiples of, where any size is taken.
         crop_mode: ``center``: resize the shorter side, then crop. ``squash``: resize both
             sides, whatever the proportions. ``border``: pad the shorter side.
     """
@@ -79,12 +80,19 @@ class ImageInput(JsonData):
     interpolation: Interpolation = "bilinear"
     fixed_size: bool = False
     min_size: int = 1
+    multiple_of: int = 1
     crop_mode: CropMode = "center"
 
     def __post_init__(self) -> None:
         _demand(self.size >= 1, f"an image size of {self.size}")
+        _demand(self.multiple_of >= 1, f"sizes in multiples of {self.multiple_of}")
         _demand(0 < self.crop <= 1, f"a crop of {self.crop}")
         _demand(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
+
+    def fitting(self, size: int) -> int:
+        """The smallest height and width from ``size`` on that the network takes."""
+        least = max(size, self.min_size)
+        return -(-least // self.multiple_of) * self.multiple_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +158,7 @@ class BackboneSpec(JsonData):
             when the registry hands it out (``torchvision/resnet18``).
         modality: ``image`` or ``text``.
         feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
-        params: Number of parameters with the published head.
+        params: Number of parameters with the published head; 0 where it is not known.
         input: How the input is prepared.
         loader: ``module:function``; imported only when the backbone is built. Called as
             ``function(spec, weights)`` with a :class:`Weights` or ``None`` (random parameters),

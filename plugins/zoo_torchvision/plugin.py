@@ -6,9 +6,17 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from zoo import BackboneSpec, hookimpl
+from zoo import BackboneSpec, Exemption, hookimpl
 
 CATALOGUE = Path(__file__).with_name("catalogue.json")
+
+EXEMPTIONS = (
+    Exemption(
+        check="features_are_what_the_head_reads",
+        reason="torchvision's SqueezeNet has a ReLU between its head and the average",
+        backbones=("squeezenet*",),
+    ),
+)
 
 
 @hookimpl
@@ -16,6 +24,12 @@ def zoo_backbones() -> Iterable[BackboneSpec]:
     """The rows of ``catalogue.json``, which was made from the torchvision that it names."""
     rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["backbones"]
     return [BackboneSpec.from_json(row) for row in rows]
+
+
+@hookimpl
+def zoo_exemptions() -> Iterable[Exemption]:
+    """What torchvision's networks are known to do otherwise; see docs/backbones.md."""
+    return EXEMPTIONS
 
 
 @hookimpl

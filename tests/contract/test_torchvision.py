@@ -11,7 +11,7 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Batch, Weights, ZooError, build
+from tests.contract.everyday import assert_contract_kept, assert_contract_kept_without_values
+from zoo import Backbone, BackboneSpec, Weights, ZooError, build
 from zoo.errors import UsageError, WeightsError
-from zoo.testing.checks import CHECKS, META_CHECKS, Check, sample_batch
+from zoo.testing.checks import sample_batch
 from zoo_torchvision import catalogue, plugin
 from zoo_torchvision.network import network
 
@@ -93,6 +94,11 @@ def settled(backbone: Backbone) -> Backbone:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return backbone.eval()
+
+
+def exempted(backbone: Backbone) -> tuple[str, ...]:
+    """The checks that the plugin says this network does not pass."""
+    return tuple(e.check for e in plugin.zoo_exemptions() if e.covers(backbone.spec.arch))
 
 
 def over(names: list[str]) -> pytest.MarkDecorator:
@@ -188,49 +194,27 @@ def test_every_hash_is_the_one_in_the_file_name() -> None:
 
 
 @over(giants)
-@pytest.mark.parametrize("check", META_CHECKS.values(), ids=META_CHECKS.keys())
-def test_giants_keep_the_contract_on_the_meta_device(backbone: Backbone, check: Check) -> None:
-    head, features = backbone.head, backbone.features
-    backbone.features = _once(features)  # type: ignore[method-assign]
-    check(backbone)
-    backbone.head, backbone.features = head, features  # type: ignore[method-assign]
-
-
-_passed: dict[str, Tensor] = {}
-
-
-def _once(features: Callable[[Batch], Tensor]) -> Callable[[Batch], Tensor]:
-    """On the meta device results are shapes: one pass of a giant serves all of its checks."""
-    name = features.__self__.spec.name  # type: ignore[attr-defined]
-
-    def remembered(batch: Batch) -> Tensor:
-        if name not in _passed:
-            _passed[name] = features(batch)
-        return _passed[name]
-
-    return remembered
+def test_giants_keep_the_contract_on_the_meta_device(backbone: Backbone) -> None:
+    assert_contract_kept_without_values(backbone, but=exempted(backbone))
 
 
 @over([name for name in real_ones if name not in trained_ones])
-@pytest.mark.parametrize("check", META_CHECKS.values(), ids=META_CHECKS.keys())
-def test_siblings_keep_the_contracts_shapes(backbone: Backbone, check: Check) -> None:
-    head = backbone.head
-    check(backbone)
-    backbone.head = head
+def test_siblings_keep_the_contracts_shapes(backbone: Backbone) -> None:
+    changed = copy.copy(backbone)
+    changed._modules = dict(backbone._modules)
+    assert_contract_kept_without_values(changed, but=exempted(backbone))
 
 
 @over(trained_ones)
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
-def test_small_networks_keep_the_contract(backbone: Backbone, check: Check) -> None:
-    check(copy.deepcopy(backbone))
+def test_small_networks_keep_the_contract(backbone: Backbone) -> None:
+    assert_contract_kept(backbone, but=exempted(backbone))
 
 
 @pytest.mark.parametrize("arch", ["vit_b_32", "vgg11_bn"])
 @pytest.mark.slow
 def test_large_networks_keep_the_contract(arch: str) -> None:
     model = load(ROWS[arch].with_input(size=64).in_namespace("torchvision"))
-    for check in CHECKS.values():
-        check(copy.deepcopy(model))
+    assert_contract_kept(model)
 
 
 def test_vit_learns_in_every_stage_and_rests_where_it_is_frozen() -> None:

@@ -17,10 +17,11 @@ import safetensors.torch
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from tests.contract.everyday import assert_contract_kept, assert_contract_kept_without_values
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.spec import Pooling
-from zoo.testing.checks import CHECKS, META_CHECKS
+from zoo.testing.checks import CHECKS
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
 from zoo_transformers.resolve import resolve
@@ -162,8 +163,7 @@ def _one_thread() -> Iterator[None]:
 def test_every_family_keeps_the_contract(model_type: str, pooling: Pooling) -> None:
     torch.manual_seed(0)
     spec = tiny(model_type, pooling)
-    for check in CHECKS.values():
-        check(build(spec, None))
+    assert_contract_kept(build(spec, None))
 
 
 def test_every_family_of_the_catalogue_has_a_tiny_network() -> None:
@@ -176,8 +176,7 @@ def test_types_without_facts_are_built_by_rule(model_type: str) -> None:
     torch.manual_seed(0)
     for pooling in ("pooler", "last", "mean"):
         spec = tiny(model_type, pooling)  # type: ignore[arg-type]
-        for check in META_CHECKS.values():
-            check(build(spec, None))
+        assert_contract_kept_without_values(build(spec, None))
         CHECKS["padding_does_not_change_features"](build(spec, None))
         names = [stage.name for stage in build(spec, None).stages()]
         assert names[:3] == ["embeddings", "layer.0", "layer.1"]

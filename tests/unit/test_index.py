@@ -64,10 +64,10 @@ def test_bad_manners_are_remarked_on_and_the_remark_is_kept(
     )
     asked = index.catalogue(source)
     assert (asked.status, len(asked.rows)) == ("ok", 1)
-    assert asked.reason.startswith("took 0.")
-    assert asked.reason.endswith("s to give its catalogue; prints to standard output")
+    assert asked.manners.startswith("took 0.")
+    assert asked.manners.endswith("s to give its catalogue; prints to standard output")
     _forbid_import(monkeypatch)
-    assert Index(index.folder).catalogue(source).reason == asked.reason
+    assert Index(index.folder).catalogue(source).manners == asked.manners
 
 
 def test_an_edited_plugin_is_asked_again(folder: Folder, index: Index) -> None:

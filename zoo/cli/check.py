@@ -76,19 +76,38 @@ def command(
 def _outcomes(
     names: tuple[str, ...], registry: Registry, limit: int, *, everything: bool
 ) -> Iterator[Outcome]:
-    from zoo.testing.suite import examine, examine_plugin
+    from zoo.testing.suite import examine
 
     plugins = {status.name for status in registry.plugins()}
     for name in names:
         if name in plugins:
             registry.plugin(name)  # says why, if it cannot be used
-            yield from examine_plugin(name, registry)
             specs = _chosen(name, registry, everything=everything)
+            yield from _judged(name, registry, _of_plugin(name, specs, registry, limit))
         else:
-            specs = [registry.spec(name)]
-        for spec in specs:
+            spec = registry.spec(name)
             exemptions = registry.exemptions(spec.plugin) if spec.plugin in plugins else ()
             yield from examine(spec, exemptions, max_params=limit)
+
+
+def _of_plugin(
+    name: str, specs: list[BackboneSpec], registry: Registry, limit: int
+) -> Iterator[Outcome]:
+    from zoo.testing.suite import examine, examine_plugin
+
+    yield from examine_plugin(name, registry)
+    exemptions = registry.exemptions(name)
+    for spec in specs:
+        yield from examine(spec, exemptions, max_params=limit)
+
+
+def _judged(name: str, registry: Registry, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Pass on the outcomes, and show beside the plugin how many checks it failed."""
+    failed = 0
+    for outcome in outcomes:
+        failed += outcome.status == "failed"
+        yield outcome
+    registry.judge(name, f"fails {failed:,} checks of 'zoo check {name}'" if failed else "")
 
 
 def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[BackboneSpec]:

@@ -107,7 +107,7 @@ def small_batch(backbone: Backbone, count: int = 2) -> Batch:
 def small_side(spec: BackboneSpec) -> int:
     """The smallest height and width that the spec allows, not below 64 pixels."""
     image = spec.image_input
-    return image.size if image.fixed_size else min(max(image.min_size, 64), image.size)
+    return image.size if image.fixed_size else min(image.fitting(64), image.fitting(image.size))
 
 
 def first_of(batch: Batch, count: int = 1) -> Batch:

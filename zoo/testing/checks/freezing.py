@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from zoo.backbone import Backbone, Batch
+from zoo.backbone import Backbone
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
 
 STEPS = 3
@@ -18,14 +18,8 @@ def frozen_stages_rest_and_the_others_learn(backbone: Backbone) -> None:
 
     Tried with nothing frozen, and with every prefix of the stages.
     """
-    batch = small_batch(backbone, count=3)
     for upto in [None, *(stage.name for stage in backbone.stages())]:
-        model = copy.deepcopy(backbone)
-        model.replace_head(2)
-        if upto is not None:
-            model.freeze(upto=upto)
-        model.train()
-        _assert_prefix_rests(model, upto, batch)
+        assert_prefix_rests(copy.deepcopy(backbone), upto)
 
 
 @check()
@@ -59,7 +53,13 @@ def gradients_reach_every_parameter(backbone: Backbone) -> None:
     assert not lost, f"{len(lost)} parameters get no gradient: {lost[:5]}"
 
 
-def _assert_prefix_rests(model: Backbone, upto: str | None, batch: Batch) -> None:
+def assert_prefix_rests(model: Backbone, upto: str | None) -> None:
+    """Three steps with the stages up to ``upto`` frozen move everything else, and nothing there."""
+    batch = small_batch(model, count=3)
+    model.replace_head(2)
+    if upto is not None:
+        model.freeze(upto=upto)
+    model.train()
     names = [stage.name for stage in model.stages()]
     frozen = set(names[: names.index(upto) + 1]) if upto else set()
     before = copied(model.net.state_dict())

@@ -36,6 +36,8 @@ def features_have_the_declared_width(backbone: Backbone) -> None:
 @check(on_meta=True)
 def parameters_are_as_many_as_declared(backbone: Backbone) -> None:
     """``params`` is the number of parameters with the published head."""
+    if not backbone.spec.params:
+        raise NotApplicable("it declares no number")
     own, native = backbone.net.state_dict(), backbone.native_state_dict()
     plain = sum(p.numel() for p in backbone.parameters())
     # Where several published heads became one, the library's own form has more.

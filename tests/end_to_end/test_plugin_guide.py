@@ -1,0 +1,62 @@
+"""What docs/plugins.md shows is what happens: its examples, installed as one plugin."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Zoo
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+HOOKS = [example for example in EXAMPLES if "@zoo.hookimpl" in example]
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All the guide's hooks in one module, installed under the guide's names."""
+    site = tmp_path / "site"
+    metadata = site / "acme_zoo-0.1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "entry_points.txt").write_text("[zoo.plugins]\nacme = acme_zoo\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-zoo\nVersion: 0.1\n")
+    # The exemption is of a backbone that only the text knows.
+    code = "\n".join(e for e in HOOKS).replace('"looping-*"', '"tiny"')
+    (site / "acme_zoo.py").write_text(code)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))  # for the processes that it is asked in
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delitem(sys.modules, "acme_zoo", raising=False)
+    importlib.invalidate_caches()
+    return "acme"
+
+
+def test_every_hook_has_an_example() -> None:
+    from zoo import hookspecs
+
+    hooks = {name for name in vars(hookspecs) if name.startswith("zoo_")}
+    assert hooks == set(re.findall(r"def (zoo_\w+)", "\n".join(HOOKS)))
+    assert hooks == set(re.findall(r"^## `(zoo_\w+)`", GUIDE, re.MULTILINE))
+
+
+def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    assert "acme/tiny" in zoo_cli("list", "acme/*").out
+    for number, name in enumerate(("acme/tiny", "acme/wide-48")):
+        run = tmp_path / f"run-{number}"
+        done = zoo_cli(
+            *("finetune", name, "--data", photos, "--weights", "none", "--epochs", 1),
+            *("--strategy", "slowly", "--head", "deep", "--output", run, "--json"),
+        )
+        assert done.code == 0, done.err
+        assert "coarse" in done.err
+        assert zoo_cli("evaluate", run, "--data", photos).code == 0
+    checked = zoo_cli("check", "acme", "--json")
+    failed = {o["check"]: o["message"] for o in checked.json if o["status"] == "failed"}
+    assert checked.code == 1
+    assert list(failed) == ["can_be_exported"]  # it passes although it is exempted
+    assert zoo_cli("sync", acme).code == 0
+    assert "acme/line-16" in zoo_cli("list", "acme/*").out

@@ -1,0 +1,326 @@
+"""Strangers' plugins: what a good one takes, and what bad ones do to everybody else: nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.environments import DISTRIBUTIONS, Environment
+
+BAD = {
+    # distribution: (plugin, status, what the reason says)
+    "raises": ("raises", "broken", "its import raised RuntimeError: this machine is not for me"),
+    "missing": ("missing", "broken", "No module named 'a_module_that_nobody_has'"),
+    "imports-torch": ("imports_torch", "ok", "imports torch before a backbone is built"),
+    "sleeps": ("sleeps", "ok", "s to give its catalogue"),
+    "misspells": ("misspells", "broken", "did you mean zoo_backbones?"),
+    "no-spec": ("no_spec", "broken", "gave dict, not a BackboneSpec"),
+    "twice": ("twice", "broken", "gave two specs called 'net'"),
+    "takes-name": ("torchvision", "conflict", "the zoo's own plugin has the name"),
+    "wrong-width": ("wrong_width", "ok", ""),
+    "newer-core": ("newer_core", "incompatible", "needs zoo >=99"),
+    "prints": ("prints", "ok", "prints to standard output"),
+    "exits": ("exits", "broken", "its import raised SystemExit"),
+}
+LEFT_OUT = {name for name, (_, status, _) in BAD.items() if status != "ok"}
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment without strangers, whose index is kept."""
+    environment = Environment(tmp_path_factory.mktemp("alone"))
+    assert environment.zoo("list").code == 0
+    return environment
+
+
+@pytest.fixture
+def stranger(alone: Environment, tmp_path: Path) -> Environment:
+    """An environment to install into; the zoo's own plugins are in its index."""
+    environment = Environment(tmp_path / "environment")
+    kept, index = alone.folder / "cache" / "index", environment.folder / "cache" / "index"
+    index.mkdir(parents=True)
+    for file in kept.iterdir():
+        (index / file.name).write_bytes(file.read_bytes())
+    return environment
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_plugin_costs_nobody_else_anything(
+    alone: Environment, stranger: Environment, name: str
+) -> None:
+    plugin, status, reason = BAD[name]
+    stranger.install(name)
+    before, after = alone.zoo("list", "--all", "--json"), stranger.zoo("list", "--all", "--json")
+    assert (before.code, after.code) == (0, 0)
+    others = [row for row in after.json if row["name"] != f"{plugin}/net"]
+    assert others == before.json
+    assert len(others) == len(after.json) - (name not in LEFT_OUT)
+    row = stranger.plugins()[f"zoo-test-{name}:{plugin}"]
+    assert row["status"] == status
+    assert reason in row["reason"]
+    shown = [
+        line for line in stranger.zoo("plugins").out.splitlines() if f"zoo-test-{name}" in line
+    ]
+    assert len(shown) == 1
+    assert row["reason"] in shown[0]
+
+
+@pytest.mark.parametrize("name", ["raises", "prints"])
+def test_a_plugin_is_switched_off_in_three_ways(stranger: Environment, name: str) -> None:
+    stranger.install(name)
+    key = f"zoo-test-{name}:{name}"
+    assert stranger.plugins()[key]["status"] != "disabled"
+    flag = stranger.zoo("plugins", "--json", "--no-plugin", name).json
+    assert {row["status"] for row in flag if row["name"] == name} == {"disabled"}
+    assert stranger.plugins(ZOO_PLUGINS="torchvision,timm")[key]["status"] == "disabled"
+    (stranger.work / "registry.toml").write_text(f"[plugins.{name}]\nenabled = false\n")
+    row = stranger.plugins()[key]
+    assert (row["status"], row["reason"]) == ("disabled", "switched off by registry.toml")
+    assert "hello" not in stranger.zoo("list").err
+
+
+def test_nothing_that_a_plugin_prints_reaches_the_documents(stranger: Environment) -> None:
+    stranger.install("prints")
+    done = stranger.zoo("list", "--json")
+    assert done.json
+    for way in ("print", "a descriptor", "a process"):
+        assert f"hello from {way}" in done.err
+
+
+def test_a_slow_plugin_costs_its_time_once(stranger: Environment) -> None:
+    stranger.install("sleeps")
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        assert stranger.zoo("list", "sleeps").code == 0
+        times.append(time.perf_counter() - start)
+    assert times[0] > 10
+    assert times[1] < 5
+
+
+def test_a_wrong_width_is_told_when_the_backbone_is_used_and_shown_from_then_on(
+    stranger: Environment, photos: Path
+) -> None:
+    stranger.install("wrong-width")
+    done = stranger.zoo("finetune", "wrong_width/net", "--data", photos, "--epochs", 1)
+    assert done.code == 1
+    assert "wrong_width/net declares features of width 16 and gives (32, 8)" in done.err
+    assert "zoo check wrong_width/net" in done.err
+    assert not (stranger.work / "runs").exists()
+    shown = stranger.plugins()["zoo-test-wrong-width:wrong_width"]
+    assert "declares features of width 16" in shown["reason"]
+    checked = stranger.zoo("check", "wrong_width", "--quiet")
+    assert checked.code == 1
+    assert "FAILED    wrong_width/net  features_have_the_declared_width" in checked.out
+    shown = stranger.plugins()["zoo-test-wrong-width:wrong_width"]
+    assert "checks of 'zoo check wrong_width'" in shown["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD)
+def test_fine_tuning_goes_on_beside_a_bad_plugin(
+    stranger: Environment, photos: Path, name: str
+) -> None:
+    stranger.install(name)
+    done = stranger.zoo(
+        *("finetune", "resnet18", "--data", photos, "--weights", "none", "--json"),
+        *("--epochs", 1, "--image-size", 32, "--workers", 0),
+    )
+    assert done.code == 0, done.err
+    assert done.json["backbone"] == "torchvision/resnet18"
+
+
+# -- good ones -------------------------------------------------------------------------------
+
+
+def test_a_good_plugin_takes_at_most_25_lines_and_every_command_works_on_it(
+    stranger: Environment, photos: Path
+) -> None:
+    code = (DISTRIBUTIONS / "good" / "zoo_test_good.py").read_text(encoding="utf-8")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+    stranger.install("good")
+    checked = stranger.zoo("check", "good")
+    assert checked.code == 0, checked.out
+    assert checked.out.splitlines()[-1].endswith("0 failed, 0 skipped, 0 expected failures")
+    assert "good/net" in stranger.zoo("list", "good/*").out
+    assert "blocks" in stranger.zoo("show", "good/net", "--layers").out
+    run = stranger.work / "runs" / "net-1"
+    done = stranger.zoo(
+        "finetune", "good/net", "--data", photos, "--weights", "none", "--epochs", 3
+    )
+    assert done.code == 0, done.err
+    assert stranger.zoo("evaluate", run, "--data", photos).code == 0
+    assert len(stranger.zoo("predict", run, photos / "red", "--json").json) == 24
+    again = stranger.zoo("finetune", "good/net", "--data", photos, "--weights", run, "--epochs", 1)
+    assert again.code == 0, again.err
+
+
+def test_encoders_of_a_library_that_none_of_us_wrote(stranger: Environment) -> None:
+    stranger.install("encoders")
+    checked = stranger.zoo("check", "smp", "--quiet")
+    assert checked.code == 0, checked.out
+    assert "0 failed" in checked.out
+
+
+def test_a_head_and_a_strategy_of_a_plugin(stranger: Environment, photos: Path) -> None:
+    stranger.install("extras")
+    done = stranger.zoo(
+        *("finetune", "cnn", "--data", photos, "--head", "cosine", "--strategy", "twice"),
+        *("--epochs", 2, "--json"),
+    )
+    assert done.code == 0, done.err
+    assert "coarse" in done.err
+    run = Path(stranger.work / done.json["run"])
+    phases = [line.split('"phase": "')[1].split('"')[0] for line in (run / "metrics.jsonl").open()]
+    assert phases == ["head", "coarse", "coarse", "fine", "fine"]
+    assert stranger.zoo("evaluate", run, "--data", photos).code == 0
+    missing = stranger.zoo("evaluate", run, "--data", photos, "--no-plugin", "extras")
+    assert missing.code == 1
+    assert "cosine" in missing.err
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_new_plugin_installs_and_keeps_the_contract(stranger: Environment, modality: str) -> None:
+    written = stranger.zoo("new-plugin", "my-nets", "--modality", modality)
+    assert written.code == 0, written.err
+    assert written.out.splitlines()[-1].endswith("pip install -e . && zoo check my-nets")
+    folder = stranger.work / "zoo-my-nets"
+    stranger.pip("install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-e", folder)
+    checked = stranger.zoo("check", "my-nets")
+    assert checked.code == 0, checked.out
+    assert "0 failed" in checked.out
+    own = stranger.python("-m", "pytest", "-q", "-p", "no:cacheprovider", folder / "tests")
+    assert own.code == 0, own.out
+    assert "passed" in own.out
+    twice = stranger.zoo("new-plugin", "my-nets")
+    assert (twice.code, "exists" in twice.err) == (1, True)
+
+
+# -- the index -------------------------------------------------------------------------------
+
+
+def test_installing_editing_upgrading_and_removing_are_noticed(
+    stranger: Environment, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in (DISTRIBUTIONS / "good").iterdir():
+        if file.is_file():
+            (copy / file.name).write_text(file.read_text())
+    module, project = copy / "zoo_test_good.py", copy / "pyproject.toml"
+    options = ("-q", "--no-index", "--no-deps", "--no-build-isolation")
+
+    def listed() -> str:
+        return stranger.zoo("list", "good/*").out
+
+    assert "good/net" not in listed()
+    stranger.pip("install", *options, "-e", copy)
+    assert "good/net" in listed()
+    module.write_text(module.read_text().replace('name="net"', 'name="other"'))
+    assert "good/other" in listed()
+    project.write_text(project.read_text().replace('version = "1.0"', 'version = "2.0"'))
+    stranger.pip("install", *options, "--upgrade", copy)
+    assert stranger.plugins()["zoo-test-good:good"]["version"] == "2.0"
+    stranger.pip("uninstall", "-q", "-y", "zoo-test-good")
+    assert "good/other" not in listed()
+
+
+def test_two_processes_may_build_the_index_at_once(stranger: Environment) -> None:
+    stranger.install("good")
+    for file in (stranger.folder / "cache" / "index").iterdir():
+        file.write_bytes(file.read_bytes()[:100])  # half-written, all of them
+    command = [stranger.folder / "venv" / "bin" / "python", "-m", "zoo", "list", "--all"]
+    environment = {"ZOO_CACHE": str(stranger.folder / "cache"), "PATH": "/usr/bin:/bin"}
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert "good/net" in outputs[0]
+
+
+@pytest.mark.slow
+def test_a_hundred_plugins_slow_the_listing_by_less_than_half(stranger: Environment) -> None:
+    stranger.install("good")
+    code = (DISTRIBUTIONS / "good" / "zoo_test_good.py").read_text()
+    for number in range(100):
+        (stranger.site / f"many_{number}.py").write_text(
+            code.replace("zoo_test_good", f"many_{number}")
+        )
+        metadata = stranger.site / f"many_{number}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: many-{number}\nVersion: 1.0\n"
+        )
+        entry = f"[zoo.plugins]\nmany{number} = many_{number}\n"
+        (metadata / "entry_points.txt").write_text(entry)
+    assert len(stranger.plugins()) == 105
+    alone = Environment(stranger.folder / "alone")
+    assert len(alone.plugins()) == 4
+
+    def fastest(environment: Environment) -> float:
+        times = []
+        for _ in range(10):
+            start = time.perf_counter()
+            assert environment.zoo("list").code == 0
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    fastest(alone), fastest(stranger)
+    assert fastest(stranger) <= 1.5 * fastest(alone)
+
+
+# -- pytest ----------------------------------------------------------------------------------
+
+
+def test_the_kits_of_pytest_skip_nothing_silently(stranger: Environment) -> None:
+    stranger.install("good")
+    (stranger.work / "test_kit.py").write_text(
+        'import zoo.testing\npytest_plugins = ["zoo.testing.fixtures"]\n\n\n'
+        '@zoo.testing.parametrize_backbones("good/*")\ndef test_contract(check):\n    check()\n\n\n'
+        "def test_alone(zoo_registry):\n"
+        '    assert zoo_registry("good").names() == ["good/net"]\n'
+    )
+    done = stranger.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_kit.py")
+    assert done.code == 0, done.out
+    (stranger.work / "test_none.py").write_text(
+        "import zoo.testing\n\n\n"
+        '@zoo.testing.parametrize_backbones("nobody/*")\ndef test_contract(check):\n    check()\n'
+    )
+    done = stranger.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_none.py")
+    assert done.code != 0
+    assert "nothing would be checked" in done.out
+
+
+def test_an_exemption_is_strict(stranger: Environment) -> None:
+    stranger.install("good")
+    module = stranger.site / "zoo_test_good.py"
+    exemption = (
+        "\n\n@zoo.hookimpl\ndef zoo_exemptions():\n"
+        '    return [zoo.Exemption(check="can_be_exported", reason="it is said so")]\n'
+    )
+    module.write_text(module.read_text() + exemption)
+    done = stranger.zoo("check", "good", "--quiet")
+    assert done.code == 1
+    assert "it passes although it is exempted (it is said so)" in done.out
+    unknown = exemption.replace("can_be_exported", "can_fly")
+    module.write_text(module.read_text().replace(exemption, unknown))
+    done = stranger.zoo("check", "good", "--quiet")
+    assert done.code == 1
+    assert "there is no check called 'can_fly'" in done.out
+
+
+def test_installing_the_zoo_adds_nothing_to_an_unrelated_run_of_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n\n\ndef test_other():\n"
+        "    assert not [n for n in sys.modules if n == 'zoo' or n.startswith('zoo.')]\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
