@@ -11,6 +11,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the proofs that say how many minutes they take, so that none is left for last."""
+    items.sort(key=lambda item: -_minutes(item.get_closest_marker("slow")))
+
+
+def _minutes(slow: pytest.Mark | None) -> float:
+    return float(slow.args[0]) if slow and slow.args else 0.0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Caches and settings that no earlier run has touched, and none later will see."""

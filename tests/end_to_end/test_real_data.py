@@ -41,8 +41,10 @@ def zoo_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow(3)
 @pytest.mark.parametrize(
-    ("name", "size", "epochs"), [("resnet18", 64, 3), ("timm/resnet10t", 64, 3), ("cnn", 64, 4)]
+    ("name", "size", "epochs"),
+    [("vgg16_bn", 32, 2), ("resnet18", 64, 3), ("timm/resnet10t", 64, 3), ("cnn", 64, 4)],
 )
 def test_photographs_from_scratch_beat_chance_and_evaluate_agrees(
     clothing: Path, tmp_path: Path, zoo_cli: Zoo, name: str, size: int, epochs: int
@@ -60,6 +62,7 @@ def test_photographs_from_scratch_beat_chance_and_evaluate_agrees(
     assert sum(map(sum, evaluated.json["confusion"])) == 245
 
 
+@pytest.mark.slow(5)
 def test_a_real_bert_reaches_078_by_its_head_and_087_in_one_epoch(
     minilm: Path, sst2: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
@@ -75,6 +78,7 @@ def test_a_real_bert_reaches_078_by_its_head_and_087_in_one_epoch(
     assert evaluated.json["metrics"] == done.json["metrics"]
 
 
+@pytest.mark.slow(1)
 def test_an_lstm_from_scratch_beats_070(sst2: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     start = time.perf_counter()
     done = zoo_cli("finetune", "lstm", "--data", sst2, "--output", tmp_path / "run", "--json")

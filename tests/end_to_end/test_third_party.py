@@ -121,11 +121,8 @@ def test_a_wrong_width_is_told_when_the_backbone_is_used_and_shown_from_then_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BAD)
-def test_fine_tuning_goes_on_beside_a_bad_plugin(
-    stranger: Environment, photos: Path, name: str
-) -> None:
-    stranger.install(name)
+def test_fine_tuning_goes_on_beside_every_bad_plugin(stranger: Environment, photos: Path) -> None:
+    stranger.install(*BAD)
     done = stranger.zoo(
         *("finetune", "resnet18", "--data", photos, "--weights", "none", "--json"),
         *("--epochs", 1, "--image-size", 32, "--workers", 0),
