@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sysconfig
@@ -11,20 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.end_to_end.conftest import Outcome
+
 DISTRIBUTIONS = Path(__file__).parents[1] / "third_party"
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a process left: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Environment:
         """The folder that commands run in."""
         return self.folder / "work"
 
-    def python(self, *arguments: object, **variables: str) -> Done:
+    def python(self, *arguments: object, **variables: str) -> Outcome:
         """Run the environment's Python."""
         command = [str(self.folder / "venv" / "bin" / "python"), *map(str, arguments)]
         environment = {
@@ -72,7 +60,7 @@ class Environment:
         done = subprocess.run(
             command, cwd=self.work, env=environment, capture_output=True, text=True, check=False
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     def pip(self, *arguments: object) -> None:
         """Install or remove with pip: no network, no build isolation."""
@@ -84,7 +72,7 @@ class Environment:
         paths = [DISTRIBUTIONS / name for name in names]
         self.pip("install", "-q", "--no-index", "--no-deps", "--no-build-isolation", *paths)
 
-    def zoo(self, *arguments: object, **variables: str) -> Done:
+    def zoo(self, *arguments: object, **variables: str) -> Outcome:
         """Run ``zoo`` as a process of its own; a traceback is a failure of the test."""
         done = self.python("-m", "zoo", *arguments, **variables)
         assert "Traceback" not in done.err, done.err
