@@ -43,9 +43,6 @@ SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 256)
 FIXED_SIZES = (32, 64, 128)
 """The same for networks that have to be built anew for each."""
 
-STEPS = (1, 2, 4, 8, 14, 16, 32, 64, 128, 256)
-"""What height and width may have to be multiples of."""
-
 _CLASSES = 7
 """Outputs of a network that is built to be measured: not 1, which would hide a head left over."""
 
@@ -85,7 +82,7 @@ def describe(arch: str) -> BackboneSpec | None:
     measured = measure(row, default.num_classes)
     if measured is None:
         return None
-    image = replace(row.image_input, min_size=measured.min_size, multiple_of=measured.multiple_of)
+    image = replace(row.image_input, min_size=measured.min_size)
     return replace(
         row,
         feature_dim=measured.feature_dim,
@@ -105,7 +102,6 @@ class Measured:
     feature_dim: int
     params: int
     min_size: int
-    multiple_of: int = 1
 
 
 def measure(row: BackboneSpec, classes: int) -> Measured | None:
@@ -139,37 +135,14 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
             continue
         if found != width:
             raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
-        steps = 1 if row.image_input.fixed_size else _steps(backbone, side)
-        return Measured(width, params, side, steps)
+        return Measured(feature_dim=width, params=params, min_size=side)
     raise ContractError(f"{row.name} takes no picture of its own size, {size}")
 
 
-def _steps(backbone: Backbone, smallest: int) -> int:
-    """What height and width must be multiples of, from the smallest size on.
-
-    Raises:
-        ContractError: None of :data:`STEPS` serves.
-    """
-    for step in STEPS:
-        side = -(-max(smallest, 64) // step) * step
-        try:
-            for height, width in (
-                (side, side),
-                (side + step, side + step),
-                (side, side + 3 * step),
-            ):
-                _features_that_the_head_takes(backbone, height, width)
-        except _REFUSALS:
-            continue
-        return step
-    raise ContractError(f"{backbone.spec.name} takes pictures in none of the steps {STEPS}")
-
-
-def _features_that_the_head_takes(backbone: Backbone, height: int, width: int = 0) -> int:
-    """Run a picture of so many pixels through backbone and head; the width between the two."""
+def _features_that_the_head_takes(backbone: Backbone, side: int) -> int:
+    """Run a picture of ``side`` pixels through backbone and head; the width between the two."""
     with torch.inference_mode():
-        pixels = torch.zeros(1, 3, height, width or height, device="meta")
-        features = backbone.features(pixels)
+        features = backbone.features(torch.zeros(1, 3, side, side, device="meta"))
         logits = backbone.head(features)
     if features.ndim != 2 or logits.ndim != 2:
         shapes = f"{tuple(features.shape)} and {tuple(logits.shape)}"
@@ -203,12 +176,7 @@ def picture_input(config: Any) -> ImageInput:
 
 def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
     """The weights of one tag; ``image`` is what the architecture's row says of its input."""
-    own = replace(
-        picture_input(config),
-        min_size=image.min_size,
-        multiple_of=image.multiple_of,
-        fixed_size=image.fixed_size,
-    )
+    own = replace(picture_input(config), min_size=image.min_size, fixed_size=image.fixed_size)
     if config.hf_hub_id:
         uri = f"hf:{config.hf_hub_id}/{config.hf_hub_filename or HUB_FILE}"
     else:
