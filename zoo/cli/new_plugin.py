@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.output import say
+from zoo.cli.output import emit_json, say
 
 if TYPE_CHECKING:
     from zoo.spec import Modality
@@ -34,11 +34,16 @@ Examples:
     default=Path(),
     help="The folder that the new one goes into; the working directory by default.",
 )
-def command(name: str, modality: Modality, output: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def command(name: str, modality: Modality, output: Path, as_json: bool) -> None:
     """Write a distribution that publishes a backbone: zoo-NAME/, ready to install and to edit."""
     from zoo.new_plugin import write_plugin
 
     folder = write_plugin(name, modality, output)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        say(str(path))
+    files = [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    if as_json:
+        emit_json({"folder": str(folder), "files": files})
+        return
+    for file in files:
+        say(file)
     say(f"next: cd {folder} && pip install -e . && zoo check {name}")
