@@ -29,7 +29,8 @@ from zoo.errors import ContractError, UsageError, WeightsUnavailable
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry, Resolved
-from zoo.run import TOKENIZER, Run, free_folder, refuse_existing, write_run
+from zoo.run import Run
+from zoo.run_folder import TOKENIZER, free_folder, refuse_existing, write_run
 from zoo.spec import BackboneSpec, Pooling, Weights
 from zoo.version import __version__
 from zoo.weights import choose, fetch, file_sha256
@@ -152,7 +153,7 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
             registry.judge(resolved.spec.plugin, error.message)
             raise
     assert splits.val is not None
-    return write_run(
+    write_run(
         folder,
         record=_record(request, start, splits, recipe, forward, fitted),
         backbone=start.backbone.cpu(),
@@ -161,6 +162,7 @@ def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
         val=splits.val,
         logits=fitted.logits,
     )
+    return Run(folder)
 
 
 def wish(resolved: Resolved, weights: str) -> str:

@@ -13,7 +13,7 @@ from zoo.cli.output import emit_json, say
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.run import Prediction
+    from zoo.predictions import Prediction
 
 
 @click.command(
