@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo.api import find_lr as find_lr
     from zoo.api import finetune as finetune
     from zoo.api import list_backbones as list_backbones
     from zoo.api import load as load
     from zoo.api import open_run as open_run
+    from zoo.api import resume as resume
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
     from zoo.backbone import build as build
@@ -47,12 +49,14 @@ _PUBLIC = {
     "Weights": "zoo.spec",
     "ZooError": "zoo.errors",
     "build": "zoo.backbone",
+    "find_lr": "zoo.api",
     "finetune": "zoo.api",
     "hookimpl": "zoo.hookspecs",
     "hookspec": "zoo.hookspecs",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
     "open_run": "zoo.api",
+    "resume": "zoo.api",
 }
 
 __all__ = sorted(_PUBLIC)

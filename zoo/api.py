@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from zoo import job
 from zoo.backbone import Backbone, build
 from zoo.data.reports import BadFiles
+from zoo.engine.checkpoint import SAVE_SECONDS
+from zoo.engine.find_lr import Curve
 from zoo.engine.progress import Console, Reporter
+from zoo.engine.recipe import Augment, Recipe, Solver
+from zoo.errors import UsageError
 from zoo.heads import make_head
 from zoo.registry import Registry
+from zoo.request import Request
 from zoo.run import Run
 from zoo.spec import Pooling
+from zoo.start import for_weights, wish
+from zoo.surgery import Surgery, name_of
 from zoo.weights import choose
 
 
@@ -43,17 +54,22 @@ def load(
     """
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)
-    chosen = choose(resolved.spec, job.wish(resolved, weights))
-    backbone = build(job.for_weights(resolved.spec, chosen), chosen)
+    chosen = choose(resolved.spec, wish(resolved, weights))
+    backbone = build(for_weights(resolved.spec, chosen), chosen)
     if classes is not None:
         new = make_head(head, backbone.spec.feature_dim, classes, registry=registry)
         backbone.replace_head(new)
     return backbone
 
 
-def open_run(folder: str | Path) -> Run:
-    """The run that ``zoo finetune`` wrote to ``folder``."""
-    return Run(folder)
+def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
+    """The run that ``zoo finetune`` wrote to ``folder``.
+
+    Args:
+        folder: A run folder.
+        surgery: The function that changed the backbone before it trained, if one did.
+    """
+    return Run(folder, surgery=surgery)
 
 
 def finetune(
@@ -62,14 +78,36 @@ def finetune(
     *,
     classes: int | None = None,
     strategy: str | None = None,
-    freeze_until: str | None = None,
     head: str = "linear",
+    weights: str = "auto",
+    freeze_until: str | None = None,
+    freeze: Sequence[str] = (),
+    thaw: Sequence[str] = (),
+    lora_rank: int | None = None,
+    lora_alpha: int | None = None,
+    lora_dropout: float | None = None,
+    surgery: Surgery | None = None,
     epochs: int | None = None,
     lr: float | None = None,
-    batch_size: int | None = None,
+    layer_decay: float | None = None,
+    head_solver: Solver | None = None,
+    batch_size: int | Literal["auto"] | None = None,
+    accumulate: int | None = None,
+    schedule: str | None = None,
+    warmup: float | None = None,
+    clip: float | None = None,
+    patience: int | None = None,
     weight_decay: float | None = None,
-    weights: str = "auto",
-    precision: str = "auto",
+    dropout: float | None = None,
+    label_smoothing: float | None = None,
+    mixup: float | None = None,
+    cutmix: float | None = None,
+    augment: Augment | None = None,
+    l2sp: float | None = None,
+    ema: float | None = None,
+    class_weights: bool = False,
+    balanced: bool = False,
+    focal: float | None = None,
     image_size: int | None = None,
     max_length: int | None = None,
     pooling: Pooling | None = None,
@@ -79,26 +117,56 @@ def finetune(
     bad_files: BadFiles = "error",
     seed: int = 0,
     output: str | Path | None = None,
+    precision: str = "auto",
     device: str = "auto",
     workers: int | None = None,
+    save_every: float = SAVE_SECONDS,
+    track: str | None = None,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
     """Fine-tune a backbone and write a run folder; the options are those of ``zoo finetune``.
 
+    Ctrl-C (or SIGTERM) finishes the step, saves the state, and raises :class:`zoo.errors.Stopped`;
+    :func:`resume` goes on from there.
+
     Args:
         backbone: As in ``zoo list``.
         data: A folder, a table, ``hf:<name>``; without it the demo data.
         classes: How many classes the data must have; of the demo data, how many to take.
-        strategy: ``probe``, ``full``, ``two-stage``, or a plugin's.
-        freeze_until: The last stage that never trains.
+        strategy: ``probe``, ``full``, ``two-stage``, ``gradual``, ``lora``, ``bias``, ``norm``, or
+            a plugin's.
         head: Kind of the head.
+        weights: ``auto``, ``none``, a tag, or a path.
+        freeze_until: The last stage that never trains.
+        freeze: Stages or layers that never train.
+        thaw: Stages or layers that train wherever the backbone does, whatever else is frozen.
+        lora_rank: Rank of the matrices of the strategy ``lora``.
+        lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
+        lora_dropout: Share of their inputs that are dropped.
+        surgery: Changes the backbone before it trains, and again whenever the run is opened.
         epochs: Passes of the strategy's last phase.
         lr: Learning rate of the strategy's last phase.
-        batch_size: Samples a step.
+        layer_decay: Factor on it from each stage to the one before.
+        head_solver: ``adamw``, or ``lbfgs``: a head that trains alone is solved to convergence.
+        batch_size: Samples a step, over all processes; ``auto`` computes a step in parts where it
+            does not fit into memory.
+        accumulate: Parts that a step is computed in.
+        schedule: ``cosine``, ``linear``, ``constant`` or ``one-cycle``.
+        warmup: Share of the steps in which the rate rises.
+        clip: Norm that gradients are scaled down to.
+        patience: Epochs without a better one after which a phase ends.
         weight_decay: AdamW's decoupled decay.
-        weights: ``auto``, ``none``, a tag, or a path.
-        precision: ``auto``, ``fp32``, ``bf16``.
+        dropout: Share of the features that are dropped before the head.
+        label_smoothing: Share of a label's weight that is spread over all classes.
+        mixup: Alpha of MixUp.
+        cutmix: Alpha of CutMix.
+        augment: ``none``, or ``trivial`` for TrivialAugment.
+        l2sp: Strength of the pull to the weights that training starts from.
+        ema: Decay of the averaged weights that are validated and kept, e.g. 0.99.
+        class_weights: Whether rare classes weigh more.
+        balanced: Whether each class is drawn equally often.
+        focal: Gamma of the focal loss.
         image_size: Height and width in pixels.
         max_length: Tokens a text is cut to.
         pooling: ``cls``, ``mean``, ``last`` or ``pooler``, for texts.
@@ -108,37 +176,101 @@ def finetune(
         bad_files: ``error``, or ``skip`` for leaving them out.
         seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.
+        precision: ``auto``, ``fp32``, ``bf16``.
         device: ``auto``, ``cpu``, ``cuda``, …
         workers: Processes that prepare pictures.
+        save_every: Seconds between two saves of the state that :func:`resume` needs.
+        track: ``tensorboard``, ``wandb``, ``mlflow``, … of those that Accelerate knows.
         registry: What is installed by default.
         reporter: Sees what happens; standard error by default.
 
     Raises:
-        ZooError: Anything that the user can put right; nothing has been written then.
+        ZooError: Anything that the user can put right. Before training starts nothing has been
+            written then.
     """
-    request = job.Request(
-        backbone=backbone,
-        data=data,
-        classes=classes,
-        strategy=strategy,
-        freeze_until=freeze_until,
-        head=head,
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        weight_decay=weight_decay,
-        weights=weights,
-        precision=precision,
-        image_size=image_size,
-        max_length=max_length,
-        pooling=pooling,
-        text_column=text_column,
-        label_column=label_column,
-        val_split=val_split,
-        bad_files=bad_files,
-        seed=seed,
-        output=Path(output) if output else None,
-        device=device,
-        workers=workers,
+    return job.run(*_asked(locals()))
+
+
+def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tuple[Path, Curve]:
+    """Measure which learning rate suits: it rises from step to step while the loss is watched.
+
+    Args:
+        backbone: As for :func:`finetune`.
+        data: As for :func:`finetune`.
+        options: Those of :func:`finetune`.
+
+    Returns:
+        The folder with the curve, and the curve; ``suggestion`` is what to give as ``lr``.
+
+    Raises:
+        ZooError: Anything that the user can put right.
+    """
+    try:
+        bound = inspect.signature(finetune).bind(backbone, data, **options)
+    except TypeError as error:
+        raise UsageError(f"find_lr: {error}", hint="Its options are those of finetune.") from error
+    bound.apply_defaults()
+    return job.find_rate(*_asked(bound.arguments))
+
+
+def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, job.Manner]:
+    """What the arguments of :func:`finetune` ask for, and how it is to be carried out."""
+    given = dict(arguments)
+    given["max_grad_norm"] = given.pop("clip")
+    given["fit_memory"] = True if given["batch_size"] == "auto" else None
+    given["batch_size"] = None if given["batch_size"] == "auto" else given["batch_size"]
+    output, data, surgery = given["output"], given["data"], given.pop("surgery")
+    wishes = {
+        name: given[name] for name in _names(Recipe) if given.get(name) not in (None, (), False)
+    }
+    wishes = {name: tuple(w) if isinstance(w, list) else w for name, w in wishes.items()}
+    asked = {name: given[name] for name in _names(Request) if name in given}
+    request = Request(
+        **asked | {"data": None if data is None else str(data)},
+        surgery=name_of(surgery),
+        wishes=wishes,
     )
-    return job.run(request, registry or Registry.discover(), reporter or Console())
+    manner = job.Manner(
+        registry=given["registry"] or Registry.discover(),
+        reporter=given["reporter"] or Console(),
+        surgery=surgery,
+        save_every=given["save_every"],
+        track=given["track"],
+    )
+    return request, Path(output) if output else None, manner
+
+
+def _names(kind: type[Recipe] | type[Request]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def resume(
+    folder: str | Path,
+    *,
+    surgery: Surgery | None = None,
+    save_every: float = SAVE_SECONDS,
+    track: str | None = None,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Go on with a run that was stopped or killed; on a CPU it ends as if it had not been.
+
+    Args:
+        folder: The run folder.
+        surgery: As it was given to :func:`finetune`.
+        save_every: Seconds between two saves of the state.
+        track: As for :func:`finetune`.
+        registry: What is installed by default.
+        reporter: Sees what happens; standard error by default.
+
+    Raises:
+        RunError: The run is finished, or its data have changed.
+    """
+    manner = job.Manner(
+        registry=registry or Registry.discover(),
+        reporter=reporter or Console(),
+        surgery=surgery,
+        save_every=save_every,
+        track=track,
+    )
+    return job.resume(Path(folder), manner)

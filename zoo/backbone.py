@@ -67,7 +67,7 @@ class Backbone(nn.Module):
         self.head_path = head_path
         self.tokenizer = tokenizer
         self._stages = Stages(spec.name, stages)
-        self._stages.check(path for path, _ in net.named_parameters())
+        self.check_stages()
         self._extract = extract
         self._to_native = to_native
         self._from_native = from_native
@@ -191,6 +191,14 @@ class Backbone(nn.Module):
 
     # -- stages and freezing -----------------------------------------------------------------
 
+    def check_stages(self) -> None:
+        """Demand that every parameter of ``net`` lies in one stage, and that no stage is empty.
+
+        Raises:
+            ContractError: It is not so, for example after a layer has been replaced.
+        """
+        self._stages.check(path for path, _ in self.net.named_parameters())
+
     def stages(self) -> tuple[Stage, ...]:
         """Ordered, input first; their parameters are disjoint and together all of the backbone's."""
         return tuple(self._stages)
@@ -288,7 +296,7 @@ class Backbone(nn.Module):
     def adapter_targets(self) -> list[str]:
         """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
 
-        Never the head, a depthwise or grouped convolution, the projection inside
+        In a network that has neither, embeddings.         Never the head, a depthwise or grouped convolution, the projection inside
         ``nn.MultiheadAttention``, which reads the weight without calling the module, or what
         the loader declared ``unadaptable`` for the same reason.
         """
@@ -297,12 +305,11 @@ class Backbone(nn.Module):
             for path, module in self.net.named_modules()
             if isinstance(module, nn.MultiheadAttention)
         }
-        return [
-            path
-            for path, module in self.net.named_modules()
-            if path not in fused
-            and (isinstance(module, nn.Linear) or (_is_full_convolution(module)))
+        modules = [(path, m) for path, m in self.net.named_modules() if path not in fused]
+        layers = [
+            path for path, m in modules if isinstance(m, nn.Linear) or _is_full_convolution(m)
         ]
+        return layers or [path for path, m in modules if isinstance(m, nn.Embedding)]
 
     # -- native weights ----------------------------------------------------------------------
 

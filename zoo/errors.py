@@ -16,7 +16,8 @@
     ├── DataError             data that cannot be trained on
     │   ├── ClassesError          classes that do not fit the request or each other
     │   └── BadFilesError         files that cannot be read
-    └── RunError              a run folder that cannot be written or read
+    ├── RunError              a run folder that cannot be written or read
+    └── Stopped               a run that a signal has stopped, and that can go on
 
 A message says what was given and what was expected; ``hint`` says what to type next. The
 command line prints the two in two lines, without a traceback.
@@ -103,6 +104,14 @@ class BadFilesError(DataError):
 
 class RunError(ZooError):
     """A run folder that cannot be written or read."""
+
+
+class Stopped(ZooError):
+    """A run that a signal has stopped, and that can go on; ``signal`` is its number."""
+
+    def __init__(self, message: str, *, hint: str, signal: int) -> None:
+        super().__init__(message, hint=hint)
+        self.signal = signal
 
 
 def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:

@@ -1,181 +1,308 @@
-"""One fine-tune from request to run folder: open the data, build, train, write."""
+"""One fine-tune from request to run folder: open the data, build, train, write; or go on, or again."""
 
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
-from zoo.backbone import Backbone, build
-from zoo.cores import usable_cores
-from zoo.data import Samples, Splits, demo_data, open_data, train_tokenizer
-from zoo.data.reports import BadFiles
+from zoo import account
+from zoo.curve import write_curve
+from zoo.data import Splits, demo_data, open_data
+from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
 from zoo.engine.device import choose_device
-from zoo.engine.feed import PLAIN_BATCH, Feed
+from zoo.engine.feed import Feed
+from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
+from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import Feeds, Fitted, Setting, fit
+from zoo.engine.losses import make_loss
 from zoo.engine.precision import resolve_precision
-from zoo.engine.progress import Reporter
+from zoo.engine.progress import Quiet, Reporter, Watchful
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, find_strategy
-from zoo.errors import ContractError, UsageError, WeightsUnavailable
+from zoo.engine.tasks import task_of
+from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError, closest
 from zoo.heads import make_head
 from zoo.places import cache_folder
-from zoo.registry import Registry, Resolved
+from zoo.registry import Registry
+from zoo.request import Request
 from zoo.run import Run
-from zoo.run_folder import TOKENIZER, free_folder, refuse_existing, write_run
-from zoo.spec import BackboneSpec, Pooling, Weights
-from zoo.version import __version__
-from zoo.weights import choose, fetch, file_sha256
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-SCRATCH_SIZE = 96
-"""Height and width, in pixels, on which networks of any size train from random parameters."""
-
-TEXT_LENGTH = 512
-"""Tokens that texts are cut to, where the network would take more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asked for; the fields are the arguments of :func:`zoo.finetune`."""
-
-    backbone: str
-    data: str | Path | None
-    classes: int | None
-    strategy: str | None
-    freeze_until: str | None
-    head: str
-    epochs: int | None
-    lr: float | None
-    batch_size: int | None
-    weight_decay: float | None
-    weights: str
-    precision: str
-    image_size: int | None
-    max_length: int | None
-    pooling: Pooling | None
-    text_column: str | None
-    label_column: str | None
-    val_split: float
-    bad_files: BadFiles
-    seed: int
-    output: Path | None
-    device: str
-    workers: int | None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.val_split < 1:
-            raise UsageError(
-                f"--val-split {self.val_split:g} cannot be", hint="Give a share between 0 and 1."
-            )
-        for option, least in (("classes", 2), ("image_size", 1), ("max_length", 1), ("workers", 0)):
-            value = getattr(self, option)
-            if value is not None and value < least:
-                name = option.replace("_", "-")
-                raise UsageError(f"--{name} {value} cannot be", hint=f"Give {least} or more.")
-        self.recipe(Recipe.default("image", pretrained=False))
-
-    def recipe(self, default: Recipe) -> Recipe:
-        """The default recipe with what the user asked for.
-
-        Raises:
-            UsageError: A number that cannot be.
-        """
-        return default.changed(
-            strategy=self.strategy,
-            epochs=self.epochs,
-            lr=self.lr,
-            batch_size=self.batch_size,
-            weight_decay=self.weight_decay,
-            freeze_until=self.freeze_until,
-            seed=self.seed,
-        )
+from zoo.run_folder import (
+    LAST,
+    Outcome,
+    create_run,
+    discard_run,
+    finish_run,
+    free_folder,
+    locked,
+    read_record,
+    refuse_existing,
+)
+from zoo.spec import BackboneSpec
+from zoo.start import Start, start_from
+from zoo.surgery import Surgery, operate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """What training starts from: a backbone that fits the data, and its weights."""
+class Manner:
+    """How a fine-tune is carried out; none of it changes what comes of it.
 
-    backbone: Backbone
-    weights: Weights | None
-    sha256: str
-    tokenizer: Tokenizer | None
+    Attributes:
+        surgery: Changes the backbone before it trains; the request has its name.
+        save_every: Seconds between two saves of the state.
+        track: A tracker of Accelerate's, or ``None``.
+        registry: Names and plugins.
+        reporter: Sees what happens.
+    """
+
+    registry: Registry
+    reporter: Reporter
+    surgery: Surgery | None = None
+    save_every: float = SAVE_SECONDS
+    track: str | None = None
 
 
-def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything that is settled before training starts."""
+
+    request: Request
+    start: Start
+    splits: Splits
+    recipe: Recipe
+    phases: Sequence[Phase]
+    forward: Forward
+    plugin: str
+
+
+def run(request: Request, output: Path | None, manner: Manner) -> Run:
     """Carry out ``request``.
 
     Raises:
-        ZooError: Anything that the user can put right; nothing has been written then.
+        ZooError: Anything that the user can put right. Before training starts nothing has been
+            written then; after that the run can be resumed if its state has been saved.
+        Stopped: By a signal; the run can be resumed.
     """
-    resolved = registry.resolve(request.backbone)
-    folder = request.output or free_folder(_short(request.backbone))
+    accelerator = _accelerator(request, manner)
+    folder = _agreed(output or free_folder(_short(request.backbone)))
+    if accelerator.is_main_process:
+        refuse_existing(folder)
+    manner = _for_process(manner, accelerator)
+    with torch.random.fork_rng():
+        prepared = prepare(request, manner, accelerator)
+        opened = account.opening(
+            request, prepared.start, prepared.splits, prepared.recipe, prepared.forward
+        )
+        if accelerator.is_main_process:
+            create_run(folder, {"created": _now(), **opened})
+        return _train(folder, prepared, {"created": _now(), **opened}, manner, accelerator)
+
+
+def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
+    """Measure which learning rate suits the last phase of ``request``, and keep the curve.
+
+    Returns:
+        The folder with ``rates.json`` and ``rates.png``, and the curve.
+
+    Raises:
+        ZooError: As :func:`run`.
+    """
+    folder = output or free_folder(f"{_short(request.backbone)}-rates")
     refuse_existing(folder)
+    accelerator = _accelerator(request, manner)
+    interrupts = Interrupts()
+    with torch.random.fork_rng():
+        prepared = prepare(request, manner, accelerator)
+        setting = _setting(prepared, manner, accelerator, Keeper(folder / LAST), interrupts)
+        curve = find_lr(setting, prepared.phases[-1])
+    write_curve(folder, curve)
+    return folder, curve
+
+
+def resume(folder: Path, manner: Manner) -> Run:
+    """Go on with a run that was stopped, as if it had not been.
+
+    Raises:
+        RunError: It is finished, or its data have changed.
+        ZooError: As :func:`run`.
+    """
+    record = read_record(folder, finished=False)
+    request = Request.from_json(record["request"]).but(precision=record["precision"])
+    accelerator = _accelerator(request, manner)
+    manner = _for_process(manner, accelerator)
+    with torch.random.fork_rng():
+        prepared = prepare(request, manner, accelerator)
+        _refuse_change(folder, record, prepared)
+        return _train(folder, prepared, _plain(record), manner, accelerator)
+
+
+def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepared:
+    """Everything up to the first step; says what is about to happen.
+
+    Raises:
+        ZooError: Anything that the user can put right.
+    """
+    registry = manner.registry
+    resolved = registry.resolve(request.backbone)
     if request.strategy:
         find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
-    device = choose_device(request.device)
+    device = accelerator.device
     precision = resolve_precision(request.precision, device)
     splits = _open(request, resolved.spec)
-    with torch.random.fork_rng():
-        torch.manual_seed(request.seed)
-        start = _start(request, resolved, splits, reporter)
-        recipe = request.recipe(_default_recipe(start, splits))
-        phases = find_strategy(recipe.strategy, registry)(recipe)
-        head = make_head(
-            request.head, start.backbone.spec.feature_dim, len(splits.classes), registry=registry
-        )
-        start.backbone.replace_head(head)
-        if recipe.freeze_until:
-            start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
-        forward = Forward(start.backbone, device=device, precision=precision)
-        reporter.header(_header(start, splits, recipe, phases, forward))
-        setting = Setting(
-            forward=forward,
-            feeds=_feeds(request, start, splits, recipe),
-            recipe=recipe,
-            accelerator=Accelerator(cpu=device.type == "cpu"),
-            cache=cache_folder() / "features",
-            reporter=reporter,
-        )
+    torch.manual_seed(request.seed)
+    start = start_from(request, resolved, splits, manner.reporter)
+    recipe = request.recipe(_default_recipe(request, start, splits))
+    head = make_head(
+        request.head,
+        start.backbone.spec.feature_dim,
+        len(splits.classes),
+        registry=registry,
+        dropout=recipe.dropout,
+    )
+    start.backbone.replace_head(head)
+    recipe = replace(
+        recipe, freeze=(*recipe.freeze, *operate(start.backbone, request.surgery, manner.surgery))
+    )
+    phases = find_strategy(recipe.strategy, registry)(recipe)
+    if recipe.freeze_until:
+        start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
+    forward = Forward(start.backbone, device=device, precision=precision)
+    manner.reporter.header(account.header(start, splits, recipe, phases, forward))
+    return Prepared(
+        request=request,
+        start=start,
+        splits=splits,
+        recipe=recipe,
+        phases=phases,
+        forward=forward,
+        plugin=resolved.spec.plugin,
+    )
+
+
+# -- training ----------------------------------------------------------------------------------
+
+
+def _train(
+    folder: Path,
+    prepared: Prepared,
+    record: Mapping[str, Any],
+    manner: Manner,
+    accelerator: Accelerator,
+) -> Run:
+    """Train in a run folder that is there, and finish it."""
+    accelerator.wait_for_everyone()
+    main = accelerator.is_main_process
+    if manner.track:
+        accelerator.project_configuration.logging_dir = str(folder)
+        accelerator.init_trackers("tracking")
+    keeper = Keeper(folder / LAST, every=manner.save_every, writes=main)
+    interrupts = Interrupts()
+    setting = _setting(prepared, manner, accelerator, keeper, interrupts)
+    with locked(folder, main), interrupts.noted():
         try:
-            fitted = fit(setting, phases)
+            fitted = fit(setting, prepared.phases)
+        except Interrupted as error:
+            raise _stopped(folder, interrupts) from error
         except ContractError as error:
-            registry.judge(resolved.spec.plugin, error.message)
+            manner.registry.judge(prepared.plugin, error.message)
+            _discard(folder, keeper, main)
             raise
-    assert splits.val is not None
-    write_run(
-        folder,
-        record=_record(request, start, splits, recipe, forward, fitted),
-        backbone=start.backbone.cpu(),
-        history=fitted.history,
+        except ZooError:
+            _discard(folder, keeper, main)
+            raise
+        if main:
+            finish_run(folder, _outcome(prepared, record, fitted))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return Run(folder, surgery=manner.surgery)
+
+
+def _discard(folder: Path, keeper: Keeper, main: bool) -> None:
+    """A run that failed before anything of it was saved leaves nothing behind."""
+    if main and not keeper.saved:
+        discard_run(folder)
+
+
+def _setting(
+    prepared: Prepared,
+    manner: Manner,
+    accelerator: Accelerator,
+    keeper: Keeper,
+    interrupts: Interrupts,
+) -> Setting:
+    recipe, feeds = prepared.recipe, _feeds(prepared, accelerator)
+    task = task_of(prepared.splits)
+    alone = accelerator.num_processes == 1
+    loss = make_loss(
+        task.name,
+        train_labels=feeds.train_labels,
+        class_weights=recipe.class_weights,
+        focal=recipe.focal,
+        label_smoothing=recipe.label_smoothing,
+    )
+    return Setting(
+        forward=prepared.forward,
+        feeds=feeds,
+        recipe=recipe,
+        task=task,
+        loss=loss.to(accelerator.device),
+        outputs=len(prepared.splits.classes),
+        accelerator=accelerator,
+        cache=cache_folder() / "features",
+        keeper=keeper,
+        interrupts=interrupts,
+        reporter=Watchful(manner.reporter, interrupts) if alone else manner.reporter,
+    )
+
+
+def _feeds(prepared: Prepared, accelerator: Accelerator) -> Feeds:
+    splits, recipe, start = prepared.splits, prepared.recipe, prepared.start
+    feed = Feed(
+        spec=start.backbone.spec,
         tokenizer=start.tokenizer,
-        val=splits.val,
+        workers=prepared.request.workers,
+        flip=splits.flip,
+        min_scale=splits.min_scale,
+        augment=recipe.augment,
+        balanced=recipe.balanced,
+        seed=recipe.seed,
+        pin=torch.cuda.is_available(),
+        share=(accelerator.process_index, accelerator.num_processes),
+    )
+    train, val = splits.train, splits.val
+    assert train.labels is not None
+    assert val is not None
+    assert val.labels is not None
+    return Feeds(
+        train=feed.shuffled(train, batch_size=recipe.batch_size),
+        plain_train=lambda: feed.plain(train),
+        val=feed.plain(val),
+        train_labels=train.labels,
+        val_labels=val.labels,
+        key=splits.fingerprint,
+    )
+
+
+def _outcome(prepared: Prepared, record: Mapping[str, Any], fitted: Fitted) -> Outcome:
+    assert prepared.splits.val is not None
+    return Outcome(
+        record={**record, "results": account.results(fitted)},
+        backbone=prepared.start.backbone.cpu(),
+        history=fitted.history,
+        tokenizer=prepared.start.tokenizer,
+        val=prepared.splits.val,
         logits=fitted.logits,
     )
-    return Run(folder)
 
 
-def wish(resolved: Resolved, weights: str) -> str:
-    """Which weights are meant: an explicit wish goes before the tag in the name."""
-    return resolved.weights if weights == "auto" else weights
-
-
-def for_weights(spec: BackboneSpec, weights: Weights | None) -> BackboneSpec:
-    """The spec with the input that these weights were trained on."""
-    return replace(spec, input=weights.input) if weights and weights.input else spec
-
-
-# -- data --------------------------------------------------------------------------------------
+# -- what it takes -----------------------------------------------------------------------------
 
 
 def _open(request: Request, spec: BackboneSpec) -> Splits:
@@ -194,219 +321,83 @@ def _open(request: Request, spec: BackboneSpec) -> Splits:
     )
 
 
-def _feeds(request: Request, start: Start, splits: Splits, recipe: Recipe) -> Feeds:
-    feed = Feed(
-        spec=start.backbone.spec,
-        tokenizer=start.tokenizer,
-        workers=request.workers,
-        flip=splits.flip,
-        min_scale=splits.min_scale,
-        seed=recipe.seed,
-        pin=torch.cuda.is_available(),
-    )
-    train, val = splits.train, splits.val
-    assert train.labels is not None
-    assert val is not None
-    assert val.labels is not None
-
-    return Feeds(
-        train=feed.shuffled(train, batch_size=recipe.batch_size),
-        plain_train=lambda: feed.plain(train),
-        val=feed.plain(val),
-        train_labels=train.labels,
-        val_labels=val.labels,
-        key=splits.fingerprint,
-    )
-
-
-# -- backbone ----------------------------------------------------------------------------------
-
-
-def _start(request: Request, resolved: Resolved, splits: Splits, reporter: Reporter) -> Start:
-    weights = choose(resolved.spec, wish(resolved, request.weights))
-    path = None
-    if weights is not None:
-        try:
-            path = fetch(weights)
-        except WeightsUnavailable as error:
-            if request.data is not None:
-                raise
-            reporter.note(f"{error.message}: the demo trains from random parameters instead")
-            weights = None
-    spec = _fitted_spec(request, for_weights(resolved.spec, weights), splits, weights)
-    tokenizer = None
-    if spec.modality == "text" and not spec.text_input.own_tokenizer:
-        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
-    backbone = build(spec, weights)
-    if spec.modality == "text" and tokenizer is None and backbone.tokenizer is None:
-        # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
-        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
-        backbone = build(spec, weights)
-    return Start(
-        backbone=backbone,
-        weights=weights,
-        sha256=file_sha256(path) if path else "",
-        tokenizer=tokenizer or backbone.tokenizer,
-    )
-
-
-def _fitted_spec(
-    request: Request, spec: BackboneSpec, splits: Splits, weights: Weights | None
-) -> BackboneSpec:
-    """The spec with the size or length that the request and the data ask for."""
-    if spec.modality == "text":
-        limit = request.max_length or min(spec.text_input.max_length, TEXT_LENGTH)
-        if limit > spec.text_input.max_length:
-            raise UsageError(
-                f"--max-length {limit} is more than {spec.name} takes",
-                hint=f"Give at most {spec.text_input.max_length}.",
-            )
-        changed = spec.with_input(max_length=limit)
-        return changed.with_input(pooling=request.pooling) if request.pooling else changed
-    given = spec.image_input
-    size = request.image_size
-    if size is None and not given.fixed_size:
-        small = splits.image_size or (None if weights else min(SCRATCH_SIZE, given.size))
-        size = given.fitting(small) if small else None
-    if size is not None and not given.fixed_size and size != (fit := given.fitting(size)):
-        steps = f" in steps of {given.multiple_of}" if given.multiple_of > 1 else ""
-        raise UsageError(
-            f"{spec.name} takes pictures of {given.fitting(1)} pixels and more{steps}, not of {size}",
-            hint=f"The nearest size is {fit}: --image-size {fit}.",
-        )
-    return spec.with_input(size=size) if size else spec
-
-
-def _default_recipe(start: Start, splits: Splits) -> Recipe:
+def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
     pretrained = start.weights is not None
-    default = Recipe.default(start.backbone.spec.modality, pretrained=pretrained)
+    modality = start.backbone.spec.modality
+    default = Recipe.default(modality, pretrained=pretrained, strategy=request.strategy)
     return default.changed(epochs=None if pretrained else splits.epochs)
 
 
-def _tokenizer_beside(path: Path | None) -> Tokenizer | None:
-    """The tokenizer of the run whose weights are at ``path``, if it is a run's."""
-    from tokenizers import Tokenizer
-
-    file = path.parent / TOKENIZER if path else None
-    if file is None or not file.is_file():
-        return None
-    found: Tokenizer = Tokenizer.from_file(str(file))
-    return found
-
-
-def _with_tokenizer(
-    spec: BackboneSpec, train: Samples, weights: Path | None
-) -> tuple[BackboneSpec, Tokenizer]:
-    """A tokenizer for a network that brings none, and the spec with its vocabulary.
-
-    It is that of the run whose weights training starts from, else trained on ``train``.
-    """
-    tokenizer = _tokenizer_beside(weights)
-    if tokenizer is None:
-        texts = (str(train.raw(i)) for i in range(len(train)))
-        tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
-    vocabulary = {"vocab_size": tokenizer.get_vocab_size(), "pad_id": 0, "own_tokenizer": False}
-    return spec.with_input(**vocabulary), tokenizer
+def _accelerator(request: Request, manner: Manner) -> Accelerator:
+    """One process, or those that 'accelerate launch' or torchrun has started."""
+    device = choose_device(request.device)
+    _refuse_tracker(manner.track)
+    accelerator = Accelerator(cpu=device.type == "cpu", log_with=manner.track, project_dir=".")
+    if accelerator.num_processes == 1 and device.type != "cpu":
+        accelerator.state.device = device  # Accelerate knows one device a process, the first
+    return accelerator
 
 
-# -- what is said and recorded -------------------------------------------------------------------
+def _refuse_tracker(name: str | None) -> None:
+    """Raise a :class:`UsageError` for a tracker that Accelerate would leave out silently."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-
-def _header(
-    start: Start, splits: Splits, recipe: Recipe, phases: Sequence[Phase], forward: Forward
-) -> dict[str, str]:
-    spec, weights = start.backbone.spec, start.weights
-    assert splits.val is not None
-    names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
-    skipped = f", {len(splits.skipped)} unreadable left out" if splits.skipped else ""
-    shape = (
-        f"{spec.image_input.size} pixels"
-        if spec.modality == "image"
-        else f"up to {spec.text_input.max_length} tokens, {spec.text_input.pooling} pooling"
-    )
-    facts = {
-        "data": f"{splits.source}: {len(splits.train)} training, "
-        f"{len(splits.val)} validation samples{skipped}",
-        "classes": f"{len(splits.classes)}: {names}",
-        "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
-        "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
-        "strategy": f"{recipe.strategy}, batches of {recipe.batch_size}, "
-        f"weight decay {recipe.weight_decay:g}",
-    }
-    for phase in phases:
-        phase.prepare(start.backbone)
-        facts[f"  {phase.name}"] = _what_trains(start.backbone, phase)
-    return {**facts, "precision": forward.precision, "device": str(forward.device)}
-
-
-def _what_trains(backbone: Backbone, phase: Phase) -> str:
-    every = sum(p.numel() for p in backbone.parameters())
-    trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
-    what = "backbone and head" if phase.trains_backbone else "the head, on cached features"
-    if phase.trains_backbone and phase.freeze_until:
-        what = f"what follows {phase.freeze_until}"
-    return (
-        f"trains {trained:,} of {every:,} parameters ({what}), "
-        f"{phase.epochs} epochs, learning rate {phase.lr:g}"
+    if name is None or name in {str(getattr(t, "value", t)) for t in get_available_trackers()}:
+        return
+    if name in LOGGER_TYPE_TO_CLASS:
+        raise UsageError(f"--track {name} is not installed", hint=f"pip install {name}")
+    near = closest(name, LOGGER_TYPE_TO_CLASS, 1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(
+        f"there is no tracker called {name!r}.{guess}",
+        hint=f"There are: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}.",
     )
 
 
-def _record(
-    request: Request,
-    start: Start,
-    splits: Splits,
-    recipe: Recipe,
-    forward: Forward,
-    fitted: Fitted,
-) -> dict[str, Any]:
-    """What ``run.json`` holds but for the format and the sha256 of the weights."""
-    weights, spec = start.weights, start.backbone.spec
-    assert splits.val is not None
-    return {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "backbone": spec.name,
-        "spec": spec.to_json(),
-        "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
-        "classes": list(splits.classes),
-        "head": request.head,
-        "strategy": recipe.strategy,
-        "recipe": recipe.to_json(),
-        "precision": forward.precision,
-        "device": forward.device.type,
-        "data": {
-            "source": splits.source,
-            "fingerprint": splits.fingerprint,
-            "train": len(splits.train),
-            "val": len(splits.val),
-            "skipped": list(splits.skipped),
-            "val_split": request.val_split,
-            "split_seed": request.seed,
-            "text_column": request.text_column,
-            "label_column": request.label_column,
-        },
-        "evaluation_batch": PLAIN_BATCH,
-        "versions": _versions(),
-        "machine": {
-            "platform": platform.platform(),
-            "cores": usable_cores(),
-            "device": str(forward.device),
-        },
-        "results": {
-            "best_epoch": fitted.best_epoch,
-            "metrics": fitted.metrics,
-            "samples_per_second": fitted.samples_per_second,
-            "seconds": fitted.seconds,
-        },
-    }
+def _for_process(manner: Manner, accelerator: Accelerator) -> Manner:
+    """Of several processes the first alone speaks."""
+    return manner if accelerator.is_main_process else replace(manner, reporter=Quiet())
 
 
-def _versions() -> dict[str, str]:
-    libraries = ("torch", "torchvision", "timm", "transformers", "accelerate", "tokenizers")
-    return {
-        "python": platform.python_version(),
-        "zoo": __version__,
-        **{name: importlib.metadata.version(name) for name in libraries},
-    }
+def _agreed(folder: Path) -> Path:
+    """The folder that the first process has chosen."""
+    agreed = [str(folder)]
+    broadcast_object_list(agreed)
+    return Path(agreed[0])
+
+
+def _refuse_change(folder: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
+    if record["data"]["fingerprint"] != prepared.splits.fingerprint:
+        raise RunError(
+            f"the data of {folder} have changed since it was started: {prepared.splits.source}",
+            hint="Put them back as they were, or start a new run.",
+        )
+    now, then = account.versions(), record["versions"]
+    changed = [
+        f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]
+    ]
+    if changed:
+        raise RunError(
+            f"{folder} was started with other versions: {', '.join(changed)}",
+            hint="Install those to go on exactly, or start a new run.",
+        )
+
+
+def _stopped(folder: Path, interrupts: Interrupts) -> Stopped:
+    assert interrupts.received is not None
+    return Stopped(
+        f"stopped; the state is in {folder / LAST}",
+        hint=f"Go on: zoo finetune --resume {folder}",
+        signal=interrupts.received,
+    )
+
+
+def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in record.items() if k not in ("format", "finished")}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _short(name: str) -> str:

@@ -23,6 +23,7 @@ from zoo.heads import make_head
 from zoo.predictions import Prediction, prediction_of, shown
 from zoo.run_folder import EXAMPLE, MODEL, TOKENIZER, read_record
 from zoo.spec import BackboneSpec
+from zoo.surgery import Surgery, operate
 from zoo.weights import read_state_dict
 
 
@@ -31,13 +32,15 @@ class Run:
 
     Args:
         folder: What ``zoo finetune`` wrote.
+        surgery: The function that changed the backbone before it trained, if one did.
 
     Raises:
-        RunError: There is no readable ``run.json``.
+        RunError: There is no readable ``run.json``, or the run is not finished.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, surgery: Surgery | None = None) -> None:
         self.folder = Path(folder)
+        self._surgery = surgery
         self.record = read_record(self.folder)
 
     def __repr__(self) -> str:
@@ -81,6 +84,8 @@ class Run:
         backbone = build(self.spec, None)
         head = make_head(self.record["head"], self.spec.feature_dim, len(self.classes))
         backbone.replace_head(head)
+        operate(backbone, self.record.get("surgery"), self._surgery)
+        backbone.unfreeze()
         path = self.folder / MODEL
         try:
             backbone.load_native_state_dict(

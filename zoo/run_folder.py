@@ -1,4 +1,4 @@
-"""The run folder: what a fine-tune leaves behind, written and read."""
+"""The run folder on disk: made when training starts, finished when it ends, locked between."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
@@ -26,50 +28,106 @@ from zoo.weights import file_sha256
 FORMAT = 1
 LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
-EXAMPLE = "example.png"
+EXAMPLE, LAST, LOCK = "example.png", "last", ".lock"
+
+_NEEDED = {"format", "backbone", "spec", "classes", "head", "precision", "device", "data"}
 
 
-def write_run(
-    folder: Path,
-    *,
-    record: Mapping[str, Any],
-    backbone: Backbone,
-    history: Sequence[Mapping[str, Any]],
-    tokenizer: Any,
-    val: Samples,
-    logits: Tensor,
-) -> None:
-    """Write a run folder, whole or not at all.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What training leaves to be written.
 
-    Args:
-        folder: Must not exist.
-        record: What ``run.json`` holds but for the sha256 of the weights.
+    Attributes:
+        record: What ``run.json`` holds but for the format and the sha256 of the weights.
         backbone: With the best epoch's parameters.
         history: The lines of ``metrics.jsonl``.
         tokenizer: Texts only.
         val: The validation split.
-        logits: The outputs there: ``(len(val), classes)``.
+        logits: The outputs there: ``(len(val), outputs)``.
+    """
+
+    record: Mapping[str, Any]
+    backbone: Backbone
+    history: Sequence[Mapping[str, Any]]
+    tokenizer: Any
+    val: Samples
+    logits: Tensor
+
+
+def create_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Make the folder of a run that is about to train; ``run.json`` says that it is unfinished.
+
+    Args:
+        folder: Must not exist.
+        record: What resuming needs to know: ``request`` and what it led to.
 
     Raises:
         RunError: ``folder`` exists, or cannot be written.
     """
     try:
         with _new_folder(folder) as temporary:
-            _write_model(temporary, backbone, record["classes"], tokenizer)
-            sha256 = file_sha256(temporary / MODEL)
-            example = _write_example(temporary, val)
-            full = {"format": FORMAT, **record, "sha256": sha256, "example": example}
-            lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in history]
-            files.write_text(temporary / METRICS, "".join(lines))
-            write_predictions(temporary / PREDICTIONS, val, logits, record["classes"])
-            files.write_text(temporary / CARD, model_card(full, folder.name))
-            text = json.dumps(full, indent=2, ensure_ascii=False)
-            files.write_text(temporary / LOCK_FILE, text + "\n")
+            _write_record(temporary, {**record, "finished": False})
     except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def finish_run(folder: Path, outcome: Outcome) -> None:
+    """Write what training came to. ``run.json`` comes last: with it the run is finished.
+
+    Raises:
+        RunError: It cannot be written; the run can be resumed then.
+    """
+    record = outcome.record
+    classes: Sequence[str] = record["classes"]
+    try:
+        _write_model(folder, outcome.backbone, classes, outcome.tokenizer)
+        sha256 = file_sha256(folder / MODEL)
+        example = _write_example(folder, outcome.val)
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
+        files.write_text(folder / METRICS, "".join(lines))
+        write_predictions(folder / PREDICTIONS, outcome.val, outcome.logits, classes)
+        full = {**record, "finished": True, "sha256": sha256, "example": example}
+        files.write_text(folder / CARD, model_card(full, folder.name))
+        _write_record(folder, full)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    shutil.rmtree(folder / LAST, ignore_errors=True)
+
+
+def discard_run(folder: Path) -> None:
+    """Remove a run of which nothing has been saved."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path, leads: bool = True) -> Iterator[None]:
+    """Keep other runs from training in ``folder`` while the block runs.
+
+    Args:
+        folder: A run folder.
+        leads: Whether this is the process, of those that train together, that holds the lock.
+
+    Raises:
+        RunError: Another process does so already.
+    """
+    if not leads:
+        yield
+        return
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
         raise RunError(
-            f"the run cannot be written to {folder}: {error.strerror or error}",
-            hint="Give another place with --output DIR.",
+            f"another process is training in {folder}", hint="Wait for it, or stop it."
         ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.release()
 
 
 def refuse_existing(folder: Path) -> None:
@@ -89,6 +147,47 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     return parent / f"{name}-{number}"
 
 
+def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
+    """What ``run.json`` of ``folder`` holds.
+
+    Args:
+        folder: A run folder.
+        finished: Whether the run must be finished, or else one that training has not finished.
+
+    Raises:
+        RunError: There is none, it is no lock file of a run, or it is of the other kind.
+    """
+    path = folder / LOCK_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "has no run.json" if folder.is_dir() else "does not exist"
+        raise RunError(
+            f"{folder} {what}, so it is no run folder",
+            hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict) or (missing := _NEEDED - record.keys()):
+        lost = ", ".join(sorted(missing)) if isinstance(record, dict) else "everything"
+        raise RunError(f"{path} is not the lock file of a run: it lacks {lost}")
+    if record["format"] > FORMAT:
+        raise RunError(
+            f"{path} was written by a later zoo (format {record['format']})",
+            hint="Upgrade zoo: pip install -U zoo",
+        )
+    if finished and not record.get("finished", True):
+        raise RunError(
+            f"the run {folder} is not finished", hint=f"Go on: zoo finetune --resume {folder}"
+        )
+    if not finished and record.get("finished", True):
+        raise RunError(
+            f"the run {folder} is finished; there is nothing to resume",
+            hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
+        )
+    return record
+
+
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A hidden folder beside ``folder`` that takes its name when the block ends well."""
@@ -102,6 +201,11 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps({"format": FORMAT, **record}, indent=2, ensure_ascii=False)
+    files.write_text(folder / LOCK_FILE, text + "\n")
 
 
 def _write_model(folder: Path, backbone: Backbone, classes: Sequence[str], tokenizer: Any) -> None:
@@ -129,30 +233,8 @@ def _write_example(folder: Path, samples: Samples) -> str:
     return EXAMPLE
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` of ``folder`` holds.
-
-    Raises:
-        RunError: There is none, or it is no lock file of a run.
-    """
-    path = folder / LOCK_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        what = "has no run.json" if folder.is_dir() else "does not exist"
-        raise RunError(
-            f"{folder} {what}, so it is no run folder",
-            hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    needed = {"format", "backbone", "spec", "classes", "head", "precision", "device", "data"}
-    if not isinstance(record, dict) or (missing := needed - record.keys()):
-        lost = ", ".join(sorted(missing)) if isinstance(record, dict) else "everything"
-        raise RunError(f"{path} is not the lock file of a run: it lacks {lost}")
-    if record["format"] > FORMAT:
-        raise RunError(
-            f"{path} was written by a later zoo (format {record['format']})",
-            hint="Upgrade zoo: pip install -U zoo",
-        )
-    return record
+def _unwritable(folder: Path, error: OSError) -> RunError:
+    return RunError(
+        f"the run cannot be written to {folder}: {error.strerror or error}",
+        hint="Give another place with --output DIR.",
+    )

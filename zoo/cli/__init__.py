@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "list": "zoo.cli.catalogue:command",
     "show": "zoo.cli.show:command",
     "finetune": "zoo.cli.finetune:command",
+    "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
     "plugins": "zoo.cli.plugins:command",

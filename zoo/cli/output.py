@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import click
 
-from zoo.errors import ZooError
+from zoo.errors import Stopped, ZooError
 
 INDENT = " " * len("Error: ")
 
@@ -136,7 +136,8 @@ def _own_descriptor() -> Iterator[TextIO]:
 def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Turn what is raised inside into a short message on standard error and an exit status.
 
-    1 for the zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C.
+    1 for the zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C, and for
+    a run that was stopped 128 and the signal's number.
 
     Args:
         settings: With ``debug`` true when the block fails, the traceback is shown too; those of
@@ -179,6 +180,7 @@ def _report(error: BaseException) -> int:
         return 1
     if isinstance(error, ZooError):
         _complain(error.message, error.hint)
+        return 128 + error.signal if isinstance(error, Stopped) else 1
     else:
         first = (str(error).strip().splitlines() or [""])[0]
         _complain(

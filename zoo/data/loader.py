@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -20,6 +21,9 @@ from zoo.errors import ZooError
 Key: TypeAlias = tuple[int, int]
 """Epoch and position among the samples: the epoch travels with each request, so that worker
 processes that outlive an epoch know it."""
+
+Share: TypeAlias = tuple[int, int]
+"""Which of several processes this is, from 0, and how many there are."""
 
 TensorBatch: TypeAlias = dict[str, Tensor]
 
@@ -113,6 +117,8 @@ class Batches(Sampler[list[Key]]):
 
     Attributes:
         epoch: Decides the order when shuffled.
+        start: Batches of the epoch that are left out at its beginning.
+        stride: From there on each ``stride``-th batch is taken.
     """
 
     def __init__(
@@ -124,20 +130,27 @@ class Batches(Sampler[list[Key]]):
         seed: int,
         drop_last: bool,
         lengths: np.ndarray[Any, Any] | None = None,
+        share: Share = (0, 1),
     ) -> None:
-        self.epoch = 0
+        self.epoch, self.start, self.stride = 0, 0, 1
         self._count = count
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._drop_last = drop_last
         self._lengths = lengths
+        self._rank, self._processes = share
 
     def __len__(self) -> int:
         whole, rest = divmod(self._count, self._batch_size)
         return whole + (1 if rest and not self._drop_last else 0)
 
     def __iter__(self) -> Iterator[list[Key]]:
+        for batch in self.arranged()[self.start :: self.stride]:
+            yield [(self.epoch, int(index)) for index in batch[self._rank :: self._processes]]
+
+    def arranged(self) -> list[np.ndarray[Any, Any]]:
+        """The epoch's batches, whole, as positions among the samples."""
         generator = np.random.default_rng((self._seed % 2**64, self.epoch))
         order = generator.permutation(self._count) if self._shuffle else np.arange(self._count)
         if self._lengths is not None:
@@ -146,8 +159,7 @@ class Batches(Sampler[list[Key]]):
         batches = batches[: len(self)]
         if self._shuffle and self._lengths is not None:
             batches = [batches[i] for i in generator.permutation(len(batches))]
-        for batch in batches:
-            yield [(self.epoch, int(index)) for index in batch]
+        return batches
 
     def _by_length(
         self, order: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]
@@ -164,9 +176,22 @@ class Loader(DataLoader[TensorBatch]):
         self.batches = batches
         super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order, and the variation of the pictures, of the next pass."""
-        self.batches.epoch = epoch
+    def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
+        """Choose what the next pass gives.
+
+        Args:
+            epoch: Decides the order and the variation of the pictures.
+            start: Batches that the pass leaves out at its beginning.
+            stride: From there on it takes each ``stride``-th batch.
+        """
+        batches = self.batches
+        batches.epoch, batches.start, batches.stride = epoch, start, stride
+
+    def steps(self) -> Iterator[tuple[TensorBatch, int]]:
+        """Batches, each with the number of samples that it has over all processes."""
+        batches = self.batches
+        sizes = [len(batch) for batch in batches.arranged()[batches.start :: batches.stride]]
+        yield from zip(self, sizes, strict=True)
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
         for batch in super().__iter__():
@@ -187,6 +212,7 @@ def make_loader(
     pin: bool = False,
     by_length: bool = True,
     drop_last: bool = False,
+    share: Share = (0, 1),
 ) -> Loader:
     """Batches of ``samples``: the inputs, ``index`` (positions among the samples), ``labels``.
 
@@ -202,6 +228,8 @@ def make_loader(
         pin: Whether the batches are for a GPU.
         by_length: Whether texts of like length form a batch; ``index`` tells where they were.
         drop_last: Leave out a last batch that is not full.
+        share: Of several processes, which this one is, and how many there are; each batch is
+            dealt out among them.
 
     Raises:
         BadFilesError: While iterating, from any process: a picture cannot be read.
@@ -222,6 +250,7 @@ def make_loader(
         seed=seed,
         drop_last=drop_last,
         lengths=lengths,
+        share=share,
     )
     return Loader(
         feed,
@@ -229,6 +258,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_interrupts_alone,
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
@@ -245,6 +275,11 @@ def _mixed(*numbers: int) -> int:
     """One 63-bit seed from several numbers."""
     sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _leave_interrupts_alone(_: int) -> None:
+    """Ctrl-C reaches every process of the terminal; what becomes of it, the main one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -29,6 +29,8 @@ class Feed:
         min_scale: The smallest share of a picture's area that a training crop keeps.
         seed: Of order and augmentation.
         pin: Whether batches go to page-locked memory, for GPUs.
+        share: Which of several processes this is, from 0, and how many there are. Batches in
+            training are dealt out among them.
     """
 
     spec: BackboneSpec
@@ -38,6 +40,9 @@ class Feed:
     min_scale: float = MIN_SCALE
     seed: int = 0
     pin: bool = False
+    share: tuple[int, int] = (0, 1)
+    augment: str = "none"
+    balanced: bool = False
 
     def plain(self, samples: Samples) -> Loader:
         """Every sample once, without augmentation."""
@@ -51,8 +56,9 @@ class Feed:
         image = self.spec.modality == "image"
         transform = self._transform(train) if image else None
         encoder = None if image else self._encoder()
-        # One sample left over would be a batch that BatchNorm cannot train on.
-        lonely = train and len(samples) > batch_size and len(samples) % batch_size == 1
+        # One sample left over for a process would be a batch that BatchNorm cannot train on.
+        rest, processes = len(samples) % batch_size, self.share[1]
+        lonely = train and len(samples) > batch_size and 0 < rest < 2 * processes
         return make_loader(
             samples,
             transform=transform,
@@ -63,6 +69,7 @@ class Feed:
             workers=self._workers(samples),
             pin=self.pin,
             drop_last=lonely,
+            share=self.share if train else (0, 1),
         )
 
     def _transform(self, train: bool) -> ImageTransform:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from zoo.backbone import Backbone
@@ -62,19 +63,46 @@ class Forward:
             features = self.backbone.features(self.place(batch))
         return head_logits(self.backbone, features.float())
 
-    def predict(self, loader: Loader, *, count: int, reporter: Reporter) -> Tensor:
-        """Logits of a whole split in its own order: ``(count, outputs)``."""
-        parts, places = [], []
+    def predict(
+        self,
+        loader: Loader,
+        *,
+        count: int,
+        reporter: Reporter,
+        accelerator: Accelerator | None = None,
+    ) -> Tensor:
+        """Logits of a whole split in its own order: ``(count, outputs)``.
+
+        With an ``accelerator`` its processes share the batches, and each gets all logits.
+        """
+        rank, processes = 0, 1
+        if accelerator is not None:
+            rank, processes = accelerator.process_index, accelerator.num_processes
+        loader.set_epoch(0, start=rank, stride=processes)
+        logits: Tensor | None = None
         with reporter.steps("predict", len(loader)) as advance:
             for batch in loader:
-                parts.append(self.logits(batch))
-                places.append(batch["index"])
+                part = self.logits(batch)
+                if logits is None:
+                    logits = torch.zeros(count, part.shape[1])
+                logits[batch["index"]] = part
                 advance()
-        order = torch.cat(places)
-        gathered = torch.cat(parts)
-        logits = torch.empty(count, gathered.shape[1])
-        logits[order] = gathered
+        if accelerator is not None and processes > 1:
+            return _summed(logits, count, self.backbone, accelerator)
+        assert logits is not None
         return logits
+
+
+def _summed(own: Tensor | None, count: int, backbone: Backbone, accelerator: Accelerator) -> Tensor:
+    """The logits that several processes computed, each of other samples and 0 for the rest."""
+    device = accelerator.device
+    if own is None:  # fewer batches than processes
+        width = int(
+            backbone.head(torch.zeros(1, backbone.spec.feature_dim, device=device)).shape[1]
+        )
+        own = torch.zeros(count, width)
+    total: Tensor = accelerator.reduce(own.to(device), reduction="sum")
+    return total.cpu()
 
 
 def head_logits(backbone: Backbone, features: Tensor) -> Tensor:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.data import Loader
-from zoo.engine import features as feature_cache
-from zoo.engine.forward import Forward, head_logits
-from zoo.engine.groups import parameter_groups
-from zoo.engine.metrics import headline
+from zoo.engine import adapters
+from zoo.engine.checkpoint import Best, Keeper, Progress
+from zoo.engine.forward import Forward
+from zoo.engine.interrupts import Interrupted, Interrupts
+from zoo.engine.l2sp import Pull
+from zoo.engine.learner import Learner, mixed
+from zoo.engine.losses import Loss
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
+from zoo.engine.solver import Once, Solver
+from zoo.engine.sources import Batches, Features, Source
 from zoo.engine.strategies import Phase
+from zoo.engine.tasks import Task
+from zoo.engine.trainable import choose_trained
 from zoo.errors import RunError
-
-Batch = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +42,16 @@ class Feeds:
         train: Shuffled, augmented batches; ``set_epoch`` before each pass.
         plain_train: The training split once, prepared as for validation; made when needed.
         val: The validation split once.
-        train_labels: ``(N,)`` class indices.
-        val_labels: ``(M,)`` class indices.
+        train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
+        val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
         key: What identifies the data, for the feature cache.
     """
 
     train: Loader
     plain_train: Callable[[], Loader]
     val: Loader
-    train_labels: NDArray[np.int64]
-    val_labels: NDArray[np.int64]
+    train_labels: NDArray[Any]
+    val_labels: NDArray[Any]
     key: str
 
 
@@ -57,20 +63,30 @@ class Setting:
         forward: Runs the backbone.
         feeds: The batches.
         recipe: The hyperparameters.
-        accelerator: Steps the optimiser, on one process or many.
+        task: What the outputs mean, and which figures tell how good they are.
+        loss: From logits and targets to a loss a sample.
+        outputs: Width of the logits.
+        accelerator: One process or many.
         cache: The folder that keeps features.
+        keeper: Saves the state to go on from.
+        interrupts: Whether somebody wants to stop.
         reporter: Sees what happens.
     """
 
     forward: Forward
     feeds: Feeds
     recipe: Recipe
+    task: Task
+    loss: Loss
+    outputs: int
     accelerator: Accelerator
     cache: Path
+    keeper: Keeper
+    interrupts: Interrupts
     reporter: Reporter
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """What training came to; the backbone holds the best epoch's parameters.
 
@@ -78,228 +94,219 @@ class Fitted:
         history: A record an epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1.
         metrics: The best epoch's figures on the validation split.
-        logits: The best epoch's outputs there: ``(M, classes)``.
-        seconds: Training and validation together.
+        logits: The best epoch's outputs there: ``(M, outputs)``.
+        seconds: Training and validation together, interruptions aside.
         samples_per_second: Training samples a second of training time in the last phase.
     """
 
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    logits: Tensor = field(default_factory=lambda: torch.empty(0))
-    seconds: float = 0.0
-    samples_per_second: float = 0.0
+    history: list[dict[str, Any]]
+    best_epoch: int
+    metrics: dict[str, float]
+    logits: Tensor
+    seconds: float
+    samples_per_second: float
 
 
 def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
-    """Train through ``phases`` and leave the best epoch's parameters in the backbone.
+    """Train through ``phases``, from where an earlier fit was stopped if there is its state.
 
-    The best epoch has the highest validation accuracy; of equals, the lowest loss.
+    The backbone then holds the parameters of the best epoch: that with the best figures, as the
+    task says, on the validation split.
 
     Raises:
-        RunError: The loss is no number any more.
+        RunError: The loss is no number any more, or the state cannot be saved.
+        Interrupted: After a signal; the state has been saved.
     """
-    backbone, reporter = setting.forward.backbone, setting.reporter
-    fitted, best, start = Fitted(), _Best(backbone), time.perf_counter()
-    for phase in phases:
-        phase.prepare(backbone)
-        make = _backbone_learner if phase.trains_backbone else _head_learner
-        learner = make(setting, phase)
-        training = 0.0
-        for epoch in range(phase.epochs):
-            began = time.perf_counter()
-            with reporter.steps(f"{phase.name} {epoch + 1}/{phase.epochs}", learner.steps) as tick:
-                loss = _mean(learner.epoch(epoch), tick, phase)
-            spent = time.perf_counter() - began
-            training += spent
-            logits = learner.validate()
-            figures = headline(logits, setting.feeds.val_labels)
-            record: dict[str, Any] = {
-                "epoch": len(fitted.history) + 1,
-                "phase": phase.name,
-                "epoch_of_phase": epoch + 1,
-                "train_loss": loss,
-                **figures,
-                "lr": phase.lr,
-                "seconds": round(time.perf_counter() - began, 3),
-                "samples_per_second": round(learner.samples / spent, 1),
-                "best": best.offer(figures),
-            }
-            fitted.history.append(record)
-            if record["best"]:
-                fitted.best_epoch, fitted.metrics, fitted.logits = record["epoch"], figures, logits
-            reporter.epoch(record, phase.epochs)
-        fitted.samples_per_second = round(learner.samples * phase.epochs / training, 1)
-    best.restore()
-    fitted.seconds = round(time.perf_counter() - start, 2)
-    return fitted
+    return _Fit(setting, phases).run()
 
 
-class _Learner:
-    """One phase's optimiser, schedule and batches.
+class _Fit:
+    def __init__(self, setting: Setting, phases: Sequence[Phase]) -> None:
+        self.setting, self.phases = setting, phases
+        self.backbone, self.recipe = setting.forward.backbone, setting.recipe
+        # Made before an earlier state is loaded, because it remembers where training started.
+        self.pull = Pull(self.backbone, self.recipe.l2sp) if self.recipe.l2sp else None
+        self.kept = setting.keeper.load()
+        self.progress = self.kept.progress if self.kept else Progress()
+        self.best = self.kept.best if self.kept else Best()
+        self.learner: Learner | Solver | None = None
 
-    Args:
-        setting: What the fit works with.
-        phase: What trains, how long, how fast.
-        trained: What is called in training: the whole backbone, or its head.
-        batches: From the epoch to ``(input, labels)`` pairs.
-        steps: Batches an epoch.
-        validate: Gives the validation split's logits: ``(M, classes)``.
-    """
+    # -- phases ------------------------------------------------------------------------------
 
-    def __init__(
-        self,
-        setting: Setting,
-        phase: Phase,
-        *,
-        trained: nn.Module,
-        batches: Callable[[int], Iterable[tuple[Any, Tensor]]],
-        steps: int,
-        validate: Callable[[], Tensor],
-    ) -> None:
-        self.steps, self.samples = steps, len(setting.feeds.train_labels)
-        self.validate, self._batches = validate, batches
-        self._accelerator, self._forward = setting.accelerator, setting.forward
-        self._max_norm = setting.recipe.max_grad_norm
-        groups = parameter_groups(
-            setting.forward.backbone,
-            lr=phase.lr,
-            layer_decay=phase.layer_decay,
-            weight_decay=setting.recipe.weight_decay,
-            base_width=setting.recipe.base_width,
-        )
-        self._parameters = [p for group in groups for p in group["params"]]
-        optimizer = torch.optim.AdamW(groups, fused=setting.forward.device.type in ("cpu", "cuda"))
-        self._schedule = _cosine(optimizer, steps * phase.epochs, setting.recipe.warmup)
-        self._model, self._optimizer = self._accelerator.prepare(trained, optimizer)
-
-    def epoch(self, epoch: int) -> Iterator[tuple[float, int]]:
-        """Train on every batch once; gives ``(mean loss, samples)`` after each step."""
-        self._model.train()
-        for inputs, labels in self._batches(epoch):
-            with self._forward.autocast():
-                logits = self._model(inputs)  # (B, classes)
-            loss = nn.functional.cross_entropy(logits.float(), labels)
-            self._accelerator.backward(loss)
-            self._accelerator.clip_grad_norm_(self._parameters, self._max_norm)
-            self._optimizer.step()
-            self._schedule.step()
-            self._optimizer.zero_grad()
-            yield loss.item(), len(labels)
-
-
-def _backbone_learner(setting: Setting, phase: Phase) -> _Learner:
-    """Trains backbone and head on augmented batches."""
-    forward, feeds = setting.forward, setting.feeds
-
-    def batches(epoch: int) -> Iterator[tuple[Any, Tensor]]:
-        feeds.train.set_epoch(epoch)
-        for batch in feeds.train:
-            placed = forward.place(batch)
-            yield placed, placed["labels"]
-
-    def validate() -> Tensor:
-        return forward.predict(feeds.val, count=len(feeds.val_labels), reporter=setting.reporter)
-
-    return _Learner(
-        setting,
-        phase,
-        trained=forward.backbone,
-        batches=batches,
-        steps=len(feeds.train),
-        validate=validate,
-    )
-
-
-def _head_learner(setting: Setting, phase: Phase) -> _Learner:
-    """Trains the head on features that the frozen backbone computes once."""
-    forward, feeds, recipe = setting.forward, setting.feeds, setting.recipe
-    backbone, count = forward.backbone, len(feeds.train_labels)
-    weights = feature_cache.backbone_key(backbone, forward.precision)
-
-    def cached(split: str, loader: Loader, count: int) -> NDArray[np.float32]:
-        key = (weights, feeds.key, split)
-        return feature_cache.compute(
-            forward, loader, count=count, key=key, folder=setting.cache, reporter=setting.reporter
-        )
-
-    train = cached("train", feeds.plain_train(), count)
-    val = cached("val", feeds.val, len(feeds.val_labels))
-    labels = torch.from_numpy(feeds.train_labels)
-    # In the batches of the validation split, so that a later evaluation agrees to the bit.
-    partition = [[index for _, index in keys] for keys in feeds.val.batches]
-
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
-        order = torch.randperm(count, generator=generator)
-        for chosen in torch.split(order, recipe.probe_batch_size):
-            rows = torch.from_numpy(train[chosen.numpy()])  # (B, feature_dim)
-            yield rows.to(forward.device), labels[chosen].to(forward.device)
-
-    @torch.inference_mode()
-    def validate() -> Tensor:
-        backbone.eval()
-        parts = [torch.from_numpy(val[chosen]).to(forward.device) for chosen in partition]
-        gathered = torch.cat([head_logits(backbone, part) for part in parts])
-        logits = torch.empty_like(gathered)
-        logits[torch.tensor([i for chosen in partition for i in chosen])] = gathered
-        return logits
-
-    return _Learner(
-        setting,
-        phase,
-        trained=backbone.head,
-        batches=batches,
-        steps=math.ceil(count / recipe.probe_batch_size),
-        validate=validate,
-    )
-
-
-def _mean(losses: Iterable[tuple[float, int]], tick: Callable[[], None], phase: Phase) -> float:
-    total, samples = 0.0, 0
-    for step, (loss, count) in enumerate(losses, 1):
-        if not math.isfinite(loss):
+    def run(self) -> Fitted:
+        progress = self.progress
+        if self.kept:
+            self.setting.reporter.note(f"going on {_whereabouts(progress, self.phases)}")
+        try:
+            for phase in self.phases[progress.phase :]:
+                self._phase(phase)
+                progress.phase, progress.epoch = progress.phase + 1, 0
+        except Interrupted:
+            self._save()
+            raise
+        if not progress.best_epoch:
             raise RunError(
-                f"the loss became {loss} in step {step} of an epoch of phase {phase.name!r}",
+                "no epoch has figures that are numbers, and nothing is kept",
                 hint="Try a smaller --lr, or --precision fp32.",
             )
-        total, samples = total + loss * count, samples + count
-        tick()
-    return total / samples
+        adapters.merge(self.backbone)
+        self.backbone.load_state_dict(self.best.state)
+        return Fitted(
+            history=progress.history,
+            best_epoch=progress.best_epoch,
+            metrics=progress.metrics,
+            logits=self.best.logits,
+            seconds=round(progress.total_seconds, 2),
+            samples_per_second=_speed(progress.history),
+        )
+
+    def _phase(self, phase: Phase) -> None:
+        began = time.perf_counter()
+        source = self._prepare(phase)
+        self.progress.total_seconds += time.perf_counter() - began
+        while self.progress.epoch < phase.epochs and not self._stalled():
+            self._train(phase, source)
+            self._validate(phase, source)
+        self.learner = None
+
+    def _prepare(self, phase: Phase) -> Source:
+        """The phase's batches, and its learner as it was if it was stopped in this phase."""
+        setting, progress = self.setting, self.progress
+        torch.manual_seed(mixed(self.recipe.seed, progress.phase))  # of adapters
+        choose_trained(self.backbone, phase, self.recipe)
+        kept, self.kept = self.kept, None
+        if kept:
+            self.backbone.load_state_dict(kept.of("backbone/"))
+        source: Source
+        if phase.trains_backbone:
+            source = Batches(setting)
+        elif phase.solver == "lbfgs":
+            source = Once(features := Features(setting))
+            self.learner = Solver(setting, phase, features)
+        else:
+            source = Features(setting)
+        if self.learner is None:
+            done = progress.epoch * source.steps + progress.step
+            self.learner = Learner(setting, phase, progress.phase, source, self.pull, done=done)
+        if kept:
+            self.learner.take_over(kept.of("learner/"))
+            self.learner.accumulate = progress.accumulate
+        return source
+
+    def _stalled(self) -> bool:
+        """Whether the phase has gone on for as long as patience lasts without a better epoch."""
+        patience, progress = self.recipe.patience, self.progress
+        without = min(progress.epoch, len(progress.history) - progress.best_epoch)
+        return patience is not None and without >= patience
+
+    # -- epochs ------------------------------------------------------------------------------
+
+    def _train(self, phase: Phase, source: Source) -> None:
+        """The steps of an epoch that are still to do."""
+        progress, learner = self.progress, self._learning()
+        began, before = time.perf_counter(), progress.seconds
+        learner.begin()
+        what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
+        with self.setting.reporter.steps(what, source.steps - progress.step) as tick:
+            for step in source.epoch(len(progress.history), progress.step):
+                number = progress.epoch * source.steps + progress.step
+                loss = learner.step(number, step)
+                loss, stop, save = self._agreed(loss)
+                if not math.isfinite(loss):
+                    raise RunError(
+                        f"the loss became {loss} in step {progress.step + 1} of epoch "
+                        f"{progress.epoch + 1} of phase {phase.name!r}",
+                        hint="Try a smaller --lr, or --precision fp32.",
+                    )
+                progress.loss, progress.samples = (
+                    progress.loss + loss,
+                    progress.samples + step.samples,
+                )
+                progress.step += 1
+                progress.accumulate = learner.accumulate
+                progress.seconds = before + time.perf_counter() - began
+                if save:
+                    self._save()
+                if stop:
+                    raise Interrupted
+                tick()
+
+    def _validate(self, phase: Phase, source: Source) -> None:
+        """Figures of the epoch, its record, and its parameters if it is the best so far."""
+        progress, learner = self.progress, self._learning()
+        began = time.perf_counter()
+        with ExitStack() as stack:
+            if learner.average:
+                stack.enter_context(learner.average.applied())
+            stack.enter_context(adapters.merged(self.backbone))
+            self._share_buffers()
+            logits = source.validate()
+            figures = self.setting.task.headline(logits, self.setting.feeds.val_labels)
+            score = list(self.setting.task.score(figures))
+            better = score > progress.score
+            if better:
+                self.best.keep(adapters.plain_state(self.backbone), logits)
+        spent = progress.seconds + time.perf_counter() - began
+        record: dict[str, Any] = {
+            "epoch": len(progress.history) + 1,
+            "phase": phase.name,
+            "epoch_of_phase": progress.epoch + 1,
+            "train_loss": progress.loss / progress.samples,
+            **figures,
+            "lr": phase.lr,
+            "seconds": round(spent, 3),
+            "samples_per_second": round(progress.samples / progress.seconds, 1),
+            "best": better,
+        }
+        progress.history.append(record)
+        if better:
+            progress.best_epoch, progress.metrics, progress.score = record["epoch"], figures, score
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss, progress.samples, progress.seconds = 0.0, 0, 0.0
+        progress.total_seconds += spent
+        self.setting.accelerator.log(
+            figures | {"train_loss": record["train_loss"]}, record["epoch"]
+        )
+        self.setting.reporter.epoch(record, phase.epochs)
+
+    def _learning(self) -> Learner | Solver:
+        assert self.learner is not None
+        return self.learner
+
+    # -- several processes, and saving -------------------------------------------------------
+
+    def _agreed(self, loss: float) -> tuple[float, bool, bool]:
+        """The loss of all processes together, whether to stop, and whether to save."""
+        accelerator, keeper = self.setting.accelerator, self.setting.keeper
+        stop = self.setting.interrupts.received is not None
+        if accelerator.num_processes == 1:
+            return loss, stop, keeper.due()
+        due = accelerator.is_main_process and keeper.due()
+        own = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
+        total, stops, saves = accelerator.reduce(own, reduction="sum").tolist()
+        return float(total), stops > 0, saves > 0
+
+    def _share_buffers(self) -> None:
+        """Give every process the statistics of the first, as it is the first's that are kept."""
+        if self.setting.accelerator.num_processes > 1:
+            for buffer in self.backbone.buffers():
+                buffer.copy_(broadcast(buffer))
+
+    def _save(self) -> None:
+        tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
+        if self.learner is not None:
+            tensors |= {f"learner/{k}": v for k, v in self.learner.tensors().items()}
+        self.setting.keeper.save(self.progress, self.best, tensors)
 
 
-def _cosine(
-    optimizer: torch.optim.Optimizer, steps: int, warmup: float
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """A linear rise over the first share ``warmup`` of the steps, then half a cosine to zero."""
-    rise = max(1, round(steps * warmup))
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def _whereabouts(progress: Progress, phases: Sequence[Phase]) -> str:
+    if progress.phase == len(phases):
+        return "after the last step"
+    name, epochs = phases[progress.phase].name, phases[progress.phase].epochs
+    return f"after {progress.step} steps of epoch {progress.epoch + 1} of {epochs} of phase {name!r}"
 
 
-class _Best:
-    """Keeps the parameters and buffers of the best epoch so far."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        self._backbone = backbone
-        self._score = (-math.inf, -math.inf)
-        self._state: dict[str, Tensor] = {}
-
-    def offer(self, figures: Mapping[str, float]) -> bool:
-        """Keep the current parameters if ``figures`` are the best; returns whether they are."""
-        score = (figures["accuracy"], -figures["loss"])
-        if score <= self._score:
-            return False
-        self._score = score
-        state = self._backbone.state_dict()
-        self._state = {key: value.detach().cpu().clone() for key, value in state.items()}
-        return True
-
-    def restore(self) -> None:
-        """Put the kept parameters back."""
-        self._backbone.load_state_dict(self._state)
+def _speed(history: Sequence[Mapping[str, Any]]) -> float:
+    """Training samples a second of training time in the last phase."""
+    times = [1 / r["samples_per_second"] for r in history if r["phase"] == history[-1]["phase"]]
+    return round(len(times) / sum(times), 1)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from zoo.engine.interrupts import Interrupted, Interrupts
+
 Advance = Callable[[], None]
 
 
@@ -25,6 +27,26 @@ class Reporter(Protocol):
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """A finished epoch, one of ``epochs``; ``record`` is its line of ``metrics.jsonl``."""
+
+
+class Watchful:
+    """Passes everything on, and between two steps notices that somebody wants to stop."""
+
+    def __init__(self, reporter: Reporter, interrupts: Interrupts) -> None:
+        self._reporter, self._interrupts = reporter, interrupts
+        self.header, self.note, self.epoch = reporter.header, reporter.note, reporter.epoch
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:
+        """As the reporter's; the function given raises :class:`Interrupted` after a signal."""
+        with self._reporter.steps(what, total) as advance:
+
+            def watch() -> None:
+                advance()
+                if self._interrupts.received is not None:
+                    raise Interrupted
+
+            yield watch
 
 
 class Quiet:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, closest
 from zoo.spec import Modality
+
+Solver = Literal["adamw", "lbfgs"]
+Augment = Literal["none", "trivial"]
+SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +30,31 @@ class Recipe:
             twice as many; with more, the rate is smaller in proportion. ``None`` for one rate
             whatever the width.
         weight_decay: AdamW's decoupled decay; biases and normalisation have none.
-        batch_size: Samples a step.
+        batch_size: Samples a step, over all processes.
+        accumulate: Parts that a step's samples are computed in, one after another.
+        fit_memory: Whether ``accumulate`` doubles where a part does not fit into memory.
         probe_batch_size: Features a step where the head trains alone.
+        head_solver: How a head that trains alone is found: ``adamw`` or ``lbfgs``.
+        schedule: Course of the learning rate over a phase.
         warmup: Share of a phase's steps in which the learning rate rises.
         max_grad_norm: Gradients are scaled down to this norm.
+        patience: A phase ends after so many epochs without a better one; ``None`` for never.
         freeze_until: The last stage that never trains; ``None`` for none.
+        freeze: Stages or layers that never train, whatever the phase.
+        thaw: Stages or layers that train wherever the backbone does, whatever else is frozen.
+        dropout: Share of the features that are dropped before the head in training.
+        label_smoothing: Share of a label's weight that is spread over all classes.
+        class_weights: Whether rare classes weigh more in the loss.
+        balanced: Whether each class is drawn equally often.
+        focal: Gamma of the focal loss; 0 for cross-entropy.
+        mixup: Alpha of MixUp; 0 for none.
+        cutmix: Alpha of CutMix; 0 for none.
+        augment: ``none`` but crops and mirror images, or ``trivial`` for TrivialAugment.
+        l2sp: Strength of the pull to the weights that training started from.
+        ema: Decay of the averaged weights that are validated and kept; 0 for no averaging.
+        lora_rank: Rank of the matrices that the strategy ``lora`` trains.
+        lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
+        lora_dropout: Share of their inputs that are dropped in training.
         seed: Of everything random.
     """
 
@@ -41,18 +67,51 @@ class Recipe:
     weight_decay: float
     base_width: int | None = None
     batch_size: int = 32
+    accumulate: int = 1
+    fit_memory: bool = False
     probe_batch_size: int = 64
+    head_solver: Solver = "adamw"
+    schedule: str = "cosine"
     warmup: float = 0.1
     max_grad_norm: float = 1.0
+    patience: int | None = None
     freeze_until: str | None = None
+    freeze: tuple[str, ...] = ()
+    thaw: tuple[str, ...] = ()
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    balanced: bool = False
+    focal: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    augment: Augment = "none"
+    l2sp: float = 0.0
+    ema: float = 0.0
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least("--epochs", self.epochs, 1)
-        _at_least("--batch-size", self.batch_size, 1)
-        _at_least("--seed", self.seed, 0)
-        _above("--lr", self.lr, 0)
-        _at_least("--weight-decay", self.weight_decay, 0)
+        for option in ("epochs", "probe_epochs", "batch_size", "accumulate", "lora_rank"):
+            _at_least(option, getattr(self, option), 1)
+        if self.patience is not None:
+            _at_least("patience", self.patience, 1)
+        for option in ("seed", "weight_decay", "focal", "mixup", "cutmix", "l2sp", "lora_alpha"):
+            _at_least(option, getattr(self, option), 0)
+        for option in ("lr", "probe_lr", "layer_decay", "max_grad_norm"):
+            _above(option, getattr(self, option), 0)
+        for option in ("dropout", "label_smoothing", "lora_dropout", "ema", "warmup"):
+            _share(option, getattr(self, option))
+        _known("schedule", self.schedule, SCHEDULES)
+        _known("head_solver", self.head_solver, get_args(Solver))
+        _known("augment", self.augment, get_args(Augment))
+        if self.accumulate > self.batch_size:
+            raise UsageError(
+                f"--accumulate {self.accumulate} is more than the batch has samples",
+                hint=f"Give at most {self.batch_size}, or a larger --batch-size.",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The fields, for the lock file."""
@@ -62,7 +121,8 @@ class Recipe:
     def default(cls, modality: Modality, *, pretrained: bool, strategy: str | None = None) -> Self:
         """What is good enough for most data, by modality and by where training starts."""
         chosen = strategy or ("two-stage" if pretrained else "full")
-        return cls(strategy=chosen, **_DEFAULTS[modality, pretrained])
+        recipe = cls(strategy=chosen, **_DEFAULTS[modality, pretrained])
+        return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
 
     def changed(self, **wishes: Any) -> Self:
         """A copy with the wishes that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
@@ -79,6 +139,9 @@ class Recipe:
             )
         return recipe
 
+
+_FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
+"""Where few parameters train, they train with a multiple of the rate that all of them bear."""
 
 # By (modality, whether the weights are pretrained).
 _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
@@ -121,9 +184,31 @@ _DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
 
 def _at_least(option: str, value: float, least: float) -> None:
     if not value >= least:
-        raise UsageError(f"{option} {value:g} cannot be", hint=f"Give {least:g} or more.")
+        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=f"Give {least:g} or more.")
 
 
 def _above(option: str, value: float, bound: float) -> None:
-    if not value > bound:
-        raise UsageError(f"{option} {value:g} cannot be", hint=f"Give a number above {bound:g}.")
+    if not bound < value < math.inf:
+        hint = f"Give a number above {bound:g}."
+        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=hint)
+
+
+def _share(option: str, value: float) -> None:
+    if not 0 <= value < 1:
+        hint = "Give a number from 0 on and below 1."
+        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=hint)
+
+
+def _known(option: str, value: str, names: Sequence[str]) -> None:
+    if value not in names:
+        near = closest(value, names, 1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        hint = f"There are: {', '.join(names)}."
+        raise UsageError(f"{_flag(option)} {value!r} cannot be.{guess}", hint=hint)
+
+
+def _flag(option: str) -> str:
+    return f"--{_SHORT.get(option, option).replace('_', '-')}"
+
+
+_SHORT = {"max_grad_norm": "clip"}

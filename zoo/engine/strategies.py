@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from zoo.backbone import Backbone
-from zoo.engine.recipe import Recipe
+from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import NameLookupError, closest
 from zoo.registry import Registry
+
+Parameters = Literal["all", "bias", "norm", "lora"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of training in which the same parameters train.
+    """A stretch of training with one optimiser.
 
     Attributes:
         name: How the progress and ``metrics.jsonl`` call it.
@@ -23,6 +25,13 @@ class Phase:
         trains_backbone: Whether more than the head trains. If not, the features are computed
             once and the head trains on them.
         freeze_until: The last stage that stays frozen although the backbone trains.
+        parameters: Which of the backbone's parameters train: ``all``; ``bias``, the biases
+            alone; ``norm``, those of normalisation layers alone; ``lora``, matrices of low rank
+            beside the frozen ones.
+        gradual: Whether the stages thaw one after another, from the head down, over the first
+            half of the steps; what has thawed goes on with its optimiser's state.
+        solver: ``adamw``; or for a phase that trains the head alone ``lbfgs``, which solves it to
+            convergence, once for each of ``epochs`` strengths of regularisation.
     """
 
     name: str
@@ -31,14 +40,9 @@ class Phase:
     layer_decay: float = 1.0
     trains_backbone: bool = True
     freeze_until: str | None = None
-
-    def prepare(self, backbone: Backbone) -> None:
-        """Freeze and thaw ``backbone`` as this phase wants it."""
-        backbone.unfreeze()
-        if not self.trains_backbone:
-            backbone.freeze()
-        elif self.freeze_until:
-            backbone.freeze(upto=self.freeze_until)
+    parameters: Parameters = "all"
+    gradual: bool = False
+    solver: Solver = "adamw"
 
 
 Strategy = Callable[[Recipe], Sequence[Phase]]
@@ -47,7 +51,13 @@ Strategy = Callable[[Recipe], Sequence[Phase]]
 def probe(recipe: Recipe) -> Sequence[Phase]:
     """The head alone, on features that are computed once."""
     return [
-        Phase(name="probe", epochs=recipe.probe_epochs, lr=recipe.probe_lr, trains_backbone=False)
+        Phase(
+            name="probe",
+            epochs=recipe.probe_epochs,
+            lr=recipe.probe_lr,
+            trains_backbone=False,
+            solver=recipe.head_solver,
+        )
     ]
 
 
@@ -73,7 +83,63 @@ def two_stage(recipe: Recipe) -> Sequence[Phase]:
     return [*probe(recipe), *full(recipe)]
 
 
-STRATEGIES: Mapping[str, Strategy] = {"probe": probe, "full": full, "two-stage": two_stage}
+def gradual(recipe: Recipe) -> Sequence[Phase]:
+    """First the head, then the stages thaw from the last to the first.
+
+    Gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146, who thaw a stage an epoch; here
+    the stages share the first half of the steps, however many epochs those are.
+    """
+    return [
+        *probe(recipe),
+        Phase(
+            name="gradual",
+            epochs=recipe.epochs,
+            lr=recipe.lr,
+            layer_decay=recipe.layer_decay,
+            freeze_until=recipe.freeze_until,
+            gradual=True,
+        ),
+    ]
+
+
+def bias(recipe: Recipe) -> Sequence[Phase]:
+    """The head and the biases: BitFit, Ben Zaken et al. 2022, arXiv:2106.10199."""
+    return [_part(recipe, "bias")]
+
+
+def norm(recipe: Recipe) -> Sequence[Phase]:
+    """The head and the parameters of normalisation layers (Frankle et al. 2021, arXiv:2003.00152)."""
+    return [_part(recipe, "norm")]
+
+
+def lora(recipe: Recipe) -> Sequence[Phase]:
+    """The head, and matrices of low rank beside the frozen ones: Hu et al. 2022, arXiv:2106.09685.
+
+    They are inserted by PEFT where ``Backbone.adapter_targets`` allows it. The run that is saved
+    has them added to the weights that they stand beside, so that it opens like any other.
+    """
+    return [_part(recipe, "lora")]
+
+
+def _part(recipe: Recipe, parameters: Parameters) -> Phase:
+    return Phase(
+        name=parameters,
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        freeze_until=recipe.freeze_until,
+        parameters=parameters,
+    )
+
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "probe": probe,
+    "full": full,
+    "two-stage": two_stage,
+    "gradual": gradual,
+    "lora": lora,
+    "bias": bias,
+    "norm": norm,
+}
 
 
 def find_strategy(name: str, registry: Registry) -> Strategy:

@@ -1,0 +1,71 @@
+"""``zoo rerun``: repeat a run and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.output import emit_json, note, print_table, say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo rerun runs/resnet18-1
+  zoo rerun runs/resnet18-1 --data /mnt/photos --output again/
+  zoo rerun runs/lstm-1 --json
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", metavar="PATH", help="Where the data are now, if they have moved.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder."
+)
+@click.option("--surgery", metavar="MODULE:FUNCTION", help="As it was given for the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: Path,
+    data: str | None,
+    output: Path | None,
+    surgery: str | None,
+    as_json: bool,
+) -> None:
+    """Train RUN again from what its run.json says, and compare what came of it.
+
+    Exits with 1 if the weights are not the same to the last byte.
+    """
+    from zoo.engine.progress import Console
+    from zoo.job import Manner
+    from zoo.registry import Registry
+    from zoo.rerun import rerun
+    from zoo.surgery import find_surgery
+
+    operation = find_surgery(surgery) if surgery else None
+    manner = Manner(registry=Registry.discover(), reporter=Console(), surgery=operation)
+    repeat = rerun(run, output, manner, data=data)
+    first, second = repeat.first.metrics, repeat.second.metrics
+    if as_json:
+        emit_json(
+            {
+                "first": str(repeat.first.folder),
+                "second": str(repeat.second.folder),
+                "identical": repeat.identical,
+                "metrics": {"first": first, "second": second},
+                "differences": list(repeat.differences),
+            }
+        )
+    else:
+        rows = [[name, f"{first[name]:.6f}", f"{second[name]:.6f}"] for name in first]
+        print_table(["", str(repeat.first.folder), str(repeat.second.folder)], rows)
+        say(
+            "the weights are the same to the last byte"
+            if repeat.identical
+            else "the weights differ"
+        )
+        for difference in repeat.differences:
+            note(difference)
+    if not repeat.identical:
+        ctx.exit(1)

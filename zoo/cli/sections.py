@@ -1,0 +1,43 @@
+"""Help with many options, under headings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+OTHER = "Options"
+
+
+class SectionedOption(click.Option):
+    """An option that stands under a heading of the help."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+def section(title: str) -> Callable[..., Callable[[Any], Any]]:
+    """As ``click.option``, for options under the heading ``title``."""
+
+    def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+        return click.option(*names, cls=SectionedOption, section=title, **attributes)
+
+    return option
+
+
+class SectionedCommand(click.Command):
+    """A command whose help has its options under their headings, in the order of the first of each."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options, heading by heading."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = getattr(parameter, "section", OTHER)
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)

@@ -1,0 +1,194 @@
+"""What a run needs to go on where it was stopped: tensors and progress, in ``last/``.
+
+``state.safetensors`` holds the backbone, the optimiser's moments and the averaged weights, and in
+its header how far training has come. ``best-<epoch>.safetensors`` holds the best epoch's
+parameters. Both are written beside and renamed, the best first, so that whatever moment a process
+dies at, the state names a best that is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from zoo.errors import RunError
+from zoo.files import replacing
+
+STATE = "state.safetensors"
+SAVE_SECONDS = 120.0
+"""Seconds between two saves of the state, unless they would take more than a twentieth of the time."""
+
+
+@dataclass
+class Progress:
+    """How far training has come.
+
+    Attributes:
+        phase: Phases that are over.
+        epoch: Epochs of the current phase that are over.
+        step: Steps of the current epoch that are over.
+        loss: Sum of the losses of the current epoch's samples so far, over all processes.
+        samples: How many they are.
+        seconds: Spent on the current epoch so far.
+        total_seconds: Spent on all of it so far.
+        accumulate: Parts that a step is computed in.
+        history: A record an epoch, as in ``metrics.jsonl``.
+        best_epoch: Counted over all phases, from 1; 0 for none.
+        metrics: The best epoch's figures.
+        score: What made it the best; higher is better.
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    samples: int = 0
+    seconds: float = 0.0
+    total_seconds: float = 0.0
+    accumulate: int = 1
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    score: list[float] = field(default_factory=lambda: [-math.inf])
+
+
+@dataclass
+class Best:
+    """The best epoch's parameters, buffers and outputs.
+
+    Attributes:
+        state: Plain names to tensors on the CPU; empty before the first epoch.
+        logits: ``(M, outputs)`` on the validation split.
+    """
+
+    state: dict[str, Tensor] = field(default_factory=dict)
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def keep(self, state: Mapping[str, Tensor], logits: Tensor) -> None:
+        """Keep copies; what has not changed since the last time is not copied again."""
+        self.state = {
+            name: kept
+            if (kept := self.state.get(name)) is not None and torch.equal(kept, tensor.cpu())
+            else tensor.detach().cpu().clone()
+            for name, tensor in state.items()
+        }
+        self.logits = logits
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What :meth:`Keeper.load` found."""
+
+    progress: Progress
+    best: Best
+    tensors: Mapping[str, Tensor]
+
+    def of(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under one prefix, by the names after it."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+class Keeper:
+    """Saves and loads the state of a fit.
+
+    Args:
+        folder: ``last/`` of a run; made when something is saved.
+        every: Seconds between two saves; 0 saves after every step.
+        writes: Whether this process is the one that writes.
+    """
+
+    def __init__(self, folder: Path, *, every: float = SAVE_SECONDS, writes: bool = True) -> None:
+        self._folder, self._every, self._writes = folder, every, writes
+        self._next = time.monotonic() + every
+        self._best_epoch = 0  # that of the best on disk
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is something to go on from."""
+        return (self._folder / STATE).is_file()
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return time.monotonic() >= self._next
+
+    def save(self, progress: Progress, best: Best, tensors: Mapping[str, Tensor]) -> None:
+        """Put the state into the folder, whole or not at all.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        began = time.monotonic()
+        if self._writes:
+            try:
+                self._write(progress, best, tensors)
+            except OSError as error:
+                raise RunError(
+                    f"the state of the run cannot be saved to {self._folder}: "
+                    f"{error.strerror or error}",
+                    hint="Make room there; what was saved before is as it was.",
+                ) from error
+        took = time.monotonic() - began
+        self._next = time.monotonic() + (max(self._every, 20 * took) if self._every else 0)
+
+    def _write(self, progress: Progress, best: Best, tensors: Mapping[str, Tensor]) -> None:
+        if progress.best_epoch and progress.best_epoch != self._best_epoch:
+            _store(self._best(progress), {**best.state, "/logits": best.logits}, {})
+            self._best_epoch = progress.best_epoch
+        _store(self._folder / STATE, tensors, {"progress": json.dumps(asdict(progress))})
+        for old in self._folder.glob("best-*.safetensors"):
+            if old != self._best(progress):
+                with suppress(OSError):
+                    old.unlink()
+
+    def load(self) -> Kept | None:
+        """What was saved last; ``None`` if nothing was.
+
+        Raises:
+            RunError: It is damaged.
+        """
+        path = self._folder / STATE
+        if not path.is_file():
+            return None
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                progress = Progress(**json.loads(file.metadata()["progress"]))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            best = Best()
+            if progress.best_epoch:
+                best.state = safetensors.torch.load_file(self._best(progress))
+                best.logits = best.state.pop("/logits")
+        except (OSError, ValueError, TypeError, LookupError, safetensors.SafetensorError) as error:
+            raise RunError(
+                f"the state of the run in {self._folder} is damaged: {error}",
+                hint=f"Remove {self._folder} to begin the run again.",
+            ) from error
+        self._best_epoch = progress.best_epoch
+        return Kept(progress, best, tensors)
+
+    def _best(self, progress: Progress) -> Path:
+        return self._folder / f"best-{progress.best_epoch}.safetensors"
+
+
+def _store(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    # Contiguous copies: safetensors stores neither channels-last nor shared memory.
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(plain, temporary, metadata=dict(metadata))

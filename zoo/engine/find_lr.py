@@ -1,0 +1,88 @@
+"""Which learning rate suits: a range test, in which the rate rises from step to step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from zoo.engine.learner import Learner
+from zoo.engine.loop import Setting
+from zoo.engine.sources import Batches
+from zoo.engine.strategies import Phase
+from zoo.errors import RunError, UsageError
+
+STEPS = 100
+LOWEST, HIGHEST = 1e-6, 1.0
+_SMOOTH = 0.9  # weight of the past in the smoothed loss
+_DIVERGED = 4.0  # times the lowest smoothed loss
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a range test saw.
+
+    Attributes:
+        rates: Learning rates of the head and the last stage, rising.
+        losses: The loss of a step with each, smoothed.
+        suggestion: The rate at which the loss falls fastest.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float
+
+
+def find_lr(setting: Setting, phase: Phase, *, steps: int = STEPS) -> Curve:
+    """Train a few steps with a rate that rises by a constant factor (Smith 2017, arXiv:1506.01186).
+
+    The test ends early when the loss diverges. The backbone is left as the test made it.
+
+    Args:
+        setting: What a fit would work with.
+        phase: The phase that the rate is for.
+        steps: From the lowest rate to the highest.
+
+    Raises:
+        UsageError: The phase trains the head alone.
+        RunError: The loss does not fall anywhere.
+    """
+    if not phase.trains_backbone:
+        raise UsageError(
+            f"--find-lr is for strategies that train the backbone, and {phase.name!r} does not",
+            hint="Choose --strategy full or two-stage.",
+        )
+    factor = (HIGHEST / LOWEST) ** (1 / (steps - 1))
+    source = Batches(setting)
+    rising = replace(phase, lr=LOWEST, epochs=math.ceil(steps / source.steps), gradual=False)
+    learner = Learner(setting, rising, 0, source, factor=lambda step: factor**step)
+    losses: list[float] = []
+    with setting.reporter.steps("learning rates", steps) as tick:
+        for number in range(steps):
+            if number % source.steps == 0:
+                epoch = source.epoch(number // source.steps, 0)
+                learner.begin()
+            step = next(epoch)
+            loss = learner.step(number, step) / step.samples
+            if not math.isfinite(loss):
+                break
+            past = losses[-1] if losses else loss
+            losses.append(_SMOOTH * past + (1 - _SMOOTH) * loss)
+            if losses[-1] > _DIVERGED * min(losses):
+                break
+            tick()
+    rates = [LOWEST * factor**number for number in range(len(losses))]
+    return Curve(tuple(rates), tuple(losses), _steepest(rates, losses))
+
+
+def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """The rate at which the smoothed loss falls fastest, before it is at its lowest."""
+    lowest = min(range(len(losses)), key=losses.__getitem__)
+    falls = [(losses[i - 1] - losses[i], rates[i]) for i in range(1, lowest + 1)]
+    if not falls:
+        raise RunError(
+            "the loss does not fall at any learning rate between "
+            f"{LOWEST:g} and {rates[-1] if rates else HIGHEST:g}",
+            hint="Look at the data and their labels first.",
+        )
+    return max(falls)[1]

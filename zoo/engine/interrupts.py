@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM while training: finish the step, save, and say how to go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Notes the first signal; the second does what it would have done without the zoo.
+
+    Attributes:
+        received: The signal's number, or ``None``.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note signals while the block runs. Outside the main thread they cannot be, and are not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+
+        def note(number: int, _: FrameType | None) -> None:
+            self.received = number
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+        for number in SIGNALS:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Interrupted(Exception):
+    """Raised between two steps after a signal; the fit saves its state and passes on an error."""

@@ -1,0 +1,218 @@
+"""One phase of training: what trains, its optimiser, and one step of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.engine.averaging import Average
+from zoo.engine.groups import parameter_groups
+from zoo.engine.l2sp import Pull
+from zoo.engine.schedules import schedule
+from zoo.engine.strategies import Phase
+from zoo.engine.trainable import choose_trained, trained_names
+
+if TYPE_CHECKING:
+    from zoo.engine.loop import Setting
+    from zoo.engine.sources import Source, Step
+
+Inputs = Mapping[str, Tensor] | Tensor
+
+
+class Learner:
+    """Trains what one phase trains.
+
+    What it does in a step depends on the tensors that it holds and on the step's number alone,
+    so that a run which was stopped goes on as if it had not been.
+
+    Args:
+        setting: What the fit works with.
+        phase: What trains, how long, how fast.
+        number: Of the phase, from 0.
+        source: Its batches, and what is called on them.
+        pull: Towards the weights that training started from, if any.
+        done: Steps of the phase that are over already.
+        factor: From a step's number to the factor on the learning rate; the recipe's schedule by
+            default.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        phase: Phase,
+        number: int,
+        source: Source,
+        pull: Pull | None = None,
+        *,
+        done: int = 0,
+        factor: Callable[[int], float] | None = None,
+    ) -> None:
+        self._setting, self._phase, self._number = setting, phase, number
+        self._source = source
+        self._recipe, self._forward = setting.recipe, setting.forward
+        self._total = source.steps * phase.epochs
+        self._factor = factor or schedule(self._recipe.schedule, self._total, self._recipe.warmup)
+        self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
+        self.average: Average | None = None
+        self._pull = pull if phase.trains_backbone else None
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._names: tuple[str, ...] = ()
+        self._take_up(done)
+
+    def begin(self) -> None:
+        """Put what trains into training mode, at the beginning of an epoch."""
+        self._model.train()
+
+    # -- one step ----------------------------------------------------------------------------
+
+    def step(self, number: int, step: Step) -> float:
+        """Take one step; gives the sum of the losses of this process's samples.
+
+        Args:
+            number: Of the step in the phase, from 0.
+            step: Its samples.
+        """
+        self._take_up(number)
+        assert self._optimizer is not None
+        factor = self._factor(number)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["full_lr"] * factor
+        inputs, targets = self._source.place(step, number)
+        while True:
+            try:
+                loss = self._gradients(inputs, targets, step.samples, number)
+                break
+            except RuntimeError as error:
+                if not self._halve(error, len(targets)):
+                    raise
+        if self._pull:
+            self._pull.add_gradients()
+        self._setting.accelerator.clip_grad_norm_(self._trained, self._recipe.max_grad_norm)
+        self._prepared.step()
+        self._prepared.zero_grad()
+        if self.average:
+            self.average.update()
+        return loss
+
+    def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> float:
+        """Gradients of the mean loss over the step's samples of all processes."""
+        accelerator = self._setting.accelerator
+        torch.manual_seed(
+            mixed(self._recipe.seed, self._number, number, accelerator.process_index)
+        )  # of dropout: the step alone decides it
+        total = torch.zeros((), device=self._forward.device)
+        parts = list(_parts(inputs, targets, self.accumulate))
+        for index, (some, expected) in enumerate(parts):
+            last = index == len(parts) - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
+                with self._forward.autocast():
+                    logits = self._model(some)  # (b, outputs)
+                losses = self._setting.loss(logits.float(), expected)  # (b,)
+                accelerator.backward(losses.sum() * (accelerator.num_processes / samples))
+            total += losses.detach().sum()
+        return float(total)
+
+    def _halve(self, error: RuntimeError, samples: int) -> bool:
+        """Prepare another try of the step in parts of half the size, where that may help."""
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not (out_of_memory and self._recipe.fit_memory and self.accumulate < samples):
+            return False
+        self._prepared.zero_grad()
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
+        self.accumulate *= 2
+        size = -(-samples // self.accumulate)
+        self._setting.reporter.note(f"out of memory: steps are computed in parts of {size} samples")
+        return True
+
+    # -- what trains -------------------------------------------------------------------------
+
+    def _take_up(self, number: int) -> None:
+        """Let train what trains in step ``number``; optimiser state of what trained before stays."""
+        backbone = self._forward.backbone
+        if self._names and not self._phase.gradual:
+            return
+        choose_trained(backbone, self._phase, self._recipe, done=number / max(1, self._total))
+        names = trained_names(backbone)
+        if names == self._names:
+            return
+        groups = parameter_groups(
+            backbone,
+            lr=self._phase.lr,
+            layer_decay=self._phase.layer_decay,
+            weight_decay=self._recipe.weight_decay,
+            base_width=self._recipe.base_width,
+        )
+        for group in groups:
+            group["full_lr"] = group["lr"]
+        optimizer = torch.optim.AdamW(groups, fused=self._forward.device.type in ("cpu", "cuda"))
+        if self._optimizer is not None:
+            optimizer.state.update(self._optimizer.state)
+        self._names, self._optimizer = names, optimizer
+        self._trained = [p for group in groups for p in group["params"]]
+        accelerator = self._setting.accelerator
+        accelerator.free_memory()
+        self._model, self._prepared = accelerator.prepare(self._source.trained, optimizer)
+        self._model.train()
+        if self._recipe.ema and self._phase.trains_backbone:
+            average = Average(backbone, decay=self._recipe.ema)
+            if self.average:
+                average.load_state_dict({**average.state_dict(), **self.average.state_dict()})
+            self.average = average
+
+    # -- state -------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be kept beside the backbone to go on from here."""
+        assert self._optimizer is not None
+        held = {
+            f"optimizer/{name}/{key}": value
+            for name, parameter in self._parameters().items()
+            for key, value in self._optimizer.state.get(parameter, {}).items()
+        }
+        if self.average:
+            held |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
+        return held
+
+    def take_over(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` gave."""
+        assert self._optimizer is not None
+        parameters = self._parameters()
+        for path, value in tensors.items():
+            kind, _, rest = path.partition("/")
+            if kind == "optimizer":
+                name, _, key = rest.rpartition("/")
+                parameter = parameters[name]
+                own = torch.empty_like(parameter) if value.shape == parameter.shape else None
+                kept = value.to(parameter.device) if own is None else own.copy_(value)
+                self._optimizer.state[parameter][key] = kept
+        if self.average:
+            prefix = "average/"
+            self.average.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self._forward.backbone.named_parameters())
+
+
+def _parts(inputs: Inputs, targets: Tensor, count: int) -> Iterator[tuple[Inputs, Tensor]]:
+    """A batch cut into at most ``count`` parts of like size, in its order."""
+    size = -(-len(targets) // count)
+    for start in range(0, len(targets), size):
+        part = slice(start, start + size)
+        if isinstance(inputs, Tensor):
+            yield inputs[part], targets[part]
+        else:
+            yield {key: value[part] for key, value in inputs.items()}, targets[part]
+
+
+def mixed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

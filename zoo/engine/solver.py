@@ -1,0 +1,118 @@
+"""A head on frozen features, solved to convergence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zoo.engine.strategies import Phase
+from zoo.engine.trainable import choose_trained
+
+if TYPE_CHECKING:
+    from zoo.engine.loop import Setting
+    from zoo.engine.sources import Features, Step
+
+STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
+"""Strengths of the regularisation that are tried, the strongest first: each solution is where the
+search for the next one starts, and the validation split chooses among them."""
+
+_ROWS = 16_384  # features at a time
+_ITERATIONS = 200
+
+
+class Solver:
+    """Solves for the head by L-BFGS (Liu and Nocedal 1989), as torch has it.
+
+    The loss is the mean over all samples plus ``0.5 · strength · m / N`` times the squared norm of
+    the head's matrices, where ``m`` is the mean square of the features; for ``m = 1`` that is
+    scikit-learn's logistic regression with ``C = 1 / strength``. An epoch is one strength, and
+    has one step.
+    """
+
+    average = None
+
+    def __init__(self, setting: Setting, phase: Phase, source: Features) -> None:
+        choose_trained(setting.forward.backbone, phase, setting.recipe)
+        self.accumulate = 1
+        self._setting, self._source = setting, source
+        self._head = setting.forward.backbone.head
+        self._parameters = [p for p in self._head.parameters() if p.requires_grad]
+
+    def begin(self) -> None:
+        """Nothing: a line search wants the same loss for the same parameters, as in evaluation."""
+        self._head.eval()
+
+    def step(self, number: int, step: Step) -> float:
+        """Solve with the strength of this number; gives the sum of the samples' losses."""
+        assert isinstance(step.inputs, Tensor)
+        scale = float(step.inputs[:_ROWS].square().mean())
+        strength = STRENGTHS[number % len(STRENGTHS)] * scale / step.samples
+        optimizer = torch.optim.LBFGS(
+            self._parameters,
+            max_iter=_ITERATIONS,
+            tolerance_grad=1e-6,
+            tolerance_change=1e-9,
+            line_search_fn="strong_wolfe",
+        )
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            loss = self._backward(step)
+            for parameter in self._parameters:
+                if parameter.ndim > 1:
+                    penalty = 0.5 * strength * parameter.square().sum()
+                    penalty.backward()  # type: ignore[no-untyped-call]
+                    loss += float(penalty)
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.zero_grad()
+        with torch.no_grad():
+            return sum(float(losses.sum()) for losses in self._losses(step))
+
+    def _backward(self, step: Step) -> float:
+        total = 0.0
+        for losses in self._losses(step):
+            loss = losses.sum() / step.samples
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss)
+        return total
+
+    def _losses(self, step: Step) -> Iterator[Tensor]:
+        """The losses of all samples, some thousands at a time."""
+        assert isinstance(step.inputs, Tensor)
+        for start in range(0, step.samples, _ROWS):
+            rows = slice(start, start + _ROWS)
+            some = replace(step, inputs=step.inputs[rows], labels=step.labels[rows])
+            inputs, targets = self._source.place(some, 0)
+            yield self._setting.loss(self._head(inputs).float(), targets)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing: a strength's solution is the head's own parameters."""
+        return {}
+
+    def take_over(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing to take over."""
+
+
+class Once:
+    """Features as a source of one step an epoch."""
+
+    steps = 1
+
+    def __init__(self, features: Features) -> None:
+        self.trained, self.place, self.validate = (
+            features.trained,
+            features.place,
+            features.validate,
+        )
+        self._features = features
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Step]:  # noqa: ARG002 - nothing is shuffled
+        """All samples at once."""
+        if not start:
+            yield self._features.everything()

@@ -1,0 +1,159 @@
+"""Where a phase's batches come from: pictures and texts, or features that were computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.data import Loader
+from zoo.engine import features as feature_cache
+from zoo.engine.forward import head_logits
+from zoo.engine.mixing import Mixer
+
+if TYPE_CHECKING:
+    from zoo.engine.loop import Setting
+
+Inputs = Mapping[str, Tensor] | Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """The samples of one step.
+
+    Attributes:
+        inputs: Those of this process: a batch, or features ``(b, feature_dim)``.
+        labels: Those of this process: ``(b,)`` or ``(b, outputs)``.
+        samples: How many there are over all processes.
+    """
+
+    inputs: Inputs
+    labels: Tensor
+    samples: int
+
+
+class Source(Protocol):
+    """Gives a phase its batches.
+
+    Attributes:
+        trained: What is called on the inputs of a step, to give ``(b, outputs)``.
+        steps: Steps an epoch.
+    """
+
+    trained: nn.Module
+    steps: int
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Step]:
+        """The steps of an epoch from ``start`` on; what they are depends on the numbers alone."""
+
+    def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
+        """Inputs and targets on the device; ``number`` decides what is random about them."""
+
+    def validate(self) -> Tensor:
+        """The validation split's logits: ``(M, outputs)``, on the CPU."""
+
+
+class Batches:
+    """Augmented batches for the whole backbone."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self.trained: nn.Module = setting.forward.backbone
+        self.steps = len(setting.feeds.train)
+        recipe = setting.recipe
+        mixes = recipe.mixup or recipe.cutmix
+        outputs = setting.outputs
+        self._mixer = Mixer(recipe.mixup, recipe.cutmix, outputs, recipe.seed) if mixes else None
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Step]:
+        """Shuffled and augmented as ``epoch`` says."""
+        loader = self._setting.feeds.train
+        loader.set_epoch(epoch, start=start)
+        for batch, samples in loader.steps():
+            yield Step(batch, batch["labels"], samples)
+
+    def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
+        """On the device; pictures mixed with each other where the recipe asks for it."""
+        assert isinstance(step.inputs, Mapping)
+        placed = self._setting.forward.place(step.inputs)
+        targets = self._setting.task.targets(placed["labels"])
+        if self._mixer and "pixel_values" in placed:
+            pixels, targets = self._mixer(placed["pixel_values"], targets, number)
+            placed["pixel_values"] = pixels
+        return placed, targets
+
+    def validate(self) -> Tensor:
+        """By a forward pass of everything."""
+        feeds, setting = self._setting.feeds, self._setting
+        return setting.forward.predict(
+            feeds.val,
+            count=len(feeds.val_labels),
+            reporter=setting.reporter,
+            accelerator=setting.accelerator,
+        )
+
+
+class Features:
+    """Features for the head: the frozen backbone computes them once."""
+
+    def __init__(self, setting: Setting) -> None:
+        feeds, recipe = setting.feeds, setting.recipe
+        self._setting = setting
+        self._count = len(feeds.train_labels)
+        weights = feature_cache.backbone_key(setting.forward.backbone, setting.forward.precision)
+        self._train = self._cached("train", feeds.plain_train(), self._count, weights)
+        self._val = self._cached("val", feeds.val, len(feeds.val_labels), weights)
+        self._labels = torch.from_numpy(feeds.train_labels)
+        # In the batches of the validation split, so that a later evaluation agrees to the bit.
+        self._partition = feeds.val.batches.arranged()
+        self.trained = setting.forward.backbone.head
+        self.steps = -(-self._count // recipe.probe_batch_size)
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Step]:
+        """Shuffled as ``epoch`` says."""
+        recipe, accelerator = self._setting.recipe, self._setting.accelerator
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
+        order = torch.randperm(self._count, generator=generator)
+        for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
+            own = chosen[accelerator.process_index :: accelerator.num_processes]
+            rows = torch.from_numpy(self._train[own.numpy()])  # (b, feature_dim)
+            yield Step(rows, self._labels[own], len(chosen))
+
+    def everything(self) -> Step:
+        """All samples as one step; the features stay memory-mapped."""
+        return Step(torch.from_numpy(self._train), self._labels, self._count)
+
+    def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:  # noqa: ARG002 - nothing random
+        """On the device."""
+        assert isinstance(step.inputs, Tensor)
+        device = self._setting.forward.device
+        return step.inputs.to(device), self._setting.task.targets(step.labels.to(device))
+
+    @torch.inference_mode()
+    def validate(self) -> Tensor:
+        """By the head alone."""
+        forward = self._setting.forward
+        forward.backbone.eval()
+        parts = [torch.from_numpy(self._val[chosen]) for chosen in self._partition]
+        gathered = torch.cat(
+            [head_logits(forward.backbone, part.to(forward.device)) for part in parts]
+        )
+        logits = torch.empty_like(gathered)
+        logits[torch.from_numpy(np.concatenate(self._partition))] = gathered
+        return logits
+
+    def _cached(self, split: str, loader: Loader, count: int, weights: str) -> NDArray[np.float32]:
+        setting = self._setting
+        return feature_cache.compute(
+            setting.forward,
+            loader,
+            count=count,
+            key=(weights, setting.feeds.key, split),
+            folder=setting.cache,
+            reporter=setting.reporter,
+        )

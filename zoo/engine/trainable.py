@@ -1,0 +1,85 @@
+"""Which parameters train: what a phase, the recipe, and the progress of training leave thawed."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from zoo.backbone import Backbone
+from zoo.engine import adapters
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+
+
+def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: float = 0.0) -> None:
+    """Freeze and thaw ``backbone`` as ``phase`` wants it. The head always trains.
+
+    Args:
+        backbone: Gets adapters if the phase trains some, and has earlier ones merged if not.
+        phase: What it is for.
+        recipe: Its ``freeze`` and ``thaw`` name layers that stay frozen, or train, in every phase
+            that trains the backbone.
+        done: Share of the phase's steps that are over, in [0, 1].
+
+    Raises:
+        StageError: A stage or layer does not exist.
+        UsageError: There is nothing for LoRA to adapt.
+    """
+    if phase.parameters != "lora" or not phase.trains_backbone:
+        adapters.merge(backbone)
+    if not phase.trains_backbone:
+        backbone.freeze()
+        return
+    if phase.parameters == "lora":
+        adapters.insert(backbone, recipe)
+    elif phase.parameters == "all":
+        backbone.unfreeze()
+    else:
+        backbone.freeze()
+        if chosen := _parts(backbone)[phase.parameters]:
+            backbone.unfreeze(*chosen)
+    if until := _frozen_until(backbone, phase, done):
+        backbone.freeze(upto=until)
+    if recipe.freeze:
+        backbone.freeze(*recipe.freeze)
+    if recipe.thaw:
+        backbone.unfreeze(*recipe.thaw)
+
+
+def trained_names(backbone: Backbone) -> tuple[str, ...]:
+    """The parameters that take gradients now, the head's included."""
+    return tuple(name for name, tensor in backbone.named_parameters() if tensor.requires_grad)
+
+
+def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
+    """The last stage that is frozen when a share ``done`` of the phase's steps is over.
+
+    A gradual phase begins with the last stage thawed, and with half of its steps all are.
+    """
+    names = [stage.name for stage in backbone.stages()]
+    always = names.index(phase.freeze_until) + 1 if phase.freeze_until else 0
+    if not phase.gradual:
+        return phase.freeze_until
+    can_thaw = len(names) - always
+    thawed = min(can_thaw, 1 + int(2 * done * (can_thaw - 1) + 1e-9))
+    frozen = len(names) - thawed
+    return names[frozen - 1] if frozen else None
+
+
+def _parts(backbone: Backbone) -> dict[str, list[str]]:
+    """Parameters of ``net`` by what they are: biases, and those of normalisation layers."""
+    biases, norms = [], []
+    for path, module in backbone.net.named_modules():
+        own = [
+            (f"{path}.{name}".lstrip("."), p) for name, p in module.named_parameters(recurse=False)
+        ]
+        biases += [name for name, p in own if p.ndim == 1 and "bias" in name.rpartition(".")[2]]
+        if _normalises(module):
+            norms += [name for name, _ in own]
+    return {"bias": biases, "norm": norms}
+
+
+def _normalises(module: nn.Module) -> bool:
+    """Libraries bring normalisations of their own; by convention their classes are called so."""
+    return "norm" in type(module).__name__.lower() and all(
+        p.ndim <= 1 or p.numel() == max(p.shape) for p in module.parameters(recurse=False)
+    )

@@ -1,0 +1,111 @@
+"""What a user asks of a fine-tune, checked, and kept in ``run.json`` so that it can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from zoo.data.reports import BadFiles
+from zoo.engine.recipe import Recipe
+from zoo.errors import RunError, UsageError
+from zoo.spec import Pooling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; the fields are arguments of :func:`zoo.finetune`.
+
+    Attributes:
+        wishes: Fields of the recipe that are to be other than the default.
+    """
+
+    backbone: str
+    data: str | None = None
+    classes: int | None = None
+    head: str = "linear"
+    weights: str = "auto"
+    precision: str = "auto"
+    image_size: int | None = None
+    max_length: int | None = None
+    pooling: Pooling | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    val_split: float = 0.2
+    bad_files: BadFiles = "error"
+    surgery: str | None = None
+    device: str = "auto"
+    workers: int | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_split < 1:
+            raise UsageError(
+                f"--val-split {self.val_split:g} cannot be", hint="Give a share between 0 and 1."
+            )
+        for option, least in (("classes", 2), ("image_size", 1), ("max_length", 1), ("workers", 0)):
+            value = getattr(self, option)
+            if value is not None and value < least:
+                name = option.replace("_", "-")
+                raise UsageError(f"--{name} {value} cannot be", hint=f"Give {least} or more.")
+        self.recipe(Recipe.default("image", pretrained=False))  # numbers that cannot be
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return int(self.wishes.get("seed") or 0)
+
+    @property
+    def strategy(self) -> str | None:
+        """The strategy that was asked for, if one was."""
+        return self.wishes.get("strategy")
+
+    def recipe(self, default: Recipe) -> Recipe:
+        """The default recipe with what the user asked for.
+
+        Raises:
+            UsageError: A number that cannot be.
+        """
+        return default.changed(**self.wishes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data; paths are absolute, so that they hold wherever one works."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        wishes = {key: value for key, value in self.wishes.items() if value is not None}
+        return {
+            **data,
+            "backbone": _anchored(self.backbone),
+            "data": self.data and _anchored(self.data),
+            "weights": _anchored(self.weights),
+            "wishes": wishes,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            RunError: It is not the JSON form of a request.
+        """
+        try:
+            known = {f.name for f in fields(cls)}
+            wishes = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in data["wishes"].items()
+            }
+            return cls(**{k: v for k, v in data.items() if k in known} | {"wishes": wishes})
+        except (TypeError, LookupError, AttributeError) as error:
+            raise RunError(f"the request in run.json cannot be read: {error}") from error
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with other values; what is ``None`` stays as it is."""
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _anchored(value: str) -> str:
+    """A path that exists made absolute, also behind a scheme (``path:folder``); else the value."""
+    scheme, colon, rest = value.rpartition(":")
+    path = Path(rest).expanduser()
+    exists = ("/" in rest or path.suffix or colon) and path.exists()
+    return f"{scheme}{colon}{path.resolve()}" if exists or (not colon and path.is_dir()) else value

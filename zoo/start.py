@@ -1,0 +1,134 @@
+"""What training starts from: a backbone that fits the data, its weights, its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.backbone import Backbone, build
+from zoo.data import Samples, Splits, train_tokenizer
+from zoo.engine.progress import Reporter
+from zoo.errors import UsageError, WeightsUnavailable
+from zoo.registry import Resolved
+from zoo.request import Request
+from zoo.run_folder import TOKENIZER
+from zoo.spec import BackboneSpec, Weights
+from zoo.weights import choose, fetch, file_sha256
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+SCRATCH_SIZE = 96
+"""Height and width, in pixels, on which networks of any size train from random parameters."""
+
+TEXT_LENGTH = 512
+"""Tokens that texts are cut to, where the network would take more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What training starts from: a backbone that fits the data, and its weights."""
+
+    backbone: Backbone
+    weights: Weights | None
+    sha256: str
+    tokenizer: Tokenizer | None
+
+
+def wish(resolved: Resolved, weights: str) -> str:
+    """Which weights are meant: an explicit wish goes before the tag in the name."""
+    return resolved.weights if weights == "auto" else weights
+
+
+def for_weights(spec: BackboneSpec, weights: Weights | None) -> BackboneSpec:
+    """The spec with the input that these weights were trained on."""
+    return replace(spec, input=weights.input) if weights and weights.input else spec
+
+
+def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: Reporter) -> Start:
+    """Fetch the weights and build the backbone for the data.
+
+    Raises:
+        WeightsError: The weights cannot be had or do not fit.
+        UsageError: A size or length that the backbone does not take.
+    """
+    weights = choose(resolved.spec, wish(resolved, request.weights))
+    path = None
+    if weights is not None:
+        try:
+            path = fetch(weights)
+        except WeightsUnavailable as error:
+            if request.data is not None:
+                raise
+            reporter.note(f"{error.message}: the demo trains from random parameters instead")
+            weights = None
+    spec = _fitted_spec(request, for_weights(resolved.spec, weights), splits, weights)
+    tokenizer = None
+    if spec.modality == "text" and not spec.text_input.own_tokenizer:
+        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
+    backbone = build(spec, weights)
+    if spec.modality == "text" and tokenizer is None and backbone.tokenizer is None:
+        # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
+        spec, tokenizer = _with_tokenizer(spec, splits.train, path)
+        backbone = build(spec, weights)
+    return Start(
+        backbone=backbone,
+        weights=weights,
+        sha256=file_sha256(path) if path else "",
+        tokenizer=tokenizer or backbone.tokenizer,
+    )
+
+
+def _fitted_spec(
+    request: Request, spec: BackboneSpec, splits: Splits, weights: Weights | None
+) -> BackboneSpec:
+    """The spec with the size or length that the request and the data ask for."""
+    if spec.modality == "text":
+        limit = request.max_length or min(spec.text_input.max_length, TEXT_LENGTH)
+        if limit > spec.text_input.max_length:
+            raise UsageError(
+                f"--max-length {limit} is more than {spec.name} takes",
+                hint=f"Give at most {spec.text_input.max_length}.",
+            )
+        changed = spec.with_input(max_length=limit)
+        return changed.with_input(pooling=request.pooling) if request.pooling else changed
+    given = spec.image_input
+    size = request.image_size
+    if size is None and not given.fixed_size:
+        small = splits.image_size or (None if weights else min(SCRATCH_SIZE, given.size))
+        size = given.fitting(small) if small else None
+    if size is not None and not given.fixed_size and size != (fit := given.fitting(size)):
+        steps = f" in steps of {given.multiple_of}" if given.multiple_of > 1 else ""
+        raise UsageError(
+            f"{spec.name} takes pictures of {given.fitting(1)} pixels and more{steps}, not of {size}",
+            hint=f"The nearest size is {fit}: --image-size {fit}.",
+        )
+    return spec.with_input(size=size) if size else spec
+
+
+def _tokenizer_beside(path: Path | None) -> Tokenizer | None:
+    """The tokenizer of the run whose weights are at ``path``, if it is a run's."""
+    from tokenizers import Tokenizer
+
+    file = path.parent / TOKENIZER if path else None
+    if file is None or not file.is_file():
+        return None
+    found: Tokenizer = Tokenizer.from_file(str(file))
+    return found
+
+
+def _with_tokenizer(
+    spec: BackboneSpec, train: Samples, weights: Path | None
+) -> tuple[BackboneSpec, Tokenizer]:
+    """A tokenizer for a network that brings none, and the spec with its vocabulary.
+
+    It is that of the run whose weights training starts from, else trained on ``train``.
+    """
+    tokenizer = _tokenizer_beside(weights)
+    if tokenizer is None:
+        texts = (str(train.raw(i)) for i in range(len(train)))
+        tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
+    vocabulary = {"vocab_size": tokenizer.get_vocab_size(), "pad_id": 0, "own_tokenizer": False}
+    return spec.with_input(**vocabulary), tokenizer
