@@ -100,8 +100,10 @@ def test_outputs_that_are_very_sure_have_finite_gradients(gamma, scale):
 
 
 def test_logits_of_half_precision_give_float32():
-    loss = single(focal=1.0)(logits().bfloat16(), INDICES)
-    assert loss.dtype == torch.float32
+    half = logits().bfloat16()
+    for loss in (single(), single(focal=1.0)):
+        assert torch.equal(loss(half, INDICES), loss(half.float(), INDICES))
+        assert loss(half, INDICES).dtype == torch.float32
 
 
 def test_class_weights_are_those_of_scikit_learn_with_mean_one():

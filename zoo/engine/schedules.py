@@ -46,7 +46,7 @@ def one_cycle(step: int, *, steps: int, warmup: float) -> float:
     low, lowest = 1 / _DIV, 1 / _DIV / _FINAL_DIV
     if step < peak:
         return _half_cosine(low, 1.0, step / peak)
-    return _half_cosine(1.0, lowest, min(1.0, (step - peak) / max(1e-9, last - peak)))
+    return _half_cosine(1.0, lowest, min(1.0, (step - peak) / (last - peak)))
 
 
 SCHEDULES: Mapping[str, Callable[..., float]] = {
