@@ -11,10 +11,11 @@ from typing import Any, Literal
 from zoo import job
 from zoo.backbone import Backbone, build
 from zoo.data.reports import BadFiles
+from zoo.data.transforms import Augment
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.progress import Console, Reporter
-from zoo.engine.recipe import Augment, Recipe, Solver
+from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import UsageError
 from zoo.heads import make_head
 from zoo.registry import Registry

@@ -109,7 +109,7 @@ class RunError(ZooError):
 class Stopped(ZooError):
     """A run that a signal has stopped, and that can go on; ``signal`` is its number."""
 
-    def __init__(self, message: str, *, hint: str, signal: int) -> None:
+    def __init__(self, message: str, *, hint: str = "", signal: int = 2) -> None:
         super().__init__(message, hint=hint)
         self.signal = signal
 

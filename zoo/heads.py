@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from zoo.errors import NameLookupError, closest
+from zoo.errors import NameLookupError, UsageError, closest
 from zoo.hookspecs import HeadFactory
 from zoo.registry import Registry
 
@@ -27,8 +28,24 @@ def mlp(feature_dim: int, outputs: int) -> nn.Module:
 HEADS: Mapping[str, HeadFactory] = {"linear": linear, "mlp": mlp}
 
 
+class _Dropout:
+    """Drops features on their way into a head, while the head is in training mode."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        features, *rest = inputs
+        return (functional.dropout(features, self.share, training=head.training), *rest)
+
+
 def make_head(
-    name: str, feature_dim: int, outputs: int, *, registry: Registry | None = None
+    name: str,
+    feature_dim: int,
+    outputs: int,
+    *,
+    registry: Registry | None = None,
+    dropout: float = 0.0,
 ) -> nn.Module:
     """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
 
@@ -37,12 +54,27 @@ def make_head(
         feature_dim: Width of the backbone's features.
         outputs: Number of classes.
         registry: Whose plugins to ask; what is installed by default.
+        dropout: Share of the features, in [0, 1), that is dropped before the head in training.
+            It is a hook on the head rather than a layer around it, so that the head's parameters
+            keep their names wherever they are listed or saved.
 
     Raises:
         NameLookupError: Neither the zoo nor a plugin has it.
+        UsageError: ``dropout`` lies outside.
     """
+    if not 0 <= dropout < 1:
+        raise UsageError(
+            f"--dropout {dropout:g} cannot be", hint="Give a number from 0 on and below 1."
+        )
+    head = _factory(name, registry)(feature_dim, outputs)
+    if dropout:
+        head.register_forward_pre_hook(_Dropout(dropout))
+    return head
+
+
+def _factory(name: str, registry: Registry | None) -> HeadFactory:
     if name in HEADS:
-        return HEADS[name](feature_dim, outputs)
+        return HEADS[name]
     offered = (registry or Registry.discover()).offers("zoo_heads")
     if name not in offered:
         known = [*HEADS, *offered]
@@ -51,5 +83,5 @@ def make_head(
         raise NameLookupError(
             f"no head is called {name!r}.{guess}", hint=f"Heads: {', '.join(known)}."
         )
-    head: nn.Module = offered[name](feature_dim, outputs)
-    return head
+    factory: HeadFactory = offered[name]
+    return factory

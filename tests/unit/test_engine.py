@@ -69,7 +69,7 @@ def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
 def test_an_unknown_strategy_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(NameLookupError, match="Did you mean 'probe'") as error:
         find_strategy("prob", empty_registry(tmp_path))
-    assert error.value.hint == "Strategies: probe, full, two-stage."
+    assert error.value.hint.startswith("Strategies: probe, full, two-stage, gradual, lora,")
 
 
 def test_every_trained_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:

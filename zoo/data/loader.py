@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from zoo.data.balance import balanced_chances, repetitions
 from zoo.data.pictures import read_picture
 from zoo.data.samples import Samples
 from zoo.data.text import TextEncoder
-from zoo.data.transforms import ImageTransform
+from zoo.data.transforms import ImageTransform, mixed_seed
 from zoo.errors import ZooError
 
 Key: TypeAlias = tuple[int, int]
-"""Epoch and position among the samples: the epoch travels with each request, so that worker
-processes that outlive an epoch know it."""
+"""Variation and position among the samples. The variation is the epoch, which travels with each
+request so that worker processes that outlive an epoch know it; for a sample that balancing draws
+again in an epoch it is another number."""
 
 Share: TypeAlias = tuple[int, int]
 """Which of several processes this is, from 0, and how many there are."""
@@ -62,13 +64,13 @@ class ImageFeed(Dataset[TensorBatch]):
         pixels = torch.stack([self._pixels(*key) for key in keys])
         return {"pixel_values": pixels} | _labels(self.samples, [index for _, index in keys])
 
-    def _pixels(self, epoch: int, index: int) -> Tensor:
+    def _pixels(self, variation: int, index: int) -> Tensor:
         picture = read_picture(
             self.samples.raw(index),
             size=self.transform.decode_size,
             name=self.samples.input(index),
         )
-        return self.transform(picture, seed=_mixed(self.seed, epoch, index))
+        return self.transform(picture, seed=mixed_seed(self.seed, variation, index))
 
 
 class TextFeed(Dataset[TensorBatch]):
@@ -113,7 +115,8 @@ class Batches(Sampler[list[Key]]):
     """Which samples form which batch.
 
     Without ``lengths``, in order or shuffled. With them, texts of like length come together:
-    sorted, longest first, or when shuffled within pools of many batches drawn at random.
+    sorted, longest first, or when shuffled within pools of many batches drawn at random. With
+    ``chances`` and shuffled, an epoch draws as many samples as there are, with replacement.
 
     Attributes:
         epoch: Decides the order when shuffled.
@@ -131,6 +134,7 @@ class Batches(Sampler[list[Key]]):
         drop_last: bool,
         lengths: np.ndarray[Any, Any] | None = None,
         share: Share = (0, 1),
+        chances: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.epoch, self.start, self.stride = 0, 0, 1
         self._count = count
@@ -140,6 +144,7 @@ class Batches(Sampler[list[Key]]):
         self._drop_last = drop_last
         self._lengths = lengths
         self._rank, self._processes = share
+        self._chances = chances
 
     def __len__(self) -> int:
         whole, rest = divmod(self._count, self._batch_size)
@@ -147,12 +152,12 @@ class Batches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         for batch in self.arranged()[self.start :: self.stride]:
-            yield [(self.epoch, int(index)) for index in batch[self._rank :: self._processes]]
+            yield [self._key(int(draw)) for draw in batch[self._rank :: self._processes]]
 
     def arranged(self) -> list[np.ndarray[Any, Any]]:
-        """The epoch's batches, whole, as positions among the samples."""
+        """The epoch's batches, whole, as draws; without balancing those are positions."""
         generator = np.random.default_rng((self._seed % 2**64, self.epoch))
-        order = generator.permutation(self._count) if self._shuffle else np.arange(self._count)
+        order = self._order(generator)
         if self._lengths is not None:
             order = self._by_length(order, self._lengths)
         batches = [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
@@ -161,12 +166,28 @@ class Batches(Sampler[list[Key]]):
             batches = [batches[i] for i in generator.permutation(len(batches))]
         return batches
 
+    def _order(self, generator: np.random.Generator) -> np.ndarray[Any, Any]:
+        """The epoch's draws: positions among the samples, plus their number for each repetition."""
+        if not self._shuffle:
+            return np.arange(self._count)
+        if self._chances is None:
+            return generator.permutation(self._count)
+        drawn = generator.choice(self._count, size=self._count, p=self._chances)
+        draws: np.ndarray[Any, Any] = drawn + self._count * repetitions(drawn)
+        return draws
+
+    def _key(self, draw: int) -> Key:
+        repetition, index = divmod(draw, self._count)
+        return self.epoch + (repetition << 32), index
+
     def _by_length(
         self, order: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]
     ) -> np.ndarray[Any, Any]:
         pool = _POOL * self._batch_size if self._shuffle else max(1, len(order))
         pools = [order[i : i + pool] for i in range(0, len(order), pool)]
-        return np.concatenate([p[np.argsort(-lengths[p], kind="stable")] for p in pools])
+        return np.concatenate(
+            [p[np.argsort(-lengths[p % self._count], kind="stable")] for p in pools]
+        )
 
 
 class Loader(DataLoader[TensorBatch]):
@@ -213,6 +234,7 @@ def make_loader(
     by_length: bool = True,
     drop_last: bool = False,
     share: Share = (0, 1),
+    balanced: bool = False,
 ) -> Loader:
     """Batches of ``samples``: the inputs, ``index`` (positions among the samples), ``labels``.
 
@@ -230,8 +252,12 @@ def make_loader(
         drop_last: Leave out a last batch that is not full.
         share: Of several processes, which this one is, and how many there are; each batch is
             dealt out among them.
+        balanced: When shuffled, draw with replacement so that each class is equally likely; see
+            :func:`zoo.data.balance.balanced_chances`. A picture that is drawn again in an epoch
+            is varied anew.
 
     Raises:
+        UsageError: ``balanced``, and the labels are numbers rather than classes.
         BadFilesError: While iterating, from any process: a picture cannot be read.
     """
     if (transform is None) == (encoder is None):
@@ -251,6 +277,7 @@ def make_loader(
         drop_last=drop_last,
         lengths=lengths,
         share=share,
+        chances=balanced_chances(samples.labels) if balanced else None,
     )
     return Loader(
         feed,
@@ -269,12 +296,6 @@ def _labels(samples: Samples, indices: list[int]) -> TensorBatch:
     if samples.labels is not None:
         batch["labels"] = torch.from_numpy(samples.labels[indices])
     return batch
-
-
-def _mixed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers."""
-    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _leave_interrupts_alone(_: int) -> None:

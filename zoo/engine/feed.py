@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo.cores import usable_cores
 from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
-from zoo.data.transforms import MIN_SCALE
+from zoo.data.transforms import MIN_SCALE, Augment
 from zoo.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Feed:
         workers: Processes that prepare pictures; ``None`` for what fits the machine.
         flip: Whether training may mirror pictures; digits and letters must not be.
         min_scale: The smallest share of a picture's area that a training crop keeps.
+        augment: What else varies training pictures: ``none``, or ``trivial`` for TrivialAugment.
+        balanced: Whether training draws each class equally often.
         seed: Of order and augmentation.
         pin: Whether batches go to page-locked memory, for GPUs.
         share: Which of several processes this is, from 0, and how many there are. Batches in
@@ -38,11 +40,11 @@ class Feed:
     workers: int | None = None
     flip: bool = True
     min_scale: float = MIN_SCALE
+    augment: Augment = "none"
+    balanced: bool = False
     seed: int = 0
     pin: bool = False
     share: tuple[int, int] = (0, 1)
-    augment: str = "none"
-    balanced: bool = False
 
     def plain(self, samples: Samples) -> Loader:
         """Every sample once, without augmentation."""
@@ -70,11 +72,16 @@ class Feed:
             pin=self.pin,
             drop_last=lonely,
             share=self.share if train else (0, 1),
+            balanced=train and self.balanced,
         )
 
     def _transform(self, train: bool) -> ImageTransform:
         return make_transform(
-            self.spec.image_input, train=train, flip=self.flip, min_scale=self.min_scale
+            self.spec.image_input,
+            train=train,
+            flip=self.flip,
+            min_scale=self.min_scale,
+            augment=self.augment,
         )
 
     def _encoder(self) -> TextEncoder:

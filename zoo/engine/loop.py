@@ -125,6 +125,7 @@ class _Fit:
         self.setting, self.phases = setting, phases
         self.backbone, self.recipe = setting.forward.backbone, setting.recipe
         # Made before an earlier state is loaded, because it remembers where training started.
+        self.backbone.unfreeze()
         self.pull = Pull(self.backbone, self.recipe.l2sp) if self.recipe.l2sp else None
         self.kept = setting.keeper.load()
         self.progress = self.kept.progress if self.kept else Progress()
@@ -303,10 +304,13 @@ def _whereabouts(progress: Progress, phases: Sequence[Phase]) -> str:
     if progress.phase == len(phases):
         return "after the last step"
     name, epochs = phases[progress.phase].name, phases[progress.phase].epochs
-    return f"after {progress.step} steps of epoch {progress.epoch + 1} of {epochs} of phase {name!r}"
+    return (
+        f"after {progress.step} steps of epoch {progress.epoch + 1} of {epochs} of phase {name!r}"
+    )
 
 
 def _speed(history: Sequence[Mapping[str, Any]]) -> float:
     """Training samples a second of training time in the last phase."""
-    times = [1 / r["samples_per_second"] for r in history if r["phase"] == history[-1]["phase"]]
+    last = [record for record in history if record["phase"] == history[-1]["phase"]]
+    times = [1 / float(record["samples_per_second"]) for record in last]
     return round(len(times) / sum(times), 1)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from zoo.data.transforms import Augment
 from zoo.errors import UsageError, closest
 from zoo.spec import Modality
 
 Solver = Literal["adamw", "lbfgs"]
-Augment = Literal["none", "trivial"]
 SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
 
 
@@ -130,6 +130,8 @@ class Recipe:
         Under ``probe``, where the head alone trains, they are those of the head.
         """
         given = {name: wish for name, wish in wishes.items() if wish is not None}
+        if given.get("l2sp") and "weight_decay" not in given:
+            given["weight_decay"] = 0.0  # two pulls, to the start and to zero, are one too many
         recipe = replace(self, **given)
         if recipe.strategy == "probe":
             return replace(

@@ -1,0 +1,84 @@
+"""Dropout before a head: native names, evaluation, and what plain libraries load."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from tests.unit.test_backbone import PICTURES, SPEC, small_net
+from zoo import Backbone
+from zoo.errors import NameLookupError, UsageError
+from zoo.heads import make_head
+
+
+def backbone(dropout: float, head: str = "linear") -> Backbone:
+    torch.manual_seed(0)
+    made = Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1"])
+    made.replace_head(make_head(head, 8, 5, dropout=dropout))
+    return made
+
+
+def test_dropout_acts_in_training_alone():
+    features = torch.ones(200, 8)
+    plain, dropped = make_head("linear", 8, 5), make_head("linear", 8, 5, dropout=0.5)
+    dropped.load_state_dict(plain.state_dict())
+    dropped.eval()
+    assert torch.equal(dropped(features), plain(features))
+    dropped.train()
+    outputs = dropped(features)
+    assert len(outputs.unique(dim=0)) > 50
+    # what is left is scaled up, so that the mean stays
+    assert torch.allclose(outputs.mean(dim=0), plain(features)[0], atol=0.25)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_names_are_those_without_dropout(head):
+    plain, dropped = backbone(0.0, head), backbone(0.3, head)
+    assert dropped.native_state_dict().keys() == plain.native_state_dict().keys()
+    assert dict(dropped.named_parameters()).keys() == dict(plain.named_parameters()).keys()
+
+
+def test_the_plain_network_loads_what_is_saved_and_says_the_same(tmp_path: Path):
+    made = backbone(0.3).eval()
+    safetensors.torch.save_file(made.native_state_dict(), tmp_path / "model.safetensors")
+    native = small_net()
+    native[3] = nn.Linear(8, 5)
+    native.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(native.eval()(PICTURES), made(PICTURES))
+    again = backbone(0.0)  # as a run is opened
+    again.load_native_state_dict(
+        safetensors.torch.load_file(tmp_path / "model.safetensors"), strict_head=True
+    )
+    assert torch.equal(again.eval()(PICTURES), made(PICTURES))
+    assert torch.equal(made.native_network().eval()(PICTURES), made(PICTURES))
+
+
+def test_it_follows_the_backbone_into_training_and_is_copied_with_it():
+    made = backbone(0.5)
+    made.freeze()  # so that nothing else is random
+    features = made.eval().features(PICTURES)
+    for head in (made.head, copy.deepcopy(made).head, pickle.loads(pickle.dumps(made.head))):
+        head.train()
+        assert not torch.equal(head(features), head(features))
+        head.eval()
+        assert torch.equal(head(features), head(features))
+    made.train()
+    assert not torch.equal(made(PICTURES), made(PICTURES))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_impossible_shares_are_named(share):
+    with pytest.raises(UsageError, match=f"--dropout {share:g} cannot be") as error:
+        make_head("linear", 8, 5, dropout=share)
+    assert error.value.hint == "Give a number from 0 on and below 1."
+
+
+def test_an_unknown_head_is_named_with_the_nearest():
+    with pytest.raises(NameLookupError, match=r"'liner'\. Did you mean 'linear'"):
+        make_head("liner", 8, 5)

@@ -1,0 +1,204 @@
+"""From logits and targets to one loss a sample: class weights, focal loss, label smoothing.
+
+A loss gives ``(B,)`` and leaves the mean to the loop, so that samples weigh the same however a
+batch is cut into parts or dealt out among processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo.errors import UsageError
+
+Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""From logits ``(B, outputs)``, targets and weights ``(outputs,)`` to losses ``(B,)``."""
+
+TASKS = ("single-label", "multi-label", "regression")
+
+MAX_POSITIVE_WEIGHT = 100.0
+"""The most that the positive samples of a label weigh against the negative ones. Beyond it each
+single one of few positive samples, rightly labelled or not, would decide over the label."""
+
+
+class Loss(nn.Module):
+    """From logits ``(B, outputs)`` and targets to one loss a sample: ``(B,)``, float32.
+
+    A module, so that its weights move to a device with it.
+
+    Args:
+        formula: What it computes.
+        weights: ``(outputs,)``, float32; ``None`` where all classes weigh the same.
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, formula: Formula, weights: Tensor | None = None) -> None:
+        super().__init__()
+        self._formula = formula
+        self.register_buffer("weights", weights)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Targets are as :func:`make_loss` says; logits of lower precision become float32."""
+        return self._formula(logits.float(), targets, self.weights)
+
+
+def make_loss(
+    task: str,
+    *,
+    train_labels: NDArray[Any],
+    outputs: int | None = None,
+    class_weights: bool = False,
+    focal: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> Loss:
+    """The loss that a task trains with.
+
+    ``single-label``: cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed
+    samples. ``multi-label``: the mean over the classes of binary cross-entropy; targets
+    ``(B, C)`` floats in [0, 1]. ``regression``: the mean over the numbers of the squared error;
+    targets ``(B, T)`` floats.
+
+    Smoothing, weights and the focal factor apply to the loss in this order: the target is
+    smoothed, and each of its classes then weighs and fades by itself.
+
+    Args:
+        task: ``single-label``, ``multi-label`` or ``regression``.
+        train_labels: Of the training split: ``(N,)`` class indices, ``(N, C)`` of 0 and 1, or
+            ``(N, T)``.
+        outputs: Classes, where the last ones may have no training sample.
+        class_weights: Whether rare classes weigh more, by :func:`balanced_weights` or
+            :func:`positive_weights`. Together with balanced sampling it corrects twice.
+        focal: Gamma of the focal loss, at least 0. What the network says with probability ``p``
+            weighs ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002); of a mixed or smoothed
+            target each class by its own ``p``. 0 is cross-entropy.
+        label_smoothing: Share of a label's weight, in [0, 1), that is spread evenly over all
+            classes (Szegedy et al. 2016, arXiv:1512.00567), or for ``multi-label`` over the two
+            answers to each class.
+
+    Raises:
+        UsageError: The task is unknown, a number cannot be, or the task has no such option.
+    """
+    _check(task, class_weights, focal, label_smoothing)
+    if task == "regression":
+        return Loss(squared_error)
+    if task == "multi-label":
+        formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
+        return Loss(formula, positive_weights(train_labels) if class_weights else None)
+    weights = balanced_weights(train_labels, outputs) if class_weights else None
+    return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
+
+
+# -- weights -----------------------------------------------------------------------------------
+
+
+def balanced_weights(labels: NDArray[Any], outputs: int | None = None) -> Tensor:
+    """``N / (K n_c)`` for a class with ``n_c`` of ``N`` samples where ``K`` classes occur.
+
+    King and Zeng 2001, "Logistic regression in rare events data", and scikit-learn's
+    ``balanced``. The mean over the samples is 1, so the learning rate keeps its meaning. A class
+    without samples gets 1.
+
+    Args:
+        labels: ``(N,)`` class indices.
+        outputs: Classes; as many as the labels name by default.
+    """
+    counts = np.bincount(labels, minlength=outputs or 0)
+    occurring = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(labels) / (occurring * np.maximum(counts, 1)), 1.0)
+    return torch.from_numpy(weights).float()
+
+
+def positive_weights(labels: NDArray[Any]) -> Tensor:
+    """Negative samples for each positive one, by class: what makes the two weigh the same.
+
+    As torch's ``BCEWithLogitsLoss`` advises for ``pos_weight``; between 1 /
+    :data:`MAX_POSITIVE_WEIGHT` and :data:`MAX_POSITIVE_WEIGHT`, so that a class that no sample
+    has, or every one, stays finite and is learnt.
+
+    Args:
+        labels: ``(N, C)`` of 0 and 1.
+    """
+    positive = labels.sum(axis=0, dtype=np.float64)
+    ratio = (len(labels) - positive) / np.maximum(positive, 1)
+    bounded = np.clip(ratio, 1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT)
+    return torch.from_numpy(bounded).float()
+
+
+# -- formulas ----------------------------------------------------------------------------------
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, *, focal: float, smoothing: float
+) -> Tensor:
+    """``-sum_c w_c q_c (1 - p_c)^focal log p_c``, where ``q`` is the smoothed target: ``(B,)``."""
+    if not focal:
+        return functional.cross_entropy(
+            logits, targets, weight=weights, label_smoothing=smoothing, reduction="none"
+        )
+    classes = logits.shape[1]
+    shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets  # (B, C)
+    shares = shares * (1 - smoothing) + smoothing / classes
+    log_p = logits.log_softmax(dim=1)
+    # Below the smallest float the power would have an infinite slope for a gamma under 1.
+    rest = -log_p.expm1().clamp(max=-torch.finfo(log_p.dtype).tiny)  # 1 - p, exact near p = 1
+    terms = -shares * rest**focal * log_p
+    return (terms if weights is None else terms * weights).sum(dim=1)
+
+
+def binary_cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, *, focal: float, smoothing: float
+) -> Tensor:
+    """Of each class ``-w q (1 - p)^focal log p - (1 - q) p^focal log(1 - p)``; the mean: ``(B,)``."""
+    shares = targets * (1 - smoothing) + smoothing / 2  # (B, C)
+    if not focal:
+        losses = functional.binary_cross_entropy_with_logits(
+            logits, shares, pos_weight=weights, reduction="none"
+        )
+        return losses.mean(dim=1)
+    log_p, log_rest = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    positive = -shares * (focal * log_rest).exp() * log_p
+    negative = -(1 - shares) * (focal * log_p).exp() * log_rest
+    weighted = positive if weights is None else positive * weights
+    return (weighted + negative).mean(dim=1)
+
+
+def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error over the numbers of a sample: ``(B,)``."""
+    del weights  # numbers have no classes
+    return functional.mse_loss(outputs, targets.float(), reduction="none").mean(dim=1)
+
+
+# -- what cannot be ----------------------------------------------------------------------------
+
+
+def _check(task: str, class_weights: bool, focal: float, label_smoothing: float) -> None:
+    if task not in TASKS:
+        raise UsageError(f"no task is called {task!r}", hint=f"Tasks: {', '.join(TASKS)}.")
+    if not 0 <= focal < math.inf:
+        raise UsageError(f"--focal {focal:g} cannot be", hint="Give 0 or more; 2 is usual.")
+    if not 0 <= label_smoothing < 1:
+        raise UsageError(
+            f"--label-smoothing {label_smoothing:g} cannot be",
+            hint="Give a number from 0 on and below 1; 0.1 is usual.",
+        )
+    if task != "regression":
+        return
+    options = {
+        "--class-weights": class_weights,
+        f"--focal {focal:g}": focal,
+        f"--label-smoothing {label_smoothing:g}": label_smoothing,
+    }
+    if given := [option for option, value in options.items() if value]:
+        raise UsageError(
+            f"{given[0]} is for classes, and regression has none",
+            hint=f"Leave {given[0].partition(' ')[0]} out.",
+        )

@@ -1,0 +1,80 @@
+"""Pictures of a batch mixed with each other: MixUp and CutMix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.data.transforms import mixed_seed, seeded
+from zoo.errors import UsageError
+from zoo.torchvision_ops import declare_missing_operators
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Mixer:
+    """Mixes each picture of a batch with another one, and their targets in the same proportion.
+
+    MixUp (Zhang et al. 2018, arXiv:1710.09412) blends two pictures; CutMix (Yun et al. 2019,
+    arXiv:1905.04899) puts a rectangle of one into the other. The share of the first is drawn from
+    Beta(alpha, alpha), once a batch. Both are torchvision's and run where the pixels are.
+
+    Args:
+        mixup: Alpha of MixUp, at least 0; 0 for none. 0.2 is usual, 0.8 in long training.
+        cutmix: Alpha of CutMix, at least 0; 0 for none. 1 is usual. With both, each batch takes
+            one of the two, at even chances.
+        outputs: Width of the targets.
+        seed: Decides everything random, together with the step.
+
+    Raises:
+        UsageError: An alpha is negative, infinite or no number.
+    """
+
+    def __init__(self, mixup: float, cutmix: float, outputs: int, seed: int) -> None:
+        for option, alpha in (("--mixup", mixup), ("--cutmix", cutmix)):
+            if not 0 <= alpha < math.inf:
+                raise UsageError(
+                    f"{option} {alpha:g} cannot be", hint="Give 0 for none, or a number above 0."
+                )
+        self._mixes = _mixes(mixup, cutmix, outputs)
+        self._outputs = outputs
+        self._seed = seed
+
+    def __call__(self, pixels: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Mix one batch; torch's own random state stays as it was.
+
+        Args:
+            pixels: ``(B, 3, H, W)``, on any device. A batch of one has nothing to be mixed with.
+            targets: ``(B,)`` class indices, or ``(B, outputs)`` floats.
+            step: Of the training, so that every step mixes otherwise.
+
+        Returns:
+            The pixels in their layout in memory, and targets ``(B, outputs)`` of float32.
+        """
+        if targets.ndim == 1:
+            targets = functional.one_hot(targets, self._outputs)
+        targets = targets.float()  # (B, outputs)
+        if len(pixels) == 1 or not self._mixes:
+            return pixels, targets
+        with seeded(mixed_seed(self._seed, step)):
+            mix = self._mixes[int(torch.randint(len(self._mixes), ()))]
+            mixed, soft = mix(pixels, targets)
+        return mixed.contiguous(memory_format=_layout(pixels)), soft
+
+
+def _mixes(mixup: float, cutmix: float, outputs: int) -> list[Mix]:
+    declare_missing_operators()
+    from torchvision.transforms import v2
+
+    made = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+    return [make(alpha=alpha, num_classes=outputs) for make, alpha in made if alpha]
+
+
+def _layout(pixels: Tensor) -> torch.memory_format:
+    """Channels last or first; rolling a batch loses it."""
+    last = torch.channels_last
+    return last if pixels.is_contiguous(memory_format=last) else torch.contiguous_format

@@ -1,0 +1,82 @@
+"""The course of the learning rate: a factor on it, as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from zoo.errors import UsageError, closest
+
+Factor = Callable[[int], float]
+"""From a step, counted from 0, to the share of the full learning rate that it is taken with."""
+
+_DIV, _FINAL_DIV = 25.0, 1e4  # those of torch's OneCycleLR
+
+
+def cosine(step: int, *, steps: int, warmup: float) -> float:
+    """A linear rise, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+    rise = max(1, round(steps * warmup))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def linear(step: int, *, steps: int, warmup: float) -> float:
+    """A linear rise, then a straight line to zero."""
+    rise = max(1, round(steps * warmup))
+    if step < rise:
+        return (step + 1) / rise
+    return max(0.0, 1 - (step - rise) / max(1, steps - rise))
+
+
+def constant(step: int, *, steps: int, warmup: float) -> float:
+    """A linear rise, then the full rate."""
+    rise = max(1, round(steps * warmup))
+    return min(1.0, (step + 1) / rise)
+
+
+def one_cycle(step: int, *, steps: int, warmup: float) -> float:
+    """Half a cosine up from 1/25, then half a cosine down to 1/250,000.
+
+    The shape of torch's ``OneCycleLR`` after Smith 2018, arXiv:1803.09820, whose ``pct_start`` is
+    ``warmup``; torch's own is 0.3. Momentum stays as it is.
+    """
+    peak, last = max(0.0, warmup * steps - 1), max(1, steps - 1)
+    low, lowest = 1 / _DIV, 1 / _DIV / _FINAL_DIV
+    if step < peak:
+        return _half_cosine(low, 1.0, step / peak)
+    return _half_cosine(1.0, lowest, min(1.0, (step - peak) / (last - peak)))
+
+
+SCHEDULES: Mapping[str, Callable[..., float]] = {
+    "cosine": cosine,
+    "linear": linear,
+    "constant": constant,
+    "one-cycle": one_cycle,
+}
+
+
+def schedule(name: str, steps: int, warmup: float) -> Factor:
+    """The factor on the learning rate for each step of a phase.
+
+    Args:
+        name: ``cosine``, ``linear``, ``constant`` or ``one-cycle``.
+        steps: How many the phase has.
+        warmup: Share of them, in [0, 1), over which the rate rises; at least one step but for
+            ``one-cycle``.
+
+    Raises:
+        UsageError: There is no such schedule.
+    """
+    if name not in SCHEDULES:
+        near = closest(name, SCHEDULES, 1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"--schedule {name!r} cannot be.{guess}", hint=f"There are: {', '.join(SCHEDULES)}."
+        )
+    return partial(SCHEDULES[name], steps=steps, warmup=warmup)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
