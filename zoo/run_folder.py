@@ -21,10 +21,12 @@ from zoo.data import Samples, read_picture
 from zoo.errors import RunError
 from zoo.model_card import model_card
 from zoo.predictions import write_predictions
+from zoo.run_record import FORMAT, LOCK_FILE
+from zoo.run_record import MODEL as MODEL
+from zoo.run_record import TOKENIZER as TOKENIZER
+from zoo.run_record import read_record as read_record
 from zoo.weights import file_sha256
 
-FORMAT = 1
-LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
 EXAMPLE = "example.png"
 
@@ -127,32 +129,3 @@ def _write_example(folder: Path, samples: Samples) -> str:
     with files.replacing(folder / EXAMPLE) as temporary:
         picture.save(temporary)
     return EXAMPLE
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` of ``folder`` holds.
-
-    Raises:
-        RunError: There is none, or it is no lock file of a run.
-    """
-    path = folder / LOCK_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        what = "has no run.json" if folder.is_dir() else "does not exist"
-        raise RunError(
-            f"{folder} {what}, so it is no run folder",
-            hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    needed = {"format", "backbone", "spec", "classes", "head", "precision", "device", "data"}
-    if not isinstance(record, dict) or (missing := needed - record.keys()):
-        lost = ", ".join(sorted(missing)) if isinstance(record, dict) else "everything"
-        raise RunError(f"{path} is not the lock file of a run: it lacks {lost}")
-    if record["format"] > FORMAT:
-        raise RunError(
-            f"{path} was written by a later zoo (format {record['format']})",
-            hint="Upgrade zoo: pip install -U zoo",
-        )
-    return record
