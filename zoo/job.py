@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,13 @@ from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, find_strategy
-from zoo.errors import ContractError, UsageError, WeightsUnavailable
+from zoo.errors import ContractError, RunError, UsageError, WeightsUnavailable
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry, Resolved
 from zoo.run import Run
 from zoo.run_folder import TOKENIZER, free_folder, refuse_existing, write_run
+from zoo.run_record import origin_of
 from zoo.spec import BackboneSpec, Pooling, Weights
 from zoo.version import __version__
 from zoo.weights import choose, fetch, file_sha256
@@ -110,6 +111,7 @@ class Start:
     weights: Weights | None
     sha256: str
     tokenizer: Tokenizer | None
+    origin: Mapping[str, Any] | None
 
 
 def run(request: Request, registry: Registry, reporter: Reporter) -> Run:
@@ -242,11 +244,13 @@ def _start(request: Request, resolved: Resolved, splits: Splits, reporter: Repor
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
         backbone = build(spec, weights)
+    sha256 = file_sha256(path) if path else ""
     return Start(
         backbone=backbone,
         weights=weights,
-        sha256=file_sha256(path) if path else "",
+        sha256=sha256,
         tokenizer=tokenizer or backbone.tokenizer,
+        origin=origin_of(weights, sha256, resolved.run),
     )
 
 
@@ -283,14 +287,21 @@ def _default_recipe(start: Start, splits: Splits) -> Recipe:
     return default.changed(epochs=None if pretrained else splits.epochs)
 
 
-def _tokenizer_beside(path: Path | None) -> Tokenizer | None:
-    """The tokenizer of the run whose weights are at ``path``, if it is a run's."""
+def tokenizer_beside(path: Path | None) -> Tokenizer | None:
+    """The tokenizer of the run whose weights are at ``path``, if it is a run's.
+
+    Raises:
+        RunError: It cannot be read.
+    """
     from tokenizers import Tokenizer
 
     file = path.parent / TOKENIZER if path else None
     if file is None or not file.is_file():
         return None
-    found: Tokenizer = Tokenizer.from_file(str(file))
+    try:
+        found: Tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
+        raise RunError(f"{file} cannot be read: {error}", hint="Put the run's own back.") from error
     return found
 
 
@@ -301,7 +312,7 @@ def _with_tokenizer(
 
     It is that of the run whose weights training starts from, else trained on ``train``.
     """
-    tokenizer = _tokenizer_beside(weights)
+    tokenizer = tokenizer_beside(weights)
     if tokenizer is None:
         texts = (str(train.raw(i)) for i in range(len(train)))
         tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
@@ -366,7 +377,9 @@ def _record(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backbone": spec.name,
         "spec": spec.to_json(),
+        "params": sum(p.numel() for p in start.backbone.parameters()),
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
+        "origin": start.origin,
         "classes": list(splits.classes),
         "head": request.head,
         "strategy": recipe.strategy,
