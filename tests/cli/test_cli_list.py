@@ -157,6 +157,14 @@ def test_published_runs_come_first_with_what_they_have_learnt(zoo: Zoo, plants: 
     assert _names(zoo, "--all")[:2] == ["plants", "acme/bare"]
 
 
+def test_a_run_does_not_count_as_its_backbone(zoo: Zoo, plants: Path, tmp_path: Path) -> None:
+    made_run(tmp_path / "other", _spec(zoo, "small"))
+    with (tmp_path / "registry.toml").open("a") as policy:
+        policy.write('[models.other]\nrun = "other"\n')
+    assert zoo("list").out.splitlines()[-1].startswith("and 3 more")
+    assert zoo("list", "--modality", "image").out.splitlines()[-1].startswith("and 3 more")
+
+
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
