@@ -118,7 +118,9 @@ def opening(
     return {
         "backbone": spec.name,
         "spec": spec.to_json(),
+        "params": sum(p.numel() for p in start.backbone.parameters()),
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
+        "origin": start.origin,
         "classes": list(splits.classes),
         "head": request.head,
         "surgery": request.surgery,

@@ -21,10 +21,11 @@ from zoo.heads import make_head
 from zoo.registry import Registry
 from zoo.request import Request
 from zoo.run import Run
+from zoo.run_record import FinishedRun
 from zoo.spec import Pooling
-from zoo.start import for_weights, wish
+from zoo.start import for_weights, tokenizer_beside, wish
 from zoo.surgery import Surgery, name_of
-from zoo.weights import choose
+from zoo.weights import choose, fetch
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:
@@ -43,8 +44,9 @@ def load(
     """A backbone, ready for anybody's own loop.
 
     Args:
-        name: As in ``zoo list``; ``name.tag`` for certain weights.
-        classes: Puts a new head with so many outputs; without it the published head stays.
+        name: As in ``zoo list``; ``name.tag`` for certain weights; the name of a published run.
+        classes: Puts a new head with so many outputs; without it the published head stays, or
+            that of the run.
         weights: ``auto``, ``none``, a tag, or a path.
         head: Kind of the new head.
         registry: What is installed by default.
@@ -52,14 +54,27 @@ def load(
     Raises:
         NameLookupError: There is no such backbone.
         WeightsError: The weights cannot be had or do not fit.
+        RunError: The name stands for a run that cannot be read.
     """
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)
     chosen = choose(resolved.spec, wish(resolved, weights))
-    backbone = build(for_weights(resolved.spec, chosen), chosen)
+    if resolved.run is not None and chosen == resolved.run.weights:
+        backbone = _of_run(resolved.run, with_head=classes is None)
+    else:
+        backbone = build(for_weights(resolved.spec, chosen), chosen)
     if classes is not None:
         new = make_head(head, backbone.spec.feature_dim, classes, registry=registry)
         backbone.replace_head(new)
+    return backbone
+
+
+def _of_run(run: FinishedRun, *, with_head: bool) -> Backbone:
+    """What a published run has learnt, with its tokenizer, and with its head where that is wanted."""
+    path = fetch(run.weights)
+    backbone = Run(run.folder).load().train() if with_head else build(run.spec, run.weights)
+    if run.spec.modality == "text" and backbone.tokenizer is None:
+        backbone.tokenizer = tokenizer_beside(path)
     return backbone
 
 

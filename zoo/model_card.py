@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.run_record import lineage
+
 
 def model_card(record: Mapping[str, Any], name: str) -> str:
     """A model card in Markdown, from the contents of ``run.json``."""
@@ -12,6 +14,8 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
     metrics = results["metrics"]
     weights = record["weights"]
     started = f"`{weights['tag']}` ({weights['uri']})" if weights else "random parameters"
+    if record.get("origin"):
+        started = _plain(lineage(record))
     licence = (weights or {}).get("license") or "not stated by the publisher"
     classes = ", ".join(_plain(name) for name in record["classes"][:50])
     return f"""# {_plain(name)}
@@ -22,7 +26,7 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
 | --- | --- |
 | classes | {classes} |
 | data | {_plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
-| weights it started from | {started} |
+| started from | {started} |
 | licence of those weights | {licence if weights else "none needed"} |
 | strategy | {recipe["strategy"]}, learning rate {recipe["lr"]:g}, seed {recipe["seed"]} |
 | best epoch | {results["best_epoch"]} |

@@ -35,6 +35,7 @@ class Policy:
         without: Plugins that are switched off for this command.
         pins: Canonical names (or ``name.tag``) to the sha256 that their weights must have.
         runs: Names to run folders that are published as backbones.
+        run_files: Names of published runs to the files that publish them.
         files: The files that were read, the shipped one first.
     """
 
@@ -45,6 +46,7 @@ class Policy:
     without: frozenset[str] = frozenset()
     pins: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[str, Path] = field(default_factory=dict)
+    run_files: Mapping[str, Path] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
     def is_disabled(self, plugin: str) -> bool:
@@ -71,7 +73,7 @@ def load_policy(*, folder: Path | None = None) -> Policy:
     """
     policy = Policy()
     for path in _layers(folder):
-        policy = _lay_over(policy, path)
+        policy = lay_over(policy, path)
     return _lay_over_environment(policy, os.environ)
 
 
@@ -82,8 +84,13 @@ def shipped_file() -> Path:
     return inside if inside.exists() else package.parent / FILE
 
 
+def user_file() -> Path:
+    """The user's own ``registry.toml``, which need not exist."""
+    return config_folder() / FILE
+
+
 def _layers(folder: Path | None) -> list[Path]:
-    layers = [shipped_file(), config_folder() / FILE, *_nearest(folder)]
+    layers = [shipped_file(), user_file(), *_nearest(folder)]
     # os.path.isfile, unlike Path.is_file, takes a folder that may not be read for an absent file
     found = [path.resolve() for path in layers if os.path.isfile(path)]
     return list(dict.fromkeys(found))
@@ -98,7 +105,12 @@ def _nearest(folder: Path | None) -> list[Path]:
     return [path for path in files if os.path.isfile(path)][:1]
 
 
-def _lay_over(policy: Policy, path: Path) -> Policy:
+def lay_over(policy: Policy, path: Path) -> Policy:
+    """``policy`` with what the file at ``path`` says in its place.
+
+    Raises:
+        PolicyError: It is not TOML, or holds an unknown key or a value of the wrong kind.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
@@ -168,9 +180,9 @@ class _Reader:
             code = line.strip()
             stated: tuple[str, ...] = ()
             if code.startswith("["):
-                stated = table = _key(code)
+                stated = table = stated_key(code)
             elif "=" in code:
-                stated = (*table, *_key(f"{code.partition('=')[0]}= 0"))
+                stated = (*table, *stated_key(f"{code.partition('=')[0]}= 0"))
             if stated and stated == where[: len(stated)] and len(stated) > best[0]:
                 best = (len(stated), number)
         return best[1]
@@ -185,7 +197,7 @@ _KINDS = {
 }
 
 
-def _key(toml: str) -> tuple[str, ...]:
+def stated_key(toml: str) -> tuple[str, ...]:
     """The dotted key that one line of TOML states, part by part."""
     try:
         data: Any = tomllib.loads(toml)
@@ -243,13 +255,14 @@ def _weights(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Polic
 
 
 def _models(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:
-    runs = dict(policy.runs)
+    runs, files = dict(policy.runs), dict(policy.run_files)
     for name in table:
         options = reader.take(table, "models", name, kind=dict)
         reader.known(options, {"run"}, "models", name)
         folder = reader.take(options, "models", name, "run", kind=str)
         runs[name] = reader.path.parent / Path(folder).expanduser()
-    return replace(policy, runs=runs)
+        files[name] = reader.path
+    return replace(policy, runs=runs, run_files=files)
 
 
 _TABLES: Mapping[str, Callable[[Policy, Mapping[str, Any], _Reader], Policy]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import json
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,6 @@ from zoo import discovery
 from zoo.discovery import CORE, Plugin, Source, guarded
 from zoo.errors import (
     AmbiguousNameError,
-    ContractError,
     NameLookupError,
     PluginError,
     RunError,
@@ -26,7 +25,8 @@ from zoo.exemptions import Exemption
 from zoo.index import Catalogue, Index
 from zoo.places import cache_folder
 from zoo.policy import Policy, load_policy
-from zoo.spec import BackboneSpec, Weights
+from zoo.run_record import LOCK_FILE, FinishedRun, read_run
+from zoo.spec import BackboneSpec
 from zoo.version import __version__
 
 
@@ -50,10 +50,17 @@ class PluginStatus:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a name leads to: a spec with its canonical name, and the weights it asked for."""
+    """What a name leads to.
+
+    Attributes:
+        spec: With its canonical name.
+        tag: The weights that the name asked for.
+        run: The run that is published under the name, if it is one's.
+    """
 
     spec: BackboneSpec
     tag: str | None = None
+    run: FinishedRun | None = None
 
     @property
     def weights(self) -> str:
@@ -257,6 +264,31 @@ class Registry:
         catalogue = self._catalogues.get(plugin)
         return catalogue.rows.get(arch) if catalogue else None
 
+    def runs(self, pattern: str = "*") -> Iterator[tuple[str, FinishedRun | RunError]]:
+        """Published runs whose names match, or those of their backbones; see :meth:`names`.
+
+        One that cannot be read is there with the error.
+        """
+        matches = _matcher(pattern)
+        for name in self.policy.runs:
+            try:
+                run = self._published(name)
+            except RunError as error:
+                if matches(name):
+                    yield name, error
+            else:
+                if any(map(matches, (name, run.spec.name, run.spec.arch))):
+                    yield name, run
+
+    def owner(self, name: str) -> str:
+        """What has the bare ``name`` already, published runs aside; empty if nothing has."""
+        if name in self._sources:
+            return f"the plugin {name!r}"
+        if (target := self._unaliased(name)) != name:
+            return f"the short name of {target}"
+        holders = [plugin for plugin in self._catalogues if self._in_catalogue(plugin, name)]
+        return f"the backbone {holders[0]}/{name}" if holders else ""
+
     def spec(self, name: str) -> BackboneSpec:
         """The spec that ``name`` leads to. Raises as :meth:`resolve`."""
         return self.resolve(name).spec
@@ -268,9 +300,11 @@ class Registry:
             NameLookupError: Nothing; the message has the closest names.
             AmbiguousNameError: Several plugins publish it, and no order decides.
             PluginError: It belongs to a plugin that cannot be used.
+            RunError: It stands for a run that cannot be read.
         """
         if name in self.policy.runs:
-            return self._published(name)
+            run = self._published(name)
+            return Resolved(run.spec, run=run)
         target = self._unaliased(name)
         if ":" in target.partition("/")[0]:
             found: Resolved | None = self._by_scheme(target)
@@ -343,32 +377,16 @@ class Registry:
             hint="'path:FOLDER' takes a folder that save_pretrained wrote.",
         )
 
-    def _published(self, name: str) -> Resolved:
-        """The backbone of a run that ``registry.toml`` publishes, with the run's weights."""
+    def _published(self, name: str) -> FinishedRun:
+        """The run that ``registry.toml`` publishes under ``name``, with its own weights."""
         folder = self.policy.runs[name]
         try:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            spec = BackboneSpec.from_json(record["spec"])
-            weights = Weights(
-                tag=name,
-                uri=str(folder / "model.safetensors"),
-                sha256=record["sha256"],
-                default=True,
-                classes=len(record["classes"]),
-            )
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ContractError,
-        ) as error:
+            return read_run(folder, name=name)
+        except RunError as error:
             raise RunError(
-                f"{name!r} stands for the run {folder}, which cannot be read: {error}",
-                hint=f"Mend or remove [models.{name}] in registry.toml.",
+                f"{name!r} stands for the run {folder}, which cannot be read: {error.message}",
+                hint=f"Put it back as it was, or take the name away: zoo add --remove {name}",
             ) from error
-        return Resolved(replace(spec, weights=(weights,)))
 
     def _pinned(self, spec: BackboneSpec) -> BackboneSpec:
         """The spec with the hashes that the policy pins."""
@@ -384,6 +402,11 @@ class Registry:
     # -- errors ------------------------------------------------------------------------------
 
     def _no_backbone(self, name: str, target: str) -> NameLookupError:
+        if os.path.isfile(os.path.join(target, LOCK_FILE)):
+            return NameLookupError(
+                f"{name!r} is a run folder, and not the name of a backbone",
+                hint=f"Make it one, and start from it: zoo add {name} --name NAME",
+            )
         plugin, slash, arch = target.partition("/")
         if slash and plugin not in self._sources:
             return self._no_plugin(plugin, target)

@@ -23,14 +23,14 @@ from zoo.data import Samples, read_picture
 from zoo.errors import RunError
 from zoo.model_card import model_card
 from zoo.predictions import write_predictions
+from zoo.run_record import FORMAT, LOCK_FILE
+from zoo.run_record import MODEL as MODEL
+from zoo.run_record import TOKENIZER as TOKENIZER
+from zoo.run_record import read_record as read_record
 from zoo.weights import file_sha256
 
-FORMAT = 1
-LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
 EXAMPLE, LAST, LOCK = "example.png", "last", ".lock"
-
-_NEEDED = {"format", "backbone", "spec", "classes", "head", "precision", "device", "data"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,47 +145,6 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     while (parent / f"{name}-{number}").exists():
         number += 1
     return parent / f"{name}-{number}"
-
-
-def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
-    """What ``run.json`` of ``folder`` holds.
-
-    Args:
-        folder: A run folder.
-        finished: Whether the run must be finished, or else one that training has not finished.
-
-    Raises:
-        RunError: There is none, it is no lock file of a run, or it is of the other kind.
-    """
-    path = folder / LOCK_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        what = "has no run.json" if folder.is_dir() else "does not exist"
-        raise RunError(
-            f"{folder} {what}, so it is no run folder",
-            hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict) or (missing := _NEEDED - record.keys()):
-        lost = ", ".join(sorted(missing)) if isinstance(record, dict) else "everything"
-        raise RunError(f"{path} is not the lock file of a run: it lacks {lost}")
-    if record["format"] > FORMAT:
-        raise RunError(
-            f"{path} was written by a later zoo (format {record['format']})",
-            hint="Upgrade zoo: pip install -U zoo",
-        )
-    if finished and not record.get("finished", True):
-        raise RunError(
-            f"the run {folder} is not finished", hint=f"Go on: zoo finetune --resume {folder}"
-        )
-    if not finished and record.get("finished", True):
-        raise RunError(
-            f"the run {folder} is finished; there is nothing to resume",
-            hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
-        )
-    return record
 
 
 @contextmanager

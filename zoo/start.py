@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, Splits, train_tokenizer
 from zoo.engine.progress import Reporter
-from zoo.errors import UsageError, WeightsUnavailable
+from zoo.errors import RunError, UsageError, WeightsUnavailable
 from zoo.registry import Resolved
 from zoo.request import Request
-from zoo.run_folder import TOKENIZER
+from zoo.run_record import TOKENIZER, origin_of
 from zoo.spec import BackboneSpec, Weights
 from zoo.weights import choose, fetch, file_sha256
 
@@ -35,6 +36,7 @@ class Start:
     weights: Weights | None
     sha256: str
     tokenizer: Tokenizer | None
+    origin: Mapping[str, Any] | None
 
 
 def wish(resolved: Resolved, weights: str) -> str:
@@ -73,11 +75,13 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
         backbone = build(spec, weights)
+    sha256 = file_sha256(path) if path else ""
     return Start(
         backbone=backbone,
         weights=weights,
-        sha256=file_sha256(path) if path else "",
+        sha256=sha256,
         tokenizer=tokenizer or backbone.tokenizer,
+        origin=origin_of(weights, sha256, resolved.run),
     )
 
 
@@ -108,14 +112,21 @@ def _fitted_spec(
     return spec.with_input(size=size) if size else spec
 
 
-def _tokenizer_beside(path: Path | None) -> Tokenizer | None:
-    """The tokenizer of the run whose weights are at ``path``, if it is a run's."""
+def tokenizer_beside(path: Path | None) -> Tokenizer | None:
+    """The tokenizer of the run whose weights are at ``path``, if it is a run's.
+
+    Raises:
+        RunError: It cannot be read.
+    """
     from tokenizers import Tokenizer
 
     file = path.parent / TOKENIZER if path else None
     if file is None or not file.is_file():
         return None
-    found: Tokenizer = Tokenizer.from_file(str(file))
+    try:
+        found: Tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
+        raise RunError(f"{file} cannot be read: {error}", hint="Put the run's own back.") from error
     return found
 
 
@@ -126,7 +137,7 @@ def _with_tokenizer(
 
     It is that of the run whose weights training starts from, else trained on ``train``.
     """
-    tokenizer = _tokenizer_beside(weights)
+    tokenizer = tokenizer_beside(weights)
     if tokenizer is None:
         texts = (str(train.raw(i)) for i in range(len(train)))
         tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)

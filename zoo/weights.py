@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import pickle
 import sys
 import urllib.error
@@ -17,8 +17,10 @@ from torch import Tensor
 
 from zoo.backbone import Backbone
 from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.files import sha256_of
 from zoo.places import cached_file, hub_parts, torch_folder
 from zoo.reach import hub_reachable, reachable
+from zoo.run_record import LOCK_FILE, read_run
 from zoo.spec import BackboneSpec, Weights
 
 
@@ -87,8 +89,12 @@ def load_into(backbone: Backbone, weights: Weights | None) -> Backbone:
 def choose(spec: BackboneSpec, wish: str) -> Weights | None:
     """The weights that ``auto``, ``none``, a tag or a path stands for.
 
+    A run folder stands for what the run wrote, which :func:`fetch` then holds it to; a file for
+    whatever is in it.
+
     Raises:
         WeightsError: There is no such tag and no such file.
+        RunError: It is the folder of a run that is damaged.
     """
     if wish == "none":
         return None
@@ -98,8 +104,10 @@ def choose(spec: BackboneSpec, wish: str) -> Weights | None:
         if weights.tag == wish:
             return weights
     path = Path(wish).expanduser()
+    if os.path.isfile(path / LOCK_FILE):
+        return read_run(path).weights
     if path.exists():
-        inside = path / "model.safetensors"  # a run folder, or one that save_pretrained wrote
+        inside = path / "model.safetensors"  # a folder that save_pretrained wrote
         return Weights(
             tag="file", uri=str((inside if inside.is_file() else path).resolve()), classes=0
         )
@@ -117,8 +125,7 @@ def file_sha256(path: Path) -> str:
         if not files:
             return ""
         path = files[0]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _fetch_url(weights: Weights) -> Path:
@@ -173,10 +180,13 @@ def _verified(path: Path, weights: Weights) -> Path:
         return path
     found = file_sha256(path)
     if not found.startswith(weights.sha256):
+        ours = not weights.uri.startswith(("http://", "https://", "hf:"))
         raise WeightsError(
             f"{path} is damaged: its sha256 begins with {found[: len(weights.sha256)]}, "
             f"the published one with {weights.sha256}",
-            hint="Delete the file and run the command again.",
+            hint=f"Put the right file back, or take it as it is with --weights {path}."
+            if ours
+            else "Delete the file and run the command again.",
         )
     return path
 

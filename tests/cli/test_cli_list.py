@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -12,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Zoo
-from zoo import BackboneSpec
+from tests.made_runs import made_run
+from zoo import BackboneSpec, Weights
 from zoo.policy import load_policy
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate")
+ADDED = {"alias", "cached", "run"}
 
 
 def _names(zoo: Zoo, *arguments: object) -> list[str]:
@@ -98,9 +99,9 @@ def test_json_has_the_specs_own_fields(zoo: Zoo, acme: Path) -> None:
     assert [row["name"] for row in rows] == ["acme/middle", "acme/words"]
     assert [row["alias"] for row in rows] == ["mid", "words"]
     for row in rows:
-        assert set(row) == {field.name for field in fields(BackboneSpec)} | {"alias", "cached"}
-        extra = {"alias", "cached"}
-        BackboneSpec.from_json({key: row[key] for key in row if key not in extra})
+        assert set(row) == {field.name for field in fields(BackboneSpec)} | ADDED
+        assert row["run"] is None
+        BackboneSpec.from_json({key: row[key] for key in row if key not in ADDED})
     assert [row["alias"] for row in zoo("list", "bare", "--json").document] == [None]
 
 
@@ -127,19 +128,128 @@ def test_a_broken_plugin_costs_a_line_on_standard_error(zoo: Zoo, acme: Path) ->
     assert "Note: the plugin 'acme' is broken; see 'zoo plugins'." in result.err
 
 
-def test_published_runs_are_listed_by_their_names(zoo: Zoo, acme: Path, tmp_path: Path) -> None:
-    spec = zoo("list", "middle", "--json").document[0]
-    del spec["alias"], spec["cached"]
-    run = tmp_path / "run"
-    run.mkdir()
-    record = {"spec": spec, "sha256": "a" * 64, "classes": ["x", "y"]}
-    (run / "run.json").write_text(json.dumps(record))
+# -- published runs -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plants(zoo: Zoo, acme: Path, tmp_path: Path) -> Path:
+    """A run of ``acme/middle`` that is published as ``plants``; its folder."""
+    weights = Weights(tag="v1", uri="/none", license="CC-BY-4.0").to_json()
+    run = made_run(tmp_path / "run", _spec(zoo, "middle"), weights=weights, params=24_000_000)
     with (tmp_path / "registry.toml").open("a") as policy:
-        policy.write('[models.plants]\nrun = "run"\n[models.gone]\nrun = "nowhere"\n')
+        policy.write('[models.plants]\nrun = "run"\n')
+    return run
+
+
+def _spec(zoo: Zoo, name: str) -> BackboneSpec:
+    row = zoo("list", name, "--json").document[0]
+    return BackboneSpec.from_json({k: v for k, v in row.items() if k not in ADDED})
+
+
+def test_published_runs_come_first_with_what_they_have_learnt(zoo: Zoo, plants: Path) -> None:
+    assert zoo("list").out.splitlines() == [
+        "name    modality  params  feature_dim  input   weights             top-1  licence     cached",
+        "plants  image      24.0M          512  32 px   run of acme/middle   91.2  CC-BY-4.0   yes",
+        "mid     image      25.0M          512  32 px   v1                   80.2  Apache-2.0",
+        "words   text           7           16  99 tok  none",
+        "and 3 more: 'zoo list --all' or 'zoo list PATTERN'",
+    ]
+    assert _names(zoo, "--all")[:2] == ["plants", "acme/bare"]
+
+
+def test_a_run_does_not_count_as_its_backbone(zoo: Zoo, plants: Path, tmp_path: Path) -> None:
+    made_run(tmp_path / "other", _spec(zoo, "small"))
+    with (tmp_path / "registry.toml").open("a") as policy:
+        policy.write('[models.other]\nrun = "other"\n')
+    assert zoo("list").out.splitlines()[-1].startswith("and 3 more")
+    assert zoo("list", "--modality", "image").out.splitlines()[-1].startswith("and 3 more")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["plant*"], ["plants"]),
+        (["PLANT"], ["plants"]),
+        (["middle"], ["plants", "acme/middle"]),
+        (["acme/mid*"], ["plants", "acme/middle"]),
+        (["--all", "--max-params", "24M", "--modality", "image"], ["plants", "acme/small"]),
+        (["--all", "--min-accuracy", "91"], ["plants"]),
+        (["--all", "--license", "cc-by-4.0"], ["plants"]),
+        (["--all", "--cached"], ["plants"]),
+        (["--modality", "text"], ["words"]),
+        (["--plugin", "acme", "--sort", "accuracy", "--min-accuracy", "50"], ["plants", "mid"]),
+    ],
+)
+def test_filters_and_orders_work_on_published_runs(
+    zoo: Zoo, plants: Path, arguments: list[str], names: list[str]
+) -> None:
+    assert [name for name in _names(zoo, *arguments) if name != "and"] == names
+
+
+def test_a_published_runs_json_says_which_run_it_is(zoo: Zoo, plants: Path) -> None:
+    (row,) = zoo("list", "plants", "--json").document
+    assert (row["name"], row["alias"], row["run"]) == ("acme/middle", "plants", str(plants))
+    (weights,) = row["weights"]
+    assert weights["uri"] == str(plants / "model.safetensors")
+    assert weights["metrics"] == {"validation/accuracy": 91.25}
+    assert [r["run"] for r in zoo("list", "middle", "--json").document] == [str(plants), None]
+
+
+def test_a_run_that_is_gone_keeps_its_row_with_a_note(zoo: Zoo, plants: Path) -> None:
+    plants.rename(plants.with_name("elsewhere"))
     result = zoo("list")
-    (row,) = [line.split() for line in result.out.splitlines() if line.startswith("plants")]
-    assert row[:6] == ["plants", "image", "25.0M", "512", "32", "px"]
-    assert "Note: 'gone' stands for the run" in result.err
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[1].split() == ["plants", "cannot", "be", "read"]
+    assert lines[2].startswith("mid ")
+    note = (
+        f"Note: 'plants' stands for the run {plants}, which cannot be read: {plants} does not exist"
+    )
+    assert note in result.err
+    assert "zoo add --remove plants" in result.err
+    assert zoo("list", "plants", "--json").document == []
+    assert "plants" not in zoo("list", "--modality", "image").out, "nothing is known of it"
+    assert "Note: 'plants' stands" in zoo("list", "plan*").err
+    assert "plants" not in zoo("list", "mid").err
+
+
+@pytest.mark.parametrize("content", ["{half a", "{}", '{"spec": 3}'])
+def test_a_damaged_run_costs_its_own_row_alone(zoo: Zoo, plants: Path, content: str) -> None:
+    (plants / "run.json").write_text(content)
+    result = zoo("list")
+    assert (result.code, len(result.out.splitlines())) == (0, 5)
+    assert "run.json" in result.err
+
+
+def test_what_matches_no_name_may_be_near_that_of_a_run(zoo: Zoo, plants: Path) -> None:
+    assert "Closest: plants" in zoo("list", "plaints").err
+    assert (
+        "No backbone passes all these filters." in zoo("list", "plants", "--min-accuracy", 99).err
+    )
+
+
+def test_a_run_hides_the_short_name_that_it_took_by_hand(
+    zoo: Zoo, plants: Path, tmp_path: Path
+) -> None:
+    with (tmp_path / "registry.toml").open("a") as policy:
+        policy.write('[models.mid]\nrun = "run"\n')
+    assert _names(zoo) == ["plants", "mid", "words", "and"]
+
+
+def test_published_runs_import_nothing_heavy(zoo: Zoo, plants: Path) -> None:
+    code = f"""
+import sys
+from zoo.cli import main
+sys.argv = ["zoo", "list"]
+try:
+    main()
+except SystemExit:
+    pass
+assert not [name for name in {(*HEAVY, "tomlkit")!r} if name in sys.modules]
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "run of acme/middle" in run.stdout
 
 
 # -- the catalogue that the zoo ships -------------------------------------------------------

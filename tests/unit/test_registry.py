@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from tests.made_runs import made_run
 from tests.unit.fake_plugins import Folder
 from zoo.discovery import Source
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
@@ -291,25 +291,16 @@ def test_pinned_hashes_replace_the_published_ones(sources: list[Source], index: 
     assert [w.sha256 for w in registry.spec("Other").weights] == ["", ""]
 
 
-def _publish(registry: Registry, folder: Path, **changes: object) -> Path:
-    folder.mkdir()
-    record = {
-        "spec": registry.spec("acme/net").to_json(),
-        "sha256": "c" * 64,
-        "classes": ["fern", "moss"],
-        **changes,
-    }
-    (folder / "run.json").write_text(json.dumps(record))
-    return folder
-
-
 def test_a_published_run_is_a_backbone_with_its_own_weights(
     registry: Registry, sources: list[Source], index: Index, tmp_path: Path
 ) -> None:
-    run = _publish(registry, tmp_path / "run")
+    run = made_run(tmp_path / "run", registry.spec("acme/net"), sha256="c" * 64)
     policy = Policy(runs={"plants": run}, pins={"acme/net": "a" * 64})
-    spec = Registry(sources, policy, index).spec("plants")
-    assert spec.name == "acme/net"
+    resolved = Registry(sources, policy, index).resolve("plants")
+    assert resolved.run is not None
+    assert (resolved.run.name, resolved.run.folder) == ("plants", run)
+    spec = resolved.spec
+    assert (spec.name, resolved.weights) == ("acme/net", "auto")
     (weights,) = spec.weights
     assert weights.default
     assert weights.uri == str(run / "model.safetensors")
@@ -325,10 +316,45 @@ def test_a_published_run_that_cannot_be_read_is_named(
     tmp_path: Path,
     changes: dict[str, object],
 ) -> None:
-    run = _publish(registry, tmp_path / "run", **changes)
+    run = made_run(tmp_path / "run", registry.spec("acme/net"), **changes)
     with pytest.raises(RunError, match="'plants' stands for the run") as caught:
         Registry(sources, Policy(runs={"plants": run}), index).spec("plants")
-    assert "[models.plants]" in caught.value.hint
+    assert "zoo add --remove plants" in caught.value.hint
+
+
+def test_published_runs_match_by_their_names_and_by_those_of_their_backbones(
+    registry: Registry, sources: list[Source], index: Index, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run", registry.spec("acme/net"))
+    runs = {"plants": run, "gone": tmp_path / "gone"}
+    registry = Registry(sources, Policy(runs=runs), index)
+    assert [name for name, _ in registry.runs()] == ["plants", "gone"]
+    assert [name for name, _ in registry.runs("PLANT")] == ["plants"]
+    assert [name for name, _ in registry.runs("acme/n*")] == ["plants"]
+    assert not list(registry.runs("animals"))
+    ((_, error),) = registry.runs("gone")
+    assert isinstance(error, RunError)
+    assert "does not exist" in error.message
+
+
+def test_the_owner_of_a_name_is_told(registry: Registry) -> None:
+    assert registry.owner("acme") == "the plugin 'acme'"
+    assert (
+        registry.owner("short") == registry.owner("short.v2")[:-3] == "the short name of acme/net"
+    )
+    assert registry.owner("dotted.name") == "the backbone beta/dotted.name"
+    assert registry.owner("both.v1") == "the backbone acme/both.v1"
+    assert registry.owner("plants") == ""
+
+
+def test_a_run_folder_is_not_a_name_but_can_get_one(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made_run(Path("runs/net-1"), registry.spec("acme/net"))
+    with pytest.raises(NameLookupError, match="'runs/net-1' is a run folder") as caught:
+        registry.resolve("runs/net-1")
+    assert "zoo add runs/net-1 --name NAME" in caught.value.hint
 
 
 @pytest.mark.parametrize(

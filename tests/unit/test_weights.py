@@ -11,9 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.made_runs import made_run
 from tests.unit.test_backbone import SPEC
 from zoo import Weights
-from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.errors import RunError, WeightsError, WeightsUnavailable
 from zoo.reach import reachable
 from zoo.weights import choose, fetch, file_sha256, read_state_dict
 
@@ -110,6 +111,26 @@ def test_a_host_that_does_not_answer_is_given_up_after_two_seconds() -> None:
         assert not reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
         full.listen()
         assert reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
+
+
+def test_a_run_folder_stands_for_what_the_run_wrote(tmp_path: Path) -> None:
+    published = Weights(tag="V1", uri="x", license="CC-BY-4.0").to_json()
+    folder = made_run(tmp_path / "run", SPEC, weights=published)
+    chosen = choose(SPEC, str(folder))
+    assert chosen is not None
+    assert (chosen.tag, chosen.classes, chosen.license) == ("run", 2, "CC-BY-4.0")
+    file = folder / "model.safetensors"
+    assert fetch(chosen) == file
+    file.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="is damaged") as error:
+        fetch(chosen)
+    assert f"take it as it is with --weights {file}" in error.value.hint
+    as_it_is = choose(SPEC, str(file))
+    assert as_it_is is not None
+    assert (as_it_is.tag, fetch(as_it_is)) == ("file", file)
+    (folder / "run.json").write_text("{half a")
+    with pytest.raises(RunError, match="cannot be read"):
+        choose(SPEC, str(folder))
 
 
 def test_a_wish_for_weights(tmp_path: Path) -> None:

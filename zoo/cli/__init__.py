@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
+    "add": "zoo.cli.add:command",
     "plugins": "zoo.cli.plugins:command",
     "check": "zoo.cli.check:command",
     "new-plugin": "zoo.cli.new_plugin:command",
@@ -145,6 +146,7 @@ Examples:
   zoo show vgg16
   zoo finetune resnet18 --classes 5
   zoo predict runs/resnet18-1 photo.jpg
+  zoo add runs/resnet18-1 --name my-animals
 """,
 )
 @click.version_option(zoo.__version__, "--version", message="zoo %(version)s")

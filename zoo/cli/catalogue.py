@@ -42,6 +42,7 @@ class Entry:
         row: The spec as JSON data.
         alias: The short name, or the empty string.
         cached: Whether the default weights are on this machine (where there is no default, any).
+        run: The folder of the run that is published under this name; else the empty string.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Entry:
     row: Mapping[str, Any]
     alias: str
     cached: bool
+    run: str = ""
 
     @cached_property
     def weights(self) -> Mapping[str, Any]:
@@ -67,8 +69,9 @@ class Entry:
         return str(self.weights.get("license") or self.row["license"])
 
     def to_json(self) -> dict[str, Any]:
-        """The spec's own fields, with the canonical name, and ``alias`` and ``cached``."""
-        return {**self.row, "name": self.name, "alias": self.alias or None, "cached": self.cached}
+        """The spec's own fields, with the canonical name, and ``alias``, ``cached`` and ``run``."""
+        added = {"alias": self.alias or None, "cached": self.cached, "run": self.run or None}
+        return {**self.row, "name": self.name, **added}
 
 
 Test = Callable[[Entry], bool]
@@ -121,15 +124,16 @@ def command(
     """List the backbones that there are.
 
     Without PATTERN: those with short names. With PATTERN (a part of a name, or a glob such as
-    'resnet*') or --all: everything. The licence is that of the default weights; 'cached' says
-    whether they are on this machine.
+    'resnet*') or --all: everything. Your own runs, which 'zoo add' has given names, come first;
+    their accuracy is that on their validation data. The licence is that of the default weights;
+    'cached' says whether they are on this machine.
     """
     from zoo.registry import Registry
 
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
         registry.plugin(plugin)  # raises, and names those that there are
-    tests = _tests(modality, plugin, max_params, min_accuracy, licence, cached)
+    tests = tuple(_tests(modality, plugin, max_params, min_accuracy, licence, cached))
     listing = _Listing(registry, tests)
     whole = everything or pattern is not None
     with _without_garbage_collection():
@@ -139,10 +143,11 @@ def command(
         if as_json:
             emit_json([entry.to_json() for entry in shown])
         else:
-            print_table(COLUMNS, [_cells(entry) for entry in shown])
+            unreadable = [] if tests else listing.unreadable
+            print_table(COLUMNS, [*map(_lost_cells, unreadable), *map(_cells, shown)])
             if not whole:
                 say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
-    _remark(registry, pattern, shown)
+    _remark(registry, pattern, listing, shown)
 
 
 @contextlib.contextmanager
@@ -158,52 +163,63 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 class _Listing:
-    """The entries that pass all tests."""
+    """The entries that pass all tests.
 
-    def __init__(self, registry: Registry, tests: Iterable[Test]) -> None:
+    ``unreadable`` has the names of published runs that matched and cannot be read, with the errors.
+    """
+
+    def __init__(self, registry: Registry, tests: tuple[Test, ...]) -> None:
         from zoo.places import Shelf
 
+        self.unreadable: dict[str, ZooError] = {}
         self._registry = registry
-        self._tests = tuple(tests)
+        self._tests = tests
         self._shelf = Shelf()
         self._aliases: dict[str, str] = {}
         for alias, name in registry.policy.aliases.items():
             self._aliases.setdefault(name, alias)
 
     def matching(self, pattern: str) -> list[Entry]:
-        """Of the whole catalogue."""
-        rows = self._registry.rows(pattern)
-        return self._passing(self._entry(n, n, row, self._aliases.get(n, "")) for n, row in rows)
+        """Published runs, then the whole catalogue."""
+        return self._passing([*self._runs(pattern), *self._catalogue(pattern)])
 
     def short(self) -> list[Entry]:
-        """Of the short names, in the order of registry.toml; published runs last."""
-        return self._passing(self._short())
+        """Published runs, then the short names in the order of registry.toml."""
+        return self._passing([*self._runs("*"), *self._short()])
 
     def others(self, shown: list[Entry]) -> int:
-        """How many backbones pass the tests and are not shown."""
+        """How many backbones of the catalogue pass the tests and are not shown."""
         if self._tests:
-            every = {entry.name for entry in self.matching("*")}
+            every = {entry.name for entry in self._passing(self._catalogue("*"))}
         else:  # without reading the rows, most of which are not shown
             every = set(self._registry.names())
-        return len(every - {entry.name for entry in shown})
+        return len(every - {entry.name for entry in shown if not entry.run})
+
+    def _catalogue(self, pattern: str) -> Iterator[Entry]:
+        for name, row in self._registry.rows(pattern):
+            yield self._entry(name, name, row, self._aliases.get(name, ""))
 
     def _short(self) -> Iterator[Entry]:
         for alias, name in self._registry.policy.aliases.items():
-            if (row := self._registry.row(name)) is not None:
+            row = self._registry.row(name)
+            if row is not None and alias not in self._registry.policy.runs:
                 yield self._entry(alias, name, row, alias)
-        for name in self._registry.policy.runs:
-            try:
-                spec = self._registry.spec(name)
-            except ZooError as error:
-                note(f"Note: {error.message}")
-            else:
-                yield self._entry(name, spec.name, spec.to_json(), name)
 
-    def _entry(self, title: str, name: str, row: Mapping[str, Any], alias: str) -> Entry:
+    def _runs(self, pattern: str) -> Iterator[Entry]:
+        for name, run in self._registry.runs(pattern):
+            if isinstance(run, ZooError):
+                self.unreadable[name] = run
+            else:
+                row = run.spec.to_json()
+                yield self._entry(name, run.spec.name, row, name, run=str(run.folder))
+
+    def _entry(
+        self, title: str, name: str, row: Mapping[str, Any], alias: str, *, run: str = ""
+    ) -> Entry:
         offered = row["weights"]
         wanted = [w for w in offered if w["default"]] or offered
         cached = any(self._shelf.find(weights["uri"]) for weights in wanted)
-        return Entry(title, name, row, alias, cached)
+        return Entry(title, name, row, alias, cached, run)
 
     def _passing(self, entries: Iterable[Entry]) -> list[Entry]:
         return [entry for entry in entries if all(test(entry) for test in self._tests)]
@@ -238,11 +254,15 @@ def _cells(entry: Entry) -> list[object]:
         compact(entry.row["params"]),
         entry.row["feature_dim"],
         input_size(entry.row),
-        entry.weights.get("tag", "none"),
+        f"run of {entry.name}" if entry.run else entry.weights.get("tag", "none"),
         None if entry.accuracy is None else f"{entry.accuracy:.1f}",
         entry.license,
         "yes" if entry.cached else "",
     ]
+
+
+def _lost_cells(name: str) -> list[object]:
+    return [name, *[""] * (COLUMNS.index("weights") - 1), "cannot be read", "", "", ""]
 
 
 def compact(count: int) -> str:
@@ -259,13 +279,21 @@ def input_size(row: Mapping[str, Any]) -> str:
     return f"{given['max_length']} tok" if row["modality"] == "text" else f"{given['size']} px"
 
 
-def _remark(registry: Registry, pattern: str | None, shown: list[Entry]) -> None:
-    if not shown and pattern is not None and not registry.names(pattern):
-        near = closest(pattern.strip("*?"), (name.partition("/")[2] for name in registry.names()))
-        guess = f" Closest: {', '.join(near)}." if near else ""
-        note(f"No backbone's name matches {pattern!r}.{guess}")
-    elif not shown:
-        note("No backbone passes all these filters.")
+def _remark(registry: Registry, pattern: str | None, listing: _Listing, shown: list[Entry]) -> None:
+    for error in listing.unreadable.values():
+        note(f"Note: {error.message}\n      {error.hint}")
+    if not shown and not listing.unreadable:
+        _explain_nothing(registry, pattern)
     for status in registry.plugins():
         if status.status not in ("ok", "disabled"):
             note(f"Note: the plugin {status.name!r} is {status.status}; see 'zoo plugins'.")
+
+
+def _explain_nothing(registry: Registry, pattern: str | None) -> None:
+    if pattern is None or registry.names(pattern) or any(registry.runs(pattern)):
+        note("No backbone passes all these filters.")
+        return
+    known = [*registry.policy.runs, *(name.partition("/")[2] for name in registry.names())]
+    near = closest(pattern.strip("*?"), known)
+    guess = f" Closest: {', '.join(near)}." if near else ""
+    note(f"No backbone's name matches {pattern!r}.{guess}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -85,7 +85,10 @@ def _outcomes(
             specs = _chosen(name, registry, everything=everything)
             yield from _judged(name, registry, _of_plugin(name, specs, registry, limit))
         else:
-            spec = registry.spec(name)
+            resolved = registry.resolve(name)
+            spec = resolved.spec
+            if resolved.run is not None:  # its number is with its own head, and that is not checked
+                spec = replace(spec, params=0)
             exemptions = registry.exemptions(spec.plugin) if spec.plugin in plugins else ()
             yield from examine(spec, exemptions, max_params=limit)
 

@@ -9,11 +9,13 @@ import click
 
 from zoo.cli.catalogue import input_size
 from zoo.cli.output import emit_json, note, print_facts, print_table, say
+from zoo.run_record import lineage
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zoo.backbone import Backbone
+    from zoo.run_record import FinishedRun
     from zoo.spec import BackboneSpec, Weights
 
 
@@ -25,6 +27,7 @@ Examples:
   zoo show resnet18 --layers --freeze-until layer2
   zoo show timm/resnet18.a1_in1k --json
   zoo show path:my-saved-bert
+  zoo show my-animals
 """
 )
 @click.argument("name")
@@ -35,20 +38,23 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
     """Show the facts, weights, stages and head of the backbone NAME.
 
     A stage is what --freeze-until names. The network is built without its weights, and where
-    its library allows it without memory for them.
+    its library allows it without memory for them. Of a run that 'zoo add' has given a name, it
+    also shows what that was trained on and what it started from.
     """
     from zoo.registry import Registry
 
     resolved = Registry.discover().resolve(name)
-    spec = resolved.spec
+    spec, run = resolved.spec, resolved.run
+    if run is not None:
+        run.check_weights()
     if not as_json:
-        _print_facts(spec)
+        _print_facts(spec, run)
         _print_weights(spec.weights, asked=resolved.tag)
-    backbone, reason = _build(spec)
+    backbone, reason = _build(spec, run)
     if backbone is not None and freeze_until is not None:
         backbone.freeze(upto=freeze_until)
     if as_json:
-        emit_json(_document(spec, backbone, reason, layers=layers))
+        emit_json({**_document(spec, backbone, reason, layers=layers), **_run_facts(run)})
     elif backbone is None:
         note(f"\nIts stages are not known here, because it cannot be built: {reason}")
     else:
@@ -59,25 +65,36 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
             print_table(columns, [_layer_cells(layer) for layer in _layers(backbone)])
 
 
-def _build(spec: BackboneSpec) -> tuple[Backbone | None, str]:
+def _build(spec: BackboneSpec, run: FinishedRun | None) -> tuple[Backbone | None, str]:
     """The backbone, on the meta device if possible; or ``None`` and why it cannot be built."""
     import torch
 
-    import zoo
-
     try:
         with torch.device("meta"):
-            return zoo.build(spec, None), ""
+            return _built(spec, run), ""
     except Exception:  # whatever a library raises that wants real tensors; a real build decides
         pass
     try:
-        return zoo.build(spec, None), ""
+        return _built(spec, run), ""
     except Exception as error:  # the facts are worth showing without it
         text = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         return None, text.splitlines()[0]
 
 
-def _print_facts(spec: BackboneSpec) -> None:
+def _built(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
+    """Without its weights; that of a run with the kind of head that the run has."""
+    import zoo
+
+    backbone = zoo.build(spec, None)
+    if run is not None:
+        from zoo.heads import make_head
+
+        head = make_head(run.record["head"], spec.feature_dim, len(run.classes))
+        backbone.replace_head(head)
+    return backbone
+
+
+def _print_facts(spec: BackboneSpec, run: FinishedRun | None) -> None:
     row = spec.to_json()
     shown = {
         "name": spec.name,
@@ -90,7 +107,28 @@ def _print_facts(spec: BackboneSpec) -> None:
         "tags": ", ".join(spec.tags),
         "loader": spec.loader,
     }
+    if run is not None:
+        shown |= {
+            "name": run.name,
+            "backbone": spec.name,
+            "run": run.folder,
+            "trained on": run.data,
+            "outputs": ", ".join(run.classes),
+            "started from": lineage(run.record),
+        }
     print_facts(shown)
+
+
+def _run_facts(run: FinishedRun | None) -> dict[str, Any]:
+    if run is None:
+        return {"run": None}
+    return {
+        "alias": run.name,
+        "run": str(run.folder),
+        "classes": list(run.classes),
+        "data": run.data,
+        "origin": run.record.get("origin"),
+    }
 
 
 def _input_details(given: Mapping[str, Any]) -> str:

@@ -1,0 +1,165 @@
+"""A finished run as a start for others: what is read of it, and what makes it unfit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.made_runs import made_run
+from zoo.errors import RunError
+from zoo.run_record import lineage, origin_of, read_run
+from zoo.spec import BackboneSpec, ImageInput, TextInput, Weights
+
+PICTURES = BackboneSpec(
+    name="acme/net", modality="image", feature_dim=8, params=100, input=ImageInput(size=32),
+    loader="nowhere:load", weights=(Weights(tag="v1", uri="/none", default=True),),
+)  # fmt: skip
+TEXTS = BackboneSpec(
+    name="acme/words", modality="text", feature_dim=8, params=100,
+    input=TextInput(own_tokenizer=False), loader="nowhere:load",
+)  # fmt: skip
+
+
+def test_a_finished_run_is_a_backbone_with_its_own_weights(tmp_path: Path) -> None:
+    published = Weights(tag="v1", uri="/none", license="CC-BY-4.0").to_json()
+    folder = made_run(tmp_path / "run", PICTURES, weights=published, params=88)
+    run = read_run(folder, name="plants")
+    assert (run.spec.name, run.spec.params, run.spec.input) == ("acme/net", 88, PICTURES.input)
+    assert run.spec.weights == (run.weights,)
+    weights = run.weights
+    assert (weights.tag, weights.default, weights.classes) == ("plants", True, 2)
+    assert weights.license == "CC-BY-4.0", "that of the weights it came from"
+    assert weights.metrics == {"validation/accuracy": 91.25}, "in percent, as publishers state it"
+    assert (run.classes, run.data) == (("fern", "moss"), "plants/")
+    run.check_weights()
+
+
+def test_a_run_without_an_accuracy_shows_its_other_figures(tmp_path: Path) -> None:
+    results = {"metrics": {"rmse": 1.5, "r2": 0.25, "loss": 0.5}}
+    run = read_run(made_run(tmp_path / "run", PICTURES, results=results))
+    assert run.weights.metrics == {"validation/rmse": 1.5, "validation/r2": 0.25}
+
+
+def test_the_folder_is_absolute_whatever_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made_run(tmp_path / "runs" / "net-1", PICTURES)
+    monkeypatch.chdir(tmp_path)
+    run = read_run(Path("runs/../runs/net-1"))
+    assert run.folder == folder
+    assert run.weights.uri == str(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": "12"},
+        {"sha256": 7},
+        {"classes": "fern"},
+        {"classes": 3},
+        {"spec": None},
+        {"spec": {"name": "x"}},
+        {"format": "1"},
+        {"data": []},
+        {"results": {"metrics": {"accuracy": "good"}}},
+        {"weights": "v1"},
+        {"params": "many"},
+        {"origin": {"name": "animals"}},
+        {"origin": "animals"},
+        *({"lacks": key} for key in ("spec", "sha256", "results", "weights", "data")),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = made_run(tmp_path / "run", PICTURES, **changes)
+    with pytest.raises(RunError) as caught:
+        read_run(folder)
+    assert str(folder / "run.json") in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("content", ["{half a", "[]", "3"])
+def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
+    folder = made_run(tmp_path / "run", PICTURES)
+    (folder / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run\.json (cannot be read|is not the lock file)"):
+        read_run(folder)
+
+
+def test_a_later_format_asks_for_an_upgrade(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="written by a later zoo") as caught:
+        read_run(made_run(tmp_path / "run", PICTURES, format=99))
+    assert "pip install -U zoo" in caught.value.hint
+
+
+def test_what_is_no_run_folder_says_what_would_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, why in (("gone", "does not exist"), ("", "has no run.json"), ("file", "has no run")):
+        with pytest.raises(RunError, match=f"{why}.*so it is no run folder") as caught:
+            read_run(tmp_path / name)
+        assert "zoo finetune" in caught.value.hint
+
+
+def test_a_run_without_its_weights_or_its_tokenizer_cannot_start_another(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "pictures", PICTURES)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"has no model\.safetensors"):
+        read_run(folder)
+    folder = made_run(tmp_path / "texts", TEXTS)
+    with pytest.raises(RunError, match=r"has no tokenizer\.json"):
+        read_run(folder)
+    (folder / "tokenizer.json").touch()
+    assert read_run(folder).spec.name == "acme/words"
+
+
+def test_other_weights_than_the_run_wrote_are_noticed(tmp_path: Path) -> None:
+    run = read_run(made_run(tmp_path / "run", PICTURES))
+    file = run.folder / "model.safetensors"
+    file.write_bytes(b"something else")
+    with pytest.raises(RunError, match="is not what the run wrote: its sha256 begins") as caught:
+        run.check_weights()
+    assert f"--weights {file}" in caught.value.hint
+    file.unlink()
+    with pytest.raises(RunError, match="cannot be read: No such file"):
+        run.check_weights()
+
+
+def test_an_origin_is_recorded_with_its_own_origins(tmp_path: Path) -> None:
+    published = Weights(tag="v1", uri="/none").to_json()
+    first = read_run(made_run(tmp_path / "a", PICTURES, weights=published), name="animals")
+    second = read_run(made_run(tmp_path / "b", PICTURES, origin=first.origin))
+    assert first.origin["origin"] is None
+    assert second.origin == {
+        "name": None,
+        "run": str(tmp_path / "b"),
+        "backbone": "acme/net",
+        "sha256": second.weights.sha256,
+        "data": "plants/",
+        "weights": None,
+        "origin": first.origin,
+    }
+    assert json.loads(json.dumps(second.origin)) == second.origin
+    assert lineage({"weights": None, "origin": second.origin}) == (
+        f"{tmp_path / 'b'} (acme/net, trained on plants/), which started from "
+        "animals (acme/net, trained on plants/), which started from the weights v1"
+    )
+    assert lineage({"weights": None}) == "random parameters"
+    assert lineage({"weights": published, "origin": None}) == "the weights v1"
+
+
+def test_the_origin_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", PICTURES)
+    named, plain = read_run(folder, name="plants"), read_run(folder)
+    digits = plain.weights.sha256
+    assert origin_of(named.weights, digits, named) == named.origin
+    assert named.origin["name"] == "plants"
+    file = Weights(tag="file", uri=plain.weights.uri)
+    assert origin_of(plain.weights, digits, None) == origin_of(file, digits, None) == plain.origin
+    assert origin_of(None, "", named) is None
+    assert origin_of(file, "0" * 64, None) is None, "the file is no longer what the run wrote"
+    other = Weights(tag="v1", uri=str(tmp_path / "other.safetensors"))
+    assert origin_of(other, digits, named) is None, "other weights were asked for"
+    (folder / "run.json").write_text("{half a")
+    assert origin_of(file, digits, None) is None, "a file needs no run around it"

@@ -1,0 +1,91 @@
+"""``zoo add``: a run becomes a backbone, which other runs start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.output import clean, emit_json, say
+
+if TYPE_CHECKING:
+    from zoo.publishing import Published
+    from zoo.registry import Registry
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo add runs/resnet18-1 --name my-animals
+  zoo add runs/resnet18-2 --name my-animals --replace
+  zoo add --remove my-animals
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--name", metavar="NAME", help="What the run is called from now on.")
+@click.option("--replace", is_flag=True, help="Take the name from the run that has it.")
+@click.option("--remove", metavar="NAME", help="Take this name away; the run stays as it is.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    run: Path | None, name: str | None, replace: bool, remove: str | None, as_json: bool
+) -> None:
+    """Add RUN to the zoo, so that what it has learnt starts other runs.
+
+    The name is written into your own registry.toml, and works wherever that of a backbone does:
+    'zoo finetune NAME', 'zoo show NAME', zoo.load(NAME). The run folder stays where it is, and
+    must stay there.
+    """
+    from zoo.registry import Registry
+
+    if remove is not None:
+        if run is not None or name is not None or replace:
+            raise click.UsageError("--remove NAME stands alone.")
+        _remove(remove, Registry.discover(), as_json=as_json)
+        return
+    if run is None:
+        raise click.UsageError("Missing argument 'RUN', the folder of a run.")
+    if name is None:
+        raise click.UsageError("Missing option '--name', such as --name my-animals.")
+    from zoo.publishing import publish
+
+    added = publish(name, run, registry=Registry.discover(), replace=replace)
+    if as_json:
+        emit_json(_document(added))
+    else:
+        _tell(added)
+
+
+def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
+    from zoo.publishing import withdraw
+
+    folder, file = withdraw(name, registry=registry)
+    if as_json:
+        emit_json({"name": name, "run": None, "before": str(folder), "file": str(file)})
+    else:
+        say(f"{name} is no longer in {file}; {folder} is as it was")
+
+
+def _document(added: Published) -> dict[str, object]:
+    run = added.run
+    return {
+        "name": run.name,
+        "run": str(run.folder),
+        "before": str(added.before) if added.before else None,
+        "file": str(added.file),
+        "backbone": run.spec.name,
+        "classes": list(run.classes),
+        "data": run.data,
+        "metrics": dict(run.record["results"]["metrics"]),
+        "sha256": run.weights.sha256,
+    }
+
+
+def _tell(added: Published) -> None:
+    run = added.run
+    names = ", ".join(run.classes[:8]) + (", …" if len(run.classes) > 8 else "")
+    say(clean(f"{run.name}: {run.spec.name}, trained on {run.data} ({names})"))
+    if added.before not in (None, run.folder):
+        say(f"it was the name of {added.before} until now")
+    say(f"written to {added.file}")
+    say(f"next: zoo finetune {run.name} --data PATH")
