@@ -59,6 +59,17 @@ def test_no_draw_of_a_sample_has_the_variation_of_another():
     assert len(firsts) == len(set(drawn(2)))
 
 
+def test_processes_share_the_draws_and_an_epoch_can_begin_in_its_middle():
+    whole = batches(2)
+    shares = [batches(2, share=(rank, 2)) for rank in range(2)]
+    for keys, first, second in zip(whole, *shares, strict=True):
+        assert (first, second) == (keys[::2], keys[1::2])
+    chances = balanced_chances(LABELS)
+    made = Batches(100, batch_size=16, shuffle=True, seed=3, drop_last=False, chances=chances)
+    made.epoch, made.start = 2, 3
+    assert list(made) == whole[3:]
+
+
 def test_chances_of_single_labels_are_even_over_the_classes_that_occur():
     chances = balanced_chances(np.array([0, 0, 0, 3]))
     assert chances.tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])

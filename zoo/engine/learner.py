@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.data.transforms import mixed_seed
 from zoo.engine.averaging import Average
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
@@ -103,7 +103,7 @@ class Learner:
         """Gradients of the mean loss over the step's samples of all processes."""
         accelerator = self._setting.accelerator
         torch.manual_seed(
-            mixed(self._recipe.seed, self._number, number, accelerator.process_index)
+            mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
         )  # of dropout: the step alone decides it
         total = torch.zeros((), device=self._forward.device)
         parts = list(_parts(inputs, targets, self.accumulate))
@@ -210,9 +210,3 @@ def _parts(inputs: Inputs, targets: Tensor, count: int) -> Iterator[tuple[Inputs
             yield inputs[part], targets[part]
         else:
             yield {key: value[part] for key, value in inputs.items()}, targets[part]
-
-
-def mixed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers."""
-    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

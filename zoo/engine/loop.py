@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data import Loader
+from zoo.data.transforms import mixed_seed
 from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Keeper, Progress
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.l2sp import Pull
-from zoo.engine.learner import Learner, mixed
+from zoo.engine.learner import Learner
 from zoo.engine.losses import Loss
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
@@ -173,7 +174,7 @@ class _Fit:
     def _prepare(self, phase: Phase) -> Source:
         """The phase's batches, and its learner as it was if it was stopped in this phase."""
         setting, progress = self.setting, self.progress
-        torch.manual_seed(mixed(self.recipe.seed, progress.phase))  # of adapters
+        torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # of adapters
         choose_trained(self.backbone, phase, self.recipe)
         kept, self.kept = self.kept, None
         if kept:

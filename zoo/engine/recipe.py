@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from zoo.data.transforms import Augment
+from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError, closest
 from zoo.spec import Modality
 
 Solver = Literal["adamw", "lbfgs"]
-SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +201,7 @@ def _share(option: str, value: float) -> None:
         raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=hint)
 
 
-def _known(option: str, value: str, names: Sequence[str]) -> None:
+def _known(option: str, value: str, names: Collection[str]) -> None:
     if value not in names:
         near = closest(value, names, 1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
