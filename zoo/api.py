@@ -236,10 +236,12 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, job.Mann
     given["fit_memory"] = True if given["batch_size"] == "auto" else None
     given["batch_size"] = None if given["batch_size"] == "auto" else given["batch_size"]
     output, data, surgery = given["output"], given["data"], given.pop("surgery")
+    wishes = {name: given[name] for name in _names(Recipe) if name in given}
     wishes = {
-        name: given[name] for name in _names(Recipe) if given.get(name) not in (None, (), False)
+        name: tuple(wish) if isinstance(wish, (list, tuple)) else wish
+        for name, wish in wishes.items()
+        if wish is not None and wish is not False and wish != ()
     }
-    wishes = {name: tuple(w) if isinstance(w, list) else w for name, w in wishes.items()}
     asked = {name: given[name] for name in _names(Request) if name in given}
     request = Request(
         **asked | {"data": None if data is None else str(data)},

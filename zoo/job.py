@@ -100,9 +100,12 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
         opened = account.opening(
             request, prepared.start, prepared.splits, prepared.recipe, prepared.forward
         )
-        if accelerator.is_main_process:
-            create_run(folder, {"created": _now(), **opened})
-        return _train(folder, prepared, {"created": _now(), **opened}, manner, accelerator)
+        record = {"created": _now(), **opened}
+        interrupts = Interrupts()
+        with interrupts.noted():  # from before the folder is there, so that it can be resumed
+            if accelerator.is_main_process:
+                create_run(folder, record)
+            return _train(folder, prepared, record, manner, accelerator, interrupts)
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
@@ -140,7 +143,9 @@ def resume(folder: Path, manner: Manner) -> Run:
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
         _refuse_change(folder, record, prepared)
-        return _train(folder, prepared, _plain(record), manner, accelerator)
+        interrupts = Interrupts()
+        with interrupts.noted():
+            return _train(folder, prepared, _plain(record), manner, accelerator, interrupts)
 
 
 def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepared:
@@ -195,6 +200,7 @@ def _train(
     record: Mapping[str, Any],
     manner: Manner,
     accelerator: Accelerator,
+    interrupts: Interrupts,
 ) -> Run:
     """Train in a run folder that is there, and finish it."""
     accelerator.wait_for_everyone()
@@ -203,9 +209,8 @@ def _train(
         accelerator.project_configuration.logging_dir = str(folder)
         accelerator.init_trackers("tracking")
     keeper = Keeper(folder / LAST, every=manner.save_every, writes=main)
-    interrupts = Interrupts()
     setting = _setting(prepared, manner, accelerator, keeper, interrupts)
-    with locked(folder, main), interrupts.noted():
+    with locked(folder, main):
         try:
             fitted = fit(setting, prepared.phases)
         except Interrupted as error:

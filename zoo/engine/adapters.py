@@ -56,6 +56,8 @@ def take_out(backbone: Backbone) -> None:
     """Remove the adapters; the weights that they stood beside are as they are."""
     for path, layer in list(_layers(backbone)):
         backbone.net.set_submodule(path, layer.get_base_layer(), strict=True)
+    if hasattr(backbone.net, "peft_config"):
+        del backbone.net.peft_config  # PEFT warns of a second injection otherwise
 
 
 @contextmanager

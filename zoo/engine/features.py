@@ -87,7 +87,7 @@ def _fill(features: Features, forward: Forward, loader: Loader, reporter: Report
 
 def _read(path: Path, shape: tuple[int, int]) -> Features | None:
     try:
-        array = np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode="c")  # torch warns of arrays that are read-only
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape else None

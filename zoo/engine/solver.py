@@ -66,7 +66,7 @@ class Solver:
                 if parameter.ndim > 1:
                     penalty = 0.5 * strength * parameter.square().sum()
                     penalty.backward()  # type: ignore[no-untyped-call]
-                    loss += float(penalty)
+                    loss += penalty.item()
             return loss
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
@@ -79,7 +79,7 @@ class Solver:
         for losses in self._losses(step):
             loss = losses.sum() / step.samples
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss)
+            total += loss.item()
         return total
 
     def _losses(self, step: Step) -> Iterator[Tensor]:

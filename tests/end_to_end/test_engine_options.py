@@ -1,0 +1,255 @@
+"""Options of the engine that show in what a run does: memory, rates, trackers, repetition, surgery."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from zoo import Backbone
+from zoo.engine.progress import Quiet
+from zoo.errors import UsageError
+
+QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
+
+
+class Notes(Quiet):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def losses(run: zoo.Run) -> list[float]:
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["train_loss"] for line in lines]
+
+
+# -- memory -------------------------------------------------------------------------------------
+
+
+class FullBeyond(nn.Module):
+    """Takes so many samples at once, and is out of memory with more."""
+
+    limit = 9
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > self.limit and self.training:
+            raise torch.OutOfMemoryError("cannot allocate memory")
+        return pixels
+
+
+def narrow(backbone: Backbone) -> None:
+    """No statistics of a batch and no dropout, and memory for nine samples."""
+    backbone.net.conv1[1], backbone.net.conv2[1] = nn.GroupNorm(4, 32), nn.GroupNorm(4, 64)
+    backbone.net.linear[3].p = 0.0
+    FullBeyond.limit = 9
+    backbone.net.conv1.insert(0, FullBeyond())
+
+
+def roomy(backbone: Backbone) -> None:
+    """The same network with memory for all."""
+    narrow(backbone)
+    FullBeyond.limit = 10_000
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
+    tmp_path: Path,
+) -> None:
+    notes = Notes()
+    whole = zoo.finetune("cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet())
+    with pytest.raises(torch.OutOfMemoryError):
+        zoo.finetune("cnn", **QUICK, surgery=narrow, output=tmp_path / "b", reporter=Quiet())
+    parts = zoo.finetune(
+        "cnn", **QUICK | {"batch_size": "auto"}, surgery=narrow, output=tmp_path / "c",
+        reporter=notes,
+    )  # fmt: skip
+    assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
+    assert notes.notes == [
+        "out of memory: steps are computed in parts of 16 samples",
+        "out of memory: steps are computed in parts of 8 samples",
+    ]
+
+
+def test_accumulation_gives_the_losses_of_the_whole_batch(tmp_path: Path) -> None:
+    one = zoo.finetune("cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet())
+    four = zoo.finetune(
+        "cnn", **QUICK, accumulate=4, surgery=roomy, output=tmp_path / "b", reporter=Quiet()
+    )
+    assert losses(four) == pytest.approx(losses(one), rel=1e-5)
+
+
+# -- surgery ------------------------------------------------------------------------------------
+
+
+def another_layer(backbone: Backbone) -> None:
+    """A wider convolution in the middle, one layer frozen."""
+    torch.manual_seed(0)
+    backbone.net.conv2[0] = nn.Conv2d(32, 64, 5, padding=2)
+    backbone.freeze("conv1.0")
+
+
+def stray(backbone: Backbone) -> None:
+    """A layer that lies in no stage."""
+    backbone.net.stray = nn.Linear(2, 2)
+
+
+def test_a_backbone_changed_inside_trains_saves_and_predicts(tmp_path: Path) -> None:
+    run = zoo.finetune(
+        "cnn", **QUICK, surgery=another_layer, output=tmp_path / "run", reporter=Quiet()
+    )
+    backbone = zoo.open_run(run.folder, surgery=another_layer).load()
+    assert backbone.net.conv2[0].weight.shape == (64, 32, 5, 5)
+    assert [stage.name for stage in backbone.stages()] == ["conv1", "conv2", "linear"]
+    fresh = zoo.finetune(
+        "cnn", **QUICK, strategy="probe", output=tmp_path / "fresh", reporter=Quiet()
+    )
+    start = fresh.load().net.conv1[0].weight
+    assert torch.equal(backbone.net.conv1[0].weight, start)  # frozen by the surgery
+    opened = zoo.open_run(run.folder, surgery=another_layer)
+    assert opened.predict([run.folder / "example.png"])[0].label in ("0", "1")
+    with pytest.raises(UsageError, match="test_engine_options:another_layer") as refused:
+        zoo.open_run(run.folder).load()
+    assert "surgery=" in refused.value.hint
+
+
+def test_surgery_that_leaves_a_parameter_in_no_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(zoo.ZooError, match=r"lie in no stage: stray.weight"):
+        zoo.finetune("cnn", **QUICK, surgery=stray, output=tmp_path / "run", reporter=Quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo
+) -> None:
+    (tmp_path / "changes.py").write_text(
+        "from torch import nn\n\ndef smooth(backbone):\n    backbone.net.conv1[2] = nn.GELU()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = ("cnn", "--classes", 2, "--epochs", 1, "--workers", 0, "--output", "run")
+    done = zoo_cli("finetune", *command, "--surgery", "changes:smooth")
+    assert done.code == 0, done.err
+    refused = zoo_cli("predict", "run", "run/example.png")
+    assert refused.code == 1
+    assert "--surgery changes:smooth" in refused.err
+    wrong = zoo_cli("finetune", "cnn", "--surgery", "changes:smoth")
+    assert wrong.code == 1
+    assert "--surgery changes:smoth cannot be imported" in wrong.err
+
+
+# -- rates, trackers, repetition ------------------------------------------------------------------
+
+
+def test_find_lr_says_a_rate_and_keeps_the_curve(tmp_path: Path, zoo_cli: Zoo) -> None:
+    done = zoo_cli(
+        *("finetune", "cnn", "--classes", 2, "--find-lr", "--workers", 0),
+        *("--output", tmp_path / "rates", "--json"),
+    )
+    assert done.code == 0, done.err
+    assert 1e-5 < done.json["lr"] < 1
+    curve = json.loads((tmp_path / "rates" / "rates.json").read_text())
+    assert curve["suggestion"] == done.json["lr"]
+    assert curve["rates"] == sorted(curve["rates"])
+    assert (tmp_path / "rates" / "rates.png").read_bytes().startswith(b"\x89PNG")
+    refused = zoo_cli("finetune", "cnn", "--classes", 2, "--find-lr", "--strategy", "probe")
+    assert refused.code == 1
+    assert "--find-lr is for strategies that train the backbone" in refused.err
+
+
+def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = zoo.finetune(
+        "cnn",
+        **QUICK | {"epochs": 2},
+        track="tensorboard",
+        output=tmp_path / "run",
+        reporter=Quiet(),
+    )
+    events = EventAccumulator(str(run.folder / "tracking"))
+    events.Reload()
+    seen = [(event.step, event.value) for event in events.Scalars("train_loss")]
+    assert [step for step, _ in seen] == [1, 2]
+    assert [value for _, value in seen] == pytest.approx(losses(run))
+
+
+def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:
+    unknown = zoo_cli("finetune", "cnn", "--track", "tensorbord")
+    assert "Did you mean 'tensorboard'?" in unknown.err
+    absent = zoo_cli("finetune", "cnn", "--track", "aim")
+    assert absent.code == 1
+    assert "--track aim is not installed" in absent.err
+
+
+def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
+    run = zoo.finetune("cnn", **QUICK, output=tmp_path / "run", reporter=Quiet())
+    done = zoo_cli("rerun", run.folder, "--output", tmp_path / "again", "--json")
+    assert done.code == 0, done.err
+    assert done.json["identical"] is True
+    assert done.json["differences"] == []
+    record = json.loads((run.folder / "run.json").read_text())
+    record["request"]["wishes"]["lr"] = 0.01
+    (run.folder / "run.json").write_text(json.dumps(record))
+    other = zoo_cli("rerun", run.folder, "--output", tmp_path / "other")
+    assert other.code == 1
+    assert "the weights differ" in other.out
+    del record["request"]
+    (run.folder / "run.json").write_text(json.dumps(record))
+    early = zoo_cli("rerun", run.folder)
+    assert early.code == 1
+    assert "cannot be repeated" in early.err
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (("--schedule", "cosin"), "Did you mean 'cosine'?"),
+        (("--augment", "trival"), "Did you mean 'trivial'?"),
+        (("--head-solver", "newton"), "There are: adamw, lbfgs."),
+        (("--warmup", 1), "--warmup 1 cannot be"),
+        (("--clip", 0), "--clip 0 cannot be"),
+        (("--ema", 1), "--ema 1 cannot be"),
+        (("--lora-rank", 0), "--lora-rank 0 cannot be"),
+        (("--patience", 0), "--patience 0 cannot be"),
+        (("--accumulate", 64), "--accumulate 64 is more than the batch has samples"),
+        (("--freeze", "conv9"), "no stage called 'conv9'"),
+        (("--batch-size", "large"), "large"),
+    ],
+)
+def test_options_that_cannot_be_are_told_before_anything_is_written(
+    wishes: tuple[object, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    zoo_cli: Zoo,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = zoo_cli("finetune", "cnn", "--classes", 2, *wishes)
+    assert done.code in (1, 2)
+    assert words in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_patience_ends_a_phase(tmp_path: Path) -> None:
+    run = zoo.finetune(
+        "cnn",
+        **QUICK | {"epochs": 30},
+        lr=1e-7,
+        patience=2,
+        output=tmp_path / "r",
+        reporter=Quiet(),
+    )
+    lines = [json.loads(x) for x in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) < 30
+    assert [line["best"] for line in lines[-2:]] == [False, False]

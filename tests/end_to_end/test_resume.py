@@ -1,0 +1,125 @@
+"""Stopping and going on, as one types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from zoo.engine.interrupts import Interrupted
+from zoo.engine.progress import Advance, Quiet
+from zoo.errors import RunError, Stopped
+
+
+class StopsAt(Quiet):
+    """Sends this process a signal after a number of steps of training."""
+
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self._left, self._number = step, number
+
+    def steps(self, what: str, total: int):  # type: ignore[no-untyped-def]
+        from contextlib import contextmanager
+
+        @contextmanager
+        def counted():  # type: ignore[no-untyped-def]
+            def advance() -> None:
+                self._left -= 1
+                if self._left == 0:
+                    os.kill(os.getpid(), self._number)
+
+            yield advance
+
+        return counted()
+
+
+def options(output: Path, **others: object) -> dict[str, object]:
+    return {
+        "backbone": "cnn",
+        "classes": 2,
+        "epochs": 2,
+        "batch_size": 64,
+        "workers": 0,
+        "output": output,
+        "reporter": Quiet(),
+        **others,
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, number: int
+) -> None:
+    whole = zoo.finetune(**options(tmp_path / "whole"))
+    with pytest.raises(Stopped) as stopped:
+        zoo.finetune(**options(tmp_path / "run", reporter=StopsAt(7, number)))
+    assert stopped.value.signal == number
+    assert f"zoo finetune --resume {tmp_path / 'run'}" in stopped.value.hint
+    with pytest.raises(RunError, match="is not finished"):
+        zoo.open_run(tmp_path / "run")
+    run = zoo.resume(tmp_path / "run", reporter=Quiet())
+    assert run.record["sha256"] == whole.record["sha256"]
+    assert run.metrics == whole.metrics
+    assert not (run.folder / "last").exists()
+    with pytest.raises(RunError, match="is finished"):
+        zoo.resume(run.folder)
+
+
+def test_changed_data_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        zoo.finetune(
+            **options(tmp_path / "run", classes=3, data=photos, batch_size=8, image_size=32)
+            | {"reporter": StopsAt(3)}
+        )
+    next((photos / "red").iterdir()).unlink()
+    with pytest.raises(RunError, match="have changed since"):
+        zoo.resume(tmp_path / "run", reporter=Quiet())
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    with pytest.raises(Stopped):
+        zoo.finetune(**options(tmp_path / "run", reporter=StopsAt(3)))
+    with FileLock(tmp_path / "run" / ".lock"):
+        with pytest.raises(RunError, match="another process"):
+            zoo.resume(tmp_path / "run", reporter=Quiet())
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo"]
+    run = tmp_path / "run"
+    asked = ["finetune", "cnn", "--classes", "2", "--epochs", "200", "--output", str(run)]
+    with subprocess.Popen(
+        [*command, *asked], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (run / "run.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert f"Go on: zoo finetune --resume {run}" in err
+    assert json.loads((run / "run.json").read_text())["finished"] is False
+
+
+def test_resume_takes_nothing_that_would_change_the_run(tmp_path: Path, zoo_cli: Zoo) -> None:
+    refused = zoo_cli("finetune", "--resume", tmp_path, "--epochs", 3)
+    assert refused.code == 1
+    assert "takes no --epochs" in refused.err
+    assert zoo_cli("finetune").code == 1
+
+
+def test_an_interrupt_is_no_error_of_the_users() -> None:
+    assert not issubclass(Interrupted, zoo.ZooError)
+    assert Advance is not None

@@ -1,0 +1,159 @@
+"""Every strategy on every kind of network: it trains what it says, and the run opens again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+import zoo
+from zoo.engine.progress import Quiet
+from zoo.engine.strategies import STRATEGIES
+
+PICTURES = {
+    "resnet18": 32,
+    "vgg11_bn": 32,
+    "timm/vit_tiny_patch16_224": 32,
+    "timm/convnext_atto": 32,
+    "timm/efficientnet_lite0": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of two colours."""
+    root = tmp_path_factory.mktemp("few")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for channel, name in enumerate(("red", "green")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_strategy_runs_on_networks_for_pictures(
+    few: Path, tmp_path: Path, name: str, strategy: str
+) -> None:
+    run = zoo.finetune(
+        name,
+        few,
+        weights="none",
+        strategy=strategy,
+        epochs=1,
+        batch_size=4,
+        image_size=PICTURES[name],
+        workers=0,
+        output=tmp_path / "run",
+        reporter=Quiet(),
+    )
+    again = run.evaluate(few, split="val", workers=0)["val"]
+    assert again.metrics == run.metrics
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_runs_on_the_small_networks(tmp_path: Path, strategy: str) -> None:
+    for name in ("cnn", "lstm"):
+        run = zoo.finetune(
+            name,
+            classes=2,
+            strategy=strategy,
+            epochs=1,
+            workers=0,
+            output=tmp_path / name,
+            reporter=Quiet(),
+        )
+        assert np.isfinite(run.metrics["loss"])
+        assert zoo.open_run(run.folder).metrics == run.metrics
+
+
+def start_and_end(strategy: str, tmp_path: Path, few: Path, **options: object) -> dict[str, bool]:
+    """For each tensor of ``cnn``, whether a strategy has changed it."""
+    before = zoo.finetune(
+        "cnn", few, strategy="probe", epochs=1, workers=0, image_size=32,
+        output=tmp_path / "start", reporter=Quiet(),
+    )  # fmt: skip
+    after = zoo.finetune(
+        "cnn", few, strategy=strategy, weights=str(before.folder), epochs=2, lr=1e-2, workers=0,
+        batch_size=4, image_size=32, output=tmp_path / "end", reporter=Quiet(), **options,
+    )  # fmt: skip
+    one = safetensors.torch.load_file(before.folder / "model.safetensors")
+    other = safetensors.torch.load_file(after.folder / "model.safetensors")
+    assert one.keys() == other.keys()
+    return {name: not torch.equal(one[name], other[name]) for name in one if "num_b" not in name}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "changed"),
+    [
+        ("probe", {}, {"head"}),
+        ("bias", {}, {"conv1.1.bias", "conv2.1.bias", "linear.1.bias", "head", "running"}),
+        (
+            "norm",
+            {},
+            {"conv1.1.weight", "conv1.1.bias", "conv2.1.weight", "conv2.1.bias", "head", "running"},
+        ),
+        ("lora", {}, {"conv1.0", "conv2.0", "linear.1.weight", "head"}),
+        ("lora", {"freeze_until": "conv2"}, {"linear.1.weight", "head"}),
+        ("full", {"freeze_until": "conv2"}, {"linear.1", "head"}),
+        ("full", {"freeze": ["linear", "conv1"]}, {"conv2", "head"}),
+        ("full", {"freeze_until": "linear", "thaw": ["conv2.0"]}, {"conv2.0", "head"}),
+    ],
+)
+def test_a_strategy_changes_what_it_says_and_nothing_else(
+    strategy: str, options: dict[str, object], changed: set[str], tmp_path: Path, few: Path
+) -> None:
+    for name, differs in start_and_end(strategy, tmp_path, few, **options).items():
+        meant = any(name.startswith(c) or (c == "running" and c in name) for c in changed)
+        assert differs == meant, name
+
+
+def test_gradual_thaws_from_the_head_down_and_keeps_the_optimisers_state() -> None:
+    from zoo.engine.recipe import Recipe
+    from zoo.engine.trainable import choose_trained
+
+    backbone = zoo.load("cnn", classes=2)
+    recipe = Recipe.default("image", pretrained=False, strategy="gradual")
+    phase = STRATEGIES["gradual"](recipe)[-1]
+    seen = []
+    for done in (0.0, 0.24, 0.25, 0.49, 0.5, 1.0):
+        choose_trained(backbone, phase, recipe, done=done)
+        stages = [
+            stage.name
+            for stage in backbone.stages()
+            if all(p.requires_grad for p in backbone.stage_parameters(stage.name).values())
+        ]
+        seen.append(len(stages))
+        assert stages == [s.name for s in backbone.stages()][-len(stages) :]
+    assert seen == [1, 1, 2, 2, 3, 3]
+
+
+def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
+    run = zoo.finetune(
+        "cnn",
+        classes=5,
+        strategy="probe",
+        head_solver="lbfgs",
+        workers=0,
+        output=tmp_path / "run",
+        reporter=Quiet(),
+    )
+    epochs = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    losses = [epoch["train_loss"] for epoch in epochs]
+    assert len(epochs) == 5
+    assert losses == sorted(losses, reverse=True)  # the weaker the regularisation, the smaller
+    adam = zoo.finetune(
+        "cnn", classes=5, strategy="probe", workers=0, output=tmp_path / "a", reporter=Quiet()
+    )
+    assert run.metrics["accuracy"] >= adam.metrics["accuracy"]
