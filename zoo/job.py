@@ -338,6 +338,11 @@ def _accelerator(request: Request, manner: Manner) -> Accelerator:
     device = choose_device(request.device)
     _refuse_tracker(manner.track)
     accelerator = Accelerator(cpu=device.type == "cpu", log_with=manner.track, project_dir=".")
+    if accelerator.distributed_type in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+        raise UsageError(
+            f"the zoo does not shard parameters over processes ({accelerator.distributed_type})",
+            hint="Start it with torchrun, or 'accelerate launch' without sharding.",
+        )
     if accelerator.num_processes == 1 and device.type != "cpu":
         accelerator.state.device = device  # Accelerate knows one device a process, the first
     return accelerator

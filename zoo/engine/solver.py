@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.engine.strategies import Phase
+from zoo.engine.strategies import STRENGTHS, Phase
 from zoo.engine.trainable import choose_trained
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
     from zoo.engine.sources import Features, Step
-
-STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
-"""Strengths of the regularisation that are tried, the strongest first: each solution is where the
-search for the next one starts, and the validation split chooses among them."""
 
 _ROWS = 16_384  # features at a time
 _ITERATIONS = 200

@@ -13,6 +13,11 @@ from zoo.registry import Registry
 Parameters = Literal["all", "bias", "norm", "lora"]
 
 
+STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
+"""Strengths of the regularisation that L-BFGS solves a head for, the strongest first: each solution
+is where the search for the next one starts, and the validation split chooses among them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """A stretch of training with one optimiser.
@@ -31,7 +36,7 @@ class Phase:
         gradual: Whether the stages thaw one after another, from the head down, over the first
             half of the steps; what has thawed goes on with its optimiser's state.
         solver: ``adamw``; or for a phase that trains the head alone ``lbfgs``, which solves it to
-            convergence, once for each of ``epochs`` strengths of regularisation.
+            convergence, an epoch for each of the strengths in ``STRENGTHS``.
     """
 
     name: str
@@ -53,7 +58,7 @@ def probe(recipe: Recipe) -> Sequence[Phase]:
     return [
         Phase(
             name="probe",
-            epochs=recipe.probe_epochs,
+            epochs=len(STRENGTHS) if recipe.head_solver == "lbfgs" else recipe.probe_epochs,
             lr=recipe.probe_lr,
             trains_backbone=False,
             solver=recipe.head_solver,
