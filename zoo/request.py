@@ -75,7 +75,7 @@ class Request:
         wishes = {key: value for key, value in self.wishes.items() if value is not None}
         return {
             **data,
-            "backbone": _anchored(self.backbone),
+            "backbone": _anchored_name(self.backbone),
             "data": self.data and _anchored(self.data),
             "weights": _anchored(self.weights),
             "wishes": wishes,
@@ -104,8 +104,15 @@ class Request:
 
 
 def _anchored(value: str) -> str:
-    """A path that exists made absolute, also behind a scheme (``path:folder``); else the value."""
-    scheme, colon, rest = value.rpartition(":")
-    path = Path(rest).expanduser()
-    exists = ("/" in rest or path.suffix or colon) and path.exists()
-    return f"{scheme}{colon}{path.resolve()}" if exists or (not colon and path.is_dir()) else value
+    """A path that exists, made absolute; else the value."""
+    path = Path(value).expanduser()
+    return str(path.resolve()) if path.exists() else value
+
+
+def _anchored_name(name: str) -> str:
+    """A backbone's name; the path behind a scheme (``path:folder``) is made absolute.
+
+    A plain name stays as it is, whatever folder of that name there may be.
+    """
+    scheme, colon, rest = name.partition(":")
+    return f"{scheme}:{_anchored(rest)}" if colon else name

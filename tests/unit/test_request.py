@@ -1,0 +1,45 @@
+"""What a user asks for, kept so that it can be asked again from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo.errors import RunError, UsageError
+from zoo.request import Request
+
+
+def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:
+    request = Request(
+        backbone="cnn", data=str(tmp_path), wishes={"epochs": 3, "freeze": ("conv1", "conv2")}
+    )
+    assert Request.from_json(request.to_json()) == request
+
+
+def test_paths_are_kept_absolute_and_names_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cnn", "photos", "bert"):
+        Path(name).mkdir()
+    kept = Request(backbone="cnn", data="photos", weights="none").to_json()
+    assert (kept["backbone"], kept["data"], kept["weights"]) == (
+        *("cnn", str(tmp_path / "photos")),
+        "none",
+    )
+    named = Request(backbone="path:bert", data="hf:imdb").to_json()
+    assert (named["backbone"], named["data"]) == (f"path:{tmp_path / 'bert'}", "hf:imdb")
+
+
+@pytest.mark.parametrize("data", [None, {}, {"wishes": {}}, {"wishes": 3, "backbone": "cnn"}])
+def test_a_damaged_request_is_told(data: object) -> None:
+    with pytest.raises(RunError, match=r"the request in run\.json cannot be read"):
+        Request.from_json(data)
+
+
+def test_numbers_that_cannot_be_are_told_at_once() -> None:
+    with pytest.raises(UsageError, match="--val-split 2 cannot be"):
+        Request(backbone="cnn", val_split=2)
+    with pytest.raises(UsageError, match="--lr 0 cannot be"):
+        Request(backbone="cnn", wishes={"lr": 0.0})
