@@ -17,6 +17,7 @@ from zoo.engine.groups import parameter_groups
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
+from zoo.engine.tasks import task_of
 from zoo.engine.trainable import choose_trained
 from zoo.request import Request
 from zoo.start import Start
@@ -49,7 +50,8 @@ def header(
     facts = {
         "data": f"{splits.source}: {len(splits.train)} training, "
         f"{len(splits.val)} validation samples{skipped}",
-        "classes": f"{len(splits.classes)}: {names}",
+        "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
+        + (", any number a sample" if splits.task == "multi-label" else ""),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
         "strategy": _recipe(recipe),
@@ -122,6 +124,7 @@ def opening(
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
         "origin": start.origin,
         "classes": list(splits.classes),
+        "task": task_of(splits).to_json(),
         "head": request.head,
         "surgery": request.surgery,
         "strategy": recipe.strategy,

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from zoo import job
 from zoo.backbone import Backbone, build
+from zoo.data.cells import Wish
+from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
 from zoo.data.transforms import Augment
 from zoo.engine.checkpoint import SAVE_SECONDS
@@ -127,8 +129,9 @@ def finetune(
     image_size: int | None = None,
     max_length: int | None = None,
     pooling: Pooling | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    text_column: ColumnNames = None,
+    label_column: ColumnNames = None,
+    task: Wish = "auto",
     val_split: float = 0.2,
     bad_files: BadFiles = "error",
     seed: int = 0,
@@ -186,8 +189,11 @@ def finetune(
         image_size: Height and width in pixels.
         max_length: Tokens a text is cut to.
         pooling: ``cls``, ``mean``, ``last`` or ``pooler``, for texts.
-        text_column: Column of a table that holds the texts, or the paths of pictures.
-        label_column: Column of a table that holds the labels.
+        text_column: Column of a table that holds the texts, or the paths of pictures; two for
+            pairs of texts.
+        label_column: Column of a table that holds the labels; one or more of numbers.
+        task: ``single-label``, ``multi-label``, ``regression``; ``auto`` takes one of the first two
+            as the labels are.
         val_split: Share held out where the data has no validation split.
         bad_files: ``error``, or ``skip`` for leaving them out.
         seed: Of everything random.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 declare_missing_operators()
 
 Batch = Mapping[str, Tensor]
-"""Images: ``pixel_values`` ``(B, 3, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``."""
+"""Images: ``pixel_values`` ``(B, 3, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
+and with pairs of texts perhaps ``token_type_ids`` ``(B, T)``, which a network may pass over."""
 
 Extract = Callable[[nn.Module, Batch], Tensor]
 StateDict = dict[str, Tensor]

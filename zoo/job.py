@@ -312,6 +312,11 @@ def _outcome(prepared: Prepared, record: Mapping[str, Any], fitted: Fitted) -> O
 
 def _open(request: Request, spec: BackboneSpec) -> Splits:
     if request.data is None:
+        if request.task not in ("auto", "single-label"):
+            raise UsageError(
+                f"the demo data have one class a sample, and are no {request.task}",
+                hint="Give your own with --data PATH.",
+            )
         return demo_data(spec.modality, classes=request.classes, seed=request.seed)
     return open_data(
         request.data,
@@ -322,6 +327,7 @@ def _open(request: Request, spec: BackboneSpec) -> Splits:
         seed=request.seed,
         text_column=request.text_column,
         label_column=request.label_column,
+        task=request.task,
         bad_files=request.bad_files,
     )
 

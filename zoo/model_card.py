@@ -5,33 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.figures import NAMES
 from zoo.run_record import lineage
 
 
 def model_card(record: Mapping[str, Any], name: str) -> str:
     """A model card in Markdown, from the contents of ``run.json``."""
     results, data, recipe = record["results"], record["data"], record["recipe"]
-    metrics = results["metrics"]
     weights = record["weights"]
     started = f"`{weights['tag']}` ({weights['uri']})" if weights else "random parameters"
     if record.get("origin"):
         started = _plain(lineage(record))
     licence = (weights or {}).get("license") or "not stated by the publisher"
     classes = ", ".join(_plain(name) for name in record["classes"][:50])
+    task = (record.get("task") or {"name": "single-label"})["name"]
+    figures = "\n".join(
+        f"| {NAMES.get(key, key)} (validation) | {value:.4f} |"
+        for key, value in results["metrics"].items()
+        if key != "loss"
+    )
     return f"""# {_plain(name)}
 
 `{record["backbone"]}` fine-tuned with zoo {record["versions"]["zoo"]}.
 
 | | |
 | --- | --- |
-| classes | {classes} |
+| task | {task} |
+| {"numbers" if task == "regression" else "classes"} | {classes} |
 | data | {_plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
 | started from | {started} |
 | licence of those weights | {licence if weights else "none needed"} |
 | strategy | {recipe["strategy"]}, learning rate {recipe["lr"]:g}, seed {recipe["seed"]} |
 | best epoch | {results["best_epoch"]} |
-| accuracy (validation) | {metrics["accuracy"]:.4f} |
-| macro F1 (validation) | {metrics["macro_f1"]:.4f} |
+{figures}
 
 ## Use
 
@@ -46,7 +52,19 @@ zoo.open_run({name!r}).predict([...])
 ```
 
 `model.safetensors` has the library's own parameter names: {_native(record)}
-"""
+{_meaning(record)}"""
+
+
+def _meaning(record: Mapping[str, Any]) -> str:
+    """What the plain network's outputs are, where they are not logits of a softmax."""
+    task = record.get("task") or {}
+    if task.get("name") == "multi-label":
+        return "\nA class's probability is the sigmoid of its output.\n"
+    if task.get("name") != "regression":
+        return ""
+    rows = zip(record["classes"], task["mean"], task["std"], strict=True)
+    formulas = [f"- {_plain(name)} = {mean:.9g} + {std:.9g} × output" for name, mean, std in rows]
+    return "\nThe outputs are standardised:\n\n" + "\n".join(formulas) + "\n"
 
 
 def _native(record: Mapping[str, Any]) -> str:
@@ -57,7 +75,7 @@ def _native(record: Mapping[str, Any]) -> str:
             f"states pooled by {pooling!r}, and `classifier.*` holds the head."
         )
     return (
-        f"the plain network, built for {len(record['classes'])} classes, loads it without zoo."
+        f"the plain network, built for {len(record['classes'])} outputs, loads it without zoo."
         if record["head"] == "linear"
         else f"the plain network loads all but the head, which is zoo's {record['head']!r}."
     )

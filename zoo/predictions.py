@@ -1,68 +1,179 @@
-"""What a run says of inputs: class names with probabilities, and the file that keeps them."""
+"""What a run says of inputs: classes with probabilities, or numbers; and the file that keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from zoo import files
 from zoo.data import Samples
+from zoo.data.samples import Pair, TaskName
+from zoo.figures import THRESHOLD
+
+Shown: TypeAlias = str | Pair
+"""The path of a picture, a text, or two texts."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one input.
+    """The class of one input.
 
     Attributes:
-        input: The path of the picture, or the text.
+        input: The path of the picture, or the text, or the pair of texts.
         label: The class with the highest probability.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
     """
 
-    input: str
+    input: Shown
     label: str
     probabilities: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
         return {
-            "input": self.input,
+            "input": _listed(self.input),
             "label": self.label,
             "probabilities": dict(self.probabilities),
         }
 
 
-def prediction_of(name: str, row: Sequence[float], classes: Sequence[str]) -> Prediction:
-    """The probabilities of one input, a class each in the order of ``classes``, as a prediction."""
-    ranked = sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1])
-    return Prediction(name, ranked[0][0], dict(ranked))
+@dataclass(frozen=True)
+class SetPrediction:
+    """The classes of one input, of which there may be several, or none.
+
+    Attributes:
+        input: The path of the picture, or the text, or the pair of texts.
+        labels: The classes whose probability reaches the threshold, the likeliest first.
+        probabilities: Class names to numbers in [0, 1], the likeliest first.
+    """
+
+    input: Shown
+    labels: tuple[str, ...]
+    probabilities: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {
+            "input": _listed(self.input),
+            "labels": list(self.labels),
+            "probabilities": dict(self.probabilities),
+        }
 
 
-def write_predictions(path: Path, samples: Samples, logits: Tensor, classes: Sequence[str]) -> None:
-    """Put what is said of ``samples`` at ``path``; ``logits`` is ``(len(samples), classes)``."""
+@dataclass(frozen=True)
+class NumberPrediction:
+    """The numbers of one input.
+
+    Attributes:
+        input: The path of the picture, or the text, or the pair of texts.
+        values: Columns of the training data to numbers, in their units.
+    """
+
+    input: Shown
+    values: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {"input": _listed(self.input), "values": dict(self.values)}
+
+
+AnyPrediction: TypeAlias = Prediction | SetPrediction | NumberPrediction
+
+
+def predictions_of(
+    task: TaskName,
+    samples: Samples,
+    outputs: NDArray[np.float64],
+    classes: Sequence[str],
+    *,
+    threshold: float,
+) -> list[AnyPrediction]:
+    """What the outputs say of ``samples``.
+
+    Args:
+        task: What the outputs are.
+        samples: The inputs.
+        outputs: Probabilities or numbers, ``(len(samples), len(classes))``.
+        classes: Names of classes, or of columns of numbers.
+        threshold: The probability from which on an input has a class, where several may be.
+    """
+    names = [shown(samples, i) for i in range(len(samples))]
+    rows = outputs.tolist()
+    if task == "regression":
+        return [
+            NumberPrediction(name, dict(zip(classes, row, strict=True)))
+            for name, row in zip(names, rows, strict=True)
+        ]
+    ranked = [
+        dict(sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1])) for row in rows
+    ]
+    if task == "single-label":
+        return [
+            Prediction(name, next(iter(row)), row) for name, row in zip(names, ranked, strict=True)
+        ]
+    return [
+        SetPrediction(name, tuple(key for key, p in row.items() if p >= threshold), row)
+        for name, row in zip(names, ranked, strict=True)
+    ]
+
+
+def write_predictions(
+    path: Path,
+    samples: Samples,
+    outputs: NDArray[np.float64],
+    classes: Sequence[str],
+    *,
+    task: TaskName,
+) -> None:
+    """Put what is said of labelled ``samples`` at ``path``; arguments as of :func:`predictions_of`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    probabilities = logits.double().softmax(dim=1).numpy()
-    best = probabilities.argmax(axis=1)
-    assert samples.labels is not None
-    table = pa.table(
-        {
-            "input": [shown(samples, i) for i in range(len(samples))],
-            "label": [classes[i] for i in samples.labels],
-            "predicted": [classes[i] for i in best],
-            "probability": probabilities.max(axis=1),
-            "probabilities": list(probabilities),
+    labels = samples.labels
+    assert labels is not None
+    columns: dict[str, Any] = input_columns([shown(samples, i) for i in range(len(samples))])
+    if task == "regression":
+        columns |= {"values": list(labels.astype(np.float64)), "predicted": list(outputs)}
+    elif task == "multi-label":
+        columns |= {
+            "labels": pa.array(_names_in(labels > 0, classes), pa.list_(pa.string())),
+            "predicted": pa.array(_names_in(outputs >= THRESHOLD, classes), pa.list_(pa.string())),
+            "probabilities": list(outputs),
         }
-    )
+    else:
+        columns |= {
+            "label": [classes[i] for i in labels],
+            "predicted": [classes[i] for i in outputs.argmax(axis=1)],
+            "probability": outputs.max(axis=1),
+            "probabilities": list(outputs),
+        }
     with files.replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(pa.table(columns), temporary)
 
 
-def shown(samples: Samples, index: int) -> str:
-    """What stands for an input: a text itself, or the path of a picture."""
-    return str(samples.raw(index)) if samples.modality == "text" else samples.input(index)
+def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:
+    """As columns of a table: ``input``, or for pairs ``input_1`` and ``input_2``."""
+    if any(isinstance(each, tuple) for each in inputs):
+        return {f"input_{place + 1}": [each[place] for each in inputs] for place in (0, 1)}
+    return {"input": [str(each) for each in inputs]}
+
+
+def shown(samples: Samples, index: int) -> Shown:
+    """What stands for an input: a text or pair itself, or the path of a picture."""
+    if samples.modality == "image":
+        return samples.input(index)
+    raw = samples.raw(index)
+    return raw if isinstance(raw, tuple) else str(raw)
+
+
+def _names_in(flags: NDArray[np.bool_], classes: Sequence[str]) -> list[list[str]]:
+    return [[classes[int(i)] for i in np.flatnonzero(row)] for row in flags]
+
+
+def _listed(given: Shown) -> str | list[str]:
+    return list(given) if isinstance(given, tuple) else given

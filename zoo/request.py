@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from zoo.data.cells import Wish
+from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
@@ -30,8 +32,9 @@ class Request:
     image_size: int | None = None
     max_length: int | None = None
     pooling: Pooling | None = None
-    text_column: str | None = None
-    label_column: str | None = None
+    text_column: ColumnNames = None
+    label_column: ColumnNames = None
+    task: Wish = "auto"
     val_split: float = 0.2
     bad_files: BadFiles = "error"
     surgery: str | None = None
@@ -90,17 +93,19 @@ class Request:
         """
         try:
             known = {f.name for f in fields(cls)}
-            wishes = {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in data["wishes"].items()
-            }
-            return cls(**{k: v for k, v in data.items() if k in known} | {"wishes": wishes})
+            given = {key: _tupled(value) for key, value in data.items() if key in known}
+            wishes = {key: _tupled(value) for key, value in data["wishes"].items()}
+            return cls(**given | {"wishes": wishes})
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; what is ``None`` stays as it is."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _anchored(value: str) -> str:

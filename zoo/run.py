@@ -12,15 +12,18 @@ from torch import Tensor
 
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, open_data, open_inputs
+from zoo.data.columns import ColumnNames, Columns
 from zoo.data.reports import BadFiles
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
-from zoo.engine.metrics import Evaluation, evaluation
+from zoo.engine.metrics import Evaluation
 from zoo.engine.progress import Quiet, Reporter
-from zoo.errors import RunError, ZooError
+from zoo.engine.tasks import Task, task_from_json
+from zoo.errors import RunError, UsageError, ZooError
+from zoo.figures import THRESHOLD
 from zoo.heads import make_head
-from zoo.predictions import Prediction, prediction_of, shown
+from zoo.predictions import AnyPrediction, predictions_of
 from zoo.run_folder import EXAMPLE, MODEL, TOKENIZER, read_record
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
@@ -53,13 +56,28 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The user's class names, in the order of the outputs."""
+        """The user's class names, or columns of numbers, in the order of the outputs."""
         return tuple(self.record["classes"])
 
     @property
     def metrics(self) -> dict[str, float]:
-        """``accuracy``, ``macro_f1`` and ``loss`` on the validation split."""
+        """The task's figures on the validation split, e.g. ``accuracy``, ``macro_f1``, ``loss``."""
         return dict(self.record["results"]["metrics"])
+
+    @cached_property
+    def task(self) -> Task:
+        """What the outputs mean."""
+        return task_from_json(self.record.get("task"))
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the inputs are pairs of texts."""
+        return len(self._columns) == 2
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """The columns of inputs that were named for training."""
+        return Columns.named(self.record["data"].get("text_column")).inputs
 
     @cached_property
     def spec(self) -> BackboneSpec:
@@ -69,6 +87,9 @@ class Run:
     def next_command(self) -> str:
         """A command that tries the run on one of its validation inputs."""
         folder, example = shlex.quote(str(self.folder)), self.record["example"]
+        if self.pairs:
+            first, second = (shlex.quote(" ".join(text.split())[:80]) for text in example)
+            return f"printf '%s\\t%s\\n' {first} {second} | zoo predict {folder} -"
         if self.spec.modality == "text":
             first_line = (example.strip().splitlines() or [""])[0][:80]
             return f"echo {shlex.quote(first_line)} | zoo predict {folder} -"
@@ -101,37 +122,61 @@ class Run:
         self,
         inputs: Sequence[Any],
         *,
-        text_column: str | None = None,
+        text_column: ColumnNames = None,
+        threshold: float | None = None,
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
-    ) -> list[Prediction]:
-        """Class probabilities for pictures or texts, in the order given.
+    ) -> list[AnyPrediction]:
+        """Class probabilities, or numbers, for pictures or texts, in the order given.
 
         Args:
-            inputs: Paths of pictures, folders of them, tables, Pillow pictures, or texts.
-            text_column: The column of a table that holds the input.
+            inputs: Paths of pictures, folders of them, tables, Pillow pictures, or texts. For a
+                run on pairs, tables and tuples of two texts.
+            text_column: The column of a table that holds the input, or the two of pairs; for
+                pairs those of training by default.
+            threshold: The probability from which on an input has a class, 0.5 by default; only
+                where several classes may be.
             device: ``auto``, ``cpu``, ``cuda``, …
             workers: Processes that prepare pictures.
             reporter: Sees the steps.
 
         Raises:
             DataError: An input cannot be read, or is of another modality.
+            UsageError: A threshold that cannot be.
         """
-        samples = open_inputs(inputs, self.spec.modality, text_column=text_column)
+        self._check_threshold(threshold)
+        columns = text_column or (self._columns if self.pairs else None)
+        samples = open_inputs(inputs, self.spec.modality, columns, pairs=self.pairs)
         logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
-        return [
-            prediction_of(shown(samples, i), row, self.classes)
-            for i, row in enumerate(logits.double().softmax(dim=1).tolist())
-        ]
+        return predictions_of(
+            self.task.name,
+            samples,
+            self.task.decode(logits),
+            self.classes,
+            threshold=THRESHOLD if threshold is None else threshold,
+        )
+
+    def _check_threshold(self, threshold: float | None) -> None:
+        if threshold is None:
+            return
+        if self.task.name != "multi-label":
+            raise UsageError(
+                f"this run is {self.task.name}, and a threshold is for multi-label ones",
+                hint="Leave --threshold out.",
+            )
+        if not 0 <= threshold <= 1:
+            raise UsageError(
+                f"--threshold {threshold:g} cannot be", hint="Give a probability, from 0 to 1."
+            )
 
     def evaluate(
         self,
         data: str | Path,
         *,
         split: str | None = None,
-        text_column: str | None = None,
-        label_column: str | None = None,
+        text_column: ColumnNames = None,
+        label_column: ColumnNames = None,
         bad_files: BadFiles = "error",
         device: str = "auto",
         workers: int | None = None,
@@ -154,6 +199,7 @@ class Run:
 
         Raises:
             ClassesError: The data has a class that the run does not know.
+            DataError: The data are of another task.
         """
         trained = self.record["data"]
         splits = open_data(
@@ -165,6 +211,7 @@ class Run:
             seed=trained["split_seed"],
             text_column=text_column or trained["text_column"],
             label_column=label_column or trained["label_column"],
+            task=self.task.name,
             bad_files=bad_files,
         )
         held_out = splits.to_evaluate(trained_on=trained["fingerprint"])
@@ -175,7 +222,7 @@ class Run:
         for name, samples in chosen.items():
             logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
             assert samples.labels is not None
-            results[name] = evaluation(logits, samples.labels, self.classes)
+            results[name] = self.task.evaluation(logits, samples.labels, self.classes)
         return results
 
     def _logits(

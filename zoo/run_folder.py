@@ -20,6 +20,7 @@ from torch import Tensor
 from zoo import files
 from zoo.backbone import Backbone
 from zoo.data import Samples, read_picture
+from zoo.engine.tasks import task_from_json
 from zoo.errors import RunError
 from zoo.model_card import model_card
 from zoo.predictions import write_predictions
@@ -85,7 +86,9 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
         files.write_text(folder / METRICS, "".join(lines))
-        write_predictions(folder / PREDICTIONS, outcome.val, outcome.logits, classes)
+        task = task_from_json(record.get("task"))
+        outputs = task.decode(outcome.logits)
+        write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task.name)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
         _write_record(folder, full)
@@ -181,11 +184,13 @@ def _write_model(folder: Path, backbone: Backbone, classes: Sequence[str], token
         files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))
 
 
-def _write_example(folder: Path, samples: Samples) -> str:
-    """A validation input to try the run on: a text, a path, or a picture's name in ``folder``."""
+def _write_example(folder: Path, samples: Samples) -> str | list[str]:
+    """A validation input to try the run on: text, pair, path, or a picture's name in ``folder``."""
     raw = samples.raw(0)
     if isinstance(raw, str):
         return raw
+    if isinstance(raw, tuple):
+        return list(raw)
     picture = raw if isinstance(raw, Image.Image) else read_picture(raw)
     with files.replacing(folder / EXAMPLE) as temporary:
         picture.save(temporary)

@@ -139,7 +139,8 @@ def _with_tokenizer(
     """
     tokenizer = tokenizer_beside(weights)
     if tokenizer is None:
-        texts = (str(train.raw(i)) for i in range(len(train)))
-        tokenizer = train_tokenizer(texts, vocab_size=spec.text_input.vocab_size)
+        texts = (text for i in range(len(train)) for text in train.texts(i))
+        size = spec.text_input.vocab_size
+        tokenizer = train_tokenizer(texts, vocab_size=size, pairs=train.pairs)
     vocabulary = {"vocab_size": tokenizer.get_vocab_size(), "pad_id": 0, "own_tokenizer": False}
     return spec.with_input(**vocabulary), tokenizer

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo import Backbone
+from zoo_transformers.networks import tells_types_apart
 from zoo_transformers.resolve import POOLING_KEY
 
 if TYPE_CHECKING:
@@ -78,8 +78,5 @@ def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
 
 def _input_names(backbone: Backbone) -> list[str]:
     """Types of segments only where the network tells several apart."""
-    net: PreTrainedModel = backbone.net  # type: ignore[assignment]
-    takes = "token_type_ids" in inspect.signature(net.forward).parameters
-    several = (getattr(net.config, "type_vocab_size", 0) or 0) > 1
-    types = ["token_type_ids"] if takes and several else []
+    types = ["token_type_ids"] if tells_types_apart(backbone.net) else []
     return ["input_ids", *types, "attention_mask"]

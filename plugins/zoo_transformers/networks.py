@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -176,12 +177,21 @@ def _hidden(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def _call(net: nn.Module, batch: Batch) -> Any:
-    """The library's output for ids and mask alone."""
+    """The library's output for ids and mask, and for types of tokens where it tells several apart."""
     mask: Tensor | None = batch["attention_mask"]
     ids = batch["input_ids"]
     if ids.is_meta and not family_of(str(getattr(net.config, "model_type", ""))).looks_for_padding:
         mask = None  # The library asks whether it is all ones, and here it has no values.
-    return net(input_ids=ids, attention_mask=mask)
+    types = batch.get("token_type_ids")
+    if types is None or not tells_types_apart(net):
+        return net(input_ids=ids, attention_mask=mask)
+    return net(input_ids=ids, attention_mask=mask, token_type_ids=types)
+
+
+def tells_types_apart(net: nn.Module) -> bool:
+    """Whether the network learns something of each of several types of tokens."""
+    takes = "token_type_ids" in inspect.signature(net.forward).parameters
+    return takes and (getattr(net.config, "type_vocab_size", 0) or 0) > 1
 
 
 # -- pooling layers that the features do not pass through --------------------------------------

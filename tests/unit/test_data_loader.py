@@ -174,6 +174,32 @@ def test_texts_are_padded_to_the_longest_of_their_batch(encoder):
             assert batch["labels"][row] == samples.labels[index]
 
 
+def test_pairs_say_which_text_a_token_is_of_and_single_texts_do_not():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = train_tokenizer(texts().inputs.items, 200, pairs=True)
+    items = tuple((f"the quick {word}", f"{word} dogs") for word in WORDS)
+    samples = Samples("text", Listed(items, WORDS), np.arange(len(items)) % 2)
+    encoder = TextEncoder(tokenizer, TextInput(max_length=16))
+    for batch in make_loader(samples, encoder=encoder, batch_size=5, shuffle=True):
+        expected = encoder.tokens([samples.raw(i) for i in batch["index"].tolist()])
+        for row, tokens in enumerate(expected):
+            kept = batch["attention_mask"][row] == 1
+            assert batch["input_ids"][row][kept].tolist() == tokens.ids
+            assert batch["token_type_ids"][row][kept].tolist() == tokens.types
+            assert 1 in tokens.types
+            assert not batch["token_type_ids"][row][~kept].any()
+    (single,) = make_loader(texts(4), encoder=encoder, batch_size=4)
+    assert "token_type_ids" not in single
+    # A tokenizer that does not tell the texts apart, as RoBERTa's.
+    tokenizer.post_processor = TemplateProcessing(
+        single="$A", pair="$A [SEP] $B", special_tokens=[("[SEP]", tokenizer.token_to_id("[SEP]"))]
+    )
+    plain = TextEncoder(tokenizer, TextInput(max_length=16))
+    (batch,) = make_loader(samples, encoder=plain, batch_size=50)
+    assert "token_type_ids" not in batch
+
+
 def test_evaluation_sorts_texts_by_length_and_loses_none(encoder):
     batches = list(make_loader(texts(), encoder=encoder, batch_size=8))
     lengths = torch.cat([b["attention_mask"].sum(1) for b in batches])

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from zoo.data import TextEncoder, train_tokenizer
+from zoo.errors import DataError
 from zoo.spec import TextInput
 
 TEXTS = ["The cat sat on the mat.", "A dog sat on the log!", "the cat and the dog"] * 5
@@ -77,3 +78,41 @@ def test_padding_uses_the_network_s_pad_id_and_is_masked():
 def test_an_encoder_survives_pickling():
     encoder = TextEncoder(train_tokenizer(TEXTS, 100), TextInput(max_length=3))
     assert pickle.loads(pickle.dumps(encoder)).encode(TEXTS) == encoder.encode(TEXTS)
+
+
+# -- pairs -------------------------------------------------------------------------------------
+
+PAIR = ("the cat and the dog", "the log")
+
+
+def test_a_tokenizer_for_pairs_puts_a_separator_between_them():
+    tokenizer = train_tokenizer(TEXTS, 100, pairs=True)
+    separator = tokenizer.token_to_id("[SEP]")
+    assert separator == 2
+    (tokens,) = TextEncoder(tokenizer, TextInput(max_length=20)).tokens([PAIR])
+    place = tokens.ids.index(separator)
+    assert tokens.ids[:place] == tokenizer.encode(PAIR[0]).ids
+    assert tokens.ids[place + 1 :] == tokenizer.encode(PAIR[1]).ids
+    assert tokens.types == [0] * (place + 1) + [1] * (len(tokens.ids) - place - 1)
+    assert separator not in tokenizer.encode("the cat").ids
+
+
+def test_the_longer_text_of_a_pair_is_cut_first():
+    tokenizer = train_tokenizer(TEXTS, 100, pairs=True)
+    (tokens,) = TextEncoder(tokenizer, TextInput(max_length=6)).tokens([PAIR])
+    first, second = (tokenizer.encode(text).ids for text in PAIR)
+    assert tokens.ids == [*first[:3], 2, *second[:2]]
+
+
+def test_pairs_need_a_separator():
+    encoder = TextEncoder(train_tokenizer(TEXTS, 100), TextInput(max_length=8))
+    with pytest.raises(DataError, match="no separator between the two texts") as error:
+        encoder.encode([PAIR])
+    assert "--weights none" in error.value.hint
+
+
+def test_types_are_padded_with_zeros():
+    encoder = TextEncoder(train_tokenizer(TEXTS, 100), TextInput(max_length=8, pad_id=7))
+    batch = encoder.collate([[3, 4, 5], [6]], [[0, 1, 1], [1]])
+    assert batch["token_type_ids"].tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert "token_type_ids" not in encoder.collate([[3]])

@@ -11,10 +11,10 @@ import torch
 from tests.unit.test_backbone import SPEC, small_net
 from zoo import Backbone
 from zoo.engine.groups import parameter_groups
-from zoo.engine.metrics import evaluation
 from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import find_strategy
+from zoo.engine.tasks import SingleLabel
 from zoo.errors import NameLookupError, UsageError
 from zoo.index import Index
 from zoo.policy import Policy
@@ -101,7 +101,7 @@ def test_from_random_parameters_on_wide_matrices_have_a_smaller_rate() -> None:
 
 def test_evaluation_agrees_with_a_count_by_hand() -> None:
     logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
-    result = evaluation(logits, np.array([0, 1, 1, 1]), ["no", "yes"])
+    result = SingleLabel().evaluation(logits, np.array([0, 1, 1, 1]), ["no", "yes"])
     assert result.metrics["accuracy"] == 0.75
     assert result.confusion == [[1, 0], [1, 2]]
     assert result.per_class["yes"]["recall"] == pytest.approx(2 / 3)

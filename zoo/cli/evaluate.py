@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, print_table, say
 
 if TYPE_CHECKING:
@@ -25,8 +26,20 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="PATH", help="Folder, table, or hf:NAME.")
 @click.option("--split", metavar="val|test", help="One split alone; default: all held out.")
-@click.option("--text-column", metavar="NAME", help="Column of texts; default: as in training.")
-@click.option("--label-column", metavar="NAME", help="Column of labels; default: as in training.")
+@click.option(
+    "--text-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of texts, two of pairs; default: as in training.",
+)
+@click.option(
+    "--label-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of labels, or those of numbers; default: as in training.",
+)
 @click.option(
     "--bad-files",
     default="error",
@@ -40,14 +53,17 @@ def command(
     run: Path,
     data: str,
     split: str | None,
-    text_column: str | None,
-    label_column: str | None,
+    text_column: str | tuple[str, ...] | None,
+    label_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
     device: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Print accuracy, macro F1, per-class figures and the confusion matrix of RUN on data.
+    """Print how good RUN is on data: figures of all of it and of each class or number.
+
+    Accuracy and macro F1, with the confusion matrix; where there may be several classes, mAP and
+    F1 at a threshold of 0.5; for numbers MAE, RMSE and R².
 
     Data with a test/ split is scored on it; where there is a validation split too, its figures
     are printed beside it.
@@ -72,27 +88,32 @@ def command(
         return
     for name, result in results.items():
         figures = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-        count = sum(sum(row) for row in result.confusion)
-        say(f"{name}: {figures}  ({count} samples)")
+        say(f"{name}: {figures}  ({result.samples} samples)")
     _print_details(results[main])
 
 
 def _print_details(result: Evaluation) -> None:
-    classes = list(result.per_class)
     say("")
+    rows = result.per_class
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
     print_table(
-        ["class", "precision", "recall", "f1", "support"],
-        [
-            [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
-            for name, row in result.per_class.items()
-        ],
+        ["class" if "support" in columns else "number", *columns],
+        [[name, *(_cell(row.get(key)) for key in columns)] for name, row in rows.items()],
     )
+    if result.confusion is None:
+        return
     say("\nconfusion (rows: true class, columns: predicted class)")
-    numbers = [str(i) for i in range(len(classes))]
+    numbers = [str(i) for i in range(len(rows))]
     print_table(
         ["", *numbers, "class"],
         [
             [number, *counts, name]
-            for number, counts, name in zip(numbers, result.confusion, classes, strict=True)
+            for number, counts, name in zip(numbers, result.confusion, rows, strict=True)
         ],
     )
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"

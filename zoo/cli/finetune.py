@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, say
 from zoo.cli.sections import SectionedCommand, section
 from zoo.errors import UsageError
+from zoo.figures import in_words
 
 
 class _BatchSize(click.ParamType[Any]):
@@ -37,14 +39,33 @@ Examples:
   zoo finetune resnet50 --data photos/ --strategy full --freeze-until layer2
   zoo finetune bert-base-uncased --data reviews.csv --strategy lora
   zoo finetune lstm --data reviews.tsv --text-column review --label-column stars
+  zoo finetune resnet18 --data houses.csv --task regression --label-column price
   zoo finetune --resume runs/resnet18-1
 """,
 )
 @click.argument("backbone", required=False)
 @_data("--data", metavar="PATH", help="Folder, table, or hf:NAME; default: demo data.")
 @_data("--classes", type=int, metavar="N", help="How many classes the data must have.")
-@_data("--text-column", metavar="NAME", help="Column of texts, or of pictures' paths.")
-@_data("--label-column", metavar="NAME", help="Column of labels.")
+@_data(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
+    help="One class a sample, several, or numbers; default: one or several, as the labels are.",
+)
+@_data(
+    "--text-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
+)
+@_data(
+    "--label-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of labels; one or more of numbers.",
+)
 @_data("--val-split", default=0.2, metavar="SHARE", help="Held out without a split; default: 0.2.")
 @_data(
     "--bad-files",
@@ -198,10 +219,8 @@ def _tell(run: Any, as_json: bool) -> None:
             }
         )
         return
-    metrics = run.metrics
     say(
-        f"best epoch {results['best_epoch']}: accuracy {metrics['accuracy']:.4f}, "
-        f"macro F1 {metrics['macro_f1']:.4f}, loss {metrics['loss']:.4f} "
+        f"best epoch {results['best_epoch']}: {in_words(run.metrics)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     if skipped := run.record["data"]["skipped"]:

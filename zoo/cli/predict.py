@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, say
-from zoo.errors import UsageError
+from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from zoo.predictions import Prediction
+    from zoo.predictions import AnyPrediction
 
 
 @click.command(
@@ -24,13 +25,27 @@ Examples:
   zoo predict runs/resnet18-1 new/ --output labels.csv
   echo "what a film" | zoo predict runs/lstm-1 -
   zoo predict runs/lstm-1 reviews.csv --text-column review
+  zoo predict runs/tags-1 new/ --threshold 0.3
+  printf 'a dog runs\\tan animal moves\\n' | zoo predict runs/pairs-1 -
 """
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K likeliest.")
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="P",
+    help="Probability that a class needs where there may be several; default: 0.5.",
+)
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.csv|.parquet")
-@click.option("--text-column", metavar="NAME", help="Column of a table that holds the input.")
+@click.option(
+    "--text-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of a table that holds the input; twice for pairs.",
+)
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -38,16 +53,17 @@ def command(
     run: Path,
     inputs: tuple[str, ...],
     top_k: int | None,
+    threshold: float | None,
     output: Path | None,
-    text_column: str | None,
+    text_column: str | tuple[str, ...] | None,
     device: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Print what RUN says of each INPUT, by the user's class names.
+    """Print what RUN says of each INPUT: classes by the user's names, or numbers.
 
     INPUT is a picture, a folder of pictures, a table, or '-' for texts on standard input, a
-    line each.
+    line each; the two texts of a pair have a tab between them.
     """
     if output and output.suffix not in _WRITERS:
         raise UsageError(
@@ -57,15 +73,19 @@ def command(
     from zoo.engine.progress import Console
 
     opened = zoo.open_run(run)
+    if top_k and opened.task.name == "regression":
+        raise UsageError(
+            "--top-k is for classes, and this run predicts numbers", hint="Leave --top-k out."
+        )
     predictions = opened.predict(
-        _expand(inputs),
+        _expand(inputs, pairs=opened.pairs),
         text_column=text_column,
+        threshold=threshold,
         device=device,
         workers=workers,
         reporter=Console(),
     )
-    count = min(top_k or len(opened.classes), len(opened.classes))
-    rows = [_top(p, count) for p in predictions]
+    rows = [_top(prediction, top_k) for prediction in predictions]
     if output:
         _WRITERS[output.suffix](output, rows)
     if as_json:
@@ -74,19 +94,19 @@ def command(
         say(f"{len(rows)} predictions: {output}")
     else:
         for row in rows:
-            ranked = list(row["probabilities"].items())[: top_k or 3]
-            say(f"{row['input']}\t" + "\t".join(f"{name} {p:.4f}" for name, p in ranked))
+            say(_line(row, top_k))
 
 
-def _expand(inputs: tuple[str, ...]) -> list[str]:
+def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
     """The inputs with the lines of standard input in the place of ``-``."""
     from zoo.data import Text
 
-    expanded: list[str] = []
+    expanded: list[Any] = []
     for given in inputs:
         if given == "-":
             lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").split("\n")
-            expanded += [Text(line.rstrip("\r")) for line in lines if line.strip()]
+            texts = [(i, line.rstrip("\r")) for i, line in enumerate(lines, 1) if line.strip()]
+            expanded += [_pair(i, text) if pairs else Text(text) for i, text in texts]
         else:
             expanded.append(given)
     if not expanded:
@@ -94,19 +114,55 @@ def _expand(inputs: tuple[str, ...]) -> list[str]:
     return expanded
 
 
-def _top(prediction: Prediction, count: int) -> dict[str, Any]:
+def _pair(number: int, line: str) -> tuple[str, ...]:
+    texts = tuple(line.split("\t"))
+    if len(texts) != 2 or not all(text.strip() for text in texts):
+        raise DataError(
+            f"this run takes pairs of texts; line {number} of standard input is none: {line[:60]!r}",
+            hint="Give two texts a line with a tab between them, or a table with both columns.",
+        )
+    return texts
+
+
+def _top(prediction: AnyPrediction, count: int | None) -> dict[str, Any]:
     row = prediction.to_json()
-    return {**row, "probabilities": dict(list(row["probabilities"].items())[:count])}
+    if "probabilities" in row:
+        row["probabilities"] = dict(list(row["probabilities"].items())[:count])
+    return row
+
+
+def _line(row: dict[str, Any], top_k: int | None) -> str:
+    """The input, and after tabs what is said of it; a dash where it has none of several classes."""
+    given = row["input"] if isinstance(row["input"], str) else "\t".join(row["input"])
+    if "values" in row:
+        said = [f"{name} {value:.6g}" for name, value in row["values"].items()]
+    else:
+        ranked = row["probabilities"].items()
+        chosen = row.get("labels") if top_k is None else None
+        shown = [(name, p) for name, p in ranked if chosen is None or name in chosen]
+        kept = shown if chosen is not None else shown[: top_k or 3]
+        said = [f"{name} {p:.4f}" for name, p in kept]
+    return "\t".join([given, *(said or ["-"])])
 
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Columns ``input``, ``label``, ``probability``, and one for each class that is kept."""
-    names = list(dict.fromkeys(name for row in rows for name in row["probabilities"]))
-    return {
-        "input": [row["input"] for row in rows],
-        "label": [row["label"] for row in rows],
-        "probability": [row["probabilities"][row["label"]] for row in rows],
-        **{f"p({name})": [row["probabilities"].get(name) for row in rows] for name in names},
+    """What is said as columns: the inputs; ``label`` and ``probability``, or ``labels``, and a
+    column for each class that is kept; or one for each number."""
+    from zoo.predictions import input_columns
+
+    shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
+    columns: dict[str, list[Any]] = {**input_columns(shown)}
+    if "values" in rows[0]:
+        names = rows[0]["values"]
+        return columns | {f"predicted({name})": [r["values"][name] for r in rows] for name in names}
+    if "labels" in rows[0]:
+        columns["labels"] = [row["labels"] for row in rows]
+    else:
+        columns["label"] = [row["label"] for row in rows]
+        columns["probability"] = [row["probabilities"][row["label"]] for row in rows]
+    kept = dict.fromkeys(name for row in rows for name in row["probabilities"])
+    return columns | {
+        f"p({name})": [row["probabilities"].get(name) for row in rows] for name in kept
     }
 
 
@@ -115,7 +171,10 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
     from zoo.files import replacing
 
-    table = _table(rows)
+    table = {
+        name: ["|".join(cell) if isinstance(cell, list) else cell for cell in cells]
+        for name, cells in _table(rows).items()
+    }
     with replacing(path) as temporary:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -1,19 +1,18 @@
-"""Which column of a table holds the inputs and which the labels, and what is in them."""
+"""Which columns of a table hold the inputs and which the labels, and what the inputs are."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zoo.data.labels import Labels, Part
+from zoo.data.cells import Cells, Wish, read_cells
+from zoo.data.labels import Part
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
-from zoo.data.samples import Column, Indices, Inputs, Paths
+from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
 from zoo.data.tables import Table
 from zoo.errors import DataError, closest
 from zoo.spec import Modality
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Names: TypeAlias = tuple[str, ...]
+ColumnNames: TypeAlias = str | Sequence[str] | None
+"""A column that the user names, or several; ``None`` leaves the choice to the zoo."""
 
 # fmt: off
 TEXT_COLUMNS: Names = (
@@ -35,44 +36,82 @@ PICTURE_COLUMNS: Names = (
 LABEL_COLUMNS: Names = (
     "label", "labels", "class", "classes", "category", "target", "sentiment", "intent", "topic",
 )
+NUMBER_COLUMNS: Names = (*LABEL_COLUMNS, "value", "score", "rating")
 # fmt: on
 """What columns are called where the user does not say; the first that is there counts."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that the user named; ``None`` leaves the choice to the lists above."""
+    """The columns that the user named; where there are none, the lists above choose one.
 
-    input: str | None = None
-    label: str | None = None
+    Attributes:
+        inputs: The column of texts or pictures, or the two of pairs of texts.
+        labels: The column of labels, or those of the numbers to predict.
+    """
+
+    inputs: Names = ()
+    labels: Names = ()
+
+    @classmethod
+    def named(cls, inputs: ColumnNames = None, labels: ColumnNames = None) -> Columns:
+        """From what the user gave.
+
+        Raises:
+            DataError: A column is named twice, or more than two are to hold the inputs.
+        """
+        columns = cls(_listed(inputs, "--text-column"), _listed(labels, "--label-column"))
+        if len(columns.inputs) > 2:
+            raise DataError(
+                f"{len(columns.inputs)} columns of inputs were named: {_quoted(columns.inputs)}",
+                hint="Give --text-column once for a column of inputs, or twice for pairs of texts.",
+            )
+        return columns
 
 
 def read_part(
-    table: Table, modality: Modality, columns: Columns, findings: Findings, *, labelled: bool = True
+    table: Table,
+    modality: Modality,
+    columns: Columns,
+    findings: Findings,
+    *,
+    task: Wish = "auto",
+    labelled: bool = True,
 ) -> Part:
     """The inputs and labels of a table; rows without either are left out and reported.
 
     Raises:
         DataError: A column is missing, or holds something else than this run takes.
     """
-    label = _label_column(table, columns, demanded=False)
-    column = _input_column(table, modality, columns, label)
-    labels, usable = None, np.ones(len(table.data), dtype=bool)
-    if labelled and label is not None:
-        labels, usable = _labels(table, label)
-        if not usable.any():  # as in many published test splits, where -1 stands for all labels
-            labels, usable = None, np.ones(len(table.data), dtype=bool)
-        _report(findings, table, usable, f"no label in column {label!r}")
-    filled = _filled(table, column)
-    _report(findings, table, filled | ~usable, f"nothing in column {column!r}")
-    rows = np.flatnonzero(usable & filled)
-    inputs = _inputs(table, modality, column, rows)
-    return Part(table.title, inputs, None if labels is None else labels.take(rows))
+    labels = _label_columns(table, columns, task, demanded=False)
+    inputs = _input_columns(table, modality, columns, labels)
+    cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
+    usable = np.ones(len(table.data), dtype=bool)
+    for row, reason in sorted(cells.faults.items()):
+        usable[row] = False
+        findings.add(f"{table.title} row {row + 1}", reason)
+    filled = usable.copy()
+    for column in inputs:
+        own = _filled(table, column)
+        _report(findings, table, own | ~filled, f"nothing in column {column!r}")
+        filled &= own
+    rows = np.flatnonzero(filled)
+    read = _inputs(table, modality, inputs, rows)
+    return Part(table.title, read, None if cells.labels is None else cells.labels.take(rows))
 
 
-def require_labels(table: Table, columns: Columns) -> None:
+def require_labels(table: Table, columns: Columns, task: Wish = "auto") -> None:
     """Raise a :class:`DataError` that names the columns if none of them holds labels."""
-    _label_column(table, columns, demanded=True)
+    _label_columns(table, columns, task, demanded=True)
+
+
+def _listed(given: ColumnNames, option: str) -> Names:
+    names = (given,) if isinstance(given, str) else tuple(given or ())
+    if len(set(names)) < len(names):
+        raise DataError(
+            f"a column is named twice: {_quoted(names)}", hint=f"Give each {option} once."
+        )
+    return names
 
 
 def _report(findings: Findings, table: Table, good: np.ndarray[Any, Any], reason: str) -> None:
@@ -96,9 +135,12 @@ def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
     return np.asarray(pc.is_valid(values).to_numpy(), dtype=bool)
 
 
-def _inputs(table: Table, modality: Modality, column: str, rows: Indices) -> Inputs:
+def _inputs(table: Table, modality: Modality, columns: Names, rows: Indices) -> Inputs:
     import datasets
 
+    column = columns[0]
+    if len(columns) == 2:
+        return Pairs(*(Column(table.data, name, rows, table.title) for name in columns))
     if modality == "image" and not isinstance(table.data.features[column], datasets.Image):
         values = _arrow(table, column).take(rows)
         if str(values.type).endswith("string"):
@@ -106,82 +148,57 @@ def _inputs(table: Table, modality: Modality, column: str, rows: Indices) -> Inp
     return Column(table.data, column, rows, table.title)
 
 
-def _labels(table: Table, column: str) -> tuple[Labels, np.ndarray[Any, Any]]:
-    """Labels of all rows, and which rows have one; those without carry the index 0."""
-    import datasets
-
-    feature = table.data.features[column]
-    encoded = _arrow(table, column).combine_chunks()
-    if "list" in str(encoded.type) or "struct" in str(encoded.type):
+def _label_columns(table: Table, columns: Columns, task: Wish, *, demanded: bool) -> Names:
+    if len(columns.labels) > 1 and task != "regression":
         raise DataError(
-            f"column {column!r} of {table.title} holds {encoded.type}, not one label a row",
-            hint="Name another column with --label-column.",
+            f"{len(columns.labels)} columns of labels were named: {_quoted(columns.labels)}",
+            hint="Several are for numbers: --task regression. Else give --label-column once.",
         )
-    encoded = encoded.dictionary_encode()
-    indices = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
-    values = encoded.dictionary.to_pylist()
-    if isinstance(feature, datasets.ClassLabel):
-        names = tuple(feature.names)
-        lookup = [value if 0 <= value < len(names) else -1 for value in values]
-    else:
-        texts = [_label_text(_decoded(value, feature)) for value in values]
-        names = tuple(dict.fromkeys(text for text in texts if text))
-        place = {name: i for i, name in enumerate(names)}
-        lookup = [place.get(text, -1) for text in texts]
-    codes = np.array([*lookup, -1], dtype=np.int64)[indices]
-    ordered = isinstance(feature, datasets.ClassLabel)
-    return Labels(names, np.maximum(codes, 0), ordered), codes >= 0
-
-
-def _decoded(value: Any, feature: Any) -> Any:
-    import datasets
-
-    return json.loads(value) if isinstance(feature, datasets.Json) else value
-
-
-def _label_text(value: Any) -> str:
-    """A label as the user would write it; empty where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value).strip()
-
-
-def _label_column(table: Table, columns: Columns, *, demanded: bool) -> str | None:
-    if columns.label is not None:
-        return _named(table, columns.label, "--label-column")
-    found = next(iter(_present(table, LABEL_COLUMNS, but=columns.input)), None)
-    if found is None and demanded:
+    if columns.labels:
+        return tuple(_named(table, name, "--label-column") for name in columns.labels)
+    usual = NUMBER_COLUMNS if task == "regression" else LABEL_COLUMNS
+    found = _present(table, usual, but=columns.inputs)[:1]
+    if not found and demanded:
+        what = "numbers to predict" if task == "regression" else "labels"
         raise DataError(
-            f"{table.title} has no column of labels; its columns: {_names(table)}",
+            f"{table.title} has no column of {what}; its columns: {_names(table)}",
             hint="Name the column with --label-column.",
         )
-    return found
+    return tuple(found)
 
 
-def _input_column(table: Table, modality: Modality, columns: Columns, label: str | None) -> str:
-    if columns.input is not None:
-        column = _named(table, columns.input, "--text-column")
-        _check_kind(table, modality, column)
-        return column
+def _input_columns(table: Table, modality: Modality, columns: Columns, labels: Names) -> Names:
+    if len(columns.inputs) == 2 and modality == "image":
+        raise DataError(
+            f"this run takes pictures, one a row; two columns were named: "
+            f"{_quoted(columns.inputs)}",
+            hint="Name one of them with --text-column, or choose a backbone for texts.",
+        )
+    for name in columns.inputs:
+        _check_kind(table, modality, _named(table, name, "--text-column"))
+    return columns.inputs or (_found_input(table, modality, labels),)
+
+
+def _found_input(table: Table, modality: Modality, labels: Names) -> str:
     own, other = TEXT_COLUMNS, PICTURE_COLUMNS
     if modality == "image":
         own, other = other, own
-    candidates = _present(table, own, but=label)
+    candidates = _present(table, own, but=labels)
     for column in candidates:
         if _kind(table, column) == modality:
             return column
-    others = [name for name in table.data.column_names if name != label]
+    others = [name for name in table.data.column_names if name not in labels]
     if len(others) == 1 and _kind(table, others[0]) == modality:
         return str(others[0])
-    for column in [*candidates, *_present(table, other, but=label)]:
+    for column in [*candidates, *_present(table, other, but=labels)]:
         if column in candidates or _kind(table, column) in ("image", "text"):
             _check_kind(table, modality, column)
     what = "texts" if modality == "text" else "paths of pictures"
+    pairs = ", twice for pairs of texts" if modality == "text" else ""
     raise DataError(
         f"{table.title} has no column of {what}; its columns: {_names(table)}",
-        hint="Name the column with --text-column. The first line of a table names its columns.",
+        hint=f"Name the column with --text-column{pairs}. "
+        "The first line of a table names its columns.",
     )
 
 
@@ -220,9 +237,10 @@ def _is_picture_path(value: str) -> bool:
     return looks_like_picture(value.strip()) and "\n" not in value.strip()
 
 
-def _present(table: Table, names: Sequence[str], *, but: str | None) -> list[str]:
+def _present(table: Table, names: Sequence[str], *, but: Names) -> list[str]:
     """The columns that are called like one of ``names``, in the order of ``names``."""
-    there = {str(name).strip().lower(): name for name in table.data.column_names if name != but}
+    columns = [name for name in table.data.column_names if name not in but]
+    there = {str(name).strip().lower(): name for name in columns}
     return [there[name] for name in names if name in there]
 
 
@@ -238,4 +256,8 @@ def _named(table: Table, name: str, option: str) -> str:
 
 
 def _names(table: Table) -> str:
-    return ", ".join(repr(name) for name in table.data.column_names[:20])
+    return _quoted(table.data.column_names[:20])
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from zoo.data.labels import stratified_split
 from zoo.data.samples import Indices, Listed, Samples, Splits, content_fingerprint
 from zoo.data.samples import splits_fingerprint as fingerprint_of
+from zoo.data.splitting import stratified_split
 from zoo.errors import ClassesError
 from zoo.spec import Modality
 

@@ -1,4 +1,4 @@
-"""What a prediction takes: pictures, folders of them, tables, texts, pictures in memory."""
+"""What a prediction takes: pictures, folders of them, tables, texts, pairs, pictures in memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TypeAlias
 
 from PIL import Image
 
-from zoo.data.columns import Columns, read_part
+from zoo.data.columns import ColumnNames, Columns, read_part
 from zoo.data.folders import pictures_below
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
-from zoo.data.samples import Inputs, Listed, Paths, Raw, Samples
+from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
 from zoo.spec import Modality
 
-Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
+Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Pair"
 
 
 class Text(str):
@@ -26,27 +26,38 @@ class Text(str):
 
 
 def open_inputs(
-    inputs: Iterable[Given], modality: Modality, text_column: str | None = None
+    inputs: Iterable[Given],
+    modality: Modality,
+    text_column: ColumnNames = None,
+    *,
+    pairs: bool = False,
 ) -> Samples:
     """The inputs of a prediction, in the order given; folders are read through, sorted by name.
 
     For pictures: paths of pictures, of folders and of tables of paths, pictures in memory
     (``PIL.Image.Image``), and encoded ones (bytes). For texts: the texts themselves, and paths of
-    tables and of ``.txt`` files with a text a line.
+    tables and of ``.txt`` files with a text a line. For pairs: tuples of two texts, and paths of
+    tables.
 
     Args:
         inputs: What to predict.
         modality: What the run takes.
-        text_column: The column of texts, or of paths of pictures, in tables.
+        text_column: The column of texts, or of paths of pictures, in tables; two for pairs.
+        pairs: Whether the run takes pairs of texts.
 
     Raises:
         DataError: There is no such file, or it is not of this modality, or there is nothing.
         BadFilesError: A row of a table holds nothing.
     """
-    read = _pictures if modality == "image" else _texts
-    groups = [
-        read(given, number, text_column) for number, given in enumerate(_listed(inputs), start=1)
-    ]
+    columns = Columns.named(text_column)
+    if columns.inputs and pairs != (len(columns.inputs) == 2):
+        takes = "pairs, from two columns" if pairs else "one input, from one column"
+        raise DataError(
+            f"this run takes {takes}; --text-column names {len(columns.inputs)}",
+            hint="Give it twice." if pairs else "Give it once.",
+        )
+    read = _pictures if modality == "image" else (_pairs if pairs else _texts)
+    groups = [read(given, number, columns) for number, given in enumerate(_listed(inputs), start=1)]
     if not any(len(group) for group in groups):
         raise DataError("there is nothing to predict", hint="Give at least one input.")
     return Samples(modality, groups[0] if len(groups) == 1 else _joined(groups))
@@ -66,9 +77,13 @@ def _joined(groups: Sequence[Inputs]) -> Listed:
     return Listed(tuple(raw for raw, _ in pairs), tuple(name for _, name in pairs))
 
 
-def _pictures(given: Given, number: int, column: str | None) -> Inputs:
+def _pictures(given: Given, number: int, columns: Columns) -> Inputs:
     if isinstance(given, (bytes, Image.Image)):
         return _one(given, f"picture {number}")
+    if isinstance(given, tuple):
+        raise DataError(
+            f"this run takes pictures; input {number} is a pair", hint="Give pictures one by one."
+        )
     path = Path(given).expanduser()
     if path.is_dir():
         found = [os.path.relpath(picture, path) for picture in pictures_below(path)]
@@ -81,7 +96,7 @@ def _pictures(given: Given, number: int, column: str | None) -> Inputs:
             hint="Give picture files, folders of them, or a table with a column of their paths.",
         )
     if looks_like_table(path):
-        return _column(path, "image", column)
+        return _column(path, "image", columns)
     if path.suffix and not looks_like_picture(path):
         raise DataError(
             f"this run takes pictures; {path} does not look like one",
@@ -90,9 +105,27 @@ def _pictures(given: Given, number: int, column: str | None) -> Inputs:
     return _one(os.fspath(path), os.fspath(path))
 
 
-def _texts(given: Given, number: int, column: str | None) -> Inputs:
+def _pairs(given: Given, number: int, columns: Columns) -> Inputs:
+    if isinstance(given, tuple) and len(given) == 2:
+        return _one((str(given[0]), str(given[1])), f"pair {number}")
     if isinstance(given, (bytes, Image.Image)):
         raise _not_text(f"input {number}", "is a picture")
+    if not isinstance(given, (tuple, Text)) and looks_like_table(given):
+        return _texts(Path(given), number, columns)
+    raise DataError(
+        f"this run takes pairs of texts; input {number} is none",
+        hint="Give a table with both columns, or on standard input ('-') two texts a line with "
+        "a tab between them.",
+    )
+
+
+def _texts(given: Given, number: int, columns: Columns) -> Inputs:
+    if isinstance(given, (bytes, Image.Image)):
+        raise _not_text(f"input {number}", "is a picture")
+    if isinstance(given, tuple):
+        raise DataError(
+            f"this run takes one text each; input {number} is a pair", hint="Give texts one by one."
+        )
     if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given)):
         return _one(str(given), f"text {number}")
     path = Path(given).expanduser()
@@ -106,7 +139,7 @@ def _texts(given: Given, number: int, column: str | None) -> Inputs:
             hint="Give a table, or texts on standard input with '-'.",
         )
     if looks_like_table(path):
-        return _column(path, "text", column)
+        return _column(path, "text", columns)
     if path.suffix.lower() == ".txt":
         return _lines(path)
     raise _not_text(str(path), "is neither a table nor a .txt file")
@@ -137,9 +170,9 @@ def _lines(path: Path) -> Listed:
     return Listed(tuple(line for line, _ in filled), tuple(name for _, name in filled))
 
 
-def _column(path: Path, modality: Modality, column: str | None) -> Inputs:
+def _column(path: Path, modality: Modality, columns: Columns) -> Inputs:
     findings = Findings("error")
-    part = read_part(read_table(path), modality, Columns(input=column), findings, labelled=False)
+    part = read_part(read_table(path), modality, columns, findings, labelled=False)
     findings.settle()
     return part.inputs
 

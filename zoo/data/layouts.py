@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from zoo.data.cells import Wish
+from zoo.data.classes import refuse_measurements
 from zoo.data.columns import Columns, read_part, require_labels
 from zoo.data.folders import (
     pictures_below,
@@ -23,8 +25,8 @@ from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.errors import DataError
 from zoo.spec import Modality
 
-Reader: TypeAlias = Callable[[bool], Part]
-"""Reads one split; the argument says whether it must have labels."""
+Reader: TypeAlias = Callable[[bool, Wish], Part]
+"""Reads one split; the arguments say whether it must have labels, and of which task."""
 
 Layout: TypeAlias = Mapping[str, Reader]
 """Readers by split: ``train``, ``val``, ``test``, or ``all`` for data without splits."""
@@ -41,6 +43,7 @@ class Request:
         findings: Collects what cannot be used.
         val_split: The share, in (0, 1), that validates where there is no split for it.
         seed: Decides which samples that share consists of.
+        task: What the labels are to be.
     """
 
     source: str
@@ -49,6 +52,7 @@ class Request:
     findings: Findings
     val_split: float
     seed: int
+    task: Wish = "auto"
 
 
 def layout_of(request: Request) -> Layout:
@@ -99,7 +103,16 @@ def _picture_folder(request: Request, root: Path) -> Layout:
 
 
 def _folder_reader(folder: Path) -> Reader:
-    return lambda _: read_class_folders(folder)
+    def read(_: bool, task: Wish) -> Part:
+        part = read_class_folders(folder)
+        if task in ("auto", part.known.task):
+            return part
+        raise DataError(
+            f"{folder} has class folders, which give each picture one class; this is no {task}",
+            hint="Give a table with a column of paths and one of labels.",
+        )
+
+    return read
 
 
 def _has_table_of_pictures(root: Path) -> bool:
@@ -133,10 +146,14 @@ def _tables(request: Request, tables: Mapping[str, Table]) -> Layout:
 
 
 def _table_reader(request: Request, given: Table | Path) -> Reader:
-    def read(labelled: bool) -> Part:
+    def read(labelled: bool, task: Wish) -> Part:
         table = read_table(given) if isinstance(given, Path) else given
+        columns = request.columns
         if labelled:
-            require_labels(table, request.columns)
-        return read_part(table, request.modality, request.columns, request.findings)
+            require_labels(table, columns, task)
+        part = read_part(table, request.modality, columns, request.findings, task=task)
+        if labelled and task == "auto":
+            refuse_measurements(part)
+        return part
 
     return read

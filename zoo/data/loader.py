@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
 from zoo.data.pictures import read_picture
-from zoo.data.samples import Samples
+from zoo.data.samples import Pair, Samples
 from zoo.data.text import TextEncoder
 from zoo.data.transforms import ImageTransform, mixed_seed
 from zoo.errors import ZooError
@@ -66,7 +66,7 @@ class ImageFeed(Dataset[TensorBatch]):
 
     def _pixels(self, variation: int, index: int) -> Tensor:
         picture = read_picture(
-            self.samples.raw(index),
+            self.samples.picture(index),
             size=self.transform.decode_size,
             name=self.samples.input(index),
         )
@@ -76,25 +76,30 @@ class ImageFeed(Dataset[TensorBatch]):
 class TextFeed(Dataset[TensorBatch]):
     """Batches of texts: ``input_ids`` and ``attention_mask`` ``(B, T)``, ``index``, ``labels``.
 
-    All texts are tokenised once, here. The ids lie in a temporary file that is mapped into
+    Pairs have ``token_type_ids`` ``(B, T)`` too, if the tokenizer tells the texts of any apart.
+    All texts are tokenised once, here. The ids lie in temporary files that are mapped into
     memory, so that RAM does not grow with the data.
     """
 
     def __init__(self, samples: Samples, encoder: TextEncoder) -> None:
         self.samples = samples
         self.encoder = encoder
-        # The mapping outlives the file object, and the file has no name to be left behind.
-        with tempfile.TemporaryFile() as file:
-            lengths = []
+        pairs, lengths = samples.pairs, []
+        with tempfile.TemporaryFile() as ids, tempfile.TemporaryFile() as types:
             for start in range(0, len(samples), _CHUNK):
                 stop = min(start + _CHUNK, len(samples))
-                ids = encoder.encode([str(samples.raw(i)) for i in range(start, stop)])
-                lengths += [len(sequence) for sequence in ids]
-                file.write(np.concatenate(ids).astype(np.int32).tobytes())
-            file.flush()
+                tokens = encoder.tokens([_text(samples, i) for i in range(start, stop)])
+                lengths += [len(own.ids) for own in tokens]
+                ids.write(np.concatenate([own.ids for own in tokens]).astype(np.int32).tobytes())
+                if pairs:
+                    joined = np.concatenate([own.types for own in tokens])
+                    types.write(joined.astype(np.int32).tobytes())
             self.lengths = np.array(lengths, dtype=np.int64)
             self._ends = np.cumsum(self.lengths)
-            self._ids = np.memmap(file, dtype=np.int32, mode="r") if lengths else np.empty(0)
+            self._ids = _mapped(ids)
+            self._types = _mapped(types) if pairs else None
+        if self._types is not None and not self._types.any():
+            self._types = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -104,11 +109,13 @@ class TextFeed(Dataset[TensorBatch]):
 
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
         indices = [index for _, index in keys]
-        ids: list[Any] = [
-            self._ids[self._ends[i] - self.lengths[i] : self._ends[i]].astype(np.int64)
-            for i in indices
-        ]
-        return self.encoder.collate(ids) | _labels(self.samples, indices)
+        ids = self._rows(self._ids, indices)
+        types = None if self._types is None else self._rows(self._types, indices)
+        return self.encoder.collate(ids, types) | _labels(self.samples, indices)
+
+    def _rows(self, mapped: np.ndarray[Any, Any], indices: Sequence[int]) -> list[Any]:
+        ends = [(self._ends[i], self.lengths[i]) for i in indices]
+        return [mapped[end - length : end].astype(np.int64) for end, length in ends]
 
 
 class Batches(Sampler[list[Key]]):
@@ -289,6 +296,17 @@ def make_loader(
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _text(samples: Samples, index: int) -> str | Pair:
+    raw = samples.raw(index)
+    return raw if isinstance(raw, tuple) else str(raw)
+
+
+def _mapped(file: Any) -> np.ndarray[Any, Any]:
+    """The numbers in a file. The mapping outlives the file object, which has no name to leave."""
+    file.flush()
+    return np.memmap(file, dtype=np.int32, mode="r") if file.tell() else np.empty(0, np.int32)
 
 
 def _labels(samples: Samples, indices: list[int]) -> TensorBatch:

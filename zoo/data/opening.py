@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.data.columns import Columns
-from zoo.data.labels import (
-    Part,
+from zoo.data.cells import Wish
+from zoo.data.classes import (
     agree_on_numbers,
+    all_numbers,
     check_count,
-    check_share,
     choose_classes,
-    indices_of,
-    stratified_split,
+    label_array,
+    require_samples,
+    require_variety,
 )
+from zoo.data.columns import ColumnNames, Columns
+from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
 from zoo.data.pictures import examine
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
-from zoo.errors import DataError
+from zoo.data.samples import (
+    Samples,
+    Splits,
+    TaskName,
+    content_fingerprint,
+    splits_fingerprint,
+)
+from zoo.data.splitting import check_share, split
+from zoo.errors import DataError, UsageError, closest
 from zoo.spec import Modality
+
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 
 def open_data(
@@ -32,8 +44,9 @@ def open_data(
     modality: Modality,
     val_split: float = 0.2,
     seed: int = 0,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    text_column: ColumnNames = None,
+    label_column: ColumnNames = None,
+    task: Wish = "auto",
     classes: int | None = None,
     bad_files: BadFiles = "error",
     need: Literal["train", "evaluate"] = "train",
@@ -48,23 +61,28 @@ def open_data(
         modality: What the backbone takes.
         val_split: The share, in (0, 1), that validates where the data bring no split for it.
         seed: Decides which samples that share consists of.
-        text_column: The column of texts or of paths of pictures; ``None`` to find it.
-        label_column: The column of labels; ``None`` to find it.
+        text_column: The column of texts or of paths of pictures; two for pairs of texts;
+            ``None`` to find it.
+        label_column: The column of labels, for regression one or more; ``None`` to find it.
+        task: What the labels are. ``auto`` is multi-label where the column holds lists, or is
+            called ``labels`` and a cell has one of ``, ; |`` in it; else single-label.
         classes: The number of classes that the user expects.
         bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
         need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
             ``val`` and ``test`` that have labels, or else all there is
             (:meth:`Splits.to_evaluate`).
-        known_classes: For an evaluation, the class names of the run.
+        known_classes: For an evaluation, the class names (or columns of numbers) of the run.
 
     Raises:
-        DataError: There is nothing to work on there, or not of this modality.
+        UsageError: There is no such task.
+        DataError: There is nothing to work on there, or not of this modality or task.
         ClassesError: Classes do not fit ``classes``, ``known_classes`` or each other.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_share(val_split)
-    columns = Columns(input=text_column, label=label_column)
-    request = Request(str(source), modality, columns, Findings(bad_files), val_split, seed)
+    _check_task(task)
+    columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
+    request = Request(str(source), modality, columns, findings, val_split, seed, task)
     layout = layout_of(request)
     if need == "train":
         return _for_training(request, layout, classes)
@@ -78,37 +96,66 @@ def _for_training(request: Request, layout: Layout, wanted: int | None) -> Split
             f"{request.source} has {' and '.join(layout)}, but nothing to train on",
             hint="Put the training data beside it, called train.",
         )
-    parts = {key: layout[key](True) for key in (own, "val") if key in layout}
+    first = layout[own](True, request.task)
+    task = first.known.task
+    parts = {own: first, **({"val": layout["val"](True, task)} if "val" in layout else {})}
     request.findings.settle()
-    parts = agree_on_numbers(parts, ())
+    parts = _plain(parts, ())
     classes = choose_classes(parts[own])
-    check_count(classes, wanted, parts[own].where)
+    check_count(classes, wanted, parts[own])
     for part in parts.values():  # before the pictures are looked at, which may take a while
-        indices_of(part, classes, owner=parts[own].where)
+        label_array(part, classes, owner=parts[own].where)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()
-    _require_samples(samples[own], parts[own], classes)
     train, val = samples[own], samples.get("val")
+    assert train.labels is not None
+    require_samples(train.labels, parts[own], classes)
     if val is None:
-        train, val = _halves(request, train)
+        train, val = _halves(request, train, task)
         if not len(val):
-            raise DataError(
-                f"{parts[own].where} has one sample a class, and nothing is left to validate on",
-                hint="Add samples, or bring a validation split, called val.",
-            )
+            raise _too_few(parts[own])
     elif not len(val):
         raise DataError(f"{parts['val'].where} has nothing that can be read")
-    return _splits(request, classes, train=train, val=val)
+    if task == "regression":
+        assert train.labels is not None
+        require_variety(train.labels, parts[own], classes)
+    return _splits(request, classes, task, train=train, val=val)
+
+
+def _check_task(task: str) -> None:
+    known = ("auto", *TASKS)
+    if task not in known:
+        near = closest(task, known, 1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no task is called {task!r}.{guess}", hint=f"Tasks: {', '.join(known)}.")
+
+
+def _plain(parts: dict[str, Part], known: Sequence[str]) -> dict[str, Part]:
+    """With numbers that are class names written in one way."""
+    if any(isinstance(part.labels, Numbers) for part in parts.values()):
+        return parts
+    return agree_on_numbers(parts, known)
+
+
+def _too_few(part: Part) -> DataError:
+    hint = "Add samples, or bring a validation split, called val."
+    single = part.known.task == "single-label"
+    if single and all_numbers(part.known):
+        hint += " To predict numbers, give --task regression."
+    what = "one sample a class" if single else "too few samples"
+    return DataError(f"{part.where} has {what}, and nothing is left to validate on", hint=hint)
 
 
 def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | None) -> Splits:
-    parts = _evaluated(layout)
+    parts = _evaluated(request, layout)
     request.findings.settle()
-    parts = agree_on_numbers(parts, known or ())
-    classes = tuple(known) if known is not None else _own_classes(layout, parts)
+    task = next(iter(parts.values())).known.task
+    parts = _plain(parts, known or ())
+    classes = tuple(known) if known is not None else _own_classes(layout, parts, task)
     owner = "the run" if known is not None else "the training split"
+    parts = {key: _under(part, classes, request.columns) for key, part in parts.items()}
     for part in parts.values():
-        indices_of(part, classes, owner=owner)
+        label_array(part, classes, owner=owner)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()
     for key, part in parts.items():
@@ -116,30 +163,41 @@ def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | Non
             raise DataError(f"{part.where} has nothing that can be read")
     if "all" not in samples:
         nothing = next(iter(samples.values())).select([])
-        return _splits(
-            request, classes, train=nothing, val=samples.get("val"), test=samples.get("test")
-        )
+        val, test = samples.get("val"), samples.get("test")
+        return _splits(request, classes, task, train=nothing, val=val, test=test)
     whole = samples["all"]
-    train, val = _halves(request, whole)
-    return _splits(request, classes, train=train, val=val, whole=whole)
+    train, val = _halves(request, whole, task)
+    return _splits(request, classes, task, train=train, val=val, whole=whole)
 
 
-def _evaluated(layout: Layout) -> dict[str, Part]:
+def _evaluated(request: Request, layout: Layout) -> dict[str, Part]:
     """What an evaluation reads: the splits for it that have labels, or else everything."""
-    held_out = {key: layout[key](False) for key in ("val", "test") if key in layout}
-    labelled = {key: part for key, part in held_out.items() if part.labels is not None}
+    task, labelled = request.task, dict[str, Part]()
+    held_out = [key for key in ("val", "test") if key in layout]
+    for key in held_out:
+        part = layout[key](False, task)
+        if part.labels is not None:
+            labelled[key], task = part, part.labels.task
     if labelled:
         return labelled
     whole = next((layout[key] for key in ("all", "train") if key in layout), None)
     if whole is None:
-        return {key: layout[key](True) for key in held_out}  # tells which labels are missing
-    return {"all": whole(True)}
+        return {key: layout[key](True, task) for key in held_out}  # tells what labels are missing
+    return {"all": whole(True, task)}
 
 
-def _own_classes(layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
+def _own_classes(layout: Layout, parts: Mapping[str, Part], task: TaskName) -> tuple[str, ...]:
     """The classes of data that are evaluated without a run: those of their training split."""
-    own = layout["train"](True) if "train" in layout else next(iter(parts.values()))
-    return choose_classes(agree_on_numbers({"train": own}, ())["train"])
+    own = layout["train"](True, task) if "train" in layout else next(iter(parts.values()))
+    return choose_classes(_plain({"train": own}, ())["train"])
+
+
+def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
+    """With columns of numbers that the user named called as those that the run was trained on."""
+    labels = part.labels
+    if not isinstance(labels, Numbers) or len(columns.labels) != len(classes):
+        return part
+    return replace(part, labels=replace(labels, names=classes))
 
 
 def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
@@ -153,36 +211,24 @@ def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
             good = np.array([i for i in range(count) if i not in reasons], dtype=np.int64)
             part, digests = part.take(good), [digests[i] for i in good]
     else:
-        digests = [str(part.inputs[i]).encode() + b"\0" for i in range(count)]
-    labels = indices_of(part, classes, owner=part.where)
+        plain = Samples(request.modality, part.inputs)
+        digests = ["\0".join((*plain.texts(i), "")).encode() for i in range(count)]
+    labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, digests)
     return Samples(request.modality, part.inputs, labels, fingerprint)
 
 
-def _require_samples(train: Samples, part: Part, classes: Sequence[str]) -> None:
-    """After unreadable inputs have been left out, every class must still have some."""
-    if not len(train):
-        raise DataError(f"{part.where} has no readable picture among {len(part.inputs):,}")
-    assert train.labels is not None
-    counts = np.bincount(train.labels, minlength=len(classes))
-    lost = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if lost:
-        raise DataError(
-            f"{part.where} has no readable picture of {', '.join(map(repr, lost))}",
-            hint="Mend the files, or remove the class.",
-        )
-
-
-def _halves(request: Request, samples: Samples) -> tuple[Samples, Samples]:
+def _halves(request: Request, samples: Samples, task: TaskName) -> tuple[Samples, Samples]:
     """What is trained on, and what the share of the request holds out; the latter may be empty."""
     assert samples.labels is not None
-    train, val = stratified_split(samples.labels, request.val_split, request.seed)
+    train, val = split(task, samples.labels, request.val_split, request.seed)
     return samples.select(train), samples.select(val)
 
 
 def _splits(
     request: Request,
     classes: tuple[str, ...],
+    task: TaskName,
     *,
     train: Samples,
     val: Samples | None = None,
@@ -199,4 +245,5 @@ def _splits(
         fingerprint=splits_fingerprint(classes, train, val, test),
         source=request.source,
         skipped=request.findings.skipped,
+        task=task,
     )

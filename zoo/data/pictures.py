@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.samples import Inputs, Raw
+from zoo.data.samples import Inputs, Picture, Samples
 from zoo.errors import BadFilesError
 
 # fmt: off
@@ -93,10 +93,11 @@ def examine(inputs: Inputs) -> tuple[list[bytes], dict[int, str]]:
 
 
 def _examine_some(inputs: Inputs, start: int) -> list[tuple[bytes, str]]:
-    return [_examine(inputs[i]) for i in range(start, min(start + _TASK, len(inputs)))]
+    samples = Samples("image", inputs)
+    return [_examine(samples.picture(i)) for i in range(start, min(start + _TASK, len(inputs)))]
 
 
-def _examine(raw: Raw) -> tuple[bytes, str]:
+def _examine(raw: Picture) -> tuple[bytes, str]:
     if isinstance(raw, Image.Image):
         return hashlib.sha256(raw.tobytes()).digest(), ""
     try:

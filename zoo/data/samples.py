@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,23 @@ from zoo.spec import Modality
 if TYPE_CHECKING:
     import datasets
 
+TaskName = Literal["single-label", "multi-label", "regression"]
+"""What is said of a sample: its one class, any number of classes, or one or more numbers."""
+
 Indices: TypeAlias = npt.NDArray[np.int64]
-Raw: TypeAlias = "str | bytes | Image.Image"
-"""One input as it is kept: a text, the path of a picture, its encoded bytes, or the picture."""
+LabelArray: TypeAlias = npt.NDArray[Any]
+"""Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: 1 for the
+classes that a sample has and else 0, ``(N, classes)`` of float32. Regression: the numbers in the
+user's units, ``(N, targets)`` of float32."""
+
+Picture: TypeAlias = "str | bytes | Image.Image"
+"""The path of a picture, its encoded bytes, or the picture."""
+
+Pair: TypeAlias = tuple[str, str]
+"""Two texts that are one input."""
+
+Raw: TypeAlias = "Picture | Pair"
+"""One input as it is kept: a picture, a text, or a pair of texts."""
 
 
 class Inputs(Protocol):
@@ -115,28 +129,64 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Two columns of texts, row by row; a pair is called as its first text."""
+
+    first: Column
+    second: Column
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, index: int) -> Pair:
+        return str(self.first[index]), str(self.second[index])
+
+    def name(self, index: int) -> str:
+        return self.first.name(index)
+
+    def take(self, indices: Indices) -> Pairs:
+        return Pairs(self.first.take(indices), self.second.take(indices))
+
+
+@dataclass(frozen=True)
 class Samples:
     """One split of the data.
 
     Attributes:
         modality: ``image`` or ``text``.
         inputs: The inputs, unread.
-        labels: Class indices, ``(N,)`` of int64; ``None`` where there is nothing to compare with.
-        fingerprint: sha256 over the inputs' contents and class names, in order; the same for a
+        labels: As the task has them; ``None`` where there is nothing to compare with.
+        fingerprint: sha256 over the inputs' contents and labels, in order; the same for a
             copy of the data elsewhere. Empty where the contents have not been looked at.
     """
 
     modality: Modality
     inputs: Inputs
-    labels: Indices | None = None
+    labels: LabelArray | None = None
     fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def raw(self, index: int) -> Raw:
-        """The input as it is kept: a text, or a picture's path, encoded bytes or pixels."""
+        """The input as it is kept: text, pair, or a picture's path, encoded bytes or pixels."""
         return self.inputs[index]
+
+    def picture(self, index: int) -> Picture:
+        """The input where inputs are pictures."""
+        raw = self.inputs[index]
+        assert not isinstance(raw, tuple)
+        return raw
+
+    def texts(self, index: int) -> tuple[str, ...]:
+        """The one text of an input, or the two of a pair."""
+        raw = self.inputs[index]
+        return raw if isinstance(raw, tuple) else (str(raw),)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the inputs are pairs of texts."""
+        return len(self) > 0 and isinstance(self.inputs[0], tuple)
 
     def input(self, index: int) -> str:
         """How reports call the input: a path, or something like ``reviews.csv row 17``."""
@@ -156,12 +206,12 @@ class Splits:
 
     Attributes:
         modality: ``image`` or ``text``.
-        classes: Class names; labels are indices into them.
+        classes: What the outputs stand for: class names, or the columns of the numbers.
         train: What is trained on; empty where an evaluation has not read it.
         val: What is measured while training; always there for a fine-tune.
         test: Read for an evaluation alone.
         whole: All of the data, where they have no splits and are read for an evaluation.
-        fingerprint: sha256 over the class names and the splits' fingerprints.
+        fingerprint: sha256 over ``classes`` and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
         image_size: The size in pixels that the pictures ask for where the network leaves it
@@ -170,6 +220,7 @@ class Splits:
             that is not known.
         flip: Whether a mirrored picture still shows its class.
         min_scale: The smallest share of a picture's area that still shows its class.
+        task: What the labels are.
     """
 
     modality: Modality
@@ -185,6 +236,7 @@ class Splits:
     epochs: int | None = None
     flip: bool = True
     min_scale: float = 0.35
+    task: TaskName = "single-label"
 
     def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
         """What an evaluation measures: ``val`` and ``test``, or ``all`` of data without splits.
@@ -205,11 +257,17 @@ def splits_fingerprint(classes: Sequence[str], *splits: Samples | None) -> str:
     return _sha256("\0".join(classes).encode(), *(part.encode() for part in parts))
 
 
-def content_fingerprint(classes: Sequence[str], labels: Indices, digests: Sequence[bytes]) -> str:
-    """One sha256 for a split, from the class name and the content's digest of each sample."""
+def content_fingerprint(
+    classes: Sequence[str], labels: LabelArray, digests: Sequence[bytes]
+) -> str:
+    """One sha256 for a split, from the label and the content's digest of each sample.
+
+    A single label counts by its class name; several labels, and numbers, as they are in ``labels``.
+    """
     digest = hashlib.sha256()
     for label, content in zip(labels, digests, strict=True):
-        digest.update(classes[label].encode() + b"\0" + content)
+        own = label.tobytes() if labels.ndim > 1 else classes[label].encode()
+        digest.update(own + b"\0" + content)
     return digest.hexdigest()
 
 

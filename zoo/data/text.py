@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoo.data.samples import Pair
+from zoo.errors import DataError
 from zoo.spec import TextInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PAD, UNKNOWN = "[PAD]", "[UNK]"
+PAD, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+class Tokens(NamedTuple):
+    """One input as a network reads it.
+
+    Attributes:
+        ids: Token ids, special ones included.
+        types: For each which text it belongs to, as the tokenizer says: mostly 0 for the first
+            and 1 for the second of a pair.
+    """
+
+    ids: list[int]
+    types: list[int]
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = False) -> Tokenizer:
     """Learn a tokenizer: lower-cased byte-pair encoding, ``[PAD]`` is 0 and ``[UNK]`` 1.
 
     Words that occur often become one token, others a few; a script without spaces works too.
 
     Args:
         texts: The texts of the training split alone, so that validation stays honest.
-        vocab_size: The most tokens that it may have, both special ones included.
+        vocab_size: The most tokens that it may have, special ones included.
+        pairs: Whether it is for pairs of texts, between which it then puts ``[SEP]``.
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -33,11 +49,17 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        special_tokens=[PAD, UNKNOWN],
+        special_tokens=[PAD, UNKNOWN, *[SEPARATOR] * pairs],
         limit_alphabet=max(1, vocab_size // 4),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if pairs:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A",
+            pair=f"$A {SEPARATOR} $B:1",
+            special_tokens=[(SEPARATOR, tokenizer.token_to_id(SEPARATOR))],
+        )
     return tokenizer
 
 
@@ -59,17 +81,45 @@ class TextEncoder:
         unknown = self.tokenizer.token_to_id(UNKNOWN)
         self._for_nothing = text_input.pad_id if unknown is None else unknown
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special ones included: at least one, at most ``max_length``."""
-        encodings = self.tokenizer.encode_batch_fast(list(texts))
-        return [encoding.ids or [self._for_nothing] for encoding in encodings]
+    def encode(self, texts: Sequence[str | Pair]) -> list[list[int]]:
+        """Token ids of each text or pair: at least one, at most ``max_length``."""
+        return [tokens.ids for tokens in self.tokens(texts)]
 
-    def collate(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """``input_ids`` and ``attention_mask``, both ``(B, T)`` of int64, T the longest here."""
+    def tokens(self, texts: Sequence[str | Pair]) -> list[Tokens]:
+        """Each text or pair as tokens: at least one, at most ``max_length``.
+
+        Of a pair that is too long, the longer text is cut first.
+
+        Raises:
+            DataError: There is a pair, and the tokenizer puts nothing between its texts.
+        """
+        pairs = any(isinstance(text, tuple) for text in texts)
+        if pairs and not self.tokenizer.num_special_tokens_to_add(True):
+            raise DataError(
+                "the tokenizer puts no separator between the two texts of a pair",
+                hint="Choose another backbone, or let one be trained for pairs: --weights none.",
+            )
+        encodings = self.tokenizer.encode_batch_fast(list(texts))
+        return [Tokens(e.ids or [self._for_nothing], e.type_ids or [0]) for e in encodings]
+
+    def collate(
+        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
+    ) -> dict[str, Tensor]:
+        """A batch, ``(B, T)`` of int64 each, T the longest here.
+
+        ``input_ids`` and ``attention_mask``, and ``token_type_ids`` where ``types`` are given,
+        which are 0 where the mask is.
+        """
         longest = max(len(sequence) for sequence in ids)
-        input_ids = torch.full((len(ids), longest), self.input.pad_id, dtype=torch.int64)
         mask = torch.zeros(len(ids), longest, dtype=torch.int64)
         for row, sequence in enumerate(ids):
-            input_ids[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
             mask[row, : len(sequence)] = 1
-        return {"input_ids": input_ids, "attention_mask": mask}
+        batch = {"input_ids": _padded(ids, longest, self.input.pad_id), "attention_mask": mask}
+        return batch if types is None else batch | {"token_type_ids": _padded(types, longest, 0)}
+
+
+def _padded(sequences: Sequence[Sequence[int]], longest: int, fill: int) -> Tensor:
+    padded = torch.full((len(sequences), longest), fill, dtype=torch.int64)
+    for row, sequence in enumerate(sequences):
+        padded[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
+    return padded

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -17,56 +18,154 @@ class Evaluation:
     """How well predictions fit labels.
 
     Attributes:
-        metrics: ``accuracy`` and ``macro_f1`` in [0, 1], ``loss`` (mean cross-entropy in nats).
-        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``.
-        confusion: Counts; rows are true classes, columns predicted ones.
+        metrics: The task's figures, as :meth:`zoo.engine.tasks.Task.headline` has them.
+        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``;
+            multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
+            and ``r2``.
+        samples: How many there are.
+        confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
     """
 
     metrics: Mapping[str, float]
     per_class: Mapping[str, Mapping[str, float]]
-    confusion: Sequence[Sequence[int]]
+    samples: int
+    confusion: Sequence[Sequence[int]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data."""
-        return {
+        """The fields as JSON data; without ``confusion`` where there is none."""
+        document: dict[str, Any] = {
             "metrics": dict(self.metrics),
             "per_class": {name: dict(row) for name, row in self.per_class.items()},
-            "confusion": [list(row) for row in self.confusion],
+            "samples": self.samples,
         }
+        if self.confusion is not None:
+            document["confusion"] = [list(row) for row in self.confusion]
+        return document
 
 
-def headline(logits: Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
-    """``accuracy``, ``macro_f1`` over the classes that occur, and ``loss``.
+# -- one class a sample ------------------------------------------------------------------------
 
-    Args:
-        logits: ``(N, classes)``.
-        labels: ``(N,)``, class indices.
-    """
+
+def single_label_figures(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64]
+) -> dict[str, float]:
+    """``accuracy``, and ``macro_f1`` over the classes that occur; both arrays ``(N,)``."""
     from sklearn.metrics import accuracy_score, f1_score
 
-    predicted = logits.argmax(dim=1).numpy()
-    loss = torch.nn.functional.cross_entropy(logits.double(), torch.from_numpy(labels))
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
-        "loss": float(loss),
     }
 
 
-def evaluation(logits: Tensor, labels: NDArray[np.int64], classes: Sequence[str]) -> Evaluation:
-    """Everything that ``zoo evaluate`` prints; ``logits`` is ``(N, classes)``."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+def confusion_of(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]
+) -> list[list[int]]:
+    """Counts; rows are true classes, columns predicted ones; both arrays ``(N,)``."""
+    from sklearn.metrics import confusion_matrix
 
-    predicted = logits.argmax(dim=1).numpy()
+    counts: list[list[int]] = confusion_matrix(
+        labels, predicted, labels=list(range(len(classes)))
+    ).tolist()
+    return counts
+
+
+# -- several classes a sample ------------------------------------------------------------------
+
+
+def multi_label_figures(
+    probabilities: Floats, predicted: NDArray[np.bool_], labels: NDArray[Any]
+) -> dict[str, float]:
+    """``map``, ``macro_f1``, ``micro_f1``, and ``accuracy``; all arrays ``(N, classes)``.
+
+    ``map`` is the mean over the classes that occur of the average precision (0 if none occurs),
+    ``macro_f1`` the mean over those that occur or are predicted. ``accuracy`` is the share of
+    samples all of whose classes are right.
+    """
+    from sklearn.metrics import f1_score
+
+    truth = labels > 0
+    precisions = average_precisions(probabilities, truth)
+    seen = truth.any(axis=0) | predicted.any(axis=0)
+    f1 = f1_score(_wider(truth), _wider(predicted), average=None, zero_division=0)[:-1]
+    return {
+        "map": float(np.mean(list(precisions.values()))) if precisions else 0.0,
+        "macro_f1": float(f1[seen].mean()) if seen.any() else 0.0,
+        "micro_f1": float(f1_score(truth.ravel(), predicted.ravel(), zero_division=0)),
+        "accuracy": float((truth == predicted).all(axis=1).mean()),
+    }
+
+
+def average_precisions(probabilities: Floats, truth: NDArray[np.bool_]) -> dict[int, float]:
+    """The average precision of each class that occurs; both arrays ``(N, classes)``."""
+    from sklearn.metrics import average_precision_score
+
+    return {
+        int(i): float(average_precision_score(truth[:, i], probabilities[:, i]))
+        for i in np.flatnonzero(truth.any(axis=0))
+    }
+
+
+def class_rows(
+    predicted: NDArray[Any], labels: NDArray[Any], classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """``precision``, ``recall``, ``f1``, ``support`` of each class.
+
+    Args:
+        predicted: Class indices, ``(N,)``, or truth values, ``(N, classes)``.
+        labels: Likewise.
+        classes: Class names.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    if labels.ndim > 1:
+        predicted, labels = _wider(predicted), _wider(labels > 0)
     every = list(range(len(classes)))
     columns = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
     names = ("precision", "recall", "f1", "support")
-    per_class = {
+    return {
         classes[i]: {
             name: int(column[i]) if name == "support" else float(column[i])
             for name, column in zip(names, columns, strict=True)
         }
         for i in every
     }
-    confusion = confusion_matrix(labels, predicted, labels=every)
-    return Evaluation(headline(logits, labels), per_class, confusion.tolist())
+
+
+def _wider(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """With a class that never occurs: scikit-learn takes a single column for two classes."""
+    return np.hstack([flags, np.zeros((len(flags), 1), dtype=np.bool_)])
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def regression_figures(predicted: Floats, labels: Floats) -> dict[str, float]:
+    """``mae``, ``rmse`` and ``r2``, each the mean over the columns; both ``(N, targets)``."""
+    rows = number_rows(predicted, labels, [str(i) for i in range(labels.shape[1])])
+    return {
+        key: float(np.mean([row[key] for row in rows.values()])) for key in ("mae", "rmse", "r2")
+    }
+
+
+def number_rows(
+    predicted: Floats, labels: Floats, columns: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """``mae``, ``rmse`` and ``r2`` of each column; both arrays are ``(N, targets)``.
+
+    ``r2`` is 0 where all true values are the same, unless all predictions are exact: then it is 1.
+    """
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    rows = {}
+    for place, name in enumerate(columns):
+        truth, given = labels[:, place], predicted[:, place]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a single sample, for which it then gives NaN
+            r2 = float(r2_score(truth, given))
+        rows[name] = {
+            "mae": float(mean_absolute_error(truth, given)),
+            "rmse": float(root_mean_squared_error(truth, given)),
+            "r2": float((truth == given).all()) if np.isnan(r2) else r2,
+        }
+    return rows

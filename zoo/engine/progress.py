@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from zoo.engine.interrupts import Interrupted, Interrupts
+from zoo.figures import NAMES, leading
 
 Advance = Callable[[], None]
 
@@ -99,12 +100,13 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: which epoch, losses, accuracy, speed."""
+        """One line: which epoch, losses, the figure that a run is judged by, speed."""
+        figure = leading(record)
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val accuracy {record['accuracy']:.4f}  "
+            f"val {NAMES[figure]} {record[figure]:.4f}  "
             f"{record['samples_per_second']:.0f}/s"
             f"{'  *' if record['best'] else ''}"
         )

@@ -1,29 +1,230 @@
-"""What the outputs mean, and which figures tell how good they are."""
+"""What the outputs of a network mean: what they are trained to be, and how good they are."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from zoo.engine.metrics import headline
+from zoo.data.samples import LabelArray, Splits, TaskName
+from zoo.engine.metrics import (
+    Evaluation,
+    average_precisions,
+    class_rows,
+    confusion_of,
+    multi_label_figures,
+    number_rows,
+    regression_figures,
+    single_label_figures,
+)
+from zoo.errors import RunError
+from zoo.figures import THRESHOLD
 
 
-class Task:
-    """One label a sample."""
+class Task(Protocol):
+    """What the outputs of a network mean."""
 
-    name = "single-label"
+    @property
+    def name(self) -> TaskName:
+        """As in ``--task``."""
 
     def targets(self, labels: Tensor) -> Tensor:
+        """What a loss compares the outputs with, on the device of ``labels``.
+
+        Args:
+            labels: As batches hold them: ``(B,)`` class indices, or ``(B, outputs)``.
+        """
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """The figures of an epoch, ``loss`` among them; NaN where an output is not finite.
+
+        Args:
+            logits: ``(N, outputs)``, on the CPU.
+            labels: ``(N,)`` class indices, or ``(N, outputs)``.
+        """
+
+    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """What epochs are compared by, of the figures of :meth:`headline`: higher is better."""
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """What is said of each sample, ``(N, outputs)``: probabilities, or numbers."""
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Everything that ``zoo evaluate`` prints."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``run.json`` keeps of it."""
+
+
+@dataclass(frozen=True)
+class SingleLabel:
+    """One class a sample: softmax and cross-entropy."""
+
+    name: TaskName = "single-label"
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Class indices, ``(B,)`` of int64."""
         return labels
 
-    def headline(self, logits: Tensor, labels: Any) -> dict[str, float]:
-        return headline(logits, labels)
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """``accuracy``, ``macro_f1``, and ``loss``, the mean cross-entropy in nats."""
+        loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
+        return {**single_label_figures(_best(logits), labels), "loss": float(loss)}
 
-    def score(self, figures: dict[str, float]) -> tuple[float, ...]:
-        return (figures["accuracy"], -figures["loss"])
+    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """Accuracy; of equals, the loss."""
+        return figures["accuracy"], -figures["loss"]
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Probabilities that add up to 1."""
+        return np.asarray(logits.double().softmax(dim=1).numpy())
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each class, and how often it is taken for another."""
+        predicted = _best(logits)
+        return Evaluation(
+            self.headline(logits, labels),
+            class_rows(predicted, labels, classes),
+            len(labels),
+            confusion_of(predicted, labels, classes),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name."""
+        return {"name": self.name}
 
 
-def task_of(splits: Any) -> Task:  # noqa: ARG001
-    """The task that the splits pose."""
-    return Task()
+@dataclass(frozen=True)
+class MultiLabel:
+    """Any number of classes a sample: a sigmoid and binary cross-entropy for each."""
+
+    name: TaskName = "multi-label"
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """0 and 1, ``(B, classes)`` of float32."""
+        return labels.float()
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """``map``, ``macro_f1``, ``micro_f1``, ``accuracy`` (all classes right), and ``loss``.
+
+        F1 and accuracy are at a threshold of 0.5; ``loss`` is the mean binary cross-entropy.
+        """
+        if not logits.isfinite().all():
+            return dict.fromkeys(("map", "macro_f1", "micro_f1", "accuracy", "loss"), math.nan)
+        truth = torch.from_numpy(labels).double()
+        loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
+        chances = self.decode(logits)
+        figures = multi_label_figures(chances, chances >= THRESHOLD, labels)
+        return {**figures, "loss": float(loss)}
+
+    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """Mean average precision; of equals, the loss."""
+        return figures["map"], -figures["loss"]
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Probabilities, each in [0, 1] for itself."""
+        return np.asarray(logits.double().sigmoid().numpy())
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each class; without average precision where it does not occur."""
+        chances = self.decode(logits)
+        rows = class_rows(chances >= THRESHOLD, labels, classes)
+        for place, precision in average_precisions(chances, labels > 0).items():
+            rows[classes[place]]["average_precision"] = precision
+        return Evaluation(self.headline(logits, labels), rows, len(labels))
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name."""
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Regression:
+    """One or more numbers a sample: squared error of numbers that are standardised.
+
+    Attributes:
+        mean: Of each column in the training split.
+        std: Their standard deviations, none of them 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: TaskName = "regression"
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Standard deviations from the mean, ``(B, targets)`` of float32."""
+        mean = torch.tensor(self.mean, dtype=torch.float64)
+        std = torch.tensor(self.std, dtype=torch.float64)
+        apart = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
+        return (apart / std.to(labels.device, labels.dtype)).float()
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """``mae``, ``rmse``, ``r2``, and ``loss``, the mean squared error when standardised."""
+        if not logits.isfinite().all():
+            return dict.fromkeys(("mae", "rmse", "r2", "loss"), math.nan)
+        figures = regression_figures(self.decode(logits), labels.astype(np.float64))
+        wanted = self.targets(torch.from_numpy(labels).double())
+        loss = functional.mse_loss(logits.double(), wanted.double())
+        return {**figures, "loss": float(loss)}
+
+    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """The loss, in which columns of large numbers weigh no more than others.
+
+        For a single column this is the order of the RMSE.
+        """
+        return (-figures["loss"],)
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Numbers in the user's units."""
+        return np.asarray(logits.double().numpy() * np.array(self.std) + np.array(self.mean))
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each column."""
+        rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
+        return Evaluation(self.headline(logits, labels), rows, len(labels))
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name, and what makes numbers of outputs."""
+        return {"name": self.name, "mean": list(self.mean), "std": list(self.std)}
+
+
+def task_of(splits: Splits) -> Task:
+    """The task that the data set, with what it has to know of the training split."""
+    if splits.task == "single-label":
+        return SingleLabel()
+    if splits.task == "multi-label":
+        return MultiLabel()
+    assert splits.train.labels is not None
+    values = splits.train.labels.astype(np.float64)  # (N, targets)
+    return Regression(tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist()))
+
+
+def task_from_json(data: Mapping[str, Any] | None) -> Task:
+    """The inverse of ``to_json``; ``None`` is a run from before there were several tasks.
+
+    Raises:
+        RunError: It is no task that this zoo knows.
+    """
+    name = data["name"] if data else "single-label"
+    if name == "single-label":
+        return SingleLabel()
+    if name == "multi-label":
+        return MultiLabel()
+    if data and name == "regression":
+        return Regression(tuple(data["mean"]), tuple(data["std"]))
+    raise RunError(
+        f"the run's task is {name!r}, which this zoo does not know",
+        hint="Upgrade zoo: pip install -U zoo",
+    )
+
+
+def _best(logits: Tensor) -> NDArray[np.int64]:
+    """The class with the largest output, ``(N,)``."""
+    return np.asarray(logits.argmax(dim=1).numpy())

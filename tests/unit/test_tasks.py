@@ -1,0 +1,222 @@
+"""What outputs mean: targets, figures and decoding of each task."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from zoo.data import Samples, Splits
+from zoo.data.samples import LabelArray, Listed, TaskName
+from zoo.engine.tasks import MultiLabel, Regression, SingleLabel, task_from_json, task_of
+from zoo.errors import RunError
+from zoo.figures import in_words, leading
+from zoo.predictions import predictions_of
+
+GENERATOR = np.random.default_rng(0)
+LOGITS = torch.from_numpy(GENERATOR.normal(size=(60, 4)).astype(np.float32))
+FLAGS = (GENERATOR.random((60, 4)) < (0.5, 0.2, 0.1, 0.0)).astype(np.float32)  # the last: never
+NUMBERS = np.stack([GENERATOR.normal(1000, 50, 60), GENERATOR.normal(-2, 0.5, 60)], axis=1).astype(
+    np.float32
+)
+CLASSES = ("a", "b", "c", "d")
+
+
+def splits(task: TaskName, labels: LabelArray) -> Splits:
+    texts = tuple(f"text {i}" for i in range(len(labels)))
+    samples = Samples("text", Listed(texts, texts), labels)
+    return Splits("text", CLASSES, samples, samples, None, "", "", task=task)
+
+
+# -- several labels ----------------------------------------------------------------------------
+
+
+def test_figures_of_several_labels_are_scikit_learn_s() -> None:
+    figures = MultiLabel().headline(LOGITS, FLAGS)
+    chances = 1 / (1 + np.exp(-LOGITS.double().numpy()))
+    predicted = chances >= 0.5
+    occurs = FLAGS[:, :3]
+    assert figures["map"] == pytest.approx(sk.average_precision_score(occurs, chances[:, :3]))
+    assert figures["micro_f1"] == pytest.approx(sk.f1_score(FLAGS, predicted, average="micro"))
+    assert figures["macro_f1"] == pytest.approx(
+        sk.f1_score(FLAGS, predicted, average="macro", zero_division=0)
+    )
+    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(FLAGS, predicted))
+    entropy = -np.where(FLAGS > 0, np.log(chances), np.log(1 - chances)).mean()
+    assert figures["loss"] == pytest.approx(entropy)
+
+
+def test_figures_of_several_labels_agree_with_a_count_by_hand() -> None:
+    logits = torch.tensor([[2.0, -1.0], [1.0, 1.0], [-1.0, -2.0], [3.0, -3.0]])
+    labels = np.array([[1, 0], [0, 1], [0, 0], [1, 1]], dtype=np.float32)
+    result = MultiLabel().evaluation(logits, labels, ["x", "y"])
+    assert result.metrics["accuracy"] == 0.5  # the first and the third
+    x, y = result.per_class["x"], result.per_class["y"]
+    assert (x["precision"], x["recall"], x["support"]) == (pytest.approx(2 / 3), 1.0, 2)
+    assert (y["precision"], y["recall"], y["support"]) == (1.0, 0.5, 2)
+    # By output, y is true, false, false, true: precision 1 at the first, 2/4 at the last.
+    assert (x["average_precision"], y["average_precision"]) == (1.0, 0.75)
+    assert result.metrics["map"] == 0.875
+    assert result.metrics["micro_f1"] == pytest.approx(2 * 3 / (4 + 4))
+    assert result.metrics["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert (result.samples, result.confusion) == (4, None)
+    assert "confusion" not in result.to_json()
+
+
+def test_classes_that_neither_occur_nor_are_predicted_count_for_nothing() -> None:
+    logits = torch.tensor([[5.0, -5.0], [-5.0, -5.0]])
+    labels = np.array([[1, 0], [0, 0]], dtype=np.float32)
+    figures = MultiLabel().headline(logits, labels)
+    assert (figures["map"], figures["macro_f1"]) == (1.0, 1.0)
+    rows = MultiLabel().evaluation(logits, labels, ["x", "y"]).per_class
+    assert rows["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+
+
+def test_a_single_tag_is_no_pair_of_classes() -> None:
+    logits = torch.tensor([[5.0], [-5.0], [5.0]])
+    labels = np.array([[1], [0], [0]], dtype=np.float32)
+    result = MultiLabel().evaluation(logits, labels, ["spam"])
+    row = {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 1, "average_precision": 0.5}
+    assert result.per_class["spam"] == pytest.approx(row)
+    assert result.metrics["macro_f1"] == pytest.approx(2 / 3)
+
+
+def test_no_label_at_all_has_figures_that_are_numbers() -> None:
+    figures = MultiLabel().headline(LOGITS, np.zeros_like(FLAGS))
+    assert all(math.isfinite(value) for value in figures.values())
+    assert figures["map"] == 0.0
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def test_numbers_are_trained_on_standardised_and_come_out_in_their_units() -> None:
+    task = task_of(splits("regression", NUMBERS))
+    targets = task.targets(torch.from_numpy(NUMBERS))
+    assert targets.dtype == torch.float32
+    assert targets.mean(dim=0).tolist() == pytest.approx([0, 0], abs=1e-4)
+    assert targets.std(dim=0, correction=0).tolist() == pytest.approx([1, 1], abs=1e-4)
+    assert task.decode(targets) == pytest.approx(NUMBERS, abs=1e-3)
+
+
+def test_figures_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
+    task = task_of(splits("regression", NUMBERS))
+    logits = LOGITS[:, :2]
+    predicted = task.decode(logits)
+    result = task.evaluation(logits, NUMBERS, ["price", "gap"])
+    for place, name in enumerate(("price", "gap")):
+        truth, given = NUMBERS[:, place].astype(np.float64), predicted[:, place]
+        assert result.per_class[name] == pytest.approx(
+            {
+                "mae": sk.mean_absolute_error(truth, given),
+                "rmse": sk.mean_squared_error(truth, given) ** 0.5,
+                "r2": sk.r2_score(truth, given),
+            }
+        )
+    for key in ("mae", "rmse", "r2"):
+        rows = [row[key] for row in result.per_class.values()]
+        assert result.metrics[key] == pytest.approx(np.mean(rows))
+    errors = (predicted - NUMBERS) / NUMBERS.astype(np.float64).std(axis=0)
+    assert result.metrics["loss"] == pytest.approx((errors**2).mean())
+
+
+def test_r2_of_one_sample_is_a_number() -> None:
+    task = Regression((0.0,), (1.0,))
+    for output, r2 in ((2.0, 1.0), (1.0, 0.0)):
+        figures = task.headline(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
+        assert figures["r2"] == r2
+
+
+def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
+    task = Regression((0.0, 0.0), (1000.0, 1.0))
+    labels = np.zeros((2, 2), dtype=np.float32)
+    poor = task.headline(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), labels)
+    good = task.headline(torch.tensor([[0.1, 0.0], [0.1, 0.0]]), labels)
+    assert good["rmse"] > poor["rmse"]
+    assert task.score(good) > task.score(poor)
+
+
+# -- all of them -------------------------------------------------------------------------------
+
+EVERY = [
+    (SingleLabel(), LOGITS, np.arange(60) % 4),
+    (MultiLabel(), LOGITS, FLAGS),
+    (Regression((1000.0, -2.0), (50.0, 0.5)), LOGITS[:, :2], NUMBERS),
+]
+
+
+@pytest.mark.parametrize(("task", "logits", "labels"), EVERY, ids=lambda x: getattr(x, "name", ""))
+def test_better_outputs_have_a_better_score(task, logits, labels) -> None:
+    targets = task.targets(torch.from_numpy(labels))
+    ideal = torch.nn.functional.one_hot(targets, 4) * 9.0 if labels.ndim == 1 else targets.float()
+    if task.name == "multi-label":
+        ideal = ideal * 18 - 9
+    best, poor = (task.score(task.headline(given, labels)) for given in (ideal, logits))
+    assert best > poor
+
+
+@pytest.mark.parametrize(("task", "logits", "labels"), EVERY, ids=lambda x: getattr(x, "name", ""))
+def test_a_task_survives_the_run_s_record(task, logits, labels) -> None:
+    assert task_from_json(json.loads(json.dumps(task.to_json()))) == task
+
+
+@pytest.mark.parametrize(("task", "logits", "labels"), EVERY, ids=lambda x: getattr(x, "name", ""))
+def test_the_headline_is_the_evaluation_s(task, logits, labels) -> None:
+    result = task.evaluation(logits, labels, CLASSES[: logits.shape[1]])
+    assert result.metrics == task.headline(logits, labels)
+    assert result.samples == 60
+    assert json.loads(json.dumps(result.to_json()))["samples"] == 60
+
+
+@pytest.mark.parametrize("task", [MultiLabel(), Regression((0.0,) * 4, (1.0,) * 4)])
+def test_outputs_that_are_no_numbers_have_figures_that_are_none(task) -> None:
+    broken = LOGITS.clone()
+    broken[3, 2] = torch.inf
+    assert all(math.isnan(value) for value in task.headline(broken, FLAGS).values())
+
+
+def test_the_task_is_that_of_the_data() -> None:
+    assert task_of(splits("single-label", np.arange(4))) == SingleLabel()
+    assert task_of(splits("multi-label", FLAGS)) == MultiLabel()
+
+
+def test_a_run_from_before_there_were_tasks_has_single_labels() -> None:
+    assert task_from_json(None) == SingleLabel()
+
+
+def test_a_task_of_a_later_zoo_is_refused() -> None:
+    with pytest.raises(RunError, match="task is 'ranking', which this zoo does not know") as error:
+        task_from_json({"name": "ranking"})
+    assert "Upgrade" in error.value.hint
+
+
+def test_figures_have_names() -> None:
+    assert leading({"loss": 1, "map": 1, "accuracy": 1}) == "map"
+    assert leading({"loss": 1, "accuracy": 1, "macro_f1": 1}) == "accuracy"
+    assert in_words({"r2": 0.5, "macro_f1": 1.0}) == "R² 0.5000, macro F1 1.0000"
+
+
+# -- predictions -------------------------------------------------------------------------------
+
+
+def test_predictions_say_what_the_task_means() -> None:
+    texts = Samples("text", Listed(("one", ("two", "three")), ("1", "2")))
+    outputs = np.array([[0.25, 0.75], [0.625, 0.375]])
+
+    def said(task: TaskName, threshold: float = 0.5) -> list[dict[str, object]]:
+        made = predictions_of(task, texts, outputs, ("a", "b"), threshold=threshold)
+        return [each.to_json() for each in made]
+
+    chances = [{"b": 0.75, "a": 0.25}, {"a": 0.625, "b": 0.375}]
+    assert said("single-label") == [
+        {"input": "one", "label": "b", "probabilities": chances[0]},
+        {"input": ["two", "three"], "label": "a", "probabilities": chances[1]},
+    ]
+    assert list(said("single-label")[0]["probabilities"]) == ["b", "a"]  # type: ignore[call-overload]
+    assert [row["labels"] for row in said("multi-label")] == [["b"], ["a"]]
+    assert [row["labels"] for row in said("multi-label", 0.75)] == [["b"], []]
+    assert said("regression")[0] == {"input": "one", "values": {"a": 0.25, "b": 0.75}}
