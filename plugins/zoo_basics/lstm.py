@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -44,15 +46,33 @@ class TextLstm(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """From ids and mask ``(B, T)``, padded on the right, to ``(B, features)``."""
         vectors = self.embedding_dropout(self.embedding(input_ids))  # (B, T, embedding)
-        ahead, _ = self.lstm_forward(vectors)  # (B, T, features / 2)
         mirror = _mirror(attention_mask)  # (B, T)
-        back, _ = self.lstm_backward(_reorder(vectors, mirror))
+        with _precision_that_runs(vectors.device):
+            ahead, _ = self.lstm_forward(vectors)  # (B, T, features / 2)
+            back, _ = self.lstm_backward(_reorder(vectors, mirror))
         states = torch.cat([ahead, _reorder(back, mirror)], dim=-1)  # (B, T, features)
         mask = attention_mask.unsqueeze(-1).float()  # (B, T, 1)
         total = (states.float() * mask).sum(dim=1)
         mean = (total / mask.sum(dim=1).clamp(min=1)).to(states.dtype)
         features: Tensor = self.dropout(mean)  # (B, features)
         return features
+
+
+def _precision_that_runs(device: torch.device) -> AbstractContextManager[None]:
+    """Float32 where the caller's autocast would ask the processor for an LSTM it does not have.
+
+    oneDNN raises there, whereas convolutions and linear layers are emulated.
+    """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    if torch.get_autocast_dtype("cpu") == torch.bfloat16 and runs_bfloat16_lstm():
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
+
+
+def runs_bfloat16_lstm() -> bool:
+    """Whether oneDNN has an LSTM in bfloat16 for this processor: with AVX-512 it has."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bw"))
 
 
 def _mirror(attention_mask: Tensor) -> Tensor:

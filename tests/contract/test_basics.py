@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zoo import Backbone, BackboneSpec, Weights, build
 from zoo.errors import WeightsError
 from zoo.testing import examine
+from zoo_basics import lstm
 from zoo_basics.plugin import zoo_backbones
 
 SPECS = {spec.name: spec.in_namespace("basics") for spec in zoo_backbones()}
@@ -190,6 +191,17 @@ def test_bfloat16_gives_nearly_the_same(name: str) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rough = backbone.features(batch)
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_processor_without_a_narrow_lstm_reads_in_float32(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(lstm, "runs_bfloat16_lstm", lambda: False)
+    backbone, batch = make("lstm").eval(), tokens([9, 4])
+    exact = backbone.features(batch)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(backbone.features(batch), exact)
 
 
 def test_dropout_can_be_set_in_the_config() -> None:
