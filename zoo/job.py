@@ -22,12 +22,12 @@ from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import Feeds, Fitted, Setting, fit
-from zoo.engine.losses import make_loss
+from zoo.engine.losses import Loss, make_loss
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter, Watchful
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, find_strategy
-from zoo.engine.tasks import task_of
+from zoo.engine.tasks import Task, task_of
 from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError, closest
 from zoo.heads import make_head
 from zoo.places import cache_folder
@@ -76,6 +76,8 @@ class Prepared:
     request: Request
     start: Start
     splits: Splits
+    task: Task
+    loss: Loss
     recipe: Recipe
     phases: Sequence[Phase]
     forward: Forward
@@ -161,6 +163,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     device = accelerator.device
     precision = resolve_precision(request.precision, device)
     splits = _open(request, resolved.spec)
+    task = task_of(splits)
     torch.manual_seed(request.seed)
     start = start_from(request, resolved, splits, manner.reporter)
     recipe = request.recipe(_default_recipe(request, start, splits))
@@ -184,6 +187,8 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         request=request,
         start=start,
         splits=splits,
+        task=task,
+        loss=_loss(task, splits, recipe),
         recipe=recipe,
         phases=phases,
         forward=forward,
@@ -243,27 +248,31 @@ def _setting(
     interrupts: Interrupts,
 ) -> Setting:
     recipe, feeds = prepared.recipe, _feeds(prepared, accelerator)
-    task = task_of(prepared.splits)
     alone = accelerator.num_processes == 1
-    loss = make_loss(
-        task.name,
-        train_labels=feeds.train_labels,
-        class_weights=recipe.class_weights,
-        focal=recipe.focal,
-        label_smoothing=recipe.label_smoothing,
-    )
     return Setting(
         forward=prepared.forward,
         feeds=feeds,
         recipe=recipe,
-        task=task,
-        loss=loss.to(accelerator.device),
+        task=prepared.task,
+        loss=prepared.loss.to(accelerator.device),
         outputs=len(prepared.splits.classes),
         accelerator=accelerator,
         cache=cache_folder() / "features",
         keeper=keeper,
         interrupts=interrupts,
         reporter=Watchful(manner.reporter, interrupts) if alone else manner.reporter,
+    )
+
+
+def _loss(task: Task, splits: Splits, recipe: Recipe) -> Loss:
+    """The loss that the recipe asks for, if the task has such a one."""
+    assert splits.train.labels is not None
+    return make_loss(
+        task.name,
+        train_labels=splits.train.labels,
+        class_weights=recipe.class_weights,
+        focal=recipe.focal,
+        label_smoothing=recipe.label_smoothing,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RunError, ZooError
+from zoo.figures import leading
 from zoo.files import sha256_of
 from zoo.spec import BackboneSpec, Weights
 
@@ -142,9 +143,9 @@ def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures that tell how good a run is: accuracy in percent, as publishers state it.
 
-    Where a run has no accuracy, all its figures but the loss, in their own units.
+    Where a run is not judged by that, all its figures but the loss, in their own units.
     """
-    if "accuracy" in metrics:
+    if leading(metrics) == "accuracy":
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}
     return {f"validation/{key}": float(metrics[key]) for key in metrics if key != "loss"}
 

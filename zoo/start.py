@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, Splits, train_tokenizer
+from zoo.data.text import require_separator
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError, WeightsUnavailable
 from zoo.registry import Resolved
@@ -55,6 +56,7 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
     Raises:
         WeightsError: The weights cannot be had or do not fit.
         UsageError: A size or length that the backbone does not take.
+        DataError: Pairs of texts, and a tokenizer that puts nothing between them.
     """
     weights = choose(resolved.spec, wish(resolved, request.weights))
     path = None
@@ -75,12 +77,15 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
         backbone = build(spec, weights)
+    tokenizer = tokenizer or backbone.tokenizer
+    if splits.train.pairs and tokenizer is not None:
+        require_separator(tokenizer)
     sha256 = file_sha256(path) if path else ""
     return Start(
         backbone=backbone,
         weights=weights,
         sha256=sha256,
-        tokenizer=tokenizer or backbone.tokenizer,
+        tokenizer=tokenizer,
         origin=origin_of(weights, sha256, resolved.run),
     )
 

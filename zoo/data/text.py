@@ -63,6 +63,15 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = Fals
     return tokenizer
 
 
+def require_separator(tokenizer: Tokenizer) -> None:
+    """Raise a :class:`DataError` where the two texts of a pair would run into each other."""
+    if not tokenizer.num_special_tokens_to_add(True):
+        raise DataError(
+            "the tokenizer puts no separator between the two texts of a pair",
+            hint="Choose another backbone, or let one be trained for pairs: --weights none.",
+        )
+
+
 class TextEncoder:
     """From texts to token ids, and from those to batches. Can be pickled.
 
@@ -93,12 +102,8 @@ class TextEncoder:
         Raises:
             DataError: There is a pair, and the tokenizer puts nothing between its texts.
         """
-        pairs = any(isinstance(text, tuple) for text in texts)
-        if pairs and not self.tokenizer.num_special_tokens_to_add(True):
-            raise DataError(
-                "the tokenizer puts no separator between the two texts of a pair",
-                hint="Choose another backbone, or let one be trained for pairs: --weights none.",
-            )
+        if any(isinstance(text, tuple) for text in texts):
+            require_separator(self.tokenizer)
         encodings = self.tokenizer.encode_batch_fast(list(texts))
         return [Tokens(e.ids or [self._for_nothing], e.type_ids or [0]) for e in encodings]
 
