@@ -1,0 +1,394 @@
+"""Several labels, numbers, and pairs of texts, by the commands that a user types."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from tests.end_to_end.conftest import Outcome, Zoo
+from tests.end_to_end.test_bad_input import Refused, refused
+from zoo.errors import UsageError
+
+__all__ = ["refused"]
+
+COLOURS = ("red", "green", "blue")
+WORDS = {"sport": ("goal", "match"), "food": ("soup", "bread"), "music": ("song", "band")}
+NUMBERS = ("one", "two", "three", "four")
+
+Trained = Callable[..., tuple[Path, Any]]
+
+
+@pytest.fixture
+def trained(tmp_path: Path, zoo_cli: Zoo) -> Trained:
+    """Fine-tune with ``--json``; gives the run folder and the document."""
+
+    def train(*arguments: object) -> tuple[Path, Any]:
+        folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
+        done = zoo_cli("finetune", *arguments, "--output", folder, "--json")
+        assert done.code == 0, done.err
+        return folder, done.json
+
+    return train
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> Path:
+    """Pictures of up to three coloured squares, with their names, how many, and the first's side."""
+    draw, rows = random.Random(0), []
+    for number in range(120):
+        pixels = np.zeros((24, 24, 3), dtype=np.uint8)
+        names = draw.sample(COLOURS, draw.randint(0, 3))
+        for name in names:
+            pixels[..., COLOURS.index(name)] = draw.randint(170, 250)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append((f"{number}.png", ";".join(names), 1000 + 50 * len(names), "red" in names))
+    return write_csv(tmp_path / "pictures.csv", ("file_name", "labels", "price", "warm"), rows)
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    draw, rows = random.Random(0), []
+    for _ in range(240):
+        topics = draw.sample(list(WORDS), draw.randint(0, 2))
+        words = ["the", "and", *(draw.choice(WORDS[topic]) for topic in topics for _ in range(3))]
+        draw.shuffle(words)
+        rows.append({"text": " ".join(words), "labels": topics})
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Path:
+    draw, rows = random.Random(0), []
+    for _ in range(240):
+        words = [draw.randrange(len(NUMBERS)) for _ in range(3)]
+        text = " ".join(NUMBERS[word] for word in words)
+        rows.append((text, 1000 + 100 * sum(words), words.count(0)))
+    return write_csv(tmp_path / "numbers.csv", ("text", "price", "ones"), rows)
+
+
+@pytest.fixture
+def paired(tmp_path: Path) -> Path:
+    """Whether the first text of two has the cat: both texts together have the same words."""
+    draw, rows = random.Random(0), []
+    for _ in range(240):
+        animals = draw.sample(("cat", "dog"), 2)
+        first, second = (f"{draw.choice(('a', 'the'))} {animal} runs" for animal in animals)
+        rows.append((first, second, ("second", "first")[animals[0] == "cat"]))
+    return write_csv(tmp_path / "pairs.csv", ("premise", "hypothesis", "label"), rows)
+
+
+PAIR = ("--text-column", "premise", "--text-column", "hypothesis")
+
+
+# -- several labels ----------------------------------------------------------------------------
+
+
+def test_pictures_with_several_labels(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
+    run, said = trained("cnn", "--data", coloured, "--image-size", 16, "--epochs", 8)
+    assert said["classes"] == ["blue", "green", "red"]
+    assert list(said["metrics"]) == ["map", "macro_f1", "micro_f1", "accuracy", "loss"]
+    assert said["metrics"]["map"] > 0.95
+    evaluated = zoo_cli("evaluate", run, "--data", coloured, "--json").json
+    assert evaluated["splits"]["val"] == pytest.approx(said["metrics"])
+    assert set(evaluated["per_class"]["red"]) == {
+        *("precision", "recall", "f1", "support", "average_precision")
+    }
+    assert "confusion" not in evaluated
+    (row,) = zoo_cli("predict", run, coloured.parent / "0.png", "--json").json
+    assert row["labels"] == [name for name, p in row["probabilities"].items() if p >= 0.5]
+
+
+def test_texts_with_several_labels(trained: Trained, zoo_cli: Zoo, tagged: Path) -> None:
+    run, said = trained("lstm", "--data", tagged, "--epochs", 12, "--lr", 0.01)
+    assert said["metrics"]["macro_f1"] > 0.9
+    kept = pq.read_table(run / "predictions.parquet").to_pylist()
+    assert len(kept) == 48
+    assert set(kept[0]) == {"input", "labels", "predicted", "probabilities"}
+    exact = [set(row["labels"]) == set(row["predicted"]) for row in kept]
+    assert sum(exact) / len(exact) == pytest.approx(said["metrics"]["accuracy"])
+    shown = zoo_cli("evaluate", run, "--data", tagged)
+    assert "average_precision" in shown.out
+    assert "(48 samples)" in shown.out
+
+
+def test_labels_reach_a_threshold_in_every_output(
+    trained: Trained, zoo_cli: Zoo, tagged: Path, tmp_path: Path
+) -> None:
+    run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
+
+    def labels(threshold: float) -> list[list[str]]:
+        done = zoo_cli("predict", run, tagged, "--threshold", threshold, "--json")
+        return [row["labels"] for row in done.json]
+
+    assert all(len(row) == 3 for row in labels(0))
+    assert not any(labels(1))
+    assert zoo_cli("predict", run, tagged, "--threshold", 1).out.splitlines()[0].endswith("\t-")
+    (row, *_) = zoo_cli("predict", run, tagged, "--top-k", 1, "--json").json
+    assert len(row["probabilities"]) == 1
+    for name in ("out.csv", "out.parquet"):
+        out = tmp_path / name
+        assert zoo_cli("predict", run, tagged, "--threshold", 0, "--output", out).code == 0
+    (first, *_) = csv.DictReader((tmp_path / "out.csv").open())
+    assert set(first) == {"input", "labels", *(f"p({topic})" for topic in WORDS)}
+    assert sorted(first["labels"].split("|")) == sorted(WORDS)
+    assert len(pq.read_table(tmp_path / "out.parquet")["labels"][0].as_py()) == 3
+
+
+@pytest.mark.parametrize("task", ["multi-label", "regression"])
+def test_the_head_alone_is_solved_for(
+    task: str, trained: Trained, coloured: Path, zoo_cli: Zoo
+) -> None:
+    columns = ("--label-column", "labels" if task == "multi-label" else "price")
+    run, said = trained(
+        *("resnet18", "--weights", "none", "--data", coloured, "--image-size", 16),
+        *("--task", task, *columns, "--strategy", "probe", "--head-solver", "lbfgs"),
+    )
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["train_loss"] for line in lines]
+    assert losses[-1] < 0.5 * losses[0]
+    assert min(after for _, after in pairwise(losses)) > 0
+    figure = "map" if task == "multi-label" else "r2"
+    assert said["metrics"][figure] > 0.8
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def test_numbers_of_pictures(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
+    run, said = trained(
+        *("cnn", "--data", coloured, "--task", "regression", "--label-column", "price"),
+        *("--image-size", 16, "--epochs", 8),
+    )
+    assert said["classes"] == ["price"]
+    assert list(said["metrics"]) == ["mae", "rmse", "r2", "loss"]
+    assert said["metrics"]["r2"] > 0.7
+    rows = zoo_cli("predict", run, coloured, "--json").json
+    truth = [float(row["price"]) for row in csv.DictReader(coloured.open())]
+    errors = [row["values"]["price"] - wanted for row, wanted in zip(rows, truth, strict=True)]
+    assert np.abs(errors).mean() < 30, "in the user's units, where the mean is 1,075"
+
+
+def test_several_numbers_of_texts(
+    trained: Trained, zoo_cli: Zoo, counted: Path, tmp_path: Path
+) -> None:
+    run, said = trained(
+        *("lstm", "--data", counted, "--task", "regression", "--epochs", 15, "--lr", 0.01),
+        *("--label-column", "price", "--label-column", "ones"),
+    )
+    assert said["metrics"]["r2"] > 0.8
+    evaluated = zoo_cli("evaluate", run, "--data", counted, "--json").json
+    assert evaluated["metrics"] == pytest.approx(said["metrics"])
+    assert list(evaluated["per_class"]) == ["price", "ones"]
+    assert set(evaluated["per_class"]["ones"]) == {"mae", "rmse", "r2"}
+    kept = pq.read_table(run / "predictions.parquet").to_pylist()
+    errors = np.array([np.subtract(row["values"], row["predicted"]) for row in kept])
+    assert (errors**2).mean(axis=0) ** 0.5 == pytest.approx(
+        [row["rmse"] for row in evaluated["per_class"].values()]
+    )
+    out = tmp_path / "out.csv"
+    assert zoo_cli("predict", run, counted, "--output", out).code == 0
+    (first, *_) = csv.DictReader(out.open())
+    assert set(first) == {"input", "predicted(price)", "predicted(ones)"}
+    shown = zoo_cli("predict", run, counted).out.splitlines()[0]
+    assert shown.split("\t")[1].startswith("price 1")
+    card = (run / "README.md").read_text()
+    assert "R² (validation)" in card
+    task = json.loads((run / "run.json").read_text())["task"]
+    assert f"price = {task['mean'][0]:.9g} + {task['std'][0]:.9g} × output" in card
+
+
+def test_a_run_on_numbers_of_pairs_is_repeated_from_its_record(
+    trained: Trained, zoo_cli: Zoo, paired: Path, tmp_path: Path
+) -> None:
+    rows = list(csv.DictReader(paired.open()))
+    numbered = [(r["premise"], r["hypothesis"], i % 7, -i) for i, r in enumerate(rows)]
+    data = write_csv(tmp_path / "n.csv", ("premise", "hypothesis", "x", "y"), numbered)
+    columns = ("--label-column", "x", "--label-column", "y")
+    run, _ = trained("lstm", "--data", data, "--task", "regression", *columns, *PAIR, "--epochs", 1)
+    done = zoo_cli("rerun", run, "--output", tmp_path / "again", "--json")
+    assert done.code == 0, done.err
+    records = [
+        json.loads((folder / "run.json").read_text()) for folder in (run, tmp_path / "again")
+    ]
+    assert records[0]["sha256"] == records[1]["sha256"]
+    assert records[0]["data"] == records[1]["data"]
+
+
+# -- pairs -------------------------------------------------------------------------------------
+
+
+def test_pairs_of_texts(
+    trained: Trained, zoo_cli: Zoo, paired: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, said = trained("lstm", "--data", paired, *PAIR, "--epochs", 10, "--lr", 0.01)
+    assert said["metrics"]["accuracy"] > 0.9, "the order of the texts tells"
+    evaluated = zoo_cli("evaluate", run, "--data", paired, "--json").json
+    assert evaluated["metrics"] == said["metrics"]
+    rows = zoo_cli("predict", run, paired, "--json").json
+    assert rows[0]["input"] == pq_pair(paired, 0)
+    texts = tmp_path / "texts"
+    texts.write_text("a cat runs\ta dog runs\n\na dog runs\ta cat runs\n")
+    with texts.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        said_of = zoo_cli("predict", run, "-", "--json").json
+    assert [row["label"] for row in said_of] == ["first", "second"]
+    in_python = zoo.open_run(run).predict([("a cat runs", "a dog runs")])
+    assert in_python[0].to_json()["input"] == said_of[0]["input"]
+    assert in_python[0].probabilities == pytest.approx(said_of[0]["probabilities"], abs=1e-5)  # type: ignore[union-attr]
+    out = tmp_path / "out.csv"
+    assert zoo_cli("predict", run, paired, "--output", out).code == 0
+    (first, *_) = csv.DictReader(out.open())
+    assert [first["input_1"], first["input_2"]] == pq_pair(paired, 0)
+    kept = pq.read_table(run / "predictions.parquet")
+    assert {"input_1", "input_2", "label", "predicted"} <= set(kept.column_names)
+
+
+def pq_pair(table: Path, row: int) -> list[str]:
+    found = list(csv.DictReader(table.open()))[row]
+    return [found["premise"], found["hypothesis"]]
+
+
+def test_the_next_command_of_a_run_on_pairs_can_be_typed(trained: Trained, paired: Path) -> None:
+    run, _ = trained("lstm", "--data", paired, *PAIR, "--epochs", 1)
+    command = zoo.open_run(run).next_command()
+    assert command.startswith("printf '%s\\t%s\\n' ")
+    given, _, predict = command.partition(" | ")
+    made = subprocess.run(["bash", "-c", given], capture_output=True, text=True, check=True)
+    example = json.loads((run / "run.json").read_text())["example"]
+    assert made.stdout == "\t".join(example) + "\n"
+    assert shlex.split(predict) == ["zoo", "predict", str(run), "-"]
+
+
+@pytest.fixture
+def tiny_bert(tmp_path: Path) -> Path:
+    """A random BERT of two layers with a tokenizer of its own, as ``save_pretrained`` writes it."""
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *["a", "the", "cat", "dog", "runs"]]
+    folder = tmp_path / "tiny-bert"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(folder)
+    BertTokenizer({word: i for i, word in enumerate(words)}).save_pretrained(folder)
+    return folder
+
+
+def test_a_bert_is_told_which_text_is_which(
+    trained: Trained, zoo_cli: Zoo, paired: Path, tiny_bert: Path
+) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    run, said = trained(
+        *(f"path:{tiny_bert}", "--data", paired, *PAIR, "--strategy", "full", "--epochs", 8),
+        *("--pooling", "pooler", "--lr", 0.003, "--precision", "fp32"),
+    )
+    assert said["metrics"]["accuracy"] > 0.9
+    rows = zoo_cli("predict", run, paired, "--json").json[:8]
+    model = AutoModelForSequenceClassification.from_pretrained(run).eval()
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    firsts, seconds = ([row["input"][place] for row in rows] for place in (0, 1))
+    batch = tokenizer(firsts, seconds, padding=True, return_tensors="pt")
+    assert batch["token_type_ids"].any()
+    with torch.no_grad():
+        plain = model(**batch).logits.softmax(dim=1)
+        batch["token_type_ids"] = torch.zeros_like(batch["token_type_ids"])
+        untold = model(**batch).logits.softmax(dim=1)
+    ours = torch.tensor([[row["probabilities"][c] for c in said["classes"]] for row in rows])
+    assert (ours - plain).abs().max() < 1e-5
+    assert (ours - untold).abs().max() > 1e-4
+
+
+# -- what cannot be ----------------------------------------------------------------------------
+
+
+def test_options_that_do_not_fit_the_task(
+    refused: Refused, trained: Trained, counted: Path, tagged: Path
+) -> None:
+    numbers = ("--task", "regression", "--label-column", "price")
+    refused(
+        *("finetune", "lstm", "--data", counted, *numbers, "--focal", 2),
+        says=("--focal 2 is for classes", "Leave --focal out"),
+    )
+    refused("finetune", "cnn", "--task", "regression", says=("demo data", "--data PATH"))
+    run, _ = trained("lstm", "--data", counted, *numbers, "--epochs", 1)
+    refused("predict", run, counted, "--top-k", 2, says=("--top-k is for classes",))
+    refused("predict", run, counted, "--threshold", 0.5, says=("is regression", "--threshold"))
+    refused("evaluate", run, "--data", tagged, says=("no column 'price'",))
+    run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
+    refused("predict", run, tagged, "--threshold", 1.5, says=("--threshold 1.5", "from 0 to 1"))
+    with pytest.raises(UsageError, match="threshold nan cannot be"):
+        zoo.open_run(run).predict(["a text"], threshold=float("nan"))
+
+
+def test_numbers_taken_for_classes_suggest_regression(refused: Refused, counted: Path) -> None:
+    rows = [(f"text {i}", i * 1.5) for i in range(40)]
+    write_csv(counted, ("text", "label"), rows)
+    refused("finetune", "lstm", "--data", counted, says=("different numbers", "--task regression"))
+
+
+def test_numbers_that_are_none_are_named_by_row(refused: Refused, counted: Path) -> None:
+    rows = [*[(f"text {i}", i) for i in range(9)], ("text", "many"), ("text", "inf")]
+    write_csv(counted, ("text", "label"), rows)
+    refused(
+        *("finetune", "lstm", "--data", counted, "--task", "regression"),
+        says=("row 10: 'many' in column 'label' is no number", "row 11: 'inf'", "not finite"),
+    )
+
+
+def test_what_is_no_pair_on_standard_input(
+    refused: Refused,
+    trained: Trained,
+    paired: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, _ = trained("lstm", "--data", paired, *PAIR, "--epochs", 1)
+    (tmp_path / "texts").write_text("a cat\ta dog\nonly one text\n")
+    with (tmp_path / "texts").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        refused("predict", run, "-", says=("line 2", "'only one text'", "a tab between them"))
+    refused("predict", run, "a text", says=("takes pairs of texts; input 1 is none",))
+
+
+def test_pairs_cannot_begin_with_a_tokenizer_of_single_texts(
+    refused: Refused, trained: Trained, tagged: Path, paired: Path
+) -> None:
+    run, _ = trained("lstm", "--data", tagged, "--epochs", 1)
+    refused(
+        *("finetune", "lstm", "--data", paired, *PAIR, "--weights", run),
+        says=("no separator between the two texts", "--weights none"),
+    )
+
+
+def test_an_unknown_task_is_wrong_usage(zoo_cli: Zoo) -> None:
+    done: Outcome = zoo_cli("finetune", "cnn", "--task", "ranking")
+    assert done.code == 2
