@@ -181,7 +181,7 @@ def test_numbers_of_pictures(trained: Trained, zoo_cli: Zoo, coloured: Path) -> 
         *("cnn", "--data", coloured, "--task", "regression", "--label-column", "price"),
         *("--image-size", 16, "--epochs", 8),
     )
-    assert said["classes"] == ["price"]
+    assert (said["task"], said["classes"]) == ("regression", ["price"])
     assert list(said["metrics"]) == ["mae", "rmse", "r2", "loss"]
     assert said["metrics"]["r2"] > 0.7
     rows = zoo_cli("predict", run, coloured, "--json").json

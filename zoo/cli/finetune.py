@@ -209,6 +209,7 @@ def _tell(run: Any, as_json: bool) -> None:
                 "run": str(run.folder),
                 "backbone": run.backbone_name,
                 "weights": weights["tag"] if weights else "none",
+                "task": run.task.name,
                 "classes": list(run.classes),
                 "strategy": run.record["strategy"],
                 "best_epoch": results["best_epoch"],

@@ -65,6 +65,16 @@ def padding_does_not_change_features(backbone: Backbone) -> None:
 
 
 @check(modality="text")
+def types_of_tokens_may_come_along(backbone: Backbone) -> None:
+    """A batch of pairs may have ``token_type_ids``; where all are 0 they change nothing."""
+    backbone.eval()
+    plain = sample_batch(backbone, size=6)
+    typed = {**plain, "token_type_ids": torch.zeros_like(plain["input_ids"])}
+    with torch.no_grad():
+        assert_close(backbone.features(typed), backbone.features(plain), "types of 0 matter")
+
+
+@check(modality="text")
 def long_texts_are_cut_to_the_declared_length(backbone: Backbone) -> None:
     """A text of too many words becomes ``max_length`` tokens, special ones kept."""
     text, tokenizer = backbone.spec.text_input, backbone.tokenizer
