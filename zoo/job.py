@@ -78,6 +78,7 @@ class Prepared:
     splits: Splits
     task: Task
     loss: Loss
+    feeds: Feeds
     recipe: Recipe
     phases: Sequence[Phase]
     forward: Forward
@@ -189,6 +190,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         splits=splits,
         task=task,
         loss=_loss(task, splits, recipe),
+        feeds=_feeds(request, start, splits, recipe, accelerator),
         recipe=recipe,
         phases=phases,
         forward=forward,
@@ -247,11 +249,11 @@ def _setting(
     keeper: Keeper,
     interrupts: Interrupts,
 ) -> Setting:
-    recipe, feeds = prepared.recipe, _feeds(prepared, accelerator)
+    recipe = prepared.recipe
     alone = accelerator.num_processes == 1
     return Setting(
         forward=prepared.forward,
-        feeds=feeds,
+        feeds=prepared.feeds,
         recipe=recipe,
         task=prepared.task,
         loss=prepared.loss.to(accelerator.device),
@@ -276,12 +278,13 @@ def _loss(task: Task, splits: Splits, recipe: Recipe) -> Loss:
     )
 
 
-def _feeds(prepared: Prepared, accelerator: Accelerator) -> Feeds:
-    splits, recipe, start = prepared.splits, prepared.recipe, prepared.start
+def _feeds(
+    request: Request, start: Start, splits: Splits, recipe: Recipe, accelerator: Accelerator
+) -> Feeds:
     feed = Feed(
         spec=start.backbone.spec,
         tokenizer=start.tokenizer,
-        workers=prepared.request.workers,
+        workers=request.workers,
         flip=splits.flip,
         min_scale=splits.min_scale,
         augment=recipe.augment,

@@ -22,6 +22,7 @@ import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
 from tests.end_to_end.test_bad_input import Refused, refused
 from zoo.errors import UsageError
+from zoo.torchvision_ops import declare_missing_operators
 
 __all__ = ["refused"]
 
@@ -284,6 +285,7 @@ def test_the_next_command_of_a_run_on_pairs_can_be_typed(trained: Trained, paire
 @pytest.fixture
 def tiny_bert(tmp_path: Path) -> Path:
     """A random BERT of two layers with a tokenizer of its own, as ``save_pretrained`` writes it."""
+    declare_missing_operators()  # Transformers imports torchvision
     from transformers import BertConfig, BertModel, BertTokenizer
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *["a", "the", "cat", "dog", "runs"]]
@@ -337,6 +339,10 @@ def test_options_that_do_not_fit_the_task(
     refused(
         *("finetune", "lstm", "--data", counted, *numbers, "--focal", 2),
         says=("--focal 2 is for classes", "Leave --focal out"),
+    )
+    refused(
+        *("finetune", "lstm", "--data", counted, *numbers, "--balanced"),
+        says=("--balanced draws each class", "Leave --balanced out"),
     )
     refused("finetune", "cnn", "--task", "regression", says=("demo data", "--data PATH"))
     run, _ = trained("lstm", "--data", counted, *numbers, "--epochs", 1)
