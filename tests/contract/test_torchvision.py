@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from tests.contract.everyday import assert_contract_kept, assert_contract_kept_without_values
+from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
 from zoo import Backbone, BackboneSpec, Weights, ZooError, build
 from zoo.errors import UsageError, WeightsError
 from zoo.testing.checks import sample_batch
@@ -46,7 +46,7 @@ giants = sorted(ROWS.keys() - real_ones)
 
 trained_ones = [
     *("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5"),
-    *("mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18"),
+    *("mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"),
     *("shufflenet_v2_x0_5", "squeezenet1_1", "swin_t"),
 ]
 """Small networks of every loader, ViT, VGG and MaxViT apart, whose parameters or pictures are many."""
@@ -195,14 +195,14 @@ def test_every_hash_is_the_one_in_the_file_name() -> None:
 
 @over(giants)
 def test_giants_keep_the_contract_on_the_meta_device(backbone: Backbone) -> None:
-    assert_contract_kept_without_values(backbone, but=exempted(backbone))
+    assert_shapes_keep_the_contract(backbone, but=exempted(backbone))
 
 
 @over([name for name in real_ones if name not in trained_ones])
 def test_siblings_keep_the_contracts_shapes(backbone: Backbone) -> None:
     changed = copy.copy(backbone)
     changed._modules = dict(backbone._modules)
-    assert_contract_kept_without_values(changed, but=exempted(backbone))
+    assert_shapes_keep_the_contract(changed, but=exempted(backbone))
 
 
 @over(trained_ones)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sysconfig
@@ -13,6 +14,32 @@ from typing import Any
 from tests.end_to_end.conftest import Outcome
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "third_party"
+
+FORKS = """
+import gc, json, os, sys
+import sklearn.metrics, torch, zoo.api, zoo.cli, zoo.testing.suite
+from zoo.torchvision_ops import declare_missing_operators
+
+declare_missing_operators()
+import torchvision
+
+gc.freeze()  # the collector would touch, and so copy, what the processes share
+codes = []
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv = ["zoo", *arguments]
+        try:
+            zoo.cli.main()
+        except SystemExit as stop:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(stop.code)  # taking all modules apart takes longer than the command
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+"""Runs commands of ``zoo`` one after the other, each in a process that has imported torch already."""
 
 
 @dataclass
@@ -79,7 +106,27 @@ class Environment:
         assert "Error: unexpected" not in done.err, done.err
         return done
 
+    def zoo_each(self, *commands: tuple[object, ...]) -> list[Outcome]:
+        """Run commands of ``zoo`` as processes that share the time that imports take."""
+        given = json.dumps([[str(argument) for argument in command] for command in commands])
+        done = self.python("-c", FORKS, given)
+        assert done.code == 0, done.err
+        outcomes = []
+        for number, code in enumerate(done.json):
+            written = [self.work / f"{number}.{name}" for name in ("out", "err")]
+            out, err = (file.read_text(encoding="utf-8") for file in written)
+            for file in written:
+                file.unlink()
+            assert "Traceback" not in err, err
+            assert "Error: unexpected" not in err, err
+            outcomes.append(Outcome(code, out, err))
+        return outcomes
+
     def plugins(self, **variables: str) -> dict[str, dict[str, Any]]:
         """What ``zoo plugins --json`` prints, by distribution and name."""
-        rows = self.zoo("plugins", "--json", **variables).json
-        return {f"{row['distribution']}:{row['name']}": row for row in rows}
+        return by_distribution(self.zoo("plugins", "--json", **variables))
+
+
+def by_distribution(plugins: Outcome) -> dict[str, dict[str, Any]]:
+    """The rows of ``zoo plugins --json`` by distribution and name."""
+    return {f"{row['distribution']}:{row['name']}": row for row in plugins.json}

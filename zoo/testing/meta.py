@@ -10,7 +10,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _FILLS = frozenset(
-    ("add_", "clamp_", "copy_", "erfinv_", "fill_", "mul_", "normal_", "uniform_", "zero_")
+    (
+        *("add_", "clamp_", "copy_", "erfinv_", "fill_", "mul_", "normal_", "uniform_", "zero_"),
+        *("constant_", "kaiming_uniform_"),  # of torch.nn.init, as are two of those above
+    )
 )
 
 
@@ -24,9 +27,12 @@ class _NoFilling(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if getattr(func, "__name__", "") in _FILLS and args and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _FILLS:
+            filled = args[0] if args else kwargs["tensor"]  # torch.nn.init names it
+            if filled.is_meta:
+                return filled
+        return func(*args, **kwargs)
 
 
 @contextlib.contextmanager
