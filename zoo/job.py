@@ -106,9 +106,15 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
         record = {"created": _now(), **opened}
         interrupts = Interrupts()
         with interrupts.noted():  # from before the folder is there, so that it can be resumed
-            if accelerator.is_main_process:
-                create_run(folder, record)
-            return _train(folder, prepared, record, manner, accelerator, interrupts)
+            above = create_run(folder, record) if accelerator.is_main_process else ()
+            try:
+                return _train(folder, prepared, record, manner, accelerator, interrupts)
+            except Stopped:
+                raise
+            except ZooError:
+                if accelerator.is_main_process and not Keeper(folder / LAST).saved:
+                    discard_run(folder, above)  # nothing of it was saved, and nothing is left
+                raise
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
@@ -224,22 +230,12 @@ def _train(
             raise _stopped(folder, interrupts) from error
         except ContractError as error:
             manner.registry.judge(prepared.plugin, error.message)
-            _discard(folder, keeper, main)
-            raise
-        except ZooError:
-            _discard(folder, keeper, main)
             raise
         if main:
             finish_run(folder, _outcome(prepared, record, fitted))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run(folder, surgery=manner.surgery)
-
-
-def _discard(folder: Path, keeper: Keeper, main: bool) -> None:
-    """A run that failed before anything of it was saved leaves nothing behind."""
-    if main and not keeper.saved:
-        discard_run(folder)
 
 
 def _setting(

@@ -55,21 +55,26 @@ class Outcome:
     logits: Tensor
 
 
-def create_run(folder: Path, record: Mapping[str, Any]) -> None:
+def create_run(folder: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
     """Make the folder of a run that is about to train; ``run.json`` says that it is unfinished.
 
     Args:
         folder: Must not exist.
         record: What resuming needs to know: ``request`` and what it led to.
 
+    Returns:
+        The folders above it that had to be made too, the innermost first.
+
     Raises:
         RunError: ``folder`` exists, or cannot be written.
     """
+    above = tuple(parent for parent in folder.parents if not parent.exists())
     try:
         with _new_folder(folder) as temporary:
             _write_record(temporary, {**record, "finished": False})
     except OSError as error:
         raise _unwritable(folder, error) from error
+    return above
 
 
 def finish_run(folder: Path, outcome: Outcome) -> None:
@@ -97,9 +102,12 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
     shutil.rmtree(folder / LAST, ignore_errors=True)
 
 
-def discard_run(folder: Path) -> None:
-    """Remove a run of which nothing has been saved."""
+def discard_run(folder: Path, above: Sequence[Path] = ()) -> None:
+    """Remove a run of which nothing has been saved, and what :func:`create_run` made ``above`` it."""
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another run may be there by now
+        for parent in above:
+            parent.rmdir()
 
 
 @contextmanager

@@ -123,3 +123,21 @@ def test_resume_takes_nothing_that_would_change_the_run(tmp_path: Path, zoo_cli:
 def test_an_interrupt_is_no_error_of_the_users() -> None:
     assert not issubclass(Interrupted, zoo.ZooError)
     assert Advance is not None
+
+
+def test_a_run_that_cannot_be_written_at_its_end_is_kept_only_if_something_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo import job
+
+    def full(*_: object) -> None:
+        raise RunError("no space left on device")
+
+    monkeypatch.setattr(job, "finish_run", full)
+    with pytest.raises(RunError, match="no space"):
+        zoo.finetune(**options(tmp_path / "deep" / "a" / "run"))
+    assert not (tmp_path / "deep").exists()
+    with pytest.raises(RunError, match="no space"):
+        zoo.finetune(**options(tmp_path / "run", save_every=0))
+    monkeypatch.undo()
+    assert zoo.resume(tmp_path / "run", reporter=Quiet()).metrics["loss"] < 1
