@@ -1,0 +1,67 @@
+"""What every measurement prints and writes: a Markdown table, the machine, the command."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+import zoo
+from zoo.cores import usable_cores
+from zoo.files import write_text
+
+README = Path(__file__).with_name("README.md")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(shares: Sequence[float]) -> str:
+    """Mean and sample standard deviation of shares, in percent: ``87.3 ± 0.4``."""
+    mean = f"{100 * statistics.mean(shares):.1f}"
+    return f"{mean} ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else mean
+
+
+def circumstances(name: str) -> str:
+    """The command as it was typed, and what it ran on."""
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    return f"`{command}` on {machine()}."
+
+
+def machine() -> str:
+    """The processor, and the versions that decide a figure."""
+    return (
+        f"{_processor()}, {usable_cores():g} cores, zoo {zoo.__version__}, "
+        f"torch {torch.__version__}, Python {platform.python_version()}"
+    )
+
+
+def put(name: str, text: str) -> None:
+    """Put ``text`` between the marks of ``name`` in the README of the measurements, if it has them."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    readme = README.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(readme):
+        print(f"not written: {README.name} lacks the lines {begin} and {end}", file=sys.stderr)
+        return
+    block = f"{begin}\n{text.strip()}\n{end}"
+    write_text(README, pattern.sub(lambda _: block, readme))
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its kind."""
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

