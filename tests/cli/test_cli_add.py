@@ -172,6 +172,7 @@ def test_what_is_no_finished_run_is_refused(
     zoo: Zoo, acme: Path, run: Path, tmp_path: Path
 ) -> None:
     (run / "model.safetensors").unlink()
+    stopped = made_run(tmp_path / "stopped", SPEC, finished=False)
     changed = made_run(tmp_path / "changed", SPEC)
     (changed / "model.safetensors").write_bytes(b"something else")
     for folder, message in (
@@ -179,6 +180,7 @@ def test_what_is_no_finished_run_is_refused(
         (tmp_path, "has no run.json, so it is no run folder"),
         (acme, "has no run.json"),
         (run, "has no model.safetensors"),
+        (stopped, f"the run {stopped} is not finished"),
         (changed, "is not what the run wrote"),
     ):
         result = zoo("add", folder, "--name", "my-animals")
