@@ -16,7 +16,6 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
     started = f"`{weights['tag']}` ({weights['uri']})" if weights else "random parameters"
     if record.get("origin"):
         started = _plain(lineage(record))
-    licence = (weights or {}).get("license") or "not stated by the publisher"
     classes = ", ".join(_plain(name) for name in record["classes"][:50])
     task = (record.get("task") or {"name": "single-label"})["name"]
     figures = "\n".join(
@@ -34,7 +33,7 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
 | {"numbers" if task == "regression" else "classes"} | {classes} |
 | data | {_plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
 | started from | {started} |
-| licence of those weights | {licence if weights else "none needed"} |
+| licence of those weights | {_licence(record)} |
 | strategy | {recipe["strategy"]}, learning rate {recipe["lr"]:g}, seed {recipe["seed"]} |
 | best epoch | {results["best_epoch"]} |
 {figures}
@@ -53,6 +52,16 @@ zoo.open_run({name!r}).predict([...])
 
 `model.safetensors` has the library's own parameter names: {_native(record)}
 {_meaning(record)}"""
+
+
+def _licence(record: Mapping[str, Any]) -> str:
+    """That of the published weights which the run, or the first of those it goes back to, had."""
+    while record.get("origin"):
+        record = record["origin"]
+    weights = record["weights"]
+    if not weights:
+        return "none needed"
+    return weights.get("license") or "not stated by the publisher"
 
 
 def _meaning(record: Mapping[str, Any]) -> str:

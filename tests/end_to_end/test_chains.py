@@ -110,6 +110,7 @@ def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(
     story = f"my-animals (basics/cnn, trained on {photos}), which started from random parameters"
     card = (b / "README.md").read_text().replace("\\", "")
     assert f"| started from | {story} |" in card
+    assert "| licence of those weights | none needed |" in card
     assert "| started from | random parameters |" in (a / "README.md").read_text()
     shown = zoo_cli("show", "my-plants").out
     for fact in (
