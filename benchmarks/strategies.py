@@ -176,6 +176,8 @@ class _Counting(Console):
         for fact in facts.values():
             if found := re.match(r"trains ([\d,]+) of ([\d,]+) parameters", fact):
                 trained, parameters = (int(digits.replace(",", "")) for digits in found.groups())
+                if "stage after stage" in fact:  # what it says is what trains at first
+                    trained = parameters
                 self.trained = max(self.trained, trained)
                 self.parameters = max(self.parameters, parameters)
 
