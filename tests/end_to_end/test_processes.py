@@ -20,14 +20,48 @@ def calm(backbone):
 """
 
 
+# Accelerate shards on GPUs only; here it is told that it has been configured for it on a CPU.
+SHARDED = """
+import accelerate
+from accelerate import FullyShardedDataParallelPlugin
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+
+plain = accelerate.Accelerator.__init__
+
+def sharded(self, *args, **kwargs):
+    plain(self, *args, **kwargs)
+    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    self.state.distributed_type = DistributedType.FSDP
+    self.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        cpu_ram_efficient_loading=False,
+        auto_wrap_policy="size_based_wrap",
+        min_num_params=1000,
+    )
+
+accelerate.Accelerator.__init__ = sharded
+
+from zoo.cli import main
+
+main()
+"""
+
+
 @pytest.mark.slow(1)
-def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "strategy"), [(["-m", "zoo"], "two-stage"), (["sharded.py"], "gradual")]
+)
+def test_two_processes_give_the_losses_of_one(
+    tmp_path: Path, program: list[str], strategy: str
+) -> None:
     (tmp_path / "changes.py").write_text(CALM)
-    asked = ["zoo", "finetune", "lstm", "--surgery", "changes:calm", "--epochs", "2"]
-    asked += ["--strategy", "two-stage", "--batch-size", "30", "--device", "cpu", "--json"]
-    one = run(tmp_path, [sys.executable, "-m", *asked, "--output", "one"])
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    asked = ["finetune", "lstm", "--surgery", "changes:calm", "--epochs", "2", "--save-every", "0"]
+    asked += ["--strategy", strategy, "--batch-size", "100", "--device", "cpu", "--json"]
+    one = run(tmp_path, [sys.executable, "-m", "zoo", *asked, "--output", "one"])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    two = run(tmp_path, [*torchrun, "-m", *asked, "--output", "two"])
+    two = run(tmp_path, [*torchrun, *program, *asked, "--output", "two"])
     assert json.loads(two)["metrics"]["accuracy"] == json.loads(one)["metrics"]["accuracy"]
     first, second = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
@@ -36,13 +70,28 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
     for single, shared in zip(first, second, strict=True):
         for figure in ("train_loss", "loss"):
             assert shared[figure] == pytest.approx(single[figure], rel=1e-3)
-    assert {p.name for p in tmp_path.iterdir()} - {"__pycache__"} == {"changes.py", "one", "two"}
+    left = {p.name for p in tmp_path.iterdir()} - {"__pycache__"}
+    assert left == {"changes.py", "sharded.py", "one", "two"}
+
+
+@pytest.mark.slow(0)
+@pytest.mark.parametrize("wish", [("--strategy", "lora"), ("--ema", "0.9")])
+def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, wish: tuple[str, str]) -> None:
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    command = [sys.executable, "sharded.py", "finetune", "lstm", "--device", "cpu", *wish]
+    done = start(tmp_path, command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "does not work on parameters that are sharded over processes" in done.stderr
 
 
 def run(folder: Path, command: list[str]) -> str:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = start(folder, command)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.transforms import mixed_seed
+from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
@@ -141,6 +142,8 @@ class Learner:
         names = trained_names(backbone)
         if names == self._names:
             return
+        self.share()
+        held = self.tensors() if self._optimizer else {}
         groups = parameter_groups(
             backbone,
             lr=self._phase.lr,
@@ -150,15 +153,17 @@ class Learner:
         )
         for group in groups:
             group["full_lr"] = group["lr"]
+        trained, accelerator = self._source.trained, self._setting.accelerator
+        if accelerator.is_fsdp2:
+            trained, groups = sharding.twin(trained, groups)
         optimizer = torch.optim.AdamW(groups, fused=self._forward.device.type in ("cpu", "cuda"))
-        if self._optimizer is not None:
-            optimizer.state.update(self._optimizer.state)
         self._names, self._optimizer = names, optimizer
-        self._trained = [p for group in groups for p in group["params"]]
-        accelerator = self._setting.accelerator
         accelerator.free_memory()
-        self._model, self._prepared = accelerator.prepare(self._source.trained, optimizer)
+        self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
+        # In the model's order, which Accelerate expects of sharded parameters.
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        self.take_over(held)
         if self._recipe.ema and self._phase.trains_backbone:
             average = Average(backbone, decay=self._recipe.ema)
             if self.average:
@@ -167,11 +172,19 @@ class Learner:
 
     # -- state -------------------------------------------------------------------------------
 
+    def share(self) -> None:
+        """Give the backbone what has been learnt, if it trains in shards; every process must."""
+        if self._optimizer and self._setting.accelerator.is_fsdp2:
+            state = self._model.state_dict()
+            self._source.trained.load_state_dict(
+                {name: sharding.whole(tensor) for name, tensor in state.items()}
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """What has to be kept beside the backbone to go on from here."""
         assert self._optimizer is not None
         held = {
-            f"optimizer/{name}/{key}": value
+            f"optimizer/{name}/{key}": sharding.whole(value)
             for name, parameter in self._parameters().items()
             for key, value in self._optimizer.state.get(parameter, {}).items()
         }
@@ -188,8 +201,9 @@ class Learner:
             if kind == "optimizer":
                 name, _, key = rest.rpartition("/")
                 parameter = parameters[name]
-                own = torch.empty_like(parameter) if value.shape == parameter.shape else None
-                kept = value.to(parameter.device) if own is None else own.copy_(value)
+                kept = value.to(parameter.device)
+                if kept.shape == parameter.shape:
+                    kept = torch.empty_like(parameter).copy_(sharding.like(kept, parameter))
                 self._optimizer.state[parameter][key] = kept
         if self.average:
             prefix = "average/"
@@ -198,7 +212,10 @@ class Learner:
             )
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        return dict(self._forward.backbone.named_parameters())
+        """What this process trains, or a part of it, by its name in the backbone."""
+        names = {p: name for name, p in self._forward.backbone.named_parameters()}
+        trained = zip(self._source.trained.parameters(), self._model.parameters(), strict=True)
+        return {names[p]: own for p, own in trained}
 
 
 def _parts(inputs: Inputs, targets: Tensor, count: int) -> Iterator[tuple[Inputs, Tensor]]:
