@@ -167,7 +167,8 @@ def finetune(
         epochs: Passes of the strategy's last phase.
         lr: Learning rate of the strategy's last phase.
         layer_decay: Factor on it from each stage to the one before.
-        head_solver: ``adamw``, or ``lbfgs``: a head that trains alone is solved to convergence.
+        head_solver: ``lbfgs``: a head that trains alone is solved for to convergence; or
+            ``adamw``, the default for large data and for options that are about steps.
         batch_size: Samples a step, over all processes; ``auto`` computes a step in parts where it
             does not fit into memory.
         accumulate: Parts that a step is computed in.

@@ -26,6 +26,7 @@ from zoo.engine.losses import Loss, make_loss
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter, Watchful
 from zoo.engine.recipe import Recipe
+from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError, closest
@@ -186,6 +187,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         recipe, freeze=(*recipe.freeze, *operate(start.backbone, request.surgery, manner.surgery))
     )
     phases = find_strategy(recipe.strategy, registry)(recipe)
+    refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     forward = Forward(start.backbone, device=device, precision=precision)
@@ -343,8 +345,13 @@ def _open(request: Request, spec: BackboneSpec) -> Splits:
 def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
     pretrained = start.weights is not None
     modality = start.backbone.spec.modality
-    default = Recipe.default(modality, pretrained=pretrained, strategy=request.strategy)
-    return default.changed(epochs=None if pretrained else splits.epochs)
+    default = Recipe.default(
+        modality,
+        pretrained=pretrained,
+        strategy=request.strategy,
+        products=len(splits.train) * start.backbone.spec.feature_dim * len(splits.classes),
+    )
+    return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
 
 
 def _accelerator(request: Request, manner: Manner) -> Accelerator:
@@ -352,11 +359,6 @@ def _accelerator(request: Request, manner: Manner) -> Accelerator:
     device = choose_device(request.device)
     _refuse_tracker(manner.track)
     accelerator = Accelerator(cpu=device.type == "cpu", log_with=manner.track, project_dir=".")
-    if accelerator.distributed_type in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
-        raise UsageError(
-            f"the zoo does not shard parameters over processes ({accelerator.distributed_type})",
-            hint="Start it with torchrun, or 'accelerate launch' without sharding.",
-        )
     if accelerator.num_processes == 1 and device.type != "cpu":
         accelerator.state.device = device  # Accelerate knows one device a process, the first
     return accelerator

@@ -17,7 +17,7 @@ from zoo.engine.strategies import STRATEGIES
 
 PICTURES = {
     "resnet18": 32,
-    "vgg11_bn": 32,
+    "vgg16_bn": 32,
     "timm/vit_tiny_patch16_224": 32,
     "timm/convnext_atto": 32,
     "timm/efficientnet_lite0": 32,
@@ -76,6 +76,56 @@ def test_every_strategy_runs_on_the_small_networks(tmp_path: Path, strategy: str
         )
         assert np.isfinite(run.metrics["loss"])
         assert zoo.open_run(run.folder).metrics == run.metrics
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("bert", {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}),
+        ("distilbert", {"dim": 16, "n_layers": 2, "n_heads": 2}),
+    ],
+)
+def test_every_strategy_runs_on_networks_for_texts(
+    tmp_path: Path, kind: str, sizes: dict[str, int], strategy: str
+) -> None:
+    texts = write_texts(tmp_path / "texts.csv")
+    run = zoo.finetune(
+        f"path:{pretrained(tmp_path / 'pretrained', kind, sizes)}",
+        texts,
+        strategy=strategy,
+        epochs=1,
+        batch_size=8,
+        output=tmp_path / "run",
+        reporter=Quiet(),
+    )
+    again = zoo.open_run(run.folder).evaluate(texts, split="val")["val"]
+    assert again.metrics == run.metrics
+
+
+def write_texts(path: Path) -> Path:
+    rows = [f"w{n % 7} w{n % 5} {'good' if n % 2 else 'bad'},{n % 2}" for n in range(40)]
+    path.write_text("\n".join(["text,label", *rows]))
+    return path
+
+
+def pretrained(folder: Path, kind: str, sizes: dict[str, int]) -> Path:
+    """A folder of save_pretrained with a small network and a tokenizer of whole words."""
+    import tokenizers
+    import transformers
+
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "good", "bad", *(f"w{n}" for n in range(7))]
+    ids = {word: number for number, word in enumerate(words)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    config = transformers.AutoConfig.for_model(
+        kind, vocab_size=len(words), max_position_embeddings=16, pad_token_id=0, **sizes
+    )
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
 
 
 def start_and_end(strategy: str, tmp_path: Path, few: Path, **options: object) -> dict[str, bool]:
@@ -154,6 +204,27 @@ def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
     assert len(epochs) == 5
     assert losses == sorted(losses, reverse=True)  # the weaker the regularisation, the smaller
     adam = zoo.finetune(
-        "cnn", classes=5, strategy="probe", workers=0, output=tmp_path / "a", reporter=Quiet()
-    )
+        "cnn", classes=5, strategy="probe", head_solver="adamw",
+        workers=0, output=tmp_path / "a", reporter=Quiet(),
+    )  # fmt: skip
     assert run.metrics["accuracy"] >= adam.metrics["accuracy"]
+
+
+def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(40):  # nothing can be learnt, so that the weakest regularisation is worst
+        for name in ("heads", "tails"):
+            (tmp_path / "noise" / name).mkdir(parents=True, exist_ok=True)
+            noise = Image.fromarray(generator.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+            noise.save(tmp_path / "noise" / name / f"{number}.png")
+    run = zoo.finetune(
+        "cnn", tmp_path / "noise", weights="none", strategy="two-stage", epochs=1, lr=1e-12,
+        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+    )  # fmt: skip
+    *solved, full = [
+        json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    best = [epoch for epoch in solved if epoch["best"]][-1]
+    assert best is not solved[-1]
+    assert full["loss"] == pytest.approx(best["loss"], rel=1e-2)  # BatchNorm's statistics move
+    assert full["loss"] < solved[-1]["loss"]

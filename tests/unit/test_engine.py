@@ -51,6 +51,34 @@ def test_pretrained_weights_make_two_stage_the_default() -> None:
     assert Recipe.default("text", pretrained=False).strategy == "full"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "wish", "solver"),
+    [
+        ("two-stage", {}, "lbfgs"),
+        ("two-stage", {"epochs": 3, "lr": 1e-4, "weight_decay": 0.1}, "lbfgs"),
+        ("two-stage", {"dropout": 0.1}, "adamw"),
+        ("two-stage", {"dropout": 0.1, "head_solver": "lbfgs"}, "lbfgs"),
+        ("probe", {"seed": 1, "batch_size": 8}, "lbfgs"),
+        ("probe", {"epochs": 3}, "adamw"),
+        ("probe", {"lr": 1e-3}, "adamw"),
+        ("probe", {"weight_decay": 0.0}, "adamw"),
+    ],
+)
+def test_a_head_is_solved_for_unless_a_wish_is_about_steps(
+    strategy: str, wish: dict[str, float], solver: str
+) -> None:
+    default = Recipe.default("text", pretrained=True, strategy=strategy)
+    assert default.changed(**wish).head_solver == solver
+
+
+def test_a_head_is_trained_in_steps_where_solving_would_take_long() -> None:
+    few, many = (
+        Recipe.default("image", pretrained=True, products=samples * 2048 * 1000)
+        for samples in (400, 1_281_167)
+    )
+    assert (few.head_solver, many.head_solver) == ("lbfgs", "adamw")
+
+
 def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
     registry = empty_registry(tmp_path)
     for strategy, names in (

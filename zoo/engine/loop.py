@@ -169,6 +169,8 @@ class _Fit:
         while self.progress.epoch < phase.epochs and not self._stalled():
             self._train(phase, source)
             self._validate(phase, source)
+        if phase.solver == "lbfgs":  # of the solutions, the best is what the next phase starts from
+            self.backbone.load_state_dict(self.best.state)
         self.learner = None
 
     def _prepare(self, phase: Phase) -> Source:
@@ -237,6 +239,7 @@ class _Fit:
         """Figures of the epoch, its record, and its parameters if it is the best so far."""
         progress, learner = self.progress, self._learning()
         began = time.perf_counter()
+        learner.share()
         with ExitStack() as stack:
             if learner.average:
                 stack.enter_context(learner.average.applied())
@@ -295,6 +298,8 @@ class _Fit:
                 buffer.copy_(broadcast(buffer))
 
     def _save(self) -> None:
+        if self.learner is not None:
+            self.learner.share()
         tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
         if self.learner is not None:
             tensors |= {f"learner/{k}": v for k, v in self.learner.tensors().items()}

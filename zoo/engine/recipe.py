@@ -34,7 +34,8 @@ class Recipe:
         accumulate: Parts that a step's samples are computed in, one after another.
         fit_memory: Whether ``accumulate`` doubles where a part does not fit into memory.
         probe_batch_size: Features a step where the head trains alone.
-        head_solver: How a head that trains alone is found: ``adamw`` or ``lbfgs``.
+        head_solver: How a head that trains alone is found: ``lbfgs``, solved to convergence for
+            several strengths of regularisation, or ``adamw``, in ``probe_epochs``.
         schedule: Course of the learning rate over a phase.
         warmup: Share of a phase's steps in which the learning rate rises.
         max_grad_norm: Gradients are scaled down to this norm.
@@ -118,21 +119,44 @@ class Recipe:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def default(cls, modality: Modality, *, pretrained: bool, strategy: str | None = None) -> Self:
-        """What is good enough for most data, by modality and by where training starts."""
+    def default(
+        cls,
+        modality: Modality,
+        *,
+        pretrained: bool,
+        strategy: str | None = None,
+        products: int = 0,
+    ) -> Self:
+        """What is good enough for most data, by modality and by where training starts.
+
+        Args:
+            modality: Of the backbone.
+            pretrained: Whether training starts from weights.
+            strategy: The one that was asked for, if one was.
+            products: Multiplications of the head over the training split, which L-BFGS repeats
+                some hundreds of times: samples by ``feature_dim`` by outputs.
+        """
         chosen = strategy or ("two-stage" if pretrained else "full")
-        recipe = cls(strategy=chosen, **_DEFAULTS[modality, pretrained])
+        recipe = cls(
+            strategy=chosen,
+            head_solver="lbfgs" if products <= _SOLVED else "adamw",
+            **_DEFAULTS[modality, pretrained],
+        )
         return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
 
     def changed(self, **wishes: Any) -> Self:
         """A copy with the wishes that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
 
-        Under ``probe``, where the head alone trains, they are those of the head.
+        Under ``probe``, where the head alone trains, they are those of the head. Where a wish
+        is about steps, which a head that is solved for does not take, AdamW trains the head.
         """
         given = {name: wish for name, wish in wishes.items() if wish is not None}
-        if given.get("l2sp") and "weight_decay" not in given:
-            given["weight_decay"] = 0.0  # two pulls, to the start and to zero, are one too many
         recipe = replace(self, **given)
+        if recipe.l2sp and "weight_decay" not in given:
+            recipe = replace(recipe, weight_decay=0.0)  # a pull to the start, and none to zero
+        stepwise = _STEPWISE | (_OF_LAST_PHASE if recipe.strategy == "probe" else set())
+        if "head_solver" not in given and stepwise & given.keys():
+            recipe = replace(recipe, head_solver="adamw")
         if recipe.strategy == "probe":
             return replace(
                 recipe,
@@ -141,6 +165,13 @@ class Recipe:
             )
         return recipe
 
+
+_SOLVED = 1_000_000_000
+"""Up to so many products of the head over the training split, L-BFGS takes seconds, or a minute."""
+
+_STEPWISE = {"probe_epochs", "probe_lr", "probe_batch_size", "dropout"}
+_OF_LAST_PHASE = {"epochs", "lr", "weight_decay", "schedule", "warmup", "max_grad_norm"}
+"""Wishes that mean something to AdamW alone, where the head trains; and to the last phase."""
 
 _FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
 """Where few parameters train, they train with a multiple of the rate that all of them bear."""

@@ -68,7 +68,8 @@ class Solver:
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         optimizer.zero_grad()
         with torch.no_grad():
-            return sum(float(losses.sum()) for losses in self._losses(step))
+            total = sum(float(losses.sum()) for losses in self._losses(step))
+        return total / int(self._setting.accelerator.num_processes)  # each has all samples
 
     def _backward(self, step: Step) -> float:
         total = 0.0
@@ -86,6 +87,9 @@ class Solver:
             some = replace(step, inputs=step.inputs[rows], labels=step.labels[rows])
             inputs, targets = self._source.place(some, 0)
             yield self._setting.loss(self._head(inputs).float(), targets)
+
+    def share(self) -> None:
+        """Nothing: the head is the backbone's own."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Nothing: a strength's solution is the head's own parameters."""
