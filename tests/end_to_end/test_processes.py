@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+
 CALM = """
 from torch import nn
 
@@ -60,8 +62,7 @@ def test_two_processes_give_the_losses_of_one(
     asked = ["finetune", "lstm", "--surgery", "changes:calm", "--epochs", "2", "--save-every", "0"]
     asked += ["--strategy", strategy, "--batch-size", "100", "--device", "cpu", "--json"]
     one = run(tmp_path, [sys.executable, "-m", "zoo", *asked, "--output", "one"])
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    two = run(tmp_path, [*torchrun, *program, *asked, "--output", "two"])
+    two = run(tmp_path, [*TORCHRUN, *program, *asked, "--output", "two"])
     assert json.loads(two)["metrics"]["accuracy"] == json.loads(one)["metrics"]["accuracy"]
     first, second = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
@@ -78,8 +79,8 @@ def test_two_processes_give_the_losses_of_one(
 @pytest.mark.parametrize("wish", [("--strategy", "lora"), ("--ema", "0.9")])
 def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, wish: tuple[str, str]) -> None:
     (tmp_path / "sharded.py").write_text(SHARDED)
-    command = [sys.executable, "sharded.py", "finetune", "lstm", "--device", "cpu", *wish]
-    done = start(tmp_path, command)
+    asked = ["finetune", "lstm", "--device", "cpu", *wish]
+    done = start(tmp_path, [*TORCHRUN, "sharded.py", *asked])
     assert (done.returncode, done.stdout) == (1, "")
     assert "does not work on parameters that are sharded over processes" in done.stderr
 
