@@ -42,6 +42,15 @@ def test_without_a_pattern_the_short_names_are_listed_and_the_rest_counted(
     ]
 
 
+def test_filters_that_leave_no_short_name_show_the_others(zoo: Zoo, acme: Path) -> None:
+    result = zoo("list", "--max-params", "24M", "--modality", "image")
+    assert [line.split()[0] for line in result.out.splitlines()[1:]] == ["acme/small"]
+    nothing = zoo("list", "--min-accuracy", 99)
+    assert (len(nothing.out.splitlines()), nothing.err) == (
+        *(1, "No backbone passes all these filters.\n"),
+    )
+
+
 def test_all_lists_canonical_names(zoo: Zoo, acme: Path) -> None:
     names = ["acme/bare", "acme/large", "acme/middle", "acme/small", "acme/words"]
     assert _names(zoo, "--all") == names

@@ -123,7 +123,7 @@ def command(
 ) -> None:
     """List the backbones that there are.
 
-    Without PATTERN: those with short names. With PATTERN (a part of a name, or a glob such as
+    Without PATTERN: those with short names, or if filters leave none of them, the others. With PATTERN (a part of a name, or a glob such as
     'resnet*') or --all: everything. Your own runs, which 'zoo add' has given names, come first;
     their accuracy is that on their validation data. The licence is that of the default weights;
     'cached' says whether they are on this machine.
@@ -138,6 +138,8 @@ def command(
     whole = everything or pattern is not None
     with _without_garbage_collection():
         shown = listing.matching(pattern or "*") if whole else listing.short()
+        if tests and not shown and not whole:
+            shown, whole = listing.matching("*"), True
         if sort:
             shown.sort(key=ORDERS[sort])
         if as_json:
@@ -145,8 +147,8 @@ def command(
         else:
             unreadable = [] if tests else listing.unreadable
             print_table(COLUMNS, [*map(_lost_cells, unreadable), *map(_cells, shown)])
-            if not whole:
-                say(f"and {listing.others(shown):,} more: 'zoo list --all' or 'zoo list PATTERN'")
+            if not whole and (others := listing.others(shown)):
+                say(f"and {others:,} more: 'zoo list --all' or 'zoo list PATTERN'")
     _remark(registry, pattern, listing, shown)
 
 
