@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -88,7 +89,9 @@ def test_predict_writes_tables(trained: Path, photos: Path, tmp_path: Path, zoo_
     assert [row["label"] for row in rows] == ["green"] * 24
     parquet = tmp_path / "labels.parquet"
     assert zoo_cli("predict", trained, photos / "green", "--output", parquet).code == 0
-    assert parquet.stat().st_size > 0
+    assert pq.read_table(parquet).column_names == [
+        *("input", "label", "probability", "p(blue)", "p(green)", "p(red)")
+    ]
 
 
 def test_evaluate_agrees_with_training_to_the_last_digit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def command(
     )
     rows = [_top(prediction, top_k) for prediction in predictions]
     if output:
-        _WRITERS[output.suffix](output, rows)
+        _WRITERS[output.suffix](output, _table(rows, opened.classes))
     if as_json:
         emit_json(rows)
     elif output:
@@ -145,9 +145,12 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
     return "\t".join([given, *(said or ["-"])])
 
 
-def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+Table = Mapping[str, Sequence[Any]]
+
+
+def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     """What is said as columns: the inputs; ``label`` and ``probability``, or ``labels``, and a
-    column for each class that is kept; or one for each number."""
+    column for each class that is kept, in the run's order; or one for each number."""
     from zoo.predictions import input_columns
 
     shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
@@ -160,39 +163,41 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     else:
         columns["label"] = [row["label"] for row in rows]
         columns["probability"] = [row["probabilities"][row["label"]] for row in rows]
-    kept = dict.fromkeys(name for row in rows for name in row["probabilities"])
+    kept = {name for row in rows for name in row["probabilities"]}
     return columns | {
-        f"p({name})": [row["probabilities"].get(name) for row in rows] for name in kept
+        f"p({name})": [row["probabilities"].get(name) for row in rows]
+        for name in classes
+        if name in kept
     }
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write_csv(path: Path, table: Table) -> None:
     import csv
 
     from zoo.files import replacing
 
-    table = {
-        name: ["|".join(cell) if isinstance(cell, list) else cell for cell in cells]
-        for name, cells in _table(rows).items()
-    }
+    columns = [
+        ["|".join(cell) if isinstance(cell, list) else cell for cell in cells]
+        for cells in table.values()
+    ]
     with replacing(path) as temporary:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(table)
-            writer.writerows(zip(*table.values(), strict=True))
+            writer.writerows(zip(*columns, strict=True))
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write_parquet(path: Path, table: Table) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from zoo.files import replacing
 
     with replacing(path) as temporary:
-        pq.write_table(pa.table(_table(rows)), temporary)
+        pq.write_table(pa.table(dict(table)), temporary)
 
 
-_WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {
+_WRITERS: dict[str, Callable[[Path, Table], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }
