@@ -398,6 +398,12 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], prepared: Prepared) 
             f"the data of {folder} have changed since it was started: {prepared.splits.source}",
             hint="Put them back as they were, or start a new run.",
         )
+    began, found = (record["weights"] or {}).get("sha256", ""), prepared.start.sha256
+    if began != found:
+        raise RunError(
+            f"the weights that {folder} started from have changed: {record['request']['weights']}",
+            hint="Put them back as they were, or start a new run.",
+        )
     now, then = account.versions(), record["versions"]
     changed = [
         f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]

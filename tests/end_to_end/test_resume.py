@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_changed_data_are_refused(photos: Path, tmp_path: Path) -> None:
         )
     next((photos / "red").iterdir()).unlink()
     with pytest.raises(RunError, match="have changed since"):
+        zoo.resume(tmp_path / "run", reporter=Quiet())
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    for seed in (0, 1):
+        zoo.finetune(**options(tmp_path / f"{seed}", seed=seed, epochs=1))
+    shutil.copytree(tmp_path / "0", start)
+    with pytest.raises(Stopped):
+        zoo.finetune(**options(tmp_path / "run", weights=str(start), reporter=StopsAt(9)))
+    shutil.rmtree(start)
+    shutil.copytree(tmp_path / "1", start)
+    with pytest.raises(RunError, match=r"the weights that .* started from have changed"):
         zoo.resume(tmp_path / "run", reporter=Quiet())
 
 

@@ -167,9 +167,3 @@ def test_impossible_numbers_are_named(options, message):
     with pytest.raises(UsageError, match=message) as error:
         single(**options)
     assert error.value.hint.startswith("Give ")
-
-
-def test_an_unknown_task_names_the_known_ones():
-    with pytest.raises(UsageError, match="no task is called 'ranking'") as error:
-        make_loss("ranking", train_labels=CLASSES)
-    assert error.value.hint == "Tasks: single-label, multi-label, regression."

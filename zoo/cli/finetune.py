@@ -225,6 +225,11 @@ def _tell(run: Any, as_json: bool) -> None:
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     if skipped := run.record["data"]["skipped"]:
-        say(f"{len(skipped)} unreadable inputs were left out; run.json lists them")
+        inputs = (
+            "1 unreadable input was"
+            if len(skipped) == 1
+            else f"{len(skipped)} unreadable inputs were"
+        )
+        say(f"{inputs} left out; run.json lists them")
     say(f"run: {run.folder}")
     say(f"next: {run.next_command()}")

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.data.samples import TaskName
 from zoo.errors import UsageError
 
 Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """From logits ``(B, outputs)``, targets and weights ``(outputs,)`` to losses ``(B,)``."""
-
-TASKS = ("single-label", "multi-label", "regression")
 
 MAX_POSITIVE_WEIGHT = 100.0
 """The most that the positive samples of a label weigh against the negative ones. Beyond it each
@@ -52,7 +51,7 @@ class Loss(nn.Module):
 
 
 def make_loss(
-    task: str,
+    task: TaskName,
     *,
     train_labels: NDArray[Any],
     outputs: int | None = None,
@@ -85,7 +84,7 @@ def make_loss(
             answers to each class.
 
     Raises:
-        UsageError: The task is unknown, a number cannot be, or the task has no such option.
+        UsageError: A number cannot be, or the task has no such option.
     """
     _check(task, class_weights, focal, label_smoothing)
     if task == "regression":
@@ -181,8 +180,6 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = Non
 
 
 def _check(task: str, class_weights: bool, focal: float, label_smoothing: float) -> None:
-    if task not in TASKS:
-        raise UsageError(f"no task is called {task!r}", hint=f"Tasks: {', '.join(TASKS)}.")
     if not 0 <= focal < math.inf:
         raise UsageError(f"--focal {focal:g} cannot be", hint="Give 0 or more; 2 is usual.")
     if not 0 <= label_smoothing < 1:
