@@ -29,7 +29,8 @@ from zoo.engine.recipe import Recipe
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
-from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError, closest
+from zoo.engine.trackers import refuse_tracker, start_tracker
+from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry
@@ -221,8 +222,7 @@ def _train(
     accelerator.wait_for_everyone()
     main = accelerator.is_main_process
     if manner.track:
-        accelerator.project_configuration.logging_dir = str(folder)
-        accelerator.init_trackers("tracking")
+        start_tracker(accelerator, manner.track, folder, prepared.recipe)
     keeper = Keeper(folder / LAST, every=manner.save_every, writes=main)
     setting = _setting(prepared, manner, accelerator, keeper, interrupts)
     with locked(folder, main):
@@ -357,27 +357,11 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
 def _accelerator(request: Request, manner: Manner) -> Accelerator:
     """One process, or those that 'accelerate launch' or torchrun has started."""
     device = choose_device(request.device)
-    _refuse_tracker(manner.track)
+    refuse_tracker(manner.track)
     accelerator = Accelerator(cpu=device.type == "cpu", log_with=manner.track, project_dir=".")
     if accelerator.num_processes == 1 and device.type != "cpu":
         accelerator.state.device = device  # Accelerate knows one device a process, the first
     return accelerator
-
-
-def _refuse_tracker(name: str | None) -> None:
-    """Raise a :class:`UsageError` for a tracker that Accelerate would leave out silently."""
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    if name is None or name in {str(getattr(t, "value", t)) for t in get_available_trackers()}:
-        return
-    if name in LOGGER_TYPE_TO_CLASS:
-        raise UsageError(f"--track {name} is not installed", hint=f"pip install {name}")
-    near = closest(name, LOGGER_TYPE_TO_CLASS, 1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise UsageError(
-        f"there is no tracker called {name!r}.{guess}",
-        hint=f"There are: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}.",
-    )
 
 
 def _for_process(manner: Manner, accelerator: Accelerator) -> Manner:

@@ -184,6 +184,19 @@ def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path) -> None:
     assert [value for _, value in seen] == pytest.approx(losses(run))
 
 
+def test_a_tracker_that_does_not_start_is_told_and_leaves_nothing(
+    tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ConnectionError("the server does not answer\nat all")
+
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.__init__", broken)
+    done = zoo_cli("finetune", "cnn", "--track", "tensorboard", "--output", tmp_path / "run")
+    assert done.code == 1
+    assert "--track tensorboard does not start: the server does not answer\n" in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:
     unknown = zoo_cli("finetune", "cnn", "--track", "tensorbord")
     assert "Did you mean 'tensorboard'?" in unknown.err
