@@ -197,6 +197,25 @@ def test_a_tracker_that_does_not_start_is_told_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -> None:
+    texts = tmp_path / "texts.csv"
+    rows = [f"{'word ' * (1 + n % 9)}{'good' if n % 2 else 'bad'},{n % 2}" for n in range(60)]
+    texts.write_text("\n".join(["text,label", *rows]))
+    done = zoo_cli(
+        *("finetune", "lstm", "--data", texts, "--epochs", 1, "--batch-size", 48),
+        *("--output", tmp_path / "run"),
+    )
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert 0 < record["waiting"] < 1
+    assert 0 < record["padding"] < 0.9  # one batch of 48 with texts of 2 to 10 words
+    assert f"  waiting {record['waiting']:.0%}  padding {record['padding']:.0%}  *" in done.err
+    pictures = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet())
+    assert "padding" not in json.loads(
+        (pictures.folder / "metrics.jsonl").read_text().split("\n")[0]
+    )
+
+
 def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:
     unknown = zoo_cli("finetune", "cnn", "--track", "tensorbord")
     assert "Did you mean 'tensorboard'?" in unknown.err

@@ -57,7 +57,7 @@ def digest(run: Path) -> dict[str, str]:
     """What must be the same: weights, predictions, and every figure but times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["seconds"], line["samples_per_second"]
+        del line["seconds"], line["samples_per_second"], line["waiting"]
     record = json.loads((run / "run.json").read_text())
     return {
         **{

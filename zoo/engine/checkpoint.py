@@ -41,6 +41,9 @@ class Progress:
         loss: Sum of the losses of the current epoch's samples so far, over all processes.
         samples: How many they are.
         seconds: Spent on the current epoch so far.
+        waited: Of those, on waiting for the samples of the next step.
+        tokens: Of the current epoch's texts so far, padding included, in this process.
+        padding: Of those, how many are padding.
         total_seconds: Spent on all of it so far.
         accumulate: Parts that a step is computed in.
         history: A record an epoch, as in ``metrics.jsonl``.
@@ -55,12 +58,21 @@ class Progress:
     loss: float = 0.0
     samples: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
+    tokens: int = 0
+    padding: int = 0
     total_seconds: float = 0.0
     accumulate: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     score: list[float] = field(default_factory=lambda: [-math.inf])
+
+    def next_epoch(self) -> None:
+        """Begin to count anew."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss, self.samples, self.seconds, self.waited = 0.0, 0, 0.0, 0.0
+        self.tokens, self.padding = 0, 0
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from zoo.engine.losses import Loss
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.solver import Once, Solver
-from zoo.engine.sources import Batches, Features, Source
+from zoo.engine.sources import Batches, Features, Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
@@ -212,7 +212,7 @@ class _Fit:
         learner.begin()
         what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
         with self.setting.reporter.steps(what, source.steps - progress.step) as tick:
-            for step in source.epoch(len(progress.history), progress.step):
+            for step in self._awaited(source.epoch(len(progress.history), progress.step)):
                 number = progress.epoch * source.steps + progress.step
                 loss = learner.step(number, step)
                 loss, stop, save = self._agreed(loss)
@@ -234,6 +234,21 @@ class _Fit:
                 if stop:
                     raise Interrupted
                 tick()
+
+    def _awaited(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """The steps, while it is counted how long each was waited for, and how much is padding."""
+        progress = self.progress
+        while True:
+            began = time.perf_counter()
+            step = next(steps, None)
+            progress.waited += time.perf_counter() - began
+            if step is None:
+                return
+            if isinstance(step.inputs, Mapping) and "attention_mask" in step.inputs:
+                mask = step.inputs["attention_mask"]
+                progress.tokens += mask.numel()
+                progress.padding += mask.numel() - int(mask.sum())
+            yield step
 
     def _validate(self, phase: Phase, source: Source) -> None:
         """Figures of the epoch, its record, and its parameters if it is the best so far."""
@@ -261,13 +276,15 @@ class _Fit:
             "lr": phase.lr,
             "seconds": round(spent, 3),
             "samples_per_second": round(progress.samples / progress.seconds, 1),
+            "waiting": round(progress.waited / progress.seconds, 3),
             "best": better,
         }
+        if progress.tokens:
+            record["padding"] = round(progress.padding / progress.tokens, 3)
         progress.history.append(record)
         if better:
             progress.best_epoch, progress.metrics, progress.score = record["epoch"], figures, score
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.loss, progress.samples, progress.seconds = 0.0, 0, 0.0
+        progress.next_epoch()
         progress.total_seconds += spent
         self.setting.accelerator.log(
             figures | {"train_loss": record["train_loss"]}, record["epoch"]

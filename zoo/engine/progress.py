@@ -100,14 +100,20 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: which epoch, losses, the figure that a run is judged by, speed."""
+        """One line: which epoch, losses, the figure that a run is judged by, speed.
+
+        Then what the speed is lost to, as shares of the time and of the tokens.
+        """
         figure = leading(record)
+        lost = "".join(
+            f"  {what} {record[what]:.0%}" for what in ("waiting", "padding") if what in record
+        )
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
             f"val {NAMES[figure]} {record[figure]:.4f}  "
-            f"{record['samples_per_second']:.0f}/s"
+            f"{record['samples_per_second']:.0f}/s{lost}"
             f"{'  *' if record['best'] else ''}"
         )
 
