@@ -302,6 +302,7 @@ def _feeds(
         train_labels=train.labels,
         val_labels=val.labels,
         key=splits.fingerprint,
+        source=splits.source,
     )
 
 

@@ -202,3 +202,22 @@ def test_the_demo_runs_without_data_or_network(tmp_path: Path, zoo_cli: Zoo) -> 
     predicted = zoo.open_run(tmp_path / "run").predict([picture])[0].label
     assert digits.val.labels is not None
     assert predicted == digits.classes[digits.val.labels[0]]
+
+
+def test_features_are_computed_once_listed_and_removed(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    probe = ("finetune", "cnn", "--data", photos, "--image-size", 32, "--strategy", "probe")
+    first = zoo_cli(*probe, "--output", tmp_path / "1", "--json").json
+    rows = zoo_cli("cache", "--json").json
+    assert {(r["backbone"], r["split"], r["samples"], r["features"]) for r in rows} == {
+        *(("basics/cnn", "train", 57, 128), ("basics/cnn", "val", 15, 128))
+    }
+    arrays = {row["path"]: Path(row["path"]).stat().st_ino for row in rows}
+    again = zoo_cli(*probe, "--output", tmp_path / "2", "--json").json
+    assert again["metrics"] == first["metrics"]
+    assert {path: Path(path).stat().st_ino for path in arrays} == arrays
+    assert "2 files" in zoo_cli("cache", "--prune").out
+    assert zoo_cli(*probe, "--output", tmp_path / "3", "--json").json["metrics"] == first["metrics"]
+    assert len(zoo_cli("cache", "--json").json) == 2

@@ -1,4 +1,4 @@
-"""Numbers of parameters as people write them."""
+"""Numbers of parameters and bytes as people write them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import click
 
 _FACTORS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+_UNITS: Mapping[str, float] = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
+_LETTERS = "kmbgt "
 
 
 def parameter_count(
@@ -15,13 +17,38 @@ def parameter_count(
     """From a number that may be written with k, M or B, such as ``30M``, to a whole number."""
     if value is None:
         return None
-    text = value.strip().lower().replace(",", "").replace("_", "")
-    digits = text.rstrip("kmbg")
-    try:
-        count = float(digits) * _FACTORS[text[len(digits) :]]
-    except (ValueError, KeyError):
-        count = 0
+    count = _number(value, _FACTORS)
     if not 0 < count < float("inf"):
         message = f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B."
         raise click.BadParameter(message, ctx, parameter)
     return int(count)
+
+
+def byte_count(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """From a size that may be written with kB, MB, GB or TB, such as ``2GB``, to bytes."""
+    if value is None:
+        return None
+    count = _number(value, _UNITS)
+    if not 0 <= count < float("inf"):
+        message = f"{value!r} is not a size like 800MB, 2GB or 1.5TB."
+        raise click.BadParameter(message, ctx, parameter)
+    return int(count)
+
+
+def in_bytes(count: float) -> str:
+    """A size in three digits or so: ``12 kB``, ``3.4 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _number(value: str, units: Mapping[str, float]) -> float:
+    """The number, or NaN where it is none."""
+    text = value.strip().lower().replace(",", "").replace("_", "")
+    digits = text.rstrip(_LETTERS)
+    try:
+        return float(digits) * units[text[len(digits) :].strip()]
+    except (ValueError, KeyError):
+        return float("nan")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli.counts import in_bytes
 from zoo.cli.output import emit_json, print_table, say
 from zoo.cores import usable_cores
 from zoo.errors import ZooError
@@ -176,11 +177,7 @@ def _size(folder: Path) -> str:
         for name in names:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(place, name)).st_size
-    for unit in ("B", "kB", "MB"):
-        if total < 1000:
-            return f"{total:.0f} {unit}"
-        total /= 1000
-    return f"{total:.1f} GB"
+    return in_bytes(total)
 
 
 def _registry() -> Iterator[Finding]:

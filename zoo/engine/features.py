@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from zoo.backbone import Backbone
 from zoo.data import Loader
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
+from zoo.feature_files import describe, mark_used
 from zoo.files import replacing
 
 Features = NDArray[np.float32]
@@ -41,6 +42,7 @@ def compute(
     count: int,
     key: Iterable[str],
     folder: Path,
+    facts: Mapping[str, str],
     reporter: Reporter,
 ) -> Features:
     """Features of a whole split, memory-mapped: ``(count, feature_dim)``, float32.
@@ -51,12 +53,14 @@ def compute(
         count: Number of samples.
         key: What the features depend on, in words.
         folder: Where features are kept.
+        facts: What they are of, for people.
         reporter: Sees the steps where they have to be computed.
     """
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     path = folder / f"{name}.npy"
     width = forward.backbone.spec.feature_dim
     if (found := _read(path, (count, width))) is not None:
+        mark_used(path)
         return found
     try:
         with replacing(path) as temporary:
@@ -66,6 +70,7 @@ def compute(
             _fill(array, forward, loader, reporter)
             array.flush()
             del array
+        describe(path, {**facts, "samples": count, "features": width})
         kept = _read(path, (count, width))
     except OSError as error:
         reason = error.strerror or error

@@ -46,6 +46,7 @@ class Feeds:
         train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
         val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
         key: What identifies the data, for the feature cache.
+        source: What the data are called.
     """
 
     train: Loader
@@ -54,6 +55,7 @@ class Feeds:
     train_labels: NDArray[Any]
     val_labels: NDArray[Any]
     key: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,5 +155,11 @@ class Features:
             count=count,
             key=(weights, setting.feeds.key, split),
             folder=setting.cache,
+            facts={
+                "backbone": setting.forward.backbone.spec.name,
+                "precision": setting.forward.precision,
+                "data": setting.feeds.source,
+                "split": split,
+            },
             reporter=setting.reporter,
         )

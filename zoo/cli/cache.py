@@ -1,0 +1,91 @@
+"""``zoo cache``: the features that frozen backbones have computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.counts import byte_count, in_bytes
+from zoo.cli.output import emit_json, print_table, say
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.feature_files import FeatureFile
+
+_COLUMNS = ("backbone", "precision", "data", "split", "samples", "features", "size", "last used")
+_FACTS = _COLUMNS[:6]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo cache
+  zoo cache --prune
+  zoo cache --prune --older-than 30
+  zoo cache --prune --keep 2GB
+"""
+)
+@click.option("--prune", is_flag=True, help="Remove features: all, or as the options below say.")
+@click.option("--older-than", type=float, metavar="DAYS", help="Those not used for so many days.")
+@click.option(
+    "--keep",
+    metavar="SIZE",
+    callback=byte_count,
+    help="The longest unused, until the rest takes no more than this, e.g. 2GB.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
+    """List the features that frozen backbones have computed, or remove some.
+
+    A strategy that trains the head alone at first finds them there, so that the backbone runs over
+    the same data once. What is removed is computed again when it is needed.
+    """
+    from zoo.feature_files import feature_files, remove, remove_abandoned
+    from zoo.places import cache_folder
+
+    if not prune and (older_than is not None or keep is not None):
+        raise UsageError(
+            "--older-than and --keep say what --prune removes",
+            hint="Add --prune, or leave them out.",
+        )
+    folder = cache_folder() / "features"
+    files = feature_files(folder)
+    if prune:
+        files = _chosen(files, older_than, keep)
+        remove(files)
+        remove_abandoned(folder)
+    if as_json:
+        emit_json([_record(file) for file in files])
+        return
+    if not prune:
+        print_table(_COLUMNS, [_cells(file) for file in files])
+    size = in_bytes(sum(file.size for file in files))
+    say(f"{len(files)} files, {size}{' removed' if prune else ''}: {folder}")
+
+
+def _chosen(
+    files: Sequence[FeatureFile], older_than: float | None, keep: int | None
+) -> list[FeatureFile]:
+    """Those to remove; what was used last comes first among ``files``."""
+    chosen, kept = [], 0
+    for file in files:
+        old = older_than is not None and time.time() - file.used > older_than * 86_400
+        much = keep is not None and kept + file.size > keep
+        if old or much or (older_than is None and keep is None):
+            chosen.append(file)
+        else:
+            kept += file.size
+    return chosen
+
+
+def _record(file: FeatureFile) -> dict[str, object]:
+    return {**file.facts, "path": str(file.path), "bytes": file.size, "used": round(file.used, 3)}
+
+
+def _cells(file: FeatureFile) -> tuple[object, ...]:
+    days = (time.time() - file.used) / 86_400
+    used = "today" if days < 1 else f"{days:.0f} days ago"
+    return (*(file.facts.get(name, "?") for name in _FACTS), in_bytes(file.size), used)

@@ -1,0 +1,82 @@
+"""The files of the feature cache: what each is of, how large, when it was last used; removing some.
+
+Features of a split lie in ``<name>.npy``, and what they are of in ``<name>.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.files import write_text
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a file that nobody has written to is what a killed process has left."""
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """Features of one split.
+
+    Attributes:
+        path: The array.
+        facts: What they are of: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
+            ``features``; empty where that is not known.
+        size: In bytes.
+        used: When they were made or last read, in seconds since 1970.
+    """
+
+    path: Path
+    facts: Mapping[str, str | int]
+    size: int
+    used: float
+
+
+def describe(path: Path, facts: Mapping[str, str | int]) -> None:
+    """Note what the features in ``path`` are of, where that can be written."""
+    with suppress(OSError):
+        write_text(path.with_suffix(".json"), json.dumps(dict(facts)))
+
+
+def mark_used(path: Path) -> None:
+    """Note that ``path`` is used now, where that can be written."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def feature_files(folder: Path) -> list[FeatureFile]:
+    """What is cached, the last used first."""
+    found = []
+    for path in folder.glob("[!.]*.npy"):
+        with suppress(OSError):  # removed meanwhile
+            status = path.stat()
+            found.append(FeatureFile(path, _facts(path), status.st_size, status.st_mtime))
+    return sorted(found, key=lambda file: -file.used)
+
+
+def remove(files: Iterable[FeatureFile]) -> None:
+    """Remove features; a process that is reading some keeps them until it ends."""
+    for file in files:
+        for path in (file.path, file.path.with_suffix(".json")):
+            path.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes were writing when they were killed."""
+    for path in folder.glob(".*.npy"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _facts(path: Path) -> Mapping[str, str | int]:
+    with suppress(OSError, ValueError):
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if isinstance(facts, dict):
+            return facts
+    return {}
