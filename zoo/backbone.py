@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError
 from zoo.stages import Stage, Stages, lies_under
+from zoo.torch_faults import spare_group_norms
 from zoo.torchvision_ops import declare_missing_operators
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Backbone(nn.Module):
         unadaptable: Iterable[str] = (),
     ) -> None:
         super().__init__()
+        spare_group_norms(net)
         self.spec = spec
         self.net = net
         self.head = head

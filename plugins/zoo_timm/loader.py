@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -110,9 +109,6 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
     """
     layout = find_layout(net)
     unify(net, layout)
-    for module in net.modules():
-        if isinstance(module, nn.GroupNorm):
-            module.register_forward_pre_hook(_row_by_row)
     if not head:
         net.set_submodule(layout.path, nn.Identity())
     return Backbone.wrap(
@@ -138,16 +134,6 @@ def _joined_features(net: nn.Module, batch: Batch) -> Tensor:
     tokens = model.forward_features(batch["pixel_values"])
     features: Tensor = model.forward_head(tokens, pre_logits=True)
     return features
-
-
-def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    """Spares a group normalisation what it crashes on: on the processor, the backward pass of
-    torch 2.13 is a segmentation fault where a channels-last input needs no gradient itself, as
-    behind a frozen stage.
-    """
-    x = inputs[0]
-    spared = x.is_cpu and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
-    return (x.contiguous(), *inputs[1:]) if spared else None
 
 
 def _published(spec: BackboneSpec, weights: Weights, name: str, path: Path) -> nn.Module:

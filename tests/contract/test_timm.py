@@ -354,21 +354,6 @@ def test_stages_carry_the_names_of_the_network(name: str, stages: list[str]) -> 
     assert [stage.name for stage in backbone.stages()] == stages
 
 
-def test_a_group_normalisation_behind_a_frozen_stage_can_be_trained() -> None:
-    code = """
-import torch
-from zoo_timm import plugin, loader
-spec = next(s for s in plugin.zoo_backbones() if s.name == "poolformerv2_s12")
-backbone = loader.load(spec, None)
-backbone.freeze(upto="stem")
-backbone.to(memory_format=torch.channels_last).train()
-pictures = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
-backbone(pictures).square().sum().backward()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 # -- sizes and weights -----------------------------------------------------------------------
 
 

@@ -54,13 +54,16 @@ def options(output: Path, **others: object) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "pixels"),
+    [(signal.SIGINT, 32), (signal.SIGTERM, 96)],  # the larger ones are computed channels-last
+)
 def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bytes(
-    tmp_path: Path, number: int
+    tmp_path: Path, number: int, pixels: int
 ) -> None:
-    whole = zoo.finetune(**options(tmp_path / "whole"))
+    whole = zoo.finetune(**options(tmp_path / "whole", image_size=pixels))
     with pytest.raises(Stopped) as stopped:
-        zoo.finetune(**options(tmp_path / "run", reporter=StopsAt(7, number)))
+        zoo.finetune(**options(tmp_path / "run", image_size=pixels, reporter=StopsAt(7, number)))
     assert stopped.value.signal == number
     assert f"zoo finetune --resume {tmp_path / 'run'}" in stopped.value.hint
     with pytest.raises(RunError, match="is not finished"):

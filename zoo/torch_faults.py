@@ -1,0 +1,23 @@
+"""What torch does wrong, and how the networks that the zoo builds are spared it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def spare_group_norms(net: nn.Module) -> None:
+    """Keep group normalisations from what crashes the process.
+
+    On the processor, the backward pass of torch 2.13 is a segmentation fault where the input of
+    a group normalisation is channels-last and needs no gradient itself, as behind a frozen stage.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.register_forward_pre_hook(_row_by_row)
+
+
+def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    x = inputs[0]
+    spared = x.is_cpu and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
+    return (x.contiguous(), *inputs[1:]) if spared else None
