@@ -55,11 +55,7 @@ SAME: Mapping[str, Any] = {"strategy": "full", "lr": 1e-3, "layer_decay": 1.0}
 
 STARTS = (
     Start(title="from A: full, as from scratch", learnt=True, options=SAME),
-    Start(
-        title="from A: two-stage, the head by L-BFGS",
-        learnt=True,
-        options={"strategy": "two-stage", "head_solver": "lbfgs"},
-    ),
+    Start(title="from A: the zoo's default, two-stage", learnt=True, options={}),
     Start(title="from scratch: full", learnt=False, options=SAME),
     Start(
         title=f"from scratch: full, {LONGER} times as long",
