@@ -24,10 +24,14 @@ from zoo.files import replacing
 
 Features = NDArray[np.float32]
 
+_WAY = "channels-last, folded"
+"""How features are computed; a change of it is a change of their last digits."""
+
 
 def backbone_key(backbone: Backbone, precision: str) -> str:
-    """Changes with any tensor of the backbone, its preprocessing, the precision and torch."""
-    facts = [backbone.spec.name, backbone.spec.input.to_json(), precision, torch.__version__]
+    """Changes with any tensor of the backbone, its preprocessing, and how it computes."""
+    how = [precision, torch.__version__, _WAY]
+    facts = [backbone.spec.name, backbone.spec.input.to_json(), *how]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in backbone.net.state_dict().items():
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
@@ -84,7 +88,7 @@ def compute(
 
 
 def _fill(features: Features, forward: Forward, loader: Loader, reporter: Reporter) -> None:
-    with reporter.steps("features", len(loader)) as advance:
+    with forward.inference(len(features)), reporter.steps("features", len(loader)) as advance:
         for batch in loader:
             features[batch["index"].numpy()] = forward.features(batch).numpy()
             advance()

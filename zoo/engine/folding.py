@@ -1,0 +1,104 @@
+"""Batch normalisations folded into the convolutions before them, while a network only infers.
+
+``BatchNorm(conv(x))`` with fixed statistics is a convolution with other weights. Which normalisation
+follows which convolution is seen by looking on, so that it works on a network of any library.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+
+_TOLERANCE = 1e-3
+
+
+def find_pairs(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
+    """The convolutions of ``net`` whose outputs go to a batch normalisation and nowhere else.
+
+    That nothing else reads such an output, no hook can see; so the pairs are folded once, and kept
+    only if the network then gives what it gave before.
+
+    Args:
+        net: In evaluation mode.
+        run: Runs it on an example, in float32.
+    """
+    pairs = _following(net, run)
+    if not pairs:
+        return []
+    plain = run()
+    with folded(pairs):
+        error = (run() - plain).abs().max()
+    return pairs if bool(error <= _TOLERANCE * plain.abs().max()) else []
+
+
+@contextmanager
+def folded(pairs: Sequence[Pair]) -> Iterator[None]:
+    """The convolutions do the work of the normalisations after them while the block runs."""
+    kept = [(conv.weight.data, conv.bias) for conv, _ in pairs]
+    try:
+        for conv, norm in pairs:
+            _fold(conv, norm)
+        yield
+    finally:
+        for (conv, norm), (weight, bias) in zip(pairs, kept, strict=True):
+            conv.weight.data, conv.bias = weight, bias
+            norm.__dict__.pop("forward", None)
+
+
+def _following(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the tensors, so that no id comes twice
+    calls: Counter[nn.Module] = Counter()
+    pairs: list[Pair] = []
+
+    def after(module: nn.Module, _: Any, output: Tensor) -> None:
+        calls[module] += 1
+        made[id(output)] = (module, output)  # type: ignore[assignment]
+
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls[module] += 1
+        if id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], module))  # type: ignore[arg-type]
+
+    hooks = [m.register_forward_hook(after) for m in net.modules() if type(m) is nn.Conv2d]
+    hooks += [m.register_forward_pre_hook(before) for m in net.modules() if _fixed(m)]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [pair for pair in pairs if all(calls[module] == 1 for module in pair)]
+
+
+def _fixed(module: nn.Module) -> bool:
+    """Whether it is a plain normalisation by statistics that it has; a subclass may do more."""
+    return type(module) is nn.BatchNorm2d and module.running_mean is not None
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight, bias = fuse_conv_bn_weights(
+        *(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps),
+        *(norm.weight, norm.bias),
+    )
+    conv.weight.data = weight.data.contiguous(memory_format=_layout(conv.weight))
+    conv.bias = nn.Parameter(bias.data, requires_grad=False)
+    norm.__dict__["forward"] = _as_it_is
+
+
+def _layout(tensor: Tensor) -> torch.memory_format:
+    last = torch.channels_last
+    return last if tensor.is_contiguous(memory_format=last) else torch.contiguous_format
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
