@@ -25,7 +25,7 @@ from zoo.version import __version__
 
 _EXTRAS = (
     *("accumulate", "freeze", "thaw", "dropout", "label_smoothing", "class_weights", "balanced"),
-    *("focal", "mixup", "cutmix", "augment", "l2sp", "ema", "patience", "schedule"),
+    *("focal", "mixup", "cutmix", "augment", "l2sp", "ema", "patience", "schedule", "cached_views"),
 )
 """Fields of the recipe that the header names where they are not the default."""
 

@@ -109,6 +109,7 @@ def finetune(
     lr: float | None = None,
     layer_decay: float | None = None,
     head_solver: Solver | None = None,
+    cached_views: int | None = None,
     batch_size: int | Literal["auto"] | None = None,
     accumulate: int | None = None,
     schedule: str | None = None,
@@ -169,6 +170,8 @@ def finetune(
         layer_decay: Factor on it from each stage to the one before.
         head_solver: ``lbfgs``: a head that trains alone is solved for to convergence; or
             ``adamw``, the default for large data and for options that are about steps.
+        cached_views: How many variations of each training picture (crops, mirror images and what
+            ``augment`` adds) a head that trains alone sees; by default the picture as it is.
         batch_size: Samples a step, over all processes; ``auto`` computes a step in parts where it
             does not fit into memory.
         accumulate: Parts that a step is computed in.

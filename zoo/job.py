@@ -167,6 +167,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     """
     registry = manner.registry
     resolved = registry.resolve(request.backbone)
+    request.refuse_for(resolved.spec.modality)
     if request.strategy:
         find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
     device = accelerator.device
@@ -298,6 +299,8 @@ def _feeds(
     return Feeds(
         train=feed.shuffled(train, batch_size=recipe.batch_size),
         plain_train=lambda: feed.plain(train),
+        view=lambda number: feed.view(train, number),
+        variation=feed.variation,
         val=feed.plain(val),
         train_labels=train.labels,
         val_labels=val.labels,
@@ -350,7 +353,10 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
         modality,
         pretrained=pretrained,
         strategy=request.strategy,
-        products=len(splits.train) * start.backbone.spec.feature_dim * len(splits.classes),
+        products=len(splits.train)
+        * (request.wishes.get("cached_views") or 1)
+        * start.backbone.spec.feature_dim
+        * len(splits.classes),
     )
     return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
 

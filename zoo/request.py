@@ -12,7 +12,10 @@ from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.spec import Pooling
+from zoo.spec import Modality, Pooling
+
+_OF_PICTURES = ("image_size", "augment", "mixup", "cutmix", "cached_views")
+_OF_TEXTS = ("max_length", "pooling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,18 @@ class Request:
             UsageError: A number that cannot be.
         """
         return default.changed(**self.wishes)
+
+    def refuse_for(self, modality: Modality) -> None:
+        """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
+        strange = _OF_TEXTS if modality == "image" else _OF_PICTURES
+        for option in strange:
+            if self.wishes.get(option, getattr(self, option, None)) not in (None, 0, "none"):
+                other, own = ("texts", "pictures")[:: 1 if modality == "image" else -1]
+                name = option.replace("_", "-")
+                raise UsageError(
+                    f"--{name} is for {other}, and {self.backbone} takes {own}",
+                    hint=f"Leave --{name} out.",
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data; paths are absolute, so that they hold wherever one works."""

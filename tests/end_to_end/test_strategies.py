@@ -228,3 +228,22 @@ def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
     assert best is not solved[-1]
     assert full["loss"] == pytest.approx(best["loss"], rel=1e-2)  # BatchNorm's statistics move
     assert full["loss"] < solved[-1]["loss"]
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
+def test_a_head_sees_some_views_of_each_picture(tmp_path: Path, few: Path, solver: str) -> None:
+    def probed(views: int, name: str) -> tuple[zoo.Run, list[float]]:
+        run = zoo.finetune(
+            "cnn", few, weights="none", strategy="probe", head_solver=solver, cached_views=views,
+            image_size=32, workers=0, output=tmp_path / name, reporter=Quiet(),
+        )  # fmt: skip
+        lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+        return run, [json.loads(line)["train_loss"] for line in lines]
+
+    plain, three = probed(0, "plain"), probed(3, "three")
+    assert probed(3, "again")[1] == three[1]  # the views are seeded
+    assert three[1] != plain[1]
+    if solver == "lbfgs":
+        assert probed(1, "one")[1][0] != three[1][0]  # all views count at once
+    again = three[0].evaluate(few, split="val", workers=0)["val"]
+    assert again.metrics == three[0].metrics

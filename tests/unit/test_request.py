@@ -43,3 +43,28 @@ def test_numbers_that_cannot_be_are_told_at_once() -> None:
         Request(backbone="cnn", val_split=2)
     with pytest.raises(UsageError, match="--lr 0 cannot be"):
         Request(backbone="cnn", wishes={"lr": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("modality", "wish", "message"),
+    [
+        ("text", {"mixup": 0.2}, "--mixup is for pictures, and acme takes texts"),
+        ("text", {"cached_views": 2}, "--cached-views is for pictures, and acme takes texts"),
+        ("text", {"image_size": 32}, "--image-size is for pictures"),
+        ("image", {"max_length": 32}, "--max-length is for texts, and acme takes pictures"),
+        ("image", {"pooling": "mean"}, "--pooling is for texts"),
+        ("text", {"augment": "none", "mixup": 0.0, "max_length": 32, "pooling": "cls"}, None),
+        ("image", {"augment": "trivial", "mixup": 0.2, "image_size": 32}, None),
+    ],
+)
+def test_options_of_the_other_modality_are_refused(
+    modality: str, wish: dict[str, object], message: str | None
+) -> None:
+    own = {name: wish[name] for name in ("image_size", "max_length", "pooling") if name in wish}
+    wishes = {name: value for name, value in wish.items() if name not in own}
+    request = Request(backbone="acme", wishes=wishes, **own)
+    if message is None:
+        request.refuse_for(modality)
+        return
+    with pytest.raises(UsageError, match=message):
+        request.refuse_for(modality)

@@ -50,29 +50,42 @@ class Feed:
         """Every sample once, without augmentation."""
         return self._loader(samples, train=False, batch_size=PLAIN_BATCH)
 
+    def view(self, samples: Samples, number: int) -> Loader:
+        """Every sample once, in order, in one of its variations."""
+        loader = self._loader(samples, train=True, batch_size=PLAIN_BATCH, shuffle=False)
+        loader.set_epoch(number)
+        return loader
+
     def shuffled(self, samples: Samples, *, batch_size: int) -> Loader:
         """Shuffled and augmented; ``set_epoch`` chooses which of the many orders."""
-        return self._loader(samples, train=True, batch_size=batch_size)
+        return self._loader(samples, train=True, batch_size=batch_size, shuffle=True)
 
-    def _loader(self, samples: Samples, *, train: bool, batch_size: int) -> Loader:
+    @property
+    def variation(self) -> str:
+        """What decides how training pictures vary."""
+        return f"flip {self.flip}, scale {self.min_scale}, {self.augment}, seed {self.seed}"
+
+    def _loader(
+        self, samples: Samples, *, train: bool, batch_size: int, shuffle: bool = False
+    ) -> Loader:
         image = self.spec.modality == "image"
         transform = self._transform(train) if image else None
         encoder = None if image else self._encoder()
         # One sample left over for a process would be a batch that BatchNorm cannot train on.
         rest, processes = len(samples) % batch_size, self.share[1]
-        lonely = train and len(samples) > batch_size and 0 < rest < 2 * processes
+        lonely = shuffle and len(samples) > batch_size and 0 < rest < 2 * processes
         return make_loader(
             samples,
             transform=transform,
             encoder=encoder,
             batch_size=batch_size,
-            shuffle=train,
+            shuffle=shuffle,
             seed=self.seed,
             workers=self._workers(samples),
             pin=self.pin,
             drop_last=lonely,
-            share=self.share if train else (0, 1),
-            balanced=train and self.balanced,
+            share=self.share if shuffle else (0, 1),
+            balanced=shuffle and self.balanced,
         )
 
     def _transform(self, train: bool) -> ImageTransform:

@@ -42,6 +42,8 @@ class Feeds:
     Attributes:
         train: Shuffled, augmented batches; ``set_epoch`` before each pass.
         plain_train: The training split once, prepared as for validation; made when needed.
+        view: The training split once, each picture in a variation of it, by the view's number.
+        variation: What decides how the pictures of the views vary, in words.
         val: The validation split once.
         train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
         val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
@@ -51,6 +53,8 @@ class Feeds:
 
     train: Loader
     plain_train: Callable[[], Loader]
+    view: Callable[[int], Loader]
+    variation: str
     val: Loader
     train_labels: NDArray[Any]
     val_labels: NDArray[Any]

@@ -36,6 +36,8 @@ class Recipe:
         probe_batch_size: Features a step where the head trains alone.
         head_solver: How a head that trains alone is found: ``lbfgs``, solved to convergence for
             several strengths of regularisation, or ``adamw``, in ``probe_epochs``.
+        cached_views: How many variations of each training picture a head that trains alone sees;
+            0 for the picture as it is.
         schedule: Course of the learning rate over a phase.
         warmup: Share of a phase's steps in which the learning rate rises.
         max_grad_norm: Gradients are scaled down to this norm.
@@ -72,6 +74,7 @@ class Recipe:
     fit_memory: bool = False
     probe_batch_size: int = 64
     head_solver: Solver = "adamw"
+    cached_views: int = 0
     schedule: str = "cosine"
     warmup: float = 0.1
     max_grad_norm: float = 1.0
@@ -99,7 +102,16 @@ class Recipe:
             _at_least(option, getattr(self, option), 1)
         if self.patience is not None:
             _at_least("patience", self.patience, 1)
-        for option in ("seed", "weight_decay", "focal", "mixup", "cutmix", "l2sp", "lora_alpha"):
+        for option in (
+            "seed",
+            "weight_decay",
+            "focal",
+            "mixup",
+            "cutmix",
+            "l2sp",
+            "lora_alpha",
+            "cached_views",
+        ):
             _at_least(option, getattr(self, option), 0)
         for option in ("lr", "probe_lr", "layer_decay", "max_grad_norm"):
             _above(option, getattr(self, option), 0)

@@ -106,7 +106,10 @@ class Features:
         self._setting = setting
         self._count = len(feeds.train_labels)
         weights = feature_cache.backbone_key(setting.forward.backbone, setting.forward.precision)
-        self._train = self._cached("train", feeds.plain_train(), self._count, weights)
+        self._views = [
+            self._cached(split, loader, self._count, weights)
+            for split, loader in _training(setting)
+        ]
         self._val = self._cached("val", feeds.val, len(feeds.val_labels), weights)
         self._labels = torch.from_numpy(feeds.train_labels)
         # In the batches of the validation split, so that a later evaluation agrees to the bit.
@@ -115,18 +118,22 @@ class Features:
         self.steps = -(-self._count // recipe.probe_batch_size)
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
-        """Shuffled as ``epoch`` says."""
+        """Shuffled as ``epoch`` says; the views take turns."""
         recipe, accelerator = self._setting.recipe, self._setting.accelerator
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
         order = torch.randperm(self._count, generator=generator)
+        train = self._views[epoch % len(self._views)]
         for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
             own = chosen[accelerator.process_index :: accelerator.num_processes]
-            rows = torch.from_numpy(self._train[own.numpy()])  # (b, feature_dim)
+            rows = torch.from_numpy(train[own.numpy()])  # (b, feature_dim)
             yield Step(rows, self._labels[own], len(chosen))
 
     def everything(self) -> Step:
-        """All samples as one step; the features stay memory-mapped."""
-        return Step(torch.from_numpy(self._train), self._labels, self._count)
+        """All samples in all views as one step; the features of a single one stay memory-mapped."""
+        views = [torch.from_numpy(view) for view in self._views]
+        rows = views[0] if len(views) == 1 else torch.cat(views)
+        labels = torch.cat([self._labels] * len(views))
+        return Step(rows, labels, len(labels))
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:  # noqa: ARG002 - nothing random
         """On the device."""
@@ -163,3 +170,12 @@ class Features:
             },
             reporter=setting.reporter,
         )
+
+
+def _training(setting: Setting) -> Iterator[tuple[str, Loader]]:
+    """What the cache calls the training split, and the split: as it is, or in some variations."""
+    feeds, views = setting.feeds, setting.recipe.cached_views
+    if not views:
+        yield "train", feeds.plain_train()
+    for number in range(views):
+        yield f"train, view {number} ({feeds.variation})", feeds.view(number)
