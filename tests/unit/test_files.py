@@ -61,3 +61,16 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         files.write_text(tmp_path / "file" / "below", "x")
+
+
+def test_everybody_may_read_whom_the_user_lets(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with files.replacing(tmp_path / "file.txt") as temporary:
+            private = temporary.with_name("private")
+            private.write_text("a library's own file")
+            private.chmod(0o600)
+            private.replace(temporary)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o644
