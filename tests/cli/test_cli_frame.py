@@ -57,8 +57,7 @@ def test_every_command_has_json_and_describes_its_options(name: str) -> None:
     options = [p for p in _command(name).params if isinstance(p, click.Option)]
     assert "--json" in {flag for option in options for flag in option.opts}
     for option in options:
-        described = option.help or isinstance(option.type, click.Choice) or option.metavar
-        assert described, f"{name} {option.opts} has no help"
+        assert option.help, f"{name} {option.opts} has no help"
 
 
 def test_the_groups_help_names_every_command(zoo: Zoo) -> None:

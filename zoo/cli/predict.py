@@ -38,7 +38,12 @@ Examples:
     metavar="P",
     help="Probability that a class needs where there may be several; default: 0.5.",
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE.csv|.parquet")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv|.parquet",
+    help="Write a table instead of printing.",
+)
 @click.option(
     "--text-column",
     multiple=True,

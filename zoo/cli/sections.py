@@ -34,6 +34,8 @@ class SectionedCommand(click.Command):
         """The options, heading by heading."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue  # the description speaks of it
             record = parameter.get_help_record(ctx)
             if record is not None:
                 title = getattr(parameter, "section", OTHER)
