@@ -106,7 +106,7 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
             request, prepared.start, prepared.splits, prepared.recipe, prepared.forward
         )
         record = {"created": _now(), **opened}
-        interrupts = Interrupts()
+        interrupts = Interrupts(tells=accelerator.is_main_process)
         with interrupts.noted():  # from before the folder is there, so that it can be resumed
             above = create_run(folder, record) if accelerator.is_main_process else ()
             try:
@@ -131,7 +131,7 @@ def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Pa
     folder = output or free_folder(f"{_short(request.backbone)}-rates")
     refuse_existing(folder)
     accelerator = _accelerator(request, manner)
-    interrupts = Interrupts()
+    interrupts = Interrupts(tells=accelerator.is_main_process)
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
         setting = _setting(prepared, manner, accelerator, Keeper(folder / LAST), interrupts)
@@ -154,7 +154,7 @@ def resume(folder: Path, manner: Manner) -> Run:
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
         _refuse_change(folder, record, prepared)
-        interrupts = Interrupts()
+        interrupts = Interrupts(tells=accelerator.is_main_process)
         with interrupts.noted():
             return _train(folder, prepared, _plain(record), manner, accelerator, interrupts)
 

@@ -110,24 +110,53 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
             zoo.resume(tmp_path / "run", reporter=Quiet())
 
 
+SLOW = """
+import time
+
+def slow(backbone):
+    backbone.register_forward_hook(lambda *_: time.sleep(30))
+"""
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """``zoo finetune`` in ``folder``, that has begun to train into ``run``."""
+    command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2"]
+    process = subprocess.Popen(
+        [*command, "--epochs", "200", "--output", "run", *options],
+        cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (folder / "run" / "run.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    return process
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zoo"]
-    run = tmp_path / "run"
-    asked = ["finetune", "cnn", "--classes", "2", "--epochs", "200", "--output", str(run)]
-    with subprocess.Popen(
-        [*command, *asked], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not (run / "run.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(1)
+    with start(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert f"Go on: zoo finetune --resume {run}" in err
-    assert json.loads((run / "run.json").read_text())["finished"] is False
+    assert "stopping when this step is saved; a second time leaves at once" in err
+    assert "Go on: zoo finetune --resume run" in err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
+
+
+def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
+    (tmp_path / "changes.py").write_text(SLOW)
+    with start(tmp_path, "--surgery", "changes:slow", "--workers", "0") as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 15  # of the step's 30 seconds
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not (tmp_path / "run" / "last").exists()
 
 
 def test_resume_takes_nothing_that_would_change_the_run(tmp_path: Path, zoo_cli: Zoo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,12 +15,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """Notes the first signal; the second does what it would have done without the zoo.
 
+    Args:
+        tells: Whether to say so on standard error, as one of several processes does.
+
     Attributes:
         received: The signal's number, or ``None``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells: bool = True) -> None:
         self.received: int | None = None
+        self._tells = tells
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -31,6 +36,8 @@ class Interrupts:
 
         def note(number: int, _: FrameType | None) -> None:
             self.received = number
+            if self._tells:  # not by print, which a signal may come in the middle of
+                os.write(2, b"\nstopping when this step is saved; a second time leaves at once\n")
             for each, handler in before.items():
                 signal.signal(each, handler)
 
