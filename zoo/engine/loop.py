@@ -175,7 +175,8 @@ class _Fit:
         while self.progress.epoch < phase.epochs and not self._stalled():
             self._train(phase, source)
             self._validate(phase, source)
-        if phase.solver == "lbfgs":  # of the solutions, the best is what the next phase starts from
+        if phase.solver == "lbfgs" and self.best.state:
+            # Of the solutions, the best is what the next phase starts from.
             self.backbone.load_state_dict(self.best.state)
         self.learner = None
 

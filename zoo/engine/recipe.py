@@ -103,14 +103,8 @@ class Recipe:
         if self.patience is not None:
             _at_least("patience", self.patience, 1)
         for option in (
-            "seed",
-            "weight_decay",
-            "focal",
-            "mixup",
-            "cutmix",
-            "l2sp",
-            "lora_alpha",
-            "cached_views",
+            *("seed", "weight_decay", "focal", "mixup", "cutmix", "l2sp", "lora_alpha"),
+            *("cached_views",),
         ):
             _at_least(option, getattr(self, option), 0)
         for option in ("lr", "probe_lr", "layer_decay", "max_grad_norm"):
