@@ -197,6 +197,55 @@ def test_a_tracker_that_does_not_start_is_told_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+NO_NUMBERS = """
+import torch
+
+def loss(backbone):
+    backbone.register_forward_hook(lambda module, inputs, output: output * torch.inf)
+
+def evaluation(backbone):
+    def torn(module, inputs, output):
+        return output if module.training else output * torch.nan
+    backbone.net.linear[1].register_forward_hook(torn)
+
+def gradient(backbone):
+    next(backbone.net.parameters()).register_hook(lambda gradient: gradient * torch.inf)
+"""
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_no_number_stops_the_run_with_its_samples(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:  # fmt: skip
+    (tmp_path / "hostile.py").write_text(NO_NUMBERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", photos, "--image-size", 32, "--batch-size", 4),
+        *("--surgery", f"hostile:{what}", "--output", tmp_path / "run", "--workers", 0),
+    )
+    assert done.code == 1
+    message = done.err[done.err.index(f"Error: the {what} became") :]
+    assert "in step 1 of epoch 1 of phase 'full', whose samples were " in message
+    assert message.count(".jpg") == 4
+    assert "try a smaller --lr" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_whose_evaluation_is_no_number_is_not_kept(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn.py").write_text(NO_NUMBERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", photos, "--image-size", 32, "--epochs", 1),
+        *("--surgery", "torn:evaluation", "--output", tmp_path / "run", "--workers", 0),
+    )
+    assert done.code == 1
+    assert "no epoch has figures that are numbers, and nothing is kept" in done.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -> None:
     texts = tmp_path / "texts.csv"
     rows = [f"{'word ' * (1 + n % 9)}{'good' if n % 2 else 'bad'},{n % 2}" for n in range(60)]

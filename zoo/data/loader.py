@@ -201,7 +201,7 @@ class Loader(DataLoader[TensorBatch]):
     """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone."""
 
     def __init__(self, feed: ImageFeed | TextFeed, batches: Batches, **options: Any) -> None:
-        self.batches = batches
+        self.batches, self._samples = batches, feed.samples
         super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
@@ -214,6 +214,10 @@ class Loader(DataLoader[TensorBatch]):
         """
         batches = self.batches
         batches.epoch, batches.start, batches.stride = epoch, start, stride
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """How reports call the samples at ``indices``."""
+        return [self._samples.input(index) for index in indices]
 
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
         """Batches, each with the number of samples that it has over all processes."""

@@ -31,6 +31,11 @@ class Learner:
     What it does in a step depends on the tensors that it holds and on the step's number alone,
     so that a run which was stopped goes on as if it had not been.
 
+    Attributes:
+        accumulate: Parts that a step is computed in.
+        average: The averaged weights, if the recipe wants some.
+        norm: Of the gradients of the last step, before they were scaled down.
+
     Args:
         setting: What the fit works with.
         phase: What trains, how long, how fast.
@@ -60,6 +65,7 @@ class Learner:
         self._factor = factor or schedule(self._recipe.schedule, self._total, self._recipe.warmup)
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
+        self.norm = 0.0
         self._pull = pull if phase.trains_backbone else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
@@ -93,7 +99,8 @@ class Learner:
                     raise
         if self._pull:
             self._pull.add_gradients()
-        self._setting.accelerator.clip_grad_norm_(self._trained, self._recipe.max_grad_norm)
+        clip = self._setting.accelerator.clip_grad_norm_
+        self.norm = float(sharding.whole(clip(self._trained, self._recipe.max_grad_norm)))
         self._prepared.step()
         self._prepared.zero_grad()
         if self.average:

@@ -34,6 +34,8 @@ from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
 from zoo.errors import RunError
 
+_NAMED = 32  # samples that an error names
+
 
 @dataclass(frozen=True, kw_only=True)
 class Feeds:
@@ -223,12 +225,7 @@ class _Fit:
                 number = progress.epoch * source.steps + progress.step
                 loss = learner.step(number, step)
                 loss, stop, save = self._agreed(loss)
-                if not math.isfinite(loss):
-                    raise RunError(
-                        f"the loss became {loss} in step {progress.step + 1} of epoch "
-                        f"{progress.epoch + 1} of phase {phase.name!r}",
-                        hint="Try a smaller --lr, or --precision fp32.",
-                    )
+                self._refuse_no_number(phase, step, {"loss": loss, "gradient": learner.norm})
                 progress.loss, progress.samples = (
                     progress.loss + loss,
                     progress.samples + step.samples,
@@ -241,6 +238,25 @@ class _Fit:
                 if stop:
                     raise Interrupted
                 tick()
+
+    def _refuse_no_number(self, phase: Phase, step: Step, values: Mapping[str, float]) -> None:
+        progress = self.progress
+        for what, value in values.items():
+            if not math.isfinite(value):
+                raise RunError(
+                    f"the {what} became {value} in step {progress.step + 1} of epoch "
+                    f"{progress.epoch + 1} of phase {phase.name!r}{self._with(step)}",
+                    hint="Look at these samples and their labels; then try a smaller --lr, or "
+                    "--precision fp32.",
+                )
+
+    def _with(self, step: Step) -> str:
+        """The samples of the step, in words, where it is known which they are."""
+        if not isinstance(step.inputs, Mapping):
+            return ""
+        names = self.setting.feeds.train.names(step.inputs["index"].tolist())
+        more = ", …" if len(names) > _NAMED else ""
+        return f", whose samples were {', '.join(names[:_NAMED])}{more}"
 
     def _awaited(self, steps: Iterator[Step]) -> Iterator[Step]:
         """The steps, while it is counted how long each was waited for, and how much is padding."""
@@ -270,7 +286,7 @@ class _Fit:
             logits = source.validate()
             figures = self.setting.task.headline(logits, self.setting.feeds.val_labels)
             score = list(self.setting.task.score(figures))
-            better = score > progress.score
+            better = all(map(math.isfinite, score)) and score > progress.score
             if better:
                 self.best.keep(adapters.plain_state(self.backbone), logits)
         spent = progress.seconds + time.perf_counter() - began

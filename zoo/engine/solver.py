@@ -30,6 +30,7 @@ class Solver:
     """
 
     average = None
+    norm = 0.0  # at the solution
 
     def __init__(self, setting: Setting, phase: Phase, source: Features) -> None:
         choose_trained(setting.forward.backbone, phase, setting.recipe)
