@@ -52,6 +52,7 @@ def header(
         f"{len(splits.val)} validation samples{skipped}",
         "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
         + (", any number a sample" if splits.task == "multi-label" else ""),
+        **_shared(splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
         "strategy": _recipe(recipe),
@@ -61,6 +62,17 @@ def header(
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
     return {**facts, "precision": forward.precision, "device": str(forward.device)}
+
+
+def _shared(splits: Splits) -> dict[str, str]:
+    """What training and validation have in common, if they have."""
+    if not splits.shared:
+        return {}
+    more = ", …" if len(splits.shared) > 1 else ""
+    of = f"{len(splits.shared)} of the validation samples ({splits.shared[0]}{more})"
+    if splits.removed:
+        return {"shared": f"{of} were in the training data; {splits.removed} removed from there"}
+    return {"shared": f"{of} are in the training data too, so figures look too good: --dedupe"}
 
 
 def _recipe(recipe: Recipe) -> str:
@@ -138,6 +150,8 @@ def opening(
             "train": len(splits.train),
             "val": len(splits.val),
             "skipped": list(splits.skipped),
+            "shared": list(splits.shared),
+            "removed": splits.removed,
             "val_split": request.val_split,
             "split_seed": recipe.seed,
             "text_column": request.text_column,

@@ -135,6 +135,7 @@ def finetune(
     task: Wish = "auto",
     val_split: float = 0.2,
     bad_files: BadFiles = "error",
+    dedupe: bool = False,
     seed: int = 0,
     output: str | Path | None = None,
     precision: str = "auto",
@@ -199,6 +200,8 @@ def finetune(
         task: ``single-label``, ``multi-label``, ``regression``; ``auto`` takes one of the first two
             as the labels are.
         val_split: Share held out where the data has no validation split.
+        dedupe: Whether training leaves out what validation has too: the same file, or the same text
+            but for case and blanks.
         bad_files: ``error``, or ``skip`` for leaving them out.
         seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.

@@ -343,6 +343,7 @@ def _open(request: Request, spec: BackboneSpec) -> Splits:
         label_column=request.label_column,
         task=request.task,
         bad_files=request.bad_files,
+        dedupe=request.dedupe,
     )
 
 

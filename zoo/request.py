@@ -40,6 +40,7 @@ class Request:
     task: Wish = "auto"
     val_split: float = 0.2
     bad_files: BadFiles = "error"
+    dedupe: bool = False
     surgery: str | None = None
     device: str = "auto"
     workers: int | None = None

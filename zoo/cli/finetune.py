@@ -73,6 +73,7 @@ Examples:
     type=click.Choice(["error", "skip"]),
     help="What to do about files and rows that cannot be read; default: error.",
 )
+@_data("--dedupe", is_flag=True, help="Train without what validation has too.")
 @_data("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
 @_data("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
 @_data(

@@ -22,6 +22,7 @@ from zoo.data.classes import (
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
+from zoo.data.overlap import picture_contents, shared_inputs, text_contents, without_shared
 from zoo.data.pictures import examine
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import (
@@ -49,6 +50,7 @@ def open_data(
     task: Wish = "auto",
     classes: int | None = None,
     bad_files: BadFiles = "error",
+    dedupe: bool = False,
     need: Literal["train", "evaluate"] = "train",
     known_classes: Sequence[str] | None = None,
 ) -> Splits:
@@ -68,6 +70,8 @@ def open_data(
             called ``labels`` and a cell has one of ``, ; |`` in it; else single-label.
         classes: The number of classes that the user expects.
         bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
+        dedupe: Whether training leaves out what validation has too: the same file, or the same
+            text but for case and blanks.
         need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
             ``val`` and ``test`` that have labels, or else all there is
             (:meth:`Splits.to_evaluate`).
@@ -85,11 +89,11 @@ def open_data(
     request = Request(str(source), modality, columns, findings, val_split, seed, task)
     layout = layout_of(request)
     if need == "train":
-        return _for_training(request, layout, classes)
+        return _for_training(request, layout, classes, dedupe=dedupe)
     return _for_evaluation(request, layout, known_classes)
 
 
-def _for_training(request: Request, layout: Layout, wanted: int | None) -> Splits:
+def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedupe: bool) -> Splits:
     own = "train" if "train" in layout else "all"
     if own not in layout:
         raise DataError(
@@ -116,10 +120,14 @@ def _for_training(request: Request, layout: Layout, wanted: int | None) -> Split
             raise _too_few(parts[own])
     elif not len(val):
         raise DataError(f"{parts['val'].where} has nothing that can be read")
+    shared, before = shared_inputs(train, val), len(train)
+    if dedupe and shared:
+        train = without_shared(train, val, classes)
     if task == "regression":
         assert train.labels is not None
         require_variety(train.labels, parts[own], classes)
-    return _splits(request, classes, task, train=train, val=val)
+    splits = _splits(request, classes, task, train=train, val=val)
+    return replace(splits, shared=shared, removed=before - len(train))
 
 
 def _check_task(task: str) -> None:
@@ -210,12 +218,14 @@ def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
         if reasons:
             good = np.array([i for i in range(count) if i not in reasons], dtype=np.int64)
             part, digests = part.take(good), [digests[i] for i in good]
+        contents = picture_contents(digests)
     else:
         plain = Samples(request.modality, part.inputs)
-        digests = ["\0".join((*plain.texts(i), "")).encode() for i in range(count)]
+        rows = [plain.texts(i) for i in range(count)]
+        digests, contents = ["\0".join((*row, "")).encode() for row in rows], text_contents(rows)
     labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, digests)
-    return Samples(request.modality, part.inputs, labels, fingerprint)
+    return Samples(request.modality, part.inputs, labels, fingerprint, contents)
 
 
 def _halves(request: Request, samples: Samples, task: TaskName) -> tuple[Samples, Samples]:

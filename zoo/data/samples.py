@@ -158,12 +158,15 @@ class Samples:
         labels: As the task has them; ``None`` where there is nothing to compare with.
         fingerprint: sha256 over the inputs' contents and labels, in order; the same for a
             copy of the data elsewhere. Empty where the contents have not been looked at.
+        contents: ``(N,)``, a number for what each input holds, the same for the same contents;
+            ``None`` where they have not been looked at.
     """
 
     modality: Modality
     inputs: Inputs
     labels: LabelArray | None = None
     fingerprint: str = ""
+    contents: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -196,8 +199,10 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels = None if self.labels is None else self.labels[chosen]
-        return Samples(self.modality, self.inputs.take(chosen), labels, fingerprint)
+        labels, contents = (
+            None if known is None else known[chosen] for known in (self.labels, self.contents)
+        )
+        return Samples(self.modality, self.inputs.take(chosen), labels, fingerprint, contents)
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,8 @@ class Splits:
         fingerprint: sha256 over ``classes`` and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
+        shared: The inputs of ``val`` whose contents ``train`` has too, or had.
+        removed: How many samples ``train`` lacks because ``val`` has them.
         image_size: The size in pixels that the pictures ask for where the network leaves it
             open; ``None`` where the network's own is right.
         epochs: Passes that suffice where a network starts from random parameters; ``None`` where
@@ -231,6 +238,8 @@ class Splits:
     fingerprint: str
     source: str
     skipped: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    removed: int = 0
     whole: Samples | None = None
     image_size: int | None = None
     epochs: int | None = None
