@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
     "add": "zoo.cli.add:command",
+    "download": "zoo.cli.download:command",
     "cache": "zoo.cli.cache:command",
     "plugins": "zoo.cli.plugins:command",
     "check": "zoo.cli.check:command",

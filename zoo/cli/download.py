@@ -1,0 +1,70 @@
+"""``zoo download``: weights on this machine, for work without a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.counts import in_bytes
+from zoo.cli.output import emit_json, note, print_table
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.registry import Registry
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo download resnet18 minilm
+  zoo download timm/resnet18.a1_in1k
+  zoo download vgg16 --json
+"""
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_context
+def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Fetch the weights of each backbone NAME that are not on this machine yet.
+
+    They go into the usual caches, torch.hub's and the Hub's, and 'zoo finetune' finds them there
+    without a network. A name may have a tag, as in 'zoo show'. Exit status 1 if some cannot be had;
+    the others are fetched all the same.
+    """
+    from zoo.registry import Registry
+
+    registry, rows, failed = Registry.discover(), [], False
+    for name in names:
+        try:
+            rows.append(_fetched(name, registry))
+        except ZooError as error:
+            failed = True
+            note(f"Error: {name}: {error.message}\n       {error.hint}")
+    if as_json:
+        emit_json(rows)
+    elif rows:
+        columns = ("name", "weights", "size", "path")
+        print_table(
+            columns, [(r["name"], r["weights"], in_bytes(r["bytes"]), r["path"]) for r in rows]
+        )
+    if failed:
+        ctx.exit(1)
+
+
+def _fetched(name: str, registry: Registry) -> dict[str, Any]:
+    from zoo.weights import choose, fetch
+
+    resolved = registry.resolve(name)
+    weights = choose(resolved.spec, resolved.weights)
+    if weights is None:
+        return {"name": resolved.spec.name, "weights": "none", "bytes": 0, "path": ""}
+    path = fetch(weights)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    return {
+        "name": resolved.spec.name,
+        "weights": weights.tag,
+        "bytes": size,
+        "path": str(path),
+    }
