@@ -159,8 +159,8 @@ def with_zoo(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Me
         "best": max(accuracies),
         "trained": reporter.trained,
         "parameters": reporter.parameters,
-        "lr": run.record["recipe"]["probe_lr" if probe else "lr"],
-        "batch_size": run.record["recipe"]["probe_batch_size" if probe else "batch_size"],
+        "lr": None if probe else run.record["recipe"]["lr"],
+        "batch_size": None if probe else run.record["recipe"]["batch_size"],
         "seconds": run.record["results"]["seconds"],
     }
 
