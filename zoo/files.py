@@ -19,10 +19,11 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.urandom(6).hex()}{path.suffix}")
     # tempfile would make the file private to the user, and costs a slow import.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    mode = temporary.stat().st_mode
+    made = temporary.stat()
     try:
         yield temporary
-        temporary.chmod(mode)  # safetensors puts a file of its own there, private to the user
+        if temporary.stat().st_ino != made.st_ino:
+            temporary.chmod(made.st_mode)  # safetensors puts a file there that is the user's alone
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
