@@ -36,10 +36,10 @@ class Interrupts:
 
         def note(number: int, _: FrameType | None) -> None:
             self.received = number
-            if self._tells:  # not by print, which a signal may come in the middle of
-                os.write(2, b"\nstopping when this step is saved; a second time leaves at once\n")
             for each, handler in before.items():
                 signal.signal(each, handler)
+            if self._tells:  # not by print, which a signal may come in the middle of
+                os.write(2, b"\nstopping when this step is saved; a second time leaves at once\n")
 
         for number in SIGNALS:
             signal.signal(number, note)
