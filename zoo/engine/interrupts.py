@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -37,7 +38,7 @@ class Interrupts:
         def note(number: int, _: FrameType | None) -> None:
             self.received = number
             for each, handler in before.items():
-                signal.signal(each, handler)
+                signal.signal(each, _leaving(each, handler))
             if self._tells:  # not by print, which a signal may come in the middle of
                 os.write(2, b"\nstopping when this step is saved; a second time leaves at once\n")
 
@@ -48,6 +49,13 @@ class Interrupts:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _leaving(number: int, handler: Any) -> Any:
+    """What a second signal does; a shell lets its background jobs ignore Ctrl-C, and such a job's
+    second one is no accident."""
+    ignored = number == signal.SIGINT and handler == signal.SIG_IGN
+    return signal.default_int_handler if ignored else handler
 
 
 class Interrupted(Exception):
