@@ -78,10 +78,12 @@ class Request:
 
     def refuse_for(self, modality: Modality) -> None:
         """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
-        strange = _OF_TEXTS if modality == "image" else _OF_PICTURES
+        if modality == "image":
+            own, other, strange = "pictures", "texts", _OF_TEXTS
+        else:
+            own, other, strange = "texts", "pictures", _OF_PICTURES
         for option in strange:
             if self.wishes.get(option, getattr(self, option, None)) not in (None, 0, "none"):
-                other, own = ("texts", "pictures")[:: 1 if modality == "image" else -1]
                 name = option.replace("_", "-")
                 raise UsageError(
                     f"--{name} is for {other}, and {self.backbone} takes {own}",
