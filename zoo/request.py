@@ -78,10 +78,10 @@ class Request:
 
     def refuse_for(self, modality: Modality) -> None:
         """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
+        strange: tuple[str, ...] = _OF_PICTURES
+        own, other = "texts", "pictures"
         if modality == "image":
-            own, other, strange = "pictures", "texts", _OF_TEXTS
-        else:
-            own, other, strange = "texts", "pictures", _OF_PICTURES
+            own, other, strange = other, own, _OF_TEXTS
         for option in strange:
             if self.wishes.get(option, getattr(self, option, None)) not in (None, 0, "none"):
                 name = option.replace("_", "-")
