@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def test_the_users_own_file_keeps_everything_else(
     assert zoo("add", run, "--name", "my-animals").code == 0
     assert own.read_text() == f'{OWN}\n[models.my-animals]\nrun = "{run}"\n'
     assert stat.S_IMODE(own.stat().st_mode) == 0o640
-    assert zoo("add", "--remove", "my-animals").code == 0
+    removed = zoo("add", "--remove", "my-animals")
+    assert (removed.code, removed.out[-16:]) == (0, f"{run.name} is as it was\n"[-16:])
     assert own.read_text() == OWN
 
 
@@ -208,10 +210,10 @@ def test_removing_a_name_that_is_not_there_names_the_closest(
 
 def test_a_name_can_be_removed_when_the_run_is_gone(zoo: Zoo, acme: Path, run: Path) -> None:
     zoo("add", run, "--name", "my-animals")
-    (run / "run.json").unlink()
+    shutil.rmtree(run)
     result = zoo("add", "--remove", "my-animals")
     assert (result.code, _models()) == (0, {})
-    assert result.out == f"my-animals is no longer in {user_file()}; {run} is as it was\n"
+    assert result.out == f"my-animals is no longer in {user_file()}; {run} was already gone\n"
 
 
 def test_a_nearer_file_that_has_the_name_is_told(

@@ -119,11 +119,12 @@ def slow(backbone):
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """``zoo finetune`` in ``folder``, that has begun to train into ``run``."""
+    """``zoo finetune`` in ``folder`` and a process group, that has begun to train into ``run``."""
     command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2"]
     process = subprocess.Popen(
         [*command, "--epochs", "200", "--output", "run", *options],
         cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (folder / "run" / "run.json").exists():
@@ -142,6 +143,18 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "stopping when this step is saved; a second time leaves at once" in err
     assert "Go on: zoo finetune --resume run" in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
+
+
+def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> None:
+    with start(tmp_path, "--workers", "2") as process:
+        os.killpg(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "worker" not in err
+    assert "Go on: zoo finetune --resume run" in err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # no worker is left
 
 
 def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
     if as_json:
         emit_json({"name": name, "run": None, "before": str(folder), "file": str(file)})
     else:
-        say(f"{name} is no longer in {file}; {folder} is as it was")
+        kept = f"{folder} is as it was" if folder.exists() else f"{folder} was already gone"
+        say(f"{name} is no longer in {file}; {kept}")
 
 
 def _document(added: Published) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -296,7 +298,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_leave_interrupts_alone,
+        worker_init_fn=_leave_signals_to_the_main_process,
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
@@ -320,9 +322,23 @@ def _labels(samples: Samples, indices: list[int]) -> TensorBatch:
     return batch
 
 
-def _leave_interrupts_alone(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; what becomes of it, the main one decides."""
+def _leave_signals_to_the_main_process(_: int) -> None:
+    """Ctrl-C reaches every process of the terminal, and SIGTERM may reach every one of a group.
+
+    What becomes of them, the main process decides, and to finish its step it needs the batches.
+    A SIGTERM of its own, which ``torch`` sends at the end, ends the worker; macOS and Windows do
+    not say who sent one, and there any does.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(main: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass
+    os._exit(0)
 
 
 def _as_it_is(batch: Any) -> Any:
