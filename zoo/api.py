@@ -172,7 +172,8 @@ def finetune(
         head_solver: ``lbfgs``: a head that trains alone is solved for to convergence; or
             ``adamw``, the default for large data and for options that are about steps.
         cached_views: How many variations of each training picture (crops, mirror images and what
-            ``augment`` adds) a head that trains alone sees; by default the picture as it is.
+            ``augment`` adds) a head that trains alone sees, by default the picture as it is; and
+            frozen first stages, by default as many as there are epochs, computed in each step.
         batch_size: Samples a step, over all processes; ``auto`` computes a step in parts where it
             does not fit into memory.
         accumulate: Parts that a step is computed in.

@@ -299,7 +299,7 @@ class Backbone(nn.Module):
     def adapter_targets(self) -> list[str]:
         """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
 
-        In a network that has neither, embeddings.         Never the head, a depthwise or grouped convolution, the projection inside
+        In a network that has neither, embeddings. Never the head, a depthwise or grouped convolution, the projection inside
         ``nn.MultiheadAttention``, which reads the weight without calling the module, or what
         the loader declared ``unadaptable`` for the same reason.
         """

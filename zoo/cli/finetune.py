@@ -105,7 +105,9 @@ Examples:
 @_how("--warmup", type=float, metavar="SHARE", help="In which the rate rises; default: 0.1.")
 @_how("--clip", type=float, metavar="NORM", help="Largest norm of gradients; default: 1.")
 @_how("--head-solver", metavar="adamw|lbfgs", help="How a head that trains alone is found.")
-@_how("--cached-views", type=int, metavar="K", help="Variations of pictures for such a head.")
+@_how(
+    "--cached-views", type=int, metavar="K", help="Variations that what is frozen computes, once."
+)
 @_how("--patience", type=int, metavar="N", help="End a phase after N epochs without a better.")
 @_against("--weight-decay", type=float, metavar="RATE", help="AdamW's decoupled decay.")
 @_against("--dropout", type=float, metavar="P", help="Of the features, before the head.")

@@ -42,7 +42,17 @@ class Failure:
         self.error = error
 
 
-class ImageFeed(Dataset[TensorBatch]):
+class Feed(Dataset[TensorBatch]):
+    """Makes batches of ``samples``."""
+
+    samples: Samples
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
+        """One batch, or the error that says why there is none."""
+        raise NotImplementedError
+
+
+class ImageFeed(Feed):
     """Batches of pictures: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``."""
 
     def __init__(self, samples: Samples, transform: ImageTransform, seed: int) -> None:
@@ -75,7 +85,7 @@ class ImageFeed(Dataset[TensorBatch]):
         return self.transform(picture, seed=mixed_seed(self.seed, variation, index))
 
 
-class TextFeed(Dataset[TensorBatch]):
+class TextFeed(Feed):
     """Batches of texts: ``input_ids`` and ``attention_mask`` ``(B, T)``, ``index``, ``labels``.
 
     Pairs have ``token_type_ids`` ``(B, T)`` too, if the tokenizer tells the texts of any apart.
@@ -202,8 +212,8 @@ class Batches(Sampler[list[Key]]):
 class Loader(DataLoader[TensorBatch]):
     """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone."""
 
-    def __init__(self, feed: ImageFeed | TextFeed, batches: Batches, **options: Any) -> None:
-        self.batches, self._samples = batches, feed.samples
+    def __init__(self, feed: Feed, batches: Batches, **options: Any) -> None:
+        self.feed, self.batches = feed, batches
         super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
@@ -219,7 +229,11 @@ class Loader(DataLoader[TensorBatch]):
 
     def names(self, indices: Sequence[int]) -> list[str]:
         """How reports call the samples at ``indices``."""
-        return [self._samples.input(index) for index in indices]
+        return [self.feed.samples.input(index) for index in indices]
+
+    def over(self, feed: Feed) -> Loader:
+        """The same samples in the same batches, made by another feed, here."""
+        return Loader(feed, self.batches, pin_memory=self.pin_memory)
 
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
         """Batches, each with the number of samples that it has over all processes."""
@@ -227,11 +241,13 @@ class Loader(DataLoader[TensorBatch]):
         sizes = [len(batch) for batch in batches.arranged()[batches.start :: batches.stride]]
         yield from zip(self, sizes, strict=True)
 
+    def batch(self, keys: Sequence[Key]) -> TensorBatch:
+        """One batch of chosen samples, made here."""
+        return _or_raise(self.feed.__getitems__(keys))
+
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
         for batch in super().__iter__():
-            if isinstance(batch, Failure):
-                raise batch.error
-            yield batch
+            yield _or_raise(batch)
 
 
 def make_loader(
@@ -302,6 +318,12 @@ def make_loader(
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _or_raise(batch: TensorBatch | Failure) -> TensorBatch:
+    if isinstance(batch, Failure):
+        raise batch.error
+    return batch
 
 
 def _text(samples: Samples, index: int) -> str | Pair:

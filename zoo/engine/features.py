@@ -1,6 +1,6 @@
-"""The feature cache: a frozen backbone never runs twice on the same input.
+"""The feature cache: what is frozen never runs twice on the same input.
 
-Features lie in ``<cache>/features`` as memory-mapped arrays, keyed by the backbone's tensors, the
+Features, and outputs of a frozen beginning, lie in ``<cache>/features`` as memory-mapped arrays, keyed by the backbone's tensors, the
 preprocessing, the precision and the data, so that any run that would compute the same finds them.
 """
 
@@ -8,95 +8,114 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from zoo.backbone import Backbone
-from zoo.data import Loader
-from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.feature_files import describe, mark_used
 from zoo.files import replacing
 
-Features = NDArray[np.float32]
+if TYPE_CHECKING:
+    from zoo.engine.loop import Setting
 
 _WAY = "channels-last, folded"
 """How features are computed; a change of it is a change of their last digits."""
 
 
-def backbone_key(backbone: Backbone, precision: str) -> str:
-    """Changes with any tensor of the backbone, its preprocessing, and how it computes."""
+def backbone_key(backbone: Backbone, precision: str, *, frozen: bool = False) -> str:
+    """Changes with any tensor of the backbone, its preprocessing, and how it computes.
+
+    Args:
+        backbone: Its head does not count.
+        precision: Of the computation.
+        frozen: Leave out the modules with parameters that train.
+    """
     how = [precision, torch.__version__, _WAY]
     facts = [backbone.spec.name, backbone.spec.input.to_json(), *how]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    trained = _trained_modules(backbone) if frozen else frozenset()
     for name, tensor in backbone.net.state_dict().items():
+        if name.rpartition(".")[0] in trained:
+            continue
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
+def facts_of(setting: Setting, split: str, samples: int) -> dict[str, str | int]:
+    """What an array is of, for people."""
+    return {
+        "backbone": setting.forward.backbone.spec.name,
+        "precision": setting.forward.precision,
+        "data": setting.feeds.source,
+        "split": split,
+        "samples": samples,
+    }
+
+
 def compute(
-    forward: Forward,
-    loader: Loader,
-    *,
-    count: int,
-    key: Iterable[str],
     folder: Path,
-    facts: Mapping[str, str],
+    *,
+    key: Iterable[str],
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    fill: Callable[[NDArray[Any]], None],
+    facts: Mapping[str, str | int],
     reporter: Reporter,
-) -> Features:
-    """Features of a whole split, memory-mapped: ``(count, feature_dim)``, float32.
+) -> NDArray[Any]:
+    """What a frozen network gives for a whole split, memory-mapped; computed if it is not there.
 
     Args:
-        forward: Runs the backbone.
-        loader: Every sample once; ``index`` says which.
-        count: Number of samples.
-        key: What the features depend on, in words.
-        folder: Where features are kept.
-        facts: What they are of, for people.
-        reporter: Sees the steps where they have to be computed.
+        folder: Where it is kept.
+        key: What it depends on, in words.
+        shape: Of the array.
+        dtype: Of the array.
+        fill: Computes it.
+        facts: What it is of, for people.
+        reporter: Is told if it cannot be kept.
     """
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     path = folder / f"{name}.npy"
-    width = forward.backbone.spec.feature_dim
-    if (found := _read(path, (count, width))) is not None:
+    if (found := _read(path, shape, dtype)) is not None:
         mark_used(path)
         return found
     try:
         with replacing(path) as temporary:
-            array = np.lib.format.open_memmap(
-                temporary, mode="w+", dtype=np.float32, shape=(count, width)
-            )
-            _fill(array, forward, loader, reporter)
+            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+            fill(array)
             array.flush()
             del array
-        describe(path, {**facts, "samples": count, "features": width})
-        kept = _read(path, (count, width))
+        describe(path, {**facts, "features": math.prod(shape[1:])})
+        kept = _read(path, shape, dtype)
     except OSError as error:
         reason = error.strerror or error
         reporter.note(f"features cannot be kept in {folder} ({reason}); they stay in memory")
         kept = None
     if kept is not None:
         return kept
-    features = np.empty((count, width), dtype=np.float32)
-    _fill(features, forward, loader, reporter)
-    return features
+    held = np.empty(shape, dtype=dtype)
+    fill(held)
+    return held
 
 
-def _fill(features: Features, forward: Forward, loader: Loader, reporter: Reporter) -> None:
-    with forward.inference(len(features)), reporter.steps("features", len(loader)) as advance:
-        for batch in loader:
-            features[batch["index"].numpy()] = forward.features(batch).numpy()
-            advance()
-
-
-def _read(path: Path, shape: tuple[int, int]) -> Features | None:
+def _read(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:
     try:
         array = np.load(path, mmap_mode="c")  # torch warns of arrays that are read-only
     except (OSError, ValueError, EOFError):
         return None
-    return array if array.shape == shape else None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def _trained_modules(backbone: Backbone) -> frozenset[str]:
+    return frozenset(
+        path
+        for path, module in backbone.net.named_modules()
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+    )

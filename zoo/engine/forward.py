@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
@@ -43,12 +43,12 @@ class Forward:
             self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on the device, pictures in the network's memory layout."""
+        """The batch on the device; pictures, and what layers made of them, in the memory layout."""
         placed = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
-        if "pixel_values" in placed:
-            pictures = placed["pixel_values"]
-            placed["pixel_values"] = pictures.contiguous(memory_format=self._layout)
-        return placed
+        return {
+            key: value.contiguous(memory_format=self._layout) if value.ndim == 4 else value
+            for key, value in placed.items()
+        }
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast as the precision says."""
@@ -64,12 +64,21 @@ class Forward:
             return self.backbone.features(self.place(batch)).float().cpu()
 
     @torch.inference_mode()
-    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """``(B, outputs)``, float32, on the CPU; the backbone in evaluation mode."""
+    def logits(
+        self,
+        batch: Mapping[str, Tensor],
+        features: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
+    ) -> Tensor:
+        """``(B, outputs)``, float32, on the CPU; the backbone in evaluation mode.
+
+        Args:
+            batch: What ``features`` takes, anywhere.
+            features: From a placed batch to ``(B, feature_dim)``; the backbone's by default.
+        """
         self.backbone.eval()
         with self.autocast():
-            features = self.backbone.features(self.place(batch))
-        return head_logits(self.backbone, features.float())
+            made = (features or self.backbone.features)(self.place(batch))
+        return head_logits(self.backbone, made.float())
 
     @contextmanager
     def inference(self, count: int) -> Iterator[None]:
@@ -98,10 +107,12 @@ class Forward:
         count: int,
         reporter: Reporter,
         accelerator: Accelerator | None = None,
+        features: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
     ) -> Tensor:
         """Logits of a whole split in its own order: ``(count, outputs)``.
 
-        With an ``accelerator`` its processes share the batches, and each gets all logits.
+        With an ``accelerator`` its processes share the batches, and each gets all logits;
+        ``features`` as in :meth:`logits`.
         """
         rank, processes = 0, 1
         if accelerator is not None:
@@ -110,7 +121,7 @@ class Forward:
         logits: Tensor | None = None
         with self.inference(count), reporter.steps("predict", len(loader)) as advance:
             for batch in loader:
-                part = self.logits(batch)
+                part = self.logits(batch, features)
                 if logits is None:
                     logits = torch.zeros(count, part.shape[1])
                 logits[batch["index"]] = part

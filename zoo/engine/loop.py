@@ -25,6 +25,7 @@ from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.l2sp import Pull
 from zoo.engine.learner import Learner
 from zoo.engine.losses import Loss
+from zoo.engine.prefixed import prefixed
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.solver import Once, Solver
@@ -192,7 +193,7 @@ class _Fit:
             self.backbone.load_state_dict(kept.of("backbone/"))
         source: Source
         if phase.trains_backbone:
-            source = Batches(setting)
+            source = prefixed(setting, phase) or Batches(setting)
         elif phase.solver == "lbfgs":
             source = Once(features := Features(setting))
             self.learner = Solver(setting, phase, features)

@@ -36,8 +36,9 @@ class Recipe:
         probe_batch_size: Features a step where the head trains alone.
         head_solver: How a head that trains alone is found: ``lbfgs``, solved to convergence for
             several strengths of regularisation, or ``adamw``, in ``probe_epochs``.
-        cached_views: How many variations of each training picture a head that trains alone sees;
-            0 for the picture as it is.
+        cached_views: How many variations of each training picture the frozen part of the network
+            computes, once. 0: a head that trains alone sees the picture as it is, and where more
+            trains, each epoch varies it anew.
         schedule: Course of the learning rate over a phase.
         warmup: Share of a phase's steps in which the learning rate rises.
         max_grad_norm: Gradients are scaled down to this norm.

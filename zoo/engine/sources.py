@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,8 +63,9 @@ class Batches:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._train, self._val = setting.feeds.train, setting.feeds.val
         self.trained: nn.Module = setting.forward.backbone
-        self.steps = len(setting.feeds.train)
+        self.steps = len(self._train)
         recipe = setting.recipe
         mixes = recipe.mixup or recipe.cutmix
         outputs = setting.outputs
@@ -72,9 +73,8 @@ class Batches:
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
         """Shuffled and augmented as ``epoch`` says."""
-        loader = self._setting.feeds.train
-        loader.set_epoch(epoch, start=start)
-        for batch, samples in loader.steps():
+        self._train.set_epoch(epoch, start=start)
+        for batch, samples in self._train.steps():
             yield Step(batch, batch["labels"], samples)
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
@@ -89,12 +89,16 @@ class Batches:
 
     def validate(self) -> Tensor:
         """By a forward pass of everything."""
-        feeds, setting = self._setting.feeds, self._setting
+        return self._predict(self._setting.forward.backbone.features)
+
+    def _predict(self, features: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
+        setting = self._setting
         return setting.forward.predict(
-            feeds.val,
-            count=len(feeds.val_labels),
+            self._val,
+            count=len(setting.feeds.val_labels),
             reporter=setting.reporter,
             accelerator=setting.accelerator,
+            features=features,
         )
 
 
@@ -108,7 +112,7 @@ class Features:
         weights = feature_cache.backbone_key(setting.forward.backbone, setting.forward.precision)
         self._views = [
             self._cached(split, loader, self._count, weights)
-            for split, loader in _training(setting)
+            for split, loader in training_views(setting)
         ]
         self._val = self._cached("val", feeds.val, len(feeds.val_labels), weights)
         self._labels = torch.from_numpy(feeds.train_labels)
@@ -157,22 +161,24 @@ class Features:
     def _cached(self, split: str, loader: Loader, count: int, weights: str) -> NDArray[np.float32]:
         setting = self._setting
         return feature_cache.compute(
-            setting.forward,
-            loader,
-            count=count,
+            setting.cache,
             key=(weights, setting.feeds.key, split),
-            folder=setting.cache,
-            facts={
-                "backbone": setting.forward.backbone.spec.name,
-                "precision": setting.forward.precision,
-                "data": setting.feeds.source,
-                "split": split,
-            },
+            shape=(count, setting.forward.backbone.spec.feature_dim),
+            dtype=np.float32,
+            fill=lambda features: self._fill(features, loader),
+            facts=feature_cache.facts_of(setting, split, count),
             reporter=setting.reporter,
         )
 
+    def _fill(self, features: NDArray[np.float32], loader: Loader) -> None:
+        forward, reporter = self._setting.forward, self._setting.reporter
+        with forward.inference(len(features)), reporter.steps("features", len(loader)) as advance:
+            for batch in loader:
+                features[batch["index"].numpy()] = forward.features(batch).numpy()
+                advance()
 
-def _training(setting: Setting) -> Iterator[tuple[str, Loader]]:
+
+def training_views(setting: Setting) -> Iterator[tuple[str, Loader]]:
     """What the cache calls the training split, and the split: as it is, or in some variations."""
     feeds, views = setting.feeds, setting.recipe.cached_views
     if not views:

@@ -1,0 +1,187 @@
+"""Batches for a backbone whose frozen beginning has run once: its outputs come from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.data import Loader
+from zoo.data.loader import Feed, Key, TensorBatch, TextFeed
+from zoo.engine import features as feature_cache
+from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
+from zoo.engine.sources import Batches, training_views
+
+if TYPE_CHECKING:
+    from zoo.engine.loop import Setting
+    from zoo.engine.strategies import Phase
+
+MOST_BYTES = 16 * 10**9
+"""What the outputs of a frozen beginning may take in the cache; beyond that it runs in each step."""
+
+_STORED: Mapping[torch.dtype, type[np.generic]] = {
+    torch.float32: np.float32,
+    torch.bfloat16: np.int16,  # NumPy has no bfloat16
+}
+
+
+def prefixed(setting: Setting, phase: Phase) -> Prefixed | None:
+    """The batches of a phase that leaves the backbone's beginning frozen, if that can run once.
+
+    Pictures have to be cached in a number of views (``cached_views``), texts come as they are.
+    """
+    recipe, feeds = setting.recipe, setting.feeds
+    varied = recipe.mixup or recipe.cutmix or phase.gradual or setting.accelerator.is_fsdp2
+    pictures = setting.forward.backbone.spec.modality == "image"
+    if varied or phase.epochs < 2 or (pictures and not recipe.cached_views):
+        return None
+    first = [(0, index) for index in range(min(3, len(feeds.val_labels)))]
+    examples = [setting.forward.place(feeds.val.batch(keys)) for keys in (first[:2], first)]
+    with setting.forward.autocast():
+        prefix = find_prefix(setting.forward.backbone, examples)
+    if prefix is None or prefix.outputs.dtype not in _STORED:
+        return None
+    size = _bytes(prefix, setting)
+    if size > MOST_BYTES:
+        setting.reporter.note(
+            f"the frozen part's outputs would take {size / 1e9:.1f} GB; it runs in each step"
+        )
+        return None
+    return Prefixed(setting, prefix)
+
+
+class Prefixed(Batches):
+    """Shuffled batches with the outputs of the frozen part, which computes them once."""
+
+    def __init__(self, setting: Setting, prefix: Prefix) -> None:
+        super().__init__(setting)
+        self._prefix = prefix
+        self.trained = Rest(prefix)
+        feeds = setting.feeds
+        views = [
+            self._cached(split, loader, feeds.train_labels)
+            for split, loader in training_views(setting)
+        ]
+        self._train = feeds.train.over(_Outputs(feeds.train, views, feeds.train_labels))
+        val = self._cached("val", feeds.val, feeds.val_labels)
+        self._val = feeds.val.over(_Outputs(feeds.val, [val], feeds.val_labels))
+
+    def validate(self) -> Tensor:
+        """By a forward pass of the part that trains."""
+        return self._predict(self._prefix.features)
+
+    def _cached(self, split: str, loader: Loader, labels: NDArray[Any]) -> _Rows:
+        setting, prefix = self._setting, self._prefix
+        rows = _Rows(prefix, _lengths(loader, len(labels)))
+        weights = feature_cache.backbone_key(
+            setting.forward.backbone, setting.forward.precision, frozen=True
+        )
+        cut = _path(prefix)
+        rows.array = feature_cache.compute(
+            setting.cache,
+            key=(weights, setting.feeds.key, split, f"up to {cut}"),
+            shape=(rows.count, *prefix.shape),
+            dtype=_STORED[prefix.outputs.dtype],
+            fill=lambda array: self._fill(array, rows, loader, len(labels)),
+            facts=feature_cache.facts_of(setting, f"{split}, up to {cut}", len(labels)),
+            reporter=setting.reporter,
+        )
+        return rows
+
+    @torch.inference_mode()
+    def _fill(self, array: NDArray[Any], rows: _Rows, loader: Loader, count: int) -> None:
+        forward, prefix = self._setting.forward, self._prefix
+        forward.backbone.eval()
+        reporter = self._setting.reporter
+        with forward.inference(count), reporter.steps("frozen part", len(loader)) as advance:
+            for batch in loader:
+                placed = forward.place(batch)
+                with forward.autocast():
+                    outputs = prefix.run(placed)
+                if "attention_mask" in placed:
+                    outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
+                array[rows.places(batch["index"].tolist())] = _as_stored(outputs)
+                advance()
+
+
+class _Rows:
+    """Outputs of the frozen part, a row for each picture, or for each token of each text.
+
+    Attributes:
+        array: ``(count, …)``, memory-mapped.
+        count: Number of rows.
+    """
+
+    array: NDArray[Any]
+
+    def __init__(self, prefix: Prefix, lengths: NDArray[np.int64]) -> None:
+        self._dtype = prefix.outputs.dtype
+        self._ends = np.cumsum(lengths)
+        self._lengths = lengths
+        self.count = int(lengths.sum())
+
+    def places(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """The rows of some samples, one after another."""
+        return np.concatenate(
+            [np.arange(self._ends[i] - self._lengths[i], self._ends[i]) for i in indices]
+        )
+
+    def of(self, indices: Sequence[int]) -> Tensor:
+        """The outputs for some samples: ``(rows, …)``."""
+        return torch.from_numpy(self.array[self.places(indices)]).view(self._dtype)
+
+
+class _Outputs(Feed):
+    """Batches with the outputs of the frozen part in the place of pictures, or beside texts."""
+
+    def __init__(self, loader: Loader, views: Sequence[_Rows], labels: NDArray[Any]) -> None:
+        self.samples = loader.feed.samples
+        self._texts = loader.feed if isinstance(loader.feed, TextFeed) else None
+        self._views = views
+        self._labels = labels
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
+        indices = [index for _, index in keys]
+        if self._texts is not None:
+            batch = self._texts.__getitems__(keys)
+            mask = batch["attention_mask"].bool()
+            rows = self._views[0].of(indices)
+            padded = torch.zeros(*mask.shape, *rows.shape[1:], dtype=rows.dtype)
+            padded[mask] = rows
+            return {**batch, OUTPUTS: padded}
+        views = [self._views[_view(variation, len(self._views))] for variation, _ in keys]
+        rows = torch.cat([view.of([i]) for view, i in zip(views, indices, strict=True)])
+        labels = torch.from_numpy(self._labels[indices])
+        return {"index": torch.tensor(indices), "labels": labels, OUTPUTS: rows}
+
+
+def _view(variation: int, views: int) -> int:
+    """The views take turns by epoch, and where balancing draws a picture again."""
+    return ((variation & (2**32 - 1)) + (variation >> 32)) % views
+
+
+def _lengths(loader: Loader, count: int) -> NDArray[np.int64]:
+    feed = loader.feed
+    return feed.lengths if isinstance(feed, TextFeed) else np.ones(count, dtype=np.int64)
+
+
+def _as_stored(outputs: Tensor) -> NDArray[Any]:
+    bits = outputs.view(torch.int16) if outputs.dtype == torch.bfloat16 else outputs
+    return bits.cpu().numpy()
+
+
+def _path(prefix: Prefix) -> str:
+    paths: dict[nn.Module, str] = {m: path for path, m in prefix.backbone.net.named_modules()}
+    return paths[prefix.cut]
+
+
+def _bytes(prefix: Prefix, setting: Setting) -> int:
+    """What the outputs for both splits take."""
+    feeds, views = setting.feeds, max(1, setting.recipe.cached_views)
+    train = int(_lengths(feeds.train, len(feeds.train_labels)).sum()) * views
+    val = int(_lengths(feeds.val, len(feeds.val_labels)).sum())
+    return (train + val) * int(np.prod(prefix.shape)) * prefix.outputs.element_size()
