@@ -43,6 +43,9 @@ SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 256)
 FIXED_SIZES = (32, 64, 128)
 """The same for networks that have to be built anew for each."""
 
+MULTIPLES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 64, 128)
+"""What sizes may have to be multiples of, or else of the smallest that is taken."""
+
 _CLASSES = 7
 """Outputs of a network that is built to be measured: not 1, which would hide a head left over."""
 
@@ -82,7 +85,7 @@ def describe(arch: str) -> BackboneSpec | None:
     measured = measure(row, default.num_classes)
     if measured is None:
         return None
-    image = replace(row.image_input, min_size=measured.min_size)
+    image = replace(row.image_input, min_size=measured.min_size, multiple_of=measured.multiple_of)
     return replace(
         row,
         feature_dim=measured.feature_dim,
@@ -102,6 +105,7 @@ class Measured:
     feature_dim: int
     params: int
     min_size: int
+    multiple_of: int = 1
 
 
 def measure(row: BackboneSpec, classes: int) -> Measured | None:
@@ -135,8 +139,32 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
             continue
         if found != width:
             raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
-        return Measured(feature_dim=width, params=params, min_size=side)
+        step = 1 if row.image_input.fixed_size else _multiple(backbone, side)
+        return Measured(feature_dim=width, params=params, min_size=side, multiple_of=step)
     raise ContractError(f"{row.name} takes no picture of its own size, {size}")
+
+
+def _multiple(backbone: Backbone, side: int) -> int:
+    """What sizes must be multiples of, so that square and other pictures from ``side`` on are taken.
+
+    Raises:
+        ContractError: No multiple does.
+    """
+    for step in (*MULTIPLES, side):
+        image = ImageInput(size=side, min_size=side, multiple_of=step)
+        least = image.fitting(side)
+        try:
+            for height, width in (
+                (least, least),
+                (least + step, least + step),
+                (least, image.fitting(least + 32)),
+            ):
+                with torch.inference_mode():
+                    backbone.features(torch.zeros(2, 3, height, width, device="meta"))
+        except _REFUSALS:
+            continue
+        return step
+    raise ContractError(f"{backbone.spec.name} takes {side} pixels and no multiples of {MULTIPLES}")
 
 
 def _features_that_the_head_takes(backbone: Backbone, side: int) -> int:
@@ -176,7 +204,12 @@ def picture_input(config: Any) -> ImageInput:
 
 def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
     """The weights of one tag; ``image`` is what the architecture's row says of its input."""
-    own = replace(picture_input(config), min_size=image.min_size, fixed_size=image.fixed_size)
+    own = replace(
+        picture_input(config),
+        min_size=image.min_size,
+        multiple_of=image.multiple_of,
+        fixed_size=image.fixed_size,
+    )
     if config.hf_hub_id:
         uri = f"hf:{config.hf_hub_id}/{config.hf_hub_filename or HUB_FILE}"
     else:
