@@ -141,6 +141,7 @@ def finetune(
     precision: str = "auto",
     device: str = "auto",
     workers: int | None = None,
+    cache_images: bool | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
     registry: Registry | None = None,
@@ -209,6 +210,9 @@ def finetune(
         precision: ``auto``, ``fp32``, ``bf16``.
         device: ``auto``, ``cpu``, ``cuda``, …
         workers: Processes that prepare pictures.
+        cache_images: Decode each picture once, into the cache, rather than in each epoch; nothing
+            else changes. By default where that pays: more than one epoch, pictures of at most 128
+            pixels or a GPU, and at most 1 GB a split.
         save_every: Seconds between two saves of the state that :func:`resume` needs.
         track: ``tensorboard``, ``wandb``, ``mlflow``, … of those that Accelerate knows.
         registry: What is installed by default.

@@ -1,6 +1,7 @@
 """The files of the feature cache: what each is of, how large, when it was last used; removing some.
 
-Features of a split lie in ``<name>.npy``, and what they are of in ``<name>.json`` beside it.
+Features of a split lie in ``<name>.npy``, its decoded pictures in ``<name>.arrow``, and what they are
+of in ``<name>.json`` beside it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ ABANDONED = 24 * 3600.0
 """Seconds after which a file that nobody has written to is what a killed process has left."""
 
 
+SUFFIXES = (".npy", ".arrow")
+
+
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features of one split.
+    """Features, or decoded pictures, of one split.
 
     Attributes:
         path: The array.
         facts: What they are of: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
-            ``features``; empty where that is not known.
+            ``features``, of which pictures lack some; empty where that is not known.
         size: In bytes.
         used: When they were made or last read, in seconds since 1970.
     """
@@ -52,7 +56,7 @@ def mark_used(path: Path) -> None:
 def feature_files(folder: Path) -> list[FeatureFile]:
     """What is cached, the last used first."""
     found = []
-    for path in folder.glob("[!.]*.npy"):
+    for path in _arrays(folder, "[!.]*"):
         with suppress(OSError):  # removed meanwhile
             status = path.stat()
             found.append(FeatureFile(path, _facts(path), status.st_size, status.st_mtime))
@@ -68,10 +72,14 @@ def remove(files: Iterable[FeatureFile]) -> None:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove what processes were writing when they were killed."""
-    for path in folder.glob(".*.npy"):
+    for path in _arrays(folder, ".*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
+
+
+def _arrays(folder: Path, pattern: str) -> list[Path]:
+    return [path for suffix in SUFFIXES for path in folder.glob(pattern + suffix)]
 
 
 def _facts(path: Path) -> Mapping[str, str | int]:

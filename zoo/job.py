@@ -17,7 +17,6 @@ from zoo.curve import write_curve
 from zoo.data import Splits, demo_data, open_data
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
 from zoo.engine.device import choose_device
-from zoo.engine.feed import Feed
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupted, Interrupts
@@ -31,6 +30,7 @@ from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
 from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError
+from zoo.feeds import make_feeds
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry
@@ -200,7 +200,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         splits=splits,
         task=task,
         loss=_loss(task, splits, recipe),
-        feeds=_feeds(request, start, splits, recipe, accelerator),
+        feeds=make_feeds(request, start, splits, recipe, phases, manner.reporter, accelerator),
         recipe=recipe,
         phases=phases,
         forward=forward,
@@ -274,38 +274,6 @@ def _loss(task: Task, splits: Splits, recipe: Recipe) -> Loss:
         class_weights=recipe.class_weights,
         focal=recipe.focal,
         label_smoothing=recipe.label_smoothing,
-    )
-
-
-def _feeds(
-    request: Request, start: Start, splits: Splits, recipe: Recipe, accelerator: Accelerator
-) -> Feeds:
-    feed = Feed(
-        spec=start.backbone.spec,
-        tokenizer=start.tokenizer,
-        workers=request.workers,
-        flip=splits.flip,
-        min_scale=splits.min_scale,
-        augment=recipe.augment,
-        balanced=recipe.balanced,
-        seed=recipe.seed,
-        pin=torch.cuda.is_available(),
-        share=(accelerator.process_index, accelerator.num_processes),
-    )
-    train, val = splits.train, splits.val
-    assert train.labels is not None
-    assert val is not None
-    assert val.labels is not None
-    return Feeds(
-        train=feed.shuffled(train, batch_size=recipe.batch_size),
-        plain_train=lambda: feed.plain(train),
-        view=lambda number: feed.view(train, number),
-        variation=feed.variation,
-        val=feed.plain(val),
-        train_labels=train.labels,
-        val_labels=val.labels,
-        key=splits.fingerprint,
-        source=splits.source,
     )
 
 

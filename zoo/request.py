@@ -14,7 +14,7 @@ from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.spec import Modality, Pooling
 
-_OF_PICTURES = ("image_size", "augment", "mixup", "cutmix", "cached_views")
+_OF_PICTURES = ("image_size", "augment", "mixup", "cutmix", "cached_views", "cache_images")
 _OF_TEXTS = ("max_length", "pooling")
 
 
@@ -44,6 +44,7 @@ class Request:
     surgery: str | None = None
     device: str = "auto"
     workers: int | None = None
+    cache_images: bool | None = None
     wishes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

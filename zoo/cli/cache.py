@@ -1,4 +1,4 @@
-"""``zoo cache``: the features that frozen backbones have computed."""
+"""``zoo cache``: the features that frozen backbones have computed, and decoded pictures."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
-    """List the features that frozen backbones have computed, or remove some.
+    """List the features that frozen backbones have computed, and decoded pictures, or remove some.
 
     A strategy that trains the head alone at first finds them there, so that the backbone runs over
-    the same data once. What is removed is computed again when it is needed.
+    the same data once, and where everything trains no picture is decoded twice. What is removed is computed again when it is needed.
     """
     from zoo.feature_files import feature_files, remove, remove_abandoned
     from zoo.places import cache_folder
@@ -88,4 +88,5 @@ def _record(file: FeatureFile) -> dict[str, object]:
 def _cells(file: FeatureFile) -> tuple[object, ...]:
     days = (time.time() - file.used) / 86_400
     used = "today" if days < 1 else f"{days:.0f} days ago"
-    return (*(file.facts.get(name, "?") for name in _FACTS), in_bytes(file.size), used)
+    missing = "" if file.facts else "?"
+    return (*(file.facts.get(name, missing) for name in _FACTS), in_bytes(file.size), used)

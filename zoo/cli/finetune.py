@@ -132,6 +132,11 @@ Examples:
 )
 @_where("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @_where("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@_where(
+    "--cache-images/--no-cache-images",
+    default=None,
+    help="Decode each picture once; default: where it pays.",
+)
 @_where("--track", metavar="NAME", help="tensorboard, mlflow, wandb, …")
 @_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context

@@ -7,12 +7,13 @@ from zoo.data.opening import open_data
 from zoo.data.pictures import read_picture
 from zoo.data.samples import Samples, Splits
 from zoo.data.text import TextEncoder, train_tokenizer
-from zoo.data.transforms import ImageTransform, make_transform
+from zoo.data.transforms import ImageTransform, Normalise, make_transform
 
 __all__ = [
     "ImageFeed",
     "ImageTransform",
     "Loader",
+    "Normalise",
     "Samples",
     "Splits",
     "Text",

@@ -85,28 +85,45 @@ class ImageTransform:
         self._steps = (
             _varied(image_input, flip, min_scale, augment) if train else _plain(image_input)
         )
-        std = torch.tensor(image_input.std).view(3, 1, 1)
-        # (x / 255 - mean) / std in two passes over the pixels rather than three
-        self._factor = 1 / (255 * std)
-        self._offset = -torch.tensor(image_input.mean).view(3, 1, 1) / std
+        self._normalise = Normalise(image_input)
 
     def __call__(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
-        """Prepare one picture.
+        """Prepare one picture, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
+        return self._normalise(self.pixels(picture, seed=seed))
+
+    def pixels(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
+        """Crop, resize and vary one picture: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
 
         Args:
             picture: RGB, of any size.
             seed: Decides the variation, and leaves torch's own random state as it was; ``None``
                 draws from the latter.
         """
-        from torchvision.transforms.v2 import functional
-
         if self.train and seed is not None:
             with seeded(seed):
                 picture = self._steps(picture)
         else:
             picture = self._steps(picture)
-        pixels: Tensor = functional.pil_to_tensor(picture)  # (3, size, size), uint8
-        return pixels.float().mul_(self._factor).add_(self._offset)
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+class Normalise:
+    """From pixels of 0 to 255 to what the network wants: ``(x / 255 - mean) / std``, float32.
+
+    Takes one picture ``(3, H, W)`` or a batch ``(B, 3, H, W)``, in any memory layout, which stays,
+    on any device.
+    """
+
+    def __init__(self, image_input: ImageInput) -> None:
+        std = torch.tensor(image_input.std).view(3, 1, 1)
+        # in two passes over the pixels rather than three
+        self._factor = 1 / (255 * std)
+        self._offset = -torch.tensor(image_input.mean).view(3, 1, 1) / std
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The pixels, normalised."""
+        factor, offset = (each.to(pixels.device) for each in (self._factor, self._offset))
+        return pixels.float().mul_(factor).add_(offset)
 
 
 def resized(image_input: ImageInput) -> int:

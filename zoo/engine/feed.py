@@ -60,6 +60,10 @@ class Feed:
         """Shuffled and augmented; ``set_epoch`` chooses which of the many orders."""
         return self._loader(samples, train=True, batch_size=batch_size, shuffle=True)
 
+    def decode_size(self, *, train: bool) -> int:
+        """The shorter side, in pixels, that decoding must leave of a picture."""
+        return self._transform(train).decode_size
+
     @property
     def variation(self) -> str:
         """What decides how training pictures vary."""

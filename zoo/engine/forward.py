@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from zoo.backbone import Backbone
-from zoo.data import Loader
+from zoo.data import Loader, Normalise
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
 
@@ -37,18 +37,24 @@ class Forward:
         self.backbone = backbone.to(device)
         self._layout = torch.contiguous_format
         if backbone.spec.modality == "image":
+            self._normalise = Normalise(backbone.spec.image_input)
             large = backbone.spec.image_input.size >= _LARGE
             if precision == "bf16" or device.type != "cpu" or large:
                 self._layout = torch.channels_last
             self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on the device; pictures, and what layers made of them, in the memory layout."""
-        placed = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
-        return {
-            key: value.contiguous(memory_format=self._layout) if value.ndim == 4 else value
-            for key, value in placed.items()
-        }
+        """The batch on the device; pictures, and what layers made of them, in the memory layout.
+
+        Pictures are normalised, if they are bytes still.
+        """
+        return {key: self._placed(value) for key, value in batch.items()}
+
+    def _placed(self, value: Tensor) -> Tensor:
+        value = value.to(self.device, non_blocking=True)
+        if value.ndim == 4:
+            value = value.contiguous(memory_format=self._layout)
+        return self._normalise(value) if value.dtype == torch.uint8 else value
 
     def autocast(self) -> AbstractContextManager[None]:
         """Autocast as the precision says."""

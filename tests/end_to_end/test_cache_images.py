@@ -1,0 +1,84 @@
+"""``--cache-images``: pictures are decoded once, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from zoo.engine import decoding
+from zoo.engine.decoding import worth_decoding
+from zoo.engine.progress import Quiet
+from zoo.places import cache_folder
+
+
+def trained(photos: Path, output: Path, **options: object) -> zoo.Run:
+    return zoo.finetune(
+        "cnn", photos, weights="none", epochs=2, image_size=32, workers=0, output=output,
+        **{"reporter": Quiet(), **options},
+    )  # fmt: skip
+
+
+def kept() -> list[Path]:
+    return list((cache_folder() / "features").glob("*.arrow"))
+
+
+def test_it_changes_nothing_but_how_often_files_are_read(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    anew = trained(photos, tmp_path / "anew", cache_images=False)
+    before = len(kept())
+    once = trained(photos, tmp_path / "once")
+    assert len(kept()) == before + 2  # training and validation
+    assert once.record["sha256"] == anew.record["sha256"]
+    assert once.metrics == anew.metrics
+    listed = [
+        row for row in json.loads(zoo_cli("cache", "--json").out) if "pictures" in row["split"]
+    ]
+    assert {row["split"] for row in listed} == {"train, pictures", "val, pictures"}
+
+
+def test_what_does_not_fit_is_decoded_anew(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "MOST_BYTES", 100)
+    before = len(kept())
+    trained(photos, tmp_path / "run", cache_images=True, val_split=0.3)
+    assert len(kept()) == before
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Tells(Quiet):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "features").write_text("no folder")
+    trained(photos, tmp_path / "run", reporter=Tells())
+    assert any("decoded pictures cannot be kept in" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("wish", "size", "device", "epochs", "worth"),
+    [
+        (None, 64, "cpu", 2, True),
+        (None, 64, "cpu", 1, False),
+        (None, 224, "cpu", 9, False),
+        (None, 224, "cuda", 9, True),
+        (True, 224, "cpu", 1, True),
+        (False, 64, "cpu", 9, False),
+    ],
+)
+def test_it_is_done_where_it_pays(
+    wish: bool | None, size: int, device: str, epochs: int, worth: bool
+) -> None:
+    assert worth_decoding(wish, size=size, device=torch.device(device), epochs=epochs) is worth

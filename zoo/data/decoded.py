@@ -1,0 +1,127 @@
+"""Pictures that have been decoded once, in a file that is mapped into memory.
+
+To decode a JPEG costs more than all that a small network does with it. The file is in Arrow's format,
+a row a picture: its width and height, and its pixels as RGB. What a reader gets is what decoding
+would give it, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from zoo.cores import usable_cores
+from zoo.data.pictures import read_picture
+from zoo.data.samples import Indices, Inputs, Samples
+from zoo.files import replacing
+
+_CHUNK = 64  # pictures that are decoded at a time, and a record batch
+
+_SCHEMA = pa.schema([("width", pa.int32()), ("height", pa.int32()), ("pixels", pa.large_binary())])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Inputs whose pictures lie decoded in ``file``; pickles as its path.
+
+    Attributes:
+        file: The pictures, in the order of ``named``.
+        named: The inputs that they were decoded from.
+        rows: The place of each in the file.
+    """
+
+    file: Path
+    named: Inputs
+    rows: Indices
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        chunk, place = divmod(int(self.rows[index]), _CHUNK)
+        batch = self._reader.get_batch(chunk)
+        width, height = (batch.column(name)[place].as_py() for name in ("width", "height"))
+        pixels = batch.column("pixels")[place].as_buffer()
+        return Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
+
+    def name(self, index: int) -> str:
+        return self.named.name(index)
+
+    def take(self, indices: Indices) -> Decoded:
+        return replace(self, named=self.named.take(indices), rows=self.rows[indices])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: self.__dict__[name] for name in ("file", "named", "rows")}
+
+    @cached_property
+    def _reader(self) -> pa.RecordBatchFileReader:
+        return pa.ipc.open_file(pa.memory_map(str(self.file)))
+
+
+def estimated_bytes(samples: Samples, size: int) -> int:
+    """What the pictures take decoded, from some of them, spread evenly.
+
+    Args:
+        samples: Pictures.
+        size: The shorter side in pixels that is needed.
+    """
+    count = min(32, len(samples))
+    chosen = np.linspace(0, len(samples) - 1, count).astype(int)
+    pictures = [_decoded(samples, int(index), size) for index in chosen]
+    some = sum(3 * picture.width * picture.height for picture in pictures)
+    return some * len(samples) // max(1, count)
+
+
+def decode(samples: Samples, size: int, file: Path) -> Iterator[int]:
+    """Decode all pictures into ``file``, as :func:`zoo.data.read_picture` does; yields how many at a time.
+
+    Args:
+        samples: Pictures.
+        size: The shorter side in pixels that is needed.
+        file: Written beside and renamed when all are in it.
+
+    Raises:
+        BadFilesError: A picture cannot be read.
+        OSError: The file cannot be written.
+    """
+    with (
+        replacing(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, _SCHEMA) as writer,
+        ThreadPoolExecutor(max_workers=max(1, round(usable_cores()))) as pool,
+    ):
+        for start in range(0, len(samples), _CHUNK):
+            indices = range(start, min(start + _CHUNK, len(samples)))
+            pictures = list(pool.map(lambda index: _decoded(samples, index, size), indices))
+            writer.write_batch(
+                pa.record_batch(
+                    [
+                        pa.array([p.width for p in pictures], pa.int32()),
+                        pa.array([p.height for p in pictures], pa.int32()),
+                        pa.array([p.tobytes() for p in pictures], pa.large_binary()),
+                    ],
+                    schema=_SCHEMA,
+                )
+            )
+            yield len(pictures)
+
+
+def opened(samples: Samples, file: Path) -> Samples | None:
+    """``samples`` with the pictures that were decoded into ``file``, if it is there and whole."""
+    inputs = Decoded(file, samples.inputs, np.arange(len(samples)))
+    try:
+        chunks = inputs._reader.num_record_batches
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return replace(samples, inputs=inputs) if chunks == -(-len(samples) // _CHUNK) else None
+
+
+def _decoded(samples: Samples, index: int, size: int) -> Image.Image:
+    return read_picture(samples.picture(index), size=size, name=samples.input(index))
