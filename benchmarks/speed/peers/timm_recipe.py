@@ -1,0 +1,89 @@
+"""timm's recipe with the parts that its training script is made of, and that script's defaults.
+
+https://github.com/huggingface/pytorch-image-models/blob/main/train.py: SGD with Nesterov momentum
+at 0.1 for steps of 256 pictures, a cosine, colour jitter, label smoothing, and the last part of a
+batch left out; without the warming up, which takes more epochs than there are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.speed.peers.common import (
+    BATCH,
+    MEAN,
+    STD,
+    WORKERS,
+    Clock,
+    freeze,
+    options,
+    start_from,
+    tell,
+)
+
+
+@options
+def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
+    """Train a ResNet-18 on a folder of pictures."""
+    import timm
+    from timm.data import create_dataset, create_loader
+    from timm.loss import LabelSmoothingCrossEntropy
+    from timm.optim import create_optimizer_v2
+    from timm.scheduler import create_scheduler_v2
+    from timm.utils import accuracy, random_seed
+
+    random_seed(seed)
+    device = torch.device("cpu")
+    common = {
+        "input_size": (3, 224, 224),
+        "batch_size": BATCH,
+        "mean": MEAN,
+        "std": STD,
+        "num_workers": WORKERS,
+        "device": device,
+    }
+    training = create_dataset("", root=data, split="train", is_training=True)
+    validation = create_dataset("", root=data, split="val")
+    train = create_loader(training, is_training=True, **common)
+    val = create_loader(validation, interpolation="bicubic", crop_pct=0.875, **common)
+    net = timm.create_model("resnet18", num_classes=len(training.reader.class_to_idx))
+    net = start_from(net, weights).to(device)
+    if probe:
+        freeze(net)
+        net.get_classifier().requires_grad_(True)
+    optimizer = create_optimizer_v2(
+        net, opt="sgd", lr=0.1 * BATCH / 256, momentum=0.9, weight_decay=2e-5
+    )
+    scheduler, _ = create_scheduler_v2(optimizer, sched="cosine", num_epochs=epochs)
+    loss_of = LabelSmoothingCrossEntropy(0.1)
+    clock, accuracies = Clock(), []
+    for epoch in range(epochs):
+        clock.start()
+        net.train()
+        samples = 0
+        for pictures, labels in train:
+            optimizer.zero_grad()
+            loss_of(net(pictures), labels).backward()
+            optimizer.step()
+            samples += len(labels)
+        clock.stop(samples)
+        scheduler.step(epoch + 1)
+        accuracies.append(_accuracy(net, val, accuracy))
+    tell(clock, accuracies, len(validation))
+
+
+@torch.no_grad()
+def _accuracy(net: nn.Module, loader: object, accuracy: object) -> float:
+    net.eval()
+    right = seen = 0.0
+    for pictures, labels in loader:
+        right += float(accuracy(net(pictures), labels)[0]) / 100 * len(labels)
+        seen += len(labels)
+    return right / seen
+
+
+if __name__ == "__main__":
+    main()
