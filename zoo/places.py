@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from zoo.spec import Weights
+
+_PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
 
 
 def cache_folder() -> Path:
@@ -93,9 +97,16 @@ def _in_snapshots(repo: Path, file: str | None) -> Path | None:
         if file is not None:
             if os.path.exists(snapshot / file):
                 return snapshot / file
-        elif any(name.endswith((".safetensors", ".bin")) for name in _listing(snapshot)):
+        elif _has_weights(_listing(snapshot)):
             return snapshot
     return None
+
+
+def _has_weights(names: frozenset[str]) -> bool:
+    """Whether there are weights among the files, and where they are in pieces, every piece."""
+    weights = [name for name in names if name.endswith((".safetensors", ".bin"))]
+    pieces = Counter(found.group(2, 1, 3) for name in weights if (found := _PIECE.fullmatch(name)))
+    return bool(weights) and all(count == int(of) for (of, *_), count in pieces.items())
 
 
 def _snapshots(repo: Path) -> Iterator[Path]:

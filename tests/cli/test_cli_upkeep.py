@@ -87,7 +87,7 @@ def test_sync_tells_the_number_of_backbones(zoo: Zoo, acme: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.weights.hub_reachable", lambda: False)
+    monkeypatch.setattr("zoo.reach.hub_reachable", lambda: False)
 
 
 def _findings(zoo: Zoo, code: int) -> dict[str, dict[str, str]]:

@@ -25,6 +25,7 @@ TENSORS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo"))
     return tmp_path
 
 
@@ -81,14 +82,16 @@ def test_a_cached_file_is_found_under_the_publishers_name(caches: Path) -> None:
     assert fetch(weights) == folder / "net-0123.pth"
 
 
-def test_a_cached_file_with_another_hash_is_refused(caches: Path) -> None:
+def test_a_cached_file_with_another_hash_is_deleted_and_named(caches: Path) -> None:
     folder = caches / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    (folder / "net.pth").write_bytes(b"cut")
-    weights = Weights(tag="V1", uri="https://example.invalid/net.pth", sha256="00000000")
-    with pytest.raises(WeightsError, match="damaged") as error:
+    path = folder / "net.pth"
+    path.write_bytes(b"cut")
+    weights = Weights(tag="V1", uri="http://127.0.0.1:9/net.pth", sha256="00000000")
+    with pytest.raises(WeightsUnavailable, match="were damaged and are deleted") as error:
         fetch(weights)
-    assert "Delete the file" in error.value.hint
+    assert str(path) in error.value.message
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

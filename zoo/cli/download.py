@@ -53,7 +53,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _fetched(name: str, registry: Registry) -> dict[str, Any]:
-    from zoo.weights import choose, fetch
+    from zoo.fetching import choose, fetch
 
     resolved = registry.resolve(name)
     weights = choose(resolved.spec, resolved.weights)

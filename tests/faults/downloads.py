@@ -1,0 +1,147 @@
+"""Kill downloads at random moments, look at what lies under the final name, and start them again.
+
+From a web address, and a file and a folder of a Hub in turn, all from hosts on this machine:
+
+    python -m tests.faults.downloads --kills 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+from tests.faults import children
+from tests.faults.hosts import Host, Hub, up
+
+CONTENT = random.Random(0).randbytes(4 << 20)
+PACE = 0.005  # seconds for every 64 kB: 0.3 for the content
+PIECES = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+REPOSITORY = {
+    "config.json": b"{}",
+    "tokenizer.json": CONTENT[: 2 << 20],  # slower than the weights, if it went beside them
+    PIECES[0]: CONTENT[2 << 20 : 3 << 20],
+    PIECES[1]: CONTENT[3 << 20 :],
+}
+
+
+@dataclass
+class Tally:
+    """What came of the kills.
+
+    Attributes:
+        kills: How many there were, while something was downloaded.
+        begun: After how many of them a part lay there, to be continued.
+        whole: Downloads that ended with the right files.
+        halves: What was not right, in words.
+    """
+
+    kills: int = 0
+    begun: int = 0
+    whole: int = 0
+    halves: tuple[str, ...] = ()
+
+
+@contextmanager
+def elsewhere(host: Host) -> Iterator[str]:
+    """The address of a host in a process of its own, so that this one can be forked."""
+    reading, writing = os.pipe()
+
+    def serve() -> None:
+        with up(host):
+            os.write(writing, host.address.encode())
+            signal.pause()
+
+    child = children.fork(serve)
+    try:
+        yield os.read(reading, 100).decode()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        children.wait(child)
+        os.close(reading)
+        os.close(writing)
+
+
+def torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
+    """Kill ``kills`` times; each download is killed at most three times, and then left alone."""
+    import huggingface_hub.file_download
+    import huggingface_hub.hf_api  # noqa: F401  so that children inherit what they need
+
+    from zoo import Weights
+    from zoo.places import cached_file
+    from zoo.weights import fetch
+
+    chance, tally = random.Random(seed), Tally()
+    for number, uri in enumerate(
+        cycle([f"{web}/net.pth", f"hf:acme/net/{PIECES[0]}", "hf:acme/net"])
+    ):
+        if tally.kills >= kills:
+            return tally
+        home, weights = folder / str(number), Weights(tag="V1", uri=uri)
+        os.environ |= {"TORCH_HOME": str(home), "HF_HOME": str(home), "ZOO_CACHE": str(home)}
+        for _ in range(3):
+            child = children.fork(lambda: fetch(weights))  # noqa: B023
+            ended = children.strike(child, chance.uniform(0, 0.4), signal.SIGKILL)
+            assert ended != children.FAILED, uri
+            found = cached_file(weights)
+            if found is not None and not right(found):
+                tally.halves += (f"{uri} after a kill",)
+            if ended == children.DONE or tally.kills == kills:
+                break
+            tally.kills += 1
+            tally.begun += any(home.rglob("*.part")) or any(home.rglob("*.incomplete"))
+        child = children.fork(lambda: fetch(weights))  # noqa: B023
+        assert children.wait(child) == children.DONE, f"{uri} could not be started again"
+        found = cached_file(weights)
+        if found is None or not right(found) or any(home.rglob("*.part*")):
+            tally.halves += (f"{uri} in the end",)
+        else:
+            tally.whole += 1
+        shutil.rmtree(home)
+    raise AssertionError("unreachable: cycle never ends")
+
+
+def right(found: Path) -> bool:
+    """Whether a file, or all of a folder, is what the host has."""
+    if found.is_dir():
+        inside = {file.name: file.read_bytes() for file in found.iterdir()}
+        return inside == REPOSITORY
+    return found.read_bytes() == (REPOSITORY | {"net.pth": CONTENT})[found.name]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    hub = Hub({f"acme/net/{name}": content for name, content in REPOSITORY.items()}, pace=PACE)
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        elsewhere(Host({"net.pth": CONTENT}, pace=PACE)) as web,
+        elsewhere(hub) as endpoint,
+    ):
+        os.environ["HF_ENDPOINT"] = endpoint
+        tally = torment(Path(folder), options.kills, options.seed, web)
+    print(
+        f"{tally.kills} kills in {time.monotonic() - began:.0f} s, {tally.begun} of them with a "
+        f"part there; {tally.whole} downloads whole, {len(tally.halves)} not"
+    )
+    for words in tally.halves:
+        print(words)
+    raise SystemExit(1 if tally.halves else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Which weights are meant, and the right file of them on this machine. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from zoo import hub_downloads
+from zoo.downloads import download, tell
+from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.files import sha256_of
+from zoo.first_hashes import first_hash, record_of, remember
+from zoo.places import cached_file, hub_parts, torch_folder
+from zoo.reach import hub_reachable, reachable
+from zoo.run_record import LOCK_FILE, read_run
+from zoo.spec import BackboneSpec, Weights
+
+_WEB = ("http://", "https://")
+_HUB = "hf:"
+
+
+def choose(spec: BackboneSpec, wish: str) -> Weights | None:
+    """The weights that ``auto``, ``none``, a tag or a path stands for.
+
+    A run folder stands for what the run wrote, which :func:`fetch` then holds it to; a file for
+    whatever is in it.
+
+    Raises:
+        WeightsError: There is no such tag and no such file.
+        RunError: It is the folder of a run that is damaged.
+    """
+    if wish == "none":
+        return None
+    if wish == "auto":
+        return spec.default_weights
+    for weights in spec.weights:
+        if weights.tag == wish:
+            return weights
+    path = Path(wish).expanduser()
+    if os.path.isfile(path / LOCK_FILE):
+        return read_run(path).weights
+    if path.exists():
+        inside = path / "model.safetensors"  # a folder that save_pretrained wrote
+        return Weights(
+            tag="file", uri=str((inside if inside.is_file() else path).resolve()), classes=0
+        )
+    tags = ", ".join(w.tag for w in spec.weights) or "none published"
+    raise WeightsError(
+        f"{spec.name} has no weights called {wish!r}, and there is no such file",
+        hint=f"Its weights: {tags}. Or give a path, 'auto', or 'none'.",
+    )
+
+
+def fetch(weights: Weights) -> Path:
+    """The file (or, for a whole Hub repository, the folder) that holds ``weights``.
+
+    Looks into the usual caches first (torch.hub's, the Hub's), then downloads into them. What is
+    returned has been read, and has the hash that it must have: all of the sha256 where a pin, the
+    Hub or a run tells it, else the digits that the publisher gives and the hash of the first time.
+    A file in a cache that has another is deleted, which is said, and downloaded anew.
+
+    Raises:
+        WeightsUnavailable: They are not here and their host is out of reach.
+        WeightsError: The download failed, or gave another file than it must.
+    """
+    path = cached_file(weights)
+    if weights.uri.startswith(_WEB):
+        if path is not None and _web_file_is_right(path, weights):
+            return path
+        if not reachable(weights.uri):
+            raise _unavailable(weights, path, put=_web_target(weights))
+        return _fetch_from_web(weights)
+    if weights.uri.startswith(_HUB):
+        if path is not None and _hub_files_are_right(path, weights):
+            return path
+        if not hub_reachable():
+            raise _unavailable(weights, path)
+        return _fetch_from_hub(weights)
+    if path is None:
+        raise WeightsError(
+            f"there is no file of weights at {weights.uri}",
+            hint="Give the path of a .safetensors or .pth file, a tag of 'zoo show NAME', or none.",
+        )
+    _demand_digits(
+        path,
+        weights,
+        fault="is damaged",
+        hint=f"Put the right file back, or take it as it is with --weights {path}.",
+    )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """All 64 hexadecimal digits of a file's sha256; of a folder, those of its weights file."""
+    if path.is_dir():
+        files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+        if not files:
+            return ""
+        path = files[0]
+    return sha256_of(path)
+
+
+def _web_target(weights: Weights) -> Path:
+    return torch_folder() / Path(urlsplit(weights.uri).path).name
+
+
+def _fetch_from_web(weights: Weights) -> Path:
+    url, target = weights.uri, _web_target(weights)
+    first = first_hash(url)
+    known = first if first.startswith(weights.sha256) else weights.sha256
+    if_other = "Try again. If it stays so, the publisher has put another file there."
+    if known != weights.sha256:
+        if_other = f"If the new file is right: delete {record_of(url)}, which has the old hash."
+    with _alone(target):
+        if not (target.exists() and _web_file_is_right(target, weights)):
+            remember(url, download(url, target, digits=known, if_other=if_other))
+    return target
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """While no other process downloads ``target``."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{target}.lock")
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        tell(f"Another process is downloading {target}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _web_file_is_right(path: Path, weights: Weights) -> bool:
+    """Whether a file of torch.hub's cache has the published digits; one that has not is deleted.
+
+    Raises:
+        WeightsError: It has them, and yet is not what it was the first time; or it is wrong and
+            cannot be deleted.
+    """
+    found, first = file_sha256(path), first_hash(weights.uri)
+    if not found.startswith(weights.sha256):
+        _delete([path], lambda: path.unlink(missing_ok=True))
+        return False
+    if first and first.startswith(weights.sha256) and found != first:
+        raise WeightsError(
+            f"{path} is not what it was when {weights.uri} was first downloaded: its sha256 "
+            f"begins with {found[:12]}, then with {first[:12]}",
+            hint="Delete it, and the same command downloads it anew. If it is right: delete "
+            f"{record_of(weights.uri)}.",
+        )
+    remember(weights.uri, found)
+    return True
+
+
+def _fetch_from_hub(weights: Weights) -> Path:
+    path = hub_downloads.download(*hub_parts(weights.uri))
+    if not _hub_files_are_right(path, weights):
+        raise WeightsError(
+            f"the Hub's {weights.uri} came with another content than it must have",
+            hint="Run the same command again: what was wrong is deleted.",
+        )
+    return path
+
+
+def _hub_files_are_right(path: Path, weights: Weights) -> bool:
+    """Whether the files have the hashes that the Hub has told; those that have not are deleted.
+
+    Raises:
+        WeightsError: They are what the Hub gives and not what a pin demands; or they are wrong
+            and cannot be deleted.
+    """
+    if wrong := hub_downloads.damaged(path):
+        _delete(wrong, lambda: hub_downloads.remove(path, wrong))
+        return False
+    _demand_digits(
+        path,
+        weights,
+        fault="is what the Hub gives, and not the pinned file",
+        hint=f"Change the pin in registry.toml, or take the file as it is with --weights {path}.",
+    )
+    return True
+
+
+def _demand_digits(path: Path, weights: Weights, *, fault: str, hint: str) -> None:
+    """Compare the hash with the digits that are known, where there are any."""
+    found = file_sha256(path) if weights.sha256 else ""
+    if not found.startswith(weights.sha256):
+        right = weights.sha256[:12]
+        raise WeightsError(
+            f"{path} {fault}: its sha256 begins with {found[: len(right)]}, the right one with "
+            f"{right}",
+            hint=hint,
+        )
+
+
+def _delete(wrong: list[Path], deletion: Callable[[], None]) -> None:
+    names = ", ".join(map(str, wrong))
+    try:
+        deletion()
+    except OSError as error:
+        raise WeightsError(
+            f"{names} is damaged: its sha256 is another than the published one",
+            hint=f"It cannot be deleted ({error.strerror}): do that, and run the command again.",
+        ) from error
+    tell(f"{names} was damaged (its sha256 is another than the published one) and is deleted")
+
+
+def _unavailable(
+    weights: Weights, damaged: Path | None, *, put: Path | None = None
+) -> WeightsUnavailable:
+    what = f"the weights {weights.tag!r} are not on this machine"
+    if damaged is not None:
+        what = f"the weights {weights.tag!r} at {damaged} were damaged and are deleted"
+    place = f", put the file at {put}" if put else ""
+    return WeightsUnavailable(
+        f"{what}, and {weights.uri} is out of reach",
+        hint="Give --weights PATH for a local file, --weights none to start from random ones"
+        f"{place}.",
+    )
