@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from zoo import hub_downloads
 from zoo.downloads import download, tell
 from zoo.errors import WeightsError, WeightsUnavailable
-from zoo.files import sha256_of
+from zoo.files import sha256_once
 from zoo.first_hashes import first_hash, record_of, remember
 from zoo.places import cached_file, hub_parts, torch_folder
 from zoo.reach import hub_reachable, reachable
@@ -66,8 +66,19 @@ def fetch(weights: Weights) -> Path:
 
     Raises:
         WeightsUnavailable: They are not here and their host is out of reach.
-        WeightsError: The download failed, or gave another file than it must.
+        WeightsError: The download failed, or gave another file than it must; or a file cannot be
+            read or written.
     """
+    try:
+        return _found_or_fetched(weights)
+    except OSError as error:
+        raise WeightsError(
+            f"{error.filename or weights.uri} cannot be used: {error.strerror or error}",
+            hint="Mend its permissions, or set TORCH_HOME or HF_HOME to another folder.",
+        ) from error
+
+
+def _found_or_fetched(weights: Weights) -> Path:
     path = cached_file(weights)
     if weights.uri.startswith(_WEB):
         if path is not None and _web_file_is_right(path, weights):
@@ -102,7 +113,7 @@ def file_sha256(path: Path) -> str:
         if not files:
             return ""
         path = files[0]
-    return sha256_of(path)
+    return sha256_once(path)
 
 
 def _web_target(weights: Weights) -> Path:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+
+_RACY = 2.0  # seconds: a file may change twice within one tick of its file system's clock
 
 
 @contextmanager
@@ -43,3 +47,17 @@ def sha256_of(path: Path) -> str:
     """All 64 hexadecimal digits of a file's sha256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """As :func:`sha256_of`; but a file that is as it was is read once in the life of a process."""
+    found = path.stat()
+    if time.time() - found.st_ctime < _RACY:
+        return sha256_of(path)
+    identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _sha256_of_same(path, identity)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of_same(path: Path, identity: tuple[int, ...]) -> str:  # noqa: ARG001
+    return sha256_of(path)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import WeightsError
-from zoo.files import sha256_of
+from zoo.files import sha256_once
 from zoo.places import hub_folder
 
 _SMALL = ("*.json", "*.txt", "*.model")
@@ -101,7 +101,7 @@ def _right(file: Path) -> bool:
     """Whether the content is what the blob's name says, as far as it says anything."""
     name = os.path.basename(os.readlink(file)) if file.is_symlink() else ""
     if re.fullmatch(r"[0-9a-f]{64}", name):
-        return sha256_of(file) == name
+        return sha256_once(file) == name
     if re.fullmatch(r"[0-9a-f]{40}", name):
         content = file.read_bytes()
         git = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)

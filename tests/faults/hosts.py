@@ -31,6 +31,7 @@ class Host:
         tags: Whether it says an ``ETag``.
         lengths: Whether it says a ``Content-Length``.
         pace: Seconds that it rests after every 64 kB.
+        down: A status that it answers everything with, whatever the script; 0 if it is up.
         asked: The ``Range`` of every request for content that it has had, or ``whole``.
         address: ``http://127.0.0.1:PORT``, once it is up.
     """
@@ -41,6 +42,7 @@ class Host:
     tags: bool = True
     lengths: bool = True
     pace: float = 0.0
+    down: int = 0
     asked: list[str] = field(default_factory=list)
     address: str = ""
     closing: threading.Event = field(default_factory=threading.Event)
@@ -139,14 +141,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         path = urlsplit(self.path).path
         content = self.host.content(path)
-        if content is None:
-            self._refuse("404")
+        if content is None or self.host.down:
+            self._refuse(str(self.host.down or 404))
             return
         self.send_response(200)
         self._say({**self.host.headers(path, content), "Content-Length": str(len(content))})
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
+        if self.host.down:
+            self._refuse(str(self.host.down))
+            return
         document = self.host.document(path)
         if document is not None:
             self.send_response(200)

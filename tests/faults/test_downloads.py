@@ -18,6 +18,7 @@ import pytest
 from tests.faults.hosts import Host, up
 from zoo import Weights, downloads
 from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.files import sha256_of
 from zoo.first_hashes import first_hash, record_of
 from zoo.weights import fetch
 
@@ -275,6 +276,31 @@ def test_a_full_disk_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(WeightsError, match=r"cannot be kept at .*No space left") as error:
         fetch(weights_at(host))
     assert "Make room there" in error.value.hint
+
+
+def test_a_folder_that_cannot_be_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", "/dev/null/torch")
+    with pytest.raises(
+        WeightsError, match=r"/dev/null/torch/hub.* cannot be used: Not a dir"
+    ) as error:
+        fetch(weights_at(host))
+    assert "set TORCH_HOME" in error.value.hint
+
+
+def test_an_old_file_is_read_once_a_process_and_again_when_it_changes(
+    host: Host, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fetch(weights_at(host))
+    read: list[Path] = []
+    monkeypatch.setattr("zoo.files._RACY", 0)
+    monkeypatch.setattr("zoo.files.sha256_of", lambda path: read.append(path) or sha256_of(path))
+    for _ in range(3):
+        fetch(weights_at(host))
+    assert read == [path]
+    time.sleep(0.02)
+    path.write_bytes(OTHER)
+    assert fetch(weights_at(host)).read_bytes() == CONTENT
+    assert len(read) == 2
 
 
 def test_cached_weights_are_read_where_nothing_can_be_written(

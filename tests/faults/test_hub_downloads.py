@@ -141,6 +141,20 @@ def test_what_the_hub_answers_is_said_in_words(
     assert error.value.hint
 
 
+@pytest.mark.parametrize("weights", [FILE, FOLDER])
+@pytest.mark.parametrize(("status", "words"), [(429, "asks to wait"), (500, "a fault of its own")])
+def test_a_hub_in_trouble_is_told_and_does_not_matter_to_what_is_here(
+    hub: Hub, weights: Weights, status: int, words: str
+) -> None:
+    hub.down = status
+    with pytest.raises(WeightsError, match=words):
+        fetch(weights)
+    hub.down = 0
+    path = fetch(weights)
+    hub.down = status
+    assert fetch(weights) == path
+
+
 def test_weights_in_pieces_count_when_all_are_there(hub: Hub) -> None:
     piece = "acme/net/model-{:05}-of-00002.safetensors"
     hub.files = {piece.format(1): CONTENT, piece.format(2): CONTENT[:1000]}
