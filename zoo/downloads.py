@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from zoo.errors import WeightsError
-from zoo.files import sha256_of, write_text
+from zoo.files import sha256_of
 
 TRIES = 4
 """How often a host is asked before the zoo gives up."""
@@ -126,8 +126,8 @@ def _try(url: str, target: Path, *, digits: str, if_other: str) -> str:
         )
     with part.open("rb+") as file:
         os.fsync(file.fileno())
+    note.unlink(missing_ok=True)  # first: once the file has its name, nobody looks for the note
     part.replace(target)
-    note.unlink(missing_ok=True)
     return found
 
 
@@ -160,7 +160,7 @@ def _receive(url: str, part: Path, note: Path, held: _Held) -> None:
         with part.open("ab" if continued else "wb") as file:
             if not continued:
                 facts = {"url": url, "total": total, "validator": _validator(answer.headers)}
-                write_text(note, json.dumps(facts))
+                note.write_text(json.dumps(facts), encoding="utf-8")  # half of it counts as none
             with _progress(url, begin, total) as advance:
                 while chunk := answer.read1(_CHUNK):
                     file.write(chunk)

@@ -120,12 +120,21 @@ def _web_target(weights: Weights) -> Path:
     return torch_folder() / Path(urlsplit(weights.uri).path).name
 
 
+def _known_digits(weights: Weights) -> str:
+    """The digits that a file from the web must have: those of its first time, if they are more.
+
+    What is published or pinned now goes before what was recorded earlier.
+    """
+    first = first_hash(weights.uri)
+    return first if first.startswith(weights.sha256) else weights.sha256
+
+
 def _fetch_from_web(weights: Weights) -> Path:
-    url, target = weights.uri, _web_target(weights)
-    first = first_hash(url)
-    known = first if first.startswith(weights.sha256) else weights.sha256
-    if_other = "Try again. If it stays so, the publisher has put another file there."
-    if known != weights.sha256:
+    url, target, known = weights.uri, _web_target(weights), _known_digits(weights)
+    if_other = "Try again. If it stays so, its publisher has put another file there."
+    if len(weights.sha256) == 64:
+        if_other = "Try again. If it stays so, correct the pin in registry.toml, if there is one."
+    elif known != weights.sha256:
         if_other = f"If the new file is right: delete {record_of(url)}, which has the old hash."
     with _alone(target):
         if not (target.exists() and _web_file_is_right(target, weights)):
@@ -150,25 +159,30 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 def _web_file_is_right(path: Path, weights: Weights) -> bool:
-    """Whether a file of torch.hub's cache has the published digits; one that has not is deleted.
+    """Whether a file of torch.hub's cache has the digits it must have; a damaged one is deleted.
 
     Raises:
-        WeightsError: It has them, and yet is not what it was the first time; or it is wrong and
-            cannot be deleted.
+        WeightsError: It is whole, but the file of another time; or it cannot be deleted.
     """
-    found, first = file_sha256(path), first_hash(weights.uri)
-    if not found.startswith(weights.sha256):
-        _delete([path], lambda: path.unlink(missing_ok=True))
-        return False
-    if first and first.startswith(weights.sha256) and found != first:
+    found, known = file_sha256(path), _known_digits(weights)
+    if found.startswith(known):
+        remember(weights.uri, found)
+        return True
+    anew = "delete the file, and the same command downloads it anew"
+    if found == first_hash(weights.uri):
+        raise WeightsError(
+            f"{path} is what its host gave, and not the file that is pinned or published: its "
+            f"sha256 begins with {found[:12]}, the right one with {known[:12]}",
+            hint=f"Correct the pin in registry.toml, or {anew}.",
+        )
+    if found.startswith(weights.sha256):
         raise WeightsError(
             f"{path} is not what it was when {weights.uri} was first downloaded: its sha256 "
-            f"begins with {found[:12]}, then with {first[:12]}",
-            hint="Delete it, and the same command downloads it anew. If it is right: delete "
-            f"{record_of(weights.uri)}.",
+            f"begins with {found[:12]}, then with {known[:12]}",
+            hint=f"If it is right, delete {record_of(weights.uri)}; else {anew}.",
         )
-    remember(weights.uri, found)
-    return True
+    _delete([path], lambda: path.unlink(missing_ok=True))
+    return False
 
 
 def _fetch_from_hub(weights: Weights) -> Path:

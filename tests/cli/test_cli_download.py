@@ -184,7 +184,7 @@ def test_a_machine_is_prepared_and_then_has_no_network(
         asked = len(host.asked), len(hub.asked)
         options = ("--classes", "2", "--epochs", "1", "--strategy", "probe")
         run("-m", "tests.faults.offline", "finetune", "acme/web", *options)
-        run("-m", "tests.faults.offline", "finetune", "hf/acme/bert", *options)
+        run("-m", "tests.faults.offline", "finetune", "hf/acme/bert", *options, "--workers", "0")
         assert (len(host.asked), len(hub.asked)) == asked
 
 

@@ -102,8 +102,9 @@ def torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
         child = children.fork(lambda: fetch(weights))  # noqa: B023
         assert children.wait(child) == children.DONE, f"{uri} could not be started again"
         found = cached_file(weights)
-        if found is None or not right(found) or any(home.rglob("*.part*")):
-            tally.halves += (f"{uri} in the end",)
+        left = [path.name for path in home.rglob("*.part*")]
+        if found is None or not right(found) or left:
+            tally.halves += (f"{uri} in the end, beside {left}",)
         else:
             tally.whole += 1
         shutil.rmtree(home)

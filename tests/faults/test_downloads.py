@@ -227,14 +227,26 @@ def test_every_later_file_must_be_the_first(host: Host, folder: Path) -> None:
     assert fetch(weights) == path
 
 
-def test_what_the_publisher_or_a_pin_says_goes_before_the_first_hash(
+def test_a_pin_goes_before_the_first_hash_and_costs_nobody_a_whole_file(
     host: Host, folder: Path
 ) -> None:
-    fetch(weights_at(host))
+    path = fetch(weights_at(host))
     host.files = {"net.pth": OTHER}
     pinned = weights_at(host, OTHER, 64)
+    with pytest.raises(WeightsError, match="is what its host gave, and not the file that") as error:
+        fetch(pinned)
+    assert "Correct the pin in registry.toml" in error.value.hint
+    assert path.read_bytes() == CONTENT
+    path.unlink()
     assert fetch(pinned).read_bytes() == OTHER
     assert first_hash(pinned.uri) == pinned.sha256
+    path.write_bytes(OTHER[:1000])
+    assert fetch(pinned).read_bytes() == OTHER
+    path.unlink()
+    host.files = {"net.pth": CONTENT}
+    with pytest.raises(WeightsError, match="which was deleted") as error:
+        fetch(pinned)
+    assert "correct the pin" in error.value.hint
 
 
 def test_a_damaged_file_in_the_cache_is_deleted_named_and_fetched_anew(
@@ -268,6 +280,7 @@ def test_two_at_once_download_once(
     assert "Another process is downloading" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "_CHUNK", 1 << 16)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
