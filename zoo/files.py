@@ -37,6 +37,20 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def claim(path: Path) -> None:
+    """Have the system set aside all of a file's length, where it can.
+
+    A file that is only mapped into memory takes its place as it is written to, and a disk that is
+    full by then ends the process.
+
+    Raises:
+        OSError: There is not enough room.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def write_text(path: Path, text: str) -> None:
     """Put ``text`` (UTF-8) at ``path``, whole or not at all."""
     with replacing(path) as temporary:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
@@ -28,6 +26,7 @@ from zoo.run_record import FORMAT, LOCK_FILE
 from zoo.run_record import MODEL as MODEL
 from zoo.run_record import TOKENIZER as TOKENIZER
 from zoo.run_record import read_record as read_record
+from zoo.tensor_files import write_tensors
 from zoo.weights import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
@@ -179,13 +178,7 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def _write_model(folder: Path, backbone: Backbone, classes: Sequence[str], tokenizer: Any) -> None:
-    # Contiguous copies: safetensors stores neither channels-last nor shared memory.
-    state = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in backbone.native_state_dict().items()
-    }
-    with files.replacing(folder / MODEL) as path:
-        safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    write_tensors(folder / MODEL, backbone.native_state_dict(), {"format": "pt"})
     for name, text in backbone.native_files(classes).items():
         files.write_text(folder / name, text)
     if tokenizer is not None:

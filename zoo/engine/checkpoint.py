@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import RunError
-from zoo.files import replacing
+from zoo.tensor_files import write_tensors
 
 STATE = "state.safetensors"
 SAVE_SECONDS = 120.0
@@ -159,9 +159,10 @@ class Keeper:
 
     def _write(self, progress: Progress, best: Best, tensors: Mapping[str, Tensor]) -> None:
         if progress.best_epoch and progress.best_epoch != self._best_epoch:
-            _store(self._best(progress), {**best.state, "/logits": best.logits}, {})
+            write_tensors(self._best(progress), {**best.state, "/logits": best.logits}, {})
             self._best_epoch = progress.best_epoch
-        _store(self._folder / STATE, tensors, {"progress": json.dumps(asdict(progress))})
+        facts = {"progress": json.dumps(asdict(progress))}
+        write_tensors(self._folder / STATE, tensors, facts)
         for old in self._folder.glob("best-*.safetensors"):
             if old != self._best(progress):
                 with suppress(OSError):
@@ -194,13 +195,3 @@ class Keeper:
 
     def _best(self, progress: Progress) -> Path:
         return self._folder / f"best-{progress.best_epoch}.safetensors"
-
-
-def _store(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    # Contiguous copies: safetensors stores neither channels-last nor shared memory.
-    plain = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(plain, temporary, metadata=dict(metadata))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zoo.backbone import Backbone
 from zoo.engine.progress import Reporter
 from zoo.feature_files import describe, mark_used
-from zoo.files import replacing
+from zoo.files import claim, replacing
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
@@ -89,6 +89,7 @@ def compute(
     try:
         with replacing(path) as temporary:
             array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+            claim(temporary)
             fill(array)
             array.flush()
             del array

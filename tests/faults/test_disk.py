@@ -1,0 +1,163 @@
+"""A disk that is full or data that vanish: a clear error, and what was saved is intact."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import photos
+from zoo.engine import features
+from zoo.engine.progress import Advance, Quiet
+from zoo.errors import BadFilesError, RunError, ZooError
+from zoo.tensor_files import write_tensors
+
+__all__ = ["photos"]  # a fixture
+
+
+class At(Quiet):
+    """Does something after a number of steps of training."""
+
+    def __init__(self, step: int, what: Callable[[], object]) -> None:
+        self._left, self._what, self.notes = step, what, list[str]()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:
+        def advance() -> None:
+            if what.startswith("full"):
+                self._left -= 1
+                if self._left == 0:
+                    self._what()
+
+        yield advance
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``size`` bytes, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def trained(output: Path, data: Path | None = None, **options: object) -> zoo.Run:
+    return zoo.finetune(
+        "cnn", data, classes=None if data else 2, image_size=32, workers=0, cache_images=False,
+        save_every=0, output=output,
+        **{"epochs": 2, "batch_size": 16, "reporter": Quiet(), **options},
+    )  # fmt: skip
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+
+    try:
+        with pytest.raises(RunError, match=r"cannot be saved to .*: File too large") as error:
+            trained(tmp_path / "run", reporter=At(5, fill))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "what was saved before is as it was" in error.value.hint
+    assert not list((tmp_path / "run").rglob(".*.safetensors"))  # no half file
+    resumed = zoo.resume(tmp_path / "run", reporter=Quiet())
+    assert resumed.record["sha256"] == whole.record["sha256"]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path) -> None:
+    with no_file_above(100_000), pytest.raises(RunError, match="File too large"):
+        trained(tmp_path / "runs" / "run")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_features_that_do_not_fit_stay_in_memory(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = trained(tmp_path / "plain", strategy="probe", epochs=None, batch_size=None)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "features").symlink_to(small_disk)
+    (small_disk / "filler").write_bytes(bytes(1_040_000))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    reporter = At(0, lambda: None)
+    run = trained(
+        tmp_path / "run", strategy="probe", epochs=None, batch_size=None, reporter=reporter
+    )
+    assert any("No space left on device" in note for note in reporter.notes)
+    assert run.metrics == plain.metrics
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+def test_an_array_larger_than_the_disk_is_refused_before_it_is_written_to(small_disk: Path) -> None:
+    def fill(_: object) -> None:
+        raise AssertionError("there is no room")
+
+    told = At(0, lambda: None)
+    with pytest.raises(AssertionError):  # of the array in memory, which comes next
+        features.compute(
+            small_disk, key=("a",), shape=(400_000,), dtype=np.float32, fill=fill, facts={},
+            reporter=told,
+        )  # fmt: skip
+    assert "No space left on device" in told.notes[0]
+
+
+def test_a_model_that_does_not_fit_is_the_systems_error(small_disk: Path) -> None:
+    import torch
+
+    (small_disk / "model.safetensors").write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left on device"):
+        write_tensors(small_disk / "model.safetensors", {"a": torch.zeros(500_000)}, {})
+    assert [path.name for path in small_disk.iterdir()] == ["model.safetensors"]
+    assert (small_disk / "model.safetensors").read_bytes() == b"before"
+
+
+def test_data_that_vanish_in_an_epoch_are_named_and_the_run_goes_on_when_they_are_back(
+    photos: Path, tmp_path: Path
+) -> None:
+    whole = trained(tmp_path / "whole", photos)
+    away = photos.with_name("away")
+    with pytest.raises(BadFilesError, match="there is no such file") as error:
+        trained(tmp_path / "run", photos, reporter=At(2, lambda: photos.rename(away)))
+    assert str(photos) in error.value.message
+    with pytest.raises(ZooError, match=str(photos)):
+        zoo.resume(tmp_path / "run", reporter=Quiet())
+    away.rename(photos)
+    resumed = zoo.resume(tmp_path / "run", reporter=Quiet())
+    assert resumed.record["sha256"] == whole.record["sha256"]
+
+
+def test_a_run_folder_below_a_file_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written to"):
+        trained(tmp_path / "file" / "run")
