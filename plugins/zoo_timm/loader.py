@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _UNLOADABLE = (
     SafetensorError,
     TypeError,
     ValueError,
+    pickle.UnpicklingError,
 )
 """What timm and torch raise for a file that is damaged or of another architecture."""
 

@@ -41,6 +41,13 @@ _NOT_OPTIONS = (
     "return_dict",
     "output_hidden_states",
     "output_attentions",
+    # May name a repository of compiled code, which the library would fetch and run.
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
 )
 
 
@@ -83,7 +90,9 @@ def _pad_id(spec: BackboneSpec) -> int:
 
 def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:
     """The network with random parameters, in float32."""
-    net: PreTrainedModel = _kind(spec, config).from_config(config, dtype=torch.float32)
+    net: PreTrainedModel = _kind(spec, config).from_config(
+        config, dtype=torch.float32, trust_remote_code=False
+    )
     return net
 
 
@@ -101,6 +110,7 @@ def read(spec: BackboneSpec, config: PretrainedConfig, folder: Path) -> PreTrain
             config=config,
             dtype=torch.float32,
             local_files_only=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )

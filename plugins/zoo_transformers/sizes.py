@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from zoo.spec import Pooling
 
@@ -40,16 +42,12 @@ def read_header(folder: Path) -> Header:
     """The tensors of every ``.safetensors`` file in ``folder``; empty where there is none."""
     sizes: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > file.stat().st_size:
-                continue  # Damaged; reading the weights will say so.
-            header = json.loads(stream.read(length))
-        sizes |= {
-            name: math.prod(entry["shape"])
-            for name, entry in header.items()
-            if name != "__metadata__" and entry["dtype"] in _FLOATS
-        }
+        # Of a damaged file, reading the weights will say that it is.
+        with contextlib.suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
+            for name in opened.keys():  # noqa: SIM118 - it has keys, and is no mapping
+                tensor = opened.get_slice(name)
+                if tensor.get_dtype() in _FLOATS:
+                    sizes[name] = math.prod(tensor.get_shape())
     return sizes
 
 

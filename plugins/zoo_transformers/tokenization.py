@@ -51,7 +51,10 @@ def _places(spec: BackboneSpec, weights: Path | None) -> list[Path]:
 def _read(folder: Path, name: str) -> Tokenizer:
     """Without padding and truncation, which are the zoo's to set."""
     try:
-        loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        # Without a plain no, the library would ask whether to run code that lies there.
+        loaded = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, ImportError) as error:
         raise WeightsError(
             f"the tokenizer of {name} in {folder} cannot be read: {str(error).splitlines()[0]}",
