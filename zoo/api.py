@@ -27,7 +27,7 @@ from zoo.run_record import FinishedRun
 from zoo.spec import Pooling
 from zoo.start import for_weights, tokenizer_beside, wish
 from zoo.surgery import Surgery, name_of
-from zoo.weights import choose, fetch
+from zoo.weights import choose, fetch, refuse_larger
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:
@@ -62,7 +62,7 @@ def load(
     resolved = registry.resolve(name)
     chosen = choose(resolved.spec, wish(resolved, weights))
     if resolved.run is not None and chosen == resolved.run.weights:
-        backbone = _of_run(resolved.run, with_head=classes is None)
+        backbone = _of_run(resolved.run, registry, with_head=classes is None)
     else:
         backbone = build(for_weights(resolved.spec, chosen), chosen)
     if classes is not None:
@@ -71,10 +71,14 @@ def load(
     return backbone
 
 
-def _of_run(run: FinishedRun, *, with_head: bool) -> Backbone:
+def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbone:
     """What a published run has learnt, with its tokenizer, and with its head where that is wanted."""
     path = fetch(run.weights)
-    backbone = Run(run.folder).load().train() if with_head else build(run.spec, run.weights)
+    if with_head:
+        backbone = Run(run.folder, registry=registry).load().train()
+    else:
+        refuse_larger(run.spec, path)
+        backbone = build(run.spec, run.weights)
     if run.spec.modality == "text" and backbone.tokenizer is None:
         backbone.tokenizer = tokenizer_beside(path)
     return backbone

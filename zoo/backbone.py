@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError
+from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError, ZooError
 from zoo.stages import Stage, Stages, lies_under
 from zoo.torch_faults import spare_group_norms
 from zoo.torchvision_ops import declare_missing_operators
@@ -389,7 +389,7 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         weights: What to start from; ``None`` for random parameters.
 
     Raises:
-        PluginError: The loader cannot be imported, or returns something else.
+        PluginError: The loader cannot be imported, fails, or returns something else.
     """
     module, _, function = spec.loader.partition(":")
     try:
@@ -399,7 +399,15 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             f"the loader of {spec.name}, {spec.loader!r}, cannot be imported: {error}",
             hint="'zoo plugins' shows every plugin and its status.",
         ) from error
-    backbone = loader(spec, weights)
+    try:
+        backbone = loader(spec, weights)
+    except ZooError:
+        raise
+    except Exception as error:  # a plugin's fault, or that of a spec which it did not write
+        text = (str(error).strip().splitlines() or ["no message"])[0]
+        raise PluginError(
+            f"the loader of {spec.name}, {spec.loader!r}, raised {type(error).__name__}: {text}"
+        ) from error
     if not isinstance(backbone, Backbone):
         raise PluginError(
             f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"

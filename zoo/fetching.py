@@ -41,10 +41,10 @@ def choose(spec: BackboneSpec, wish: str) -> Weights | None:
     for weights in spec.weights:
         if weights.tag == wish:
             return weights
-    path = Path(wish).expanduser()
+    path = Path(os.path.expanduser(wish))
     if os.path.isfile(path / LOCK_FILE):
         return read_run(path).weights
-    if path.exists():
+    if os.path.exists(path):
         inside = path / "model.safetensors"  # a folder that save_pretrained wrote
         return Weights(
             tag="file", uri=str((inside if inside.is_file() else path).resolve()), classes=0

@@ -46,10 +46,13 @@ from zoo.run_folder import (
     locked,
     read_record,
     refuse_existing,
+    refuse_links,
 )
 from zoo.spec import BackboneSpec
 from zoo.start import Start, start_from
 from zoo.surgery import Surgery, operate
+
+_LONGEST = 60  # characters of a backbone's name in that of its run folder; of any, up to 4 bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +151,7 @@ def resume(folder: Path, manner: Manner) -> Run:
         ZooError: As :func:`run`.
     """
     record = read_record(folder, finished=False)
+    refuse_links(folder)
     request = Request.from_json(record["request"]).but(precision=record["precision"])
     accelerator = _accelerator(request, manner)
     manner = _for_process(manner, accelerator)
@@ -238,7 +242,7 @@ def _train(
             finish_run(folder, _outcome(prepared, record, fitted))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return Run(folder, surgery=manner.surgery)
+    return Run(folder, surgery=manner.surgery, registry=manner.registry)
 
 
 def _setting(
@@ -394,5 +398,5 @@ def _now() -> str:
 
 def _short(name: str) -> str:
     """A folder's name for a backbone's: its last part, with nothing that a path would mean."""
-    last = name.rstrip("/").rpartition("/")[2] or "run"
+    last = name.rstrip("/").rpartition("/")[2][:_LONGEST] or "run"
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in last).strip(".") or "run"

@@ -18,9 +18,9 @@ _PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.saf
 def cache_folder() -> Path:
     """``$ZOO_CACHE``, else ``$XDG_CACHE_HOME/zoo``, else the platform's cache folder."""
     if own := os.environ.get("ZOO_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "zoo"
+        return Path(os.path.expanduser(xdg)) / "zoo"
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("zoo"))
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 def config_folder() -> Path:
     """``$XDG_CONFIG_HOME/zoo``, else the platform's configuration folder."""
     if xdg := os.environ.get("XDG_CONFIG_HOME"):
-        return Path(xdg).expanduser() / "zoo"
+        return Path(os.path.expanduser(xdg)) / "zoo"
     import platformdirs
 
     return Path(platformdirs.user_config_dir("zoo"))
@@ -38,16 +38,16 @@ def config_folder() -> Path:
 def torch_folder() -> Path:
     """Where ``torch.hub`` keeps downloaded weights (``TORCH_HOME`` is respected)."""
     home = os.environ.get("TORCH_HOME")
-    return (Path(home).expanduser() if home else _caches() / "torch") / "hub" / "checkpoints"
+    return (Path(os.path.expanduser(home)) if home else _caches() / "torch") / "hub" / "checkpoints"
 
 
 def hub_folder() -> Path:
     """Where ``huggingface_hub`` keeps downloads (``HF_HOME``, ``HF_HUB_CACHE`` respected)."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if own := os.environ.get(name):
-            return Path(os.path.expandvars(own)).expanduser()
+            return Path(os.path.expanduser(os.path.expandvars(own)))
     if home := os.environ.get("HF_HOME"):
-        return Path(os.path.expandvars(home)).expanduser() / "hub"
+        return Path(os.path.expanduser(os.path.expandvars(home))) / "hub"
     return _caches() / "huggingface" / "hub"
 
 
@@ -80,7 +80,7 @@ class Shelf:
             repo, file = hub_parts(uri)
             folder = f"models--{repo.replace('/', '--')}"
             return _in_snapshots(hub_folder() / folder, file) if folder in self._hub else None
-        path = Path(uri).expanduser()
+        path = Path(os.path.expanduser(uri))
         return path if os.path.exists(path) else None
 
     @cached_property
@@ -129,4 +129,4 @@ def _listing(folder: Path) -> frozenset[str]:
 
 
 def _caches() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))

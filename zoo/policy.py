@@ -260,7 +260,7 @@ def _models(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy
         options = reader.take(table, "models", name, kind=dict)
         reader.known(options, {"run"}, "models", name)
         folder = reader.take(options, "models", name, "run", kind=str)
-        runs[name] = reader.path.parent / Path(folder).expanduser()
+        runs[name] = reader.path.parent / Path(os.path.expanduser(folder))
         files[name] = reader.path
     return replace(policy, runs=runs, run_files=files)
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from zoo import discovery
@@ -280,6 +281,26 @@ class Registry:
                 if any(map(matches, (name, run.spec.name, run.spec.arch))):
                     yield name, run
 
+    def vouch(self, spec: BackboneSpec, folder: Path) -> None:
+        """Demand that a spec which stands in a run folder is built by an installed plugin.
+
+        What builds a backbone is named by its spec, is imported and called. In a spec that a plugin
+        hands out that is the plugin's own code; in a file it could be any.
+
+        Raises:
+            RunError: The loader is neither in the package of a plugin nor in its catalogue.
+        """
+        package = _package(spec.loader)
+        if any(_package(source.value) == package for source in self._sources.values()):
+            return
+        if any(row["loader"] == spec.loader for _, row in self.rows()):
+            return
+        raise RunError(
+            f"the run {folder} wants {spec.name} to be built by {spec.loader!r}, which is of no "
+            "installed plugin, and the zoo does not run code that a run folder names",
+            hint="Install the plugin that the backbone comes from; 'zoo plugins' shows those here.",
+        )
+
     def owner(self, name: str) -> str:
         """What has the bare ``name`` already, published runs aside; empty if nothing has."""
         if name in self._sources:
@@ -304,6 +325,7 @@ class Registry:
         """
         if name in self.policy.runs:
             run = self._published(name)
+            self.vouch(run.spec, run.folder)
             return Resolved(run.spec, run=run)
         target = self._unaliased(name)
         if ":" in target.partition("/")[0]:
@@ -454,6 +476,11 @@ class Registry:
             if target.partition("/")[0] in self._catalogues
         ]
         return list(dict.fromkeys([*self.policy.runs, *short, *bare]))
+
+
+def _package(value: str) -> str:
+    """The top-level package of ``package.module:attribute``."""
+    return value.partition(":")[0].partition(".")[0].strip()
 
 
 def _conflict(source: Source, namesakes: Sequence[Source]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -129,8 +130,8 @@ def _tupled(value: Any) -> Any:
 
 def _anchored(value: str) -> str:
     """A path that exists, made absolute; else the value."""
-    path = Path(value).expanduser()
-    return str(path.resolve()) if path.exists() else value
+    path = Path(os.path.expanduser(value))
+    return str(path.resolve()) if os.path.exists(path) else value
 
 
 def _anchored_name(name: str) -> str:

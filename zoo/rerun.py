@@ -47,7 +47,7 @@ def rerun(
         RunError: The run does not say what was asked for; an early one does not.
         ZooError: As a fine-tune.
     """
-    first = Run(folder, surgery=manner.surgery)
+    first = Run(folder, surgery=manner.surgery, registry=manner.registry)
     if "request" not in first.record:
         raise RunError(
             f"{folder} was written before runs recorded what was asked for, and cannot be repeated"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -14,20 +15,23 @@ from zoo.backbone import Backbone, build
 from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.reports import BadFiles
+from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.metrics import Evaluation
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.tasks import Task, task_from_json
-from zoo.errors import RunError, UsageError, ZooError
+from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
 from zoo.heads import make_head
 from zoo.predictions import AnyPrediction, predictions_of
+from zoo.registry import Registry
 from zoo.run_folder import EXAMPLE, MODEL, TOKENIZER, read_record
+from zoo.run_record import LOCK_FILE
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
-from zoo.weights import read_state_dict
+from zoo.weights import read_state_dict, refuse_larger
 
 
 class Run:
@@ -36,15 +40,37 @@ class Run:
     Args:
         folder: What ``zoo finetune`` wrote.
         surgery: The function that changed the backbone before it trained, if one did.
+        registry: Whose plugins may build its backbone; those that are installed by default.
+
+    Attributes:
+        folder: The run folder.
+        record: What its ``run.json`` holds.
+        spec: The backbone's spec with the input as it was trained on.
+        task: What the outputs mean.
+        metrics: The task's figures on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
 
     Raises:
         RunError: There is no readable ``run.json``, or the run is not finished.
     """
 
-    def __init__(self, folder: str | Path, *, surgery: Surgery | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        surgery: Surgery | None = None,
+        registry: Registry | None = None,
+    ) -> None:
         self.folder = Path(folder)
-        self._surgery = surgery
+        self._surgery, self._registry = surgery, registry
         self.record = read_record(self.folder)
+        try:
+            self.spec = BackboneSpec.from_json(self.record["spec"])
+            self.task: Task = task_from_json(self.record.get("task"))
+            self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
+            self._trained_on = _TrainedOn.from_json(self.record["data"])
+        except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
+            raise RunError(f"{self.folder / LOCK_FILE} {reason}") from error
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.backbone_name}, {len(self.classes)} classes)"
@@ -60,29 +86,9 @@ class Run:
         return tuple(self.record["classes"])
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """The task's figures on the validation split, e.g. ``accuracy``, ``macro_f1``, ``loss``."""
-        return dict(self.record["results"]["metrics"])
-
-    @cached_property
-    def task(self) -> Task:
-        """What the outputs mean."""
-        return task_from_json(self.record.get("task"))
-
-    @property
     def pairs(self) -> bool:
         """Whether the inputs are pairs of texts."""
-        return len(self._columns) == 2
-
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        """The columns of inputs that were named for training."""
-        return Columns.named(self.record["data"].get("text_column")).inputs
-
-    @cached_property
-    def spec(self) -> BackboneSpec:
-        """The backbone's spec with the input as it was trained on."""
-        return BackboneSpec.from_json(self.record["spec"])
+        return len(self._trained_on.columns.inputs) == 2
 
     def next_command(self) -> str:
         """A command that tries the run on one of its validation inputs."""
@@ -100,23 +106,29 @@ class Run:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 
         Raises:
-            RunError: The weights are damaged or gone.
+            RunError: The weights are damaged or gone, or the record asks for something else.
         """
-        backbone = build(self.spec, None)
+        (self._registry or Registry.discover()).vouch(self.spec, self.folder)
+        path = self.folder / MODEL
+        try:
+            refuse_larger(self.spec, path)
+            backbone = build(self.spec, None)
+        except (WeightsError, PluginError) as error:
+            raise self._unloadable(error) from error
         head = make_head(self.record["head"], self.spec.feature_dim, len(self.classes))
         backbone.replace_head(head)
         operate(backbone, self.record.get("surgery"), self._surgery)
         backbone.unfreeze()
-        path = self.folder / MODEL
         try:
             backbone.load_native_state_dict(
                 read_state_dict(path), strict_head=True, source=f"the weights in {path}"
             )
         except ZooError as error:
-            raise RunError(
-                f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint
-            ) from error
+            raise self._unloadable(error) from error
         return backbone.eval()
+
+    def _unloadable(self, error: ZooError) -> RunError:
+        return RunError(f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint)
 
     def predict(
         self,
@@ -146,7 +158,7 @@ class Run:
             UsageError: A threshold that cannot be.
         """
         self._check_threshold(threshold)
-        columns = text_column or (self._columns if self.pairs else None)
+        columns = text_column or (self._trained_on.columns.inputs if self.pairs else None)
         samples = open_inputs(inputs, self.spec.modality, columns, pairs=self.pairs)
         logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
         return predictions_of(
@@ -201,20 +213,20 @@ class Run:
             ClassesError: The data has a class that the run does not know.
             DataError: The data are of another task.
         """
-        trained = self.record["data"]
+        trained = self._trained_on
         splits = open_data(
             data,
             modality=self.spec.modality,
             need="evaluate",
             known_classes=self.classes,
-            val_split=trained["val_split"],
-            seed=trained["split_seed"],
-            text_column=text_column or trained["text_column"],
-            label_column=label_column or trained["label_column"],
+            val_split=trained.val_split,
+            seed=trained.seed,
+            text_column=text_column or trained.columns.inputs,
+            label_column=label_column or trained.columns.labels,
             task=self.task.name,
             bad_files=bad_files,
         )
-        held_out = splits.to_evaluate(trained_on=trained["fingerprint"])
+        held_out = splits.to_evaluate(trained_on=trained.fingerprint)
         if split is not None and split not in held_out:
             raise RunError(f"{data} has no split {split!r}", hint=f"It has: {', '.join(held_out)}.")
         chosen = held_out if split is None else {split: held_out[split]}
@@ -250,3 +262,39 @@ class Run:
             return Tokenizer.from_file(str(self.folder / TOKENIZER))
         except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
             raise RunError(f"{self.folder / TOKENIZER} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class _TrainedOn:
+    """What an evaluation needs to know of the training data.
+
+    Attributes:
+        columns: Those that were named.
+        val_split: The share that was held out.
+        seed: Decided which samples that was.
+        fingerprint: Of the data.
+    """
+
+    columns: Columns
+    val_split: float
+    seed: int
+    fingerprint: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """From ``data`` of ``run.json``.
+
+        Raises:
+            TypeError, ValueError, ZooError: It is something else.
+        """
+        columns = Columns.named(data.get("text_column"), data.get("label_column"))
+        share = float(data.get("val_split", 0.2))
+        check_share(share)
+        if not all(isinstance(name, str) for name in (*columns.inputs, *columns.labels)):
+            raise TypeError("columns that are no names")
+        return cls(
+            columns,
+            val_split=share,
+            seed=int(data.get("split_seed", 0)),
+            fingerprint=str(data.get("fingerprint", "")),
+        )

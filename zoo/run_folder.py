@@ -67,7 +67,7 @@ def create_run(folder: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
     Raises:
         RunError: ``folder`` exists, or cannot be written.
     """
-    above = tuple(parent for parent in folder.parents if not parent.exists())
+    above = tuple(parent for parent in folder.parents if not os.path.exists(parent))
     try:
         with _new_folder(folder) as temporary:
             _write_record(temporary, {**record, "finished": False})
@@ -140,9 +140,19 @@ def locked(folder: Path, leads: bool = True) -> Iterator[None]:
         lock.release()
 
 
+def refuse_links(folder: Path) -> None:
+    """Raise a :class:`RunError` if something in ``folder``, which is to be written to, is a link."""
+    link = next((path for path in folder.iterdir() if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(
+            f"{link} is a link to {os.readlink(link)}, and the zoo does not write through links",
+            hint="Put the file or folder itself there.",
+        )
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise a :class:`RunError` if there is something at ``folder``."""
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):
         raise RunError(
             f"the output folder {folder} exists, and the zoo does not overwrite runs",
             hint="Give another one with --output DIR, or remove it.",

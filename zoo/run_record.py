@@ -99,7 +99,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
     Raises:
         RunError: It is no run folder, is damaged, or lacks a file that a start from it needs.
     """
-    folder = Path(os.path.abspath(folder.expanduser()))
+    folder = Path(os.path.abspath(os.path.expanduser(folder)))
     record = read_record(folder)
     try:
         spec = BackboneSpec.from_json(record["spec"])
@@ -201,22 +201,20 @@ def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
         RunError: There is none, it is no lock file of a run, or it is of the other kind.
     """
     path = folder / LOCK_FILE
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise RunError(f"{path} cannot be read: it is no file")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = f"has no {LOCK_FILE}" if folder.exists() else "does not exist"
+        what = f"has no {LOCK_FILE}" if os.path.exists(folder) else "does not exist"
         raise RunError(
             f"{folder} {what}, so it is no run folder",
             hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    needed = {"format", "backbone", "spec", "classes", "head", "precision", "device", "data"}
-    if not isinstance(record, dict) or (missing := needed - record.keys()):
-        lost = ", ".join(sorted(missing)) if isinstance(record, dict) else "everything"
-        raise RunError(f"{path} is not the lock file of a run: it lacks {lost}")
-    if not isinstance(record["format"], int):
-        raise RunError(f"{path} is not the lock file of a run: its format is {record['format']!r}")
+    if flaw := _flaw(record):
+        raise RunError(f"{path} is not the lock file of a run: {flaw}")
     if record["format"] > FORMAT:
         raise RunError(
             f"{path} was written by a later zoo (format {record['format']})",
@@ -232,3 +230,29 @@ def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
             hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
         )
     return record
+
+
+_KINDS: Mapping[str, type] = {
+    "format": int,
+    "backbone": str,
+    "spec": dict,
+    "classes": list,
+    "head": str,
+    "precision": str,
+    "device": str,
+    "data": dict,
+}
+
+
+def _flaw(record: Any) -> str:
+    """What keeps ``record`` from being that of a run, in words; empty if nothing does."""
+    if not isinstance(record, dict):
+        return "it lacks everything"
+    if missing := sorted(_KINDS.keys() - record.keys()):
+        return f"it lacks {', '.join(missing)}"
+    for key, kind in _KINDS.items():
+        if type(record[key]) is not kind:
+            return f"its {key} is {str(record[key])[:80]!r}"
+    if not all(isinstance(name, str) for name in record["classes"]):
+        return "its classes are no names"
+    return ""

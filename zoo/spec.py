@@ -26,6 +26,9 @@ Pooling = Literal["cls", "mean", "pooler", "last"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+LARGEST_SIZE = 4096
+"""Pixels of a side: a batch of 64 such pictures takes 13 GB already."""
+
 
 class JsonData:
     """Turns a frozen dataclass into JSON data and back; a field of a later version is ignored."""
@@ -84,7 +87,7 @@ class ImageInput(JsonData):
     crop_mode: CropMode = "center"
 
     def __post_init__(self) -> None:
-        _demand(self.size >= 1, f"an image size of {self.size}")
+        _demand(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
         _demand(self.multiple_of >= 1, f"sizes in multiples of {self.multiple_of}")
         _demand(0 < self.crop <= 1, f"a crop of {self.crop}")
         _demand(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
@@ -259,16 +262,29 @@ def _decoder(hint: Any) -> Any:
         return _decode_input
     if origin is tuple:
         inner = _decoder(args[0])
-        return lambda value: tuple(inner(v) for v in value)
+        return lambda value: tuple(inner(v) for v in _of_kind(value, list, tuple))
     if isinstance(hint, type) and issubclass(hint, JsonData):
         return hint.from_json
-    return lambda value: value
+    if origin is Literal:
+        return lambda value: args[args.index(value)]
+    if hint is float:
+        return lambda value: _of_kind(value, float, int)
+    if isinstance(hint, type):
+        return lambda value: _of_kind(value, hint)
+    return lambda value: _of_kind(value, Mapping)
+
+
+def _of_kind(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{str(value)[:80]!r} is no {kinds[0].__name__}")
+    return value
 
 
 def _decode_input(value: Any) -> ImageInput | TextInput | None:
     if value is None:
         return None
-    return TextInput.from_json(value) if "max_length" in value else ImageInput.from_json(value)
+    kind = TextInput if "max_length" in _of_kind(value, Mapping) else ImageInput
+    return kind.from_json(value)
 
 
 @cache

@@ -16,7 +16,7 @@ from zoo.registry import Resolved
 from zoo.request import Request
 from zoo.run_record import TOKENIZER, origin_of
 from zoo.spec import BackboneSpec, Weights
-from zoo.weights import choose, fetch, file_sha256
+from zoo.weights import choose, fetch, file_sha256, refuse_larger
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -72,6 +72,8 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
     tokenizer = None
     if spec.modality == "text" and not spec.text_input.own_tokenizer:
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
+    if resolved.run is not None and path is not None:
+        refuse_larger(spec, path)
     backbone = build(spec, weights)
     if spec.modality == "text" and tokenizer is None and backbone.tokenizer is None:
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.

@@ -12,12 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zoo.backbone import Backbone
-from zoo.errors import WeightsError
+from zoo.backbone import Backbone, build
+from zoo.errors import WeightsError, ZooError
 from zoo.fetching import choose, fetch, file_sha256
-from zoo.spec import Weights
+from zoo.spec import BackboneSpec, Weights
 
-__all__ = ["choose", "fetch", "file_sha256", "load_into", "read_state_dict"]
+__all__ = ["choose", "fetch", "file_sha256", "load_into", "read_state_dict", "refuse_larger"]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -93,6 +93,29 @@ def _runs_code(path: Path) -> WeightsError:
         f"{path} holds more than tensors, and the zoo does not run code from weights",
         hint="Ask its author for a .safetensors file, or for a plain state_dict.",
     )
+
+
+def refuse_larger(spec: BackboneSpec, path: Path) -> None:
+    """Refuse a network with more parameters than its weights have bytes, before it takes memory.
+
+    For a spec that stands in a run folder. The network is built on the meta device to see, where
+    its library allows that.
+
+    Raises:
+        WeightsError: It has.
+    """
+    try:
+        with torch.device("meta"):
+            count = sum(p.numel() for p in build(spec, None).parameters()) + spec.feature_dim
+        size = path.stat().st_size
+    except (ZooError, OSError):  # whoever builds it, or reads the weights, says what is wrong
+        return
+    if count > size:
+        raise WeightsError(
+            f"{spec.name} as it is described has {count:,} parameters, and {path} has {size:,} "
+            "bytes",
+            hint="Take the run's own files, all of them.",
+        )
 
 
 def load_into(backbone: Backbone, weights: Weights | None) -> Backbone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,7 @@ def resolve(name: str) -> BackboneSpec | None:
         WeightsUnavailable: The Hub's config is not on this machine and the Hub is out of reach.
     """
     if name.startswith(SCHEME):
-        return _from_folder(Path(name.removeprefix(SCHEME)).expanduser())
+        return _from_folder(Path(os.path.expanduser(name.removeprefix(SCHEME))))
     repo = name.removeprefix(NAMESPACE)
     if name.startswith(NAMESPACE) and _HUB_ID.fullmatch(repo):
         return _from_hub(name, repo)

@@ -84,13 +84,13 @@ def _pictures(given: Given, number: int, columns: Columns) -> Inputs:
         raise DataError(
             f"this run takes pictures; input {number} is a pair", hint="Give pictures one by one."
         )
-    path = Path(given).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(given))
+    if os.path.isdir(path):
         found = [os.path.relpath(picture, path) for picture in pictures_below(path)]
         if not found:
             raise DataError(f"{path} holds no pictures", hint="Give pictures, or folders of them.")
         return Paths.under(path, found)
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"there is no file or folder {path}",
             hint="Give picture files, folders of them, or a table with a column of their paths.",
@@ -128,12 +128,12 @@ def _texts(given: Given, number: int, columns: Columns) -> Inputs:
         )
     if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given)):
         return _one(str(given), f"text {number}")
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     if looks_like_picture(path):
         raise _not_text(str(path), "looks like a picture")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise _not_text(str(path), "is a folder")
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"there is no file {path}",
             hint="Give a table, or texts on standard input with '-'.",
@@ -155,10 +155,7 @@ def _is_path(text: str) -> bool:
 
 
 def _exists(text: str) -> bool:
-    try:
-        return Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # a long text, a NUL, a "~" of no known user
-        return False
+    return os.path.exists(os.path.expanduser(text))
 
 
 def _lines(path: Path) -> Listed:

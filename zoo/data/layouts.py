@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,13 +64,13 @@ def layout_of(request: Request) -> Layout:
     """
     if request.source.startswith(PREFIX):
         return _tables(request, read_hub(request.source))
-    path = Path(request.source).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(request.source))
+    if not os.path.exists(path):
         raise DataError(
             f"there is no file or folder {request.source}",
             hint="Give a folder, a table, or hf:<name> for a data set of the Hub.",
         )
-    if path.is_dir():
+    if os.path.isdir(path):
         return (
             _picture_folder(request, path)
             if request.modality == "image"
