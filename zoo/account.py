@@ -52,6 +52,7 @@ def header(
         f"{len(splits.val)} validation samples{skipped}",
         "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
         + (", any number a sample" if splits.task == "multi-label" else ""),
+        **_others(splits),
         **_shared(splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
@@ -62,6 +63,18 @@ def header(
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
     return {**facts, "precision": forward.precision, "device": str(forward.device)}
+
+
+def _others(splits: Splits) -> dict[str, str]:
+    """Files that nobody would miss, or that have lost their suffix."""
+    if not splits.others:
+        return {}
+    more = ", …" if len(splits.others) > 1 else ""
+    files = "file" if len(splits.others) == 1 else "files"
+    return {
+        "passed over": f"{len(splits.others)} {files} not called like pictures "
+        f"({splits.others[0]}{more})"
+    }
 
 
 def _shared(splits: Splits) -> dict[str, str]:
@@ -150,6 +163,7 @@ def opening(
             "train": len(splits.train),
             "val": len(splits.val),
             "skipped": list(splits.skipped),
+            "passed_over": len(splits.others),
             "shared": list(splits.shared),
             "removed": splits.removed,
             "val_split": request.val_split,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,15 @@ def _tell_rate(found: Any, as_json: bool) -> None:
     say(f"next: the same command with --lr {curve.suggestion:.1e} instead of --find-lr")
 
 
+def _tell_left_out(data: Mapping[str, Any]) -> None:
+    """What of the data the run has not seen, so that it is known before anybody relies on it."""
+    if count := len(data["skipped"]):
+        inputs = "1 unreadable input was" if count == 1 else f"{count} unreadable inputs were"
+        say(f"{inputs} left out; run.json lists them")
+    if count := data.get("passed_over", 0):
+        say(f"{'1 file' if count == 1 else f'{count} files'} not called like pictures passed over")
+
+
 def _tell(run: Any, as_json: bool) -> None:
     results = run.record["results"]
     if as_json:
@@ -226,6 +236,7 @@ def _tell(run: Any, as_json: bool) -> None:
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
                 "skipped": run.record["data"]["skipped"],
+                "passed_over": run.record["data"].get("passed_over", 0),
             }
         )
         return
@@ -233,12 +244,6 @@ def _tell(run: Any, as_json: bool) -> None:
         f"best epoch {results['best_epoch']}: {in_words(run.metrics)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
-    if skipped := run.record["data"]["skipped"]:
-        inputs = (
-            "1 unreadable input was"
-            if len(skipped) == 1
-            else f"{len(skipped)} unreadable inputs were"
-        )
-        say(f"{inputs} left out; run.json lists them")
+    _tell_left_out(run.record["data"])
     say(f"run: {run.folder}")
     say(f"next: {run.next_command()}")

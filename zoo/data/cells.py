@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from zoo.data.labels import AnyLabels, Labels, LabelSets, Numbers
+from zoo.data.labels import AnyLabels, Labels, LabelSets, Numbers, plain_label
 from zoo.data.samples import TaskName
 from zoo.data.tables import Table
 from zoo.errors import DataError
@@ -242,4 +242,4 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value).strip()
+    return plain_label(str(value))

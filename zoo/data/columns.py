@@ -40,6 +40,8 @@ NUMBER_COLUMNS: Names = (*LABEL_COLUMNS, "value", "score", "rating")
 # fmt: on
 """What columns are called where the user does not say; the first that is there counts."""
 
+_LONGEST_PATH = 4096  # bytes
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -95,6 +97,10 @@ def read_part(
         own = _filled(table, column)
         _report(findings, table, own | ~filled, f"nothing in column {column!r}")
         filled &= own
+    if modality == "image":
+        own = _possible(table, inputs[0])
+        _report(findings, table, own | ~filled, f"no path of a file in column {inputs[0]!r}")
+        filled &= own
     rows = np.flatnonzero(filled)
     read = _inputs(table, modality, inputs, rows)
     return Part(table.title, read, None if cells.labels is None else cells.labels.take(rows))
@@ -133,6 +139,19 @@ def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
         length = pc.utf8_length(pc.utf8_trim_whitespace(values))
         return np.asarray(pc.fill_null(pc.greater(length, 0), False).to_numpy(), dtype=bool)
     return np.asarray(pc.is_valid(values).to_numpy(), dtype=bool)
+
+
+def _possible(table: Table, column: str) -> np.ndarray[Any, Any]:
+    """Which rows hold what a path can be, where they hold paths: no NUL, and not endless."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = _arrow(table, column)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return np.ones(len(values), dtype=bool)
+    short = pc.less_equal(pc.binary_length(values), _LONGEST_PATH)
+    possible = pc.and_(short, pc.invert(pc.match_substring(values, "\0")))
+    return np.asarray(pc.fill_null(possible, False).to_numpy(), dtype=bool)
 
 
 def _inputs(table: Table, modality: Modality, columns: Names, rows: Indices) -> Inputs:

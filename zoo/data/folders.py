@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from zoo.data.labels import Labels, Part
+from zoo.data.labels import Labels, Part, plain_label
 from zoo.data.pictures import looks_like_picture
 from zoo.data.samples import Paths
 from zoo.errors import DataError
@@ -52,33 +51,50 @@ def split_of(name: str) -> str | None:
 def read_class_folders(folder: Path) -> Part:
     """The pictures below ``folder``; each folder in it is a class, however deep its pictures lie.
 
-    Files that are not called like pictures are passed over, dot-folders and dot-files too.
+    Files that are not called like pictures are passed over, and counted; dot-folders and dot-files
+    are not looked at.
 
     Raises:
         DataError: There are no class folders, or no pictures in them.
     """
     classes = visible_folders(folder)
     relative: list[str] = []
+    others: list[str] = []
     codes: list[int] = []
     for code, class_folder in enumerate(classes):
-        pictures = [os.path.relpath(path, folder) for path in pictures_below(class_folder)]
-        relative += pictures
-        codes += [code] * len(pictures)
+        for path in files_below(class_folder):
+            (relative if looks_like_picture(path) else others).append(os.path.relpath(path, folder))
+        codes += [code] * (len(relative) - len(codes))
     if not relative:
         raise _no_pictures(folder, classes)
-    # A name typed on a Mac may come decomposed (e + accent), the same name from elsewhere not.
-    names = tuple(unicodedata.normalize("NFC", path.name) for path in classes)
+    names = tuple(plain_label(path.name) or repr(path.name) for path in classes)
     labels = Labels(names, np.array(codes, dtype=np.int64))
-    return Part(str(folder), Paths.under(folder, relative), labels)
+    return Part(str(folder), Paths.under(folder, relative), labels, tuple(others))
 
 
 def pictures_below(folder: Path) -> Iterator[str]:
     """The paths of all pictures in ``folder`` and below, sorted within each folder."""
+    return (path for path in files_below(folder) if looks_like_picture(path))
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """The paths of all files in ``folder`` and below that are not hidden, whatever their names.
+
+    Links to folders are followed, but not into a folder that the link lies in.
+    """
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        for name in sorted(files):
-            if not _hidden(name) and looks_like_picture(name):
-                yield os.path.join(parent, name)
+        folders[:] = sorted(
+            name for name in folders if not _hidden(name) and not _leads_up(parent, name)
+        )
+        yield from (os.path.join(parent, name) for name in sorted(files) if not _hidden(name))
+
+
+def _leads_up(parent: str, name: str) -> bool:
+    path = os.path.join(parent, name)
+    if not os.path.islink(path):
+        return False
+    target = os.path.realpath(path)
+    return os.path.commonpath((target, os.path.realpath(parent))) == target
 
 
 def visible_folders(root: Path) -> list[Path]:

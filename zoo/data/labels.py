@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
@@ -11,6 +12,14 @@ from numpy.typing import NDArray
 
 from zoo.data.samples import Indices, Inputs, LabelArray, TaskName
 from zoo.errors import DataError
+
+
+def plain_label(text: str) -> str:
+    """A label without the blanks around it, in Unicode's composed form.
+
+    A name typed on a Mac may come decomposed (e + accent), the same name from elsewhere not.
+    """
+    return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True)
@@ -124,15 +133,17 @@ class Part:
         where: How errors call it, e.g. ``photos/train`` or ``reviews.csv``.
         inputs: Its inputs.
         labels: Its labels; ``None`` where it has none, as many test splits.
+        others: Files among the inputs that are none, by their names.
     """
 
     where: str
     inputs: Inputs
     labels: AnyLabels | None
+    others: tuple[str, ...] = ()
 
     def take(self, indices: Indices) -> Part:
         labels = None if self.labels is None else self.labels.take(indices)
-        return Part(self.where, self.inputs.take(indices), labels)
+        return replace(self, inputs=self.inputs.take(indices), labels=labels)
 
     @property
     def known(self) -> AnyLabels:

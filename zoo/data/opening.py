@@ -127,7 +127,8 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
         assert train.labels is not None
         require_variety(train.labels, parts[own], classes)
     splits = _splits(request, classes, task, train=train, val=val)
-    return replace(splits, shared=shared, removed=before - len(train))
+    others = tuple(name for part in parts.values() for name in part.others)
+    return replace(splits, shared=shared, removed=before - len(train), others=others)
 
 
 def _check_task(task: str) -> None:

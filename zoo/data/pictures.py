@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,9 +25,25 @@ SUFFIXES = frozenset((
 """File names that stand for pictures. HEIC is among them although Pillow alone does not read it:
 an unreadable picture is reported, an unknown file name is passed over."""
 
+_FORMATS = (
+    *("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000"),
+    *("ICO", "HEIF", "TGA"),
+)
+"""What those names stand for, as Pillow calls it. Left to itself, it goes by a file's contents,
+and starts Ghostscript where they are PostScript. TGA, which has no mark of its own, comes last."""
+
+MOST_PIXELS = 178_956_970
+"""Larger pictures are refused; at this many, one takes 0.7 GB. (Where Pillow refuses by itself.)"""
+
+LARGEST_FILE = 2**30
+"""Bytes of a file that may be a picture."""
+
 OVERSAMPLING = 2
 """A JPEG is decoded at no less than this many times the size that is asked for: a decoder's
 reduction is coarser than the resizing after it."""
+
+_PLAIN = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"))
+"""Modes that become RGB in any case."""
 
 _TASK = 32  # pictures that a thread examines at a time
 
@@ -60,7 +77,7 @@ def read_picture(
         return _rgb(_upright(source))
     path = name or ("the picture" if isinstance(source, bytes) else os.fspath(source))
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        with _opened(source) as picture:
             if size is not None:
                 _reduce(picture, OVERSAMPLING * size)
             return _rgb(_upright(picture))
@@ -101,17 +118,53 @@ def _examine(raw: Picture) -> tuple[bytes, str]:
     if isinstance(raw, Image.Image):
         return hashlib.sha256(raw.tobytes()).digest(), ""
     try:
-        content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
-    except OSError as error:
+        content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
+    except (OSError, ValueError) as error:
         return b"", _reason(error)
     digest = hashlib.sha256(content).digest()
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with _opened(content) as picture:
             _reduce(picture, 1)
             picture.load()
+            if picture.mode not in _PLAIN:
+                _rgb(picture)
     except Exception as error:  # as in read_picture
         return digest, _reason(error)
     return digest, ""
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    """``path``, if a file lies there that is no pipe or device and not larger than pictures are.
+
+    Raises:
+        OSError: There is none, or it may not be read.
+        ValueError: It is something else.
+    """
+    facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("it is no file")
+    if facts.st_size > LARGEST_FILE:
+        raise ValueError(f"it has {facts.st_size:,} bytes; a picture may have {LARGEST_FILE:,}")
+    return Path(path)
+
+
+def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    """The picture, of whose pixels nothing has been decoded yet.
+
+    Raises:
+        ValueError: It has more than :data:`MOST_PIXELS`, or is no file that could be one.
+    """
+    Image.init()  # at the first call, it makes Pillow's readers known
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    picture = Image.open(
+        io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=formats
+    )
+    if picture.width * picture.height > MOST_PIXELS:
+        picture.close()
+        raise ValueError(
+            f"it has {picture.width:,} x {picture.height:,} pixels; {MOST_PIXELS:,} are the most"
+        )
+    return picture
 
 
 def _reduce(picture: Image.Image, size: int) -> None:
@@ -154,7 +207,11 @@ def _reason(error: BaseException) -> str:
     """Pillow's reason in a few words, without the names of its buffers."""
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture that Pillow knows"
+        return "not a picture of a kind that is read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MOST_PIXELS:,} pixels"
+    if isinstance(error, ValueError) and "null" in text:
+        return "there is no such file"
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return text or type(error).__name__

@@ -219,6 +219,7 @@ class Splits:
         fingerprint: sha256 over ``classes`` and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
+        others: Files among the pictures that are not called like pictures, and were passed over.
         shared: The inputs of ``val`` whose contents ``train`` has too, or had.
         removed: How many samples ``train`` lacks because ``val`` has them.
         image_size: The size in pixels that the pictures ask for where the network leaves it
@@ -238,6 +239,7 @@ class Splits:
     fingerprint: str
     source: str
     skipped: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     removed: int = 0
     whole: Samples | None = None

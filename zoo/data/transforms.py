@@ -17,6 +17,8 @@ from zoo.errors import UsageError
 from zoo.spec import ImageInput
 from zoo.torchvision_ops import declare_missing_operators
 
+_LONGEST = 16  # times its width that a picture's length may be
+
 MIN_SCALE = 0.35
 """The smallest share of a picture's area that a training crop keeps. The 0.08 of training from
 scratch on ImageNet is too little where an object is small and epochs are few."""
@@ -190,7 +192,23 @@ def _plain(image_input: ImageInput) -> Any:
     if image_input.crop_mode == "border":
         return v2.Compose([_FitLonger(before, image_input), v2.CenterCrop(size)])
     shape = [before, before] if image_input.crop_mode == "squash" else [before]
-    return v2.Compose([v2.Resize(shape, interpolation=interpolation), v2.CenterCrop(size)])
+    resize = v2.Resize(shape, interpolation=interpolation)
+    steps = [resize] if image_input.crop_mode == "squash" else [_middle, resize]
+    return v2.Compose([*steps, v2.CenterCrop(size)])
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """Of a picture that is 16 times as long as wide or more, the middle.
+
+    The rest would be cut away, after it had taken gigabytes: 1 x 20,000 pixels would be resized
+    to 256 x 5,120,000.
+    """
+    width, height = picture.size
+    left, top = (
+        (side - _LONGEST * other) // 2 for side, other in ((width, height), (height, width))
+    )
+    left, top = max(0, left), max(0, top)
+    return picture.crop((left, top, width - left, height - top)) if left or top else picture
 
 
 class _FitLonger:

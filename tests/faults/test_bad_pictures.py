@@ -1,0 +1,178 @@
+"""Every broken picture is reported by its path, every whole one trains, and none gets lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.end_to_end.conftest import Zoo
+from tests.faults import pictures
+from tests.faults.conftest import class_folders
+from zoo.data import make_transform, open_data, read_picture
+from zoo.data.pictures import LARGEST_FILE, MOST_PIXELS
+from zoo.data.samples import Splits
+from zoo.errors import BadFilesError
+from zoo.spec import ImageInput
+
+
+def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / name for name in files}
+    for name, content in files.items():
+        paths[name].write_bytes(content)
+    return paths
+
+
+def used(splits: Splits) -> set[str]:
+    assert splits.val is not None
+    return {samples.input(i) for samples in (splits.train, splits.val) for i in range(len(samples))}
+
+
+def reported(splits: Splits) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in splits.skipped)
+
+
+def test_the_corpus_is_as_large_as_promised() -> None:
+    broken = {**pictures.cut(), **pictures.damaged(), **pictures.never()}
+    assert len(broken) >= 120
+    assert len(pictures.odd()) >= 40
+
+
+def test_no_picture_gets_lost(tmp_path: Path) -> None:
+    """Cut, damaged, odd, never a picture: used and then decodable, or reported with a reason."""
+    root = class_folders(tmp_path / "photos")
+    corpus = {**pictures.cut(), **pictures.damaged(), **pictures.never(), **pictures.odd()}
+    paths = {str(path) for path in written(root / "red", corpus).values()}
+    splits = open_data(root, modality="image", bad_files="skip")
+    kept, lost = used(splits), reported(splits)
+    assert kept.isdisjoint(lost)
+    assert paths <= kept | lost.keys()
+    assert all(reason and "\n" not in reason for reason in lost.values())
+    whole, never = pictures.odd().keys(), pictures.never().keys()
+    assert {str(root / "red" / name) for name in whole} <= kept
+    assert {str(root / "red" / name) for name in never} <= lost.keys()
+    emptied = [
+        path for path in paths if Path(path).name.startswith(("cut-0.", "cut-1.", "cut-12."))
+    ]
+    assert set(emptied) - {p for p in emptied if p.endswith((".tga", ".gif"))} <= lost.keys()
+    transforms = [make_transform(ImageInput(size=32), train=train) for train in (True, False)]
+    for path in kept & paths:
+        for transform in transforms:
+            tensor = transform(read_picture(path, size=transform.decode_size), seed=0)
+            assert tensor.shape == (3, 32, 32)
+            assert torch.isfinite(tensor).all()
+
+
+def test_every_broken_picture_is_named_where_they_stop_the_run(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "photos")
+    paths = written(root / "red", pictures.never())
+    with pytest.raises(BadFilesError) as caught:
+        open_data(root, modality="image")
+    assert set(caught.value.paths) == {str(path) for path in paths.values()}
+
+
+def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli: Zoo) -> None:
+    root = class_folders(tmp_path / "photos")
+    some = {name: content for name, content in pictures.cut().items() if "jpg" in name}
+    written(root / "red", {**some, **pictures.never()})
+    written(root / "green", {**pictures.odd(), "labels.txt": b"x", "lost-its-suffix": b"\xff\xd8"})
+    refused = zoo_cli("finetune", "cnn", "--data", root, "--output", tmp_path / "run")
+    assert refused.code == 1
+    assert not (tmp_path / "run").exists()
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", root, "--bad-files", "skip", "--epochs", 1),
+        *("--image-size", 32, "--workers", 0, "--output", tmp_path / "run"),
+    )
+    assert done.code == 0, done.err
+    data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    count = len(data["skipped"])
+    assert count >= len(pictures.never())
+    assert data["train"] + data["val"] + count == len(list(root.rglob("*.*"))) - 1
+    assert f"{count} unreadable left out" in done.err
+    assert f"{count} unreadable inputs were left out; run.json lists them" in done.out
+    assert data["passed_over"] == 2
+    assert "2 files not called like pictures (green/labels.txt, …)" in done.err
+    assert "2 files not called like pictures passed over" in done.out
+
+
+@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_picture_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None:
+    for shape in ((20_000, 1), (1, 20_000), (9_001, 2)):
+        tensor = make_transform(ImageInput(size=size), train=train)(
+            pictures.noise(size=shape), seed=1
+        )
+        assert tensor.shape == (3, size, size)
+
+
+def test_the_middle_is_what_the_whole_picture_gives() -> None:
+    """Cutting a long picture before it is resized changes nothing that is seen of it."""
+    from torchvision.transforms import v2
+
+    spec = ImageInput(size=32, crop=1.0)
+    picture = pictures.noise(size=(1600, 20))
+    plain = v2.Compose([v2.Resize([32]), v2.CenterCrop(32), v2.PILToTensor()])(picture)
+    given = make_transform(spec, train=False)(picture)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
+    assert ((given * std + mean) * 255 - plain).abs().max() < 3
+
+
+def test_the_limit_on_pixels_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(pictures.bombs()["just-too-large.png"])
+    with pytest.raises(BadFilesError, match=r"13,378 x 13,378 pixels|more than 178,956,970 pixels"):
+        read_picture(tmp_path / "large.png")
+    assert MOST_PIXELS == 178_956_970
+
+
+def test_pipes_devices_and_endless_files_are_reported_and_not_read(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "photos")
+    os.mkfifo(root / "red" / "pipe.jpg")
+    (root / "red" / "device.jpg").symlink_to("/dev/zero")
+    (root / "red" / "nowhere.jpg").symlink_to("nowhere-else.jpg")
+    (root / "red" / "itself.jpg").symlink_to("itself.jpg")
+    with (root / "red" / "sparse.jpg").open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    splits = open_data(root, modality="image", bad_files="skip")
+    reasons = {Path(path).stem: reason for path, reason in reported(splits).items()}
+    assert reasons.keys() == {"pipe", "device", "nowhere", "itself", "sparse"}
+    assert reasons["pipe"] == reasons["device"] == "it is no file"
+    assert "bytes" in reasons["sparse"]
+    for name in ("pipe.jpg", "device.jpg"):
+        with pytest.raises(BadFilesError, match="it is no file"):
+            read_picture(root / "red" / name)
+
+
+def test_folders_that_lead_back_to_themselves_count_once(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "photos")
+    (root / "red" / "again").symlink_to(root / "red")
+    (root / "red" / "up").symlink_to(root)
+    elsewhere = class_folders(tmp_path / "more")
+    (root / "green" / "more").symlink_to(elsewhere / "green")
+    splits = open_data(root, modality="image")
+    assert len(used(splits)) == 4 + 4 + 4
+
+
+def test_one_name_in_two_forms_is_one_class(tmp_path: Path) -> None:
+    names = ("caf\u00e9", "cafe\u0301", "th\u00e9", " th\u00e9 ")
+    splits = open_data(class_folders(tmp_path / "photos", names=names), modality="image")
+    assert splits.classes == ("caf\u00e9", "th\u00e9")
+    assert len(used(splits)) == 16
+
+
+def test_tables_of_paths_that_cannot_be_are_reported_by_row(tmp_path: Path) -> None:
+    class_folders(tmp_path / "photos")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    rows = [f"photos/{name}/{i}.png,{name}" for name in ("red", "green") for i in range(4)]
+    odd = ["x" * 1_000_000 + ".png", "../../../../etc/passwd.png", "zero.png", "folder.png"]
+    odd += ["a\0b.png", "https://example.invalid/a.png", "~nobody-here/a.png", "\x1b[31m.png"]
+    lines = ["path,label", *rows, *(f"{path},red" for path in odd)]
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    splits = open_data(tmp_path / "table.csv", modality="image", bad_files="skip")
+    assert len(used(splits)) == len(rows)
+    assert len(splits.skipped) == len(odd)
+    assert f"{tmp_path / 'table.csv'} row 9" in reported(splits)
