@@ -74,7 +74,7 @@ def split_cell(text: str) -> list[str]:
 
 def _task_of(table: Table, column: str) -> TaskName:
     """Multi-label where cells hold lists, or the column says ``labels`` and a cell has several."""
-    if _holds_lists(table, column):
+    if _holds(list, table, column):
         return "multi-label"
     if column.strip().lower() == _SEVERAL and _is_text(_arrow(table, column)):
         texts = _arrow(table, column).to_pylist()
@@ -92,7 +92,8 @@ def _single(table: Table, columns: Sequence[str]) -> Cells:
     (column,) = columns
     feature = table.data.features[column]
     _refuse_lists(table, column, "label", "or say that they are several with --task multi-label")
-    encoded = _arrow(table, column).combine_chunks().dictionary_encode()
+    given = _arrow(table, column).combine_chunks()
+    encoded = getattr(given, "storage", given).dictionary_encode()  # JSON is text underneath
     indices = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
     values = encoded.dictionary.to_pylist()
     if isinstance(feature, datasets.ClassLabel):
@@ -196,19 +197,19 @@ def _is_text(values: pa.ChunkedArray) -> bool:
     return str(values.type) in ("string", "large_string", "string_view")
 
 
-def _holds_lists(table: Table, column: str) -> bool:
-    """Whether cells hold lists; in JSON lines perhaps only some."""
+def _holds(kind: type[list[Any]] | type[dict[str, Any]], table: Table, column: str) -> bool:
+    """Whether cells hold lists, or objects; in JSON lines perhaps only some."""
     import datasets
 
     if isinstance(table.data.features[column], datasets.Json):
-        return any(isinstance(value, list) for value in _values(table, column))
-    return "list" in str(_arrow(table, column).type)
+        return any(isinstance(value, kind) for value in _values(table, column))
+    return ("list" if kind is list else "struct") in str(_arrow(table, column).type)
 
 
 def _refuse_lists(table: Table, column: str, wanted: str, more: str = "") -> None:
     kind = str(_arrow(table, column).type)
-    if _holds_lists(table, column) or "struct" in kind:
-        holds = kind if "list" in kind or "struct" in kind else "lists"
+    if _holds(list, table, column) or _holds(dict, table, column):
+        holds = kind if "list" in kind or "struct" in kind else "lists or objects"
         raise DataError(
             f"column {column!r} of {table.title} holds {holds}, not one {wanted} a row",
             hint=f"Name another column with --label-column{', ' * bool(more)}{more}.",

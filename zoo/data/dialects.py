@@ -57,12 +57,26 @@ def dialect_of(path: Path) -> Dialect:
         _check_rows(path, dialect)
     except UnicodeError as error:
         raise DataError(
-            f"{path} is not encoded in UTF-8: {error}",
+            f"{path} is not encoded in UTF-8: {_undecodable(path) or error}",
             hint="Save the table as 'CSV UTF-8'.",
         ) from error
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from error
     return dialect
+
+
+def _undecodable(path: Path) -> str:
+    """Which line of a file that should be UTF-8 is not, in words; empty for other encodings."""
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return ""
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeError as error:
+                return f"line {number}: {error}"
+    return ""
 
 
 def _encoding(path: Path) -> str:
