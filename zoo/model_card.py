@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +16,9 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
     """A model card in Markdown, from the contents of ``run.json``."""
     results, data, recipe = record["results"], record["data"], record["recipe"]
     weights = record["weights"]
-    started = f"`{weights['tag']}` ({weights['uri']})" if weights else "random parameters"
+    started = (
+        f"{_plain(weights['tag'])} ({_plain(weights['uri'])})" if weights else "random parameters"
+    )
     if record.get("origin"):
         started = _plain(lineage(record))
     classes = ", ".join(_plain(name) for name in record["classes"][:50])
@@ -23,9 +28,10 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
         for key, value in results["metrics"].items()
         if key != "loss"
     )
+    command = shlex.quote("".join(c for c in name if c.isprintable()))
     return f"""# {_plain(name)}
 
-`{record["backbone"]}` fine-tuned with zoo {record["versions"]["zoo"]}.
+{_plain(record["backbone"])} fine-tuned with zoo {record["versions"]["zoo"]}.
 
 | | |
 | --- | --- |
@@ -41,8 +47,8 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
 ## Use
 
 ```
-zoo predict {_plain(name)} INPUT
-zoo evaluate {_plain(name)} --data DATA
+zoo predict {command} INPUT
+zoo evaluate {command} --data DATA
 ```
 
 ```python
@@ -61,7 +67,7 @@ def _licence(record: Mapping[str, Any]) -> str:
     weights = record["weights"]
     if not weights:
         return "none needed"
-    return weights.get("license") or "not stated by the publisher"
+    return _plain(str(weights.get("license") or "not stated by the publisher"))
 
 
 def _meaning(record: Mapping[str, Any]) -> str:
@@ -92,9 +98,5 @@ def _native(record: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """Without what Markdown or HTML would make something of."""
-    kept = "".join(c for c in text if c.isprintable())
-    for mark in "\\`*_{}[]<>|":
-        kept = kept.replace(
-            mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark]
-        )
-    return kept
+    kept = html.escape("".join(c for c in text if c.isprintable()), quote=False)
+    return re.sub(r"[\\`*_{}\[\]|]", r"\\\g<0>", kept)

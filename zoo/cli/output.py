@@ -20,7 +20,9 @@ from zoo.errors import Stopped, ZooError
 
 INDENT = " " * len("Error: ")
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?[kMBT%]?")
 _LONG = 200  # rows; rich takes noticeable time beyond
 
@@ -42,8 +44,9 @@ def note(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Put a line of the result on standard output."""
-    print(text, file=_results())
+    """Put a line of the result, or several, on standard output, without control characters."""
+    safe = text.isascii() and text.replace("\n", "").isprintable()
+    print(text if safe else _CONTROL.sub("", text), file=_results())
 
 
 def emit_json(document: Any) -> None:
@@ -64,6 +67,12 @@ def emit_json(document: Any) -> None:
 
 
 def _dump(document: Any, *, ascii_only: bool) -> str:
+    """JSON in which control characters are written as escapes, those too that JSON would allow."""
+    text = _plain_dump(document, ascii_only=ascii_only)
+    return text if text.isascii() else _CONTROL.sub(lambda c: json.dumps(c[0])[1:-1], text)
+
+
+def _plain_dump(document: Any, *, ascii_only: bool) -> str:
     if not isinstance(document, list):
         return json.dumps(document, indent=2, ensure_ascii=ascii_only, allow_nan=False)
     # An indent would take json's slow path, which is felt in 1,500 specs.

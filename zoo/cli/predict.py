@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.columns import one_or_more
-from zoo.cli.output import emit_json, say
+from zoo.cli.output import clean, emit_json, say
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _top(prediction: AnyPrediction, count: int | None) -> dict[str, Any]:
 
 def _line(row: dict[str, Any], top_k: int | None) -> str:
     """The input, and after tabs what is said of it; a dash where it has none of several classes."""
-    given = row["input"] if isinstance(row["input"], str) else "\t".join(row["input"])
+    given = [row["input"]] if isinstance(row["input"], str) else row["input"]
     if "values" in row:
         said = [f"{name} {value:.6g}" for name, value in row["values"].items()]
     else:
@@ -147,10 +147,13 @@ def _line(row: dict[str, Any], top_k: int | None) -> str:
         shown = [(name, p) for name, p in ranked if chosen is None or name in chosen]
         kept = shown if chosen is not None else shown[: top_k or 3]
         said = [f"{name} {p:.4f}" for name, p in kept]
-    return "\t".join([given, *(said or ["-"])])
+    return "\t".join(map(clean, [*given, *(said or ["-"])]))
 
 
 Table = Mapping[str, Sequence[Any]]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What formulas begin with (OWASP, CSV injection)."""
 
 
 def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
@@ -181,15 +184,24 @@ def _write_csv(path: Path, table: Table) -> None:
 
     from zoo.files import replacing
 
-    columns = [
-        ["|".join(cell) if isinstance(cell, list) else cell for cell in cells]
-        for cells in table.values()
-    ]
+    columns = [[_harmless(cell) for cell in cells] for cells in table.values()]
     with replacing(path) as temporary:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(table)
+            writer.writerow(map(_harmless, table))
             writer.writerows(zip(*columns, strict=True))
+
+
+def _harmless(cell: Any) -> Any:
+    """What a spreadsheet takes for a formula gets an apostrophe before it; numbers stay as they are."""
+    text = "|".join(cell) if isinstance(cell, list) else cell
+    if not isinstance(text, str) or not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def _write_parquet(path: Path, table: Table) -> None:
