@@ -21,8 +21,15 @@ THRESHOLD = 0.5
 
 
 def leading(figures: Mapping[str, object]) -> str:
-    """The key of the figure that a run is judged by."""
-    return next(key for key in NAMES if key in figures)
+    """The key of the figure that a run is judged by.
+
+    Raises:
+        KeyError: There is none.
+    """
+    for key in NAMES:
+        if key in figures:
+            return key
+    raise KeyError(next(iter(NAMES)))
 
 
 def in_words(figures: Mapping[str, float]) -> str:

@@ -208,8 +208,10 @@ def _holds(kind: type[list[Any]] | type[dict[str, Any]], table: Table, column: s
 
 def _refuse_lists(table: Table, column: str, wanted: str, more: str = "") -> None:
     kind = str(_arrow(table, column).type)
-    if _holds(list, table, column) or _holds(dict, table, column):
-        holds = kind if "list" in kind or "struct" in kind else "lists or objects"
+    lists = _holds(list, table, column)
+    if lists or _holds(dict, table, column):
+        plain = "lists" if lists else "objects"
+        holds = kind if "list" in kind or "struct" in kind else plain
         raise DataError(
             f"column {column!r} of {table.title} holds {holds}, not one {wanted} a row",
             hint=f"Name another column with --label-column{', ' * bool(more)}{more}.",
