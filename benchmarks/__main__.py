@@ -14,11 +14,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+from filelock import FileLock, Timeout
 
 from benchmarks.report import Result, circumstances, machine, once, put, read
 from benchmarks.speed.cases import CASES, GPU_CASES, Case, Contestant
@@ -104,9 +106,10 @@ def main(
         "cores, if nothing else runs",
         err=True,
     )
-    inputs = Inputs(data, work / "inputs", small=limit is not None)
-    failed = _measure_all(left, inputs, work, results, limit)
-    shutil.rmtree(work / "cache", ignore_errors=True)
+    inputs = Inputs(data.absolute(), work / "inputs", small=limit is not None)
+    with _alone(work):
+        failed = _measure_all(left, inputs, work, results, limit)
+        shutil.rmtree(work / "cache", ignore_errors=True)
     everything = [_cut(case, epochs, limit) for case in table_of_cases]
     text = _text(everything, _fitting(everything, read(results), limit), missing, failed, gpu)
     print(text)
@@ -168,6 +171,18 @@ def _expected(turn: Turn) -> float:
     work, whole = turn.case.samples * turn.case.epochs, full.samples * full.epochs
     start = min(turn.by.seconds, 8)
     return start + (turn.by.seconds - start) * (work / whole if whole else 1)
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Refuse a second measurement beside this one, which would disturb its figures and files."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        message = f"another measurement is running in {work}; wait for its end"
+        raise click.ClickException(message) from error
 
 
 def _measure_all(
