@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from filelock import FileLock, Timeout
 
 from benchmarks.report import Result, circumstances, machine, once, put, read
@@ -88,6 +89,8 @@ def main(
 
     A trial, with --limit or --epochs, does not go into README.md.
     """
+    if gpu and not torch.cuda.is_available():
+        raise click.UsageError("--gpu needs a CUDA card, and torch finds none here")
     work = (work or cache_folder() / "benchmarks").absolute()
     table_of_cases = GPU_CASES if gpu else CASES
     cases = [

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.report import packaged_model
+from benchmarks.speed.measuring import ROOT
 from zoo.files import write_text
 
 EPOCHS, SIZE = 10, 64
@@ -35,7 +37,8 @@ class Inputs:
     """
 
     def __init__(self, shared: Path, folder: Path, *, small: bool) -> None:
-        self._shared, self._folder, self._small = shared, folder, small
+        self._shared, self._folder = shared, folder
+        self._epochs = 1 if small else EPOCHS
 
     def data(self, kind: str, samples: int) -> Path:
         """A folder with ``samples`` for training, and at most as many for validation.
@@ -46,19 +49,14 @@ class Inputs:
             samples: At most; of clothing there are 600, of SST-2's texts 6,920.
         """
         folder = self._folder / f"{kind}-{samples}"
-        if not folder.exists():
-            make = {
-                "clothing": self._clothing,
-                "sst2": self._texts,
-                "generated": partial(_generate, side=96),
-                "photographs": partial(_generate, side=256),
-                "sentences": _sentences,
-            }[kind]
-            part = folder.with_name(f"{folder.name}.part")
-            shutil.rmtree(part, ignore_errors=True)
-            make(part, samples)
-            part.rename(folder)
-        return folder
+        make = {
+            "clothing": self._clothing,
+            "sst2": self._texts,
+            "generated": partial(_generate, side=96),
+            "photographs": partial(_generate, side=256),
+            "sentences": _sentences,
+        }[kind]
+        return _made(folder, lambda part: make(part, samples))
 
     def start(self, backbone: str) -> Path:
         """A file of parameters, or of a text encoder a folder.
@@ -70,12 +68,10 @@ class Inputs:
         if backbone == "minilm":
             return packaged_model()
         if backbone == "resnet18":
-            return self._learnt()
+            run = self._folder / f"start-{self._epochs}"
+            return _made(run, self._learn) / "model.safetensors"
         path = self._folder / (backbone if backbone == "bert" else f"{backbone}.safetensors")
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _random(backbone, path)
-        return path
+        return _made(path, partial(_random, backbone))
 
     def _clothing(self, folder: Path, samples: int) -> None:
         _, names = self._halves()
@@ -104,21 +100,26 @@ class Inputs:
             lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(folder / source.name, "".join(lines[: samples + 1]))
 
-    def _learnt(self) -> Path:
-        epochs = 1 if self._small else EPOCHS
-        run = self._folder / f"start-{epochs}"
-        if not run.exists():
-            click.echo("learning the parameters that everybody starts from", err=True)
-            others, _ = self._halves()
-            pictures = self._folder / "others"
-            shutil.rmtree(pictures, ignore_errors=True)
-            self._copy(others, pictures, 600)
-            options = f"--weights none --epochs {epochs} --image-size {SIZE} --precision fp32"
-            command = [sys.executable, "-m", "zoo", "finetune", "resnet18", *options.split()]
-            command += ["--data", str(pictures), "--output", str(run)]
-            environment = os.environ | {"ZOO_CACHE": str(self._folder / "cache-of-start")}
-            subprocess.run(command, env=environment, check=True)
-        return run / "model.safetensors"
+    def _learn(self, run: Path) -> None:
+        click.echo("learning the parameters that everybody starts from", err=True)
+        others, _ = self._halves()
+        pictures = _made(self._folder / "others", lambda part: self._copy(others, part, 600))
+        options = f"--weights none --epochs {self._epochs} --image-size {SIZE} --precision fp32"
+        command = [sys.executable, "-m", "zoo", "finetune", "resnet18", *options.split()]
+        command += ["--data", str(pictures), "--output", str(run)]
+        environment = os.environ | {"ZOO_CACHE": str(self._folder / "cache-of-start")}
+        subprocess.run(command, env=environment, cwd=ROOT, check=True)
+
+
+def _made(path: Path, make: Callable[[Path], None]) -> Path:
+    """``path``, which ``make`` has written; what it left half written before is written anew."""
+    if not path.exists():
+        part = path.with_name(f"part-{path.name}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        make(part)
+        part.rename(path)
+    return path
 
 
 def network(name: str) -> nn.Module:
@@ -149,7 +150,7 @@ def _random(name: str, path: Path) -> None:
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(packaged_model()).save_pretrained(path)
-    net.save_pretrained(path)  # last: the folder counts as made when it can be loaded
+    net.save_pretrained(path)
 
 
 def _sentences(folder: Path, samples: int) -> None:
