@@ -1,0 +1,154 @@
+"""Kill what builds the caches at random moments, and compare the next start with an undisturbed one.
+
+The index of the catalogue, features, and decoded pictures in turn, each into an empty cache:
+
+    python -m tests.faults.caches --kills 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.faults import children
+
+PICTURES = 150  # a class
+
+
+@dataclass
+class Tally:
+    """What came of the kills.
+
+    Attributes:
+        kills: How many there were, while a cache was built.
+        halves: After how many of them something unfinished lay there.
+        equal: Next starts that ended as an undisturbed one.
+        unequal: Those that did not, in words.
+    """
+
+    kills: int = 0
+    halves: int = 0
+    equal: int = 0
+    unequal: tuple[str, ...] = ()
+
+
+def write_pictures(folder: Path) -> Path:
+    """Two classes of pictures."""
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green")):
+        (folder / name).mkdir(parents=True)
+        for number in range(PICTURES):
+            pixels = generator.integers(0, 200, (96, 96, 3), dtype=np.uint8)
+            pixels[..., channel] += 40
+            Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
+    return folder
+
+
+def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
+    """What builds each cache, and writes down in a file what it has come to."""
+    import zoo
+    from zoo.engine.progress import Quiet
+    from zoo.registry import Registry
+
+    registry = Registry.discover()  # so that no training has to wait for the index
+
+    def index(result: Path) -> None:
+        found = Registry.discover()
+        rows = [found.spec(name).to_json() for name in found.names()]
+        result.write_text(_digest(json.dumps(rows).encode()))
+
+    def trained(result: Path, **options: object) -> None:
+        run = zoo.finetune(
+            "cnn", pictures, weights="none", image_size=64, workers=0, registry=registry,
+            output=result.with_suffix(""), reporter=Quiet(), **options,
+        )  # fmt: skip
+        result.write_text(json.dumps([run.record["sha256"], run.metrics]))
+        shutil.rmtree(run.folder)
+
+    return {
+        "index": index,
+        "features": lambda result: trained(result, strategy="probe"),
+        "pictures": lambda result: trained(result, strategy="bias", epochs=1, cache_images=True),
+    }
+
+
+def torment(folder: Path, kills: int, seed: int) -> Tally:
+    """Kill ``kills`` times; each cache is killed at most three times, and then left alone."""
+    import torch
+
+    torch.set_num_threads(1)
+    chance, tally = random.Random(seed), Tally()
+    undisturbed: dict[str, tuple[str, float]] = {}
+    built = builders(write_pictures(folder / "data"))
+    for number, (what, build) in enumerate(cycle(built.items())):
+        cache, result = folder / f"cache-{number}", folder / f"{number}.result"
+        os.environ["ZOO_CACHE"] = str(cache)
+        if what not in undisturbed:
+            began = time.monotonic()
+            child = children.fork(lambda: build(result))  # noqa: B023
+            assert children.wait(child) == children.DONE, what
+            undisturbed[what] = result.read_text(), time.monotonic() - began
+            shutil.rmtree(cache)
+            result.unlink()
+        expected, seconds = undisturbed[what]
+        for _ in range(3):
+            if tally.kills >= kills:
+                return tally
+            child = children.fork(lambda: build(result))  # noqa: B023
+            ended = children.strike(child, chance.uniform(0, seconds), signal.SIGKILL)
+            shutil.rmtree(result.with_suffix(""), ignore_errors=True)
+            if ended == children.DONE:
+                break
+            assert ended == children.KILLED, what
+            tally.kills += 1
+            tally.halves += any(path.name.startswith(".") for path in cache.rglob("*.*"))
+        result.unlink(missing_ok=True)
+        child = children.fork(lambda: build(result))  # noqa: B023
+        assert children.wait(child) == children.DONE, f"{what} could not be built again"
+        if result.read_text() == expected:
+            tally.equal += 1
+        else:
+            tally.unequal += (f"{what} in round {number}: {result.read_text()}",)
+        shutil.rmtree(cache)
+    raise AssertionError("unreachable: cycle never ends")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ZOO_CACHE"] = str(Path(folder, "cache"))
+        tally = torment(Path(folder), options.kills, options.seed)
+    print(
+        f"{tally.kills} kills, {tally.halves} of them with something unfinished there; "
+        f"{tally.equal} next starts equal, {len(tally.unequal)} not"
+    )
+    for words in tally.unequal:
+        print(words)
+    raise SystemExit(1 if tally.unequal else 0)
+
+
+if __name__ == "__main__":
+    main()
