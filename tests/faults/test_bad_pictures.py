@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -73,6 +74,31 @@ def test_every_broken_picture_is_named_where_they_stop_the_run(tmp_path: Path) -
     with pytest.raises(BadFilesError) as caught:
         open_data(root, modality="image")
     assert set(caught.value.paths) == {str(path) for path in paths.values()}
+
+
+def test_postscript_that_is_called_a_picture_starts_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow would: a program called gs stands in for Ghostscript, and notes that it was started."""
+    from PIL import EpsImagePlugin, Image
+
+    started = tmp_path / "started"
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch '{started}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    root = class_folders(tmp_path / "photos")
+    path = root / "red" / "script.jpg"
+    path.write_bytes(pictures.never()["script.jpg"])
+    with pytest.raises(BadFilesError, match="not a picture of a kind that is read"):
+        read_picture(path)
+    assert reported(open_data(root, modality="image", bad_files="skip")).keys() == {str(path)}
+    assert not started.exists()
+    with contextlib.suppress(OSError), Image.open(path) as picture:
+        picture.load()
+    assert started.exists()
 
 
 def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli: Zoo) -> None:
