@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import sys
 import warnings
 from collections.abc import Iterator
@@ -32,7 +31,6 @@ _UNLOADABLE = (
     SafetensorError,
     TypeError,
     ValueError,
-    pickle.UnpicklingError,
 )
 """What timm and torch raise for a file that is damaged or of another architecture."""
 

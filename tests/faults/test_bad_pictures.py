@@ -137,12 +137,12 @@ def test_a_picture_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None
 
 def test_the_middle_is_what_the_whole_picture_gives() -> None:
     """Cutting a long picture before it is resized changes nothing that is seen of it."""
-    from torchvision.transforms import v2
-
     spec = ImageInput(size=32, crop=1.0)
     picture = pictures.noise(size=(1600, 20))
+    given = make_transform(spec, train=False)(picture)  # declares what torchvision's import needs
+    from torchvision.transforms import v2
+
     plain = v2.Compose([v2.Resize([32]), v2.CenterCrop(32), v2.PILToTensor()])(picture)
-    given = make_transform(spec, train=False)(picture)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
     assert ((given * std + mean) * 255 - plain).abs().max() < 3
 
