@@ -78,8 +78,10 @@ def trained(output: Path, data: Path | None = None, **options: object) -> zoo.Ru
     )  # fmt: skip
 
 
-def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole")
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    photos: Path, tmp_path: Path
+) -> None:
+    whole = trained(tmp_path / "whole", photos)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill() -> None:
@@ -87,7 +89,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(tmp_path: Pa
 
     try:
         with pytest.raises(RunError, match=r"cannot be saved to .*: File too large") as error:
-            trained(tmp_path / "run", reporter=At(5, fill))
+            trained(tmp_path / "run", photos, reporter=At(5, fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "what was saved before is as it was" in error.value.hint
@@ -103,17 +105,16 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_features_that_do_not_fit_stay_in_memory(
-    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = trained(tmp_path / "plain", strategy="probe", epochs=None, batch_size=None)
+    wishes = {"strategy": "probe", "epochs": None, "batch_size": None}
+    plain = trained(tmp_path / "plain", photos, **wishes)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").symlink_to(small_disk)
-    (small_disk / "filler").write_bytes(bytes(1_040_000))
+    (small_disk / "filler").write_bytes(bytes(1_044_000))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     reporter = At(0, lambda: None)
-    run = trained(
-        tmp_path / "run", strategy="probe", epochs=None, batch_size=None, reporter=reporter
-    )
+    run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
     assert any("No space left on device" in note for note in reporter.notes)
     assert run.metrics == plain.metrics
     assert [path.name for path in small_disk.iterdir()] == ["filler"]

@@ -37,7 +37,7 @@ from zoo.registry import Registry
 from zoo.run_record import read_record, read_run
 from zoo.weights import read_state_dict
 
-EVERYDAY = 150
+EVERYDAY = 50
 """Cases of a property in the everyday suite."""
 
 Value = TypeVar("Value")
