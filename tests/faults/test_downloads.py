@@ -340,7 +340,7 @@ def test_a_terminal_shows_a_bar(host: Host, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.downloads", "--kills", "30"],
+        [sys.executable, "-m", "tests.faults.downloads", "--kills", "15"],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -348,5 +348,5 @@ def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_pa
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("30 kills ")
+    assert done.stdout.startswith("15 kills ")
     assert done.stdout.endswith(" 0 not\n")
