@@ -59,6 +59,7 @@ class Backbone(nn.Module):
         tokenizer: Tokenizer | None = None,
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
+        native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
         unadaptable: Iterable[str] = (),
     ) -> None:
@@ -74,6 +75,7 @@ class Backbone(nn.Module):
         self._extract = extract
         self._to_native = to_native
         self._from_native = from_native
+        self._native = native
         self._native_files = native_files
         self._unadaptable = frozenset(unadaptable)
 
@@ -89,6 +91,7 @@ class Backbone(nn.Module):
         tokenizer: Tokenizer | None = None,
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
+        native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
         unadaptable: Iterable[str] = (),
     ) -> Self:
@@ -107,6 +110,8 @@ class Backbone(nn.Module):
             tokenizer: The text network's own tokenizer.
             to_native: Turns the plain names and shapes into the library's, where they differ.
             from_native: Its inverse.
+            native: Builds the library's own network with that many outputs, where putting the
+                head back at its path does not make one.
             native_files: From the backbone and the class names to the text files that the
                 library wants beside the weights, e.g. ``config.json``.
             unadaptable: Modules whose weights the network reads without calling the module, so
@@ -129,6 +134,7 @@ class Backbone(nn.Module):
             tokenizer=tokenizer,
             to_native=to_native,
             from_native=from_native,
+            native=native,
             native_files=native_files,
             unadaptable=unadaptable,
         )
@@ -317,16 +323,27 @@ class Backbone(nn.Module):
     # -- native weights ----------------------------------------------------------------------
 
     def native_network(self) -> nn.Module | None:
-        """A copy of the library's own network with the head in its place.
+        """The library's own network with these parameters, in the mode that the backbone is in.
 
-        ``None`` where ``head_path`` is no module of the network.
+        A copy with the head put back, or the one that the loader's ``native`` builds. ``None``
+        where ``head_path`` is no module of the network.
         """
+        if self._native:
+            net = self._native(self._outputs())
+            net.load_state_dict(self.native_state_dict())
+            return net.train(self.training)
         net = copy.deepcopy(self.net)
         try:
             net.set_submodule(self.head_path, copy.deepcopy(self.head), strict=True)
         except AttributeError:
             return None
         return net
+
+    def _outputs(self) -> int:
+        reference = next(self.net.parameters())
+        features = torch.zeros(2, self.spec.feature_dim).to(reference)
+        with torch.no_grad():
+            return int(copy.deepcopy(self.head).eval()(features).shape[-1])
 
     def native_state_dict(self) -> StateDict:
         """Parameters and buffers, the head's included, under the library's own names.

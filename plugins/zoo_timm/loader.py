@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
         extract=_joined_features if layout.joined else _features,
         to_native=layout.to_native,
         from_native=layout.from_native,
+        native=None if layout.plain else partial(build, spec),
     )
 
 

@@ -9,11 +9,6 @@ from zoo_timm.rows import CATALOGUE, read
 
 EXEMPTIONS = (
     Exemption(
-        check="features_are_what_the_head_reads",
-        reason="its published head is a 1x1 convolution, which the zoo makes a linear layer",
-        backbones=("dla*",),
-    ),
-    Exemption(
         check="stages_run_in_their_order",
         reason="the normalisations of all its stages lie in one module, which is the last stage",
         backbones=("efficientvim_*",),
