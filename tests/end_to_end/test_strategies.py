@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +41,21 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def _cases() -> list[Any]:
+    """Every network with every strategy; of the largest one CI can afford two-stage alone."""
+    return [
+        pytest.param(
+            name,
+            strategy,
+            marks=pytest.mark.long if name == "vgg16_bn" and strategy != "two-stage" else (),
+        )
+        for name in PICTURES
+        for strategy in STRATEGIES
+    ]
+
+
 @pytest.mark.slow(1)
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(("name", "strategy"), _cases())
 def test_every_strategy_runs_on_networks_for_pictures(
     few: Path, tmp_path: Path, name: str, strategy: str
 ) -> None:
