@@ -26,6 +26,7 @@ from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
 from zoo.heads import make_head
 from zoo.predictions import AnyPrediction, predictions_of
+from zoo.predictor import Predictor
 from zoo.registry import Registry
 from zoo.run_folder import EXAMPLE, MODEL, TOKENIZER, read_record
 from zoo.run_record import LOCK_FILE
@@ -169,6 +170,23 @@ class Run:
             threshold=THRESHOLD if threshold is None else threshold,
         )
 
+    def predictor(self, *, device: str = "auto") -> Predictor:
+        """The run held ready to answer a few inputs at a time, as a server does.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``, …
+
+        Raises:
+            RunError: The run cannot be loaded.
+        """
+        return Predictor(
+            self._forward(device),
+            tokenizer=self._tokenizer,
+            task=self.task,
+            classes=self.classes,
+            pairs=self.pairs,
+        )
+
     def _check_threshold(self, threshold: float | None) -> None:
         if threshold is None:
             return
@@ -240,13 +258,16 @@ class Run:
     def _logits(
         self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
     ) -> Tensor:
-        place = choose_device(device)
-        precision = self.record["precision"] if place.type == self.record["device"] else "fp32"
-        forward = Forward(self._loaded, device=place, precision=precision)
+        forward = self._forward(device)
         feed = Feed(spec=self.spec, tokenizer=self._tokenizer, workers=workers)
         return forward.predict(
             feed.plain(samples), count=len(samples), reporter=reporter or Quiet()
         )
+
+    def _forward(self, device: str) -> Forward:
+        place = choose_device(device)
+        precision = self.record["precision"] if place.type == self.record["device"] else "fp32"
+        return Forward(self._loaded, device=place, precision=precision)
 
     @cached_property
     def _loaded(self) -> Backbone:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
+    "serve": "zoo.cli.serve:command",
     "add": "zoo.cli.add:command",
     "download": "zoo.cli.download:command",
     "cache": "zoo.cli.cache:command",

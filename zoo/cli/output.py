@@ -49,6 +49,11 @@ def say(text: str) -> None:
     print(text if safe else _CONTROL.sub("", text), file=_results())
 
 
+def flush() -> None:
+    """Hand on what has been said; a command that goes on for long would keep it in a buffer."""
+    _results().flush()
+
+
 def emit_json(document: Any) -> None:
     """Put one JSON document on standard output; NaN and infinities become ``null``.
 

@@ -1,0 +1,129 @@
+"""A run held ready for a few inputs at a time, again and again, as a server needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from zoo.data import Samples, TextEncoder, make_transform, read_picture
+from zoo.data.samples import Listed, Raw
+from zoo.data.text import Tokens
+from zoo.engine.forward import Forward
+from zoo.engine.tasks import Task
+from zoo.figures import THRESHOLD
+from zoo.predictions import AnyPrediction, predictions_of
+
+Prepared: TypeAlias = "Tensor | Tokens"
+"""A picture as ``(3, size, size)`` of bytes, or a text as its tokens."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One input.
+
+    Attributes:
+        raw: The encoded bytes of a picture, its path, or the picture; a text; or a pair of texts.
+        name: How answers and errors call a picture.
+    """
+
+    raw: Raw
+    name: str
+
+
+class Predictor:
+    """Answers inputs of one run; made by :meth:`zoo.Run.predictor`.
+
+    :meth:`prepare` and :meth:`answer` may run in many threads at once, :meth:`outputs` in one.
+
+    Args:
+        forward: The fine-tuned backbone with its head.
+        tokenizer: Texts only.
+        task: What the outputs mean.
+        classes: Names of classes, or of columns of numbers.
+        pairs: Whether the inputs are pairs of texts.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        *,
+        tokenizer: Any,
+        task: Task,
+        classes: Sequence[str],
+        pairs: bool,
+    ) -> None:
+        self._forward, self._task, self._classes = forward, task, classes
+        self._spec = spec = forward.backbone.spec
+        self._pairs = pairs
+        image = spec.modality == "image"
+        self._transform = make_transform(spec.image_input, train=False) if image else None
+        self._encoder = None if image else TextEncoder(tokenizer, spec.text_input)
+
+    def prepare(self, asked: Asked) -> Prepared:
+        """What :meth:`outputs` takes of one input.
+
+        Raises:
+            BadFilesError: A picture cannot be read.
+            DataError: A pair of texts, and the tokenizer cannot tell them apart.
+        """
+        if self._transform is not None:
+            assert not isinstance(asked.raw, tuple)
+            size = self._transform.decode_size
+            return self._transform.pixels(read_picture(asked.raw, size=size, name=asked.name))
+        assert self._encoder is not None
+        text = asked.raw if isinstance(asked.raw, tuple) else str(asked.raw)
+        return self._encoder.tokens([text])[0]
+
+    def outputs(self, prepared: Sequence[Prepared]) -> NDArray[np.float64]:
+        """What is said of several inputs, in one forward pass: ``(len(prepared), classes)``.
+
+        Args:
+            prepared: At least one, all of them from :meth:`prepare`.
+
+        Returns:
+            Probabilities, or numbers in the user's units.
+        """
+        return self._task.decode(self._forward.logits(self._batch(prepared)))
+
+    def answer(
+        self, asked: Asked, outputs: NDArray[np.float64], *, threshold: float | None = None
+    ) -> AnyPrediction:
+        """One row of :meth:`outputs`, ``(classes,)``, by the user's names.
+
+        Args:
+            asked: The input that the row is of.
+            outputs: The row.
+            threshold: The probability from which on an input has a class, where several may be;
+                0.5 by default.
+        """
+        samples = Samples(self._spec.modality, Listed((asked.raw,), (asked.name,)))
+        threshold = THRESHOLD if threshold is None else threshold
+        (prediction,) = predictions_of(
+            self._task.name, samples, outputs[None], self._classes, threshold=threshold
+        )
+        return prediction
+
+    def warm_up(self) -> None:
+        """Answer one made-up input, so that the first real one waits for no library to start."""
+        raw: Raw
+        if self._spec.modality == "image":
+            file = io.BytesIO()
+            Image.new("RGB", (64, 64), "grey").save(file, "JPEG")
+            raw = file.getvalue()
+        else:
+            raw = ("one", "two") if self._pairs else "one"
+        self.outputs([self.prepare(Asked(raw, "warm-up"))])
+
+    def _batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
+        if self._encoder is None:
+            return {"pixel_values": torch.stack([p for p in prepared if isinstance(p, Tensor)])}
+        tokens = [p for p in prepared if isinstance(p, Tokens)]
+        apart = self._pairs and any(any(each.types) for each in tokens)
+        types = [each.types for each in tokens] if apart else None
+        return self._encoder.collate([each.ids for each in tokens], types)

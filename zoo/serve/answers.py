@@ -1,0 +1,108 @@
+"""The JSON that the server gives, as types; its OpenAPI description comes from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Prediction(BaseModel):
+    """What the run says of one input; which of the fields there are depends on its task."""
+
+    input: str | list[str] = Field(description="name of the picture, the text, or both of a pair")
+    label: str | None = Field(None, description="single-label: the likeliest class")
+    labels: list[str] | None = Field(
+        None, description="multi-label: the classes that reach the threshold, the likeliest first"
+    )
+    probabilities: dict[str, float] | None = Field(
+        None, description="class to number in [0, 1], the likeliest first"
+    )
+    values: dict[str, float] | None = Field(
+        None, description="regression: column to number, in the units of the training data"
+    )
+
+
+class Seconds(BaseModel):
+    """Where the time went."""
+
+    forward: float = Field(description="in the network, shared with other requests of the batch")
+    total: float = Field(description="from when the request had been read to the answer")
+
+
+class Predictions(BaseModel):
+    """One prediction an input, in the order given."""
+
+    predictions: list[Prediction]
+    seconds: Seconds
+
+
+class Texts(BaseModel):
+    """The body of a prediction for runs on texts."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"texts": ["a fine film", "a dull one"]}]}
+    )
+    texts: list[str] = Field(min_length=1)
+
+
+class Pairs(BaseModel):
+    """The body of a prediction for runs on pairs of texts."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"texts": [["a dog runs", "an animal moves"]]}]},
+    )
+    texts: list[tuple[str, str]] = Field(min_length=1)
+
+
+class Health(BaseModel):
+    """That the server is there."""
+
+    status: str = "ok"
+    waiting: int = Field(description="predictions that are read, prepared or computed now")
+
+
+class Model(BaseModel):
+    """What is served."""
+
+    run: str = Field(description="name of the run folder")
+    backbone: str = Field(description="canonical name")
+    task: str = Field(description="single-label, multi-label or regression")
+    modality: str = Field(description="image or text")
+    pairs: bool = Field(description="whether the inputs are pairs of texts")
+    classes: list[str] = Field(description="class names, or columns of numbers")
+    input: dict[str, Any] = Field(description="what the network takes, as in run.json")
+    metrics: dict[str, float | None] = Field(description="on the validation split")
+    weights: dict[str, str | None] = Field(
+        description="what training started from: tag and licence; the licence of the network's code"
+    )
+    limits: dict[str, int] = Field(description="what one request may hold")
+
+
+class Mistake(BaseModel):
+    """A validation example that the run takes for something else."""
+
+    number: int
+    input: list[str] = Field(description="file name of the picture, or texts")
+    truth: list[str | float]
+    said: list[str | float]
+    probability: float | None
+    picture: str | None = Field(description="path of a small JPEG, where the file is still there")
+
+
+class MistakesPage(BaseModel):
+    """The worst of them first."""
+
+    count: int = Field(description="how many there are")
+    of: int = Field(description="validation examples")
+    shown: bool = Field(description="whether this server shows them")
+    mistakes: list[Mistake]
+
+
+class Error(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
+    given: str
+    expected: str

@@ -1,0 +1,313 @@
+"""The HTTP API and the page, as an ASGI application."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+from fastapi import FastAPI, HTTPException, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as HTTPError
+
+from zoo.predictor import Asked
+from zoo.run import Run
+from zoo.serve import answers
+from zoo.serve.gate import Gate
+from zoo.serve.limits import Limits
+from zoo.serve.mistakes import Mistakes
+from zoo.serve.refusals import Refusal
+from zoo.serve.service import Service
+from zoo.version import __version__
+
+_PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+_ABOUT = {
+    400: "the request cannot be read, or asks for the server by a name that is not its own",
+    403: "a page of another site sent it",
+    408: "it took too long to arrive",
+    413: "too large, or too many inputs",
+    415: "a body of another type",
+    422: "a picture cannot be read, or something is missing",
+    429: "too many requests of one client; Retry-After says when to come again",
+    503: "too many requests of all clients; Retry-After says when to come again",
+}
+
+Threshold = Annotated[
+    float | None,
+    Query(ge=0, le=1, description="multi-label: probability that a class needs; 0.5 by default"),
+]
+TopK = Annotated[int | None, Query(ge=1, description="only so many of the likeliest classes")]
+
+
+def create_app(
+    run: Run,
+    *,
+    device: str = "auto",
+    limits: Limits | None = None,
+    names: Collection[str] = (),
+    mistakes: Mistakes | None = None,
+    batch_size: int = 32,
+) -> Gate:
+    """An ASGI application that serves a run; its threads end with its lifespan.
+
+    Args:
+        run: From :func:`zoo.open_run`.
+        device: ``auto``, ``cpu``, ``cuda``, …
+        limits: How much, how often, how many.
+        names: Host names that it may be asked for by, besides addresses and ``localhost``.
+        mistakes: What the page shows of them; nothing by default.
+        batch_size: Inputs that share a forward pass at most.
+
+    Raises:
+        RunError: The run cannot be loaded.
+    """
+    limits = limits or Limits()
+    service = Service(run.predictor(device=device), batch_size=batch_size)
+    app = _application(run, service)
+    takes_pictures = run.spec.modality == "image"
+    gate = Gate(
+        app,
+        limits=limits,
+        names=names,
+        body_type="multipart/form-data" if takes_pictures else "application/json",
+    )
+    _add_page(app)
+    _add_facts(app, run, limits, waiting=lambda: gate.inside)
+    _add_mistakes(app, mistakes)
+    _add_predict(app, run, service, limits)
+    return gate
+
+
+def _application(run: Run, service: Service) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await anyio.to_thread.run_sync(service.close)
+
+    app = FastAPI(
+        title=f"zoo serve {run.folder.name}",
+        description=f"{run.backbone_name}, fine-tuned: {len(run.classes)} outputs, {run.task.name}.",
+        version=__version__,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPError, _failed)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = resources.files("zoo.serve") / "page"
+    for path, (file, media_type) in _PAGE.items():
+        content = (folder / file).read_bytes()
+        app.add_api_route(path, _file(content, media_type), include_in_schema=False)
+
+
+def _file(content: bytes, media_type: str) -> Callable[[], Response]:
+    def file() -> Response:
+        return Response(content, media_type=media_type, headers={"cache-control": "no-cache"})
+
+    return file
+
+
+def _add_facts(
+    app: FastAPI, run: Run, limits: Limits, *, waiting: Callable[[], int]
+) -> None:
+    model = _model(run, limits)
+
+    @app.get("/health")
+    async def health() -> answers.Health:
+        """Say that the server is there, and how much waits."""
+        return answers.Health(waiting=waiting())
+
+    @app.get("/model")
+    async def describe() -> answers.Model:
+        """Say what is served: backbone, classes, input, metrics, licence."""
+        return model
+
+
+def _model(run: Run, limits: Limits) -> answers.Model:
+    weights = run.record.get("weights") or {}
+    return answers.Model(
+        run=run.folder.resolve().name,
+        backbone=run.backbone_name,
+        task=run.task.name,
+        modality=run.spec.modality,
+        pairs=run.pairs,
+        classes=list(run.classes),
+        input=run.spec.to_json()["input"],
+        metrics={name: v if math.isfinite(v) else None for name, v in run.metrics.items()},
+        weights={
+            "tag": weights.get("tag"),
+            "license": weights.get("license") or None,
+            "code_license": run.spec.license or None,
+        },
+        limits={
+            "request_bytes": limits.request_bytes,
+            "inputs": limits.inputs,
+            "text_length": limits.text_length,
+        },
+    )
+
+
+def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
+    kept = mistakes or Mistakes()
+    listed = [
+        answers.Mistake(
+            number=number,
+            input=list(each.shown),
+            truth=list(each.truth),
+            said=list(each.said),
+            probability=each.probability,
+            picture=f"/mistakes/{number}/picture" if each.picture else None,
+        )
+        for number, each in enumerate(kept.examples)
+    ]
+
+    @app.get("/mistakes")
+    async def show() -> answers.MistakesPage:
+        """List the validation examples that the run mistook, the worst first."""
+        return answers.MistakesPage(
+            count=kept.count, of=kept.of, shown=mistakes is not None, mistakes=listed
+        )
+
+    @app.get("/mistakes/{number}/picture", response_class=Response)
+    def picture(number: int) -> Response:
+        """Show one of them, small."""
+        content = kept.thumbnail(number)
+        if content is None:
+            raise HTTPException(404)
+        return Response(content, media_type="image/jpeg")
+
+
+def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> None:
+    several = run.task.name == "multi-label"
+
+    async def answer(
+        inputs: Sequence[Asked], threshold: float | None, top_k: int | None
+    ) -> dict[str, Any]:
+        if threshold is not None and not several:
+            raise Refusal(
+                422,
+                "a threshold is for runs with several labels",
+                given=f"threshold={threshold:g}",
+                expected=f"no threshold: this run is {run.task.name}",
+            )
+        if len(inputs) > limits.inputs:
+            raise Refusal(
+                413,
+                "there are too many inputs in the request",
+                given=f"{len(inputs)} inputs",
+                expected=f"at most {limits.inputs} in one request",
+            )
+        found = await service.answer(inputs, threshold=threshold, top_k=top_k)
+        seconds = {"forward": found.forward, "total": found.total}
+        return {"predictions": found.predictions, "seconds": seconds}
+
+    async def predict_pictures(
+        pictures: list[UploadFile], threshold: Threshold = None, top_k: TopK = None
+    ) -> Any:
+        """Predict pictures: one or more files, each under the name ``pictures``."""
+        names = [Path(each.filename or "").name or f"picture {i}" for i, each in _counted(pictures)]
+        contents = [await each.read() for each in pictures]
+        asked = [Asked(raw, name) for raw, name in zip(contents, names, strict=True)]
+        return await answer(asked, threshold, top_k)
+
+    async def predict_texts(
+        body: answers.Texts, threshold: Threshold = None, top_k: TopK = None
+    ) -> Any:
+        """Predict texts."""
+        _check_lengths(body.texts, limits.text_length)
+        return await answer([Asked(t, f"text {i}") for i, t in _counted(body.texts)], threshold, top_k)
+
+    async def predict_pairs(
+        body: answers.Pairs, threshold: Threshold = None, top_k: TopK = None
+    ) -> Any:
+        """Predict pairs of texts."""
+        _check_lengths([text for pair in body.texts for text in pair], limits.text_length)
+        return await answer([Asked(p, f"pair {i}") for i, p in _counted(body.texts)], threshold, top_k)
+
+    texts = predict_pairs if run.pairs else predict_texts
+    app.add_api_route(
+        "/predict",
+        predict_pictures if run.spec.modality == "image" else texts,
+        methods=["POST"],
+        name="predict",
+        response_model=answers.Predictions,
+        response_model_exclude_none=True,
+        responses={
+            status: {"model": answers.Error, "description": about}
+            for status, about in _ABOUT.items()
+        },
+    )
+
+
+def _counted(items: Sequence[Any]) -> Any:
+    return enumerate(items, start=1)
+
+
+def _check_lengths(texts: Sequence[str], most: int) -> None:
+    longest = max(map(len, texts))
+    if longest > most:
+        raise Refusal(
+            413,
+            "a text is too long",
+            given=f"{longest:,} characters",
+            expected=f"at most {most:,} characters",
+        )
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return error.response()
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """What FastAPI found wrong with a request, in the words of the others."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = " ".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    given = repr(first.get("input"))
+    return Refusal(
+        422,
+        f"{place} is not as it should be",
+        given="nothing" if first["type"] == "missing" else given[:120],
+        expected=str(first["msg"])[:1].lower() + str(first["msg"])[1:],
+    ).response()
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPError)
+    what = {
+        404: ("there is nothing under that path", "/, /predict, /model, /mistakes, /health or "
+              "/openapi.json"),
+        405: ("that path does not take that method", (error.headers or {}).get("Allow", "another")),
+    }
+    message, expected = what.get(error.status_code, (str(error.detail), "a whole request"))
+    given = f"{request.method} {request.url.path}"[:120]
+    return Refusal(
+        error.status_code, message, given=given, expected=expected, headers=error.headers
+    ).response()
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    return Refusal(
+        500,
+        f"unexpected {type(error).__name__}; the server's own output says more",
+        given=f"{request.method} {request.url.path}"[:120],
+        expected="an answer: this is a fault of the server",
+    ).response()
