@@ -124,9 +124,7 @@ def _file(content: bytes, media_type: str) -> Callable[[], Response]:
     return file
 
 
-def _add_facts(
-    app: FastAPI, run: Run, limits: Limits, *, waiting: Callable[[], int]
-) -> None:
+def _add_facts(app: FastAPI, run: Run, limits: Limits, *, waiting: Callable[[], int]) -> None:
     model = _model(run, limits)
 
     @app.get("/health")
@@ -232,14 +230,18 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
     ) -> Any:
         """Predict texts."""
         _check_lengths(body.texts, limits.text_length)
-        return await answer([Asked(t, f"text {i}") for i, t in _counted(body.texts)], threshold, top_k)
+        return await answer(
+            [Asked(t, f"text {i}") for i, t in _counted(body.texts)], threshold, top_k
+        )
 
     async def predict_pairs(
         body: answers.Pairs, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
         """Predict pairs of texts."""
         _check_lengths([text for pair in body.texts for text in pair], limits.text_length)
-        return await answer([Asked(p, f"pair {i}") for i, p in _counted(body.texts)], threshold, top_k)
+        return await answer(
+            [Asked(p, f"pair {i}") for i, p in _counted(body.texts)], threshold, top_k
+        )
 
     texts = predict_pairs if run.pairs else predict_texts
     app.add_api_route(
@@ -293,8 +295,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPError)
     what = {
-        404: ("there is nothing under that path", "/, /predict, /model, /mistakes, /health or "
-              "/openapi.json"),
+        404: (
+            "there is nothing under that path",
+            "/, /predict, /model, /mistakes, /health or /openapi.json",
+        ),
         405: ("that path does not take that method", (error.headers or {}).get("Allow", "another")),
     }
     message, expected = what.get(error.status_code, (str(error.detail), "a whole request"))

@@ -302,7 +302,7 @@ function showMistakes(page, model) {
   at("mistakes-title").textContent = numbers ? "Farthest off" : "Mistakes";
   at("mistakes-about").textContent = numbers
     ? `The ${page.mistakes.length} of ${page.of} validation examples whose numbers are farthest off.`
-    : `${page.count} of ${page.of} validation examples` +
+    : `${page.count} of ${page.of} validation examples are taken for something else` +
       (page.count > page.mistakes.length ? `; these ${page.mistakes.length} are the worst.` : ".");
   const texts = model.modality === "text";
   at("mistakes").classList.toggle("of-texts", texts);

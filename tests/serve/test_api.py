@@ -1,0 +1,383 @@
+"""The HTTP API: what it answers, what it refuses and how."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import Zoo, zoo_cli
+from tests.serve.conftest import COLOURS, picture, texts_run
+from zoo.serve import Limits, create_app, read_mistakes
+
+__all__ = ["zoo_cli"]
+
+Ask = Callable[[httpx.AsyncClient], Awaitable[Any]]
+
+
+def served(run: Path, ask: Ask, *, limits: Limits | None = None, **options: Any) -> Any:
+    """What ``ask`` gets from a server of ``run`` in this process."""
+    app = create_app(zoo.open_run(run), limits=limits or Limits(), device="cpu", **options)
+
+    async def answers() -> Any:
+        transport = httpx.ASGITransport(app, client=("10.0.0.1", 1))
+        client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+        async with client, app._app.router.lifespan_context(app._app):
+            return await ask(client)
+
+    return asyncio.run(answers())
+
+
+def post(run: Path, /, *, query: str = "", **body: Any) -> httpx.Response:
+    return served(run, lambda client: client.post(f"/predict{query}", **body))
+
+
+def files(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("pictures", (f"{number}.jpg", each)) for number, each in enumerate(contents)]
+
+
+def complaint(response: httpx.Response) -> dict[str, str]:
+    """The three words of a refusal."""
+    body = response.json()
+    assert set(body) == {"error", "given", "expected"}
+    assert all(isinstance(each, str) and each for each in body.values()), body
+    return body
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+def test_pictures_are_answered_as_by_zoo_predict(pictures_run: Path, tmp_path: Path) -> None:
+    contents = [picture(0, side=90), picture(1, kind="PNG"), picture(2, kind="WEBP")]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    expected = zoo.open_run(pictures_run).predict([tmp_path])
+    body = post(pictures_run, files=files(*contents)).json()
+    assert [each["label"] for each in body["predictions"]] == list(COLOURS)
+    for number, (given, said) in enumerate(zip(body["predictions"], expected, strict=True)):
+        assert given["input"] == f"{number}.jpg"
+        assert given["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
+    assert 0 < body["seconds"]["forward"] < body["seconds"]["total"]
+
+
+def test_only_the_likeliest_are_named_where_that_is_asked_for(pictures_run: Path) -> None:
+    (row,) = post(pictures_run, query="?top_k=1", files=files(picture(1))).json()["predictions"]
+    assert list(row["probabilities"]) == [row["label"]] == ["green"]
+
+
+def test_texts_in_one_batch_are_answered_as_alone(films_run: Path) -> None:
+    texts = ["a fine film", "dull", "", "cold " * 300, "a warm and funny film " * 9]
+    body = post(films_run, json={"texts": texts}).json()
+    assert [each["input"] for each in body["predictions"]] == texts
+    for text, given in zip(texts, body["predictions"], strict=True):
+        (said,) = zoo.open_run(films_run).predict([zoo.data.Text(text)])
+        assert given["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_other_tasks_answer_in_their_own_terms(tmp_path: Path) -> None:
+    words, pair = ["red", "blue", "red blue"] * 12, ("first", "second")
+    tags = texts_run(
+        tmp_path, "tags", {"text": words, "labels": ["r", "b", "r;b"] * 12}, task="multi-label"
+    )
+    threshold = {"json": {"texts": words[:1]}}
+    every = post(tags, query="?threshold=0", **threshold).json()["predictions"][0]
+    assert sorted(every["labels"]) == ["b", "r"]
+    assert post(tags, query="?threshold=1", **threshold).json()["predictions"][0]["labels"] == []
+    assert post(tags, query="?threshold=2", **threshold).status_code == 422
+    costs = texts_run(
+        tmp_path,
+        "costs",
+        {"text": words, "price": [str(i) for i in range(36)]},
+        task="regression",
+        label_column="price",
+    )
+    (row,) = post(costs, json={"texts": ["red"]}).json()["predictions"]
+    assert row == {"input": "red", "values": {"price": pytest.approx(17.5, abs=20)}}
+    columns = {"first": words, "second": words[::-1], "label": ["same", "other"] * 18}
+    pairs = texts_run(tmp_path, "pairs", columns, text_column=pair)
+    given = [["red", "blue"], ["blue", "red blue red"]]
+    rows = post(pairs, json={"texts": given}).json()["predictions"]
+    expected = zoo.open_run(pairs).predict([tuple(each) for each in given])
+    for row, said in zip(rows, expected, strict=True):
+        assert row["input"] == list(said.input)
+        assert row["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
+    assert post(pairs, json={"texts": ["one alone"]}).status_code == 422
+
+
+def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path) -> None:
+    run = zoo.open_run(pictures_run)
+
+    async def ask(client: httpx.AsyncClient) -> list[Any]:
+        paths = ("/health", "/model", "/mistakes", "/openapi.json", "/mistakes/0/picture")
+        return [await client.get(path) for path in paths]
+
+    health, model, mistakes, openapi, shown = served(pictures_run, ask, mistakes=read_mistakes(run))
+    assert health.json() == {"status": "ok", "waiting": 0}
+    facts = model.json()
+    assert (facts["backbone"], facts["run"]) == ("basics/cnn", "colours-1")
+    assert sorted(facts["classes"]) == sorted(COLOURS)
+    assert facts["input"]["size"] == 16
+    assert facts["metrics"] == pytest.approx(run.metrics)
+    assert facts["weights"] == {"tag": None, "license": None, "code_license": "Apache-2.0"}
+    assert mistakes.json()["count"] == 3
+    assert str(pictures_run.parent) not in mistakes.text
+    assert shown.headers["content-type"] == "image/jpeg"
+    operation = openapi.json()["paths"]["/predict"]["post"]
+    assert list(operation["requestBody"]["content"]) == ["multipart/form-data"]
+    assert {"200", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+
+
+def test_mistakes_stay_at_home_unless_they_are_asked_for(pictures_run: Path) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await client.get("/mistakes"), await client.get("/mistakes/0/picture")]
+
+    listed, shown = served(pictures_run, ask)
+    assert listed.json() == {"count": 0, "of": 0, "shown": False, "mistakes": []}
+    assert shown.status_code == 404
+
+
+def test_everything_comes_with_headers_that_keep_the_page_to_itself(pictures_run: Path) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await client.get(path) for path in ("/", "/page.js", "/model", "/nowhere")]
+
+    for response in served(pictures_run, ask):
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+# -- refusals ----------------------------------------------------------------------------------
+
+
+def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
+    refused = post(pictures_run, files=files(picture(0), b"no picture", b""))
+    assert refused.status_code == 422
+    said = complaint(refused)
+    assert said["given"] == "1.jpg, 2.jpg"
+    assert "1.jpg cannot be read as a picture" in said["error"]
+    assert "JPEG" in said["expected"]
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "status", "words"),
+    [
+        ({"json": {"texts": ["a"]}}, "", 415, "multipart/form-data"),
+        ({}, "", 415, "multipart/form-data"),
+        ({"files": [("photos", ("a.jpg", b"x"))]}, "", 422, "pictures"),
+        ({"files": files(b"x")}, "?top_k=0", 422, "top_k"),
+        ({"files": files(b"x")}, "?threshold=0.5", 422, "no threshold"),
+        ({"files": files(*[b"x"] * 33)}, "", 413, "at most 32 in one request"),
+        (
+            {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data"}},
+            "",
+            400,
+            "a whole request",
+        ),
+    ],
+)
+def test_a_request_that_pictures_cannot_be_read_from_is_refused(
+    pictures_run: Path, body: Any, query: str, status: int, words: str
+) -> None:
+    refused = post(pictures_run, query=query, **body)
+    assert refused.status_code == status
+    assert words in " ".join(complaint(refused).values())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"files": files(b"x")}, 415, "application/json"),
+        ({"json": {"texts": []}}, 422, "at least 1"),
+        ({"json": {"texts": "a"}}, 422, "texts"),
+        ({"json": {"texts": [["a", "b"]]}}, 422, "string"),
+        ({"json": {"text": ["a"]}}, 422, "texts"),
+        ({"json": {"texts": ["a" * 100_001]}}, 413, "100,001 characters"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "JSON"),
+    ],
+)
+def test_a_request_that_texts_cannot_be_read_from_is_refused(
+    films_run: Path, body: Any, status: int, words: str
+) -> None:
+    refused = post(films_run, **body)
+    assert refused.status_code == status
+    assert words.lower() in " ".join(complaint(refused).values()).lower()
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_request_that_is_too_large_is_refused(pictures_run: Path, declared: bool) -> None:
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        request = client.build_request("POST", "/predict", files=files(b"x" * 30_000))
+        if not declared:
+            del request.headers["content-length"]
+        return await client.send(request)
+
+    refused = served(pictures_run, ask, limits=Limits(request_bytes=20_000))
+    assert refused.status_code == 413
+    assert "at most 20,000 bytes" in complaint(refused)["expected"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/mistakes/0/picture", 404), ("GET", "/predict", 405)],
+)
+def test_other_paths_and_methods_are_refused(
+    pictures_run: Path, method: str, path: str, status: int
+) -> None:
+    refused = served(pictures_run, lambda client: client.request(method, path))
+    assert refused.status_code == status
+    assert complaint(refused)["given"] == f"{method} {path}"
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_again(pictures_run: Path) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        first, second = [await client.post("/predict", files=files(picture(0))) for _ in range(2)]
+        return [first, second, await client.get("/health")]
+
+    first, second, health = served(pictures_run, ask, limits=Limits(rate=0.01, burst=1))
+    assert (first.status_code, second.status_code, health.status_code) == (200, 429, 200)
+    assert 90 <= int(second.headers["retry-after"]) <= 100
+    assert "0.01 a second" in complaint(second)["expected"]
+
+
+def slow_body(go: asyncio.Event, begun: asyncio.Event) -> Callable[[], AsyncIterator[bytes]]:
+    """A request's body that stops in the middle until it may go on."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.jpg"\r\n\r\n'
+        begun.set()
+        await go.wait()
+        yield picture(0) + b"\r\n--x--\r\n"
+
+    return body
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
+    pictures_run: Path,
+) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        go, begun = asyncio.Event(), asyncio.Event()
+        body = slow_body(go, begun)
+        first = asyncio.create_task(client.post("/predict", content=body(), headers=FORM))
+        await begun.wait()
+        second = await client.post("/predict", files=files(picture(0)))
+        waiting = await client.get("/health")
+        go.set()
+        return [await first, second, waiting, await client.post("/predict", files=files(b"x"))]
+
+    first, second, waiting, third = served(pictures_run, ask, limits=Limits(waiting=1))
+    assert (first.status_code, second.status_code, third.status_code) == (200, 503, 422)
+    assert second.headers["retry-after"] == "1"
+    assert "at most 1 at a time" in complaint(second)["expected"]
+    assert waiting.json()["waiting"] == 1
+
+
+def test_a_request_that_does_not_arrive_is_given_up(pictures_run: Path) -> None:
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        body = slow_body(asyncio.Event(), asyncio.Event())
+        return await client.post("/predict", content=body(), headers=FORM)
+
+    refused = served(pictures_run, ask, limits=Limits(body_seconds=0.05))
+    assert refused.status_code == 408
+    assert "0.05 seconds" in complaint(refused)["given"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:8000"}, 200),
+        ({"host": "localhost:8000"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({"host": "Models.Example.ORG"}, 200),
+        ({"host": "models.example.org.evil.example"}, 400),
+        ({"host": "evil.example:8000"}, 400),
+        ({"host": "127.0.0.1.evil.example"}, 400),
+        ({"host": "["}, 400),
+        ({"host": ""}, 400),
+        ({"origin": "http://127.0.0.1"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1:9999"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+def test_pages_of_other_sites_and_names_that_lead_here_are_kept_out(
+    films_run: Path, headers: dict[str, str], status: int
+) -> None:
+    response = served(
+        films_run,
+        lambda client: client.get("/model", headers=headers),
+        names=["models.example.org"],
+    )
+    assert response.status_code == status
+    if status != 200:
+        complaint(response)
+
+
+def test_a_fault_of_the_server_is_told_without_its_inside(
+    films_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("zoo.predictor.Predictor.answer", fail)
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        client._transport.raise_app_exceptions = False  # type: ignore[attr-defined]
+        return await client.post("/predict", json={"texts": ["a"]})
+
+    failed = served(films_run, ask)
+    assert failed.status_code == 500
+    assert "unexpected RuntimeError" in complaint(failed)["error"]
+    assert "secret" not in failed.text
+
+
+# -- the command -------------------------------------------------------------------------------
+
+
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, tmp_path: Path
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "uvicorn" else found(name)
+    )
+    told = zoo_cli("serve", tmp_path)
+    assert (told.code, told.out) == (1, "")
+    assert told.err.splitlines() == [
+        "Error: zoo serve needs uvicorn, which is not installed",
+        "       pip install 'zoo[serve]'",
+    ]
+
+
+def test_what_is_no_run_is_told(zoo_cli: Zoo, tmp_path: Path) -> None:
+    told = zoo_cli("serve", tmp_path)
+    assert (told.code, told.out) == (1, "")
+    assert "is no run folder" in told.err
+
+
+def test_who_can_reach_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, films_run: Path
+) -> None:
+    monkeypatch.setattr("zoo.serve.serve", lambda app, listening: None)
+    alone = zoo_cli("serve", films_run, "--port", 0)
+    assert f"serving {films_run} at http://127.0.0.1:" in alone.out
+    assert alone.err.splitlines() == ["Only this machine reaches it; Ctrl-C stops it.", "stopped"]
+    open_to_all = zoo_cli("serve", films_run, "--port", 0, "--host", "0.0.0.0", "--json")
+    assert "Warning: whoever reaches http://0.0.0.0:" in open_to_all.err
+    facts = json.loads(open_to_all.out)
+    assert facts.keys() == {"url", "host", "port", "run", "only_this_machine", "mistakes"}
+    assert (facts["only_this_machine"], facts["mistakes"]) == (False, False)

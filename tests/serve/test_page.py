@@ -1,0 +1,167 @@
+"""The page, by a real server, in a real browser."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serve.conftest import COLOURS, picture
+from tests.serve.servers import CHROMIUM, Server, answered, browser, drop, served
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is on the PATH")
+
+Open = Callable[..., Any]
+
+OVERHEAD = 0.3  # seconds that an answer may take beyond the network's
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def pictures(pictures_run: Path) -> Iterator[Server]:
+    with served(pictures_run, "--max-mb", 1) as server:
+        yield server
+        assert server.stop(signal.SIGINT) == (
+            0,
+            "Only this machine reaches it; Ctrl-C stops it.\nstopped\n",
+        )
+
+
+@pytest.fixture(scope="module")
+def films(films_run: Path) -> Iterator[Server]:
+    with served(films_run) as server:
+        yield server
+        assert server.stop(signal.SIGTERM)[0] == 0
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Open]:
+    """Opens the page of a server; nothing may go wrong in it, and nothing come from elsewhere."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(server: Server, **options: Any) -> Any:
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: faults.append(f"a dialog: {dialog.message}"))
+        page.on("request", lambda request: _note_foreign(request.url, server, faults))
+        page.goto(server.url)
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _note_foreign(url: str, server: Server, faults: list[str]) -> None:
+    if not url.startswith((server.url, "blob:")):
+        faults.append(f"a request to {url}")
+
+
+def said(cards: Sequence[Any]) -> list[str]:
+    return [card.query_selector(".said").inner_text() for card in cards]
+
+
+def test_pictures_that_are_dropped_are_answered_one_by_one(pictures: Server, opened: Open) -> None:
+    page = opened(pictures)
+    dropped = [(f"{name[:5]}.jpg", picture(i)) for i, name in enumerate(COLOURS)]
+    drop(page, [*dropped, ("notes.txt", b"not a picture"), ("huge.png", b"x" * 2**20 + b"x")])
+    cards = answered(page, 5)
+    assert said(cards)[:3] == list(COLOURS)  # one of which would be HTML, and is text
+    assert not page.query_selector("[onerror]")
+    for card, (name, _) in zip(cards, dropped, strict=False):
+        assert card.query_selector(".name").inner_text() == name
+        assert card.query_selector("img.thumb").evaluate("image => image.naturalWidth") == 48
+        bars = card.query_selector_all(".bars li")
+        assert len(bars) == 3
+        widths = [bar.query_selector(".fill").bounding_box()["width"] for bar in bars]
+        assert widths[0] > 2 * widths[1] >= 2 * widths[2]
+    assert said(cards)[3:] == [
+        "notes.txt cannot be read as a picture: not a picture of a kind that is read.",
+        "The file is too large: 1,048,577 bytes.",
+    ]
+    assert "at most 1,048,576 bytes" in cards[4].inner_text()
+    spoken = page.inner_text("#status")
+    assert "red.jpg: red, " in spoken
+    assert "notes.txt: notes.txt cannot be read" in spoken
+
+
+def test_an_answer_is_shown_soon_after_the_network_has_it(pictures: Server, opened: Open) -> None:
+    page, beyond = opened(pictures), []
+    for number in range(5):
+        drop(page, [(f"{number}.jpg", picture(number % 3, side=800))])
+        card = answered(page, number + 1)[0]
+        elapsed, forward = (float(card.get_attribute(f"data-{k}")) for k in ("elapsed", "forward"))
+        beyond.append((elapsed - forward) / 1000)
+    assert statistics.median(beyond) < OVERHEAD
+
+
+def test_the_page_shows_the_model_and_its_mistakes(pictures: Server, opened: Open) -> None:
+    page = opened(pictures)
+    page.wait_for_selector("#mistakes > li:nth-child(3)")
+    assert page.inner_text("h1") == "colours-1"
+    assert "basics/cnn" in page.inner_text("#model")
+    assert "3 of 12 validation examples" in page.inner_text("#mistakes-section")
+    picture_of_one = page.query_selector("#mistakes img")
+    picture_of_one.scroll_into_view_if_needed()
+    page.wait_for_load_state("networkidle")
+    assert picture_of_one.evaluate("image => image.naturalWidth") == 48
+
+
+@pytest.mark.slow
+def test_the_page_fits_a_phone_and_the_keyboard_in_both_colours(
+    pictures: Server, opened: Open
+) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        page = opened(pictures, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "files"
+        page.set_input_files("#files", [{"name": "a" * 120, "mimeType": "", "buffer": picture(1)}])
+        answered(page, 1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        unnamed = "img:not([alt]), button:empty, textarea:not([id]), input:not([id])"
+        assert not page.query_selector_all(unnamed)
+        page.click("#clear")
+        assert not page.is_visible("#answers-section")
+    assert grounds[0] != grounds[1]
+
+
+@pytest.mark.slow
+def test_a_text_is_typed_and_answered(films: Server, opened: Open) -> None:
+    page = opened(films)
+    page.get_by_label("Text", exact=True).fill("a warm and funny film")
+    page.keyboard.press("Control+Enter")
+    answered(page, 1)
+    page.get_by_label("Text", exact=True).fill("<b>dull</b> and cold")
+    page.get_by_role("button", name="Predict").click()
+    cards = answered(page, 2)
+    assert said(cards) == ["bad", "good"]
+    assert cards[0].query_selector(".asked").inner_text() == "<b>dull</b> and cold"
+    assert "text: good" in page.inner_text("#status")
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_be_reached_is_told(films: Server, opened: Open) -> None:
+    page = opened(films)
+    page.context.set_offline(True)
+    page.fill("#first", "a film")
+    page.click("text=Predict")
+    assert said(answered(page, 1)) == ["The server does not answer."]

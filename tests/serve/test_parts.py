@@ -1,0 +1,192 @@
+"""Batches, buckets and mistakes, each alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import zoo
+from tests.serve.conftest import picture
+from zoo.errors import RunError, UsageError
+from zoo.serve import is_loopback, open_socket, read_mistakes
+from zoo.serve.batching import Batcher
+from zoo.serve.limits import Buckets, network_of
+
+
+@dataclass
+class Held:
+    """A computation that waits to be let go, and remembers its batches."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    began: threading.Event = field(default_factory=threading.Event)
+    batches: list[list[int]] = field(default_factory=list)
+
+    def __call__(self, items: Sequence[int]) -> np.ndarray:
+        self.batches.append(list(items))
+        self.began.set()
+        self.go.wait(timeout=10)
+        if -1 in items:
+            raise ValueError("not this one")
+        return np.array([[2.0 * item] for item in items])
+
+
+def test_what_arrives_meanwhile_shares_one_pass_up_to_the_batch_size() -> None:
+    compute = Held()
+    batcher = Batcher(compute, most=4, wait=0)
+    first = batcher.submit(0)
+    assert compute.began.wait(timeout=10)
+    rest = [batcher.submit(item) for item in range(1, 8)]
+    compute.go.set()
+    results = [future.result(timeout=10) for future in (first, *rest)]
+    assert compute.batches == [[0], [1, 2, 3, 4], [5, 6, 7]]
+    assert [float(each.outputs[0]) for each in results] == [2.0 * i for i in range(8)]
+    assert [each.batch for each in results] == [1, 4, 4, 4, 4, 3, 3, 3]
+    batcher.close()
+
+
+def test_an_error_is_told_to_its_batch_and_the_next_is_computed() -> None:
+    compute = Held()
+    compute.go.set()
+    batcher = Batcher(compute, most=1)
+    with pytest.raises(ValueError, match="not this one"):
+        batcher.submit(-1).result(timeout=10)
+    assert batcher.submit(3).result(timeout=10).outputs[0] == 6
+    batcher.close()
+
+
+def test_closing_computes_what_waits_and_takes_no_more() -> None:
+    compute = Held()
+    batcher = Batcher(compute, most=2, wait=0)
+    futures = [batcher.submit(item) for item in range(5)]
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    compute.go.set()
+    closing.join(timeout=10)
+    assert not closing.is_alive()
+    assert not wait(futures, timeout=0).not_done
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(9)
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+    now = 0.0
+    buckets = Buckets(2, 3, clock=lambda: now)
+    assert [buckets.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert buckets.take("10.0.0.2") == 0
+    now = 0.5
+    assert buckets.take("10.0.0.1") == 0
+    assert buckets.take("10.0.0.1") == 0.5
+    now = 1000
+    assert [buckets.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert not any(Buckets(0, 1).take("10.0.0.1") for _ in range(9))
+
+
+def test_buckets_forget_and_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.serve.limits._CLIENTS", 5)
+    buckets = Buckets(1, 1)
+    for number in range(50):
+        buckets.take(f"10.0.0.{number}")
+    assert len(buckets._left) == 5
+
+
+def test_a_network_of_ipv6_is_one_client() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("10.0.0.1") == "10.0.0.1"
+
+
+def test_only_loopback_is_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "localhost.example.org")))
+
+
+def test_a_port_that_is_taken_and_a_host_of_others_are_told() -> None:
+    with open_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken") as told:
+            open_socket("127.0.0.1", port)
+    assert "--port 0" in told.value.hint
+    with pytest.raises(UsageError, match=r"no listening on 192\.0\.2\.1 port 0") as told:
+        open_socket("192.0.2.1", 0)
+    assert "--host" in told.value.hint
+
+
+# -- mistakes ----------------------------------------------------------------------------------
+
+
+def test_the_surest_mistakes_come_first_with_their_pictures(pictures_run: Path) -> None:
+    found = read_mistakes(zoo.open_run(pictures_run))
+    assert (found.count, found.of) == (3, 12)
+    sure = [each.probability for each in found.examples]
+    assert sure == sorted(sure, reverse=True)
+    for number, each in enumerate(found.examples):
+        assert each.shown == ("0.jpg",)
+        assert each.truth != each.said
+        assert found.thumbnail(number)[:3] == b"\xff\xd8\xff"
+    assert found.thumbnail(3) is None
+    assert found.thumbnail(-1) is None
+
+
+def _forged(run: Path, folder: Path, source: Path, inputs: list[str]) -> zoo.Run:
+    """A copy of a run whose files say that it mistook ``inputs``, of data in ``source``."""
+    shutil.copytree(run, folder)
+    record = json.loads((folder / "run.json").read_text())
+    record["data"]["source"] = str(source)
+    (folder / "run.json").write_text(json.dumps(record))
+    count = len(inputs)
+    columns = {"input": inputs, "label": ["red"] * count, "predicted": ["green"] * count}
+    pq.write_table(
+        pa.table({**columns, "probability": [0.9] * count}), folder / "predictions.parquet"
+    )
+    return zoo.open_run(folder)
+
+
+def test_nothing_outside_of_the_data_folder_is_shown(pictures_run: Path, tmp_path: Path) -> None:
+    data, secret = tmp_path / "data", tmp_path / "secret.jpg"
+    data.mkdir()
+    secret.write_bytes(picture(0))
+    (data / "own.jpg").write_bytes(picture(0))
+    (data / "notes.txt").write_bytes(picture(0))
+    (data / "link.jpg").symlink_to(secret)
+    outside = [secret, data / ".." / "secret.jpg", data / "link.jpg", data / "gone.jpg"]
+    inputs = [*map(str, outside), str(data / "notes.txt"), "a\0b.jpg", str(data / "own.jpg")]
+    found = read_mistakes(_forged(pictures_run, tmp_path / "run", data, inputs))
+    shown = [found.thumbnail(number) is not None for number in range(len(inputs))]
+    assert shown == [False] * 6 + [True]
+
+
+@pytest.mark.parametrize("source", ["/", "~"])
+def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_picture(
+    pictures_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    private = tmp_path / "private.jpg"
+    private.write_bytes(picture(0))
+    folder = Path(source.replace("~", str(tmp_path)))
+    found = read_mistakes(_forged(pictures_run, tmp_path / "run", folder, [str(private)]))
+    assert found.count == 1
+    assert found.thumbnail(0) is None
+
+
+def test_predictions_of_another_kind_are_told(pictures_run: Path, tmp_path: Path) -> None:
+    run = _forged(pictures_run, tmp_path / "run", tmp_path, ["a.jpg"])
+    path = run.folder / "predictions.parquet"
+    for content in (b"no table", None):
+        if content:
+            path.write_bytes(content)
+        else:
+            pq.write_table(pa.table({"other": [1]}), path)
+        with pytest.raises(RunError, match=r"predictions\.parquet cannot be read"):
+            read_mistakes(run)
+    path.unlink()
+    assert read_mistakes(run).of == 0
