@@ -50,7 +50,9 @@ def main(run: Path | None, pictures: Path, requests: int, clients: int) -> None:
     ]
     if beyond:
         median, most = statistics.median(beyond), max(beyond)
-        rows.append(["page, drop to answer, beyond the network, ms", f"{median:.0f}, at most {most:.0f}"])
+        rows.append(
+            ["page, drop to answer, beyond the network, ms", f"{median:.0f}, at most {most:.0f}"]
+        )
     text = f"{table([f'{clients} clients', ''], rows)}\n\n{circumstances('serve')}"
     print(text)
     put("serve", text)

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,21 @@ __all__ = ["zoo_cli"]
 Ask = Callable[[httpx.AsyncClient], Awaitable[Any]]
 
 
-def served(run: Path, ask: Ask, *, limits: Limits | None = None, **options: Any) -> Any:
-    """What ``ask`` gets from a server of ``run`` in this process."""
-    app = create_app(zoo.open_run(run), limits=limits or Limits(), device="cpu", **options)
+def served(run: Path, ask: Ask, **options: Any) -> Any:
+    """What ``ask`` gets from a server of ``run`` in this process; the same for the same options."""
+    app = _created(run, **options)
 
     async def answers() -> Any:
         transport = httpx.ASGITransport(app, client=("10.0.0.1", 1))
-        client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
-        async with client, app._app.router.lifespan_context(app._app):
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await ask(client)
 
     return asyncio.run(answers())
+
+
+@cache
+def _created(run: Path, **options: Any) -> Any:
+    return create_app(zoo.open_run(run), device="cpu", **options)
 
 
 def post(run: Path, /, *, query: str = "", **body: Any) -> httpx.Response:
@@ -320,7 +325,7 @@ def test_pages_of_other_sites_and_names_that_lead_here_are_kept_out(
     response = served(
         films_run,
         lambda client: client.get("/model", headers=headers),
-        names=["models.example.org"],
+        names=("models.example.org",),
     )
     assert response.status_code == status
     if status != 200:

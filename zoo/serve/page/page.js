@@ -28,6 +28,10 @@ function number(value) {
   return typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }) : value;
 }
 
+function bytes(count) {
+  return `${count.toLocaleString("en")} bytes`;
+}
+
 function bar(name, share, chosen, withThreshold) {
   const fill = make("div", "fill");
   fill.style.width = `${100 * share}%`;
@@ -154,8 +158,8 @@ function enqueue(item) {
   const most = state.model.limits.request_bytes;
   if (item.file && item.file.size > most) {
     showError(item, {
-      error: `The file is too large: ${number(item.file.size)} bytes`,
-      expected: `at most ${number(most)} bytes`,
+      error: `The file is too large: ${bytes(item.file.size)}`,
+      expected: `at most ${bytes(most)}`,
     });
     return;
   }
