@@ -186,7 +186,8 @@ def test_predictions_of_another_kind_are_told(pictures_run: Path, tmp_path: Path
             path.write_bytes(content)
         else:
             pq.write_table(pa.table({"other": [1]}), path)
-        with pytest.raises(RunError, match=r"predictions\.parquet cannot be read"):
+        with pytest.raises(RunError, match=r"predictions\.parquet cannot be read") as told:
             read_mistakes(run)
+        assert "--no-mistakes" in told.value.hint
     path.unlink()
     assert read_mistakes(run).of == 0

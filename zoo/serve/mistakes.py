@@ -97,7 +97,9 @@ def read_mistakes(run: Run) -> Mistakes:
         examples = [_mistake(rows, i, inputs, truth, folder) for i in rated[:MOST]]
     except (OSError, ValueError, TypeError, LookupError) as error:  # pyarrow's are among them
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path} cannot be read: {reason}") from error
+        raise RunError(
+            f"{path} cannot be read: {reason}", hint="Serve without it: --no-mistakes."
+        ) from error
     return Mistakes(tuple(examples), len(rated), len(rows["predicted"]))
 
 
