@@ -7,7 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo import BackboneSpec
+import torch
+from torch import nn
+
+from zoo import BackboneSpec, build
+from zoo.files import sha256_of
+from zoo.run_folder import write_model
 
 BYTES = b"what a run has learnt"
 
@@ -38,5 +43,35 @@ def made_run(folder: Path, spec: BackboneSpec, /, *, lacks: str = "", **changes:
         **changes,
     }
     record.pop(lacks, None)
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def weighted_run(
+    folder: Path,
+    spec: BackboneSpec,
+    /,
+    *,
+    tokenizer: Any = None,
+    head: nn.Module | None = None,
+    **changes: Any,
+) -> Path:
+    """A run folder whose weights are drawn from a seed: it can be opened, and predicts.
+
+    Args:
+        folder: Made, with its parents.
+        spec: The run's backbone.
+        tokenizer: Of texts.
+        head: A linear one by default.
+        changes: Of keys of ``run.json``.
+    """
+    made_run(folder, spec, **changes)
+    record = json.loads((folder / "run.json").read_text())
+    torch.manual_seed(0)
+    backbone = build(spec, None)
+    backbone.replace_head(head or len(record["classes"]))
+    backbone.tokenizer = tokenizer
+    write_model(folder, backbone, record["classes"], tokenizer)
+    record["sha256"] = sha256_of(folder / "model.safetensors")
     (folder / "run.json").write_text(json.dumps(record))
     return folder

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
     from zoo.exemptions import Exemption as Exemption
+    from zoo.export import export_run as export_run
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
     from zoo.registry import Registry as Registry
@@ -49,6 +50,7 @@ _PUBLIC = {
     "Weights": "zoo.spec",
     "ZooError": "zoo.errors",
     "build": "zoo.backbone",
+    "export_run": "zoo.export",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
     "hookimpl": "zoo.hookspecs",

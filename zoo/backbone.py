@@ -61,6 +61,7 @@ class Backbone(nn.Module):
         from_native: Callable[[StateDict], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
     ) -> None:
         super().__init__()
@@ -77,6 +78,7 @@ class Backbone(nn.Module):
         self._from_native = from_native
         self._native = native
         self._native_files = native_files
+        self._native_code = native_code
         self._unadaptable = frozenset(unadaptable)
 
     @classmethod
@@ -93,6 +95,7 @@ class Backbone(nn.Module):
         from_native: Callable[[StateDict], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
     ) -> Self:
         """Make a backbone of a library's network.
@@ -114,6 +117,9 @@ class Backbone(nn.Module):
                 head back at its path does not make one.
             native_files: From the backbone and the class names to the text files that the
                 library wants beside the weights, e.g. ``config.json``.
+            native_code: From the backbone, whose head is linear, to Python source that needs no
+                zoo: ``load(folder)``, the library's network with the ``model.safetensors`` in
+                ``folder``, in evaluation mode; ``logits(network, batch)``, its outputs.
             unadaptable: Modules whose weights the network reads without calling the module, so
                 that an adapter there would do nothing.
 
@@ -136,6 +142,7 @@ class Backbone(nn.Module):
             from_native=from_native,
             native=native,
             native_files=native_files,
+            native_code=native_code,
             unadaptable=unadaptable,
         )
 
@@ -396,6 +403,13 @@ class Backbone(nn.Module):
     def native_files(self, classes: Sequence[str]) -> Mapping[str, str]:
         """Text files that the library wants beside the weights, by name; often none."""
         return self._native_files(self, classes) if self._native_files else {}
+
+    def native_code(self) -> str:
+        """Python source that loads a run of this backbone without zoo, as :meth:`wrap` has it.
+
+        Empty where the plugin gives none.
+        """
+        return self._native_code(self) if self._native_code else ""
 
 
 def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:

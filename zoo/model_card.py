@@ -17,11 +17,11 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
     results, data, recipe = record["results"], record["data"], record["recipe"]
     weights = record["weights"]
     started = (
-        f"{_plain(weights['tag'])} ({_plain(weights['uri'])})" if weights else "random parameters"
+        f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random parameters"
     )
     if record.get("origin"):
-        started = _plain(lineage(record))
-    classes = ", ".join(_plain(name) for name in record["classes"][:50])
+        started = plain(lineage(record))
+    classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = (record.get("task") or {"name": "single-label"})["name"]
     figures = "\n".join(
         f"| {NAMES.get(key, key)} (validation) | {value:.4f} |"
@@ -29,17 +29,17 @@ def model_card(record: Mapping[str, Any], name: str) -> str:
         if key != "loss"
     )
     command = shlex.quote("".join(c for c in name if c.isprintable()))
-    return f"""# {_plain(name)}
+    return f"""# {plain(name)}
 
-{_plain(record["backbone"])} fine-tuned with zoo {record["versions"]["zoo"]}.
+{plain(record["backbone"])} fine-tuned with zoo {record["versions"]["zoo"]}.
 
 | | |
 | --- | --- |
 | task | {task} |
 | {"numbers" if task == "regression" else "classes"} | {classes} |
-| data | {_plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
+| data | {plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
 | started from | {started} |
-| licence of those weights | {_licence(record)} |
+| licence of those weights | {licence(record)} |
 | strategy | {recipe["strategy"]}, learning rate {recipe["lr"]:g}, seed {recipe["seed"]} |
 | best epoch | {results["best_epoch"]} |
 {figures}
@@ -57,20 +57,20 @@ zoo.open_run({name!r}).predict([...])
 ```
 
 `model.safetensors` has the library's own parameter names: {_native(record)}
-{_meaning(record)}"""
+{meaning(record)}"""
 
 
-def _licence(record: Mapping[str, Any]) -> str:
+def licence(record: Mapping[str, Any]) -> str:
     """That of the published weights which the run, or the first of those it goes back to, had."""
     while record.get("origin"):
         record = record["origin"]
     weights = record["weights"]
     if not weights:
         return "none needed"
-    return _plain(str(weights.get("license") or "not stated by the publisher"))
+    return plain(str(weights.get("license") or "not stated by the publisher"))
 
 
-def _meaning(record: Mapping[str, Any]) -> str:
+def meaning(record: Mapping[str, Any]) -> str:
     """What the plain network's outputs are, where they are not logits of a softmax."""
     task = record.get("task") or {}
     if task.get("name") == "multi-label":
@@ -78,7 +78,7 @@ def _meaning(record: Mapping[str, Any]) -> str:
     if task.get("name") != "regression":
         return ""
     rows = zip(record["classes"], task["mean"], task["std"], strict=True)
-    formulas = [f"- {_plain(name)} = {mean:.9g} + {std:.9g} × output" for name, mean, std in rows]
+    formulas = [f"- {plain(name)} = {mean:.9g} + {std:.9g} × output" for name, mean, std in rows]
     return "\nThe outputs are standardised:\n\n" + "\n".join(formulas) + "\n"
 
 
@@ -96,7 +96,7 @@ def _native(record: Mapping[str, Any]) -> str:
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without what Markdown or HTML would make something of."""
     kept = html.escape("".join(c for c in text if c.isprintable()), quote=False)
     return re.sub(r"[\\`*_{}\[\]|]", r"\\\g<0>", kept)

@@ -181,7 +181,7 @@ class Run:
         """
         return Predictor(
             self._forward(device),
-            tokenizer=self._tokenizer,
+            tokenizer=self.tokenizer,
             task=self.task,
             classes=self.classes,
             pairs=self.pairs,
@@ -259,7 +259,7 @@ class Run:
         self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
     ) -> Tensor:
         forward = self._forward(device)
-        feed = Feed(spec=self.spec, tokenizer=self._tokenizer, workers=workers)
+        feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
         return forward.predict(
             feed.plain(samples), count=len(samples), reporter=reporter or Quiet()
         )
@@ -274,7 +274,12 @@ class Run:
         return self.load()
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:
+        """The tokenizer that the run was trained with; ``None`` for pictures.
+
+        Raises:
+            RunError: It cannot be read.
+        """
         if self.spec.modality != "text":
             return None
         from tokenizers import Tokenizer

@@ -69,7 +69,7 @@ def create_run(folder: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
     """
     above = tuple(parent for parent in folder.parents if not os.path.exists(parent))
     try:
-        with _new_folder(folder) as temporary:
+        with new_folder(folder) as temporary:
             _write_record(temporary, {**record, "finished": False})
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -85,7 +85,7 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
     record = outcome.record
     classes: Sequence[str] = record["classes"]
     try:
-        _write_model(folder, outcome.backbone, classes, outcome.tokenizer)
+        write_model(folder, outcome.backbone, classes, outcome.tokenizer)
         sha256 = file_sha256(folder / MODEL)
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
@@ -168,7 +168,7 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """A hidden folder beside ``folder`` that takes its name when the block ends well."""
     refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,12 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     files.write_text(folder / LOCK_FILE, text + "\n")
 
 
-def _write_model(folder: Path, backbone: Backbone, classes: Sequence[str], tokenizer: Any) -> None:
+def write_model(folder: Path, backbone: Backbone, classes: Sequence[str], tokenizer: Any) -> None:
+    """Write what the library loads: weights, its files beside them, and the tokenizer of texts.
+
+    Raises:
+        OSError: They cannot be written.
+    """
     write_tensors(folder / MODEL, backbone.native_state_dict(), {"format": "pt"})
     for name, text in backbone.native_files(classes).items():
         files.write_text(folder / name, text)

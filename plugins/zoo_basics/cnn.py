@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Weights
@@ -63,5 +65,48 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         features=spec.feature_dim,
         dropout=spec.config["dropout"],
     )
-    backbone = Backbone.wrap(net, spec=spec, head="head", stages=["conv1", "conv2", "linear"])
+    backbone = Backbone.wrap(
+        net,
+        spec=spec,
+        head="head",
+        stages=["conv1", "conv2", "linear"],
+        native_code=_native_code,
+    )
     return load_into(backbone, weights)
+
+
+_NATIVE_CODE = """\
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+{source}
+
+def load(folder):
+    network = SmallCnn(channels=({first}, {second}), grid={grid}, features={features}, dropout={dropout})
+    network.head = nn.Linear({features}, {outputs})
+    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return network.eval()
+
+
+def logits(network, batch):
+    return network(batch["pixel_values"])  # (B, {outputs})
+"""
+
+
+def _native_code(backbone: Backbone) -> str:
+    """The class itself: no other library has it."""
+    first, second = backbone.spec.config["channels"]
+    return _NATIVE_CODE.format(
+        source=inspect.getsource(SmallCnn),
+        first=int(first),
+        second=int(second),
+        grid=int(backbone.spec.config["grid"]),
+        features=backbone.spec.feature_dim,
+        dropout=float(backbone.spec.config["dropout"]),
+        outputs=backbone.head.out_features,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -107,5 +108,62 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         dropout=spec.config["dropout"],
     )
     stages = {"embedding": ["embedding"], "lstm": ["lstm_forward", "lstm_backward"]}
-    backbone = Backbone.wrap(net, spec=spec, head="head", stages=stages, extract=text_features)
+    backbone = Backbone.wrap(
+        net,
+        spec=spec,
+        head="head",
+        stages=stages,
+        extract=text_features,
+        native_code=_native_code,
+    )
     return load_into(backbone, weights)
+
+
+_NATIVE_CODE = """\
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+EMBEDDING_STD = {std}
+
+
+{source}
+
+def load(folder):
+    network = TextLstm(
+        vocab_size={vocab_size},
+        pad_id={pad_id},
+        embedding={embedding},
+        features={features},
+        dropout={dropout},
+    )
+    network.head = nn.Linear({features}, {outputs})
+    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return network.eval()
+
+
+def logits(network, batch):
+    return network.head(network(batch["input_ids"], batch["attention_mask"]))  # (B, {outputs})
+"""
+
+
+def _native_code(backbone: Backbone) -> str:
+    """The class itself, with what it calls: no other library has it."""
+    parts = (TextLstm, _precision_that_runs, runs_bfloat16_lstm, _mirror, _reorder)
+    text, config = backbone.spec.text_input, backbone.spec.config
+    source = "\n\n".join(inspect.getsource(part) for part in parts)
+    return _NATIVE_CODE.format(
+        std=EMBEDDING_STD,
+        source=source,
+        vocab_size=text.vocab_size,
+        pad_id=text.pad_id,
+        embedding=int(config["embedding"]),
+        features=backbone.spec.feature_dim,
+        dropout=float(config["dropout"]),
+        outputs=backbone.head.out_features,
+    )

@@ -121,7 +121,35 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
         to_native=layout.to_native,
         from_native=layout.from_native,
         native=None if layout.plain else partial(build, spec),
+        native_code=_native_code,
     )
+
+
+_NATIVE_CODE = """\
+from pathlib import Path
+
+import timm
+from safetensors.torch import load_file
+
+
+def load(folder):
+    network = timm.create_model({arguments})
+    network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    return network.eval()
+
+
+def logits(network, batch):
+    return network(batch["pixel_values"])  # (B, {outputs})
+"""
+
+
+def _native_code(backbone: Backbone) -> str:
+    """How plain timm loads a saved state."""
+    image, outputs = backbone.spec.image_input, backbone.head.out_features
+    arguments = [repr(backbone.spec.arch), f"num_classes={outputs}"]
+    if image.fixed_size:
+        arguments.append(f"img_size={image.size}")
+    return _NATIVE_CODE.format(arguments=", ".join(arguments), outputs=outputs)
 
 
 def _features(net: nn.Module, batch: Batch) -> Tensor:

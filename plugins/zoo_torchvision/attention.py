@@ -57,7 +57,15 @@ def load_vit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     def translate(state: StateDict) -> StateDict:
         return _with_positions(_with_present_mlp_names(state), size, net.patch_size)
 
-    return wrap(net, spec, weights, head="heads.head", stages=_vit_stages(net), translate=translate)
+    return wrap(
+        net,
+        spec,
+        weights,
+        head="heads.head",
+        stages=_vit_stages(net),
+        translate=translate,
+        image_size=size,
+    )
 
 
 def load_swin(spec: BackboneSpec, weights: Weights | None) -> Backbone:
@@ -75,7 +83,9 @@ def load_maxvit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     """
     size = _checked_size(spec)
     net = network(spec.arch, input_size=(size, size))
-    return wrap(net, spec, weights, head="classifier.5", stages=MAXVIT_STAGES)
+    return wrap(
+        net, spec, weights, head="classifier.5", stages=MAXVIT_STAGES, input_size=(size, size)
+    )
 
 
 def _checked_size(spec: BackboneSpec) -> int:

@@ -45,7 +45,16 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     """GoogLeNet or Inception v3 without auxiliary classifiers."""
     net = network(spec.arch, aux_logits=False, init_weights=weights is None)
     stages = STAGES[spec.arch]
-    return wrap(net, spec, weights, head=HEAD, stages=stages, translate=_without_auxiliary)
+    return wrap(
+        net,
+        spec,
+        weights,
+        head=HEAD,
+        stages=stages,
+        translate=_without_auxiliary,
+        aux_logits=False,
+        init_weights=False,
+    )
 
 
 def _without_auxiliary(state: StateDict) -> StateDict:

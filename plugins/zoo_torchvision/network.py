@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -43,6 +44,7 @@ def wrap(
     translate: Callable[[StateDict], StateDict] | None = None,
     to_native: Callable[[StateDict], StateDict] | None = None,
     unadaptable: Iterable[str] = (),
+    **options: Any,
 ) -> Backbone:
     """The backbone of ``net`` with ``weights`` loaded.
 
@@ -55,6 +57,7 @@ def wrap(
         translate: From names and shapes of published files to those that ``net`` has now.
         to_native: From the names and shapes that ``net`` has to those that torchvision has.
         unadaptable: Modules whose weights are read without calling them.
+        options: Those of :func:`network` that torchvision needs for such a network again.
     """
 
     def from_native(state: StateDict) -> StateDict:
@@ -67,9 +70,38 @@ def wrap(
         stages=stages,
         to_native=to_native,
         from_native=from_native,
+        native_code=partial(_native_code, options),
         unadaptable=unadaptable,
     )
     return load_into(backbone, weights)
+
+
+_NATIVE_CODE = """\
+from pathlib import Path
+
+import torchvision
+from safetensors.torch import load_file
+
+
+def load(folder):
+    network = torchvision.models.get_model({arguments})
+    state = network.state_dict()  # carries version numbers that some networks ask for
+    state.update(load_file(Path(folder) / "model.safetensors"))
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def logits(network, batch):
+    return network(batch["pixel_values"])  # (B, {outputs})
+"""
+
+
+def _native_code(options: Mapping[str, Any], backbone: Backbone) -> str:
+    """How plain torchvision loads a saved state."""
+    outputs = backbone.head.out_features
+    given = {"weights": None, "num_classes": outputs, **options}
+    arguments = [repr(backbone.spec.arch), *(f"{name}={value!r}" for name, value in given.items())]
+    return _NATIVE_CODE.format(arguments=", ".join(arguments), outputs=outputs)
 
 
 def cut(container: str, **counts: int) -> dict[str, tuple[str, ...]]:

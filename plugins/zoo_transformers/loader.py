@@ -15,7 +15,7 @@ from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import WeightsError
 from zoo.weights import fetch, load_into
 from zoo_transformers import names, networks, tokenization
-from zoo_transformers.native import native_files
+from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet
 from zoo_transformers.stages import stages_of
 
@@ -85,6 +85,7 @@ def _wrap(
         tokenizer=tokenizer,
         from_native=own_names.to_own,
         native_files=native_files,
+        native_code=native_code,
     )
     if not classes:
         backbone.head = nn.Identity()

@@ -80,3 +80,65 @@ def _input_names(backbone: Backbone) -> list[str]:
     """Types of segments only where the network tells several apart."""
     types = ["token_type_ids"] if tells_types_apart(backbone.net) else []
     return ["input_ids", *types, "attention_mask"]
+
+
+_LIBRARY_POOLING = """\
+from transformers import AutoModelForSequenceClassification
+
+
+def load(folder):
+    return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+
+
+def logits(network, batch):
+    return network(**batch).logits  # (B, {outputs})
+"""
+
+_PLAIN_POOLING = """\
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModel
+
+
+class Classifier(torch.nn.Module):
+    def __init__(self, folder):
+        super().__init__()
+        self.encoder = AutoModel.from_pretrained(folder)
+        self.classifier = torch.nn.Linear({features}, {outputs})
+        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
+            head = {{name: file.get_tensor(f"classifier.{{name}}") for name in ("weight", "bias")}}
+        self.classifier.load_state_dict(head)
+
+    def forward(self, input_ids, attention_mask, **types):
+        states = self.encoder(input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        return self.classifier(pooled(states, attention_mask))
+
+
+def pooled(states, mask):
+    {pooled}
+
+
+def load(folder):
+    return Classifier(folder).eval()
+
+
+def logits(network, batch):
+    return network(**batch)  # (B, {outputs})
+"""
+
+_POOLED: Mapping[str, str] = {
+    "cls": "return states[:, 0]",
+    "mean": "return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)",
+    "last": "return states[torch.arange(len(states)), mask.cumsum(1).argmax(1)]",
+}
+
+
+def native_code(backbone: Backbone) -> str:
+    """How plain Transformers loads a run's folder."""
+    pooling = backbone.spec.text_input.pooling
+    outputs, features = backbone.head.out_features, backbone.spec.feature_dim
+    if pooling not in _POOLED:
+        return _LIBRARY_POOLING.format(outputs=outputs)
+    return _PLAIN_POOLING.format(outputs=outputs, features=features, pooled=_POOLED[pooling])

@@ -30,7 +30,7 @@ from zoo.discovery import Source
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.index import FORMAT, Index
 from zoo.job import _short
-from zoo.model_card import _plain
+from zoo.model_card import plain
 from zoo.policy import Policy, lay_over
 from zoo.policy_file import with_run, without_run
 from zoo.registry import Registry
@@ -166,7 +166,7 @@ class Names:
 
     @staticmethod
     def card(text: str) -> None:
-        shown = _plain(text)
+        shown = plain(text)
         assert not re.search(r"[<>\n]", shown)
         assert not re.search(r"(?<!\\)(?:\\\\)*[`|\[]", shown)
 

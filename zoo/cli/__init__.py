@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "zoo.cli.evaluate:command",
     "serve": "zoo.cli.serve:command",
     "add": "zoo.cli.add:command",
+    "export": "zoo.cli.export:command",
     "download": "zoo.cli.download:command",
     "cache": "zoo.cli.cache:command",
     "plugins": "zoo.cli.plugins:command",

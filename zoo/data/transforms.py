@@ -17,7 +17,7 @@ from zoo.errors import UsageError
 from zoo.spec import ImageInput
 from zoo.torchvision_ops import declare_missing_operators
 
-_LONGEST = 16  # times its width that a picture's length may be
+LONGEST = 16  # times its width that a picture's length may be
 
 MIN_SCALE = 0.35
 """The smallest share of a picture's area that a training crop keeps. The 0.08 of training from
@@ -205,7 +205,7 @@ def _middle(picture: Image.Image) -> Image.Image:
     """
     width, height = picture.size
     left, top = (
-        (side - _LONGEST * other) // 2 for side, other in ((width, height), (height, width))
+        (side - LONGEST * other) // 2 for side, other in ((width, height), (height, width))
     )
     left, top = max(0, left), max(0, top)
     return picture.crop((left, top, width - left, height - top)) if left or top else picture

@@ -1,0 +1,65 @@
+"""``zoo export``: a run for those who do not have zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.counts import in_bytes
+from zoo.cli.output import clean, emit_json, say
+
+if TYPE_CHECKING:
+    from zoo.export import Exported
+
+_FORMATS = ("native", "onnx", "torch-export")  # zoo.export has them too, beside torch
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo export runs/resnet18-1 --format onnx
+  zoo export runs/bert-base-uncased-1 --format native --output bert/
+  zoo export runs/lstm-1 --format torch-export --json
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "chosen",
+    required=True,
+    type=click.Choice(_FORMATS),
+    help="native: the library's own weights and the lines that load them; onnx; torch-export: .pt2.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A new folder; default: exports/<run>-<format>.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
+    """Write RUN in a format that needs no zoo, with a description of its preprocessing.
+
+    Batches may be of any size and texts of any length; pictures keep the size that the run was
+    trained with. Before the folder gets its name, what is in it is loaded and its outputs are
+    compared with the run's own; if they differ by more than 1e-4, nothing is kept.
+    """
+    import zoo
+
+    exported = zoo.export_run(run, format=chosen, output=output)
+    if as_json:
+        emit_json(exported.to_json())
+    else:
+        _tell(exported)
+
+
+def _tell(exported: Exported) -> None:
+    for name in exported.files:
+        size = (exported.folder / name).stat().st_size
+        say(clean(f"{exported.folder / name}  {in_bytes(size)}"))
+    for name, shape in exported.inputs.items():
+        say(f"input {name}: ({', '.join(map(str, shape))})")
+    batches = ", ".join("x".join(map(str, shape)) for shape in exported.checked)
+    say(f"largest difference from the run's own outputs: {exported.difference:.1e} ({batches})")

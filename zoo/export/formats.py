@@ -1,0 +1,166 @@
+"""The formats that a run can have outside the zoo: how each is written, and run for the check."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from zoo import files
+from zoo.backbone import Backbone
+from zoo.errors import RunError, UsageError
+from zoo.export import recurrent
+from zoo.export.batches import Batches, TensorBatch
+from zoo.export.capture import capture, dynamic_shapes, in_a_line, quiet
+from zoo.export.native import LOADER, native_source
+from zoo.run_folder import MODEL, write_model
+
+Format: TypeAlias = Literal["native", "onnx", "torch-export"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+Runner = Callable[[TensorBatch], Tensor]
+"""From a batch to logits ``(B, outputs)``."""
+
+_ONNX_LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
+_PROTOBUF = 1_900_000_000  # bytes; a protobuf has at most 2 GiB, the rest goes beside
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One format.
+
+    Attributes:
+        write: Puts its files into a folder.
+        run: Opens what is in the folder as its users will, and computes with it.
+    """
+
+    write: Callable[[Backbone, Batches, Path], None]
+    run: Callable[[Path], Runner]
+
+
+def check_format(name: str) -> Format:
+    """``name``, if it is a format whose libraries are here.
+
+    Raises:
+        UsageError: It is none, or a library is missing.
+    """
+    for known in FORMATS:
+        if name == known:
+            if known == "onnx":
+                _require(_ONNX_LIBRARIES)
+            return known
+    raise UsageError(
+        f"there is no format {name!r}", hint=f"Choose one with --format: {', '.join(FORMATS)}."
+    )
+
+
+def _require(libraries: tuple[str, ...]) -> None:
+    for name in libraries:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UsageError(
+                f"--format onnx needs {name}, which cannot be imported: {in_a_line(error)}",
+                hint="Install what it needs: pip install 'zoo[export]'",
+            ) from error
+
+
+# -- ONNX ------------------------------------------------------------------------------------
+
+
+def _write_onnx(backbone: Backbone, batches: Batches, folder: Path) -> None:
+    program = capture(backbone, batches)
+    try:
+        with quiet():
+            made = torch.onnx.export(
+                program,
+                (),
+                kwargs=batches.traced(),
+                input_names=list(batches.axes),
+                output_names=["logits"],
+                dynamic_shapes=dynamic_shapes(batches),
+                custom_translation_table=recurrent.translations(),
+                dynamo=True,
+                verbose=False,
+            )
+            assert made is not None
+            size = sum(p.nbytes for p in backbone.state_dict().values())
+            made.save(folder / "model.onnx", external_data=size > _PROTOBUF)
+    except OSError:
+        raise
+    except Exception as error:  # an operator without a translation, or a fault of the exporter's
+        raise RunError(
+            f"{backbone.spec.name} cannot be written as ONNX: {in_a_line(error)}",
+            hint="Export it with --format torch-export or native.",
+        ) from error
+
+
+def _run_onnx(folder: Path) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
+    names = [given.name for given in session.get_inputs()]
+
+    def run(batch: TensorBatch) -> Tensor:
+        [logits] = session.run(None, {name: batch[name].numpy() for name in names})
+        return torch.from_numpy(logits)
+
+    return run
+
+
+# -- torch.export ----------------------------------------------------------------------------
+
+
+def _write_program(backbone: Backbone, batches: Batches, folder: Path) -> None:
+    program = copy.copy(capture(backbone, batches))
+    recurrent.restore(program)
+    with quiet():
+        torch.export.save(program, folder / "model.pt2")
+
+
+def _run_program(folder: Path) -> Runner:
+    with quiet():
+        network = torch.export.load(folder / "model.pt2").module()
+    return lambda batch: network(**batch)
+
+
+# -- the library's own -----------------------------------------------------------------------
+
+
+def _write_native(backbone: Backbone, batches: Batches, folder: Path) -> None:
+    source = native_source(backbone, batches.run)
+    write_model(folder, backbone, batches.run.classes, batches.run.tokenizer)
+    files.write_text(folder / LOADER, source)
+
+
+def _run_native(folder: Path) -> Runner:
+    """Run the lines that the plugin gives for its library."""
+    with quiet():
+        lines = runpy.run_path(os.fspath(folder / LOADER))
+        network = lines["load"](folder)
+    return lambda batch: lines["logits"](network, batch)
+
+
+WRITERS: Mapping[Format, Writer] = {
+    "native": Writer(_write_native, _run_native),
+    "onnx": Writer(_write_onnx, _run_onnx),
+    "torch-export": Writer(_write_program, _run_program),
+}
+
+MODEL_FILES: Mapping[Format, str] = {
+    "native": MODEL,
+    "onnx": "model.onnx",
+    "torch-export": "model.pt2",
+}
