@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.export import export_run as export_run
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
+    from zoo.push import push_run as push_run
     from zoo.registry import Registry as Registry
     from zoo.run import Run as Run
     from zoo.spec import BackboneSpec as BackboneSpec
@@ -58,6 +59,7 @@ _PUBLIC = {
     "list_backbones": "zoo.api",
     "load": "zoo.api",
     "open_run": "zoo.api",
+    "push_run": "zoo.push",
     "resume": "zoo.api",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -63,6 +64,10 @@ class Host:
         """What is said beside a status of 4xx or 5xx."""
         return {}
 
+    def receive(self, path: str, token: str, body: bytes) -> tuple[int, object]:
+        """The status and the document that a POST or PUT is answered with; a plain host has none."""
+        return 404, {}
+
 
 @dataclass
 class Hub(Host):
@@ -105,6 +110,92 @@ class Hub(Host):
         words = {401: "RepoNotFound", 403: "GatedRepo", 404: "EntryNotFound"}
         word = "RepoNotFound" if code == 404 and not there else words.get(code)
         return {"X-Error-Code": word} if word else {}
+
+
+@dataclass
+class WritableHub(Hub):
+    """A Hub that takes repositories and files from whoever has its token.
+
+    Attributes:
+        token: The only one that it knows.
+        repos: Those that are there, and whether they are private.
+        refuses: A status that it answers every request to make or write a repository with.
+        heard: Paths of the requests that it has had with a body.
+    """
+
+    token: str = "hf_right"
+    repos: dict[str, bool] = field(default_factory=dict)
+    refuses: int = 0
+    heard: list[str] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def document(self, path: str) -> bytes | None:
+        """As of a Hub, and of a repository that has no files yet; with who may see it."""
+        found = re.fullmatch(r"/api/models/([^/]+/[^/]+)", path)
+        if found is None or found[1] not in self.repos:
+            return super().document(path)
+        known = json.loads(super().document(path) or b"{}")
+        return json.dumps({"id": found[1], **known, "private": self.repos[found[1]]}).encode()
+
+    def receive(self, path: str, token: str, body: bytes) -> tuple[int, object]:
+        """As the Hub's API: make a repository, say how files are sent, take them, commit them."""
+        self.heard.append(path)
+        if path.startswith("/objects/"):  # the address itself is the permission
+            self.objects[path.removeprefix("/objects/")] = body
+            return 200, {}
+        if token != self.token:
+            return 401, {"error": "Invalid username or password."}
+        if path == "/api/validate-yaml":
+            return 200, {"errors": [], "warnings": []}
+        if self.refuses:
+            return self.refuses, {"error": f"the reason of a {self.refuses}"}
+        if path == "/api/repos/create":
+            return self._make(json.loads(body))
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", path):
+            act = self._announced if found[2] == "preupload" else self._committed
+            return 200, act(found[1], body)
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return 200, self._places(json.loads(body))
+        return 404, {}
+
+    def _make(self, asked: Mapping[str, str]) -> tuple[int, object]:
+        name = f"{asked['organization']}/{asked['name']}"
+        if name in self.repos:
+            return 409, {"error": "You already created this model repo", "url": name}
+        private = asked.get("visibility") == "private" or bool(asked.get("private"))
+        self.repos[name] = private
+        return 200, {"url": f"{self.address}/{name}", "name": name, "private": private}
+
+    def _announced(self, repo: str, body: bytes) -> object:
+        large = (".safetensors",)
+        return {
+            "files": [
+                {
+                    "path": file["path"],
+                    "uploadMode": "lfs" if file["path"].endswith(large) else "regular",
+                    "shouldIgnore": False,
+                }
+                for file in json.loads(body)["files"]
+            ]
+        }
+
+    def _places(self, asked: Mapping[str, list[dict[str, object]]]) -> object:
+        actions = [
+            {**known, "actions": {"upload": {"href": f"{self.address}/objects/{known['oid']}"}}}
+            for known in asked["objects"]
+        ]
+        return {"transfer": "basic", "objects": actions}
+
+    def _committed(self, repo: str, body: bytes) -> object:
+        added = {}
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                added[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                added[value["path"]] = self.objects[value["oid"]]
+        self.files = {**self.files, **{f"{repo}/{name}": data for name, data in added.items()}}
+        return {"commitUrl": f"{self.address}/{repo}/commit/{COMMIT}", "commitOid": COMMIT}
 
 
 def git_hash(content: bytes) -> str:
@@ -169,6 +260,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(act)
         else:
             self._send(path, content, act)
+
+    def do_POST(self) -> None:
+        self._receive()
+
+    def do_PUT(self) -> None:
+        self._receive()
+
+    def _receive(self) -> None:
+        """Take all that is sent, and answer with a document."""
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
+        status, answer = self.host.receive(urlsplit(self.path).path, token, body)
+        document = json.dumps(answer).encode()
+        self.send_response(status)
+        self._say({"Content-Type": "application/json", "Content-Length": str(len(document))})
+        self.wfile.write(document)
 
     def _refuse(self, act: str) -> None:
         code, _, wait = act.partition(" after ")

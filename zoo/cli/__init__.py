@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "zoo.cli.serve:command",
     "add": "zoo.cli.add:command",
     "export": "zoo.cli.export:command",
+    "push": "zoo.cli.push:command",
     "download": "zoo.cli.download:command",
     "cache": "zoo.cli.cache:command",
     "plugins": "zoo.cli.plugins:command",

@@ -1,0 +1,53 @@
+"""``zoo push``: a run on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.counts import in_bytes
+from zoo.cli.output import clean, emit_json, print_table, say
+
+if TYPE_CHECKING:
+    from zoo.push import Pushed
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo push runs/resnet18-1 hf:acme/my-plants --dry-run
+  zoo push runs/resnet18-1 hf:acme/my-plants --private
+  zoo push runs/bert-base-uncased-1 hf:acme/reviews --json
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="hf:ORG/NAME")
+@click.option("--private", is_flag=True, help="Others must not see it.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -> None:
+    """Send RUN to the repository hf:ORG/NAME of the Hugging Face Hub, with a model card.
+
+    Sent are the weights, what opens them with and without zoo, and the figures. What is left here:
+    the validation inputs and predictions, and the folders of this machine. The repository is made
+    if it is not there. Whoever sends logs in before, with 'hf auth login'.
+    """
+    import zoo
+
+    pushed = zoo.push_run(run, repo, private=private, dry_run=dry_run)
+    if as_json:
+        emit_json(pushed.to_json())
+    else:
+        _tell(pushed)
+
+
+def _tell(pushed: Pushed) -> None:
+    print_table(("file", "size"), [(path, in_bytes(size)) for path, size in pushed.files.items()])
+    if pushed.commit is None:
+        say(f"\n{pushed.card}")
+        kind = "private" if pushed.private else "public"
+        say(f"nothing was sent; without --dry-run this goes to {pushed.url} ({kind})")
+    else:
+        say(clean(f"{pushed.url} (commit {pushed.commit[:12]})"))
