@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
+import io
 import os
 import runpy
 from collections.abc import Callable, Mapping
@@ -147,7 +149,7 @@ def _write_native(backbone: Backbone, batches: Batches, folder: Path) -> None:
 
 def _run_native(folder: Path) -> Runner:
     """Run the lines that the plugin gives for its library."""
-    with quiet():
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # a library's progress bar
         lines = runpy.run_path(os.fspath(folder / LOADER))
         network = lines["load"](folder)
     return lambda batch: lines["logits"](network, batch)

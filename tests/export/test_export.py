@@ -1,0 +1,366 @@
+"""``zoo export``: what is written opens without zoo and answers as the run does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import nn
+
+import zoo
+from tests.contract.test_transformers import tiny, word_tokenizer
+from tests.end_to_end.conftest import Zoo, photos, zoo_cli
+from tests.made_runs import weighted_run
+from zoo import BackboneSpec
+from zoo.data.text import train_tokenizer
+from zoo.errors import RunError, UsageError
+from zoo.export import TOLERANCE, formats
+from zoo.registry import Registry
+
+__all__ = ["photos", "zoo_cli"]
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+CLASSES = ["fern", "moss", "a \"class\"\n'''"]
+TEXTS = ["w7 w8 w9", "w12", "", " ".join(f"w{n}" for n in range(8, 58))]
+
+WITHOUT_ZOO = """
+import sys
+
+sys.modules.update(dict.fromkeys(("zoo", "zoo_basics", "zoo_timm", "zoo_torchvision")))
+import torch
+
+library = torch.library.Library("torchvision", "FRAGMENT")
+for name in ("nms", "qnms"):  # where torchvision was not built for this torch
+    try:
+        library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    except RuntimeError:
+        pass
+"""
+
+
+def spec_of(name: str, **changes: Any) -> BackboneSpec:
+    return Registry.discover().spec(name).with_input(**changes)
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
+    spec = spec_of("basics/cnn", size=16, crop=0.875, interpolation="bicubic")
+    folder = weighted_run(tmp_path_factory.mktemp("cnn") / "cnn-1", spec, classes=CLASSES)
+    return zoo.open_run(folder)
+
+
+@pytest.fixture(scope="module")
+def lstm(tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
+    spec = spec_of("basics/lstm", vocab_size=60, max_length=40)
+    tokenizer = train_tokenizer([" ".join(f"w{n}" for n in range(60))] * 2, 60)
+    spec = spec.with_input(vocab_size=tokenizer.get_vocab_size())
+    place = tmp_path_factory.mktemp("lstm") / "lstm-1"
+    return zoo.open_run(weighted_run(place, spec, tokenizer=tokenizer, classes=CLASSES))
+
+
+def guide() -> dict[str, Any]:
+    """What the guide's code defines, without its last example, which needs the Hub."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    for block in blocks[:-1]:
+        exec(block, names)
+    return names
+
+
+def distributions(predictions: Any, classes: Any) -> np.ndarray[Any, Any]:
+    return np.array([[p.probabilities[name] for name in classes] for p in predictions])
+
+
+# -- everyday --------------------------------------------------------------------------------
+
+
+def test_the_guides_code_gives_a_runs_predictions_of_pictures(cnn: zoo.Run, tmp_path: Path) -> None:
+    exported = zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
+    generator = np.random.default_rng(0)
+    paths = []
+    for number, (width, height) in enumerate([(50, 41), (33, 70), (16, 16)]):
+        pixels = generator.integers(0, 255, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels).resize((width, height))
+        paths.append(str(tmp_path / f"{number}.{'png' if number else 'jpg'}"))
+        picture.save(paths[-1])
+    given = guide()["probabilities"](exported.folder, paths)
+    wanted = distributions(cnn.predict(paths), cnn.classes)
+    np.testing.assert_allclose([list(row.values()) for row in given], wanted, atol=1e-5)
+    assert list(given[0]) == CLASSES
+
+
+def test_the_guides_code_gives_a_runs_predictions_of_texts(lstm: zoo.Run, tmp_path: Path) -> None:
+    exported = zoo.export_run(lstm, format="onnx", output=tmp_path / "out")
+    texts = [text for text in TEXTS if text]
+    given = guide()["probabilities"](exported.folder, texts)
+    wanted = distributions(lstm.predict(texts), lstm.classes)
+    np.testing.assert_allclose([list(row.values()) for row in given], wanted, atol=1e-5)
+    assert {node.op_type for node in onnx.load(exported.folder / "model.onnx").graph.node} >= {
+        "LSTM"
+    }
+    told = json.loads((exported.folder / "preprocessing.json").read_text())["tokenizer"]
+    assert told["empty_id"] == lstm.tokenizer.token_to_id("[UNK]")
+    assert Tokenizer.from_file(str(exported.folder / "tokenizer.json")).get_vocab_size()
+
+
+def test_the_command_tells_the_largest_difference_and_refuses_an_existing_folder(
+    cnn: zoo.Run, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = zoo_cli("export", cnn.folder, "--format", "torch-export", "--json")
+    assert done.code == 0, done.err
+    folder = tmp_path / "exports" / "cnn-1-torch-export"
+    assert done.json["folder"] == "exports/cnn-1-torch-export"
+    assert done.json["files"] == ["model.pt2", "README.md", "preprocessing.json"]
+    assert sorted(done.json["files"]) == sorted(os.listdir(folder))
+    assert done.json["inputs"] == {"pixel_values": ["batch", 3, 16, 16]}
+    assert done.json["checked"] == [[1, 3, 16, 16], [3, 3, 16, 16]]
+    assert 0 <= done.json["difference"] <= TOLERANCE
+    assert os.listdir(folder.parent) == [folder.name]
+    again = zoo_cli("export", cnn.folder, "--format", "torch-export")
+    assert again.code == 1
+    assert "exists" in again.err
+    other = zoo_cli("export", cnn.folder, "--format", "native", "--output", "out")
+    assert "largest difference from the run's own outputs: 0.0e+00 (1x3x16x16, " in other.out
+
+
+@pytest.mark.slow(0.1)
+@pytest.mark.parametrize("kind", ["cnn", "lstm"])
+def test_a_native_export_loads_where_there_is_no_zoo(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    run: zoo.Run = request.getfixturevalue(kind)
+    zoo.export_run(run, format="native", output=tmp_path / "out")
+    assert_loads_without_zoo(run, tmp_path / "out")
+
+
+def assert_loads_without_zoo(run: zoo.Run, folder: Path) -> None:
+    """The lines of the README give the run's logits in a process that cannot import zoo."""
+    batch = batch_of(run)
+    torch.save(batch, folder / "batch.pt")
+    [lines] = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    before = f"{WITHOUT_ZOO}\nbatch = torch.load('batch.pt')\nlocals().update(batch)\n"
+    code = f"{before}{lines}\ntorch.save(outputs.detach(), 'outputs.pt')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            torch.load(folder / "outputs.pt"), run.load()(batch), atol=TOLERANCE, rtol=0
+        )
+
+
+def batch_of(run: zoo.Run) -> Mapping[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    if run.spec.modality == "image":
+        size = run.spec.image_input.size
+        return {"pixel_values": torch.randn(5, 3, size, size, generator=generator)}
+    ids = torch.randint(5, 30, (5, 11), generator=generator)
+    mask = (torch.arange(11) < torch.tensor([[11], [3], [7], [11], [2]])).long()
+    return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_missing_library_names_the_extra(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match=f"needs {name}, which cannot be imported") as error:
+        zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
+    assert "pip install 'zoo[export]'" in error.value.hint
+    assert not os.listdir(tmp_path)
+
+
+def test_an_unknown_format_is_refused(cnn: zoo.Run) -> None:
+    with pytest.raises(UsageError, match="no format 'tflite'") as error:
+        zoo.export_run(cnn, format="tflite")
+    assert "native, onnx, torch-export" in error.value.hint
+
+
+class _Off(nn.Module):
+    """Other outputs than the run's."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def __call__(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return torch.full((len(batch["pixel_values"]), len(CLASSES)), self.by)
+
+
+@pytest.mark.parametrize(
+    ("opened", "words"),
+    [
+        (_Off(3.0), r"gives other outputs than the run: .*0\.0001 may be; nothing was kept"),
+        (_Off(float("nan")), r"gives other outputs than the run: .*nan"),
+        (lambda batch: torch.zeros(7, 3), r"gives \(7, 3\) for a batch of \(1, 3, 16, 16\)"),
+        (lambda batch: batch["none"], r"fails on a batch of \(1, 3, 16, 16\): 'none'"),
+        (None, "cannot be loaded again: it is gone"),
+    ],
+)
+def test_what_does_not_answer_as_the_run_is_not_kept(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Any, words: str
+) -> None:
+    def run(folder: Path) -> Any:
+        if opened is None:
+            raise ValueError("it is gone")
+        return opened
+
+    changed = replace(formats.WRITERS["native"], run=run)
+    monkeypatch.setitem(formats.WRITERS, "native", changed)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=words):
+        zoo.export_run(cnn, format="native", output=tmp_path / "new" / "out")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told(cnn: zoo.Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written to .*file/out"):
+        zoo.export_run(cnn, format="native", output=tmp_path / "file" / "out")
+
+
+def test_a_head_or_a_network_that_no_library_knows_is_refused(cnn: zoo.Run, tmp_path: Path) -> None:
+    mlp = nn.Sequential(nn.Linear(128, 128), nn.GELU(), nn.Dropout(0.1), nn.Linear(128, 2))
+    folder = weighted_run(tmp_path / "mlp", cnn.spec, head=mlp)
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "head": "mlp"}))
+    with pytest.raises(RunError, match=r"the head 'mlp' of .* is the zoo's"):
+        zoo.export_run(folder, format="native", output=tmp_path / "out")
+    zoo.export_run(folder, format="torch-export", output=tmp_path / "out")
+    changed = weighted_run(tmp_path / "changed", cnn.spec, surgery=f"{__name__}:change")
+    run = zoo.open_run(changed, surgery=change)
+    with pytest.raises(RunError, match=r"was changed by '.*:change'"):
+        zoo.export_run(run, format="native", output=tmp_path / "native")
+
+
+def change(backbone: zoo.Backbone) -> None:
+    """Surgery that leaves everything as it is."""
+
+
+def test_a_plugin_that_gives_no_lines_is_named(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoo.Backbone, "native_code", lambda self: "")
+    with pytest.raises(RunError, match="the plugin of basics/cnn does not say") as error:
+        zoo.export_run(cnn, format="native", output=tmp_path / "out")
+    assert "--format onnx or torch-export" in error.value.hint
+
+
+def test_a_network_that_cannot_be_captured_is_told(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stubborn(nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features[:, :3] * float(features.sum())
+
+    backbone = cnn.load()
+    backbone.replace_head(Stubborn())
+    monkeypatch.setattr(zoo.Run, "load", lambda self: backbone)
+    for name in ("onnx", "torch-export"):
+        with pytest.raises(RunError, match=r"basics/cnn cannot be captured by torch.export"):
+            zoo.export_run(cnn, format=name, output=tmp_path / "out")
+
+
+def test_the_guide_of_plugins_shows_lines_that_work(tmp_path: Path) -> None:
+    pages = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"^```python\n(def lines.*?)^```$", pages, re.DOTALL | re.MULTILINE)
+    [load] = re.findall(r"^(def load\(spec.*?)^```$", pages, re.DOTALL | re.MULTILINE)[:1]
+    names: dict[str, Any] = {"zoo": zoo}
+    exec(lines, names)
+    exec(load, names)
+    spec = zoo.BackboneSpec(
+        name="tiny",
+        modality="image",
+        feature_dim=32,
+        params=1_226,
+        input=zoo.ImageInput(size=32),
+        loader="acme_zoo:load",
+    )
+    backbone = names["load"](spec, None)
+    backbone.replace_head(2)
+    source: dict[str, Any] = {}
+    exec(names["lines"](backbone), source)
+    from safetensors.torch import save_file
+
+    save_file(backbone.native_state_dict(), tmp_path / "model.safetensors")
+    pixels = torch.randn(2, 3, 32, 32)
+    given = source["logits"](source["load"](tmp_path), {"pixel_values": pixels})
+    torch.testing.assert_close(given, backbone.eval()(pixels))
+
+
+# -- slow ------------------------------------------------------------------------------------
+
+PICTURES = {
+    "torchvision/resnet18": 32,
+    "torchvision/vgg11": 32,
+    "timm/test_vit": 32,
+    "timm/test_convnext": 32,
+    "timm/test_efficientnet": 32,
+}
+
+
+@pytest.mark.slow(0.2)
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_families_of_pictures_are_exported(name: str, tmp_path: Path) -> None:
+    run = zoo.open_run(weighted_run(tmp_path / "run", spec_of(name, size=PICTURES[name])))
+    assert_answers_as_the_run(run, tmp_path, "onnx")
+    if name != "torchvision/vgg11":  # half a gigabyte
+        assert_answers_as_the_run(run, tmp_path, "native")
+    if name == "torchvision/resnet18":
+        assert_answers_as_the_run(run, tmp_path, "torch-export")
+        assert_loads_without_zoo(run, tmp_path / "native")
+
+
+@pytest.mark.slow(0.2)
+@pytest.mark.parametrize(("kind", "pooling"), [("bert", "pooler"), ("distilbert", "mean")])
+def test_the_families_of_texts_are_exported(kind: str, pooling: Any, tmp_path: Path) -> None:
+    spec = tiny(kind, pooling)
+    run = zoo.open_run(weighted_run(tmp_path / "run", spec, tokenizer=word_tokenizer(0)))
+    assert_answers_as_the_run(run, tmp_path, "onnx")
+    assert_answers_as_the_run(run, tmp_path, "native")
+    if kind == "distilbert":
+        assert_answers_as_the_run(run, tmp_path, "torch-export")
+        assert_loads_without_zoo(run, tmp_path / "native")
+
+
+@pytest.mark.slow(0.1)
+def test_a_run_with_lora_is_exported_merged(photos: Path, tmp_path: Path) -> None:
+    run = zoo.finetune(
+        "timm/test_vit",
+        photos,
+        strategy="lora",
+        weights="none",
+        image_size=32,
+        epochs=1,
+        workers=0,
+        output=tmp_path / "run",
+    )
+    exported = zoo.export_run(run, format="onnx", output=tmp_path / "onnx")
+    assert exported.difference <= TOLERANCE
+    native = zoo.export_run(run, format="native", output=tmp_path / "native")
+    assert native.difference <= TOLERANCE
+
+
+def assert_answers_as_the_run(run: zoo.Run, folder: Path, name: Any) -> None:
+    """What is written gives the run's logits for five samples as well."""
+    batch = batch_of(run)
+    exported = zoo.export_run(run, format=name, output=folder / name)
+    with torch.inference_mode():
+        wanted = run.load()(batch)
+        given = formats.WRITERS[name].run(exported.folder)(batch)
+    assert wanted.std() > 10 * TOLERANCE
+    torch.testing.assert_close(given, wanted, atol=TOLERANCE, rtol=0)
