@@ -7,13 +7,15 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from zoo.backbone import Backbone
 from zoo.errors import RunError, UsageError, ZooError
-from zoo.export import Batches, loaded, write_preparation
+from zoo.export import loaded, write_preparation
+from zoo.export.batches import Batches
 from zoo.export.native import LOADER, native_source
+from zoo.export.portable import data_name, is_address, without_folders
 from zoo.model_card import hub_card
 from zoo.reach import hub_reachable
 from zoo.run import Run
@@ -168,16 +170,16 @@ def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: record[key] for key in _KEPT if key in record}
     data = {key: record["data"][key] for key in _KEPT_OF_DATA if key in record["data"]}
     spec = {
-        **_without_folders(kept["spec"]),
-        "weights": [row for row in kept["spec"].get("weights", ()) if _is_address(row["uri"])],
+        **without_folders(kept["spec"]),
+        "weights": [row for row in kept["spec"].get("weights", ()) if is_address(row["uri"])],
     }
     return {
         **kept,
-        "backbone": _without_folders(kept["backbone"]),
+        "backbone": without_folders(kept["backbone"]),
         "spec": spec,
-        "weights": _without_folders(kept.get("weights")),
+        "weights": without_folders(kept.get("weights")),
         "origin": _public_origin(kept.get("origin")),
-        "data": {**data, "source": _name_of(str(data.get("source", "")))},
+        "data": {**data, "source": data_name(str(data.get("source", "")))},
     }
 
 
@@ -185,39 +187,10 @@ def _public_origin(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if origin is None:
         return None
     return {
-        **_without_folders(origin),
-        "data": _name_of(str(origin.get("data", ""))),
+        **without_folders(origin),
+        "data": data_name(str(origin.get("data", ""))),
         "origin": _public_origin(origin.get("origin")),
     }
-
-
-def _is_address(uri: str) -> bool:
-    return uri.startswith(("https://", "http://", PREFIX))
-
-
-def _without_folders(value: Any) -> Any:
-    """``value`` with the last part alone of every absolute path in it."""
-    if isinstance(value, Mapping):
-        return {key: _without_folders(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_folders(item) for item in value]
-    return _last_part(value) if isinstance(value, str) else value
-
-
-def _last_part(text: str) -> str:
-    scheme = "path:" if text.startswith("path:") else ""
-    bare = text.removeprefix(scheme)
-    path = PureWindowsPath(bare) if "\\" in bare else PurePosixPath(bare)
-    outside = path.is_absolute() or (path.parts and path.parts[0] in ("~", ".."))
-    return f"{scheme}{path.name or 'folder'}" if outside or scheme else text
-
-
-def _name_of(source: str) -> str:
-    """Data as others may see them: addresses and names as they are, of paths the last part."""
-    if _is_address(source):
-        return source
-    path = PureWindowsPath(source) if "\\" in source else PurePosixPath(source)
-    return source if len(path.parts) < 2 or source.startswith("demo/") else path.name
 
 
 def _size(path: Path) -> int:

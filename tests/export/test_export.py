@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -300,6 +301,23 @@ def test_the_guide_of_plugins_shows_lines_that_work(tmp_path: Path) -> None:
     pixels = torch.randn(2, 3, 32, 32)
     given = source["logits"](source["load"](tmp_path), {"pixel_values": pixels})
     torch.testing.assert_close(given, backbone.eval()(pixels))
+
+
+def test_a_name_in_a_run_gets_into_load_py_as_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = "'); open('owned', 'w') #"
+    for name in ("torchvision/resnet18", "timm/test_vit"):
+        backbone = zoo.build(spec_of(name), None)
+        backbone.replace_head(2)
+        monkeypatch.setattr(backbone, "spec", replace(backbone.spec, name=f"x/{evil}"))
+        calls = [node for node in ast.walk(ast.parse(backbone.native_code())) if _named(node)]
+        assert evil in [node.args[0].value for node in calls]  # type: ignore[attr-defined]
+        assert "owned" not in backbone.native_code().replace(repr(evil), "")
+
+
+def _named(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and bool(node.args) and isinstance(node.args[0], ast.Constant)
 
 
 # -- slow ------------------------------------------------------------------------------------

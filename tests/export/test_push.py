@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def test_damaged_weights_are_not_sent(run: zoo.Run, hub: WritableHub, tmp_path: 
 
 
 def test_a_text_run_brings_its_library_and_its_tokenizer(hub: WritableHub, tmp_path: Path) -> None:
-    spec = tiny("bert", "pooler")
+    spec = replace(tiny("bert", "pooler"), name=f"path:{tmp_path}/bert")
     facts = {"versions": {"zoo": "0"}, "recipe": {"strategy": "full", "lr": 0.001, "seed": 0}}
     folder = weighted_run(tmp_path / "run", spec, tokenizer=word_tokenizer(0), **facts)
     zoo.push_run(folder, f"hf:{REPO}")
@@ -220,6 +221,7 @@ def test_a_text_run_brings_its_library_and_its_tokenizer(hub: WritableHub, tmp_p
     assert {"config.json", "tokenizer.json", "tokenizer_config.json"} <= files.keys()
     assert files["tokenizer.json"] == (folder / "tokenizer.json").read_bytes()
     assert str(tmp_path).encode() not in b"".join(files.values())
+    assert json.loads(files["preprocessing.json"])["backbone"] == "path:bert"
 
 
 def test_paths_in_a_record_become_their_last_part() -> None:

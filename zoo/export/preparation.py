@@ -9,6 +9,7 @@ from zoo.data.pictures import OVERSAMPLING
 from zoo.data.text import UNKNOWN
 from zoo.data.transforms import LONGEST, resized
 from zoo.export.batches import Batches
+from zoo.export.portable import last_part
 from zoo.run import Run
 from zoo.run_record import TOKENIZER
 from zoo.spec import ImageInput
@@ -33,7 +34,7 @@ def preparation(run: Run, batches: Batches) -> dict[str, Any]:
     )
     return {
         "format": 1,
-        "backbone": run.backbone_name,
+        "backbone": last_part(run.backbone_name),
         "modality": run.spec.modality,
         "inputs": inputs,
         **steps,

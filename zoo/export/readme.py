@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from zoo.export.batches import Batches
 from zoo.export.formats import Format
 from zoo.export.native import LOADER
+from zoo.export.portable import last_part
 from zoo.export.preparation import PREPARATION
 from zoo.model_card import licence, meaning, plain
 from zoo.run import Run
@@ -44,7 +45,7 @@ def readme(run: Run, batches: Batches, chosen: Format, difference: float) -> str
     )
     return f"""# {plain(run.folder.resolve().name)} ({chosen})
 
-{plain(run.backbone_name)}, fine-tuned and exported with zoo, which is not needed here. On random
+{plain(last_part(run.backbone_name))}, fine-tuned and exported with zoo, which is not needed here. On random
 inputs its outputs differ from the run's own by at most {difference:.1e}.
 
 ```python
