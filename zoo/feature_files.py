@@ -59,7 +59,7 @@ def feature_files(folder: Path) -> list[FeatureFile]:
     for path in _arrays(folder, "[!.]*"):
         with suppress(OSError):  # removed meanwhile
             status = path.stat()
-            found.append(FeatureFile(path, _facts(path), status.st_size, status.st_mtime))
+            found.append(FeatureFile(path, facts_beside(path), status.st_size, status.st_mtime))
     return sorted(found, key=lambda file: -file.used)
 
 
@@ -82,7 +82,8 @@ def _arrays(folder: Path, pattern: str) -> list[Path]:
     return [path for suffix in SUFFIXES for path in folder.glob(pattern + suffix)]
 
 
-def _facts(path: Path) -> Mapping[str, str | int]:
+def facts_beside(path: Path) -> Mapping[str, str | int]:
+    """What :func:`describe` has noted of ``path``; empty where that is not known."""
     with suppress(OSError, ValueError):
         facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if isinstance(facts, dict):

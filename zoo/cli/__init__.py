@@ -21,11 +21,13 @@ from zoo.cli.output import documents_only, fail_cleanly, tame_streams
 COMMANDS: Mapping[str, str] = {
     "list": "zoo.cli.catalogue:command",
     "show": "zoo.cli.show:command",
+    "recommend": "zoo.cli.recommend:command",
     "finetune": "zoo.cli.finetune:command",
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
     "serve": "zoo.cli.serve:command",
+    "embed": "zoo.cli.embed:command",
     "add": "zoo.cli.add:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",

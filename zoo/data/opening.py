@@ -84,7 +84,7 @@ def open_data(
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_share(val_split)
-    _check_task(task)
+    check_task(task)
     columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
     request = Request(str(source), modality, columns, findings, val_split, seed, task)
     layout = layout_of(request)
@@ -131,7 +131,8 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
     return replace(splits, shared=shared, removed=before - len(train), others=others)
 
 
-def _check_task(task: str) -> None:
+def check_task(task: str) -> None:
+    """Raise a :class:`UsageError` unless ``task`` is one of :data:`TASKS`, or ``auto``."""
     known = ("auto", *TASKS)
     if task not in known:
         near = closest(task, known, 1)

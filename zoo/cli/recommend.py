@@ -1,0 +1,217 @@
+"""``zoo recommend``: which backbone for these data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.catalogue import compact
+from zoo.cli.columns import one_or_more
+from zoo.cli.counts import parameter_count
+from zoo.cli.output import clean, emit_json, note, print_table, say
+
+if TYPE_CHECKING:
+    from zoo.ranking.ranking import Ranked, Ranking, Watch
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
+    """From ``90``, ``90s``, ``5m`` or ``1h`` to seconds."""
+    text = value.strip().lower()
+    digits = text.rstrip("smh")
+    try:
+        return float(digits) * _SECONDS[text[len(digits) :]]
+    except (ValueError, KeyError) as error:
+        message = f"{value!r} is not a time like 90, 90s, 5m or 1h."
+        raise click.BadParameter(message, ctx, parameter) from error
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo recommend photos/
+  zoo recommend photos/ --max-params 30M --time-limit 2m --plot choice.svg
+  zoo recommend photos/ 'resnet*' my-animals timm/convnextv2_atto
+  zoo recommend reviews.csv minilm path:my-saved-bert --text-column review
+  zoo recommend houses.csv --task regression --label-column price --json
+"""
+)
+@click.argument("data")
+@click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...")
+@click.option("--top", default=5, type=click.IntRange(min=1), metavar="N", help="Rows; default: 5.")
+@click.option(
+    "--max-params",
+    metavar="NUMBER",
+    callback=parameter_count,
+    help="At most so many parameters, e.g. 30M.",
+)
+@click.option(
+    "--modality", type=click.Choice(["image", "text"]), help="Default: what the data are."
+)
+@click.option(
+    "--time-limit",
+    default="5m",
+    callback=_duration,
+    metavar="SECONDS|5m",
+    help="When to end with what there is; default: 5m.",
+)
+@click.option(
+    "--weights",
+    default="auto",
+    type=click.Choice(["auto", "none"]),
+    help="none: rank also what has no weights here, from random parameters.",
+)
+@click.option("--samples", default=1000, metavar="N", help="Of the training data; default: 1000.")
+@click.option("--seed", default=0, metavar="N", help="Of everything random; default: 0.")
+@click.option(
+    "--text-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
+)
+@click.option(
+    "--label-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of labels; one or more of numbers.",
+)
+@click.option(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
+    help="What the labels are; default: one or several classes, as they are.",
+)
+@click.option(
+    "--bad-files",
+    default="error",
+    type=click.Choice(["error", "skip"]),
+    help="What to do about inputs that cannot be read; default: error.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png|.svg|.pdf",
+    help="Draw score against cost.",
+)
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    data: str, names: tuple[str, ...], top: int, plot: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Rank backbones by how well their frozen features suit DATA.
+
+    Without NAME: your own runs that 'zoo add' has given names, and the short names of 'zoo list',
+    as far as their weights are on this machine or can be fetched. The order is by 'probe', what a
+    linear model on the features comes to on samples that it has not seen; LogME and LEEP stand
+    beside it. docs/choosing.md says what they are and how far to trust them.
+    """
+    started = time.monotonic()
+    from zoo.ranking.plot import check_plot, write_plot
+    from zoo.ranking.ranking import recommend
+
+    if plot is not None:
+        check_plot(plot)
+        import matplotlib.figure  # noqa: F401 - now, rather than when the time is over
+    with _watching(top) as watch:
+        ranking = recommend(data, names, started=started, watch=watch, **options)
+    if plot is not None:
+        write_plot(plot, ranking)
+    if as_json:
+        emit_json(ranking.to_json())
+    else:
+        _tell(ranking, top, plot)
+
+
+COLUMNS = (
+    *("", "name", "probe", "logme", "leep", "params", "features", "s/1,000", "weights", "licence"),
+)
+
+
+def _cells(place: int, row: Ranked) -> tuple[object, ...]:
+    return (
+        place,
+        row.name,
+        f"{row.probe:.4f}",
+        f"{row.logme:.4f}",
+        "" if row.leep is None else f"{row.leep:.4f}",
+        compact(row.params) if row.params else "?",
+        row.feature_dim,
+        "?" if row.seconds is None else f"{row.seconds:.3g}",
+        row.weights,
+        row.license,
+    )
+
+
+def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
+    from zoo.ranking.plot import text_plot
+    from zoo.ranking.ranking import left_out_lines
+
+    rows = [_cells(place, row) for place, row in enumerate(ranking.ranked, start=1)]
+    print_table(COLUMNS, rows[:top])
+    if len(rows) > top:
+        say(f"and {len(rows) - top} more: --top {len(rows)}")
+    for line in ["", *text_plot(ranking)] if len(rows) > 1 else []:
+        say(line)
+    say("")
+    say(_of_what(ranking))
+    for line in left_out_lines(ranking):
+        say(clean(line))
+    if ranking.not_reached:
+        say(clean(_not_reached(ranking.not_reached)))
+    if plot is not None:
+        say(clean(f"plot: {plot}"))
+    say(clean(f"next: {ranking.next_command()}"))
+
+
+def _of_what(ranking: Ranking) -> str:
+    text = f"probe: {ranking.figure} on {ranking.samples:,} samples, cross-validated"
+    if ranking.margin is not None and len(ranking.ranked) > 1:
+        text += f"; the best is ahead by chance if by less than about {2 * ranking.margin:.3f}"
+    return f"{text} ({ranking.seconds:.0f} s)"
+
+
+def _not_reached(names: Sequence[str], shown: int = 6) -> str:
+    more = ", …" if len(names) > shown else ""
+    return f"{len(names)} not reached in the time: {', '.join(names[:shown])}{more}"
+
+
+@contextmanager
+def _watching(top: int) -> Iterator[Watch]:
+    """A table that grows on a terminal; in a log a line for each backbone."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if console.is_terminal:
+        from zoo.cli.growing import growing_table
+
+        with growing_table(console, COLUMNS, _cells, top) as watch:
+            yield watch
+    else:
+        yield _in_a_log()
+
+
+def _in_a_log() -> Watch:
+    from zoo.engine.progress import Console
+    from zoo.ranking.ranking import Watch
+
+    place = ""
+
+    def begun(_: str, number: int, count: int) -> None:
+        nonlocal place
+        place = f"{number}/{count}"
+
+    def grown(_: Ranking, row: Ranked) -> None:
+        leep = "" if row.leep is None else f"  leep {row.leep:.4f}"
+        seconds = "" if row.seconds is None else f"  {row.seconds:.3g} s/1,000"
+        note(f"{place} {row.name}  probe {row.probe:.4f}  logme {row.logme:.4f}{leep}{seconds}")
+
+    return Watch(Console(), begun, grown)

@@ -1,0 +1,132 @@
+"""A sample of the data that training would see, for a first impression of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.cells import Wish
+from zoo.data.classes import choose_classes, label_array, require_samples, require_variety
+from zoo.data.columns import ColumnNames, Columns
+from zoo.data.labels import AnyLabels, Labels
+from zoo.data.layouts import Request, layout_of
+from zoo.data.opening import check_task
+from zoo.data.reports import BadFiles, Findings
+from zoo.data.rows import agreeing, readable
+from zoo.data.samples import Indices, Samples, Splits
+from zoo.data.tables import looks_like_table
+from zoo.errors import BadFilesError, DataError
+from zoo.spec import Modality
+
+LEAST = 5
+"""Samples of a class that are drawn, of those that there are, however many classes there are."""
+
+
+def open_sample(
+    source: str | Path,
+    *,
+    samples: int,
+    modality: Modality | None = None,
+    seed: int = 0,
+    text_column: ColumnNames = None,
+    label_column: ColumnNames = None,
+    task: Wish = "auto",
+    bad_files: BadFiles = "error",
+) -> Splits:
+    """Some samples of the training split, or of data without splits; no other input is read.
+
+    Args:
+        source: As for :func:`zoo.data.open_data`, whose other arguments these are too.
+        samples: How many, about; each class has its share, and at least :data:`LEAST`.
+        modality: What the inputs are; ``None`` to find out.
+        seed: Decides which are drawn.
+        text_column: As there.
+        label_column: As there.
+        task: As there.
+        bad_files: As there, of the inputs that are drawn.
+
+    Returns:
+        ``train`` alone, in the order of the data; its fingerprint is one of the inputs alone.
+
+    Raises:
+        DataError: There is nothing to train on there.
+        ClassesError: There are no two classes.
+        BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
+    """
+    check_task(task)
+    columns = Columns.named(text_column, label_column)
+    errors = list[DataError]()
+    for kind in (modality,) if modality else _possible(str(source)):
+        request = Request(str(source), kind, columns, Findings(bad_files), 0.5, seed, task)
+        try:
+            return _drawn(request, samples)
+        except BadFilesError:
+            raise
+        except DataError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
+    """Which samples are drawn, ascending: of one label each, each class's share and some of all.
+
+    Args:
+        labels: Of N samples.
+        count: How many are wanted; all N where there are no more.
+        seed: Decides which.
+    """
+    total = len(labels)
+    if total <= count:
+        return np.arange(total)
+    generator = np.random.default_rng(seed)
+    if not isinstance(labels, Labels):
+        return np.sort(generator.choice(total, size=count, replace=False))
+    chosen = []
+    for code in range(len(labels.names)):
+        members = generator.permutation(np.flatnonzero(labels.codes == code))
+        share = round(len(members) * count / total)
+        chosen.append(members[: max(share, LEAST)])
+    return np.sort(np.concatenate(chosen))
+
+
+def _possible(source: str) -> Sequence[Modality]:
+    """What the inputs may be, the likelier first: only tables hold texts."""
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path) and not any(looks_like_table(entry) for entry in path.iterdir()):
+        return ("image",)
+    return ("text", "image")
+
+
+def _drawn(request: Request, count: int) -> Splits:
+    layout = layout_of(request)
+    own = "train" if "train" in layout else "all"
+    if own not in layout:
+        raise DataError(
+            f"{request.source} has {' and '.join(layout)}, but nothing to train on",
+            hint="Put the training data beside it, called train.",
+        )
+    part = agreeing({own: layout[own](True, request.task)})[own]
+    request.findings.settle()
+    classes = choose_classes(part)
+    part = part.take(draw(part.known, count, request.seed))
+    part, fingerprint = readable(part, request.modality, request.findings)
+    request.findings.settle()
+    labels = label_array(part, classes, owner=part.where)
+    require_samples(labels, part, classes)
+    if part.known.task == "regression":
+        require_variety(labels, part, classes)
+    samples = Samples(request.modality, part.inputs, labels, fingerprint)
+    return Splits(
+        modality=request.modality,
+        classes=classes,
+        train=samples,
+        val=None,
+        test=None,
+        fingerprint=fingerprint,
+        source=request.source,
+        skipped=request.findings.skipped,
+        task=part.known.task,
+    )

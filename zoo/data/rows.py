@@ -1,0 +1,158 @@
+"""All samples of some data, in their order, with labels or without; nothing is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.cells import Wish
+from zoo.data.classes import agree_on_numbers, in_order, label_array
+from zoo.data.columns import ColumnNames, Columns
+from zoo.data.folders import visible_folders
+from zoo.data.inputs import open_inputs
+from zoo.data.labels import Part
+from zoo.data.layouts import Request, layout_of
+from zoo.data.pictures import examine, looks_like_picture
+from zoo.data.reports import BadFiles, Findings
+from zoo.data.samples import LabelArray, Samples, TaskName
+from zoo.errors import DataError
+from zoo.spec import Modality
+
+_ORDER = ("all", "train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What :func:`open_rows` found.
+
+    Attributes:
+        splits: ``train``, ``val`` and ``test``, in this order, of those that there are; ``all`` of
+            data without splits. ``labels`` is ``None`` where a split has none. The fingerprint
+            is one of the inputs alone.
+        classes: Names of classes, or of columns of numbers, over all splits; empty without labels.
+        task: What the labels are; ``None`` without any.
+        skipped: What was left out because it could not be read, one ``path: reason`` each.
+    """
+
+    splits: Mapping[str, Samples]
+    classes: tuple[str, ...]
+    task: TaskName | None
+    skipped: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.splits.values()))
+
+
+def open_rows(
+    source: str | Path,
+    *,
+    modality: Modality,
+    split: str | None = None,
+    text_column: ColumnNames = None,
+    label_column: ColumnNames = None,
+    task: Wish = "auto",
+    bad_files: BadFiles = "error",
+) -> Rows:
+    """Open a folder, a table or a Hub data set as :func:`zoo.data.open_data` does, labels or not.
+
+    Also pictures that lie in a folder without class folders, a single picture, and a ``.txt`` file
+    with a text a line: those have no labels.
+
+    Args:
+        source: What the user named.
+        modality: What the backbone takes.
+        split: One split alone.
+        text_column: As for :func:`zoo.data.open_data`.
+        label_column: As there.
+        task: As there.
+        bad_files: As there.
+
+    Raises:
+        DataError: There is nothing of this modality there, or no such split.
+        BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
+    """
+    columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
+    parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, task))
+    if split is not None and split not in parts:
+        raise DataError(f"{source} has no split {split!r}", hint=f"It has: {', '.join(parts)}.")
+    chosen = parts if split is None else {split: parts[split]}
+    found = {name: readable(part, modality, findings) for name, part in chosen.items()}
+    findings.settle()
+    chosen = agreeing({name: part for name, (part, _) in found.items()})
+    classes = _classes(chosen)
+    splits = {
+        name: Samples(modality, part.inputs, _labels(part, classes, str(source)), found[name][1])
+        for name, part in chosen.items()
+    }
+    if not any(map(len, splits.values())):
+        raise DataError(f"{source} has nothing that can be read")
+    kinds = [part.labels.task for part in chosen.values() if part.labels is not None]
+    return Rows(splits, classes, kinds[0] if kinds else None, findings.skipped)
+
+
+def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, str]:
+    """The split without the pictures that cannot be decoded, and one sha256 over its inputs.
+
+    Args:
+        part: A split; every picture in it is decoded once.
+        modality: What its inputs are.
+        findings: Is told of what cannot be read.
+    """
+    digest = hashlib.sha256()
+    if modality == "text":
+        plain = Samples(modality, part.inputs)
+        for index in range(len(plain)):
+            digest.update("\0".join((*plain.texts(index), "")).encode() + b"\1")
+        return part, digest.hexdigest()
+    digests, reasons = examine(part.inputs)
+    for index, reason in reasons.items():
+        findings.add(part.inputs.name(index), reason)
+    good = np.array([i for i in range(len(digests)) if i not in reasons], dtype=np.int64)
+    for index in good:
+        digest.update(digests[index])
+    return (part.take(good) if reasons else part), digest.hexdigest()
+
+
+def agreeing(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """The splits with numbers that are class names written in one way."""
+    if any(part.labels is not None and part.labels.task == "regression" for part in parts.values()):
+        return dict(parts)
+    return agree_on_numbers(parts, ())
+
+
+def _parts(request: Request) -> dict[str, Part]:
+    if _unlabelled(request):
+        samples = open_inputs([request.source], request.modality)
+        return {"all": Part(request.source, samples.inputs, None)}
+    layout = layout_of(request)
+    parts = {name: layout[name](False, request.task) for name in _ORDER if name in layout}
+    request.findings.settle()
+    return parts
+
+
+def _unlabelled(request: Request) -> bool:
+    """Whether the source is inputs alone: loose pictures, one picture, or lines of text."""
+    path = Path(os.path.expanduser(request.source))
+    if request.modality == "text":
+        return path.suffix.lower() == ".txt" and os.path.isfile(path)
+    if os.path.isdir(path):
+        loose = any(looks_like_picture(entry) for entry in path.iterdir())
+        return loose and not visible_folders(path)
+    return looks_like_picture(path) and os.path.isfile(path)
+
+
+def _classes(parts: Mapping[str, Part]) -> tuple[str, ...]:
+    """Names over all splits, sorted unless their publisher has ordered them."""
+    labels = [part.labels for part in parts.values() if part.labels is not None]
+    if any(each.ordered for each in labels):
+        return tuple(dict.fromkeys(name for each in labels for name in each.names))
+    return tuple(in_order(name for each in labels for name in each.names))
+
+
+def _labels(part: Part, classes: tuple[str, ...], owner: str) -> LabelArray | None:
+    return None if part.labels is None else label_array(part, classes, owner=owner)

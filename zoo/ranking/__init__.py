@@ -1,0 +1,1 @@
+"""Which backbone for these data: candidates, their features, scores of those, and the ranking."""

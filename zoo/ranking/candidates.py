@@ -1,0 +1,214 @@
+"""Which backbones are considered, which are not and why, and which come first. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from zoo.errors import RunError, ZooError
+from zoo.fetching import choose
+from zoo.places import Shelf
+from zoo.reach import hub_reachable, reachable
+from zoo.registry import Registry, Resolved
+from zoo.spec import Modality, Weights
+
+UNREACHABLE = "weights not on this machine, and their host is out of reach"
+UNPUBLISHED = "no weights published"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backbone that can be ranked here.
+
+    Attributes:
+        name: What the user types.
+        resolved: What it leads to.
+        weights: What it starts from; ``None`` for random parameters.
+        here: Whether the weights are on this machine.
+    """
+
+    name: str
+    resolved: Resolved
+    weights: Weights | None
+    here: bool
+
+    @property
+    def params(self) -> int:
+        """Number of parameters; 0 where it is not known."""
+        return self.resolved.spec.params
+
+    @property
+    def license(self) -> str:
+        """That of the weights, else that of the code."""
+        return (self.weights.license if self.weights else "") or self.resolved.spec.license
+
+    @property
+    def accuracy(self) -> float:
+        """The published top-1 accuracy, in percent; 0 where there is none that compares."""
+        if self.weights is None or self.resolved.run is not None:
+            return 0.0
+        figures = self.weights.metrics.items()
+        return next((v for k, v in figures if k.endswith(("top1", "accuracy"))), 0.0)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A backbone that is not ranked, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Hosts:
+    """Which hosts answer; each is asked once."""
+
+    _known: dict[str, bool] = field(default_factory=dict)
+
+    def within_reach(self, uri: str) -> bool:
+        """Whether weights can be fetched from where they are published."""
+        web = uri.startswith(("http://", "https://"))
+        host = urlsplit(uri).netloc if web else uri.partition(":")[0]
+        if host not in self._known:
+            self._known[host] = reachable(uri) if web else host == "hf" and hub_reachable()
+        return self._known[host]
+
+
+def find_candidates(
+    registry: Registry,
+    modality: Modality,
+    names: Sequence[str] = (),
+    *,
+    max_params: int | None = None,
+    random: bool = False,
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """The backbones to rank, in the order in which they are, and those that are left out.
+
+    Args:
+        registry: Names and plugins.
+        modality: What the data are.
+        names: Names and patterns (``timm/resnet*``); without any, the published runs and all short
+            names of this modality.
+        max_params: Leaves out what has more parameters.
+        random: Whether what has no weights, here or within reach, starts from random parameters.
+
+    Raises:
+        NameLookupError: A name leads to nothing.
+    """
+    found, left_out = list[Candidate](), list[LeftOut]()
+    shelf, hosts = Shelf(), Hosts()
+    for name, resolve in _wanted(registry, modality, names).items():
+        try:
+            resolved = resolve()
+        except ZooError as error:
+            left_out.append(LeftOut(name, error.message))
+            continue
+        found_or_not = _candidate(name, resolved, modality, max_params, random, shelf, hosts)
+        (found if isinstance(found_or_not, Candidate) else left_out).append(found_or_not)  # type: ignore[arg-type]
+    return in_order(found), left_out
+
+
+def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Runs first, then weights on this machine, weights to fetch, and random parameters.
+
+    In each of these groups small and good ones come first.
+
+    Those that no other beats in both size and published accuracy are first, the small ones ahead;
+    then those that only these beat; and so on.
+    """
+    groups: dict[int, list[Candidate]] = {0: [], 1: [], 2: [], 3: []}
+    for candidate in candidates:
+        groups[_group(candidate)].append(candidate)
+    return [one for group in groups.values() for layer in _layers(group) for one in layer]
+
+
+def _group(candidate: Candidate) -> int:
+    if candidate.resolved.run is not None:
+        return 0
+    if candidate.weights is None:
+        return 3
+    return 1 if candidate.here else 2
+
+
+def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
+    left = sorted(candidates, key=lambda one: (one.params, -one.accuracy))
+    while left:
+        layer, beaten = list[Candidate](), list[Candidate]()
+        for one in left:
+            beats = not layer or one.accuracy > layer[-1].accuracy
+            (layer if beats else beaten).append(one)
+        yield layer
+        left = beaten
+
+
+def _wanted(
+    registry: Registry, modality: Modality, names: Sequence[str]
+) -> dict[str, Callable[[], Resolved]]:
+    """How to resolve each backbone, by the name that the user would type."""
+    wanted = dict[str, Callable[[], Resolved]]()
+
+    def add(name: str, resolved: Resolved | None = None) -> None:
+        wanted.setdefault(name, lambda: resolved or registry.resolve(name))
+
+    for name in names:
+        if _is_pattern(name):
+            for one in _matching(registry, name, modality):
+                add(one)
+        else:
+            add(name, registry.resolve(name))  # a misspelt one is an error
+    if not names:
+        for one in _short(registry, modality):
+            add(one)
+    return wanted
+
+
+def _is_pattern(name: str) -> bool:
+    return any(c in name for c in "*?[") and not name.partition("/")[0].endswith(":")
+
+
+def _matching(registry: Registry, pattern: str, modality: Modality) -> Iterator[str]:
+    yield from _runs(registry, modality, pattern)
+    short = {name: alias for alias, name in reversed(registry.policy.aliases.items())}
+    for name, row in registry.rows(pattern):
+        if row["modality"] == modality:
+            yield short.get(name, name)
+
+
+def _short(registry: Registry, modality: Modality) -> Iterator[str]:
+    yield from _runs(registry, modality)
+    for alias, name in registry.policy.aliases.items():
+        row = registry.row(name)
+        if row is not None and row["modality"] == modality:
+            yield alias
+
+
+def _runs(registry: Registry, modality: Modality, pattern: str = "*") -> Iterator[str]:
+    """Published runs of this modality, and those that cannot be read."""
+    for name, run in registry.runs(pattern):
+        if isinstance(run, RunError) or run.spec.modality == modality:
+            yield name
+
+
+def _candidate(
+    name: str,
+    resolved: Resolved,
+    modality: Modality,
+    max_params: int | None,
+    random: bool,
+    shelf: Shelf,
+    hosts: Hosts,
+) -> Candidate | LeftOut:
+    spec = resolved.spec
+    if spec.modality != modality:
+        return LeftOut(name, f"takes {'texts' if spec.modality == 'text' else 'pictures'}")
+    if max_params is not None and spec.params > max_params:
+        return LeftOut(name, f"more than {max_params:,} parameters")
+    weights = choose(spec, resolved.weights)
+    if weights is not None:
+        here = shelf.find(weights.uri) is not None
+        if here or hosts.within_reach(weights.uri):
+            return Candidate(name, resolved, weights, here)
+    if random:
+        return Candidate(name, resolved, None, True)
+    return LeftOut(name, UNREACHABLE if weights else UNPUBLISHED)

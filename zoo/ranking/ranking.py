@@ -1,0 +1,367 @@
+"""The ranking: one candidate after the other, until all are done or the time is over."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from zoo.data.cells import Wish
+from zoo.data.columns import ColumnNames
+from zoo.data.drawn import open_sample
+from zoo.data.reports import BadFiles
+from zoo.data.samples import Splits, TaskName
+from zoo.engine.device import choose_device
+from zoo.engine.precision import resolve_precision
+from zoo.engine.progress import Quiet, Reporter
+from zoo.errors import RunError, UsageError, ZooError
+from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
+from zoo.ranking.deadline import Deadline, OutOfTime
+from zoo.ranking.features import Extracted, Setting, extract
+from zoo.ranking.scores import leep, logme, probe, targets_of
+from zoo.registry import Registry
+from zoo.spec import Modality
+
+SAMPLES = 1000
+TIME_LIMIT = 300.0
+RESERVE = 2.0
+"""Seconds before the end in which nothing is computed any more, and the results are shown."""
+
+FIGURES = {"single-label": "accuracy", "multi-label": "mAP", "regression": "R²"}
+"""What the probe's score is, by task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A backbone with its scores; of all of them more is better.
+
+    Attributes:
+        name: What the user types.
+        backbone: Canonical name.
+        weights: Their tag; ``none`` for random parameters.
+        probe: What a linear model on the features comes to on samples that it has not seen: a
+            share that is right (accuracy), or mAP, or R². The ranking goes by this.
+        logme: Log evidence of a linear model on the features, by sample.
+        leep: Log likelihood of the labels given the published head's classes, by sample; ``None``
+            where there is no such head, or where a sample has no single label.
+        params: Number of parameters; 0 where it is not known.
+        feature_dim: Width of the features.
+        seconds: What the features of a thousand samples take on this machine; ``None`` if unknown.
+        license: Of the weights, else of the code.
+    """
+
+    name: str
+    backbone: str
+    weights: str
+    probe: float
+    logme: float
+    leep: float | None
+    params: int
+    feature_dim: int
+    seconds: float | None
+    license: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Backbones in the order of their scores, and what is not among them.
+
+    Attributes:
+        data: What the user gave.
+        modality: ``image`` or ``text``.
+        task: What the labels are.
+        classes: Names of classes, or of columns of numbers.
+        samples: How many the scores are from.
+        ranked: The best first.
+        left_out: What was not ranked, and why.
+        not_reached: Names for which the time was not enough, in the order in which they would
+            have been tried.
+        seconds: How long it took.
+        options: Of the fine-tune that follows, beside its backbone and data.
+    """
+
+    data: str
+    modality: Modality
+    task: TaskName
+    classes: tuple[str, ...]
+    samples: int
+    ranked: tuple[Ranked, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    not_reached: tuple[str, ...] = ()
+    seconds: float = 0.0
+    options: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Ranked:
+        """The first."""
+        return self.ranked[0]
+
+    @property
+    def figure(self) -> str:
+        """What the probe's score is: ``accuracy``, ``mAP`` or ``R²``."""
+        return FIGURES[self.task]
+
+    @property
+    def margin(self) -> float | None:
+        """Standard error of the difference to the best, if both err independently; classes alone."""
+        if self.task != "single-label" or not self.ranked:
+            return None
+        share = self.best.probe
+        return math.sqrt(2 * share * (1 - share) / self.samples)
+
+    def next_command(self) -> str:
+        """The fine-tune that follows."""
+        random = ["--weights", "none"] if self.best.weights == "none" else []
+        words = ["zoo", "finetune", self.best.name, "--data", self.data, *random, *self.options]
+        return shlex.join(words)
+
+    def with_row(self, row: Ranked) -> Ranking:
+        """With one more backbone, in its place."""
+        rows = sorted((*self.ranked, row), key=lambda one: (-one.probe, -one.logme, one.params))
+        return replace(self, ranked=tuple(rows))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON data, but for ``options``, which are in ``next``."""
+        return {
+            "data": self.data,
+            "modality": self.modality,
+            "task": self.task,
+            "classes": list(self.classes),
+            "samples": self.samples,
+            "order": "probe",
+            "figure": self.figure,
+            "ranked": [vars(row) for row in self.ranked],
+            "left_out": [vars(one) for one in self.left_out],
+            "not_reached": list(self.not_reached),
+            "seconds": round(self.seconds, 3),
+            "next": self.next_command(),
+        }
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who sees a ranking grow.
+
+    Attributes:
+        reporter: Notes and steps.
+        begun: Told the name of what is tried now, its number from 1, and how many there are.
+        grown: Told the ranking after each new row, and the row.
+    """
+
+    reporter: Reporter = field(default_factory=Quiet)
+    begun: Callable[[str, int, int], None] = lambda name, number, count: None
+    grown: Callable[[Ranking, Ranked], None] = lambda ranking, row: None
+
+
+def recommend(
+    data: str | Path,
+    backbones: Sequence[str] = (),
+    *,
+    modality: Modality | None = None,
+    max_params: int | None = None,
+    time_limit: float | None = TIME_LIMIT,
+    started: float | None = None,
+    samples: int = SAMPLES,
+    weights: str = "auto",
+    seed: int = 0,
+    text_column: ColumnNames = None,
+    label_column: ColumnNames = None,
+    task: Wish = "auto",
+    bad_files: BadFiles = "error",
+    device: str = "auto",
+    workers: int | None = None,
+    registry: Registry | None = None,
+    watch: Watch | None = None,
+) -> Ranking:
+    """Rank backbones by how well their frozen features suit some samples of the data.
+
+    Args:
+        data: A folder, a table, ``hf:<name>``; its training split counts.
+        backbones: Names and patterns; by default the published runs and all short names.
+        modality: ``image`` or ``text``; by default what the data are.
+        max_params: Leaves out what has more parameters.
+        time_limit: Seconds after which it ends with what it has; ``None`` for no limit.
+        started: From when they count, by ``time.monotonic()``; from now on by default.
+        samples: How many are looked at; of each class its share, and at least five.
+        weights: ``auto``; ``none`` also ranks, from random parameters, what has no weights here.
+        seed: Decides which samples, the folds of the probe, and random parameters.
+        text_column: As for :func:`zoo.finetune`.
+        label_column: As there.
+        task: As there.
+        bad_files: As there.
+        device: As there.
+        workers: As there.
+        registry: What is installed by default.
+        watch: Sees it grow.
+
+    Raises:
+        UsageError: A number or word that cannot be; or the time was not enough for one backbone.
+        NameLookupError: A name that leads to no backbone.
+        DataError: The data cannot be trained on.
+        RunError: None of the backbones can be ranked here; the message says why.
+    """
+    deadline = Deadline(time_limit, reserve=RESERVE, started=started)
+    _refuse(samples=samples, time_limit=time_limit, weights=weights)
+    registry, watch = registry or Registry.discover(), watch or Watch()
+    sample = open_sample(
+        data,
+        samples=samples,
+        modality=modality,
+        seed=seed,
+        text_column=text_column,
+        label_column=label_column,
+        task=task,
+        bad_files=bad_files,
+    )
+    candidates, left_out = find_candidates(
+        registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
+    )
+    place = choose_device(device)
+    setting = Setting(
+        sample=sample,
+        seed=seed,
+        device=place,
+        precision=resolve_precision("auto", place),
+        workers=workers,
+        registry=registry,
+        reporter=watch.reporter,
+        deadline=deadline,
+    )
+    ranking = Ranking(
+        data=str(data),
+        modality=sample.modality,
+        task=sample.task,
+        classes=sample.classes,
+        samples=len(sample.train),
+        left_out=tuple(left_out),
+        options=tuple(_options(text_column, label_column, task, bad_files)),
+    )
+    if not candidates:
+        raise nothing_to_rank(ranking)
+    ranking = replace(_ranked(ranking, candidates, setting, watch), seconds=deadline.passed)
+    if not ranking.ranked:
+        raise _too_little_time(ranking, time_limit) if ranking.not_reached else nothing_to_rank(ranking)
+    return ranking
+
+
+def _ranked(
+    ranking: Ranking, candidates: Sequence[Candidate], setting: Setting, watch: Watch
+) -> Ranking:
+    """The ranking with a row for each candidate that the time is enough for."""
+    for number, candidate in enumerate(candidates, start=1):
+        watch.begun(candidate.name, number, len(candidates))
+        try:
+            row = _row(candidate, setting)
+        except OutOfTime:
+            rest = tuple(one.name for one in candidates[number - 1 :])
+            return replace(ranking, not_reached=rest)
+        except Exception as error:  # a plugin's or a file's fault, which takes no other with it
+            reason = error.message if isinstance(error, ZooError) else _in_a_line(error)
+            left_out = LeftOut(candidate.name, reason)
+            ranking = replace(ranking, left_out=(*ranking.left_out, left_out))
+            watch.reporter.note(f"{candidate.name} is left out: {reason}")
+            continue
+        ranking = ranking.with_row(row)
+        watch.grown(ranking, row)
+    return ranking
+
+
+def _row(candidate: Candidate, setting: Setting) -> Ranked:
+    """The candidate with its scores.
+
+    Raises:
+        OutOfTime: It was not done by the deadline.
+        ZooError: It cannot be had.
+    """
+    found, spec = extract(candidate, setting), candidate.resolved.spec
+    return Ranked(
+        name=candidate.name,
+        backbone=spec.name,
+        weights=candidate.weights.tag if candidate.weights else "none",
+        params=spec.params,
+        feature_dim=spec.feature_dim,
+        seconds=found.seconds,
+        license=candidate.license,
+        **_scores(found, setting.sample, setting),
+    )
+
+
+def _scores(found: Extracted, sample: Splits, setting: Setting) -> dict[str, Any]:
+    labels, check = sample.train.labels, setting.deadline.check
+    assert labels is not None
+    check()
+    evidence = logme(found.features, targets_of(labels, sample.task))
+    single = sample.task == "single-label"
+    return {
+        "probe": probe(found.features, labels, sample.task, seed=setting.seed, check=check),
+        "logme": evidence,
+        "leep": leep(found.chances, labels) if single and found.chances is not None else None,
+    }
+
+
+def _refuse(*, samples: int, time_limit: float | None, weights: str) -> None:
+    if samples < 10:
+        raise UsageError(f"--samples {samples} is too few", hint="Give 10 or more.")
+    if time_limit is not None and not time_limit > RESERVE:
+        raise UsageError(
+            f"--time-limit {time_limit:g} is too short",
+            hint=f"Give more than {RESERVE:g} seconds; to start takes some already.",
+        )
+    if weights not in ("auto", "none"):
+        raise UsageError(
+            f"--weights {weights} is not for a ranking", hint="Give auto, or none for a baseline."
+        )
+
+
+def _options(
+    text_column: ColumnNames, label_column: ColumnNames, task: str, bad_files: str
+) -> Iterator[str]:
+    """The options of the fine-tune that follows, as they were given here."""
+    for option, names in (("--text-column", text_column), ("--label-column", label_column)):
+        for name in (names,) if isinstance(names, str) else names or ():
+            yield from (option, name)
+    if task != "auto":
+        yield from ("--task", task)
+    if bad_files != "error":
+        yield from ("--bad-files", bad_files)
+
+
+def left_out_lines(ranking: Ranking, shown: int = 6) -> list[str]:
+    """What was left out: for each reason how many, and the names of some."""
+    reasons: dict[str, list[str]] = {}
+    for one in ranking.left_out:
+        reasons.setdefault(one.reason, []).append(one.name)
+    return [
+        f"{len(names)} left out, {reason}: {', '.join(names[:shown])}"
+        + (", …" if len(names) > shown else "")
+        for reason, names in reasons.items()
+    ]
+
+
+def nothing_to_rank(ranking: Ranking) -> RunError:
+    """Why there is no ranking, and what to do about it."""
+    kind = "pictures" if ranking.modality == "image" else "texts"
+    reasons = "; ".join(left_out_lines(ranking)) or "no plugin has any"
+    return RunError(
+        f"no backbone for {kind} can be ranked here: {reasons}",
+        hint="Give a run a name with 'zoo add', name a folder of save_pretrained as path:FOLDER, "
+        "fetch weights with 'zoo download' where there is a network, or rank random parameters "
+        "as a baseline with --weights none.",
+    )
+
+
+def _too_little_time(ranking: Ranking, limit: float | None) -> UsageError:
+    names = ", ".join(ranking.not_reached[:6]) + (", …" if len(ranking.not_reached) > 6 else "")
+    return UsageError(
+        f"a time limit of {limit:g} s was not enough for one of {len(ranking.not_reached)} "
+        f"backbones: {names}",
+        hint="Give a longer --time-limit, fewer --samples, or a smaller --max-params.",
+    )
+
+
+def _in_a_line(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}{f': {first}' if first else ''}"

@@ -1,0 +1,192 @@
+"""How well features suit labels, in seconds rather than the minutes of a fine-tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data.samples import LabelArray, TaskName
+
+Matrix: TypeAlias = NDArray[np.floating[Any]]
+
+FOLDS = 5
+ALPHAS = tuple(10.0**power for power in range(-1, 6))
+"""Strengths of regularisation that the probe chooses among, on features of unit variance."""
+
+_ROUNDS = 100
+_SAME = 1e-5  # relative change of alpha / beta from which on they count as found
+_TINY = 1e-12
+
+
+def logme(features: Matrix, targets: Matrix) -> float:
+    """LogME: the logarithm of the largest evidence of a linear model, by sample; more is better.
+
+    The targets are taken for Gaussian noise of precision beta around ``features @ w``, and ``w``
+    for Gaussian with precision alpha. With ``w`` integrated out, the two precisions that make the
+    targets likeliest are a fixed point (You et al. 2021, "LogME: Practical Assessment of
+    Pre-trained Models for Transfer Learning", arXiv:2102.11005, algorithm 1; after one singular
+    value decomposition each round costs as much as there are singular values, as in You et al.
+    2022, "Ranking and Tuning Pre-trained Models", arXiv:2110.10545).
+
+    Args:
+        features: ``(N, D)``.
+        targets: ``(N, K)``: the classes one-hot, or numbers.
+
+    Returns:
+        The mean over the K columns.
+    """
+    rotation, spectrum, _ = np.linalg.svd(features.astype(np.float64), full_matrices=False)
+    projected = rotation.T @ targets.astype(np.float64)  # (R, K)
+    lengths = (targets.astype(np.float64) ** 2).sum(axis=0)  # (K,)
+    return float(
+        np.mean(
+            [
+                _evidence(spectrum**2, own**2, length, features.shape)
+                for own, length in zip(projected.T, lengths, strict=True)
+            ]
+        )
+    )
+
+
+def _evidence(
+    spectrum: NDArray[np.float64],
+    projected: NDArray[np.float64],
+    length: float,
+    shape: tuple[int, ...],
+) -> float:
+    """The largest log evidence of one column of targets, divided by N.
+
+    Args:
+        spectrum: Squared singular values of the features, ``(R,)``.
+        projected: Squared lengths of the targets along the left singular vectors, ``(R,)``.
+        length: Squared length of the targets.
+        shape: ``(N, D)``.
+    """
+    count, width = shape
+    outside = max(0.0, length - float(projected.sum()))  # what no linear model can reach
+    alpha = beta = 1.0
+    for _ in range(_ROUNDS):
+        ratio = alpha / beta
+        weights = float((spectrum * projected / (spectrum + ratio) ** 2).sum())  # |w|²
+        residual = float((projected * (ratio / (spectrum + ratio)) ** 2).sum()) + outside
+        effective = float((spectrum / (spectrum + ratio)).sum())
+        alpha = effective / (weights + _TINY)
+        beta = (count - effective) / (residual + _TINY)
+        if abs(alpha / beta - ratio) <= _SAME * ratio:
+            break
+    ratio = alpha / beta
+    weights = float((spectrum * projected / (spectrum + ratio) ** 2).sum())
+    residual = float((projected * (ratio / (spectrum + ratio)) ** 2).sum()) + outside
+    curvature = float(np.log(alpha + beta * spectrum).sum())
+    curvature += (width - len(spectrum)) * np.log(alpha)
+    evidence = (
+        width * np.log(alpha)
+        + count * np.log(beta / (2 * np.pi))
+        - curvature
+        - beta * residual
+        - alpha * weights
+    )
+    return float(evidence) / (2 * count)
+
+
+def leep(chances: Matrix, labels: NDArray[np.int64]) -> float:
+    """LEEP: the mean log likelihood of the labels, predicted from a published head's classes.
+
+    Each label's probability is the sum, over the head's classes, of the chance of that class times
+    how often the label goes with it (Nguyen et al. 2020, "LEEP: A New Measure to Evaluate
+    Transferability of Learned Representations", arXiv:2002.12462).
+
+    Args:
+        chances: ``(N, Z)``: what the head gives each of its classes; rows add up to 1.
+        labels: ``(N,)``.
+
+    Returns:
+        At most 0; more is better.
+    """
+    own = np.eye(int(labels.max()) + 1)[labels]  # (N, Y)
+    joint = own.T @ chances.astype(np.float64) / len(labels)  # (Y, Z)
+    given = joint / np.maximum(joint.sum(axis=0), _TINY)
+    predicted = (chances * given[labels]).sum(axis=1)
+    return float(np.log(np.maximum(predicted, _TINY)).mean())
+
+
+def probe(
+    features: Matrix,
+    labels: LabelArray,
+    task: TaskName,
+    *,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """How good a linear model on the features is on samples that it has not seen; more is better.
+
+    Ridge regression on features of unit variance, to 1 and -1 for classes, with the strength that
+    leave-one-out finds best within each fold's training samples: solved at once for any number of
+    classes.
+
+    Args:
+        features: ``(N, D)``.
+        labels: As the task has them.
+        task: ``single-label``: the accuracy; ``multi-label``: the mean average precision over the
+            classes that occur; ``regression``: the mean R² over the columns.
+        seed: Deals the samples into folds.
+        check: Called before each fold; what it raises is passed on.
+    """
+    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if task == "single-label":
+        said = np.empty(len(labels), dtype=np.int64)
+    else:
+        said = np.empty(labels.shape, dtype=np.float64)
+    for train, held_out in _folds(labels, task, seed):
+        check()
+        ridge = RidgeCV(ALPHAS) if task == "regression" else RidgeClassifierCV(ALPHAS)
+        model = make_pipeline(StandardScaler(), ridge)
+        model.fit(features[train], labels[train])
+        given = features[held_out]
+        said[held_out] = (
+            model.decision_function(given).reshape(len(given), -1)
+            if task == "multi-label"
+            else model.predict(given).reshape(said[held_out].shape)
+        )
+    return _figure(said, labels, task)
+
+
+def _folds(
+    labels: LabelArray, task: TaskName, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Training and held-out samples; of one label each, every fold has its share of each class."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    rarest = np.bincount(labels).min() if task == "single-label" else 0
+    kind = StratifiedKFold if rarest >= FOLDS else KFold
+    folds = min(FOLDS, len(labels))
+    yield from kind(folds, shuffle=True, random_state=seed).split(labels, labels)
+
+
+def _figure(said: Matrix, labels: LabelArray, task: TaskName) -> float:
+    from sklearn.metrics import average_precision_score, r2_score
+
+    if task == "single-label":
+        return float((said == labels).mean())
+    if task == "regression":
+        return float(r2_score(labels, said))
+    occurs = labels.any(axis=0)
+    return float(average_precision_score(labels[:, occurs], said[:, occurs], average="macro"))
+
+
+def targets_of(labels: LabelArray, task: TaskName) -> NDArray[np.float64]:
+    """What :func:`logme` fits, ``(N, K)``: classes that occur, or the numbers, standardised."""
+    if task == "single-label":
+        return np.eye(int(labels.max()) + 1)[labels]
+    values = labels.astype(np.float64)
+    if task == "multi-label":
+        return values[:, values.any(axis=0)]
+    spread = values.std(axis=0)
+    standard: NDArray[np.float64] = (values - values.mean(axis=0)) / np.where(spread, spread, 1.0)
+    return standard
