@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
     from zoo.backbone import build as build
+    from zoo.embedding import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.hookspecs import hookimpl as hookimpl
     from zoo.hookspecs import hookspec as hookspec
     from zoo.push import push_run as push_run
+    from zoo.ranking.ranking import recommend as recommend
     from zoo.registry import Registry as Registry
     from zoo.run import Run as Run
     from zoo.spec import BackboneSpec as BackboneSpec
@@ -52,6 +54,7 @@ _PUBLIC = {
     "ZooError": "zoo.errors",
     "build": "zoo.backbone",
     "export_run": "zoo.export",
+    "embed": "zoo.embedding",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
     "hookimpl": "zoo.hookspecs",
@@ -60,6 +63,7 @@ _PUBLIC = {
     "load": "zoo.api",
     "open_run": "zoo.api",
     "push_run": "zoo.push",
+    "recommend": "zoo.ranking.ranking",
     "resume": "zoo.api",
 }
 

@@ -1,0 +1,79 @@
+"""``zoo embed``: the features of a backbone, for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.columns import one_or_more
+from zoo.cli.output import clean, emit_json, say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo embed resnet18 photos/ --output features.parquet
+  zoo embed runs/resnet18-1 photos/ --split test --output features.npy
+  zoo embed minilm reviews.csv --text-column review --output features.safetensors --json
+"""
+)
+@click.argument("backbone", metavar="BACKBONE|RUN")
+@click.argument("data")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.parquet|.npy|.safetensors",
+    help="Where the features go.",
+)
+@click.option("--split", metavar="train|val|test", help="One split alone; default: all.")
+@click.option("--weights", default="auto", metavar="auto|none|TAG|PATH", help="Of a BACKBONE.")
+@click.option("--image-size", type=int, metavar="PIXELS", help="Of a BACKBONE for pictures.")
+@click.option("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
+@click.option(
+    "--text-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
+)
+@click.option(
+    "--label-column",
+    multiple=True,
+    callback=one_or_more,
+    metavar="NAME",
+    help="Column of labels; one or more of numbers.",
+)
+@click.option(
+    "--bad-files",
+    default="error",
+    type=click.Choice(["error", "skip"]),
+    help="What to do about inputs that cannot be read; default: error.",
+)
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
+    """Write the features of all samples of DATA to a file, in the order of the data.
+
+    BACKBONE is a name of 'zoo list'; of a RUN, its own preprocessing and its adapted backbone are
+    used. DATA is what 'zoo finetune' takes, with labels or without, and also a folder of loose
+    pictures. Parquet has the inputs' names and labels beside each vector; for .npy and
+    .safetensors they are in a .jsonl file beside it, a line a row.
+    """
+    import zoo
+    from zoo.engine.progress import Console
+
+    embedded = zoo.embed(backbone, data, reporter=Console(), **options)
+    if as_json:
+        emit_json(embedded.to_json())
+        return
+    counts = ", ".join(f"{name} {count:,}" for name, count in embedded.splits.items())
+    say(f"{embedded.samples:,} samples ({counts}), {embedded.feature_dim} features of each")
+    if count := len(embedded.skipped):
+        say(f"{count} unreadable input{'s were' if count > 1 else ' was'} left out")
+    say(clean(f"features: {embedded.output}"))
+    if embedded.rows != embedded.output:
+        say(clean(f"rows: {embedded.rows}"))
