@@ -214,4 +214,4 @@ def _in_a_log() -> Watch:
         seconds = "" if row.seconds is None else f"  {row.seconds:.3g} s/1,000"
         note(f"{place} {row.name}  probe {row.probe:.4f}  logme {row.logme:.4f}{leep}{seconds}")
 
-    return Watch(Console(), begun, grown)
+    return Watch(Console(), begun, grown, interrupts=True)

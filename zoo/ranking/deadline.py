@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from torch import nn
 
 
-class OutOfTime(Exception):
-    """The time is over; what was being done has been left."""
+class OutOfTime(BaseException):
+    """The time is over; what was being done has been left.
+
+    Like ``KeyboardInterrupt`` it is no ``Exception``, so that nobody takes it for his own fault.
+    """
 
 
 class Deadline:
@@ -46,17 +52,42 @@ class Deadline:
             raise OutOfTime
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """While the block runs, every module of any network checks the time before it computes.
+    def watched(self, network: nn.Module) -> Iterator[None]:
+        """While the block runs, every module of the network checks the time before it computes.
 
-        A batch of a large network takes many seconds, and its modules a fraction of one each.
+        A batch takes a large network many seconds, and each of its modules a fraction of one.
         """
 
         def check(_: nn.Module, __: Any) -> None:
             self.check()
 
-        hook = nn.modules.module.register_module_forward_pre_hook(check)
+        hooks = [module.register_forward_pre_hook(check) for module in network.modules()]
         try:
             yield
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def interrupting(self, wanted: bool) -> Iterator[None]:
+        """Have the system raise :class:`OutOfTime` in the block when the time is over, if ``wanted``.
+
+        That ends what nothing else does, such as an import or building a network. It takes SIGALRM,
+        which may be somebody else's, and can be done in the main thread alone; not on Windows.
+        """
+        able = hasattr(signal, "setitimer")
+        if not (wanted and able and threading.current_thread() is threading.main_thread()):
+            yield
+            return
+
+        def end(_: int, __: FrameType | None) -> None:
+            raise OutOfTime
+
+        before = signal.signal(signal.SIGALRM, end)
+        try:
+            if self.left < math.inf:
+                signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3))
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)

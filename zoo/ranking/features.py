@@ -170,7 +170,7 @@ class _Work:
             spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers
         )
         began, check = time.monotonic(), setting.deadline.check
-        with setting.deadline.watched():
+        with setting.deadline.watched(start.backbone.net):
             fill_features(array, setting.sample.train, feed, forward, setting.reporter, check)
         return time.monotonic() - began
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from zoo.spec import Modality
 SAMPLES = 1000
 TIME_LIMIT = 300.0
 RESERVE = 2.0
-"""Seconds before the end in which nothing is computed any more, and the results are shown."""
+"""Seconds before the end, at least, in which nothing is computed any more, and the results are shown."""
 
 FIGURES = {"single-label": "accuracy", "multi-label": "mAP", "regression": "R²"}
 """What the probe's score is, by task."""
@@ -149,11 +150,13 @@ class Watch:
         reporter: Notes and steps.
         begun: Told the name of what is tried now, its number from 1, and how many there are.
         grown: Told the ranking after each new row, and the row.
+        interrupts: Whether the system may end by SIGALRM what takes too long.
     """
 
     reporter: Reporter = field(default_factory=Quiet)
     begun: Callable[[str, int, int], None] = lambda name, number, count: None
     grown: Callable[[Ranking, Ranked], None] = lambda ranking, row: None
+    interrupts: bool = False
 
 
 def recommend(
@@ -203,70 +206,109 @@ def recommend(
         DataError: The data cannot be trained on.
         RunError: None of the backbones can be ranked here; the message says why.
     """
-    deadline = Deadline(time_limit, reserve=RESERVE, started=started)
-    _refuse(samples=samples, time_limit=time_limit, weights=weights)
     registry, watch = registry or Registry.discover(), watch or Watch()
-    sample = open_sample(
-        data,
-        samples=samples,
-        modality=modality,
-        seed=seed,
-        text_column=text_column,
-        label_column=label_column,
-        task=task,
-        bad_files=bad_files,
-    )
-    candidates, left_out = find_candidates(
-        registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
-    )
+    deadline = Deadline(time_limit, reserve=_reserve(started), started=started)
+    _refuse(samples=samples, time_limit=time_limit, weights=weights)
     place = choose_device(device)
-    setting = Setting(
-        sample=sample,
-        seed=seed,
-        device=place,
-        precision=resolve_precision("auto", place),
-        workers=workers,
-        registry=registry,
-        reporter=watch.reporter,
-        deadline=deadline,
-    )
-    ranking = Ranking(
-        data=str(data),
+    progress = _Progress()
+    try:
+        with deadline.interrupting(watch.interrupts):
+            sample = open_sample(
+                data,
+                samples=samples,
+                modality=modality,
+                seed=seed,
+                text_column=text_column,
+                label_column=label_column,
+                task=task,
+                bad_files=bad_files,
+            )
+            candidates, left_out = find_candidates(
+                registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
+            )
+            options = tuple(_options(text_column, label_column, task, bad_files))
+            progress.begin(_empty(sample, left_out, options), candidates)
+            setting = Setting(
+                sample=sample,
+                seed=seed,
+                device=place,
+                precision=resolve_precision("auto", place),
+                workers=workers,
+                registry=registry,
+                reporter=watch.reporter,
+                deadline=deadline,
+            )
+            _rank(candidates, setting, watch, progress)
+    except OutOfTime:
+        watch.reporter.note("the time is over")
+    ranking = progress.ranking
+    if ranking is None or (not ranking.ranked and progress.waiting):
+        raise _too_little_time(progress, time_limit)
+    if not ranking.ranked:
+        raise _nothing_to_rank(ranking)
+    return replace(ranking, not_reached=tuple(progress.waiting), seconds=deadline.passed)
+
+
+@dataclass
+class _Progress:
+    """How far a ranking has come, whenever it is stopped.
+
+    Attributes:
+        ranking: What there is; ``None`` until the data have been read.
+        waiting: Names of candidates that are not done.
+    """
+
+    ranking: Ranking | None = None
+    waiting: list[str] = field(default_factory=list)
+
+    def begin(self, ranking: Ranking, candidates: Sequence[Candidate]) -> None:
+        """The data have been read, and it is known what is to be ranked."""
+        self.waiting = [one.name for one in candidates]
+        self.ranking = ranking
+
+    def done(self, ranking: Ranking) -> None:
+        """The first of those that wait is done, and this is the ranking now."""
+        self.ranking, self.waiting = ranking, self.waiting[1:]
+
+
+def _reserve(started: float | None) -> float:
+    """More than usual where to start has taken long already: the machine is slow or busy."""
+    return RESERVE if started is None else max(RESERVE, (time.monotonic() - started) / 4)
+
+
+def _empty(sample: Splits, left_out: Sequence[LeftOut], options: tuple[str, ...]) -> Ranking:
+    return Ranking(
+        data=sample.source,
         modality=sample.modality,
         task=sample.task,
         classes=sample.classes,
         samples=len(sample.train),
         left_out=tuple(left_out),
-        options=tuple(_options(text_column, label_column, task, bad_files)),
+        options=options,
     )
-    if not candidates:
-        raise nothing_to_rank(ranking)
-    ranking = replace(_ranked(ranking, candidates, setting, watch), seconds=deadline.passed)
-    if not ranking.ranked:
-        raise _too_little_time(ranking, time_limit) if ranking.not_reached else nothing_to_rank(ranking)
-    return ranking
 
 
-def _ranked(
-    ranking: Ranking, candidates: Sequence[Candidate], setting: Setting, watch: Watch
-) -> Ranking:
-    """The ranking with a row for each candidate that the time is enough for."""
+def _rank(
+    candidates: Sequence[Candidate], setting: Setting, watch: Watch, progress: _Progress
+) -> None:
+    """Give the ranking a row for each candidate that the time is enough for.
+
+    Raises:
+        OutOfTime: It was not enough for all.
+    """
     for number, candidate in enumerate(candidates, start=1):
+        assert progress.ranking is not None
         watch.begun(candidate.name, number, len(candidates))
         try:
             row = _row(candidate, setting)
-        except OutOfTime:
-            rest = tuple(one.name for one in candidates[number - 1 :])
-            return replace(ranking, not_reached=rest)
         except Exception as error:  # a plugin's or a file's fault, which takes no other with it
             reason = error.message if isinstance(error, ZooError) else _in_a_line(error)
-            left_out = LeftOut(candidate.name, reason)
-            ranking = replace(ranking, left_out=(*ranking.left_out, left_out))
+            left_out = (*progress.ranking.left_out, LeftOut(candidate.name, reason))
+            progress.done(replace(progress.ranking, left_out=left_out))
             watch.reporter.note(f"{candidate.name} is left out: {reason}")
             continue
-        ranking = ranking.with_row(row)
-        watch.grown(ranking, row)
-    return ranking
+        progress.done(progress.ranking.with_row(row))
+        watch.grown(progress.ranking, row)
 
 
 def _row(candidate: Candidate, setting: Setting) -> Ranked:
@@ -341,7 +383,7 @@ def left_out_lines(ranking: Ranking, shown: int = 6) -> list[str]:
     ]
 
 
-def nothing_to_rank(ranking: Ranking) -> RunError:
+def _nothing_to_rank(ranking: Ranking) -> RunError:
     """Why there is no ranking, and what to do about it."""
     kind = "pictures" if ranking.modality == "image" else "texts"
     reasons = "; ".join(left_out_lines(ranking)) or "no plugin has any"
@@ -353,11 +395,12 @@ def nothing_to_rank(ranking: Ranking) -> RunError:
     )
 
 
-def _too_little_time(ranking: Ranking, limit: float | None) -> UsageError:
-    names = ", ".join(ranking.not_reached[:6]) + (", …" if len(ranking.not_reached) > 6 else "")
+def _too_little_time(progress: _Progress, limit: float | None) -> UsageError:
+    names = progress.waiting
+    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    what = f"one of {len(names)} backbones: {shown}" if names else "reading the data"
     return UsageError(
-        f"a time limit of {limit:g} s was not enough for one of {len(ranking.not_reached)} "
-        f"backbones: {names}",
+        f"a time limit of {limit or 0:g} s was not enough for {what}",
         hint="Give a longer --time-limit, fewer --samples, or a smaller --max-params.",
     )
 
