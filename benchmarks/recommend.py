@@ -26,10 +26,10 @@ from scipy.stats import kendalltau
 
 import zoo
 from benchmarks.report import circumstances, percent, put, table
-from benchmarks.transfer import Plan, lay_out, shrink
+from benchmarks.transfer import SAME, Plan, lay_out, shrink
 from zoo.engine.progress import Quiet
 from zoo.publishing import publish
-from zoo.ranking.ranking import Ranked
+from zoo.ranking.results import Ranked
 
 SCORES = ("probe", "logme", "leep")
 
@@ -53,7 +53,9 @@ class Learner:
         """Under which it is published; that of the backbone where there is nothing to publish."""
         if not self.epochs:
             return self.backbone
-        return f"learnt-{self.backbone}-{self.epochs}" + (f"-of-{self.classes}" if self.classes else "")
+        return f"learnt-{self.backbone}-{self.epochs}" + (
+            f"-of-{self.classes}" if self.classes else ""
+        )
 
     @property
     def title(self) -> str:
@@ -61,7 +63,9 @@ class Learner:
         if not self.epochs:
             return f"{self.backbone}, random"
         passes = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
-        return f"{self.backbone}, {passes} of {f'{self.classes} classes of ' if self.classes else ''}A"
+        return (
+            f"{self.backbone}, {passes} of {f'{self.classes} classes of ' if self.classes else ''}A"
+        )
 
 
 LEARNERS = (
@@ -87,12 +91,10 @@ LEARNERS = (
 )
 @click.option("--seeds", default="0,1", show_default=True, help="Of the fine-tunes; one for each.")
 @click.option("--shots", default=60, show_default=True, help="Training pictures a class of B.")
-@click.option("--epochs", default=10, show_default=True, help="Passes of a fine-tune over them.")
+@click.option("--epochs", default=15, show_default=True, help="Passes of a fine-tune over them.")
 @click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
 @click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
-def main(
-    source: Path, seeds: str, shots: int, epochs: int, image_size: int, write: bool
-) -> None:
+def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, write: bool) -> None:
     """Measure how far a ranking agrees with what fine-tuning comes to."""
     torch.set_num_threads(1)  # networks this small gain nothing from a second
     numbers, began = [int(seed) for seed in seeds.split(",")], time.monotonic()
@@ -158,9 +160,9 @@ def tune(plan: Plan, learner: Learner, b: Path, seed: int) -> float:
         learner.name,
         b,
         weights="auto" if learner.epochs else "none",
-        strategy="full",
         epochs=plan.epochs,
         output=plan.work / "runs" / f"{learner.name}-b-{seed}",
+        **SAME,
         **_common(plan, seed),
     )
     accuracy = run.evaluate(b, split="test", workers=0)["test"].metrics["accuracy"]
@@ -193,7 +195,7 @@ def report(
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
         f"{plan.shots} training pictures a class, ranked on all of them; accuracy on "
-        f"test pictures after {plan.epochs} epochs of `full`, mean ± standard deviation over the "
+        f"test pictures after {plan.epochs} epochs of `full` at one rate, mean ± standard deviation over the "
         f"seeds {', '.join(map(str, seeds))}; chance is {100 / sizes:.0f} %. {seconds / 60:.0f} minutes."
     )
     return "\n\n".join(
@@ -209,7 +211,9 @@ def report(
 def tau(rows: Mapping[str, Ranked], means: Mapping[str, float], score: str) -> float:
     """Kendall's tau-b between a score and the accuracy, over the backbones that have the score."""
     titles = _with(rows, score)
-    return float(kendalltau([getattr(rows[t], score) for t in titles], [means[t] for t in titles])[0])
+    return float(
+        kendalltau([getattr(rows[t], score) for t in titles], [means[t] for t in titles])[0]
+    )
 
 
 def _with(rows: Mapping[str, Ranked], score: str) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.engine.progress import Advance
-    from zoo.ranking.ranking import Ranked, Ranking
+    from zoo.ranking.results import Ranked, Ranking
 
 Cells = Callable[[int, "Ranked"], Sequence[object]]
 

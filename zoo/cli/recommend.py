@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from zoo.cli.counts import parameter_count
 from zoo.cli.output import clean, emit_json, note, print_table, say
 
 if TYPE_CHECKING:
-    from zoo.ranking.ranking import Ranked, Ranking, Watch
+    from zoo.ranking.ranking import Watch
+    from zoo.ranking.results import Ranked, Ranking
 
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -121,8 +123,11 @@ def command(
     if plot is not None:
         check_plot(plot)
         import matplotlib.figure  # noqa: F401 - now, rather than when the time is over
-    with _watching(top) as watch:
-        ranking = recommend(data, names, started=started, watch=watch, **options)
+    try:
+        with _watching(top) as watch:
+            ranking = recommend(data, names, started=started, watch=watch, **options)
+    finally:
+        gc.freeze()  # else what was imported is walked through at the exit, for a second
     if plot is not None:
         write_plot(plot, ranking)
     if as_json:
@@ -153,7 +158,7 @@ def _cells(place: int, row: Ranked) -> tuple[object, ...]:
 
 def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
     from zoo.ranking.plot import text_plot
-    from zoo.ranking.ranking import left_out_lines
+    from zoo.ranking.results import left_out_lines
 
     rows = [_cells(place, row) for place, row in enumerate(ranking.ranked, start=1)]
     print_table(COLUMNS, rows[:top])

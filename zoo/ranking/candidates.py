@@ -169,7 +169,9 @@ def _is_pattern(name: str) -> bool:
 
 def _matching(registry: Registry, pattern: str, modality: Modality) -> Iterator[str]:
     yield from _runs(registry, modality, pattern)
-    short = {name: alias for alias, name in reversed(registry.policy.aliases.items())}
+    short = dict[str, str]()
+    for alias, name in registry.policy.aliases.items():
+        short.setdefault(name, alias)
     for name, row in registry.rows(pattern):
         if row["modality"] == modality:
             yield short.get(name, name)

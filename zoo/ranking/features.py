@@ -108,7 +108,8 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
     }
 
     def fill(array: Features) -> None:
-        facts[_TIME] = round(1000 * work.fill(array))
+        work.fill(array)
+        facts[_TIME] = work.milliseconds
 
     folder = cache_folder() / "features"
     features = compute(
@@ -134,7 +135,7 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
                 facts={**facts, "split": f"{facts['split']}, its classes"},
                 reporter=setting.reporter,
             )
-    spent = facts.get(_TIME) or _kept_time(features)
+    spent = work.milliseconds or _kept_time(features)
     return Extracted(features, chances, spent and spent / count)
 
 
@@ -143,10 +144,15 @@ class _NoSuchHead(Exception):
 
 
 class _Work:
-    """Builds the candidate when it is first needed, which mostly it is not."""
+    """Builds the candidate when it is first needed, which mostly it is not.
+
+    Attributes:
+        milliseconds: What its features took once it was built; 0 as long as nothing was computed.
+    """
 
     def __init__(self, candidate: Candidate, setting: Setting) -> None:
         self._candidate, self._setting = candidate, setting
+        self.milliseconds = 0
 
     @cached_property
     def start(self) -> Start:
@@ -162,17 +168,15 @@ class _Work:
             torch.manual_seed(setting.seed)
             return start_from(request, candidate.resolved, setting.sample, setting.reporter)
 
-    def fill(self, array: Features) -> float:
-        """Compute the features; gives the seconds that it took once the network was built."""
+    def fill(self, array: Features) -> None:
+        """Compute the features."""
         setting, start = self._setting, self.start
         forward = Forward(start.backbone, device=setting.device, precision=setting.precision)
-        feed = Feed(
-            spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers
-        )
+        feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
         began, check = time.monotonic(), setting.deadline.check
         with setting.deadline.watched(start.backbone.net):
             fill_features(array, setting.sample.train, feed, forward, setting.reporter, check)
-        return time.monotonic() - began
+        self.milliseconds = max(1, round(1000 * (time.monotonic() - began)))
 
     @torch.inference_mode()
     def fill_chances(self, array: Features, features: Features) -> None:

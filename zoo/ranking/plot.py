@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo import files
 from zoo.errors import RunError, UsageError
-from zoo.ranking.ranking import Ranked, Ranking
+from zoo.ranking.results import Ranked, Ranking
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COST = "seconds a thousand samples"
@@ -42,9 +42,7 @@ def text_plot(ranking: Ranking) -> list[str]:
             grid[line][column + offset] = digit
     low, high = min(scores), max(scores)
     labels = [f"{high:8.3f}", *[" " * 8] * (_ROWS - 2), f"{low:8.3f}"]
-    lines = [
-        f"{label} |{''.join(row).rstrip()}" for label, row in zip(labels, grid, strict=True)
-    ]
+    lines = [f"{label} |{''.join(row).rstrip()}" for label, row in zip(labels, grid, strict=True)]
     ends = f"{10 ** min(costs):.3g}", f"{10 ** max(costs):.3g}"
     axis = ends[0] + ends[1].rjust(_COLUMNS - len(ends[0]))
     return [

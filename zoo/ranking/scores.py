@@ -169,7 +169,7 @@ def _folds(
     yield from kind(folds, shuffle=True, random_state=seed).split(labels, labels)
 
 
-def _figure(said: Matrix, labels: LabelArray, task: TaskName) -> float:
+def _figure(said: NDArray[Any], labels: LabelArray, task: TaskName) -> float:
     from sklearn.metrics import average_precision_score, r2_score
 
     if task == "single-label":

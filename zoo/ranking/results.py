@@ -1,0 +1,134 @@
+"""What a ranking has come to."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zoo.data.samples import TaskName
+from zoo.ranking.candidates import LeftOut
+from zoo.spec import Modality
+
+FIGURES = {"single-label": "accuracy", "multi-label": "mAP", "regression": "R²"}
+"""What the probe's score is, by task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A backbone with its scores; of all of them more is better.
+
+    Attributes:
+        name: What the user types.
+        backbone: Canonical name.
+        weights: Their tag; ``none`` for random parameters.
+        probe: What a linear model on the features comes to on samples that it has not seen: a
+            share that is right (accuracy), or mAP, or R². The ranking goes by this.
+        logme: Log evidence of a linear model on the features, by sample.
+        leep: Log likelihood of the labels given the published head's classes, by sample; ``None``
+            where there is no such head, or where a sample has no single label.
+        params: Number of parameters; 0 where it is not known.
+        feature_dim: Width of the features.
+        seconds: What the features of a thousand samples take on this machine; ``None`` if unknown.
+        license: Of the weights, else of the code.
+    """
+
+    name: str
+    backbone: str
+    weights: str
+    probe: float
+    logme: float
+    leep: float | None
+    params: int
+    feature_dim: int
+    seconds: float | None
+    license: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Backbones in the order of their scores, and what is not among them.
+
+    Attributes:
+        data: What the user gave.
+        modality: ``image`` or ``text``.
+        task: What the labels are.
+        classes: Names of classes, or of columns of numbers.
+        samples: How many the scores are from.
+        ranked: The best first.
+        left_out: What was not ranked, and why.
+        not_reached: Names for which the time was not enough, in the order in which they would
+            have been tried.
+        seconds: How long it took.
+        options: Of the fine-tune that follows, beside its backbone and data.
+    """
+
+    data: str
+    modality: Modality
+    task: TaskName
+    classes: tuple[str, ...]
+    samples: int
+    ranked: tuple[Ranked, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    not_reached: tuple[str, ...] = ()
+    seconds: float = 0.0
+    options: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Ranked:
+        """The first."""
+        return self.ranked[0]
+
+    @property
+    def figure(self) -> str:
+        """What the probe's score is: ``accuracy``, ``mAP`` or ``R²``."""
+        return FIGURES[self.task]
+
+    @property
+    def margin(self) -> float | None:
+        """Standard error of the difference to the best, if both err independently; classes alone."""
+        if self.task != "single-label" or not self.ranked:
+            return None
+        share = self.best.probe
+        return math.sqrt(2 * share * (1 - share) / self.samples)
+
+    def next_command(self) -> str:
+        """The fine-tune that follows."""
+        random = ["--weights", "none"] if self.best.weights == "none" else []
+        words = ["zoo", "finetune", self.best.name, "--data", self.data, *random, *self.options]
+        return shlex.join(words)
+
+    def with_row(self, row: Ranked) -> Ranking:
+        """With one more backbone, in its place."""
+        rows = sorted((*self.ranked, row), key=lambda one: (-one.probe, -one.logme, one.params))
+        return replace(self, ranked=tuple(rows))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON data, but for ``options``, which are in ``next``."""
+        return {
+            "data": self.data,
+            "modality": self.modality,
+            "task": self.task,
+            "classes": list(self.classes),
+            "samples": self.samples,
+            "order": "probe",
+            "figure": self.figure,
+            "ranked": [vars(row) for row in self.ranked],
+            "left_out": [vars(one) for one in self.left_out],
+            "not_reached": list(self.not_reached),
+            "seconds": round(self.seconds, 3),
+            "next": self.next_command(),
+        }
+
+
+def left_out_lines(ranking: Ranking, shown: int = 6) -> list[str]:
+    """What was left out: for each reason how many, and the names of some."""
+    reasons: dict[str, list[str]] = {}
+    for one in ranking.left_out:
+        reasons.setdefault(one.reason, []).append(one.name)
+    return [
+        f"{len(names)} left out, {reason}: {', '.join(names[:shown])}"
+        + (", …" if len(names) > shown else "")
+        for reason, names in reasons.items()
+    ]
