@@ -1,0 +1,114 @@
+"""Samples drawn from data, and all of them in their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.data.drawn import LEAST, draw, open_sample
+from zoo.data.labels import Labels, Numbers
+from zoo.data.rows import open_rows
+from zoo.errors import BadFilesError, DataError
+
+
+def test_each_class_has_its_share_and_the_rare_ones_a_few() -> None:
+    codes = np.repeat([0, 1, 2], [700, 293, 7])
+    labels = Labels(("many", "some", "few"), codes)
+    chosen = draw(labels, 100, seed=1)
+    assert np.bincount(codes[chosen]).tolist() == [70, 29, LEAST]
+    assert (np.diff(chosen) > 0).all()
+    assert (chosen == draw(labels, 100, seed=1)).all()
+    assert (chosen != draw(labels, 100, seed=2)).any()
+    assert len(draw(labels, 5000, seed=1)) == 1000
+
+
+def test_numbers_are_drawn_at_random() -> None:
+    numbers = Numbers(("price",), np.arange(50, dtype=np.float32)[:, None])
+    assert len(draw(numbers, 20, seed=0)) == 20
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve pictures of two classes in ``train``, one of them broken, and two in ``test``."""
+    for name, count in (("train/cat", 6), ("train/dog", 6), ("test/cat", 1), ("test/dog", 1)):
+        place = tmp_path / "pictures" / name
+        place.mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(place / f"{number}.png")
+    (tmp_path / "pictures" / "train" / "cat" / "3.png").write_bytes(b"no picture")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    file = tmp_path / "words.csv"
+    file.write_text("text,label\n" + "".join(f"word {i},{'ab'[i % 2]}\n" for i in range(40)))
+    return file
+
+
+def test_what_the_data_are_is_found_out(folder: Path, table: Path) -> None:
+    assert open_sample(folder, samples=50, bad_files="skip").modality == "image"
+    splits = open_sample(table, samples=10)
+    assert (splits.modality, len(splits.train), splits.classes) == ("text", 10, ("a", "b"))
+    assert splits.val is None
+    pictures = table.with_name("pictures.csv")
+    pictures.write_text(
+        "path,label\n" + "".join(f"pictures/train/dog/{i}.png,{i % 2}\n" for i in range(6))
+    )
+    assert open_sample(pictures, samples=10).modality == "image"
+
+
+def test_only_what_is_drawn_is_read(folder: Path) -> None:
+    with pytest.raises(BadFilesError, match=r"3\.png"):
+        open_sample(folder, samples=50)
+    splits = open_sample(folder, samples=50, bad_files="skip")
+    assert len(splits.train) == 11
+    assert len(splits.skipped) == 1
+    for name in ("cat", "dog"):
+        (folder / "test" / name / "0.png").write_bytes(b"not read")
+    assert open_sample(folder, samples=50, bad_files="skip").fingerprint == splits.fingerprint
+
+
+def test_the_first_complaint_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no file or folder"):
+        open_sample(tmp_path / "absent", samples=10)
+    (tmp_path / "t.csv").write_text("text,mood\na,b\nc,d\n")
+    with pytest.raises(DataError, match="no column of labels"):
+        open_sample(tmp_path / "t.csv", samples=10)
+
+
+def test_all_rows_come_in_their_order_split_after_split(folder: Path) -> None:
+    rows = open_rows(folder, modality="image", bad_files="skip")
+    assert {name: len(samples) for name, samples in rows.splits.items()} == {"train": 11, "test": 2}
+    assert (rows.classes, rows.task, len(rows.skipped)) == (("cat", "dog"), "single-label", 1)
+    names = [rows.splits["train"].input(i) for i in range(11)]
+    assert names == sorted(names)
+    only = open_rows(folder, modality="image", split="test")
+    assert list(only.splits) == ["test"]
+    with pytest.raises(DataError, match="has no split 'val'"):
+        open_rows(folder, modality="image", split="val")
+
+
+def test_rows_need_no_labels(folder: Path, table: Path, tmp_path: Path) -> None:
+    loose = open_rows(folder / "train" / "dog", modality="image")
+    assert (len(loose), loose.task, loose.classes) == (6, None, ())
+    (tmp_path / "lines.txt").write_text("one line\nanother\n")
+    lines = open_rows(tmp_path / "lines.txt", modality="text")
+    assert [lines.splits["all"].input(i)[-6:] for i in range(2)] == ["line 1", "line 2"]
+    (tmp_path / "bare.csv").write_text("text\nx\ny\n")
+    assert open_rows(tmp_path / "bare.csv", modality="text").splits["all"].labels is None
+
+
+def test_the_same_inputs_have_the_same_fingerprint_whatever_their_labels(tmp_path: Path) -> None:
+    for name, labels in (("one.csv", "abab"), ("two.csv", "aabb"), ("three.csv", "abab")):
+        texts = "wxyz" if name != "three.csv" else "wxzy"
+        lines = [f"{text},{label}\n" for text, label in zip(texts, labels, strict=True)]
+        (tmp_path / name).write_text("text,label\n" + "".join(lines))
+    one, two, three = (
+        open_rows(tmp_path / f"{name}.csv", modality="text").splits["all"].fingerprint
+        for name in ("one", "two", "three")
+    )
+    assert one == two != three
