@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from zoo.data import Samples, Splits
+from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.reports import BadFiles
 from zoo.data.rows import Rows, open_rows
@@ -101,6 +102,7 @@ def embed(
     max_length: int | None = None,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
+    task: Wish = "auto",
     bad_files: BadFiles = "error",
     device: str = "auto",
     workers: int | None = None,
@@ -123,6 +125,7 @@ def embed(
         max_length: Tokens a text is cut to; of a run always its own.
         text_column: As for :func:`zoo.finetune`.
         label_column: As there.
+        task: As there.
         bad_files: As there.
         device: As there.
         workers: As there.
@@ -148,6 +151,7 @@ def embed(
         split=split,
         text_column=columns,
         label_column=label_column,
+        task=task,
         bad_files=bad_files,
     )
     place = choose_device(device)

@@ -47,6 +47,12 @@ Examples:
     help="Column of labels; one or more of numbers.",
 )
 @click.option(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
+    help="What the labels are; default: one or several classes, as they are.",
+)
+@click.option(
     "--bad-files",
     default="error",
     type=click.Choice(["error", "skip"]),

@@ -17,6 +17,7 @@ from zoo.data.folders import visible_folders
 from zoo.data.inputs import open_inputs
 from zoo.data.labels import Part
 from zoo.data.layouts import Request, layout_of
+from zoo.data.opening import check_task
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples, TaskName
@@ -76,6 +77,7 @@ def open_rows(
         DataError: There is nothing of this modality there, or no such split.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
+    check_task(task)
     columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
     parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, task))
     if split is not None and split not in parts:
