@@ -3,9 +3,10 @@
 Ten classes of photographs are dealt into two halves, A and B, as in :mod:`benchmarks.transfer`. Two
 networks learn A, or only two of its classes, for a long or a short time; each of these gets a name by
 ``zoo add``, and there is each network with random parameters. All of them are ranked on B's training
-pictures, and then fine-tuned on these in full. How far the two orders agree says Kendall's tau-b,
-of each score by itself: 1 for the same order, 0 for none in common, -1 for the reverse. The validation
-pictures choose each fine-tune's epoch, and the test pictures, which nothing else has seen, measure it.
+pictures, and then fine-tuned on these in full, all at the same learning rates. How far the two orders
+agree says Kendall's tau-b, of each score by itself: 1 for the same order, 0 for none in common, -1 for
+the reverse. The validation pictures choose each fine-tune's epoch, and the test pictures, which nothing
+else has seen, measure it.
 """
 
 from __future__ import annotations

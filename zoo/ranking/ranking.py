@@ -27,7 +27,7 @@ from zoo.spec import Modality
 
 SAMPLES = 1000
 TIME_LIMIT = 300.0
-RESERVE = 2.0
+RESERVE = 3.0
 """Seconds before the end, at least, in which nothing is computed any more, and the results are shown."""
 
 
