@@ -195,7 +195,8 @@ def report(
     sizes = len(plan.halves[1])
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
-        f"{plan.shots} training pictures a class, ranked on all of them; accuracy on "
+        f"{plan.shots} training pictures a class, ranked on all of them (random parameters at the "
+        "size that the zoo gives a network by default); accuracy on "
         f"test pictures after {plan.epochs} epochs of `full` at one rate, mean ± standard deviation over the "
         f"seeds {', '.join(map(str, seeds))}; chance is {100 / sizes:.0f} %. {seconds / 60:.0f} minutes."
     )

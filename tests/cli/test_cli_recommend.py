@@ -85,9 +85,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plugin(
-    install: Callable[..., Path], host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def plugin(install: Callable[..., Path], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_PLUGINS", "acme")
     install("acme", f"HOST = {host!r}\n{TINY}")
 
