@@ -123,6 +123,26 @@ def test_a_download_ends_with_the_time(plugin: None, pictures: Path) -> None:
         _download("acme/tiny", setting)
 
 
+def _row(name: str, score: float) -> Ranked:
+    return Ranked(
+        name=name,
+        backbone=name,
+        weights="v1",
+        probe=score,
+        logme=0.1,
+        leep=None,
+        params=10,
+        feature_dim=4,
+        seconds=1.5,
+        license="MIT",
+    )
+
+
+def test_the_table_has_the_end_of_a_long_path() -> None:
+    assert _row(f"path:/{'far/' * 12}mine/model", 0.5).title == "path:…/mine/model"
+    assert _row("path:near/model", 0.5).title == "path:near/model"
+
+
 def test_on_a_terminal_the_table_grows_best_first() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=120)
@@ -135,18 +155,7 @@ def test_on_a_terminal_the_table_grows_best_first() -> None:
             with watch.reporter.steps("features", 4) as advance:
                 advance()
             watch.reporter.note(f"a note on \x1b[31m{name}")
-            row = Ranked(
-                name=name,
-                backbone=name,
-                weights="v1",
-                probe=score,
-                logme=0.1,
-                leep=None,
-                params=10,
-                feature_dim=4,
-                seconds=1.5,
-                license="MIT",
-            )
+            row = _row(name, score)
             ranking = ranking.with_row(row)
             watch.grown(ranking, row)
     shown = stream.getvalue()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch
     from zoo.ranking.results import Ranked, Ranking
 
-_LONG = 40  # characters of a name
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -145,7 +144,7 @@ COLUMNS = (
 def _cells(place: int, row: Ranked) -> tuple[object, ...]:
     return (
         place,
-        _shown(row.name),
+        row.title,
         f"{row.probe:.4f}",
         f"{row.logme:.4f}",
         "" if row.leep is None else f"{row.leep:.4f}",
@@ -155,14 +154,6 @@ def _cells(place: int, row: Ranked) -> tuple[object, ...]:
         row.weights,
         row.license,
     )
-
-
-def _shown(name: str) -> str:
-    """The name; of a long path the last two parts. The command to type next has all of it."""
-    scheme, colon, path = name.partition(":")
-    if not colon or len(name) <= _LONG:
-        return name
-    return f"{scheme}:…/{'/'.join(path.rstrip('/').split('/')[-2:])}"
 
 
 def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:

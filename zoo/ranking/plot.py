@@ -60,13 +60,14 @@ def write_plot(path: Path, ranking: Ranking) -> None:
         RunError: It cannot be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
     rows = [row for row in ranking.ranked if row.seconds]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     axes.scatter([_cost(row) for row in rows], [row.probe for row in rows])
     for row in rows:
-        label = f"{row.name}" if row.weights != "none" else f"{row.name} (random)"
+        label = row.title if row.weights != "none" else f"{row.title} (random)"
         axes.annotate(
             label.replace("$", r"\$"),
             (_cost(row), row.probe),
@@ -75,6 +76,9 @@ def write_plot(path: Path, ranking: Ranking) -> None:
             fontsize="small",
         )
     axes.set_xscale("log")
+    axes.margins(x=0.2, y=0.1)  # room for names
+    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        which(StrMethodFormatter("{x:g}"))
     axes.set_xlabel(f"{COST}, on this machine")
     axes.set_ylabel(f"{ranking.figure} of a linear probe, cross-validated")
     axes.set_title(f"{ranking.samples:,} samples of {ranking.data}".replace("$", r"\$"))

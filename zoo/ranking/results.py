@@ -11,6 +11,8 @@ from zoo.data.samples import TaskName
 from zoo.ranking.candidates import LeftOut
 from zoo.spec import Modality
 
+_LONG = 40  # characters of a name
+
 FIGURES = {"single-label": "accuracy", "multi-label": "mAP", "regression": "R²"}
 """What the probe's score is, by task."""
 
@@ -44,6 +46,14 @@ class Ranked:
     feature_dim: int
     seconds: float | None
     license: str
+
+    @property
+    def title(self) -> str:
+        """The name; of a long path the last two parts. The command to type next has all of it."""
+        scheme, colon, path = self.name.partition(":")
+        if not colon or len(self.name) <= _LONG:
+            return self.name
+        return f"{scheme}:…/{'/'.join(path.rstrip('/').split('/')[-2:])}"
 
 
 @dataclass(frozen=True, kw_only=True)
