@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_a_run_that_has_learnt_the_classes_is_ahead_of_random_parameters(
 
 
 def test_a_second_ranking_builds_no_network(
-    run: Path, stripes: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+    run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
 
@@ -97,6 +98,12 @@ def test_a_second_ranking_builds_no_network(
     other = _ranking(zoo_cli, stripes, "learnt", "cnn", "--weights", "none", "--seed", 1)
     assert [one["name"] for one in other["left_out"]] == ["cnn"]  # other random parameters
     assert "a network is built" in other["left_out"][0]["reason"]
+    changed = shutil.copytree(stripes, tmp_path / "changed")
+    assert _ranking(zoo_cli, changed, "learnt")["ranked"] == first["ranked"][:1]  # a mere copy
+    shutil.copy(changed / "down" / "00.png", changed / "across" / "00.png")
+    anew = zoo_cli("recommend", changed, "learnt", "--workers", 0)
+    assert anew.code == 1
+    assert "learnt is left out: AssertionError: a network is built" in anew.err
 
 
 def test_a_log_has_a_line_for_each_and_the_result_what_was_left_out(
