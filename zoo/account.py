@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+
+import torch
 
 from zoo.backbone import Backbone
 from zoo.cores import usable_cores
@@ -188,7 +192,24 @@ def results(fitted: Fitted) -> dict[str, Any]:
         "metrics": fitted.metrics,
         "samples_per_second": fitted.samples_per_second,
         "seconds": fitted.seconds,
+        "memory": most_memory(),
     }
+
+
+def most_memory() -> dict[str, int]:
+    """The most bytes that this process has had at a time, and those of the GPU where it used one.
+
+    Without the processes that prepare pictures. Nothing where the system does not say.
+    """
+    most: dict[str, int] = {}
+    with suppress(ImportError):  # on Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most["process"] = peak if sys.platform == "darwin" else 1024 * peak
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        most["gpu"] = torch.cuda.max_memory_allocated()
+    return most
 
 
 def versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -44,7 +45,8 @@ class Backbone(nn.Module):
 
     Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
-    ``head_path`` (where the head sits among the native names), ``tokenizer`` (texts only).
+    ``head_path`` (where the head sits among the native names), ``tokenizer`` (texts only),
+    ``prefix_tokens`` (as of :meth:`wrap`).
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class Backbone(nn.Module):
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
+        prefix_tokens: int | None = None,
+        token_embedding: str = "",
     ) -> None:
         super().__init__()
         spare_group_norms(net)
@@ -71,6 +75,7 @@ class Backbone(nn.Module):
         self.head = head
         self.head_path = head_path
         self.tokenizer = tokenizer
+        self.prefix_tokens = prefix_tokens
         self._stages = Stages(spec.name, stages)
         self.check_stages()
         self._extract = extract
@@ -80,6 +85,7 @@ class Backbone(nn.Module):
         self._native_files = native_files
         self._native_code = native_code
         self._unadaptable = frozenset(unadaptable)
+        self._token_embedding = token_embedding
 
     @classmethod
     def wrap(
@@ -97,6 +103,8 @@ class Backbone(nn.Module):
         native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
+        prefix_tokens: int | None = None,
+        token_embedding: str = "",
     ) -> Self:
         """Make a backbone of a library's network.
 
@@ -122,6 +130,11 @@ class Backbone(nn.Module):
                 ``folder``, in evaluation mode; ``logits(network, batch)``, its outputs.
             unadaptable: Modules whose weights the network reads without calling the module, so
                 that an adapter there would do nothing.
+            prefix_tokens: Of a network whose layers give tokens, ``(B, T, width)``, in which each
+                but the first few stands for a place of the picture, row by row: how many come
+                first that do not, such as a class token. ``None`` for any other network.
+            token_embedding: Path of the layer that makes vectors of token ids, where it is not
+                the first ``nn.Embedding`` with a row for each token.
 
         Raises:
             ContractError: A parameter lies in no stage, or a stage holds none.
@@ -144,6 +157,8 @@ class Backbone(nn.Module):
             native_files=native_files,
             native_code=native_code,
             unadaptable=unadaptable,
+            prefix_tokens=prefix_tokens,
+            token_embedding=token_embedding,
         )
 
     # -- the way forward ---------------------------------------------------------------------
@@ -326,6 +341,44 @@ class Backbone(nn.Module):
             path for path, m in modules if isinstance(m, nn.Linear) or _is_full_convolution(m)
         ]
         return layers or [path for path, m in modules if isinstance(m, nn.Embedding)]
+
+    # -- what explains it --------------------------------------------------------------------
+
+    def maps_of(self, output: Tensor) -> Tensor | None:
+        """What one of the layers puts out as maps, ``(B, channels, h, w)``, a view where it can be.
+
+        Pictures are square here, so that the two sides of equal length tell channels-first from
+        channels-last. Tokens are places where ``prefix_tokens`` says so.
+
+        Args:
+            output: Of any module of ``net``.
+
+        Returns:
+            ``None`` where the output has no places.
+        """
+        if output.ndim == 4:
+            _, first, second, third = output.shape
+            last = first == second != third
+            return output.permute(0, 3, 1, 2) if last else output
+        if output.ndim != 3 or self.prefix_tokens is None:
+            return None
+        side = math.isqrt(max(0, output.shape[1] - self.prefix_tokens))
+        if side * side != output.shape[1] - self.prefix_tokens:
+            return None
+        return output[:, self.prefix_tokens :].transpose(1, 2).unflatten(2, (side, side))
+
+    def token_embedding(self) -> nn.Module | None:
+        """The layer that makes vectors of token ids, ``(B, T)`` to ``(B, T, width)``.
+
+        ``None`` for networks of pictures, and where there is none to be found.
+        """
+        if self.spec.modality != "text":
+            return None
+        if self._token_embedding:
+            return self.net.get_submodule(self._token_embedding)
+        rows = self.spec.text_input.vocab_size
+        tables = (m for m in self.net.modules() if isinstance(m, nn.Embedding))
+        return next((table for table in tables if table.num_embeddings == rows), None)
 
     # -- native weights ----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list
 
 from zoo import account
 from zoo.curve import write_curve
-from zoo.data import Splits, demo_data, open_data
+from zoo.data import Splits
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
 from zoo.engine.device import choose_device
 from zoo.engine.find_lr import Curve, find_lr
@@ -29,11 +29,12 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
-from zoo.errors import ContractError, RunError, Stopped, UsageError, ZooError
+from zoo.errors import ContractError, RunError, Stopped, ZooError
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
 from zoo.places import cache_folder
 from zoo.registry import Registry
+from zoo.report.page import REPORT
 from zoo.request import Request
 from zoo.run import Run
 from zoo.run_folder import (
@@ -48,7 +49,6 @@ from zoo.run_folder import (
     refuse_existing,
     refuse_links,
 )
-from zoo.spec import BackboneSpec
 from zoo.start import Start, start_from
 from zoo.surgery import Surgery, operate
 
@@ -176,7 +176,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
     device = accelerator.device
     precision = resolve_precision(request.precision, device)
-    splits = _open(request, resolved.spec)
+    splits = request.open(resolved.spec.modality)
     task = task_of(splits)
     torch.manual_seed(request.seed)
     start = start_from(request, resolved, splits, manner.reporter)
@@ -240,9 +240,21 @@ def _train(
             raise
         if main:
             finish_run(folder, _outcome(prepared, record, fitted))
+    run = Run(folder, surgery=manner.surgery, registry=manner.registry)
+    if main:
+        _report(run, prepared, manner.reporter)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return Run(folder, surgery=manner.surgery, registry=manner.registry)
+    return run
+
+
+def _report(run: Run, prepared: Prepared, reporter: Reporter) -> None:
+    """Write ``report.html`` beside what is finished, and lose nothing where that fails."""
+    try:
+        run.report(samples=prepared.splits.val, device=str(prepared.forward.device))
+    except Exception as error:  # whatever it is, the run is there
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        reporter.note(f"no {REPORT}: {reason}; try 'zoo report {run.folder}'")
 
 
 def _setting(
@@ -294,29 +306,6 @@ def _outcome(prepared: Prepared, record: Mapping[str, Any], fitted: Fitted) -> O
 
 
 # -- what it takes -----------------------------------------------------------------------------
-
-
-def _open(request: Request, spec: BackboneSpec) -> Splits:
-    if request.data is None:
-        if request.task not in ("auto", "single-label"):
-            raise UsageError(
-                f"the demo data have one class a sample, and are no {request.task}",
-                hint="Give your own with --data PATH.",
-            )
-        return demo_data(spec.modality, classes=request.classes, seed=request.seed)
-    return open_data(
-        request.data,
-        modality=spec.modality,
-        need="train",
-        classes=request.classes,
-        val_split=request.val_split,
-        seed=request.seed,
-        text_column=request.text_column,
-        label_column=request.label_column,
-        task=request.task,
-        bad_files=request.bad_files,
-        dedupe=request.dedupe,
-    )
 
 
 def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:

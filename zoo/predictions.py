@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from zoo import files
 from zoo.data import Samples
-from zoo.data.samples import Pair, TaskName
+from zoo.data.samples import LabelArray, Pair, TaskName
+from zoo.errors import RunError
 from zoo.figures import THRESHOLD
 
 Shown: TypeAlias = str | Pair
@@ -154,6 +155,85 @@ def write_predictions(
         }
     with files.replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labelled inputs, and what a run says of them.
+
+    Attributes:
+        inputs: What stands for each.
+        labels: As the task has them.
+        outputs: Probabilities or numbers, ``(len(inputs), len(classes))``.
+    """
+
+    inputs: tuple[Shown, ...]
+    labels: LabelArray
+    outputs: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, indices: Sequence[int]) -> Judged:
+        """Those at ``indices``, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        inputs = tuple(self.inputs[i] for i in indices)
+        return Judged(inputs, self.labels[chosen], self.outputs[chosen])
+
+
+def read_predictions(path: Path, classes: Sequence[str], *, task: TaskName) -> Judged:
+    """What :func:`write_predictions` has written.
+
+    Raises:
+        RunError: There is no such file, or it is damaged or of another run.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise RunError(
+            f"{path} is not there, or no file",
+            hint="Give labelled data with --data PATH, and the run predicts them again.",
+        )
+    try:
+        table = pq.read_table(path, memory_map=False).to_pydict()
+        inputs = _inputs_in(table)
+        labels, outputs = _labels_in(table, classes, task), _outputs_in(table, task)
+        if outputs.shape != (len(inputs), len(classes)) or len(labels) != len(inputs):
+            raise ValueError(f"{outputs.shape[0]} x {outputs.shape[-1]} outputs")
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, OverflowError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        raise RunError(
+            f"{path} is damaged: {reason}",
+            hint="Give labelled data with --data PATH, and the run predicts them again.",
+        ) from error
+    return Judged(inputs, labels, outputs)
+
+
+def _inputs_in(table: Mapping[str, list[Any]]) -> tuple[Shown, ...]:
+    if "input_1" in table:
+        return tuple(zip(map(str, table["input_1"]), map(str, table["input_2"]), strict=True))
+    return tuple(map(str, table["input"]))
+
+
+def _labels_in(
+    table: Mapping[str, list[Any]], classes: Sequence[str], task: TaskName
+) -> LabelArray:
+    if task == "regression":
+        return np.array(table["values"], dtype=np.float32).reshape(-1, len(classes))
+    places = {name: place for place, name in enumerate(classes)}
+    if task == "single-label":
+        return np.array([places[name] for name in table["label"]], dtype=np.int64)
+    labels = np.zeros((len(table["labels"]), len(classes)), dtype=np.float32)
+    for row, names in enumerate(table["labels"]):
+        labels[row, [places[name] for name in names]] = 1
+    return labels
+
+
+def _outputs_in(table: Mapping[str, list[Any]], task: TaskName) -> NDArray[np.float64]:
+    return np.array(
+        table["predicted" if task == "regression" else "probabilities"], dtype=np.float64
+    )
 
 
 def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from zoo.data import Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
@@ -118,6 +119,33 @@ class Request:
             return cls(**given | {"wishes": wishes})
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
+
+    def open(self, modality: Modality) -> Splits:
+        """The data that were asked for, or the demo data.
+
+        Raises:
+            ZooError: Anything about them that the user can put right.
+        """
+        if self.data is None:
+            if self.task not in ("auto", "single-label"):
+                raise UsageError(
+                    f"the demo data have one class a sample, and are no {self.task}",
+                    hint="Give your own with --data PATH.",
+                )
+            return demo_data(modality, classes=self.classes, seed=self.seed)
+        return open_data(
+            self.data,
+            modality=modality,
+            need="train",
+            classes=self.classes,
+            val_split=self.val_split,
+            seed=self.seed,
+            text_column=self.text_column,
+            label_column=self.label_column,
+            task=self.task,
+            bad_files=self.bad_files,
+            dedupe=self.dedupe,
+        )
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; what is ``None`` stays as it is."""

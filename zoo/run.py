@@ -25,10 +25,13 @@ from zoo.engine.tasks import Task, task_from_json
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
 from zoo.heads import make_head
-from zoo.predictions import AnyPrediction, predictions_of
+from zoo.predictions import AnyPrediction, Judged, predictions_of, read_predictions, shown
 from zoo.predictor import Predictor
 from zoo.registry import Registry
-from zoo.run_folder import EXAMPLE, MODEL, TOKENIZER, read_record
+from zoo.report.page import REPORT, Report, write_report
+from zoo.report.subject import Subject, read_history
+from zoo.request import Request
+from zoo.run_folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
 from zoo.run_record import LOCK_FILE
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
@@ -231,6 +234,26 @@ class Run:
             ClassesError: The data has a class that the run does not know.
             DataError: The data are of another task.
         """
+        chosen = self._held_out(
+            data, split, text_column=text_column, label_column=label_column, bad_files=bad_files
+        )
+        results = {}
+        for name, samples in chosen.items():
+            logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
+            assert samples.labels is not None
+            results[name] = self.task.evaluation(logits, samples.labels, self.classes)
+        return results
+
+    def _held_out(
+        self,
+        data: str | Path,
+        split: str | None,
+        *,
+        text_column: ColumnNames = None,
+        label_column: ColumnNames = None,
+        bad_files: BadFiles,
+    ) -> dict[str, Samples]:
+        """What an evaluation on ``data`` measures, by split; arguments as of :meth:`evaluate`."""
         trained = self._trained_on
         splits = open_data(
             data,
@@ -247,13 +270,118 @@ class Run:
         held_out = splits.to_evaluate(trained_on=trained.fingerprint)
         if split is not None and split not in held_out:
             raise RunError(f"{data} has no split {split!r}", hint=f"It has: {', '.join(held_out)}.")
-        chosen = held_out if split is None else {split: held_out[split]}
-        results = {}
-        for name, samples in chosen.items():
-            logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
-            assert samples.labels is not None
-            results[name] = self.task.evaluation(logits, samples.labels, self.classes)
-        return results
+        return held_out if split is None else {split: held_out[split]}
+
+    def judged(
+        self,
+        data: str | Path | None = None,
+        *,
+        split: str | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> tuple[Judged, Samples | None, str]:
+        """What the run says of labelled samples, one by one.
+
+        Args:
+            data: As of :meth:`evaluate`; of several splits ``test``. Without it, what the run has
+                kept of its validation samples; nothing is computed then.
+            split: One split of ``data``.
+            device: ``auto``, ``cpu``, ``cuda``, …
+            workers: Processes that prepare pictures.
+            reporter: Sees the steps.
+
+        Returns:
+            What it says; the samples, of ``data`` alone; and what they are, in words.
+
+        Raises:
+            RunError: ``predictions.parquet`` is gone or damaged.
+            ZooError: As of :meth:`evaluate`.
+        """
+        if data is None:
+            if split is not None:
+                raise UsageError(f"--split {split} is of --data, which is not given")
+            path = self.folder / PREDICTIONS
+            kept = read_predictions(path, self.classes, task=self.task.name)
+            return kept, None, "validation samples"
+        request = self.record.get("request") or {}
+        skip: BadFiles = "skip" if request.get("bad_files") == "skip" else "error"
+        held_out = self._held_out(data, split, bad_files=skip)
+        name = "test" if "test" in held_out else next(iter(held_out))
+        samples = held_out[name]
+        logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
+        inputs = tuple(shown(samples, i) for i in range(len(samples)))
+        assert samples.labels is not None
+        said = Judged(inputs, samples.labels, self.task.decode(logits))
+        words = {"val": "validation samples", "test": "test samples", "all": "samples"}[name]
+        return said, samples, f"{words} of {data}"
+
+    def report(
+        self,
+        output: str | Path | None = None,
+        *,
+        data: str | Path | None = None,
+        split: str | None = None,
+        samples: Samples | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> Report:
+        """Write the run's report, one HTML file that needs nothing from outside.
+
+        Args:
+            output: Where; ``report.html`` in the run folder by default.
+            data: Labelled data to judge the run on, as of :meth:`evaluate`; by default what it
+                has kept of its validation samples, whose inputs are looked for where they were.
+            split: One split of ``data``.
+            samples: The validation samples, where they are open already.
+            device: Where the network is asked what it looked at.
+            workers: Processes that prepare pictures.
+            reporter: Sees the steps.
+
+        Raises:
+            RunError: The run folder is damaged, or the page cannot be written.
+            ZooError: As of :meth:`evaluate`.
+        """
+        said, opened, words = self.judged(
+            data, split=split, device=device, workers=workers, reporter=reporter
+        )
+        absent = ""
+        if opened is None:
+            opened, absent = (samples, "") if samples is not None else self._validation_again()
+        subject = Subject(
+            folder=self.folder,
+            record=self.record,
+            history=read_history(self.folder / METRICS),
+            task=self.task,
+            judged=said,
+            judged_on=words,
+            samples=opened,
+            absent=absent,
+            network=lambda: self._loaded,
+            feed=Feed(spec=self.spec, tokenizer=self._tokenizer, workers=workers),
+            device=choose_device(device),
+        )
+        path = Path(output) if output is not None else self.folder / REPORT
+        try:
+            return write_report(path, subject)
+        except OSError as error:
+            raise RunError(
+                f"the report cannot be written to {path}: {error.strerror or error}",
+                hint="Give another place with --output FILE.",
+            ) from error
+
+    def _validation_again(self) -> tuple[Samples | None, str]:
+        """The validation samples that the run had, or why they are not to be had."""
+        if "request" not in self.record:
+            return None, "the run does not say where its data were"
+        try:
+            splits = Request.from_json(self.record["request"]).open(self.spec.modality)
+        except ZooError as error:
+            return None, f"its data are not at hand: {error.message}"
+        if splits.fingerprint != self._trained_on.fingerprint:
+            return None, f"the data have changed since: {splits.source}"
+        return splits.val, ""
 
     def _logits(
         self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None

@@ -122,6 +122,7 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
         from_native=layout.from_native,
         native=None if layout.plain else partial(build, spec),
         native_code=_native_code,
+        prefix_tokens=getattr(net, "num_prefix_tokens", None),
     )
 
 

@@ -65,6 +65,7 @@ def load_vit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         stages=_vit_stages(net),
         translate=translate,
         image_size=size,
+        prefix_tokens=1,
     )
 
 

@@ -44,6 +44,7 @@ def wrap(
     translate: Callable[[StateDict], StateDict] | None = None,
     to_native: Callable[[StateDict], StateDict] | None = None,
     unadaptable: Iterable[str] = (),
+    prefix_tokens: int | None = None,
     **options: Any,
 ) -> Backbone:
     """The backbone of ``net`` with ``weights`` loaded.
@@ -57,6 +58,7 @@ def wrap(
         translate: From names and shapes of published files to those that ``net`` has now.
         to_native: From the names and shapes that ``net`` has to those that torchvision has.
         unadaptable: Modules whose weights are read without calling them.
+        prefix_tokens: As of :meth:`zoo.Backbone.wrap`.
         options: Those of :func:`network` that torchvision needs for such a network again.
     """
 
@@ -72,6 +74,7 @@ def wrap(
         from_native=from_native,
         native_code=partial(_native_code, options),
         unadaptable=unadaptable,
+        prefix_tokens=prefix_tokens,
     )
     return load_into(backbone, weights)
 

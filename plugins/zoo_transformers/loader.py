@@ -86,6 +86,7 @@ def _wrap(
         from_native=own_names.to_own,
         native_files=native_files,
         native_code=native_code,
+        token_embedding=names.token_embedding_path(net),
     )
     if not classes:
         backbone.head = nn.Identity()

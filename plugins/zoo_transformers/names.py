@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,6 +50,14 @@ def head_path(net: PreTrainedModel) -> str:
             hint="Choose 'mean', 'cls' or 'last' as its pooling.",
         )
     return str(linear[-1])
+
+
+def token_embedding_path(net: PreTrainedModel) -> str:
+    """Where the layer sits that makes vectors of token ids; empty where the library cannot say."""
+    with suppress(NotImplementedError):
+        layer = net.get_input_embeddings()
+        return next((path for path, module in net.named_modules() if module is layer), "")
+    return ""
 
 
 class Names:

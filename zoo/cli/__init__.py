@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "zoo.cli.evaluate:command",
     "serve": "zoo.cli.serve:command",
     "embed": "zoo.cli.embed:command",
+    "report": "zoo.cli.report:command",
+    "compare": "zoo.cli.compare:command",
     "add": "zoo.cli.add:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",

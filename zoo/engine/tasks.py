@@ -28,6 +28,13 @@ from zoo.errors import RunError
 from zoo.figures import THRESHOLD
 
 
+_LEAST = 1e-300
+"""Stands for a probability of 0, whose logarithm is no number."""
+
+_SMALL = 1e-15
+"""How near 0 or 1 a probability may be for its odds to be numbers."""
+
+
 class Task(Protocol):
     """What the outputs of a network mean."""
 
@@ -55,6 +62,9 @@ class Task(Protocol):
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """What is said of each sample, ``(N, outputs)``: probabilities, or numbers."""
+
+    def encode(self, said: NDArray[np.float64]) -> Tensor:
+        """Logits of which :meth:`decode` makes ``said``, up to rounding: ``(N, outputs)``."""
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Everything that ``zoo evaluate`` prints."""
@@ -85,6 +95,10 @@ class SingleLabel:
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities that add up to 1."""
         return np.asarray(logits.double().softmax(dim=1).numpy())
+
+    def encode(self, said: NDArray[np.float64]) -> Tensor:
+        """The logarithms."""
+        return torch.from_numpy(said).clamp(min=_LEAST).log()
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Each class, and how often it is taken for another."""
@@ -131,6 +145,10 @@ class MultiLabel:
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities, each in [0, 1] for itself."""
         return np.asarray(logits.double().sigmoid().numpy())
+
+    def encode(self, said: NDArray[np.float64]) -> Tensor:
+        """The logarithms of the odds."""
+        return torch.from_numpy(said).logit(eps=_SMALL)
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Each class; without average precision where it does not occur."""
@@ -184,6 +202,10 @@ class Regression:
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Numbers in the user's units."""
         return np.asarray(logits.double().numpy() * np.array(self.std) + np.array(self.mean))
+
+    def encode(self, said: NDArray[np.float64]) -> Tensor:
+        """Standard deviations from the mean."""
+        return torch.from_numpy((said - np.array(self.mean)) / np.array(self.std))
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Each column."""

@@ -1,0 +1,70 @@
+"""``zoo report``: the page about a run, made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.output import emit_json, note, say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo report runs/resnet18-1
+  zoo report runs/resnet18-1 --open
+  zoo report runs/resnet18-1 --data new-photos/ --output new-photos.html
+  zoo report runs/lstm-1 --data reviews/ --split val --json
+"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="Labelled data to judge RUN on; default: the validation samples that it had.",
+)
+@click.option("--split", metavar="val|test", help="One split of --data; default: test, then val.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where the page goes; default: report.html in RUN.",
+)
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
+@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    run: Path,
+    data: str | None,
+    split: str | None,
+    output: Path | None,
+    show: bool,
+    device: str,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Write a page about RUN: one HTML file, to read, to keep and to send.
+
+    What was trained on what, learning curves, each class, confusions, how far probabilities can
+    be believed, the most confident mistakes and where the model looked, time and memory. 'zoo
+    finetune' leaves it in every run folder as report.html.
+    """
+    import zoo
+    from zoo.engine.progress import Console
+
+    report = zoo.open_run(run).report(
+        output, data=data, split=split, device=device, workers=workers, reporter=Console()
+    )
+    if report.unseen:
+        note(f"where the model looked is not in it: {report.unseen}")
+    if as_json:
+        emit_json(report.to_json())
+    else:
+        say(f"report: {report.path}")
+    if show:
+        import webbrowser
+
+        if not webbrowser.open(report.path.resolve().as_uri()):
+            note(f"no browser was found; open it yourself: {report.path}")

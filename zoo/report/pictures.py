@@ -1,0 +1,65 @@
+"""Pictures inside a page: as data, with or without where the network looked."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+SIDE = 208
+"""Pixels of a picture's side in the page: a card is half as wide on a phone."""
+
+_QUALITY = 78
+
+_GLOW = {"black": "#0b0724", "mid": "#c0325b", "white": "#ffe08a"}
+"""From where nothing spoke to where most did; lightness alone tells them apart, without colours."""
+
+
+def picture_uri(pixels: NDArray[np.uint8]) -> str:
+    """A picture as the network got it, ``(size, size, 3)``, as a ``data:`` address."""
+    return _uri(_enlarged(Image.fromarray(pixels)))
+
+
+def overlay_uri(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> str:
+    """The same picture under what the network looked at.
+
+    Args:
+        pixels: ``(size, size, 3)``.
+        heat: ``(size, size)`` in [0, 1].
+    """
+    grey = _enlarged(Image.fromarray(pixels)).convert("L")
+    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize(grey.size, Image.Resampling.BICUBIC)
+    glow = ImageOps.colorize(mask, **_GLOW)
+    return _uri(Image.blend(grey.convert("RGB"), glow, 0.6))
+
+
+def whereabouts(heat: NDArray[np.float32]) -> str:
+    """In words where the heat is: ``the upper left``, ``the middle``, ``all of it``."""
+    if not heat.any():
+        return ""
+    total = float(heat.sum())
+    if float(heat.mean()) > 0.7:
+        return "nearly all of it"
+    size = len(heat)
+    row, column = (float((heat.sum(axis=1 - axis) * np.arange(size)).sum()) / total for axis in (0, 1))
+    down = ("upper", "", "lower")[min(2, int(3 * (row + 0.5) / size))]
+    across = ("left", "", "right")[min(2, int(3 * (column + 0.5) / size))]
+    if not down and not across:
+        return "the middle"
+    return f"the {down} {across}".replace("  ", " ").rstrip() + " part"
+
+
+def _enlarged(picture: Image.Image) -> Image.Image:
+    """At :data:`SIDE` pixels; a small one by whole pixels, so that it is seen as it is."""
+    small = picture.width * 2 <= SIDE
+    how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    return picture.resize((SIDE, SIDE), how)
+
+
+def _uri(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
