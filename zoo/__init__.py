@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zoo.backbone import Batch as Batch
     from zoo.backbone import build as build
     from zoo.embedding import embed as embed
+    from zoo.comparison import Comparison as Comparison
+    from zoo.comparison import compare as compare
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from zoo.push import push_run as push_run
     from zoo.ranking.ranking import recommend as recommend
     from zoo.registry import Registry as Registry
+    from zoo.report.page import Report as Report
     from zoo.run import Run as Run
     from zoo.spec import BackboneSpec as BackboneSpec
     from zoo.spec import ImageInput as ImageInput
@@ -42,11 +45,13 @@ _PUBLIC = {
     "Backbone": "zoo.backbone",
     "BackboneSpec": "zoo.spec",
     "Batch": "zoo.backbone",
+    "Comparison": "zoo.comparison",
     "Exemption": "zoo.exemptions",
     "ImageInput": "zoo.spec",
     "Phase": "zoo.engine.strategies",
     "Recipe": "zoo.engine.recipe",
     "Registry": "zoo.registry",
+    "Report": "zoo.report.page",
     "Run": "zoo.run",
     "Stage": "zoo.stages",
     "TextInput": "zoo.spec",
@@ -55,6 +60,7 @@ _PUBLIC = {
     "build": "zoo.backbone",
     "export_run": "zoo.export",
     "embed": "zoo.embedding",
+    "compare": "zoo.comparison",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
     "hookimpl": "zoo.hookspecs",

@@ -362,10 +362,11 @@ class Backbone(nn.Module):
             return output.permute(0, 3, 1, 2) if last else output
         if output.ndim != 3 or self.prefix_tokens is None:
             return None
-        side = math.isqrt(max(0, output.shape[1] - self.prefix_tokens))
-        if side * side != output.shape[1] - self.prefix_tokens:
+        places = output[:, self.prefix_tokens :].transpose(1, 2)  # (B, width, places)
+        side = math.isqrt(places.shape[2])
+        if side * side != places.shape[2]:
             return None
-        return output[:, self.prefix_tokens :].transpose(1, 2).unflatten(2, (side, side))
+        return torch.unflatten(places, 2, (side, side))
 
     def token_embedding(self) -> nn.Module | None:
         """The layer that makes vectors of token ids, ``(B, T)`` to ``(B, T, width)``.

@@ -359,7 +359,7 @@ class Run:
             samples=opened,
             absent=absent,
             network=lambda: self._loaded,
-            feed=Feed(spec=self.spec, tokenizer=self._tokenizer, workers=workers),
+            feed=Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers),
             device=choose_device(device),
         )
         path = Path(output) if output is not None else self.folder / REPORT

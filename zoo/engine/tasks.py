@@ -27,7 +27,6 @@ from zoo.engine.metrics import (
 from zoo.errors import RunError
 from zoo.figures import THRESHOLD
 
-
 _LEAST = 1e-300
 """Stands for a probability of 0, whose logarithm is no number."""
 

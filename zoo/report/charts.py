@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zoo.report.calibration import Calibration
 
 WIDTH, HEIGHT = 380, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 46, 22, 16, 36
 
 _MOST_POINTS = 400
 
@@ -58,7 +58,7 @@ class Curves:
 
 
 def curves(
-    series: dict[str, Sequence[float | None]], phases: Sequence[str], best: int | None
+    series: Mapping[str, Sequence[float | None]], phases: Sequence[str], best: int | None
 ) -> Curves | None:
     """Lines of what was measured in each epoch.
 
@@ -168,9 +168,7 @@ class Scatter:
     count: int
 
 
-def scatter(
-    name: str, truth: NDArray[np.float64], said: NDArray[np.float64]
-) -> Scatter | None:
+def scatter(name: str, truth: NDArray[np.float64], said: NDArray[np.float64]) -> Scatter | None:
     """A point a sample, of many evenly chosen ones; both ``(N,)``.
 
     Returns:

@@ -84,7 +84,7 @@ def look_at_pictures(backbone: Backbone, pixels: Tensor, outputs: Sequence[int])
         path, first = _seen(backbone, pixels[:1], outputs[:1])
         rest = _grad_cam(backbone, path, pixels[1:], outputs[1:]) if len(pixels) > 1 else first[:0]
     cams = torch.cat([first, rest]).relu().float()  # (B, 1, h, w)
-    whole = LayerAttribution.interpolate(cams, (size, size), "bilinear")[:, 0]
+    whole = LayerAttribution.interpolate(cams, (size, size), "bicubic")[:, 0].clamp(min=0)
     peak = whole.amax(dim=(1, 2), keepdim=True)
     maps = torch.where(peak > _LEAST_SEEN, whole / peak.clamp(min=_LEAST_SEEN), 0.0)
     return Heat(maps.detach().cpu().numpy(), path, int(cams.shape[-1]))
@@ -295,7 +295,7 @@ def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> li
     ]
 
 
-def _filled(text: str, words: Sequence[Sequence[float]], heaviest: float) -> list[Piece]:
+def _filled(text: str, words: Sequence[list[float]], heaviest: float) -> list[Piece]:
     """The words and what lies between them, in order."""
     pieces, done = [], 0
     for start, end, weight in sorted(words):

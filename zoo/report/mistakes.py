@@ -114,9 +114,7 @@ def _at(values: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.fl
     return taken
 
 
-def _worst(
-    mistakes: NDArray[np.float64], doubts: NDArray[np.float64]
-) -> list[int]:
+def _worst(mistakes: NDArray[np.float64], doubts: NDArray[np.float64]) -> list[int]:
     """Places of the largest ``mistakes``; of the largest ``doubts`` where there is no mistake."""
     chosen, count = mistakes, MOST
     if not np.isfinite(mistakes).any():

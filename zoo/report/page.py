@@ -185,7 +185,9 @@ def _lede(subject: Subject, evaluation: Evaluation) -> str:
         return f"{first}. It is right on {right:,} of {where}."
     if task == "multi-label":
         right = round(evaluation.metrics["accuracy"] * count)
-        return f"{first}, of which a sample may have several. All are right on {right:,} of {where}."
+        return (
+            f"{first}, of which a sample may have several. All are right on {right:,} of {where}."
+        )
     return f"{first}. On {where} it is off by {evaluation.metrics['mae']:.4g} on average."
 
 
@@ -224,7 +226,10 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
     data, recipe, weights = record["data"], record.get("recipe") or {}, record["weights"]
     names = ", ".join(subject.classes[:30]) + (", …" if len(subject.classes) > 30 else "")
     facts = [
-        ("data", f"{data['source']}: {data['train']:,} training, {data['val']:,} validation samples"),
+        (
+            "data",
+            f"{data['source']}: {data['train']:,} training, {data['val']:,} validation samples",
+        ),
         ("numbers" if subject.task.name == "regression" else "classes", names),
         ("task", subject.task.name),
         ("backbone", f"{record['backbone']}, {subject.feed.spec.feature_dim:,} features"),
@@ -272,7 +277,9 @@ def _warnings(record: Mapping[str, Any]) -> list[str]:
                 "figures look too good. --dedupe leaves them out of training."
             )
     if skipped := len(data.get("skipped") or ()):
-        found.append(f"{skipped:,} inputs could not be read and were left out; run.json lists them.")
+        found.append(
+            f"{skipped:,} inputs could not be read and were left out; run.json lists them."
+        )
     if passed := data.get("passed_over"):
         found.append(f"{passed:,} files are not called like pictures and were passed over.")
     return found
@@ -404,11 +411,21 @@ def _figure(value: Any) -> str:
         return "–"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{number:.4f}" if abs(number) < 10 else f"{number:,.1f}" if abs(number) < 1e6 else f"{number:.4g}"
+    return (
+        f"{number:.4f}"
+        if abs(number) < 10
+        else f"{number:,.1f}"
+        if abs(number) < 1e6
+        else f"{number:.4g}"
+    )
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %" if value < 0.995 or value == 1 else f"{math.floor(1000 * value) / 10:.1f} %"
+    return (
+        f"{100 * value:.0f} %"
+        if value < 0.995 or value == 1
+        else f"{math.floor(1000 * value) / 10:.1f} %"
+    )
 
 
 def _duration(value: Any) -> str:

@@ -14,7 +14,7 @@ SIDE = 208
 
 _QUALITY = 78
 
-_GLOW = {"black": "#0b0724", "mid": "#c0325b", "white": "#ffe08a"}
+_DARK, _MIDDLE, _BRIGHT = "#0b0724", "#c0325b", "#ffe08a"
 """From where nothing spoke to where most did; lightness alone tells them apart, without colours."""
 
 
@@ -31,8 +31,10 @@ def overlay_uri(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> str:
         heat: ``(size, size)`` in [0, 1].
     """
     grey = _enlarged(Image.fromarray(pixels)).convert("L")
-    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize(grey.size, Image.Resampling.BICUBIC)
-    glow = ImageOps.colorize(mask, **_GLOW)
+    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize(
+        grey.size, Image.Resampling.BICUBIC
+    )
+    glow = ImageOps.colorize(mask, black=_DARK, mid=_MIDDLE, white=_BRIGHT)
     return _uri(Image.blend(grey.convert("RGB"), glow, 0.6))
 
 
@@ -44,7 +46,9 @@ def whereabouts(heat: NDArray[np.float32]) -> str:
     if float(heat.mean()) > 0.7:
         return "nearly all of it"
     size = len(heat)
-    row, column = (float((heat.sum(axis=1 - axis) * np.arange(size)).sum()) / total for axis in (0, 1))
+    row, column = (
+        float((heat.sum(axis=1 - axis) * np.arange(size)).sum()) / total for axis in (0, 1)
+    )
     down = ("upper", "", "lower")[min(2, int(3 * (row + 0.5) / size))]
     across = ("left", "", "right")[min(2, int(3 * (column + 0.5) / size))]
     if not down and not across:
