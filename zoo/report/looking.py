@@ -30,7 +30,7 @@ _WORK = 6e10
 least one step of integration is made."""
 
 _MOST_STEPS = 24
-_LEAST_SEEN = 1e-12
+_LEAST_SEEN = 1e-30
 
 
 class Unseen(Exception):
@@ -94,7 +94,7 @@ def _seen(backbone: Backbone, picture: Tensor, output: Sequence[int]) -> tuple[s
     """The layer to look at, and the map of one picture there: ``(1, 1, h, w)``."""
     paths = _layers_with_maps(backbone, picture)
     if not paths:
-        raise Unseen("no layer of this network puts out maps of the picture")
+        raise Unseen("none of this network's later stages puts out maps of the picture")
     for path in paths[:_TRIED]:
         cam = _grad_cam(backbone, path, picture, output)
         if cam.abs().max() > _LEAST_SEEN:
@@ -105,29 +105,26 @@ def _seen(backbone: Backbone, picture: Tensor, output: Sequence[int]) -> tuple[s
 def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
     """For each stage the module that puts out its last maps; the last stage first.
 
-    Stages whose maps are fine enough come before the others, and of those the finest.
+    Those that are fine enough come before the others, and of those the finest. What the first of
+    several stages puts out says nothing about the answer, and is left out.
     """
-    sides: dict[str, int] = {}
+    sides: dict[str, int] = {}  # in the order in which the modules are done
     calls: dict[str, int] = {}
 
     def note(path: str, output: Any) -> None:
         calls[path] = calls.get(path, 0) + 1
         maps = backbone.maps_of(output) if isinstance(output, Tensor) else None
         if maps is not None and min(maps.shape[-2:]) > 1:
-            sides.pop(path, None)
             sides[path] = min(maps.shape[-2:])
 
     with torch.no_grad(), _watched(backbone.net, note):
         backbone.features(picture)
-    last: dict[str | None, str] = {}
-    for path in sides:  # in the order in which they were done
-        if calls[path] == 1:
-            stage = backbone.stage_of(path)
-            last.pop(stage, None)
-            last[stage] = path
-    paths = list(reversed(last.values()))
-    fine = [path for path in paths if sides[path] >= _FINE]
-    return fine + sorted(set(paths) - set(fine), key=lambda path: -sides[path])
+    last = {backbone.stage_of(path): path for path in sides if calls[path] == 1}
+    order = [stage.name for stage in backbone.stages()]
+    late = [last[stage] for stage in reversed(order[1:] or order) if stage in last]
+    fine = [path for path in late if sides[path] >= _FINE]
+    coarse = [path for path in late if sides[path] < _FINE]
+    return fine + sorted(coarse, key=lambda path: -sides[path])
 
 
 @contextmanager
