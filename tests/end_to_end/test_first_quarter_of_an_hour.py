@@ -60,7 +60,8 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
 def test_the_run_folder_holds_what_the_design_names(trained: Path) -> None:
     files = {path.name for path in trained.iterdir()}
     assert files >= {
-        *("run.json", "model.safetensors", "metrics.jsonl", "predictions.parquet", "README.md")
+        *("run.json", "model.safetensors", "metrics.jsonl", "predictions.parquet", "README.md"),
+        "report.html",
     }
     assert not [path for path in trained.parent.iterdir() if path.name.startswith(".")]
     record = json.loads((trained / "run.json").read_text())

@@ -111,6 +111,17 @@ def test_zoo_report_makes_it_anew(run: Path, tmp_path: Path, zoo_cli: Zoo) -> No
     assert again.read_text() == _page(run)
 
 
+def test_open_shows_it_or_says_where_it_is(
+    run: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)  # which says that there is no browser
+    page = tmp_path / "page.html"
+    done = zoo_cli("report", run, "--output", page, "--open")
+    assert shown == [page.as_uri()]
+    assert f"no browser was found; open it yourself: {page}" in done.err
+
+
 def test_other_data_are_what_the_page_is_about(
     run: Path, colours: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
@@ -146,6 +157,25 @@ def test_without_its_data_the_page_says_so(run: Path, tmp_path: Path, zoo_cli: Z
     assert (gone.code, "predictions.parquet is not there" in gone.err) == (1, True)
     taken = zoo_cli("report", run, "--output", "/proc/nowhere/report.html")
     assert (taken.code, "cannot be written" in taken.err) == (1, True)
+
+
+def test_data_that_have_changed_are_not_shown(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(run, changed)
+    record = json.loads((changed / "run.json").read_text())
+    record["data"]["fingerprint"] = "0" * 64
+    (changed / "run.json").write_text(json.dumps(record))
+    assert zoo_cli("report", changed).code == 0
+    assert "the data have changed since" in _page(changed)
+    assert "<img" not in _page(changed)
+
+
+def test_zoo_finetune_names_the_page(colours: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", colours, "--image-size", 16, "--epochs", 1),
+        *("--output", tmp_path / "run"),
+    )
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in done.out
 
 
 def test_without_captum_the_page_is_there_and_says_so(
@@ -205,6 +235,9 @@ def test_pairs_numbers_and_sets_of_labels_get_what_applies(tmp_path: Path) -> No
     assert "Predicted over true numbers: grade" in page
     assert 'id="calibration"' not in page
     assert page.count("<blockquote") == 2 * page.count("<article") > 0
+    (_, same) = zoo.compare([numbers, numbers.folder]).contenders
+    assert same.contest is not None
+    assert (same.contest.name, same.contest.better, same.contest.p) == ("wilcoxon", 0, 1.0)
     sets = zoo.finetune(*("lstm", table), label_column="labels", output=tmp_path / "s", **options)
     page = _page(sets.folder)
     assert "average precision" in page

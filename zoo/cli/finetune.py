@@ -220,6 +220,8 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
 
 
 def _tell(run: Any, as_json: bool) -> None:
+    from zoo.report.page import REPORT
+
     results = run.record["results"]
     if as_json:
         weights = run.record["weights"]
@@ -246,4 +248,6 @@ def _tell(run: Any, as_json: bool) -> None:
     )
     _tell_left_out(run.record["data"])
     say(f"run: {run.folder}")
+    if (page := run.folder / REPORT).is_file():
+        say(f"report: {page}")
     say(f"next: {run.next_command()}")
