@@ -47,7 +47,7 @@ def test_help_starts_with_an_imperative_and_ends_with_examples(zoo: Zoo, name: s
 @pytest.mark.parametrize("name", ALL)
 def test_every_example_is_a_command_that_exists(name: str) -> None:
     for example in _examples(name):
-        words = shlex.split(example.partition("zoo ")[2].partition(" | ")[0])
+        words = shlex.split(re.split(r" [|>]", example.partition("zoo ")[2])[0])
         assert words[0] == name, example
         _command(name).make_context(name, words[1:])
 

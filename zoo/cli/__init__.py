@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 import zoo
+from zoo.cli import completion
 from zoo.cli.output import documents_only, fail_cleanly, tame_streams
 
 COMMANDS: Mapping[str, str] = {
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "new-plugin": "zoo.cli.new_plugin:command",
     "sync": "zoo.cli.sync:command",
     "doctor": "zoo.cli.doctor:command",
+    "completion": "zoo.cli.completion:command",
 }
 
 
@@ -137,6 +139,7 @@ def _no_plugin_option(*, hidden: bool = True) -> click.Option:
         ["--no-plugin"],
         multiple=True,
         metavar="NAME",
+        shell_complete=completion.plugins,
         hidden=hidden,
         expose_value=False,
         is_eager=True,

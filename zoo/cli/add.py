@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import clean, emit_json, say
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ Examples:
   zoo add --remove my-animals
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "run", type=click.Path(path_type=Path), required=False, shell_complete=completion.runs
+)
 @click.option("--name", metavar="NAME", help="What the run is called from now on.")
 @click.option("--replace", is_flag=True, help="Take the name from the run that has it.")
 @click.option("--remove", metavar="NAME", help="Take this name away; the run stays as it is.")

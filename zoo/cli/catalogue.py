@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.counts import parameter_count
 from zoo.cli.output import emit_json, note, print_table, say
 from zoo.errors import ZooError, closest
@@ -94,10 +95,12 @@ Examples:
   zoo list --all --json | jq '.[].name'
 """
 )
-@click.argument("pattern", required=False)
+@click.argument("pattern", required=False, shell_complete=completion.names)
 @click.option("--all", "everything", is_flag=True, help="The whole catalogue, canonical names.")
 @click.option("--modality", type=click.Choice(["image", "text"]), help="What the backbone takes.")
-@click.option("--plugin", help="Backbones of one plugin, e.g. timm.")
+@click.option(
+    "--plugin", shell_complete=completion.plugins, help="Backbones of one plugin, e.g. timm."
+)
 @click.option(
     "--max-params",
     metavar="NUMBER",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.counts import parameter_count
 from zoo.cli.output import emit_json, note, say
 
@@ -30,7 +31,13 @@ Examples:
   zoo check timm --max-params 10M
 """
 )
-@click.argument("names", nargs=-1, required=True, metavar="PLUGIN|BACKBONE...")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="PLUGIN|BACKBONE...",
+    shell_complete=completion.names_or_plugins,
+)
 @click.option("--all", "everything", is_flag=True, help="Every backbone of a large plugin.")
 @click.option(
     "--max-params",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.counts import in_bytes
 from zoo.cli.output import emit_json, note, print_table
 from zoo.errors import ZooError
@@ -22,7 +23,9 @@ Examples:
   zoo download vgg16 --json
 """
 )
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.names
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, print_table, say
 
@@ -23,8 +24,14 @@ Examples:
   zoo evaluate runs/lstm-1 --data test.tsv --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", required=True, metavar="PATH", help="Folder, table, or hf:NAME.")
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH",
+    shell_complete=completion.paths,
+    help="Folder, table, or hf:NAME.",
+)
 @click.option("--split", metavar="val|test", help="One split alone; default: all held out.")
 @click.option(
     "--text-column",

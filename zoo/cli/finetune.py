@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, say
 from zoo.cli.sections import SectionedCommand, section
@@ -44,8 +45,13 @@ Examples:
   zoo finetune --resume runs/resnet18-1
 """,
 )
-@click.argument("backbone", required=False)
-@_data("--data", metavar="PATH", help="Folder, table, or hf:NAME; default: demo data.")
+@click.argument("backbone", required=False, shell_complete=completion.names)
+@_data(
+    "--data",
+    metavar="PATH",
+    shell_complete=completion.paths,
+    help="Folder, table, or hf:NAME; default: demo data.",
+)
 @_data("--classes", type=int, metavar="N", help="How many classes the data must have.")
 @_data(
     "--task",
@@ -84,14 +90,44 @@ Examples:
 )
 @_what(
     "--strategy",
+    shell_complete=completion.strategies,
     metavar="NAME",
     help="probe, full, two-stage, gradual, lora, bias, norm, or a plugin's.",
 )
-@_what("--weights", default="auto", metavar="auto|none|TAG|PATH", help="What to start from.")
-@_what("--head", default="linear", metavar="NAME", help="linear, mlp, or a plugin's.")
-@_what("--freeze-until", metavar="STAGE", help="The last stage that never trains.")
-@_what("--freeze", multiple=True, metavar="LAYER", help="Never trains; may be repeated.")
-@_what("--thaw", multiple=True, metavar="LAYER", help="Trains whatever else is frozen.")
+@_what(
+    "--weights",
+    default="auto",
+    metavar="auto|none|TAG|PATH",
+    shell_complete=completion.tags,
+    help="What to start from.",
+)
+@_what(
+    "--head",
+    default="linear",
+    metavar="NAME",
+    shell_complete=completion.heads,
+    help="linear, mlp, or a plugin's.",
+)
+@_what(
+    "--freeze-until",
+    metavar="STAGE",
+    shell_complete=completion.stages,
+    help="The last stage that never trains.",
+)
+@_what(
+    "--freeze",
+    multiple=True,
+    metavar="LAYER",
+    shell_complete=completion.layers,
+    help="Never trains; may be repeated.",
+)
+@_what(
+    "--thaw",
+    multiple=True,
+    metavar="LAYER",
+    shell_complete=completion.layers,
+    help="Trains whatever else is frozen.",
+)
 @_what("--lora-rank", type=int, metavar="R", help="Rank of LoRA's matrices; default: 8.")
 @_what("--lora-alpha", type=int, metavar="A", help="Their scale is A / R; default: 16.")
 @_what("--lora-dropout", type=float, metavar="P", help="Dropout of their inputs; default: 0.")
@@ -102,10 +138,20 @@ Examples:
 @_how("--layer-decay", type=float, metavar="FACTOR", help="On the rate from stage to stage.")
 @_how("--batch-size", type=_BatchSize(), metavar="N|auto", help="Samples a step; default: 32.")
 @_how("--accumulate", type=int, metavar="N", help="Compute a step in N parts.")
-@_how("--schedule", metavar="NAME", help="cosine (default), linear, constant, one-cycle.")
+@_how(
+    "--schedule",
+    shell_complete=completion.schedules,
+    metavar="NAME",
+    help="cosine (default), linear, constant, one-cycle.",
+)
 @_how("--warmup", type=float, metavar="SHARE", help="In which the rate rises; default: 0.1.")
 @_how("--clip", type=float, metavar="NORM", help="Largest norm of gradients; default: 1.")
-@_how("--head-solver", metavar="adamw|lbfgs", help="How a head that trains alone is found.")
+@_how(
+    "--head-solver",
+    metavar="adamw|lbfgs",
+    shell_complete=completion.one_of("adamw", "lbfgs"),
+    help="How a head that trains alone is found.",
+)
 @_how(
     "--cached-views", type=int, metavar="K", help="Variations that what is frozen computes, once."
 )
@@ -113,7 +159,12 @@ Examples:
 @_against("--weight-decay", type=float, metavar="RATE", help="AdamW's decoupled decay.")
 @_against("--dropout", type=float, metavar="P", help="Of the features, before the head.")
 @_against("--label-smoothing", type=float, metavar="P", help="Spread over all classes.")
-@_against("--augment", metavar="none|trivial", help="TrivialAugment beside crops and mirroring.")
+@_against(
+    "--augment",
+    metavar="none|trivial",
+    shell_complete=completion.one_of("none", "trivial"),
+    help="TrivialAugment beside crops and mirroring.",
+)
 @_against("--mixup", type=float, metavar="ALPHA", help="Mix pairs of pictures.")
 @_against("--cutmix", type=float, metavar="ALPHA", help="Paste parts of pictures into others.")
 @_against("--l2sp", type=float, metavar="ALPHA", help="Pull to the weights at the start.")
@@ -122,7 +173,13 @@ Examples:
 @_rare("--balanced", is_flag=True, help="Each class is drawn equally often.")
 @_rare("--focal", type=float, metavar="GAMMA", help="Focal loss, e.g. 2.")
 @_where("--output", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
-@_where("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
+@_where(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    shell_complete=completion.unfinished_runs,
+    help="Go on with this run.",
+)
 @_where("--save-every", type=float, metavar="SECONDS", help="For --resume; default: 120.")
 @_where("--seed", default=0, metavar="N", help="Of everything random; default: 0.")
 @_where(

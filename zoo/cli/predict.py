@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import clean, emit_json, say
 from zoo.errors import DataError, UsageError
@@ -29,8 +30,10 @@ Examples:
   printf 'a dog runs\\tan animal moves\\n' | zoo predict runs/pairs-1 -
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completion.paths
+)
 @click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K likeliest.")
 @click.option(
     "--threshold",

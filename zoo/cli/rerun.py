@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import emit_json, note, print_table, say
 
 
@@ -17,8 +18,13 @@ Examples:
   zoo rerun runs/lstm-1 --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", metavar="PATH", help="Where the data are now, if they have moved.")
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.option(
+    "--data",
+    metavar="PATH",
+    shell_complete=completion.paths,
+    help="Where the data are now, if they have moved.",
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder."
 )

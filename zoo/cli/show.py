@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.catalogue import input_size
 from zoo.cli.output import emit_json, note, print_facts, print_table, say
 from zoo.run_record import lineage
@@ -30,9 +31,14 @@ Examples:
   zoo show my-animals
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completion.names)
 @click.option("--layers", is_flag=True, help="The module tree, shapes, and which of it trains.")
-@click.option("--freeze-until", metavar="STAGE", help="Show what trains with these stages frozen.")
+@click.option(
+    "--freeze-until",
+    metavar="STAGE",
+    shell_complete=completion.stages,
+    help="Show what trains with these stages frozen.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) -> None:
     """Show the facts, weights, stages and head of the backbone NAME.
@@ -51,6 +57,8 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
         _print_facts(spec, run)
         _print_weights(spec.weights, asked=resolved.tag)
     backbone, reason = _build(spec, run)
+    if backbone is not None:
+        _keep_parts(backbone, (name, run.name if run else spec.name))
     if backbone is not None and freeze_until is not None:
         backbone.freeze(upto=freeze_until)
     if as_json:
@@ -79,6 +87,12 @@ def _build(spec: BackboneSpec, run: FinishedRun | None) -> tuple[Backbone | None
     except Exception as error:  # the facts are worth showing without it
         text = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         return None, text.splitlines()[0]
+
+
+def _keep_parts(backbone: Backbone, names: Iterable[str]) -> None:
+    """What --freeze-until and --freeze take is completed from now on."""
+    paths = [path for path, _ in backbone.net.named_modules() if path != backbone.head_path]
+    completion.keep_parts(names, [stage.name for stage in backbone.stages()], paths)
 
 
 def _built(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import emit_json, say
 
 
@@ -14,7 +15,7 @@ Examples:
   zoo sync timm --json
 """
 )
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=completion.plugins)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(plugin: str, as_json: bool) -> None:
     """Make the catalogue of PLUGIN anew from the library that is installed.

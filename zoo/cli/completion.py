@@ -1,0 +1,281 @@
+"""``zoo completion``, and what a shell completes after ``zoo``: names, runs, stages. No torch.
+
+Names come from the index alone: no plugin is imported for a press of the tab key, so that those of
+a plugin appear once any command has asked it. Stages stand in no catalogue, because a network has
+to be built to know them: ``zoo show``, which builds it and names them, keeps them for here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.output import emit_json, say
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from zoo.registry import Registry
+
+Items = list["CompletionItem"]
+Complete = Callable[[click.Context, click.Parameter, str], Items]
+
+SHELLS = ("bash", "zsh", "fish")
+STRATEGIES = ("probe", "full", "two-stage", "gradual", "lora", "bias", "norm")
+HEADS = ("linear", "mlp")
+SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
+RUN_LEVELS = 4
+"""How many folders deep runs are looked for."""
+RUN_ENTRIES = 20_000
+"""How many files and folders are looked at for that; beside a million pictures the tab key waits."""
+
+_UNQUOTED = re.compile(r"[\w./~+@%-]+")
+"""What needs no quotes in a shell; the shells' scripts would leave them out."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  zoo completion bash >> ~/.bashrc
+  zoo completion zsh >> ~/.zshrc
+  zoo completion fish > ~/.config/fish/completions/zoo.fish
+"""
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def command(ctx: click.Context, shell: str, as_json: bool) -> None:
+    """Print what makes SHELL complete zoo's commands, options, backbones, runs and stages.
+
+    The line of your shell below, typed once, does so in every shell that is opened from then on.
+    zsh wants its own completion switched on before: autoload -Uz compinit && compinit
+    """
+    from click.shell_completion import get_completion_class
+
+    completion = get_completion_class(shell)
+    assert completion is not None  # click has all of SHELLS
+    script = completion(ctx.find_root().command, {}, "zoo", "_ZOO_COMPLETE").source()
+    if as_json:
+        emit_json({"shell": shell, "script": script})
+    else:
+        say(script.rstrip("\n"))
+
+
+def _starting(find: Callable[[click.Context, str], Iterable[str]], fallback: str = "") -> Complete:
+    """A ``shell_complete`` of what ``find`` gives; nothing is said of what goes wrong meanwhile.
+
+    Args:
+        find: From the words typed before and the beginning of this one to candidates.
+        fallback: ``file`` or ``dir`` has the shell complete paths where no candidate fits.
+    """
+
+    @functools.wraps(find)
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+        from click.shell_completion import CompletionItem
+
+        found: list[str] = []
+        with suppress(Exception):  # the command itself will say it, when it is run
+            found = [word for word in find(ctx, incomplete) if word.startswith(incomplete)]
+        if not found and fallback:
+            return [CompletionItem(incomplete, type=fallback)]
+        return [CompletionItem(word) for word in dict.fromkeys(found)]
+
+    return complete
+
+
+def one_of(*words: str, fallback: str = "") -> Complete:
+    """Completes a few words that are known beforehand."""
+    return _starting(lambda ctx, incomplete: words, fallback)  # noqa: ARG005
+
+
+# -- names -------------------------------------------------------------------------------------
+
+
+def _registry() -> Registry:
+    """What is installed, as far as it has been asked before: nothing is imported."""
+    from zoo.discovery import Source, installed
+    from zoo.index import Catalogue, Index
+    from zoo.places import cache_folder
+    from zoo.policy import load_policy
+    from zoo.registry import Registry
+
+    class Kept(Index):
+        def catalogue(self, source: Source) -> Catalogue:
+            return self.kept(source) or Catalogue("broken", "it has not been asked yet", {})
+
+    return Registry(installed(cache_folder() / "plugins.json"), load_policy(), Kept())
+
+
+def _names(_: click.Context, incomplete: str) -> Iterable[str]:
+    registry = _registry()
+    base = incomplete.rpartition(".")[0]
+    if base and (row := _row(registry, base)[1]):
+        return [f"{base}.{weights['tag']}" for weights in row["weights"]]
+    canonical = registry.names()
+    if "/" in incomplete:
+        return canonical
+    prefixes = dict.fromkeys(f"{name.partition('/')[0]}/" for name in canonical)
+    short = [*registry.policy.runs, *registry.policy.aliases]
+    bare = [name.partition("/")[2] for name in canonical] if incomplete else []
+    fitting = [w for w in [*short, *bare, *prefixes] if w.startswith(incomplete)]
+    # After a lone 'timm/' the shell would set a blank; with what follows it waits for more.
+    return canonical if len(fitting) == 1 and fitting[0] in prefixes else fitting
+
+
+def _row(registry: Registry, name: str) -> tuple[str, Mapping[str, Any] | None]:
+    """The canonical name without a tag, and the row of the catalogue if there is one."""
+    aliases = registry.policy.aliases
+    plugins = [*registry.policy.order, *(status.name for status in registry.plugins())]
+    for stem in (name, name.rpartition(".")[0]):
+        target = aliases.get(stem, stem)
+        for known in [target] if "/" in target else [f"{plugin}/{target}" for plugin in plugins]:
+            if row := registry.row(known):
+                return known, row
+    return aliases.get(name, name), None
+
+
+def _plugins(_: click.Context, __: str) -> Iterable[str]:
+    from zoo.discovery import installed
+    from zoo.places import cache_folder
+
+    return sorted({source.name for source in installed(cache_folder() / "plugins.json")})
+
+
+def _tags(ctx: click.Context, _: str) -> Iterable[str]:
+    name = _typed_backbone(ctx)
+    row = _row(_registry(), name)[1] if name else None
+    return ["auto", "none", *(weights["tag"] for weights in (row or {}).get("weights", ()))]
+
+
+def _typed_backbone(ctx: click.Context) -> str:
+    """The backbone that stands on the command line already, or the empty string."""
+    for parameter in ("backbone", "name"):
+        if name := ctx.params.get(parameter):
+            return str(name)
+    # An option that still lacks its value keeps click from dealing out the arguments.
+    return next((word for word in ctx.args if not word.startswith("-")), "")
+
+
+# -- stages and layers -------------------------------------------------------------------------
+
+
+def keep_parts(names: Iterable[str], stages: Iterable[str], layers: Iterable[str]) -> None:
+    """Keep what the stages and layers of a backbone are called, for completion.
+
+    Args:
+        names: What the backbone is called: canonical, or by a user.
+        stages: Input first.
+        layers: Native paths of its modules.
+    """
+    from zoo.files import write_text
+
+    parts = json.dumps({"stages": list(stages), "layers": [path for path in layers if path]})
+    for name in {*names}:
+        with suppress(OSError):  # it is a convenience
+            if (file := _parts_file(name)) and _read(file) != parts:
+                write_text(file, parts)
+
+
+def _parts_file(name: str) -> Path:
+    from urllib.parse import quote
+
+    from zoo.places import cache_folder
+
+    return cache_folder() / "stages" / f"{quote(name, safe='')}.json"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _parts(ctx: click.Context) -> Mapping[str, list[str]]:
+    name = _typed_backbone(ctx)
+    for candidate in (name, _row(_registry(), name)[0]):
+        if text := _read(_parts_file(candidate)):
+            return {key: list(map(str, words)) for key, words in json.loads(text).items()}
+    return {}
+
+
+def _stages(ctx: click.Context, _: str) -> Iterable[str]:
+    return _parts(ctx).get("stages", [])
+
+
+def _layers(ctx: click.Context, _: str) -> Iterable[str]:
+    parts = _parts(ctx)
+    return [*parts.get("stages", []), *parts.get("layers", [])]
+
+
+# -- runs --------------------------------------------------------------------------------------
+
+
+def _finished_runs(_: click.Context, incomplete: str) -> Iterable[str]:
+    return _runs(incomplete, finished=True)
+
+
+def _unfinished_runs(_: click.Context, incomplete: str) -> Iterable[str]:
+    return _runs(incomplete, finished=False)
+
+
+def _runs(incomplete: str, *, finished: bool) -> Iterator[str]:
+    """Run folders under the folder that has been typed so far, the nearest first."""
+    typed = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
+    start = os.path.expanduser(typed) or "."
+    for folder in _run_folders(start):
+        path = typed + os.path.relpath(folder, start)
+        if _UNQUOTED.fullmatch(path) and _is_finished(folder) == finished:
+            yield path
+
+
+def _run_folders(start: str) -> Iterator[str]:
+    level, left = [start], RUN_ENTRIES
+    for _ in range(RUN_LEVELS):
+        deeper: list[str] = []
+        for folder in level:
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        return
+                    if not entry.name.startswith(".") and entry.is_dir():
+                        deeper.append(entry.path)
+        level = []
+        for folder in sorted(deeper):
+            if os.path.isfile(os.path.join(folder, "run.json")):
+                yield folder
+            else:
+                level.append(folder)
+
+
+def _is_finished(folder: str) -> bool:
+    try:
+        record = json.loads(Path(folder, "run.json").read_bytes())
+        return bool(record.get("finished", True))
+    except (OSError, ValueError, AttributeError):
+        return True  # whoever opens it will say what is wrong with it
+
+
+names = _starting(_names)
+names_or_plugins = _starting(
+    lambda ctx, incomplete: [*_plugins(ctx, incomplete), *_names(ctx, incomplete)]
+)
+plugins = _starting(_plugins)
+tags = _starting(_tags, fallback="file")
+stages = _starting(_stages)
+layers = _starting(_layers)
+runs = _starting(_finished_runs, fallback="dir")
+unfinished_runs = _starting(_unfinished_runs, fallback="dir")
+strategies = one_of(*STRATEGIES)
+heads = one_of(*HEADS)
+schedules = one_of(*SCHEDULES)
+paths = one_of(fallback="file")
