@@ -1,0 +1,115 @@
+"""Every code block of the README and of docs/ is what works: commands are typed, Python is run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks, why_unrun
+
+ALL = [block for page in PAGES for block in blocks(page)]
+EXCUSED = 0
+"""How many blocks say by their title that they are not run. Give a reason for another one here."""
+
+INDEPENDENT = ("README.md",)
+"""Pages whose sections do not build on each other; the others are read from top to bottom."""
+
+
+def stories() -> Iterator[tuple[str, list[Block]]]:
+    """Blocks that are tried in one folder, one after the other."""
+    for page, found in itertools.groupby(ALL, lambda block: block.page):
+        if page not in INDEPENDENT:
+            yield page, list(found)
+            continue
+        for section, part in itertools.groupby(found, lambda block: block.section):
+            yield f"{page}: {section}", list(part)
+
+
+def runs(block: Block) -> bool:
+    typed = any(not why_unrun(command) for command in block.commands())
+    return not block.excuse and (typed or block.language == "python")
+
+
+STORIES = {name: found for name, found in stories() if any(map(runs, found))}
+
+
+def test_the_blocks_that_are_not_run_are_counted() -> None:
+    assert [f"{b.page}:{b.line}: {b.excuse}" for b in ALL if b.excuse][EXCUSED:] == []
+
+
+@pytest.mark.parametrize("block", ALL, ids=lambda block: f"{block.page}:{block.line}")
+def test_a_block_is_of_a_kind_that_is_known(block: Block) -> None:
+    if block.language == "toml":
+        tomllib.loads(block.text)
+    elif block.language == "json":
+        json.loads(block.text)
+    elif block.language == "python":
+        compile(block.text, block.page, "exec")
+    else:
+        assert block.language in (*SHELL, "text"), block.language
+        block.commands()  # either all lines are commands or none is
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.docs import world
+
+    return world.material(tmp_path_factory.mktemp("material") / "here")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings and plugins of the test's own, and demo data cut short; the plugins' folder."""
+    import sklearn.datasets
+    from sklearn.utils import Bunch
+
+    from zoo.data import demo
+
+    site = tmp_path / "site"
+    (site / "standins-1.dist-info").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "docs" / "standins.py", site)
+    (site / "standins-1.dist-info" / "entry_points.txt").write_text(
+        "[zoo.plugins]\nstandins = standins\n"
+    )
+    (site / "standins-1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: standins\nVersion: 1\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    for name in ("HOME", "XDG_CONFIG_HOME", "ZOO_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = os.environ.get("PYTHONPATH", "")  # for the processes that plugins are asked in
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), before]))
+    for name in [name for name in sys.modules if name.startswith(("standins", "zoo_acme"))]:
+        monkeypatch.delitem(sys.modules, name)
+    whole = sklearn.datasets.load_digits()
+    few = Bunch(target=whole.target[::15], images=whole.images[::15])
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: few)
+    monkeypatch.setattr(demo, "DIGITS_EPOCHS", 1)
+    monkeypatch.setattr(demo, "MESSAGES_A_CLASS", 10)
+    return site
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("story", STORIES)
+def test_what_is_shown_works(
+    story: str, material: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.docs.world import World
+
+    monkeypatch.chdir(tmp_path)
+    world = World(tmp_path / "here", material, settings)
+    for block in filter(runs, STORIES[story]):
+        if block.language == "python":
+            world.execute(block.text, f"{block.page}:{block.line}")
+        for command in block.commands():
+            world.type(command)
+    assert os.listdir(world.folder)
