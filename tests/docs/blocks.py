@@ -20,6 +20,10 @@ UNRUN: Mapping[str, str] = {
     r"accelerate\b": "several processes, or cards: end_to_end/test_processes.py",
     r"mkdocs\b": "serves until it is stopped; docs/test_site.py builds the site",
     r"zoo finetune --resume": "needs a run that was stopped: end_to_end/test_resume.py",
+    r"zoo serve\b": "serves until it is stopped; it has tests of its own",
+    r"zoo push\b": "sends to the Hub; it has tests of its own",
+    r"zoo recommend\b": "ranks published weights, and none are here; it has tests of its own",
+    r".*--open\b": "opens a browser",
     r".*<\w+>": "has a placeholder",
 }
 """Commands that are not run here, and why; a block may also say so: ```shell title="not run: …"."""
