@@ -240,11 +240,11 @@ def _train(
             raise
         if main:
             finish_run(folder, _outcome(prepared, record, fitted))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
     run = Run(folder, surgery=manner.surgery, registry=manner.registry)
     if main:
         _report(run, prepared, manner.reporter)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
     return run
 
 
