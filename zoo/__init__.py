@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
     from zoo.backbone import build as build
-    from zoo.embedding import embed as embed
     from zoo.comparison import Comparison as Comparison
     from zoo.comparison import compare as compare
+    from zoo.embedding import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
