@@ -126,6 +126,9 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
     )
 
 
+_MLP_HEADS = ("caformer", "convformer")
+"""timm gives them a head of two layers, unless it is told not to."""
+
 _NATIVE_CODE = """\
 from pathlib import Path
 
@@ -150,6 +153,8 @@ def _native_code(backbone: Backbone) -> str:
     arguments = [repr(backbone.spec.arch), f"num_classes={outputs}"]
     if image.fixed_size:
         arguments.append(f"img_size={image.size}")
+    if backbone.spec.arch.startswith(_MLP_HEADS):
+        arguments.append("use_mlp_head=False")
     return _NATIVE_CODE.format(arguments=", ".join(arguments), outputs=outputs)
 
 
