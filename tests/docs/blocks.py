@@ -22,11 +22,14 @@ UNRUN: Mapping[str, str] = {
     r"zoo finetune --resume": "needs a run that was stopped: end_to_end/test_resume.py",
     r"zoo serve\b": "serves until it is stopped; it has tests of its own",
     r"zoo push\b": "sends to the Hub; it has tests of its own",
-    r"zoo recommend\b": "ranks published weights, and none are here; it has tests of its own",
+    r"zoo (recommend|embed)\b": "wants published weights, and none are here; its own tests have some",
     r".*--open\b": "opens a browser",
     r".*<\w+>": "has a placeholder",
 }
 """Commands that are not run here, and why; a block may also say so: ```shell title="not run: …"."""
+
+UNRUN_CODE: Mapping[str, str] = {"snapshot_download(": "fetches from the Hub"}
+"""What a Python block holds that is not run here, and why."""
 
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
@@ -56,6 +59,13 @@ class Block:
         """Why the block itself says that it is not run; else empty."""
         found = re.search(r'title="not run: ([^"]+)"', self.info)
         return found[1] if found else ""
+
+    def is_run(self) -> bool:
+        """Whether any of it is run."""
+        if self.language == "python":
+            return not self.excuse and not any(code in self.text for code in UNRUN_CODE)
+        typed = any(not why_unrun(command) for command in self.commands())
+        return typed and not self.excuse
 
     def commands(self) -> list[str]:
         """The command lines, continued lines joined; none where the block is output or a tree."""

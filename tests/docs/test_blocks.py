@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks, why_unrun
+from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
 EXCUSED = 0
@@ -33,12 +33,7 @@ def stories() -> Iterator[tuple[str, list[Block]]]:
             yield f"{page}: {section}", list(part)
 
 
-def runs(block: Block) -> bool:
-    typed = any(not why_unrun(command) for command in block.commands())
-    return not block.excuse and (typed or block.language == "python")
-
-
-STORIES = {name: found for name, found in stories() if any(map(runs, found))}
+STORIES = {name: found for name, found in stories() if any(map(Block.is_run, found))}
 
 
 def test_the_blocks_that_are_not_run_are_counted() -> None:
@@ -107,7 +102,7 @@ def test_what_is_shown_works(
 
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path / "here", material, settings)
-    for block in filter(runs, STORIES[story]):
+    for block in filter(Block.is_run, STORIES[story]):
         if block.language == "python":
             world.execute(block.text, f"{block.page}:{block.line}")
         for command in block.commands():

@@ -27,6 +27,7 @@ import pytest
 import torch
 from PIL import Image
 
+import zoo
 from tests.docs.blocks import why_unrun
 from zoo.cli import main
 
@@ -74,7 +75,7 @@ class World:
         (folder / "registry.toml").write_text(text)
         os.chdir(folder)
         batch = torch.zeros(2, 3, 32, 32), torch.tensor([0, 1])
-        self.names: dict[str, Any] = {"__name__": "documented", "loader": [batch]}
+        self.names: dict[str, Any] = {"__name__": "documented", "zoo": zoo, "loader": [batch]}
 
     def type(self, line: str) -> str:
         """Type a command line; what it printed. Parts that ``UNRUN`` names are left out."""
@@ -165,7 +166,8 @@ def material(folder: Path) -> Path:
         for number, label in enumerate(CLASSES):
             for index in range(5):
                 _picture(folder / name / label / f"{index}.jpg", number, random)
-    for name in ("new/1.jpg", "new/2.jpg", "new.jpg", "photo.jpg"):
+    loose = ("new/1.jpg", "new/2.jpg", "new.jpg", "photo.jpg")
+    for name in (*loose, *(f"new/{label}/3.jpg" for label in CLASSES)):
         _picture(folder / name, 0, random)
     files = [f"photos/{label}/{index}.jpg" for label in CLASSES for index in range(5)]
     texts = [" ".join(random.choice(WORDS, 5)) for _ in range(10)]
