@@ -82,14 +82,32 @@ def _others(splits: Splits) -> dict[str, str]:
 
 
 def _shared(splits: Splits) -> dict[str, str]:
-    """What training and validation have in common, if they have."""
-    if not splits.shared:
-        return {}
-    more = ", …" if len(splits.shared) > 1 else ""
-    of = f"{len(splits.shared)} of the validation samples ({splits.shared[0]}{more})"
+    """What training has in common with validation and test, if it has."""
+    words = overlap_in_words(splits)
+    return {"shared": words} if words else {}
+
+
+def overlap_in_words(splits: Splits) -> str:
+    """What training has in common with validation and test; empty where that is nothing."""
+    near = splits.near or ()
+    facts = [
+        f"{count} {what}"
+        for count, what in (
+            (len(splits.shared), "validation or test samples are in the training data too"),
+            (len(near), "look like a picture there"),
+        )
+        if count
+    ]
+    if splits.near is None:
+        facts.append("too many pictures to compare all by their looks")
+    if not facts:
+        return ""
+    listed = [*splits.shared, *near]
+    some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
     if splits.removed:
-        return {"shared": f"{of} were in the training data; {splits.removed} removed from there"}
-    return {"shared": f"{of} are in the training data too, so figures look too good: --dedupe"}
+        return f"{', '.join(facts)}{some}; {splits.removed} removed from training"
+    advice = "; figures look too good: --dedupe trains without them" if listed else ""
+    return ", ".join(facts) + some + advice
 
 
 def _recipe(recipe: Recipe) -> str:
@@ -169,7 +187,9 @@ def opening(
             "skipped": list(splits.skipped),
             "passed_over": len(splits.others),
             "shared": list(splits.shared),
+            "near": None if splits.near is None else list(splits.near),
             "removed": splits.removed,
+            "overlap": overlap_in_words(splits),
             "val_split": request.val_split,
             "split_seed": recipe.seed,
             "text_column": request.text_column,

@@ -206,8 +206,8 @@ def finetune(
         task: ``single-label``, ``multi-label``, ``regression``; ``auto`` takes one of the first two
             as the labels are.
         val_split: Share held out where the data has no validation split.
-        dedupe: Whether training leaves out what validation has too: the same file, or the same text
-            but for case and blanks.
+        dedupe: Whether training leaves out what validation or test has too: the same file, a
+            picture that looks the same, or the same text but for case, blanks and Unicode form.
         bad_files: ``error``, or ``skip`` for leaving them out.
         seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.

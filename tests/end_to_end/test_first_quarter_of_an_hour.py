@@ -52,6 +52,7 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
     assert done.json.keys() == {
         *("run", "backbone", "weights", "classes", "strategy", "best_epoch", "metrics"),
         *("samples_per_second", "seconds", "skipped", "passed_over", "task"),
+        *("shared", "near", "removed"),
     }
     assert done.json["metrics"].keys() == {"accuracy", "macro_f1", "loss"}
     assert (done.json["backbone"], done.json["weights"]) == ("basics/cnn", "none")

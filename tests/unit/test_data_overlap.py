@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
+from tests.end_to_end.conftest import Zoo, zoo_cli
+from zoo.account import overlap_in_words
 from zoo.data import open_data
+from zoo.data.looks import NEAR, alike, looks_of
+from zoo.data.overlap import text_contents
 from zoo.errors import DataError
+
+__all__ = ["zoo_cli"]
 
 
 def write(folder: Path, train: list[str], val: list[str]) -> Path:
@@ -26,11 +33,31 @@ def test_texts_are_the_same_whatever_their_case_and_blanks(tmp_path: Path) -> No
     data = write(tmp_path, ROWS, ["quite other\t0", "A  Fine film \t1"])
     splits = open_data(data, modality="text")
     assert [name.rpartition(" ")[2] for name in splits.shared] == ["2"]
+    assert splits.near == ()
     assert (len(splits.train), splits.removed) == (4, 0)
     fewer = open_data(data, modality="text", dedupe=True)
     assert [str(fewer.train.raw(i)) for i in range(len(fewer.train))] == [
         *("a poor film", "so so", "great")
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\u00e9", "cafe\u0301"),  # é of one character, and of two
+        ("\uff21\uff22", "ab"),  # full-width letters
+        ("\ufb01lm", "film"),  # a ligature
+        ("STRASSE", "straße"),
+        ("a\u00a0b", "a\u3000 b"),  # blanks that are none of ASCII's
+    ],
+)
+def test_texts_are_the_same_in_every_unicode_form(one: str, other: str) -> None:
+    assert text_contents([(one,)]) == text_contents([(other,)])
+
+
+def test_texts_that_differ_are_not_the_same() -> None:
+    rows = [("a", "b"), ("b", "a"), ("ab", ""), ("résumé", "b"), ("resume", "b")]
+    assert len(set(text_contents(rows).tolist())) == len(rows)
 
 
 def test_pictures_are_the_same_where_their_files_are(tmp_path: Path) -> None:
@@ -68,17 +95,116 @@ def test_a_class_that_loses_all_is_told(tmp_path: Path, val: list[str], lost: st
         open_data(write(tmp_path, ROWS, val), modality="text", dedupe=True)
 
 
-def test_the_run_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    import zoo
+def test_a_test_split_counts_too_and_its_faults_do_not_stop_training(tmp_path: Path) -> None:
+    data = write(tmp_path, ROWS, ["new\t1", "newer\t0"])
+    (data / "test.tsv").write_text("text\tlabel\nSo so\t0\n\t1\n", encoding="utf-8")
+    splits = open_data(data, modality="text", dedupe=True)
+    assert [Path(name.rpartition(" row ")[0]).name for name in splits.shared] == ["test.tsv"]
+    assert (splits.removed, splits.skipped) == (1, ())
+    (data / "test.tsv").write_bytes(b"")
+    assert open_data(data, modality="text").shared == ()
 
-    data = write(tmp_path / "data", ROWS, ["great\t1", "other\t0"])
-    for dedupe, words in (
-        (False, "are in the training data too, so figures look too good: --dedupe"),
-        (True, "were in the training data; 1 removed from there"),
-    ):
-        run = zoo.finetune(
-            "lstm", data, weights="none", epochs=1, dedupe=dedupe, output=tmp_path / str(dedupe)
+
+def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
+    """A picture of large and small shades, as photographs have them."""
+    generator = np.random.default_rng(seed)
+    layers = [
+        Image.fromarray(generator.integers(0, 255, (n, n, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
         )
-        assert words in capfd.readouterr().err
-        assert len(run.record["data"]["shared"]) == 1
-        assert run.record["data"]["removed"] == int(dedupe)
+        for n in (4, 9, 25)
+    ]
+    return Image.blend(Image.blend(layers[0], layers[1], 0.4), layers[2], 0.25)
+
+
+def cropped(picture: Image.Image, share: float) -> Image.Image:
+    """Without ``share`` of the height and of the width, half of it on each side."""
+    width, height = picture.size
+    x, y = width * share / 2, height * share / 2
+    return picture.crop((round(x), round(y), round(width - x), round(height - y)))
+
+
+COPIES = {
+    "as it is.png": lambda picture: picture,
+    "as it is.bmp": lambda picture: picture,
+    "smaller.jpg": lambda picture: picture.resize((120, 90)),
+    "squashed.webp": lambda picture: picture.resize((128, 128)),
+    "cropped.jpg": lambda picture: cropped(picture, 0.02),
+    "brighter.jpg": lambda picture: ImageEnhance.Brightness(picture).enhance(1.2),
+    "mirrored.jpg": ImageOps.mirror,
+    "grey.png": lambda picture: picture.convert("L"),
+    "turned.jpg": lambda picture: picture.transpose(Image.Transpose.ROTATE_90),
+}
+
+
+def with_copies(root: Path) -> Path:
+    """Scenes of two classes to train on; in ``val``, copies of some and scenes of its own."""
+    for number in range(20):
+        folder = root / "train" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        scene(number).save(folder / f"{number}.jpg", quality=95)
+    for number, (name, change) in enumerate(COPIES.items()):
+        folder = root / "val" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        changed, exif = change(scene(number)), Image.Exif()
+        if name.startswith("turned"):
+            exif[ExifTags.Base.Orientation] = 6  # so that it shows upright
+        changed.save(folder / name, exif=exif)
+        scene(100 + number).save(folder / f"own {number}.jpg")
+    return root
+
+
+def test_copies_in_another_size_format_light_or_mirror_image_are_found(tmp_path: Path) -> None:
+    root = with_copies(tmp_path)
+    splits = open_data(root, modality="image")
+    assert splits.shared == ()  # the files differ
+    assert splits.near is not None
+    assert {Path(name).name for name in splits.near} == set(COPIES)
+    fewer = open_data(root, modality="image", dedupe=True)
+    assert (fewer.removed, len(fewer.train)) == (len(COPIES), 20 - len(COPIES))
+    kept = {int(Path(fewer.train.input(i)).stem) for i in range(len(fewer.train))}
+    assert kept == set(range(len(COPIES), 20))
+
+
+def test_blank_pictures_are_like_nothing() -> None:
+    looks = looks_of(np.full((3, 32, 32), 200, dtype=np.uint8))
+    assert not looks.any()
+    assert [flags.any() for flags in alike(looks, looks)] == [False, False]
+
+
+def test_near_is_told_by_the_number_of_signs_that_differ() -> None:
+    generator = np.random.default_rng(0)
+    held = generator.integers(0, 2**63, (3, 4), dtype=np.uint64)
+    train = np.repeat(generator.integers(0, 2**63, (1, 4), dtype=np.uint64), 40_000, axis=0)
+    for row, differing in ((7, NEAR), (39_999, NEAR + 1)):
+        bits = np.unpackbits(held[1].view(np.uint8))
+        bits[-differing:] ^= 1  # of the last words, which the coarse look leaves out
+        train[row] = np.packbits(bits).view(np.uint64)
+    in_train, in_held = alike(train, held)
+    assert np.flatnonzero(in_train).tolist() == [7]
+    assert in_held.tolist() == [False, True, False]
+
+
+def test_too_many_pictures_are_not_compared_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.data.overlap.MOST_PAIRS", 10)
+    splits = open_data(with_copies(tmp_path), modality="image")
+    assert splits.near is None
+    assert overlap_in_words(splits) == "too many pictures to compare all by their looks"
+
+
+def test_the_run_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
+    data = write(tmp_path / "data", ROWS, ["great\t1", "other\t0"])
+    command = ("finetune", "lstm", "--data", data, "--epochs", 1, "--output")
+    plain = zoo_cli(*command, tmp_path / "plain")
+    said = f"1 validation or test samples are in the training data too ({data / 'val.tsv'} row 1)"
+    words = f"{said}; figures look too good: --dedupe trains without them"
+    assert words in plain.err  # the header
+    assert words in plain.out.splitlines()  # the end
+    deduped = zoo_cli(*command, tmp_path / "deduped", "--dedupe", "--json")
+    assert f"{said}; 1 removed from training" in deduped.err
+    facts = {"shared": [f"{data / 'val.tsv'} row 1"], "near": [], "removed": 1}
+    record = json.loads((tmp_path / "deduped" / "run.json").read_text(encoding="utf-8"))["data"]
+    for found in (deduped.json, record):
+        assert {name: found[name] for name in facts} == facts

@@ -80,7 +80,7 @@ Examples:
     type=click.Choice(["error", "skip"]),
     help="What to do about files and rows that cannot be read; default: error.",
 )
-@_data("--dedupe", is_flag=True, help="Train without what validation has too.")
+@_data("--dedupe", is_flag=True, help="Train without what validation or test has too.")
 @_data("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
 @_data("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
 @_data(
@@ -274,6 +274,8 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
         say(f"{inputs} left out; run.json lists them")
     if count := data.get("passed_over", 0):
         say(f"{'1 file' if count == 1 else f'{count} files'} not called like pictures passed over")
+    if words := data.get("overlap", ""):
+        say(words)
 
 
 def _tell(run: Any, as_json: bool) -> None:
@@ -296,6 +298,9 @@ def _tell(run: Any, as_json: bool) -> None:
                 "seconds": results["seconds"],
                 "skipped": run.record["data"]["skipped"],
                 "passed_over": run.record["data"].get("passed_over", 0),
+                "shared": run.record["data"].get("shared", []),
+                "near": run.record["data"].get("near", []),
+                "removed": run.record["data"].get("removed", 0),
             }
         )
         return

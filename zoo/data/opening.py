@@ -22,7 +22,7 @@ from zoo.data.classes import (
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
-from zoo.data.overlap import picture_contents, shared_inputs, text_contents, without_shared
+from zoo.data.overlap import overlap, picture_contents, text_contents, without_shared
 from zoo.data.pictures import examine
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import (
@@ -70,8 +70,8 @@ def open_data(
             called ``labels`` and a cell has one of ``, ; |`` in it; else single-label.
         classes: The number of classes that the user expects.
         bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
-        dedupe: Whether training leaves out what validation has too: the same file, or the same
-            text but for case and blanks.
+        dedupe: Whether training leaves out what validation or test has too: the same file, a
+            picture that looks the same, or the same text but for case, blanks and Unicode form.
         need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
             ``val`` and ``test`` that have labels, or else all there is
             (:meth:`Splits.to_evaluate`).
@@ -120,15 +120,44 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
             raise _too_few(parts[own])
     elif not len(val):
         raise DataError(f"{parts['val'].where} has nothing that can be read")
-    shared, before = shared_inputs(train, val), len(train)
-    if dedupe and shared:
-        train = without_shared(train, val, classes)
+    found, before = overlap(train, [val, *_test(request, layout, first.known.task)]), len(train)
+    if dedupe and found.in_train.any():
+        train = without_shared(train, found, classes)
     if task == "regression":
         assert train.labels is not None
         require_variety(train.labels, parts[own], classes)
     splits = _splits(request, classes, task, train=train, val=val)
     others = tuple(name for part in parts.values() for name in part.others)
-    return replace(splits, shared=shared, removed=before - len(train), others=others)
+    removed = before - len(train)
+    return replace(splits, shared=found.shared, near=found.near, removed=removed, others=others)
+
+
+def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:
+    """The test split, if there is one that can be read, to compare it with training.
+
+    Its faults are no reason not to train; an evaluation reports them.
+    """
+    if "test" not in layout:
+        return []
+    found = request.findings.found
+    before = len(found)
+    try:
+        return [_compared(request.modality, layout["test"](False, task))]
+    except DataError:
+        return []
+    finally:
+        del found[before:]
+
+
+def _compared(modality: Modality, part: Part) -> Samples:
+    """Samples that can be compared with others; unreadable ones are unlike any."""
+    if modality == "image":
+        seen = examine(part.inputs)
+        contents, looks = picture_contents(seen.digests), seen.looks
+        return Samples(modality, part.inputs, contents=contents, looks=looks)
+    plain = Samples(modality, part.inputs)
+    contents = text_contents([plain.texts(i) for i in range(len(plain))])
+    return Samples(modality, part.inputs, contents=contents)
 
 
 def check_task(task: str) -> None:
@@ -214,20 +243,22 @@ def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
     """Samples of a split whose pictures have been decoded; unreadable ones are left out."""
     count = len(part.inputs)
     if request.modality == "image":
-        digests, reasons = examine(part.inputs)
-        for index, reason in reasons.items():
+        seen = examine(part.inputs)
+        digests, looks = seen.digests, seen.looks
+        for index, reason in seen.reasons.items():
             request.findings.add(part.inputs.name(index), reason)
-        if reasons:
-            good = np.array([i for i in range(count) if i not in reasons], dtype=np.int64)
-            part, digests = part.take(good), [digests[i] for i in good]
+        if seen.reasons:
+            good = np.array([i for i in range(count) if i not in seen.reasons], dtype=np.int64)
+            part, digests, looks = part.take(good), [digests[i] for i in good], looks[good]
         contents = picture_contents(digests)
     else:
         plain = Samples(request.modality, part.inputs)
         rows = [plain.texts(i) for i in range(count)]
         digests, contents = ["\0".join((*row, "")).encode() for row in rows], text_contents(rows)
+        looks = None
     labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, digests)
-    return Samples(request.modality, part.inputs, labels, fingerprint, contents)
+    return Samples(request.modality, part.inputs, labels, fingerprint, contents, looks)
 
 
 def _halves(request: Request, samples: Samples, task: TaskName) -> tuple[Samples, Samples]:

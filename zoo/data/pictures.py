@@ -8,11 +8,14 @@ import io
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from zoo.data.looks import SIDE, Looks, looks_of
 from zoo.data.samples import Inputs, Picture, Samples
 from zoo.errors import BadFilesError
 
@@ -42,8 +45,8 @@ OVERSAMPLING = 2
 """A JPEG is decoded at no less than this many times the size that is asked for: a decoder's
 reduction is coarser than the resizing after it."""
 
-_PLAIN = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"))
-"""Modes that become RGB in any case."""
+_RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
+"""Modes in which the mean of two pixels is a pixel; they become RGB in any case."""
 
 _TASK = 32  # pictures that a thread examines at a time
 
@@ -91,31 +94,51 @@ def read_picture(
         ) from error
 
 
-def examine(inputs: Inputs) -> tuple[list[bytes], dict[int, str]]:
+@dataclass(frozen=True)
+class Examined:
+    """What decoding every picture once has shown.
+
+    Attributes:
+        digests: The sha256 of every file.
+        looks: ``(N, 4)``, what each looks like (:mod:`zoo.data.looks`).
+        reasons: The index and the reason of each that cannot be read.
+    """
+
+    digests: list[bytes]
+    looks: Looks
+    reasons: dict[int, str]
+
+
+def examine(inputs: Inputs) -> Examined:
     """Decode every picture once, and tell which cannot be.
 
     Nothing short of decoding finds every damaged file. JPEGs are decoded at an eighth of their
     size, which reads the whole file and leaves out most of the arithmetic. The decoders work
     outside Python's lock, so that threads use all cores.
-
-    Returns:
-        The sha256 of every file, and the index and the reason of each that cannot be read.
     """
     starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        tasks = pool.map(lambda start: _examine_some(inputs, start), starts)
-        results = [result for task in tasks for result in task]
-    digests = [digest for digest, _ in results]
-    return digests, {i: reason for i, (_, reason) in enumerate(results) if reason}
+        tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
+    digests, reasons = ([one for task in tasks for one in task[part]] for part in (0, 1))
+    return Examined(
+        digests,
+        np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(looks for _, _, looks in tasks)]),
+        {i: reason for i, reason in enumerate(reasons) if reason},
+    )
 
 
-def _examine_some(inputs: Inputs, start: int) -> list[tuple[bytes, str]]:
+def _examine_some(inputs: Inputs, start: int) -> tuple[list[bytes], list[str], Looks]:
     samples = Samples("image", inputs)
-    return [_examine(samples.picture(i)) for i in range(start, min(start + _TASK, len(inputs)))]
+    wanted = range(start, min(start + _TASK, len(inputs)))
+    thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
+    found = [_examine(samples.picture(i), at) for i, at in zip(wanted, thumbnails, strict=True)]
+    return [digest for digest, _ in found], [reason for _, reason in found], looks_of(thumbnails)
 
 
-def _examine(raw: Picture) -> tuple[bytes, str]:
+def _examine(raw: Picture, thumbnail: NDArray[np.uint8]) -> tuple[bytes, str]:
+    """The digest of a file, and why it cannot be read; else ``thumbnail`` is filled."""
     if isinstance(raw, Image.Image):
+        thumbnail[:] = _thumbnail(raw)
         return hashlib.sha256(raw.tobytes()).digest(), ""
     try:
         content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
@@ -124,13 +147,21 @@ def _examine(raw: Picture) -> tuple[bytes, str]:
     digest = hashlib.sha256(content).digest()
     try:
         with _opened(content) as picture:
-            _reduce(picture, 1)
-            picture.load()
-            if picture.mode not in _PLAIN:
-                _rgb(picture)
+            _reduce(picture, SIDE)
+            thumbnail[:] = _thumbnail(picture)
     except Exception as error:  # as in read_picture
         return digest, _reason(error)
     return digest, ""
+
+
+def _thumbnail(picture: Image.Image) -> Image.Image:
+    """The picture upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
+    picture.load()
+    if picture.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
+        small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    else:
+        small = _rgb(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return _upright(_rgb(small)).convert("L")
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

@@ -160,6 +160,7 @@ class Samples:
             copy of the data elsewhere. Empty where the contents have not been looked at.
         contents: ``(N,)``, a number for what each input holds, the same for the same contents;
             ``None`` where they have not been looked at.
+        looks: ``(N, 4)``, what each picture looks like (:mod:`zoo.data.looks`); ``None`` likewise.
     """
 
     modality: Modality
@@ -167,6 +168,7 @@ class Samples:
     labels: LabelArray | None = None
     fingerprint: str = ""
     contents: npt.NDArray[np.uint64] | None = None
+    looks: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -199,10 +201,12 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels, contents = (
-            None if known is None else known[chosen] for known in (self.labels, self.contents)
+        labels, contents, looks = (
+            None if known is None else known[chosen]
+            for known in (self.labels, self.contents, self.looks)
         )
-        return Samples(self.modality, self.inputs.take(chosen), labels, fingerprint, contents)
+        inputs = self.inputs.take(chosen)
+        return Samples(self.modality, inputs, labels, fingerprint, contents, looks)
 
 
 @dataclass(frozen=True)
@@ -220,8 +224,10 @@ class Splits:
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
         others: Files among the pictures that are not called like pictures, and were passed over.
-        shared: The inputs of ``val`` whose contents ``train`` has too, or had.
-        removed: How many samples ``train`` lacks because ``val`` has them.
+        shared: The inputs of ``val`` and ``test`` whose contents ``train`` has too, or had.
+        near: The other pictures of them that look like one in ``train``; ``None`` where there are
+            too many to compare.
+        removed: How many samples ``train`` lacks because of them.
         image_size: The size in pixels that the pictures ask for where the network leaves it
             open; ``None`` where the network's own is right.
         epochs: Passes that suffice where a network starts from random parameters; ``None`` where
@@ -241,6 +247,7 @@ class Splits:
     skipped: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    near: tuple[str, ...] | None = ()
     removed: int = 0
     whole: Samples | None = None
     image_size: int | None = None
