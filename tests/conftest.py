@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 # Two test processes on two cores: more threads would only wait for each other. Before torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+from tests import messages
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note which messages of the zoo this process, and those that it starts, come to see."""
+    if not hasattr(config, "workerinput"):
+        os.environ[messages.FOLDER] = tempfile.mkdtemp(prefix="messages-")
+    messages.watch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """After the whole everyday suite, name the messages that no test has seen."""
+    if hasattr(session.config, "workerinput"):
+        return
+    left = messages.unreached(messages.gathered())
+    shutil.rmtree(os.environ[messages.FOLDER])
+    if left and exitstatus == pytest.ExitCode.OK and _everything(session.config):
+        print("\nNo test has seen these messages:")
+        print("\n".join(f"{m.file}:{m.lines[0]}: {m.text}" for m in left))
+
+
+def _everything(config: pytest.Config) -> bool:
+    chosen = ("keyword", "deselect", "lf", "collectonly", "ignore", "maxfail")
+    return (
+        config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and config.getoption("markexpr") == "not slow"
+        and not any(config.getoption(name, None) for name in chosen)
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
