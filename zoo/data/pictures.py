@@ -119,7 +119,8 @@ def examine(inputs: Inputs) -> Examined:
     starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
-    digests, reasons = ([one for task in tasks for one in task[part]] for part in (0, 1))
+    digests = [digest for digests, _, _ in tasks for digest in digests]
+    reasons = [reason for _, reasons, _ in tasks for reason in reasons]
     return Examined(
         digests,
         np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(looks for _, _, looks in tasks)]),
@@ -138,7 +139,7 @@ def _examine_some(inputs: Inputs, start: int) -> tuple[list[bytes], list[str], L
 def _examine(raw: Picture, thumbnail: NDArray[np.uint8]) -> tuple[bytes, str]:
     """The digest of a file, and why it cannot be read; else ``thumbnail`` is filled."""
     if isinstance(raw, Image.Image):
-        thumbnail[:] = _thumbnail(raw)
+        thumbnail[:] = np.asarray(_thumbnail(raw))
         return hashlib.sha256(raw.tobytes()).digest(), ""
     try:
         content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
@@ -148,7 +149,7 @@ def _examine(raw: Picture, thumbnail: NDArray[np.uint8]) -> tuple[bytes, str]:
     try:
         with _opened(content) as picture:
             _reduce(picture, SIDE)
-            thumbnail[:] = _thumbnail(picture)
+            thumbnail[:] = np.asarray(_thumbnail(picture))
     except Exception as error:  # as in read_picture
         return digest, _reason(error)
     return digest, ""
