@@ -55,9 +55,10 @@ def _read(folder: Path, name: str) -> Tokenizer:
         loaded = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # the library lets through whatever a damaged file runs into
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"the tokenizer of {name} in {folder} cannot be read: {str(error).splitlines()[0]}",
+            f"the tokenizer of {name} in {folder} cannot be read: {reason}",
             hint="Put the tokenizer.json of the network beside its weights.",
         ) from error
     tokenizer: Tokenizer | None = getattr(loaded, "backend_tokenizer", None)
