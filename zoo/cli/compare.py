@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import clean, emit_json, note, print_table, say
 
 if TYPE_CHECKING:
@@ -31,7 +32,14 @@ Examples:
   zoo compare runs/lstm-1 runs/minilm-1 --json
 """
 )
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN...",
+    shell_complete=completion.runs,
+)
 @click.option(
     "--data",
     metavar="PATH",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import clean, emit_json, say
 
@@ -19,8 +20,8 @@ Examples:
   zoo embed minilm reviews.csv --text-column review --output features.safetensors --json
 """
 )
-@click.argument("backbone", metavar="BACKBONE|RUN")
-@click.argument("data")
+@click.argument("backbone", metavar="BACKBONE|RUN", shell_complete=completion.names)
+@click.argument("data", shell_complete=completion.paths)
 @click.option(
     "--output",
     required=True,

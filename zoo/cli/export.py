@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.counts import in_bytes
 from zoo.cli.output import clean, emit_json, say
 
@@ -24,7 +25,7 @@ Examples:
   zoo export runs/lstm-1 --format torch-export --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option(
     "--format",
     "chosen",

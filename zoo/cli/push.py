@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.counts import in_bytes
 from zoo.cli.output import clean, emit_json, print_table, say
 
@@ -22,7 +23,7 @@ Examples:
   zoo push runs/bert-base-uncased-1 hf:acme/reviews --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.argument("repo", metavar="hf:ORG/NAME")
 @click.option("--private", is_flag=True, help="Others must not see it.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be sent.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.catalogue import compact
 from zoo.cli.columns import one_or_more
 from zoo.cli.counts import parameter_count
@@ -44,8 +45,8 @@ Examples:
   zoo recommend houses.csv --task regression --label-column price --json
 """
 )
-@click.argument("data")
-@click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...")
+@click.argument("data", shell_complete=completion.paths)
+@click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...", shell_complete=completion.names)
 @click.option("--top", default=5, type=click.IntRange(min=1), metavar="N", help="Rows; default: 5.")
 @click.option(
     "--max-params",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import emit_json, note, say
 
 
@@ -18,7 +19,7 @@ Examples:
   zoo report runs/lstm-1 --data reviews/ --split val --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option(
     "--data",
     metavar="PATH",

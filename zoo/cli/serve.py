@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.output import emit_json, flush, note, say
 from zoo.errors import UsageError
 
@@ -21,7 +22,7 @@ Examples:
   zoo serve runs/lstm-1 --host 0.0.0.0 --allow-host models.example.org
 """
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option(
     "--host",
     default="127.0.0.1",

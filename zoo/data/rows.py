@@ -111,13 +111,13 @@ def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, 
         for index in range(len(plain)):
             digest.update("\0".join((*plain.texts(index), "")).encode() + b"\1")
         return part, digest.hexdigest()
-    digests, reasons = examine(part.inputs)
-    for index, reason in reasons.items():
+    seen = examine(part.inputs)
+    for index, reason in seen.reasons.items():
         findings.add(part.inputs.name(index), reason)
-    good = np.array([i for i in range(len(digests)) if i not in reasons], dtype=np.int64)
+    good = np.array([i for i in range(len(seen.digests)) if i not in seen.reasons], dtype=np.int64)
     for index in good:
-        digest.update(digests[index])
-    return (part.take(good) if reasons else part), digest.hexdigest()
+        digest.update(seen.digests[index])
+    return (part.take(good) if seen.reasons else part), digest.hexdigest()
 
 
 def agreeing(parts: Mapping[str, Part]) -> dict[str, Part]:
