@@ -83,7 +83,8 @@ def _messages(file: Path) -> Iterator[Message]:
 
 def _makes_a_message(called: ast.expr) -> bool:
     if isinstance(called, ast.Attribute):
-        return called.attr == "warn" or called.attr in ERRORS
+        owner = called.value.id if isinstance(called.value, ast.Name) else ""
+        return (owner, called.attr) == ("warnings", "warn")  # errors are called by their own names
     return isinstance(called, ast.Name) and called.id in ERRORS
 
 

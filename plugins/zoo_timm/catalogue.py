@@ -141,7 +141,7 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
             raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
         step = 1 if row.image_input.fixed_size else _multiple(backbone, side)
         return Measured(feature_dim=width, params=params, min_size=side, multiple_of=step)
-    raise ContractError(f"{row.name} takes no picture of its own size, {size}")
+    raise AssertionError("unreachable: the last side is measured or raises")
 
 
 def _multiple(backbone: Backbone, side: int) -> int:

@@ -29,6 +29,7 @@ def read(repo: str, file: str) -> str | None:
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        LocalEntryNotFoundError,
         RepositoryNotFoundError,
     )
 
@@ -50,14 +51,21 @@ def read(repo: str, file: str) -> str | None:
                 f"the Hub has no repository {repo!r}, or you may not see it",
                 hint=f"Look for it at https://huggingface.co/models?search={repo}.",
             ) from error
+        except LocalEntryNotFoundError as error:  # what the cache says after the Hub did not answer
+            raise _failure(repo, file, error.__cause__ or error) from error
         except EntryNotFoundError:
             return None
         except (HfHubHTTPError, OSError) as error:
-            raise WeightsError(
-                f"fetching {file} of {repo} failed: {str(error).splitlines()[0]}",
-                hint="Try again, or give a local folder as path:FOLDER.",
-            ) from error
+            raise _failure(repo, file, error) from error
     return path.read_text(encoding="utf-8")
+
+
+def _failure(repo: str, file: str, error: BaseException) -> WeightsError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return WeightsError(
+        f"fetching {file} of {repo} failed: {reason}",
+        hint="Try again, or give a local folder as path:FOLDER.",
+    )
 
 
 def _demand_hub(repo: str) -> None:

@@ -14,8 +14,10 @@ import logging
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -26,7 +28,7 @@ from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import ContractError, UsageError, WeightsError
 from zoo.testing import without_values
-from zoo_timm import plugin, rows
+from zoo_timm import catalogue, heads, plugin, rows
 from zoo_timm.catalogue import describe
 from zoo_timm.heads import find_layout
 from zoo_timm.library import timm
@@ -486,3 +488,44 @@ def test_adapters_sit_on_dense_layers_of_the_backbone(name: str) -> None:
     assert targets
     assert backbone.head_path not in targets
     assert all(getattr(modules[path], "groups", 1) == 1 for path in targets)
+
+
+# -- what a network of a later timm may be ------------------------------------------------------
+
+
+def odd(features: Callable[[Tensor], Tensor], head: nn.Module) -> Any:
+    """Stands for a backbone of another width or shape than its network states."""
+    made = SimpleNamespace(features=features, head=head, spec=ROWS["test_resnet"])
+    made.eval = lambda: made
+    return made
+
+
+def test_features_of_another_width_than_stated_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = odd(lambda pixels: pixels.new_zeros(1, 7), nn.Identity())
+    monkeypatch.setattr(catalogue, "assemble", lambda *_: wide)
+    row = ROWS["test_resnet"]
+    with pytest.raises(ContractError, match=rf"states features of width {row.feature_dim}, and"):
+        catalogue.measure(row, 7)
+
+
+def test_features_that_are_no_vectors_are_told() -> None:
+    maps = odd(lambda pixels: pixels, nn.Identity())
+    with pytest.raises(ContractError, match=r"features and outputs \(1, 3, 32, 32\) and"):
+        catalogue._features_that_the_head_takes(maps, 32)
+
+
+def test_a_network_that_takes_one_size_of_picture_alone_is_told() -> None:
+    def one_size(pixels: Tensor) -> Tensor:
+        raise ValueError(f"{pixels.shape[-1]} pixels")
+
+    with pytest.raises(ContractError, match="takes 32 pixels and no multiples of"):
+        catalogue._multiple(odd(one_size, nn.Identity()), 32)
+
+
+def test_a_head_that_one_linear_layer_cannot_stand_for_is_told() -> None:
+    with pytest.raises(ContractError, match="the head at fc is a ReLU, not a linear layer"):
+        heads._width("fc", nn.ReLU())
+    with pytest.raises(ContractError, match=r"the heads at a, b are \[3, 4\] wide, .* states 8"):
+        heads._grouped(["a", "b"], [3, 4], 8)
+    with pytest.raises(ContractError, match="the heads at no place"):
+        heads._grouped([], [], 8)

@@ -22,6 +22,7 @@ from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.spec import Pooling
 from zoo.testing.checks import CHECKS
+from zoo_transformers import loader, names, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
 from zoo_transformers.resolve import resolve
@@ -726,3 +727,33 @@ def test_the_real_minilm_goes_out_to_plain_transformers(
             torch.testing.assert_close(
                 net(**batch).last_hidden_state, backbone.net(**ids).last_hidden_state
             )
+
+
+# -- what a library or a publisher may do otherwise ----------------------------------------------
+
+
+def test_a_folder_of_another_type_than_the_catalogue_says_is_refused(tmp_path: Path) -> None:
+    config_folder(tmp_path, model_type="roberta", vocab_size=9, **_ROBERTA)
+    with pytest.raises(WeightsError, match=r"holds a network of type 'roberta', and .* 'bert'"):
+        loader._as_published(tiny("bert", "mean"), tmp_path)
+
+
+def test_a_classifier_without_a_linear_layer_has_no_head() -> None:
+    encoder = build(tiny("megatron-bert", "mean"), None).net
+    encoder.base_model_prefix = ""
+    for path in [path for path, m in encoder.named_modules() if isinstance(m, torch.nn.Linear)]:
+        encoder.set_submodule(path, torch.nn.Identity())
+    with pytest.raises(ContractError, match="has no linear layer behind its encoder") as error:
+        names.head_path(encoder)
+    assert "'mean', 'cls' or 'last'" in error.value.hint
+
+
+def test_a_tokenizer_without_a_rust_form_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        backend_tokenizer = None
+
+    monkeypatch.setattr(tokenization.AutoTokenizer, "from_pretrained", lambda *_, **__: Slow())
+    with pytest.raises(WeightsError, match=r"tokenizer of x, Slow, has no fast \(Rust\) form"):
+        tokenization._read(tmp_path, "x")

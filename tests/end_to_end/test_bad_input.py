@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 import safetensors.torch
 import torch
 
+import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
+from tests.made_runs import made_run
+from tests.unit.test_run_record import PICTURES
+from zoo.errors import UsageError
 
 Refused = Callable[..., Outcome]
 
@@ -224,3 +229,32 @@ def test_a_text_given_to_a_picture_run_is_refused(
     )
     assert done.code == 0, done.err
     refused("predict", run, "a lovely film", says=("a lovely film",))
+
+
+def test_an_empty_standard_input_and_an_unknown_output_are_told(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made_run(tmp_path / "run", PICTURES)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n\n")))
+    refused("predict", run, "-", says=("there is nothing on standard input", "Give a text a line"))
+    refused("predict", run, "x", "--output", "y.txt", says=("y.txt is of no known kind", ".csv"))
+
+
+def test_sizes_that_a_network_does_not_take_name_the_nearest(refused: Refused) -> None:
+    for arguments, words in (
+        (
+            ("alexnet", "--image-size", 10),
+            ("takes pictures of 63 pixels and more, not of 10", "63"),
+        ),
+        (
+            ("bert-base-uncased", "--max-length", 9999),
+            ("9999 is more than hf/bert-base-uncased", "512"),
+        ),
+        (("cnn", "--surgery", "zoo.surgery:__doc__"), ("is no function", "MODULE:FUNCTION")),
+    ):
+        refused("finetune", *arguments, "--weights", "none", says=words)
+
+
+def test_an_option_that_a_range_test_does_not_have_is_named() -> None:
+    with pytest.raises(UsageError, match=r"find_lr: got an unexpected keyword argument 'rates'"):
+        zoo.find_lr("cnn", rates=3)

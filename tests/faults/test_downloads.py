@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -350,3 +352,11 @@ def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("15 kills ")
     assert done.stdout.endswith(" 0 not\n")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    refused.verify_message = "self-signed certificate"
+    with pytest.raises(WeightsError, match="cannot show that it is h: self-signed") as error:
+        downloads._cut("https://h/net.pth", URLError(refused))
+    assert "SSL_CERT_FILE" in error.value.hint

@@ -13,8 +13,10 @@ import pytest
 
 from tests.faults.hosts import COMMIT, Hub, only_hub
 from zoo import Weights
-from zoo.errors import WeightsError, WeightsUnavailable
+from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable, ZooError
+from zoo.fetching import _delete
 from zoo.weights import fetch
+from zoo_transformers.resolve import resolve
 
 CONTENT = bytes(range(256)) * 1000
 FILES = {
@@ -173,3 +175,32 @@ def test_hf_hub_offline_is_respected(hub: Hub, offline: str, reached: str) -> No
         check=True,
     )
     assert done.stdout.strip() == reached
+
+
+def test_a_damaged_file_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+    def deletion() -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with pytest.raises(WeightsError, match="model is damaged: its sha256 is another") as caught:
+        _delete([tmp_path / "model"], deletion)
+    assert "cannot be deleted (Operation not permitted)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "down", "expected", "words"),
+    [
+        ("hf/acme/none", 0, NameLookupError, "the Hub has no repository 'acme/none'"),
+        ("hf/acme/net", 403, NameLookupError, "acme/net is given out only after an agreement"),
+        ("hf/acme/net", 500, WeightsError, r"fetching config\.json of acme/net failed: .*500"),
+        ("hf/acme/weights", 0, NameLookupError, r"the Hub's acme/weights has no config\.json"),
+        ("hf/acme/listed", 0, NameLookupError, r"listed/config\.json is not a JSON object"),
+    ],
+)
+def test_a_name_of_the_hub_that_leads_to_no_network_is_said_in_words(
+    hub: Hub, name: str, down: int, expected: type[ZooError], words: str
+) -> None:
+    hub.files = FILES | {"acme/weights/a.bin": b"x", "acme/listed/config.json": b"[]"}
+    hub.down = down
+    with pytest.raises(expected, match=words) as error:
+        resolve(name)
+    assert error.value.hint or "JSON" in error.value.message

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from zoo import Backbone, BackboneSpec, ImageInput
+from zoo import Backbone, BackboneSpec, ImageInput, Stage, build
 from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError
+from zoo.stages import Stages
 
 SPEC = BackboneSpec(
     name="test/small",
@@ -159,3 +162,19 @@ def test_a_loader_that_does_not_exist_is_the_plugins_fault() -> None:
 
     with pytest.raises(PluginError, match="nowhere:load"):
         build(SPEC, None)
+
+
+def test_two_stages_of_one_name_are_a_broken_contract() -> None:
+    with pytest.raises(ContractError, match="two stages have one name"):
+        Stages("test/small", [Stage("a", ("0",)), Stage("a", ("1",))]).check(["0.w", "1.w"])
+
+
+def nothing(spec: BackboneSpec, weights: object) -> nn.Module:
+    """A loader that has forgotten to wrap its network."""
+    return small_net()
+
+
+def test_a_loader_that_returns_a_plain_network_is_named() -> None:
+    spec = replace(SPEC, loader=f"{__name__}:nothing")
+    with pytest.raises(PluginError, match=r"returned Sequential, not a zoo\.Backbone"):
+        build(spec, None)

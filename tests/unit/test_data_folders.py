@@ -14,6 +14,9 @@ import pytest
 from PIL import Image
 
 from zoo.data import open_data
+from zoo.data.classes import choose_classes
+from zoo.data.labels import Labels, Part
+from zoo.data.samples import Listed
 from zoo.errors import BadFilesError, ClassesError, DataError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -337,3 +340,9 @@ def test_real_photographs_of_clothes():
     assert "t-shirt" in splits.classes
     assert len(splits.train) + len(splits.val) + 245 == 1687
     assert splits.skipped == ()
+
+
+def test_labels_without_a_single_sample_give_no_classes():
+    nothing = Part("photos/train", Listed((), ()), Labels((), np.empty(0, np.int64)))
+    with pytest.raises(ClassesError, match="photos/train has no samples"):
+        choose_classes(nothing)

@@ -102,3 +102,15 @@ def test_out_of_reach_is_said_within_seconds(monkeypatch, tmp_path):
     assert time.monotonic() - start < 5
     assert "--data PATH" in caught.value.hint
     assert before == (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+
+
+def test_what_the_hub_answers_instead_is_said_in_its_first_line(monkeypatch):
+    def refuse(name, config):
+        raise ValueError("BuilderConfig 'sst9' not found.\nAvailable: a, b")
+
+    monkeypatch.setattr(hub, "hub_reachable", lambda: True)
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    message = "'glue' cannot be had from the Hugging Face Hub: BuilderConfig 'sst9' not found.\n"
+    with pytest.raises(DataError, match=message) as caught:
+        open_data("hf:glue:sst9", modality="text")
+    assert ":<configuration>" in caught.value.hint

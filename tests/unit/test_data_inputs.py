@@ -122,3 +122,16 @@ def test_a_text_that_reads_like_a_path_stays_a_text(
     Path("reviews.csv").write_text("text\nsecret\n")
     assert open_inputs([Text("reviews.csv")], "text").raw(0) == "reviews.csv"
     assert open_inputs(["reviews.csv"], "text").raw(0) == "secret"
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.tsv"])
+def test_a_table_that_is_not_there(tmp_path, name):
+    with pytest.raises(DataError, match=f"there is no file .*{name}") as caught:
+        open_inputs([str(tmp_path / name)], "text")
+    assert "standard input" in caught.value.hint
+
+
+def test_a_text_file_of_another_encoding_is_named(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"x\.txt cannot be read as UTF-8 text"):
+        open_inputs([tmp_path / "x.txt"], "text")

@@ -357,3 +357,35 @@ def test_real_film_reviews_row_by_row():
         assert splits.val.raw(i) + "\t" + splits.classes[splits.val.labels[i]] == line
     evaluated = open_texts(SHARED / "sst2", need="evaluate", known_classes=("0", "1"))
     assert len(evaluated.to_evaluate(trained_on=splits.fingerprint)["test"]) == 1821
+
+
+def test_a_field_beyond_every_limit_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.data.dialects._LONGEST_FIELD", 1000)
+    path = write(tmp_path / "x.csv", [("word " * 1000, "a"), ("x", "b")])
+    with pytest.raises(DataError, match="cannot be read as a table: field larger than"):
+        open_texts(path)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.json", "x.jsonl"])
+def test_a_table_without_rows(tmp_path, name):
+    table = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+    pq.write_table(table, tmp_path / "x.parquet")
+    (tmp_path / "x.json").write_text("[]\n")
+    (tmp_path / "x.jsonl").write_text("\n")
+    with pytest.raises(DataError, match=f"{name} has no rows"):
+        open_texts(tmp_path / name)
+
+
+def test_a_folder_without_tables(tmp_path):
+    (tmp_path / "notes.md").write_text("none")
+    with pytest.raises(DataError, match="holds no table of texts") as caught:
+        open_texts(tmp_path)
+    assert "Parquet" in caught.value.hint
+
+
+def test_a_split_of_which_no_row_can_be_read(tmp_path):
+    write(tmp_path / "train.csv", ROWS)
+    write(tmp_path / "val.csv", [("", "good"), ("", "bad")])
+    for need in ({}, {"need": "evaluate", "known_classes": ("bad", "good")}):
+        with pytest.raises(DataError, match=r"val\.csv has nothing that can be read"):
+            open_texts(tmp_path, bad_files="skip", **need)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,18 @@ import torch
 
 from tests.unit.test_backbone import SPEC, small_net
 from zoo import Backbone
+from zoo.curve import write_curve
+from zoo.engine import adapters
+from zoo.engine.checkpoint import STATE, Keeper
+from zoo.engine.device import choose_device
+from zoo.engine.find_lr import LOWEST, Curve, _steepest
 from zoo.engine.groups import parameter_groups
 from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
+from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import find_strategy
 from zoo.engine.tasks import SingleLabel
-from zoo.errors import NameLookupError, UsageError
+from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.index import Index
 from zoo.policy import Policy
 from zoo.registry import Registry
@@ -139,3 +147,56 @@ def test_evaluation_agrees_with_a_count_by_hand() -> None:
 def test_an_explicit_precision_is_taken_as_it_is() -> None:
     assert resolve_precision("bf16", torch.device("cpu")) == "bf16"
     assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
+
+
+def test_a_network_that_is_frozen_to_its_end_has_nothing_for_lora() -> None:
+    recipe = Recipe.default("image", pretrained=False).changed(freeze_until="second")
+    with pytest.raises(UsageError, match="has no layer that LoRA could adapt after sec") as caught:
+        adapters.insert(backbone(), recipe)
+    assert "--strategy full" in caught.value.hint
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    for wish in ("cude", "meta:0:1"):
+        with pytest.raises(UsageError, match=f"--device {wish} cannot be used here: .") as caught:
+            choose_device(wish)
+        assert "'auto' or 'cpu'" in caught.value.hint
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [1.0, 1.5, 4.0]])
+def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
+    rates = [LOWEST * 10**number for number in range(len(losses))]
+    with pytest.raises(RunError, match="does not fall at any learning rate between 1e-06 and"):
+        _steepest(rates, losses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shards", "wish", "message"),
+    [
+        ("DEEPSPEED", False, {}, r"does not shard parameters in this way \(DEEPSPEED\)"),
+        ("FSDP", False, {}, r"in this way \(FSDP\)"),
+        ("FSDP", True, {"ema": 0.9}, "--ema does not work on parameters that are sharded"),
+    ],
+)
+def test_what_does_not_work_on_shards_is_told(
+    kind: str, shards: bool, wish: dict[str, float], message: str
+) -> None:
+    accelerator: Any = SimpleNamespace(distributed_type=f"DistributedType.{kind}", is_fsdp2=shards)
+    recipe = Recipe.default("image", pretrained=False).changed(**wish)
+    with pytest.raises(UsageError, match=message):
+        refuse_unsharded(accelerator, recipe, [])
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x02\0\0\0\0\0\0\0{}"])
+def test_a_damaged_state_says_what_to_remove(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / STATE).write_bytes(content)
+    with pytest.raises(RunError, match=f"the state of the run in {tmp_path} is damaged") as caught:
+        Keeper(tmp_path).load()
+    assert f"Remove {tmp_path}" in caught.value.hint
+
+
+def test_a_curve_that_cannot_be_written_says_where_to() -> None:
+    curve = Curve((1e-3, 1e-2), (2.0, 1.0), 1e-3)
+    with pytest.raises(RunError, match="the curve cannot be written to /dev/null/rates") as caught:
+        write_curve(Path("/dev/null/rates"), curve)
+    assert "--output DIR" in caught.value.hint

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import PolicyError
-from zoo.policy import FILE, load_policy, shipped_file
+from zoo.policy import FILE, Policy, lay_over, load_policy, shipped_file
 
 
 @pytest.fixture(autouse=True)
@@ -152,3 +152,9 @@ def test_a_file_that_cannot_be_parsed_is_named(project: Path, content: bytes, me
     with pytest.raises(PolicyError, match=message) as caught:
         load_policy(folder=project)
     assert str(project / FILE) in caught.value.message
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="cannot be read: Is a directory") as caught:
+        lay_over(Policy(), tmp_path)
+    assert str(tmp_path) in caught.value.message

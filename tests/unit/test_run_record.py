@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.made_runs import made_run
+from zoo import account, open_run
 from zoo.errors import RunError
+from zoo.job import _refuse_change
 from zoo.run_record import lineage, origin_of, read_run
 from zoo.spec import BackboneSpec, ImageInput, TextInput, Weights
 
@@ -163,3 +166,43 @@ def test_the_origin_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> No
     assert origin_of(other, digits, named) is None, "other weights were asked for"
     (folder / "run.json").write_text("{half a")
     assert origin_of(file, digits, None) is None, "a file needs no run around it"
+
+
+def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", PICTURES, surgery="changes:widen")
+    with pytest.raises(RunError, match="was changed by 'changes:widen'") as caught:
+        read_run(folder)
+    assert "docs/plugins.md" in caught.value.hint
+
+
+def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
+    prepared: Any = SimpleNamespace(
+        splits=SimpleNamespace(fingerprint="same", source="plants/"),
+        start=SimpleNamespace(sha256=""),
+    )
+    now = account.versions()
+    record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
+    with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
+        _refuse_change(tmp_path, record, prepared)
+    assert told.value.message.endswith(f"now {now['torch']}")
+    _refuse_change(tmp_path, record | {"versions": now}, prepared)
+
+
+def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", TEXTS)
+    (folder / "tokenizer.json").write_text("{half a")
+    with pytest.raises(RunError, match=r"tokenizer\.json cannot be read: .") as caught:
+        _ = open_run(folder).tokenizer
+    assert str(folder) in caught.value.message
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_split_that_the_data_do_not_have_is_named(
+    split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None})
+    monkeypatch.setattr("zoo.run.open_data", lambda *_, **__: held_out)
+    run = open_run(made_run(tmp_path / "run", PICTURES))
+    with pytest.raises(RunError, match=f"photos has no split '{split}'") as caught:
+        run.evaluate("photos", split=split)
+    assert caught.value.hint == "It has: val."

@@ -76,12 +76,14 @@ def read_table(path: Path) -> Table:
     All values of CSV and TSV files stay the texts that they are, so that ``007`` keeps its zeros.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It cannot be read, or has no rows.
     """
     import datasets
 
     with quiet():
         try:
+            if _has_no_rows(path):
+                raise DataError(f"{path} has no rows")
             if path.suffix.lower() in DELIMITED:
                 data = _read_delimited(path)
             elif path.suffix.lower() in JSON:
@@ -98,9 +100,17 @@ def read_table(path: Path) -> Table:
                 f"{path} cannot be read as a table: {_cause(error)}",
                 hint="Tables are CSV, TSV, JSON lines or Parquet.",
             ) from error
-    if not len(data):
-        raise DataError(f"{path} has no rows")
     return Table(data, str(path), path.parent)
+
+
+def _has_no_rows(path: Path) -> bool:
+    """Whether a table that is not delimited has none, of which its readers say many things."""
+    import pyarrow.parquet
+
+    if path.suffix.lower() in PARQUET:
+        return int(pyarrow.parquet.read_metadata(path).num_rows) == 0
+    small = path.suffix.lower() in JSON and path.stat().st_size < 1000
+    return small and path.read_bytes().strip() in (b"", b"[]", b"{}")
 
 
 def _check_texts(data: datasets.Dataset, path: Path) -> None:

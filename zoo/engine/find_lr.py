@@ -77,7 +77,7 @@ def find_lr(setting: Setting, phase: Phase, *, steps: int = STEPS) -> Curve:
 
 def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
     """The rate at which the smoothed loss falls fastest, before it is at its lowest."""
-    lowest = min(range(len(losses)), key=losses.__getitem__)
+    lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
     falls = [(losses[i - 1] - losses[i], rates[i]) for i in range(1, lowest + 1)]
     if not falls:
         raise RunError(

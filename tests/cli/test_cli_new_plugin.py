@@ -1,0 +1,27 @@
+"""``zoo new-plugin``: what it refuses; tests/end_to_end/test_third_party.py installs what it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Zoo
+
+
+@pytest.mark.parametrize("name", ["Acme", "a/b", "../up", "a b", ""])
+def test_a_name_that_cannot_be_is_refused(name: str, zoo: Zoo, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    done = zoo("new-plugin", name)
+    assert done.code == 1
+    assert f"a plugin cannot be called {name!r}" in done.err
+    assert "lower-case letters" in done.err
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_is_there_stays_as_it_is(zoo: Zoo, tmp_path: Path) -> None:
+    (tmp_path / "zoo-acme").mkdir()
+    done = zoo("new-plugin", "acme")
+    assert done.code == 1
+    assert "zoo-acme exists" in done.err
+    assert list((tmp_path / "zoo-acme").iterdir()) == []

@@ -1,0 +1,26 @@
+"""Exemptions from checks: to whom they apply, and what they must say."""
+
+from __future__ import annotations
+
+import pytest
+
+from zoo.errors import ContractError
+from zoo.exemptions import Exemption, reason_for
+
+
+def test_an_exemption_is_for_the_backbones_that_it_names() -> None:
+    given = [Exemption(check="width", reason="has two heads", backbones=("twin*",))]
+    assert reason_for(given, "width", "twin_small") == "has two heads"
+    assert reason_for(given, "width", "single") == ""
+    assert reason_for(given, "stages", "twin_small") == ""
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_an_exemption_without_a_reason_is_none(reason: str) -> None:
+    with pytest.raises(ContractError, match="the exemption from 'width' gives no reason"):
+        Exemption(check="width", reason=reason)
+
+
+def test_a_text_is_no_tuple_of_backbones() -> None:
+    with pytest.raises(ContractError, match="needs a tuple of backbones"):
+        Exemption(check="width", reason="has two heads", backbones="twin")  # type: ignore[arg-type]
