@@ -25,6 +25,7 @@ from zoo.engine.tasks import Task, task_from_json
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
 from zoo.heads import make_head
+from zoo.panics import panics_are_errors
 from zoo.predictions import AnyPrediction, Judged, predictions_of, read_predictions, shown
 from zoo.predictor import Predictor
 from zoo.registry import Registry
@@ -413,7 +414,8 @@ class Run:
         from tokenizers import Tokenizer
 
         try:
-            return Tokenizer.from_file(str(self.folder / TOKENIZER))
+            with panics_are_errors():
+                return Tokenizer.from_file(str(self.folder / TOKENIZER))
         except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
             raise RunError(f"{self.folder / TOKENIZER} cannot be read: {error}") from error
 

@@ -12,6 +12,7 @@ from zoo.data import Samples, Splits, train_tokenizer
 from zoo.data.text import require_separator
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError, WeightsUnavailable
+from zoo.panics import panics_are_errors
 from zoo.registry import Resolved
 from zoo.request import Request
 from zoo.run_record import TOKENIZER, origin_of
@@ -131,7 +132,8 @@ def tokenizer_beside(path: Path | None) -> Tokenizer | None:
     if file is None or not file.is_file():
         return None
     try:
-        found: Tokenizer = Tokenizer.from_file(str(file))
+        with panics_are_errors():
+            found: Tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
         raise RunError(f"{file} cannot be read: {error}", hint="Put the run's own back.") from error
     return found

@@ -52,8 +52,12 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     if path is not None and path.is_dir() and weights in spec.weights:
         spec = _as_published(spec, path)
     classes = weights.classes if weights is not None else 0
+    folder = _folder(spec, path)
     with quiet():
         config = networks.make_config(spec, classes)
+        if folder is not None:
+            networks.refuse_adapter(folder)
+        networks.refuse_larger(spec, config, folder)
         tokenizer = tokenization.find(spec, path)
         if path is not None and path.is_dir():
             net = networks.read(spec, config, path)
@@ -63,6 +67,13 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     if path is not None and not path.is_dir():
         load_into(backbone, weights)
     return backbone
+
+
+def _folder(spec: BackboneSpec, path: Path | None) -> Path | None:
+    """The folder of the weights, else that which the network's name leads to; ``None`` for none."""
+    published = spec.default_weights
+    found = path or (Path(published.uri) if published else None)
+    return found if found is not None and found.is_dir() else None
 
 
 def _wrap(

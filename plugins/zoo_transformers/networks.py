@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from zoo import BackboneSpec, Batch
-from zoo.errors import ContractError, NameLookupError, WeightsError
-from zoo_transformers import names
+from zoo.errors import ContractError, NameLookupError, WeightsError, ZooError
+from zoo_transformers import names, sizes
 from zoo_transformers.families import family_of
 
 # Settled by the zoo, or said about the file and not about the network.
@@ -51,12 +51,17 @@ _NOT_OPTIONS = (
 )
 
 
+ADAPTER = "adapter_config.json"
+
+
 def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
     """The library's config for ``spec``, with ``classes`` labels (2 where no head is published).
 
     Raises:
-        NameLookupError: The installed Transformers does not have the architecture.
+        NameLookupError: The installed Transformers does not have the architecture, or a number
+            cannot be.
     """
+    sizes.refuse_impossible(spec.name, spec.config)
     options = {k: v for k, v in spec.config.items() if k not in _NOT_OPTIONS}
     labels = options.pop("id2label", None) or {}
     options.pop("label2id", None)
@@ -86,6 +91,60 @@ def _pad_id(spec: BackboneSpec) -> int:
     if vocab == spec.config.get("vocab_size") and isinstance(own, int):
         return own
     return spec.text_input.pad_id if spec.text_input.pad_id < vocab else 0
+
+
+def refuse_larger(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None) -> None:
+    """Refuse a network that is larger than its files or than memory, before it takes any.
+
+    Args:
+        spec: The network.
+        config: The library's config for it.
+        folder: Where its weights lie, if they lie in a folder.
+
+    Raises:
+        WeightsError: It has more parameters than its weights have bytes, would fill this
+            machine's memory, or cannot be built at all.
+    """
+    if torch.get_default_device().type == "meta":
+        return
+    try:
+        with torch.device("meta"):
+            count = sum(parameter.numel() for parameter in make(spec, config).parameters())
+    except ZooError:
+        raise
+    # The library checks a config while it builds: ValueError, KeyError, AssertionError, …
+    except Exception as error:
+        raise WeightsError(
+            f"{spec.name} cannot be built as its config.json describes it: "
+            f"{type(error).__name__}: {(str(error).splitlines() or ['?'])[0]}",
+            hint="Take the config.json of the network that the weights are of.",
+        ) from error
+    size, memory = sizes.of_files(folder) if folder else 0, sizes.of_memory()
+    if memory and 4 * count > memory:
+        raise WeightsError(
+            f"{spec.name} as its config describes it has {count:,} parameters, which this "
+            f"machine's memory of {memory:,} bytes does not hold",
+            hint="Take a smaller network, or the config.json that belongs to the weights.",
+        )
+    if size and count > size:
+        raise WeightsError(
+            f"{spec.name} as its config.json describes it has {count:,} parameters, and the "
+            f"weights in {folder} have {size:,} bytes",
+            hint="Take the config.json of the network that the weights are of.",
+        )
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Refuse what the library would put into the network, and read from where it says.
+
+    Raises:
+        WeightsError: There is an adapter beside or instead of the weights.
+    """
+    if (folder / ADAPTER).exists():
+        raise WeightsError(
+            f"{folder} holds an adapter of PEFT ({ADAPTER}), and the zoo takes whole networks",
+            hint="Merge it and save the network: merge_and_unload() and save_pretrained of PEFT.",
+        )
 
 
 def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:

@@ -98,6 +98,7 @@ def _spec(
     name: str, *, config: Json, wish: Json, weights: tuple[str, str], header: sizes.Header
 ) -> BackboneSpec:
     width = _demand_encoder(name, config)
+    sizes.refuse_impossible(name, config)
     pooling = _pooling(config, wish, header)
     tag, uri = weights
     return BackboneSpec(

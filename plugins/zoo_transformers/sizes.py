@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from zoo.errors import NameLookupError
 from zoo.spec import Pooling
 
 Header = Mapping[str, int]
@@ -36,6 +38,52 @@ _HEADS = (
 )
 # Pooling layers and classifiers, which take part only where the library's own pooling is used.
 _POOLERS = ("pooler", "classifier", "pre_classifier", "head")
+
+
+_COUNTS = (
+    *("vocab_size", "hidden_size", "dim", "d_model", "n_embd", "embedding_size"),
+    *("intermediate_size", "hidden_dim", "n_inner"),
+    *("max_position_embeddings", "n_positions", "type_vocab_size"),
+)
+# Each costs time before it costs memory, so that the size of a file of weights is no bound.
+_MOST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_hidden_groups"), 1000),
+    **dict.fromkeys(("num_attention_heads", "n_heads", "n_head"), 100_000),
+    "num_labels": 1_000_000,
+}
+
+
+def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse what cannot be the number of anything in a network.
+
+    Raises:
+        NameLookupError: The config has such a number; the message names it.
+    """
+    for key in (*_COUNTS, *_MOST):
+        value = config.get(key)
+        if value is None:
+            continue
+        most = _MOST.get(key)
+        if type(value) is not int or value < 0 or (most is not None and value > most):
+            bound = f" from 0 to {most:,}" if most else ", 0 or more"
+            raise NameLookupError(
+                f"{name} cannot be built: its config.json says {key} {str(value)[:40]!r}, which "
+                f"must be a whole number{bound}",
+                hint="Take the config.json of the network that the weights are of.",
+            )
+
+
+def of_files(folder: Path) -> int:
+    """The bytes of all files of weights in ``folder``; 0 where there is none."""
+    files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def of_memory() -> int:
+    """The bytes of this machine's memory; 0 where the system does not say."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 0
 
 
 def read_header(folder: Path) -> Header:

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from zoo import BackboneSpec
 from zoo.errors import WeightsError
+from zoo.panics import panics_are_errors
 from zoo_transformers import hub
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def _read(folder: Path, name: str) -> Tokenizer:
     """Without padding and truncation, which are the zoo's to set."""
     try:
         # Without a plain no, the library would ask whether to run code that lies there.
-        loaded = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
+        with panics_are_errors():
+            loaded = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # the library lets through whatever a damaged file runs into
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(

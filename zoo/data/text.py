@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.samples import Pair
-from zoo.errors import DataError
+from zoo.errors import DataError, WeightsError
+from zoo.panics import panics_are_errors
 from zoo.spec import TextInput
 
 if TYPE_CHECKING:
@@ -101,11 +102,31 @@ class TextEncoder:
 
         Raises:
             DataError: There is a pair, and the tokenizer puts nothing between its texts.
+            WeightsError: The tokenizer is damaged, or gives a token that the network does not have.
         """
         if any(isinstance(text, tuple) for text in texts):
             require_separator(self.tokenizer)
-        encodings = self.tokenizer.encode_batch_fast(list(texts))
-        return [Tokens(e.ids or [self._for_nothing], e.type_ids or [0]) for e in encodings]
+        try:
+            with panics_are_errors():
+                encodings = self.tokenizer.encode_batch_fast(list(texts))
+        except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
+            raise WeightsError(
+                f"the tokenizer cannot take a text apart: {error}",
+                hint="It is damaged: put the tokenizer.json of the network in its place.",
+            ) from error
+        tokens = [Tokens(e.ids or [self._for_nothing], e.type_ids or [0]) for e in encodings]
+        self._refuse_unknown(max((max(own.ids) for own in tokens), default=0))
+        return tokens
+
+    def _refuse_unknown(self, largest: int) -> None:
+        """Refuse a token that the network has no embedding for."""
+        rows = self.input.vocab_size
+        if largest >= rows:
+            raise WeightsError(
+                f"the tokenizer gives token {largest} ({self.tokenizer.id_to_token(largest)!r}), "
+                f"and the network has embeddings of {rows:,} tokens, the first of them 0",
+                hint="Use the tokenizer that the network was trained with.",
+            )
 
     def collate(
         self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
