@@ -28,9 +28,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """After the whole everyday suite, name the messages that no test has seen."""
     if hasattr(session.config, "workerinput"):
         return
-    left = messages.unreached(messages.gathered())
+    whole = exitstatus == pytest.ExitCode.OK and _everything(session.config)
+    left = messages.unreached(messages.gathered(keep=whole))
     shutil.rmtree(os.environ[messages.FOLDER])
-    if left and exitstatus == pytest.ExitCode.OK and _everything(session.config):
+    if left and whole:
         print("\nNo test has seen these messages:")
         print("\n".join(f"{m.file}:{m.lines[0]}: {m.text}" for m in left))
 
@@ -39,7 +40,7 @@ def _everything(config: pytest.Config) -> bool:
     chosen = ("keyword", "deselect", "lf", "collectonly", "ignore", "maxfail")
     return (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        and config.getoption("markexpr") == "not slow"
+        and config.getoption("markexpr") == "not slow and not long"
         and not any(config.getoption(name, None) for name in chosen)
     )
 

@@ -2,9 +2,11 @@
 
 Every place in the zoo and its plugins that makes a :class:`zoo.ZooError` or a warning is known from
 the source. While tests run, each notes that it was reached; a full everyday run ends with those that
-were not (``tests/conftest.py``). Those of the last run:
+were not (``tests/conftest.py``). Those of the last such run, with exit status 1 if there are any:
 
     python -m tests.messages
+
+Processes that tests start as ``zoo …`` note nothing: a message that they alone show counts as unseen.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ FOLDER = "ZOO_TESTS_MESSAGES"
 """The variable that names the folder of notes; processes that tests start inherit it."""
 
 LAST = ROOT / ".pytest_cache" / "messages.txt"
-"""The places that the last run has reached."""
+"""The places that the last full run has reached."""
 
 ERRORS = {
     name
@@ -125,12 +127,17 @@ def places(lines: Iterable[str]) -> set[tuple[str, int]]:
     return {(file, int(number)) for file, _, number in split}
 
 
-def gathered() -> set[tuple[str, int]]:
-    """What the processes of this run have noted; kept for ``python -m tests.messages``."""
+def gathered(*, keep: bool) -> set[tuple[str, int]]:
+    """What the processes of this run have noted.
+
+    Args:
+        keep: Whether ``python -m tests.messages`` is to tell of this run from now on.
+    """
     folder = Path(os.environ[FOLDER])
     lines = [line for file in folder.iterdir() for line in file.read_text("utf-8").splitlines()]
-    LAST.parent.mkdir(exist_ok=True)
-    LAST.write_text("\n".join(sorted(set(lines))), encoding="utf-8")
+    if keep:
+        LAST.parent.mkdir(exist_ok=True)
+        LAST.write_text("\n".join(sorted(set(lines))), encoding="utf-8")
     return places(lines)
 
 
@@ -140,16 +147,17 @@ def unreached(found: set[tuple[str, int]]) -> list[Message]:
 
 
 def main() -> None:
-    """The command line."""
+    """The command line; the exit status is 1 if a message was not seen."""
     if not LAST.exists():
-        raise SystemExit("no run of the tests has left its notes: pytest")
+        raise SystemExit("no full run of the tests has left its notes: pytest")
     found = places(LAST.read_text(encoding="utf-8").splitlines())
     left = unreached(found)
     for message in left:
         print(f"{message.file}:{message.lines[0]}: {message.text}")
     for key, reason in UNREACHED.items():
         print(f"{key}\n    not in everyday tests: {reason}")
-    print(f"{len(survey())} messages, {len(left)} of them not seen in the last run")
+    print(f"{len(survey())} messages, {len(left)} of them not seen in the last full run")
+    raise SystemExit(1 if left else 0)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,9 @@ def test_a_log_has_a_line_for_each_and_the_result_what_was_left_out(
     assert "1 left out, no weights published: cnn" in done.out
     assert done.out.splitlines()[-1] == f"next: zoo finetune learnt --data {stripes}"
     assert "<svg" in plot.read_text()
+    nowhere = zoo_cli("recommend", stripes, "--workers", 0, "--plot", "/dev/null/choice.svg")
+    assert nowhere.code == 1
+    assert "the plot cannot be written to /dev/null/choice.svg" in nowhere.err
     two = zoo_cli("recommend", stripes, "cnn", "learnt", "--weights", "none", "--top", 1)
     assert "and 1 more: --top 2" in two.out
     assert "accuracy against seconds a thousand samples" in two.out
@@ -177,15 +180,20 @@ def test_one_that_fails_takes_no_other_with_it(
     def start(request: Any, *rest: Any) -> Any:
         if request.backbone == "resnet10t":
             raise RuntimeError("no such kernel\nand more")
-        return start_from(request, *rest)
+        made = start_from(request, *rest)
+        if request.backbone == "cnn":
+            for parameter in made.backbone.parameters():
+                parameter.data.fill_(float("nan"))
+        return made
 
     monkeypatch.setattr(features, "start_from", start)
     names = ["resnet10t", "cnn", "learnt"]
     ranking = zoo.recommend(stripes, names, weights="none", seed=3, workers=0)
-    assert {row.name for row in ranking.ranked} == {"learnt", "cnn"}
-    assert [vars(one) for one in ranking.left_out] == [
-        {"name": "resnet10t", "reason": "RuntimeError: no such kernel"}
-    ]
+    assert {row.name for row in ranking.ranked} == {"learnt"}
+    assert {one.name: one.reason for one in ranking.left_out} == {
+        "resnet10t": "RuntimeError: no such kernel",
+        "cnn": "basics/cnn gives features that are not finite",
+    }
 
 
 def test_texts_numbers_and_several_labels_are_ranked_too(home: Path, tmp_path: Path) -> None:

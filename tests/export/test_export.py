@@ -257,6 +257,19 @@ def test_a_plugin_that_gives_no_lines_is_named(
     assert "--format onnx or torch-export" in error.value.hint
 
 
+def test_an_operator_that_onnx_does_not_have_is_told(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no translation\nof aten::odd")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(RunError, match="basics/cnn cannot be written as ONNX: no translation") as e:
+        zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
+    assert "torch-export or native" in e.value.hint
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_network_that_cannot_be_captured_is_told(
     cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

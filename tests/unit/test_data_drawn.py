@@ -112,3 +112,15 @@ def test_the_same_inputs_have_the_same_fingerprint_whatever_their_labels(tmp_pat
         for name in ("one", "two", "three")
     )
     assert one == two != three
+
+
+def test_data_without_a_training_split_and_without_a_readable_input_are_told(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "data" / "val" / name).mkdir(parents=True)
+        (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="data has val, but nothing to train on"):
+        open_sample(tmp_path / "data", samples=10)
+    with pytest.raises(DataError, match="data has nothing that can be read"):
+        open_rows(tmp_path / "data", modality="image", bad_files="skip")

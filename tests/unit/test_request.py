@@ -68,3 +68,9 @@ def test_options_of_the_other_modality_are_refused(
         return
     with pytest.raises(UsageError, match=message):
         request.refuse_for(modality)
+
+
+@pytest.mark.parametrize("task", ["multi-label", "regression"])
+def test_the_demo_data_have_one_task(task: str) -> None:
+    with pytest.raises(UsageError, match=f"the demo data have one class a sample, .* no {task}"):
+        Request(backbone="acme", task=task).open("image")
