@@ -40,7 +40,7 @@ def _everything(config: pytest.Config) -> bool:
     chosen = ("keyword", "deselect", "lf", "collectonly", "ignore", "maxfail")
     return (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        and config.getoption("markexpr") == "not slow and not long"
+        and config.getoption("markexpr").startswith("not slow")
         and not any(config.getoption(name, None) for name in chosen)
     )
 

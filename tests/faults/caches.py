@@ -7,43 +7,24 @@ The index of the catalogue, features, and decoded pictures in turn, each into an
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.faults import children
+from tests.faults import children, tallies
+from tests.faults.tallies import Tally
 
 PICTURES = 150  # a class
-
-
-@dataclass
-class Tally:
-    """What came of the kills.
-
-    Attributes:
-        kills: How many there were, while a cache was built.
-        halves: After how many of them something unfinished lay there.
-        equal: Next starts that ended as an undisturbed one.
-        unequal: Those that did not, in words.
-    """
-
-    kills: int = 0
-    halves: int = 0
-    equal: int = 0
-    unequal: tuple[str, ...] = ()
 
 
 def write_pictures(folder: Path) -> Path:
@@ -88,6 +69,7 @@ def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
 
 def torment(folder: Path, kills: int, seed: int) -> Tally:
     """Kill ``kills`` times; each cache is killed at most three times, and then left alone."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "ZOO_CACHE": str(folder / "cache")}
     import torch
 
     torch.set_num_threads(1)
@@ -95,6 +77,8 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
     undisturbed: dict[str, tuple[str, float]] = {}
     built = builders(write_pictures(folder / "data"))
     for number, (what, build) in enumerate(cycle(built.items())):
+        if tally.kills >= kills:
+            return tally
         cache, result = folder / f"cache-{number}", folder / f"{number}.result"
         os.environ["ZOO_CACHE"] = str(cache)
         if what not in undisturbed:
@@ -106,8 +90,8 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
             result.unlink()
         expected, seconds = undisturbed[what]
         for _ in range(3):
-            if tally.kills >= kills:
-                return tally
+            if tally.kills == kills:
+                break
             child = children.fork(lambda: build(result))  # noqa: B023
             ended = children.strike(child, chance.uniform(0, seconds), signal.SIGKILL)
             shutil.rmtree(result.with_suffix(""), ignore_errors=True)
@@ -115,14 +99,14 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
                 break
             assert ended == children.KILLED, what
             tally.kills += 1
-            tally.halves += any(path.name.startswith(".") for path in cache.rglob("*.*"))
+            tally.begun += any(path.name.startswith(".") for path in cache.rglob("*.*"))
         result.unlink(missing_ok=True)
         child = children.fork(lambda: build(result))  # noqa: B023
         assert children.wait(child) == children.DONE, f"{what} could not be built again"
         if result.read_text() == expected:
-            tally.equal += 1
+            tally.whole += 1
         else:
-            tally.unequal += (f"{what} in round {number}: {result.read_text()}",)
+            tally.lost += (f"{what} in round {number}: {result.read_text()}",)
         shutil.rmtree(cache)
     raise AssertionError("unreachable: cycle never ends")
 
@@ -131,24 +115,5 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ZOO_CACHE"] = str(Path(folder, "cache"))
-        tally = torment(Path(folder), options.kills, options.seed)
-    print(
-        f"{tally.kills} kills, {tally.halves} of them with something unfinished there; "
-        f"{tally.equal} next starts equal, {len(tally.unequal)} not"
-    )
-    for words in tally.unequal:
-        print(words)
-    raise SystemExit(1 if tally.unequal else 0)
-
-
 if __name__ == "__main__":
-    main()
+    tallies.main(__doc__, torment, kills=60)

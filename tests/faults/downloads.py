@@ -7,21 +7,18 @@ From a web address, and a file and a folder of a Hub in turn, all from hosts on 
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
 import signal
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from tests.faults import children
+from tests.faults import children, tallies
 from tests.faults.hosts import Host, Hub, up
+from tests.faults.tallies import Tally
 
 CONTENT = random.Random(0).randbytes(4 << 20)
 PACE = 0.005  # seconds for every 64 kB: 0.3 for the content
@@ -32,23 +29,6 @@ REPOSITORY = {
     PIECES[0]: CONTENT[2 << 20 : 3 << 20],
     PIECES[1]: CONTENT[3 << 20 :],
 }
-
-
-@dataclass
-class Tally:
-    """What came of the kills.
-
-    Attributes:
-        kills: How many there were, while something was downloaded.
-        begun: After how many of them a part lay there, to be continued.
-        whole: Downloads that ended with the right files.
-        halves: What was not right, in words.
-    """
-
-    kills: int = 0
-    begun: int = 0
-    whole: int = 0
-    halves: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -71,8 +51,7 @@ def elsewhere(host: Host) -> Iterator[str]:
         os.close(writing)
 
 
-def torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
-    """Kill ``kills`` times; each download is killed at most three times, and then left alone."""
+def _torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
     import huggingface_hub.file_download
     import huggingface_hub.hf_api  # noqa: F401  so that children inherit what they need
 
@@ -94,7 +73,7 @@ def torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
             assert ended != children.FAILED, uri
             found = cached_file(weights)
             if found is not None and not right(found):
-                tally.halves += (f"{uri} after a kill",)
+                tally.lost += (f"{uri} after a kill",)
             if ended == children.DONE or tally.kills == kills:
                 break
             tally.kills += 1
@@ -104,7 +83,7 @@ def torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
         found = cached_file(weights)
         left = [path.name for path in home.rglob("*.part*")]
         if found is None or not right(found) or left:
-            tally.halves += (f"{uri} in the end, beside {left}",)
+            tally.lost += (f"{uri} in the end, beside {left}",)
         else:
             tally.whole += 1
         shutil.rmtree(home)
@@ -119,30 +98,15 @@ def right(found: Path) -> bool:
     return found.read_bytes() == (REPOSITORY | {"net.pth": CONTENT})[found.name]
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def torment(folder: Path, kills: int, seed: int) -> Tally:
+    """Kill ``kills`` times; each download is killed at most three times, and then left alone."""
     hub = Hub({f"acme/net/{name}": content for name, content in REPOSITORY.items()}, pace=PACE)
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        elsewhere(Host({"net.pth": CONTENT}, pace=PACE)) as web,
-        elsewhere(hub) as endpoint,
-    ):
+    host = Host({"net.pth": CONTENT}, pace=PACE)
+    with elsewhere(host) as web, elsewhere(hub) as endpoint:
         os.environ["HF_ENDPOINT"] = endpoint
-        tally = torment(Path(folder), options.kills, options.seed, web)
-    print(
-        f"{tally.kills} kills in {time.monotonic() - began:.0f} s, {tally.begun} of them with a "
-        f"part there; {tally.whole} downloads whole, {len(tally.halves)} not"
-    )
-    for words in tally.halves:
-        print(words)
-    raise SystemExit(1 if tally.halves else 0)
+        return _torment(folder, kills, seed, web)
 
 
 if __name__ == "__main__":
-    main()
+    tallies.main(__doc__, torment, kills=60)

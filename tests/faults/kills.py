@@ -7,22 +7,20 @@ All strategies in turn, with Ctrl-C, SIGTERM and ``kill -9``:
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from tests.faults import children
+from tests.faults import children, tallies
+from tests.faults.tallies import Tally
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 SAVE_EVERY = 0.05  # seconds
@@ -36,21 +34,6 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "bias": {"backbone": "cnn", "classes": 3, "epochs": 2, "mixup": 0.2, "augment": "trivial"},
     "norm": {"backbone": "cnn", "classes": 3, "epochs": 2, "ema": 0.9, "balanced": True},
 }
-
-
-@dataclass
-class Tally:
-    """What came of the kills.
-
-    Attributes:
-        kills: How many there were, while a run trained.
-        equal: Runs that ended with the bytes of the undisturbed one.
-        unequal: Those that did not, in words.
-    """
-
-    kills: int = 0
-    equal: int = 0
-    unequal: tuple[str, ...] = ()
 
 
 def digest(run: Path) -> dict[str, str]:
@@ -69,8 +52,9 @@ def digest(run: Path) -> dict[str, str]:
     }
 
 
-def torment(folder: Path, kills: int, seed: int, strategies: tuple[str, ...]) -> Tally:
+def torment(folder: Path, kills: int, seed: int) -> Tally:
     """Kill ``kills`` times, the strategies in turn; each run is killed until it has had enough."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "ZOO_CACHE": str(folder / "cache")}
     import torch
 
     import zoo
@@ -96,7 +80,7 @@ def torment(folder: Path, kills: int, seed: int, strategies: tuple[str, ...]) ->
         zoo.resume(output, save_every=SAVE_EVERY, registry=registry, reporter=Quiet())
 
     train("full", folder / "warm")  # so that children inherit what is imported on the way
-    for round_number, strategy in enumerate(cycle(strategies)):
+    for round_number, strategy in enumerate(cycle(CASES)):
         if tally.kills >= kills:
             return tally
         if strategy not in undisturbed:
@@ -117,6 +101,7 @@ def torment(folder: Path, kills: int, seed: int, strategies: tuple[str, ...]) ->
                 break
             assert ended != children.FAILED, f"{strategy} failed after blow {blow}"
             tally.kills += 1
+            tally.begun += (output / "last").is_dir()
             if not (output / "run.json").exists():  # before there was a run
                 child = children.fork(lambda: train(strategy, output))  # noqa: B023
             else:
@@ -125,30 +110,13 @@ def torment(folder: Path, kills: int, seed: int, strategies: tuple[str, ...]) ->
             assert children.wait(child) == children.DONE, f"{strategy} could not go on"
         found = digest(output)
         if found == expected:
-            tally.equal += 1
+            tally.whole += 1
         else:
             names = [name for name in expected if found[name] != expected[name]]
-            tally.unequal += (f"{strategy} in round {round_number}: {', '.join(names)}",)
+            tally.lost += (f"{strategy} in round {round_number}: {', '.join(names)}",)
         shutil.rmtree(output)
     raise AssertionError("unreachable: cycle never ends")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--strategies", nargs="+", default=list(CASES), choices=list(CASES))
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ZOO_CACHE"] = str(Path(folder, "cache"))
-        tally = torment(Path(folder), options.kills, options.seed, tuple(options.strategies))
-    print(f"{tally.kills} kills, {tally.equal} runs equal, {len(tally.unequal)} not")
-    for words in tally.unequal:
-        print(words)
-    raise SystemExit(1 if tally.unequal else 0)
-
-
 if __name__ == "__main__":
-    main()
+    tallies.main(__doc__, torment, kills=40)
