@@ -25,7 +25,7 @@ CALLS_THE_NETWORK = "stages_run_in_their_order"
 
 
 def assert_contract_kept(backbone: Backbone, *, but: tuple[str, ...] = ()) -> None:
-    """Every quick check, and three steps with a few prefixes of the stages frozen.
+    """Every quick check, and three steps with nothing frozen, and with the first half of the stages.
 
     Args:
         backbone: Freshly built; copies of it are checked.
@@ -35,7 +35,7 @@ def assert_contract_kept(backbone: Backbone, *, but: tuple[str, ...] = ()) -> No
         if check.name not in LONG and check.name not in but:
             _run(check, copy.deepcopy(backbone))
     names = [stage.name for stage in backbone.stages()]
-    for upto in {None, names[0], names[len(names) // 2], names[-1]}:
+    for upto in (None, names[len(names) // 2]):
         assert_prefix_rests(copy.deepcopy(backbone), upto)
 
 

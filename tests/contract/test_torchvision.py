@@ -211,7 +211,7 @@ def test_small_networks_keep_the_contract(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("arch", ["vit_b_32", "vgg11_bn"])
-@pytest.mark.slow
+@pytest.mark.long
 def test_large_networks_keep_the_contract(arch: str) -> None:
     model = load(ROWS[arch].with_input(size=64).in_namespace("torchvision"))
     # Built for smaller pictures, ViT has fewer positions than the row counts.

@@ -90,7 +90,7 @@ def test_a_real_bert_reaches_087_in_one_epoch(
     assert evaluated.json["metrics"] == done.json["metrics"]
 
 
-@pytest.mark.slow(1)
+@pytest.mark.long
 def test_an_lstm_from_scratch_beats_070(sst2: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     start = time.perf_counter()
     done = zoo_cli("finetune", "lstm", "--data", sst2, "--output", tmp_path / "run", "--json")

@@ -42,13 +42,9 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _cases() -> list[Any]:
-    """Every network with every strategy; of the largest one CI can afford two-stage alone."""
+    """Every network with every strategy; for the largest one CI has no minutes."""
     return [
-        pytest.param(
-            name,
-            strategy,
-            marks=pytest.mark.long if name == "vgg16_bn" and strategy != "two-stage" else (),
-        )
+        pytest.param(name, strategy, marks=pytest.mark.long if name == "vgg16_bn" else ())
         for name in PICTURES
         for strategy in STRATEGIES
     ]

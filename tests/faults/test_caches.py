@@ -17,7 +17,7 @@ def test_a_killed_builder_leaves_nothing_that_the_next_start_takes_for_whole(
     tmp_path: Path,
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.caches", "--kills", "3"],
+        [sys.executable, "-m", "tests.faults.caches", "--kills", "1"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
