@@ -66,7 +66,8 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    zoo.finetune("cnn", classes=4, epochs=2, output=folder, reporter=Quiet())
+    # No workers: forked beside the browser's driver, they would keep its pipes open.
+    zoo.finetune("cnn", classes=4, epochs=2, workers=0, output=folder, reporter=Quiet())
     return (folder / "report.html").as_uri()
 
 

@@ -341,7 +341,10 @@ PICTURES = {
 
 
 @pytest.mark.slow(0.2)
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long if n == "torchvision/vgg11" else ()) for n in PICTURES],
+)
 def test_the_families_of_pictures_are_exported(name: str, tmp_path: Path) -> None:
     run = zoo.open_run(weighted_run(tmp_path / "run", spec_of(name, size=PICTURES[name])))
     assert_answers_as_the_run(run, tmp_path, "onnx")

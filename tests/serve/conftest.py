@@ -59,7 +59,7 @@ def texts_run(
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
     return zoo.finetune(
-        "lstm", table, epochs=epochs, output=folder / name, reporter=Quiet(), **options
+        "lstm", table, epochs=epochs, workers=0, output=folder / name, reporter=Quiet(), **options
     ).folder
 
 
