@@ -66,7 +66,7 @@ def test_photographs_from_scratch_beat_chance_and_evaluate_agrees(
     assert sum(map(sum, evaluated.json["confusion"])) == 245
 
 
-@pytest.mark.slow(1)
+@pytest.mark.long
 def test_a_real_bert_reaches_078_by_its_head(
     minilm: Path, sst2: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
