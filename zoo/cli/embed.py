@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.columns import one_or_more
+from zoo.cli.labelled import labelled_data
 from zoo.cli.output import clean, emit_json, say
 
 
@@ -33,32 +33,7 @@ Examples:
 @click.option("--weights", default="auto", metavar="auto|none|TAG|PATH", help="Of a BACKBONE.")
 @click.option("--image-size", type=int, metavar="PIXELS", help="Of a BACKBONE for pictures.")
 @click.option("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
-@click.option(
-    "--text-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
-)
-@click.option(
-    "--label-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Column of labels; one or more of numbers.",
-)
-@click.option(
-    "--task",
-    default="auto",
-    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
-    help="What the labels are; default: one or several classes, as they are.",
-)
-@click.option(
-    "--bad-files",
-    default="error",
-    type=click.Choice(["error", "skip"]),
-    help="What to do about inputs that cannot be read; default: error.",
-)
+@labelled_data
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -13,8 +13,8 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.catalogue import compact
-from zoo.cli.columns import one_or_more
 from zoo.cli.counts import parameter_count
+from zoo.cli.labelled import labelled_data
 from zoo.cli.output import clean, emit_json, note, print_table, say
 
 if TYPE_CHECKING:
@@ -72,32 +72,7 @@ Examples:
 )
 @click.option("--samples", default=1000, metavar="N", help="Of the training data; default: 1000.")
 @click.option("--seed", default=0, metavar="N", help="Of everything random; default: 0.")
-@click.option(
-    "--text-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
-)
-@click.option(
-    "--label-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Column of labels; one or more of numbers.",
-)
-@click.option(
-    "--task",
-    default="auto",
-    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
-    help="What the labels are; default: one or several classes, as they are.",
-)
-@click.option(
-    "--bad-files",
-    default="error",
-    type=click.Choice(["error", "skip"]),
-    help="What to do about inputs that cannot be read; default: error.",
-)
+@labelled_data
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
