@@ -66,7 +66,8 @@ def header(
         choose_trained(start.backbone, phase, recipe)
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
-    return {**facts, "precision": forward.precision, "device": str(forward.device)}
+    how = forward.precision + (", compiled" if forward.compiles else "")
+    return {**facts, "precision": how, "device": str(forward.device)}
 
 
 def _others(splits: Splits) -> dict[str, str]:
@@ -178,6 +179,7 @@ def opening(
         "recipe": recipe.to_json(),
         "request": request.to_json(),
         "precision": forward.precision,
+        "compile": "on" if forward.compiles else "off",
         "device": forward.device.type,
         "data": {
             "source": splits.source,

@@ -1,13 +1,15 @@
 """The files of the feature cache: what each is of, how large, when it was last used; removing some.
 
 Features of a split lie in ``<name>.npy``, its decoded pictures in ``<name>.arrow``, and what they are
-of in ``<name>.json`` beside it.
+of in ``<name>.json`` beside it. The code of compiled networks lies in a folder of its own, which
+counts as one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -25,10 +27,10 @@ SUFFIXES = (".npy", ".arrow")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features, or decoded pictures, of one split.
+    """Features, or decoded pictures, of one split; or all compiled code.
 
     Attributes:
-        path: The array.
+        path: The array, or the folder.
         facts: What they are of: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
             ``features``, of which pictures lack some; empty where that is not known.
         size: In bytes.
@@ -63,9 +65,22 @@ def feature_files(folder: Path) -> list[FeatureFile]:
     return sorted(found, key=lambda file: -file.used)
 
 
+def compiled_code(folder: Path) -> list[FeatureFile]:
+    """All compiled code in ``folder``, as one; nothing if there is none."""
+    size, used = 0, 0.0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            status = path.lstat()
+            size, used = size + status.st_size, max(used, status.st_mtime)
+    return [FeatureFile(folder, {"data": "compiled networks"}, size, used)] if used else []
+
+
 def remove(files: Iterable[FeatureFile]) -> None:
     """Remove features; a process that is reading some keeps them until it ends."""
     for file in files:
+        if file.path.is_dir():
+            shutil.rmtree(file.path, ignore_errors=True)
+            continue
         for path in (file.path, file.path.with_suffix(".json")):
             path.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from zoo import account
 from zoo.curve import write_curve
 from zoo.data import Splits
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
+from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
@@ -152,7 +153,9 @@ def resume(folder: Path, manner: Manner) -> Run:
     """
     record = read_record(folder, finished=False)
     refuse_links(folder)
-    request = Request.from_json(record["request"]).but(precision=record["precision"])
+    request = Request.from_json(record["request"]).but(
+        precision=record["precision"], compile=record.get("compile", "off")
+    )
     accelerator = _accelerator(request, manner)
     manner = _for_process(manner, accelerator)
     with torch.random.fork_rng():
@@ -197,6 +200,8 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     forward = Forward(start.backbone, device=device, precision=precision)
+    work = Work.of(phases, recipe, len(splits.train))
+    forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
     manner.reporter.header(account.header(start, splits, recipe, phases, forward))
     return Prepared(
         request=request,

@@ -14,6 +14,9 @@ from zoo.spec import Weights
 
 _PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
 
+COMPILED = "compiled"
+"""The folder in the cache that keeps compiled networks."""
+
 
 def cache_folder() -> Path:
     """``$ZOO_CACHE``, else ``$XDG_CACHE_HOME/zoo``, else the platform's cache folder."""

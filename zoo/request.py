@@ -12,6 +12,8 @@ from zoo.data import Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
+from zoo.engine.compiled import COMPILES
+from zoo.engine.precision import PRECISIONS
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.spec import Modality, Pooling
@@ -34,6 +36,7 @@ class Request:
     head: str = "linear"
     weights: str = "auto"
     precision: str = "auto"
+    compile: str = "auto"
     image_size: int | None = None
     max_length: int | None = None
     pooling: Pooling | None = None
@@ -54,6 +57,12 @@ class Request:
             raise UsageError(
                 f"--val-split {self.val_split:g} cannot be", hint="Give a share between 0 and 1."
             )
+        for option, choices in (("precision", PRECISIONS), ("compile", COMPILES)):
+            if getattr(self, option) not in choices:
+                raise UsageError(
+                    f"--{option} {getattr(self, option)} cannot be",
+                    hint=f"Give one of {', '.join(choices)}.",
+                )
         for option, least in (("classes", 2), ("image_size", 1), ("max_length", 1), ("workers", 0)):
             value = getattr(self, option)
             if value is not None and value < least:

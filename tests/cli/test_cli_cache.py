@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Zoo
 from zoo.feature_files import ABANDONED, describe
+from zoo.places import COMPILED
 
 
 @pytest.fixture
@@ -45,6 +46,24 @@ def test_the_files_are_listed_the_last_used_first(zoo: Zoo, features: Path) -> N
     assert [Path(row["path"]).name for row in rows] == ["new.npy", "older.npy", "oldest.npy"]
     assert (rows[0]["backbone"], rows[0]["bytes"]) == ("acme/mid", 1000)
     assert len(left(features)) == 5  # nothing was removed
+
+
+def test_compiled_networks_count_as_one(zoo: Zoo, features: Path) -> None:
+    code = features.parent / COMPILED / "ab" / "graph.so"
+    code.parent.mkdir(parents=True)
+    code.write_bytes(bytes(10**6))
+    [row] = [
+        row
+        for row in zoo("cache", "--json").document
+        if "bytes" in row and not row["path"].endswith(".npy")
+    ]
+    assert (row["data"], row["path"]) == ("compiled networks", str(features.parent / COMPILED))
+    assert row["bytes"] >= 10**6
+    assert "compiled networks" in zoo("cache").out
+    zoo("cache", "--prune", "--keep", "500kB")
+    assert (code.exists(), len(left(features))) == (False, 5)  # alone larger than that
+    zoo("cache", "--prune")
+    assert not left(features)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``zoo cache``: the features that frozen backbones have computed, and decoded pictures."""
+"""``zoo cache``: the features of frozen backbones, decoded pictures, and compiled networks."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
-    """List the features that frozen backbones have computed, and decoded pictures, or remove some.
+    """List the features of frozen backbones, decoded pictures and compiled networks, or remove some.
 
     A strategy that trains the head alone at first finds them there, so that the backbone runs over
-    the same data once, and where everything trains no picture is decoded twice. What is removed is computed again when it is needed.
+    the same data once, where everything trains no picture is decoded twice, and what --compile has
+    compiled is not compiled again. What is removed is made again when it is needed.
     """
-    from zoo.feature_files import feature_files, remove, remove_abandoned
-    from zoo.places import cache_folder
+    from zoo.feature_files import compiled_code, feature_files, remove, remove_abandoned
+    from zoo.places import COMPILED, cache_folder
 
     if not prune and (older_than is not None or keep is not None):
         raise UsageError(
@@ -52,7 +53,8 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
             hint="Add --prune, or leave them out.",
         )
     folder = cache_folder() / "features"
-    files = feature_files(folder)
+    compiled = compiled_code(cache_folder() / COMPILED)
+    files = sorted((*feature_files(folder), *compiled), key=lambda file: -file.used)
     if prune:
         files = _chosen(files, older_than, keep)
         remove(files)

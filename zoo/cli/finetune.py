@@ -188,6 +188,12 @@ Examples:
     type=click.Choice(["auto", "fp32", "bf16"]),
     help="bf16 where the device is fast at it; default: auto.",
 )
+@_where(
+    "--compile",
+    default="auto",
+    type=click.Choice(["auto", "on", "off"]),
+    help="Compile the network; default: where a trial says that it repays.",
+)
 @_where("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @_where("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @_where(

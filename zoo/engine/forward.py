@@ -11,6 +11,8 @@ from torch import Tensor
 
 from zoo.backbone import Backbone
 from zoo.data import Loader, Normalise
+from zoo.engine.compiled import quickened
+from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
 
@@ -29,12 +31,19 @@ class Forward:
             a quarter.
         device: Where it computes.
         precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
+
+    Attributes:
+        compiles: Whether what is worth it runs compiled (:mod:`zoo.engine.compiling`).
+        dynamic: Whether batches differ in more than their number of samples.
     """
 
     def __init__(self, backbone: Backbone, *, device: torch.device, precision: str) -> None:
         self.device = device
         self.precision = precision
+        self.compiles = False
+        self.dynamic = backbone.spec.modality == "text"
         self.backbone = backbone.to(device)
+        self._quick: Callable[[Mapping[str, Tensor]], Tensor] | None = None
         self._layout = torch.contiguous_format
         if backbone.spec.modality == "image":
             self._normalise = Normalise(backbone.spec.image_input)
@@ -66,8 +75,14 @@ class Forward:
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode."""
         self.backbone.eval()
+        placed = self.place(batch)
         with self.autocast():
-            return self.backbone.features(self.place(batch)).float().cpu()
+            return self._features_of(placed)(placed).float().cpu()
+
+    def _features_of(self, batch: Mapping[str, Tensor]) -> Callable[[Mapping[str, Tensor]], Tensor]:
+        """What computes them; what is compiled is so for whole batches of pictures alone."""
+        whole = self.dynamic or len(next(iter(batch.values()))) == PLAIN_BATCH
+        return self._quick if self._quick and whole else self.backbone.features
 
     @torch.inference_mode()
     def logits(
@@ -87,14 +102,20 @@ class Forward:
         return head_logits(self.backbone, made.float())
 
     @contextmanager
-    def inference(self, count: int) -> Iterator[None]:
+    def inference(self, count: int, *, compiled: bool = False) -> Iterator[None]:
         """Compute faster while the block runs, in which nothing of the backbone may change.
 
         For ``count`` samples that are worth it, batch normalisations are folded into the
-        convolutions before them.
+        convolutions before them; ``compiled`` features come from compiled code.
         """
         with folded(self._foldable() if count >= _MANY else ()):
-            yield
+            if compiled:
+                features = self.backbone.features
+                self._quick = quickened(features, dynamic=self.dynamic, frozen=True)
+            try:
+                yield
+            finally:
+                self._quick = None
 
     def _foldable(self) -> Sequence[Pair]:
         if self.backbone.spec.modality != "image":

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.data.transforms import mixed_seed
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
+from zoo.engine.compiled import quickened
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
 from zoo.engine.schedules import schedule
@@ -69,6 +70,7 @@ class Learner:
         self._pull = pull if phase.trains_backbone else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
+        self._quick: Callable[[Inputs], Tensor] | None = None
         self._take_up(done)
 
     def begin(self) -> None:
@@ -114,12 +116,15 @@ class Learner:
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
         )  # of dropout: the step alone decides it
         total = torch.zeros((), device=self._forward.device)
+        # Compiled code is for steps of one size; a smaller one is not worth another compiling.
+        whole = self._forward.dynamic or samples == self._recipe.batch_size
+        call = self._quick if self._quick and whole else self._model
         parts = list(_parts(inputs, targets, self.accumulate))
         for index, (some, expected) in enumerate(parts):
             last = index == len(parts) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
                 with self._forward.autocast():
-                    logits = self._model(some)  # (b, outputs)
+                    logits = call(some)  # (b, outputs)
                 losses = self._setting.loss(logits.float(), expected)  # (b,)
                 accelerator.backward(losses.sum() * (accelerator.num_processes / samples))
             total += losses.detach().sum()
@@ -168,6 +173,8 @@ class Learner:
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
+        if self._forward.compiles and self._source.compilable:
+            self._quick = quickened(self._model, dynamic=self._forward.dynamic)
         # In the model's order, which Accelerate expects of sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self.take_over(held)

@@ -57,6 +57,8 @@ def prefixed(setting: Setting, phase: Phase) -> Prefixed | None:
 class Prefixed(Batches):
     """Shuffled batches with the outputs of the frozen part, which computes them once."""
 
+    compilable = False  # the rest is told in each step what comes before it
+
     def __init__(self, setting: Setting, prefix: Prefix) -> None:
         super().__init__(setting)
         self._prefix = prefix

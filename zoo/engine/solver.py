@@ -103,7 +103,7 @@ class Solver:
 class Once:
     """Features as a source of one step an epoch."""
 
-    steps = 1
+    compilable, steps = False, 1
 
     def __init__(self, features: Features) -> None:
         self.trained, self.place, self.validate = (

@@ -42,10 +42,12 @@ class Source(Protocol):
 
     Attributes:
         trained: What is called on the inputs of a step, to give ``(b, outputs)``.
+        compilable: Whether that is much to compute, and code that can be compiled.
         steps: Steps an epoch.
     """
 
     trained: nn.Module
+    compilable: bool
     steps: int
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
@@ -60,6 +62,8 @@ class Source(Protocol):
 
 class Batches:
     """Augmented batches for the whole backbone."""
+
+    compilable = True
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -105,13 +109,16 @@ class Batches:
 class Features:
     """Features for the head: the frozen backbone computes them once."""
 
+    compilable = False
+
     def __init__(self, setting: Setting) -> None:
         feeds, recipe = setting.feeds, setting.recipe
         self._setting = setting
         self._count = len(feeds.train_labels)
         weights = feature_cache.backbone_key(setting.forward.backbone, setting.forward.precision)
+        compiles = setting.forward.compiles
         self._views = [
-            self._cached(split, loader, self._count, weights)
+            self._cached(split, loader, self._count, weights, compiled=compiles)
             for split, loader in training_views(setting)
         ]
         self._val = self._cached("val", feeds.val, len(feeds.val_labels), weights)
@@ -158,21 +165,24 @@ class Features:
         logits[torch.from_numpy(np.concatenate(self._partition))] = gathered
         return logits
 
-    def _cached(self, split: str, loader: Loader, count: int, weights: str) -> NDArray[np.float32]:
+    def _cached(
+        self, split: str, loader: Loader, count: int, weights: str, *, compiled: bool = False
+    ) -> NDArray[np.float32]:
         setting = self._setting
         return feature_cache.compute(
             setting.cache,
-            key=(weights, setting.feeds.key, split),
+            key=(weights, setting.feeds.key, split, *(["compiled"] if compiled else [])),
             shape=(count, setting.forward.backbone.spec.feature_dim),
             dtype=np.float32,
-            fill=lambda features: self._fill(features, loader),
+            fill=lambda features: self._fill(features, loader, compiled),
             facts=feature_cache.facts_of(setting, split, count),
             reporter=setting.reporter,
         )
 
-    def _fill(self, features: NDArray[np.float32], loader: Loader) -> None:
+    def _fill(self, features: NDArray[np.float32], loader: Loader, compiled: bool) -> None:
         forward, reporter = self._setting.forward, self._setting.reporter
-        with forward.inference(len(features)), reporter.steps("features", len(loader)) as advance:
+        steps = reporter.steps("features", len(loader))
+        with forward.inference(len(features), compiled=compiled), steps as advance:
             for batch in loader:
                 features[batch["index"].numpy()] = forward.features(batch).numpy()
                 advance()

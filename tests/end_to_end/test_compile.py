@@ -1,0 +1,145 @@
+"""``--compile``: compiled networks give what plain ones give, and a run says which it had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.test_engine_options import Notes, losses
+from zoo.engine.compiling import LEAST_SECONDS, Work, resolve_compile
+from zoo.engine.forward import Forward
+from zoo.errors import UsageError
+from zoo.places import COMPILED, cache_folder
+
+TOLERANCE = 1e-4
+"""Of the largest feature: what compiled features may differ by from plain ones, in float32."""
+
+FEW = Work(trained=0, batch=64, inferred=10_000)
+
+
+def forward(name: str = "cnn", precision: str = "fp32") -> Forward:
+    torch.manual_seed(0)
+    return Forward(zoo.load(name, weights="none"), device=torch.device("cpu"), precision=precision)
+
+
+def texts(count: int, length: int) -> dict[str, torch.Tensor]:
+    ids = torch.randint(1, 50, (count, length), generator=torch.Generator().manual_seed(length))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+@pytest.mark.parametrize("name", ["cnn", pytest.param("lstm", marks=pytest.mark.long)])
+def test_compiled_features_are_the_plain_ones(name: str) -> None:
+    runner = forward(name)
+    if name == "cnn":
+        side = runner.backbone.spec.image_input.size
+        generator = torch.Generator().manual_seed(1)
+        batches = [
+            {"pixel_values": torch.randn(n, 3, side, side, generator=generator)} for n in (64, 5)
+        ]
+    else:
+        batches = [texts(8, 12), texts(5, 30)]
+    plain = [runner.features(batch) for batch in batches]
+    with runner.inference(1000, compiled=True):
+        compiled = [runner.features(batch) for batch in batches]
+    for one, other in zip(plain, compiled, strict=True):
+        assert (one - other).abs().max() <= TOLERANCE * one.abs().max()
+    assert any((cache_folder() / COMPILED).rglob("*.cpp"))
+    assert [torch.equal(runner.features(b), p) for b, p in zip(batches, plain, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.long
+def test_a_compiled_run_is_repeated_and_evaluated_to_the_last_digit(
+    zoo_cli: Zoo, photos: Path, tmp_path: Path
+) -> None:
+    options = (
+        "--data",
+        photos,
+        "--workers",
+        0,
+        "--batch-size",
+        16,
+        "--epochs",
+        1,
+        "--compile",
+        "on",
+    )
+    run = tmp_path / "run"
+    header = zoo_cli("finetune", "cnn", *options, "--strategy", "two-stage", "--output", run).err
+    assert "fp32, compiled" in header
+    record = json.loads((run / "run.json").read_text())
+    assert record["compile"] == "on"
+    again = zoo_cli("rerun", run, "--output", tmp_path / "again").out
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
+        run / "model.safetensors"
+    ).read_bytes(), again
+    figures = zoo_cli("evaluate", run, "--data", photos, "--json").json
+    assert figures["metrics"] == record["results"]["metrics"]
+    plain = tmp_path / "plain"
+    options = (*options[:-1], "off")
+    zoo_cli("finetune", "cnn", *options, "--strategy", "two-stage", "--output", plain)
+    for one, other in zip(losses(zoo.open_run(run)), losses(zoo.open_run(plain)), strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
+
+
+def test_auto_leaves_a_cpu_in_float32_as_it_is() -> None:
+    notes = Notes()
+    work = Work(trained=10**9, batch=32, inferred=10**9)
+    assert resolve_compile("auto", forward(), work, notes) is False
+    assert not notes.notes
+
+
+def test_auto_tries_nothing_that_is_soon_done() -> None:
+    runner, notes = forward(precision="bf16"), Notes()
+    assert resolve_compile("auto", runner, FEW, notes) is False
+    assert not notes.notes
+    assert LEAST_SECONDS >= 60
+
+
+@pytest.mark.parametrize("trained", [0, pytest.param(10_000, marks=pytest.mark.long)])
+def test_auto_compiles_what_a_trial_finds_to_repay(trained: int) -> None:
+    runner, notes = forward(precision="bf16"), Notes()
+    before = {name: tensor.clone() for name, tensor in runner.backbone.state_dict().items()}
+    torch.manual_seed(3)
+    work = Work(trained=trained, batch=8, inferred=10_000)
+    found = resolve_compile("auto", runner, work, notes, least=0)
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))
+    [note] = notes.notes
+    faster = float(note.split(", ")[1].split()[0])
+    assert found is False or faster > 1
+    for name, tensor in runner.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_without_a_compiler_auto_goes_on_and_on_says_so() -> None:
+    notes = Notes()
+    assert resolve_compile("auto", forward(precision="bf16"), FEW, notes, least=0) is False
+    assert "the network cannot be compiled here" in notes.notes[0]
+    with pytest.raises(UsageError, match="cannot be compiled here") as caught:
+        resolve_compile("on", forward(), FEW, notes)
+    assert "--compile off" in str(caught.value.hint)
+
+
+def test_a_choice_that_is_none_is_told() -> None:
+    options: dict[str, Any] = {"classes": 2, "compile": "maybe"}
+    with pytest.raises(UsageError, match="--compile maybe cannot be"):
+        zoo.finetune("cnn", **options)

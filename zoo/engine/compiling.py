@@ -1,0 +1,160 @@
+"""``--compile``: what ``torch.compile`` makes quicker, and whether that repays the compiling.
+
+Two things are compiled: the steps of a phase that trains the backbone, and the features of a frozen
+one over the training split. All else runs as it is, validation too, so that a later evaluation of
+a run agrees to the last digit. What was compiled is kept in ``<cache>/compiled`` for the next run.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.backbone import Backbone
+from zoo.engine.compiled import quickened
+from zoo.engine.feed import PLAIN_BATCH
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Reporter
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+from zoo.errors import UsageError
+
+LEAST_SECONDS = 300.0
+"""Of plain computing, below which ``auto`` does not try: compiling takes half a minute, and rarely
+makes a network twice as fast."""
+
+_FEWEST = 2_000  # samples, below which nothing is timed
+_TOKENS = 64  # of a text that is timed
+_TIMES = 3
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a fine-tune computes.
+
+    Attributes:
+        trained: Samples that pass forwards and backwards, over all epochs.
+        batch: Of them a step.
+        inferred: Samples whose features are computed once.
+    """
+
+    trained: int
+    batch: int
+    inferred: int
+
+    @classmethod
+    def of(cls, phases: Sequence[Phase], recipe: Recipe, samples: int) -> Work:
+        """That of the phases over ``samples`` training samples."""
+        epochs = sum(phase.epochs for phase in phases if phase.trains_backbone)
+        heads = any(not phase.trains_backbone for phase in phases)
+        return cls(
+            trained=epochs * samples,
+            batch=recipe.batch_size,
+            inferred=max(1, recipe.cached_views) * samples if heads else 0,
+        )
+
+
+def resolve_compile(
+    wish: str,
+    forward: Forward,
+    work: Work,
+    reporter: Reporter,
+    *,
+    least: float = LEAST_SECONDS,
+) -> bool:
+    """Whether to compile.
+
+    ``auto`` leaves float32 on a CPU as it is, where compiled networks were found no faster
+    (``benchmarks/README.md``). Elsewhere it tries, if there is enough to compute: it times the
+    network as it is and compiled, and compiles if the time won is more than the compiling takes.
+
+    Args:
+        wish: ``auto``, ``on`` or ``off``.
+        forward: Runs the backbone, which stays as it is.
+        work: What there is to compute.
+        reporter: Is told what was found.
+        least: Seconds of computing that ``auto`` tries it for.
+
+    Raises:
+        UsageError: ``on``, and the network cannot be compiled here.
+    """
+    if wish == "off" or not work.trained + work.inferred:
+        return False
+    if wish == "on":
+        _Trial(forward, work).compile()
+        return True
+    few = work.trained + work.inferred < _FEWEST
+    if few or (forward.device.type == "cpu" and forward.precision == "fp32"):
+        return False
+    trial = _Trial(forward, work)
+    plain = trial.seconds()
+    if plain < least:
+        return False
+    try:
+        cost = trial.compile()
+    except UsageError as error:
+        reporter.note(f"{error.message}; it runs as it is")
+        return False
+    quick = trial.seconds()
+    reporter.note(
+        f"compiled in {cost:.0f} s, {plain / quick:.2f} times as fast: "
+        f"{plain / 60:.0f} minutes as it is, {quick / 60:.0f} compiled"
+    )
+    return quick + cost < plain
+
+
+class _Trial:
+    """A copy of the backbone that computes made-up batches, as it is or compiled."""
+
+    def __init__(self, forward: Forward, work: Work) -> None:
+        self._forward = forward
+        self._trains = work.trained > 0
+        self._samples = work.trained or work.inferred
+        self._size = work.batch if self._trains else PLAIN_BATCH
+        backbone = copy.deepcopy(forward.backbone)
+        if self._trains:
+            backbone.unfreeze()
+        self._model: nn.Module = backbone.train(self._trains)
+        self._call: Callable[[Any], Tensor] = backbone if self._trains else backbone.features
+        self._batch = forward.place(_example(backbone, self._size))
+
+    def compile(self) -> float:
+        """Compile; gives the seconds that it took."""
+        dynamic = self._forward.dynamic
+        self._call = quickened(self._call, dynamic=dynamic, frozen=not self._trains)
+        return self._once()
+
+    def seconds(self) -> float:
+        """What all of the work would take."""
+        self._once()
+        fastest = min(self._once() for _ in range(_TIMES))
+        return fastest / self._size * self._samples
+
+    def _once(self) -> float:
+        with torch.random.fork_rng(), torch.inference_mode(not self._trains):
+            started = time.perf_counter()
+            with self._forward.autocast():
+                made = self._call(self._batch)
+            if self._trains:
+                made.float().square().sum().backward()  # type: ignore[no-untyped-call]
+                self._model.zero_grad()
+            if self._forward.device.type != "cpu":
+                torch.accelerator.synchronize()
+            return time.perf_counter() - started
+
+
+def _example(backbone: Backbone, size: int) -> Mapping[str, Tensor]:
+    """A batch that the backbone takes, of no meaning."""
+    generator = torch.Generator().manual_seed(0)
+    if backbone.spec.modality == "image":
+        side = backbone.spec.image_input.size
+        return {"pixel_values": torch.randn(size, 3, side, side, generator=generator)}
+    shape = (size, min(_TOKENS, backbone.spec.text_input.max_length))
+    ones = torch.ones(shape, dtype=torch.long)
+    return {"input_ids": ones, "attention_mask": ones.clone()}
