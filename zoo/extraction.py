@@ -32,8 +32,11 @@ def fill_features(
         reporter: Sees the steps.
         check: Called between two batches; what it raises is passed on.
     """
-    loader = feed.plain(samples)
-    with forward.inference(len(array)), reporter.steps("features", len(loader)) as advance:
+    with (
+        feed.plain(samples) as loader,
+        forward.inference(len(array)),
+        reporter.steps("features", len(loader)) as advance,
+    ):
         for batch in loader:
             check()
             array[batch["index"].numpy()] = forward.features(batch).numpy()

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -217,7 +217,11 @@ class Batches(Sampler[list[Key]]):
 
 
 class Loader(DataLoader[TensorBatch]):
-    """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone."""
+    """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone.
+
+    Its workers stay from one pass to the next. They end when it is closed, which a ``with`` does,
+    and when a batch cannot be had.
+    """
 
     def __init__(self, feed: Feed, batches: Batches, **options: Any) -> None:
         self.feed, self.batches = feed, batches
@@ -253,8 +257,30 @@ class Loader(DataLoader[TensorBatch]):
         return _or_raise(self.feed.__getitems__(keys))
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            yield _or_raise(batch)
+        try:
+            for batch in super().__iter__():
+                yield _or_raise(batch)
+        except GeneratorExit:  # whoever leaves a pass unfinished may want another
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the worker processes and the thread that pins memory; another pass starts new ones.
+
+        Otherwise they would end when the loader is collected as garbage, which an exception that
+        somebody keeps puts off.
+        """
+        running, self._iterator = self._iterator, None
+        if running is not None:
+            running._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def make_loader(

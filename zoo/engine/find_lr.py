@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from zoo.engine.learner import Learner
@@ -57,7 +58,7 @@ def find_lr(setting: Setting, phase: Phase, *, steps: int = STEPS) -> Curve:
     rising = replace(phase, lr=LOWEST, epochs=math.ceil(steps / source.steps), gradual=False)
     learner = Learner(setting, rising, 0, source, factor=lambda step: factor**step)
     losses: list[float] = []
-    with setting.reporter.steps("learning rates", steps) as tick:
+    with closing(setting.feeds), setting.reporter.steps("learning rates", steps) as tick:
         for number in range(steps):
             if number % source.steps == 0:
                 epoch = source.epoch(number // source.steps, 0)

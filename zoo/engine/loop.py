@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class Feeds:
     key: str
     source: str
 
+    def close(self) -> None:
+        """End the workers of ``train`` and ``val``; whoever has made the other loaders ends theirs."""
+        self.train.close()
+        self.val.close()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -121,13 +126,14 @@ def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
     """Train through ``phases``, from where an earlier fit was stopped if there is its state.
 
     The backbone then holds the parameters of the best epoch: that with the best figures, as the
-    task says, on the validation split.
+    task says, on the validation split. The workers of the feeds have ended, however the fit has.
 
     Raises:
         RunError: The loss is no number any more, or the state cannot be saved.
         Interrupted: After a signal; the state has been saved.
     """
-    return _Fit(setting, phases).run()
+    with closing(setting.feeds):
+        return _Fit(setting, phases).run()
 
 
 class _Fit:

@@ -189,9 +189,14 @@ class Features:
 
 
 def training_views(setting: Setting) -> Iterator[tuple[str, Loader]]:
-    """What the cache calls the training split, and the split: as it is, or in some variations."""
+    """What the cache calls the training split, and the split: as it is, or in some variations.
+
+    The workers of each end before the next is made.
+    """
     feeds, views = setting.feeds, setting.recipe.cached_views
     if not views:
-        yield "train", feeds.plain_train()
+        with feeds.plain_train() as loader:
+            yield "train", loader
     for number in range(views):
-        yield f"train, view {number} ({feeds.variation})", feeds.view(number)
+        with feeds.view(number) as loader:
+            yield f"train, view {number} ({feeds.variation})", loader

@@ -1,0 +1,196 @@
+"""The processes that read pictures end with what they read for, not when garbage is collected."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import zoo
+from zoo.data import make_loader, make_transform
+from zoo.data.opening import open_data
+from zoo.engine.progress import Advance, Quiet
+from zoo.errors import BadFilesError, RunError, Stopped
+from zoo.spec import ImageInput
+
+WORKERS = 2
+
+
+def children() -> list[psutil.Process]:
+    """The processes that this one has started and that are not gone yet."""
+    return psutil.Process().children(recursive=True)
+
+
+class Watching(Quiet):
+    """Counts the children at each step, and in a chosen step does something."""
+
+    def __init__(self, step: int = 0, does: Callable[[], object] = lambda: None) -> None:
+        self.most = 0
+        self._left, self._does = step, does
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:
+        def advance() -> None:
+            self.most = max(self.most, len(children()))
+            self._left -= 1
+            if self._left == 0:
+                self._does()
+
+        yield advance
+
+
+@pytest.fixture(autouse=True)
+def none_is_left() -> Iterator[None]:
+    """Without the garbage collector, no child and no thread is left when a test has ended."""
+    before, threads = {child.pid for child in children()}, set(threading.enumerate())
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+    assert not [child for child in children() if child.pid not in before]
+    assert not [each for each in threading.enumerate() if each not in threads]
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So that every frozen backbone has to read the pictures."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+def options(photos: Path, tmp_path: Path, **others: Any) -> dict[str, Any]:
+    return {
+        "backbone": "cnn",
+        "data": photos,
+        "weights": "none",
+        "image_size": 32,
+        "epochs": 2,
+        "batch_size": 8,
+        "cache_images": False,
+        "workers": WORKERS,
+        "output": tmp_path / "run",
+        **others,
+    }
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"strategy": "full"},
+        {"strategy": "probe"},
+        {"strategy": "probe", "cached_views": 2},
+        {"strategy": "full", "freeze_until": "conv1", "cached_views": 2},
+    ],
+    ids=["full", "probe", "views", "frozen-beginning"],
+)
+def test_a_fine_tune_leaves_no_worker(photos: Path, tmp_path: Path, how: Mapping[str, Any]) -> None:
+    reporter = Watching()
+    run = zoo.finetune(**options(photos, tmp_path, reporter=reporter, **how))
+    assert reporter.most >= WORKERS
+    assert not children()
+    assert run.metrics["accuracy"] >= 0
+
+
+def test_workers_stay_from_epoch_to_epoch(photos: Path, tmp_path: Path) -> None:
+    seen: set[int] = set()
+
+    class Names(Watching):
+        def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+            seen.update(child.pid for child in children())
+
+    zoo.finetune(**options(photos, tmp_path, strategy="full", epochs=3, reporter=Names()))
+    assert len(seen) == 2 * WORKERS  # of training and of validation
+
+
+def test_a_fine_tune_that_fails_leaves_none(photos: Path, tmp_path: Path) -> None:
+    """The error, which is kept, holds on to everything that was there when it was raised."""
+    reporter = Watching()
+    with pytest.raises(RunError, match="became") as failed:
+        zoo.finetune(**options(photos, tmp_path, strategy="full", lr=1e30, reporter=reporter))
+    assert reporter.most >= WORKERS
+    assert not children()
+    assert failed.tb is not None
+
+
+@pytest.mark.parametrize("strategy", ["full", "probe"])
+def test_a_picture_that_breaks_in_the_meantime_leaves_none(
+    photos: Path, tmp_path: Path, strategy: str
+) -> None:
+    class Breaks(Watching):
+        def header(self, facts: Mapping[str, str]) -> None:
+            for picture in (photos / "red").iterdir():
+                picture.write_bytes(picture.read_bytes()[:200])
+
+    with pytest.raises(BadFilesError) as failed:
+        zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=Breaks()))
+    assert not children()
+    assert failed.tb is not None
+
+
+@pytest.mark.parametrize(
+    ("times", "leaves_by"), [(1, Stopped), (2, KeyboardInterrupt)], ids=["once", "twice"]
+)
+@pytest.mark.parametrize("strategy", ["full", "probe"])
+def test_ctrl_c_leaves_none(
+    photos: Path, tmp_path: Path, strategy: str, times: int, leaves_by: type[BaseException]
+) -> None:
+    def interrupt() -> None:
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+
+    reporter = Watching(2, interrupt)
+    with pytest.raises(leaves_by) as left:
+        zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=reporter))
+    assert reporter.most >= WORKERS
+    assert not children()
+    assert left.tb is not None
+
+
+def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> None:
+    reporter = Watching()
+    zoo.find_lr(**options(photos, tmp_path, strategy="full", reporter=reporter))
+    assert reporter.most >= WORKERS
+    assert not children()
+
+
+def test_what_only_reads_leaves_none(photos: Path, tmp_path: Path) -> None:
+    run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet()))
+    assert len(run.predict([photos], workers=WORKERS)) == 72
+    assert not children()
+    run.evaluate(photos, workers=WORKERS)
+    assert not children()
+    zoo.embed(run.folder, photos, output=tmp_path / "features.npy", workers=WORKERS)
+    assert not children()
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes((photos / "red" / "0.jpg").read_bytes()[:200])
+    with pytest.raises(BadFilesError) as failed:
+        run.predict([photos, broken], workers=WORKERS)
+    assert not children()
+    assert failed.tb is not None
+
+
+def test_a_loader_that_is_closed_can_be_read_again(photos: Path) -> None:
+    splits = open_data(photos, modality="image")
+    transform = make_transform(ImageInput(size=32), train=False)
+    loader = make_loader(splits.train, transform=transform, batch_size=8, workers=WORKERS)
+    loader.close()  # nothing runs yet
+    before = [batch["index"].tolist() for batch in loader]
+    assert len(children()) == WORKERS
+    loader.close()
+    loader.close()
+    assert not children()
+    with loader:
+        assert [batch["index"].tolist() for batch in loader] == before
+        assert len(children()) == WORKERS
+        next(iter(loader))  # and the pass is left unfinished
+        assert [batch["index"].tolist() for batch in loader] == before
+        next(iter(loader))
+    assert not children()
