@@ -32,7 +32,7 @@ class StopsAt(Quiet):
         @contextmanager
         def counted():  # type: ignore[no-untyped-def]
             def advance() -> None:
-                self._left -= 1
+                self._left -= what != "decoding"  # which is before training, and cached or not
                 if self._left == 0:
                     os.kill(os.getpid(), self._number)
 
