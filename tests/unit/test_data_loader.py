@@ -20,6 +20,7 @@ from zoo.data import (
     open_inputs,
     train_tokenizer,
 )
+from zoo.data.loader import Feed
 from zoo.data.samples import Listed, Paths
 from zoo.errors import BadFilesError
 from zoo.spec import ImageInput, TextInput
@@ -67,6 +68,14 @@ def passes(loader, epochs: int = 2) -> list[list[dict[str, torch.Tensor]]]:
         loader.set_epoch(epoch)
         result.append(list(loader))
     return result
+
+
+def test_a_feed_that_does_not_say_how_a_batch_is_made_cannot_be():
+    class Forgetful(Feed):
+        samples = texts(1)
+
+    with pytest.raises(TypeError, match="__getitems__"):
+        Forgetful()
 
 
 def test_pictures_come_in_order_with_their_labels_and_positions(tmp_path):

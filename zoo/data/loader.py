@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -42,14 +43,14 @@ class Failure:
         self.error = error
 
 
-class Feed(Dataset[TensorBatch]):
+class Feed(Dataset[TensorBatch], ABC):
     """Makes batches of ``samples``."""
 
     samples: Samples
 
+    @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
         """One batch, or the error that says why there is none."""
-        raise NotImplementedError
 
 
 class ImageFeed(Feed):
