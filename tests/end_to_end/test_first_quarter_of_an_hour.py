@@ -52,8 +52,10 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
     assert done.json.keys() == {
         *("run", "backbone", "weights", "classes", "strategy", "best_epoch", "metrics"),
         *("samples_per_second", "seconds", "skipped", "passed_over", "task"),
-        *("shared", "near", "removed"),
+        *("shared", "near", "removed", "report"),
     }
+    assert done.json["report"] == str(tmp_path / "run" / "report.html")
+    assert Path(done.json["report"]).is_file()
     assert done.json["metrics"].keys() == {"accuracy", "macro_f1", "loss"}
     assert (done.json["backbone"], done.json["weights"]) == ("basics/cnn", "none")
 

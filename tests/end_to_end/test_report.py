@@ -196,9 +196,10 @@ def test_a_page_that_fails_costs_the_run_nothing(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     done = zoo_cli(
         *("finetune", "cnn", "--data", colours, "--image-size", 16, "--epochs", 1),
-        *("--output", tmp_path / "run"),
+        *("--output", tmp_path / "run", "--json"),
     )
     assert done.code == 0, done.err
+    assert done.json["report"] is None
     assert "no report.html: " in done.err
     assert f"try 'zoo report {tmp_path / 'run'}'" in done.err
     assert not (tmp_path / "run" / "report.html").exists()

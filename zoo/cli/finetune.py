@@ -287,12 +287,13 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
 def _tell(run: Any, as_json: bool) -> None:
     from zoo.report.page import REPORT
 
-    results = run.record["results"]
+    results, page = run.record["results"], run.folder / REPORT
     if as_json:
         weights = run.record["weights"]
         emit_json(
             {
                 "run": str(run.folder),
+                "report": str(page) if page.is_file() else None,
                 "backbone": run.backbone_name,
                 "weights": weights["tag"] if weights else "none",
                 "task": run.task.name,
@@ -316,6 +317,6 @@ def _tell(run: Any, as_json: bool) -> None:
     )
     _tell_left_out(run.record["data"])
     say(f"run: {run.folder}")
-    if (page := run.folder / REPORT).is_file():
+    if page.is_file():
         say(f"report: {page}")
     say(f"next: {run.next_command()}")
