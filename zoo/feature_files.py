@@ -56,13 +56,13 @@ def mark_used(path: Path) -> None:
 
 
 def feature_files(folder: Path) -> list[FeatureFile]:
-    """What is cached, the last used first."""
+    """What is cached, the last used first; by name where files were used at the same time."""
     found = []
     for path in _arrays(folder, "[!.]*"):
         with suppress(OSError):  # removed meanwhile
             status = path.stat()
             found.append(FeatureFile(path, facts_beside(path), status.st_size, status.st_mtime))
-    return sorted(found, key=lambda file: -file.used)
+    return sorted(found, key=lambda file: (-file.used, file.path.name))
 
 
 def compiled_code(folder: Path) -> list[FeatureFile]:

@@ -19,10 +19,11 @@ def features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     folder = tmp_path / "features"
     folder.mkdir()
+    now = time.time()
     for name, days in (("new", 0), ("older", 10), ("oldest", 40)):
         path = folder / f"{name}.npy"
         path.write_bytes(bytes(1000))
-        os.utime(path, (time.time() - days * 86_400,) * 2)
+        os.utime(path, (now - days * 86_400,) * 2)
         if days < 40:
             facts = {"backbone": "acme/mid", "precision": "fp32", "data": "photos", "split": "val"}
             describe(path, {**facts, "samples": 5, "features": 50})
@@ -88,6 +89,17 @@ def test_pruning_removes_what_the_options_say(
     assert done.out.splitlines()[-1].startswith(f"{files} files, {files} ")
     assert {name.removesuffix(".npy") for name in left(features) if name.endswith(".npy")} == kept
     assert not {"new.json", "older.json"} & left(features) - {f"{name}.json" for name in kept}
+
+
+def test_files_used_at_the_same_time_have_an_order_all_the_same(zoo: Zoo, features: Path) -> None:
+    """Clocks of file systems tick slowly, and a restored cache may have one time throughout."""
+    names = ["a.arrow", "b.npy", "new.npy", "older.npy", "oldest.npy", "z.arrow"]
+    for name in names:
+        (features / name).write_bytes(bytes(1000))
+        os.utime(features / name, ns=(10**18, 10**18))
+    assert [Path(row["path"]).name for row in zoo("cache", "--json").document] == names
+    zoo("cache", "--prune", "--keep", "2kB")
+    assert left(features) == {"a.arrow", "b.npy"}
 
 
 def test_pruning_takes_what_a_killed_process_left_and_nothing_that_is_being_written(

@@ -16,6 +16,12 @@ from zoo.engine.progress import Quiet
 from zoo.places import cache_folder
 
 
+@pytest.fixture(autouse=True)
+def nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Other tests decode the same pictures."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
 def trained(photos: Path, output: Path, **options: object) -> zoo.Run:
     return zoo.finetune(
         "cnn", photos, weights="none", epochs=2, image_size=32, workers=0, output=output,
@@ -51,16 +57,13 @@ def test_what_does_not_fit_is_decoded_anew(
     assert len(kept()) == before
 
 
-def test_a_folder_that_cannot_be_written_is_told(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -> None:
     told: list[str] = []
 
     class Tells(Quiet):
         def note(self, text: str) -> None:
             told.append(text)
 
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").write_text("no folder")
     trained(photos, tmp_path / "run", reporter=Tells())

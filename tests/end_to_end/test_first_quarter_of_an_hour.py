@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -219,9 +220,12 @@ def test_features_are_computed_once_listed_and_removed(
         *(("basics/cnn", "train", 57, 128), ("basics/cnn", "val", 15, 128))
     }
     arrays = {row["path"]: Path(row["path"]).stat().st_ino for row in rows}
+    for path in arrays:
+        os.utime(path, (1, 1))
     again = zoo_cli(*probe, "--output", tmp_path / "2", "--json").json
     assert again["metrics"] == first["metrics"]
     assert {path: Path(path).stat().st_ino for path in arrays} == arrays
+    assert all(row["used"] > 1 for row in zoo_cli("cache", "--json").json)
     assert "2 files" in zoo_cli("cache", "--prune").out
     assert zoo_cli(*probe, "--output", tmp_path / "3", "--json").json["metrics"] == first["metrics"]
     assert len(zoo_cli("cache", "--json").json) == 2
