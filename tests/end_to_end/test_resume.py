@@ -157,6 +157,18 @@ def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> N
         os.killpg(process.pid, 0)  # no worker is left
 
 
+def test_ctrl_c_and_sigterm_at_the_same_time_are_one_wish(tmp_path: Path) -> None:
+    with start(tmp_path, "--workers", "0") as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.count("stopping when this step is saved") == 1
+    assert "Go on: zoo finetune --resume run" in err
+    assert list((tmp_path / "run" / "last").iterdir())
+
+
 def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
     (tmp_path / "changes.py").write_text(SLOW)
     with start(tmp_path, "--surgery", "changes:slow", "--workers", "0") as process:
@@ -165,6 +177,7 @@ def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
         while "a second time leaves at once" not in (line := process.stderr.readline()):
             assert line, "the process ended with the first signal"
         began = time.monotonic()
+        time.sleep(0.2)  # as a person needs at least
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 15  # of the step's 30 seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,7 @@ def test_ctrl_c_leaves_none(
     def interrupt() -> None:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)  # as a person needs at least
 
     reporter = Watching(2, interrupt)
     with pytest.raises(leaves_by) as left:

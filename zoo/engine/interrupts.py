@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,9 +13,14 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_NOTICE = b"\nstopping when this step is saved; a second time leaves at once\n"
+_TOGETHER = 0.1  # seconds: programs send two signals at once, as ``timeout`` does; people cannot
+
 
 class Interrupts:
-    """Notes the first signal; the second does what it would have done without the zoo.
+    """Notes the first signal; a later one does what it would have done without the zoo.
+
+    Those that come together with the first, whichever they are, are one wish with it.
 
     Args:
         tells: Whether to say so on standard error, as one of several processes does.
@@ -26,6 +32,7 @@ class Interrupts:
     def __init__(self, *, tells: bool = True) -> None:
         self.received: int | None = None
         self._tells = tells
+        self._since = 0.0
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -33,16 +40,18 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
 
-        def note(number: int, _: FrameType | None) -> None:
-            self.received = number
-            for each, handler in before.items():
-                signal.signal(each, _leaving(each, handler))
-            if self._tells:  # not by print, which a signal may come in the middle of
-                os.write(2, b"\nstopping when this step is saved; a second time leaves at once\n")
+        # It stays in place: Python loses a signal whose handler another one's has just taken away.
+        def note(number: int, frame: FrameType | None) -> None:
+            if self.received is None:
+                self._since, self.received = time.monotonic(), number
+                if self._tells:  # not by print, which a signal may come in the middle of
+                    os.write(2, _NOTICE)
+            elif time.monotonic() - self._since > _TOGETHER:
+                _leave(number, frame, before[number])
 
-        for number in SIGNALS:
+        for number in before:
             signal.signal(number, note)
         try:
             yield
@@ -51,11 +60,16 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
-def _leaving(number: int, handler: Any) -> Any:
-    """What a second signal does; a shell lets its background jobs ignore Ctrl-C, and such a job's
-    second one is no accident."""
-    ignored = number == signal.SIGINT and handler == signal.SIG_IGN
-    return signal.default_int_handler if ignored else handler
+def _leave(number: int, frame: FrameType | None, handler: Any) -> None:
+    """Do as ``handler``, which the signal would have had; a shell lets its background jobs ignore
+    Ctrl-C, and such a job's second one is no accident."""
+    if callable(handler):
+        handler(number, frame)
+    elif handler == signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    elif number == signal.SIGINT:
+        signal.default_int_handler(number, frame)
 
 
 class Interrupted(Exception):
