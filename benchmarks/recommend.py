@@ -27,7 +27,7 @@ from scipy.stats import kendalltau
 
 import zoo
 from benchmarks.report import circumstances, percent, put, table
-from benchmarks.transfer import SAME, Plan, lay_out, shrink
+from benchmarks.transfer import SAME, Plan, lay_out, photographs, shrink
 from zoo.engine.progress import Quiet
 from zoo.publishing import publish
 from zoo.ranking.results import Ranked
@@ -82,14 +82,7 @@ LEARNERS = (
 
 
 @click.command()
-@click.option(
-    "--data",
-    "source",
-    default="../shared/data/clothing",
-    show_default=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with train, val and test of class folders.",
-)
+@photographs
 @click.option("--seeds", default="0,1", show_default=True, help="Of the fine-tunes; one for each.")
 @click.option("--shots", default=60, show_default=True, help="Training pictures a class of B.")
 @click.option("--epochs", default=15, show_default=True, help="Passes of a fine-tune over them.")

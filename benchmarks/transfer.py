@@ -90,8 +90,7 @@ class Plan:
         return self.epochs * -(-self.shots * len(self.halves[1]) // self.batch_size)
 
 
-@click.command()
-@click.option(
+photographs = click.option(
     "--data",
     "source",
     default="../shared/data/clothing",
@@ -99,6 +98,10 @@ class Plan:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A folder with train, val and test of class folders.",
 )
+
+
+@click.command()
+@photographs
 @click.option("--backbone", default="cnn", show_default=True, help="As in zoo list.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="One of each kind for each.")
 @click.option("--shots", default=10, show_default=True, help="Training pictures a class of B.")

@@ -121,3 +121,9 @@ def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
         folded.setdefault(candidate.lower(), candidate)
     near = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.5)
     return [folded[match] for match in near]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question, to go behind a message, that offers what is nearest to ``name`` if anything is."""
+    near = closest(name, names, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import NameLookupError, UsageError, closest
+from zoo.errors import NameLookupError, UsageError, did_you_mean
 from zoo.hookspecs import HeadFactory
 from zoo.registry import Registry
 
@@ -78,8 +78,7 @@ def _factory(name: str, registry: Registry | None) -> HeadFactory:
     offered = (registry or Registry.discover()).offers("zoo_heads")
     if name not in offered:
         known = [*HEADS, *offered]
-        near = closest(name, known, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(name, known)
         raise NameLookupError(
             f"no head is called {name!r}.{guess}", hint=f"Heads: {', '.join(known)}."
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo import files
-from zoo.errors import NameLookupError, PolicyError, RunError, UsageError, closest
+from zoo.errors import NameLookupError, PolicyError, RunError, UsageError, did_you_mean
 from zoo.policy import Policy, lay_over, user_file
 from zoo.policy_file import with_run, without_run
 from zoo.registry import Registry
@@ -86,8 +86,7 @@ def withdraw(name: str, *, registry: Registry) -> tuple[Path, Path]:
     with _changing() as (file, own, change):
         if name not in own.runs:
             _check_layers(name, file, registry.policy)
-            near = closest(name, own.runs, 1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
+            guess = did_you_mean(name, own.runs)
             raise NameLookupError(
                 f"{file} has no run called {name!r}.{guess}",
                 hint=f"It has: {', '.join(own.runs) or 'none'}.",

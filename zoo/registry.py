@@ -21,6 +21,7 @@ from zoo.errors import (
     RunError,
     ZooError,
     closest,
+    did_you_mean,
 )
 from zoo.exemptions import Exemption
 from zoo.index import Catalogue, Index
@@ -453,8 +454,7 @@ class Registry:
         )
 
     def _no_plugin(self, plugin: str, name: str = "") -> NameLookupError:
-        near = closest(plugin, self._sources, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(plugin, self._sources)
         hint = f"Plugins: {', '.join(sorted(self._sources)) or 'none'}. 'zoo plugins' shows them."
         if name and (resolvers := list(self._resolvers())):
             longer = " or ".join(f"{p}/{name}" for p in resolvers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from zoo.errors import ContractError, StageError, closest
+from zoo.errors import ContractError, StageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ class Stages:
 
     def unknown(self, name: str) -> StageError:
         """The error for a stage or layer that does not exist."""
-        near = closest(name, self.names)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(name, self.names)
         return StageError(
             f"{self._backbone} has no stage called {name!r}.{guess}",
             hint=f"Its stages, input first: {', '.join(self.names)}.",

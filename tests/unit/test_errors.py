@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from zoo import errors
-from zoo.errors import ZooError, closest
+from zoo.errors import ZooError, closest, did_you_mean
 
 
 def _tree() -> list[type[ZooError]]:
@@ -50,3 +50,8 @@ def test_the_closest_names_come_best_first() -> None:
     assert closest("resnet81", names)[0] == "resnet18"
     assert closest("resnet18", names, 1) == ["resnet18"]
     assert closest("xyz", names) == []
+
+
+def test_a_question_offers_the_nearest_name_or_nothing() -> None:
+    assert did_you_mean("ResNet81", ["vgg16", "resnet18"]) == " Did you mean 'resnet18'?"
+    assert did_you_mean("xyz", ["vgg16", "resnet18"]) == ""

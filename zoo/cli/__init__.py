@@ -80,10 +80,9 @@ class LazyGroup(click.Group):
         """As click's, with a suggestion from the whole table."""
         name = args[0]
         if name not in self._table and not name.startswith("-"):
-            from zoo.errors import closest
+            from zoo.errors import did_you_mean
 
-            near = closest(name, self._table, 1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
+            guess = did_you_mean(name, self._table)
             ctx.fail(f"No such command {name!r}.{guess}")
         return super().resolve_command(ctx, args)
 

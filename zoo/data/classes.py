@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.data.labels import AnyLabels, Labels, Numbers, Part
 from zoo.data.samples import LabelArray
-from zoo.errors import ClassesError, DataError, closest
+from zoo.errors import ClassesError, DataError, did_you_mean
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 _MANY = 10  # different numbers from which on they are taken for measurements, not for names
@@ -128,8 +128,7 @@ def label_array(part: Part, classes: Sequence[str], *, owner: str) -> LabelArray
     used = [n for n, count in zip(labels.names, labels.counts(), strict=True) if count]
     unknown = [name for name in used if name not in position]
     if unknown:
-        near = closest(unknown[0], classes, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(unknown[0], classes)
         raise ClassesError(
             f"{part.where} has {listed(unknown)}, which {owner} does not know.{guess}",
             hint=f"Its classes: {listed(classes)}.",

@@ -14,7 +14,7 @@ from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
 from zoo.data.tables import Table
-from zoo.errors import DataError, closest
+from zoo.errors import DataError, did_you_mean
 from zoo.spec import Modality
 
 if TYPE_CHECKING:
@@ -266,8 +266,7 @@ def _present(table: Table, names: Sequence[str], *, but: Names) -> list[str]:
 def _named(table: Table, name: str, option: str) -> str:
     if name in table.data.column_names:
         return name
-    near = closest(name, table.data.column_names, 1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(name, table.data.column_names)
     raise DataError(
         f"{table.title} has no column {name!r}; its columns: {_names(table)}.{guess}",
         hint=f"Name one of them with {option}.",

@@ -33,7 +33,7 @@ from zoo.data.samples import (
     splits_fingerprint,
 )
 from zoo.data.splitting import check_share, split
-from zoo.errors import DataError, UsageError, closest
+from zoo.errors import DataError, UsageError, did_you_mean
 from zoo.spec import Modality
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
@@ -164,8 +164,7 @@ def check_task(task: str) -> None:
     """Raise a :class:`UsageError` unless ``task`` is one of :data:`TASKS`, or ``auto``."""
     known = ("auto", *TASKS)
     if task not in known:
-        near = closest(task, known, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(task, known)
         raise UsageError(f"no task is called {task!r}.{guess}", hint=f"Tasks: {', '.join(known)}.")
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from zoo.data.transforms import Augment
 from zoo.engine.schedules import SCHEDULES
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, did_you_mean
 from zoo.spec import Modality
 
 Solver = Literal["adamw", "lbfgs"]
@@ -241,8 +241,7 @@ def _share(option: str, value: float) -> None:
 
 def _known(option: str, value: str, names: Collection[str]) -> None:
     if value not in names:
-        near = closest(value, names, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(value, names)
         hint = f"There are: {', '.join(names)}."
         raise UsageError(f"{_flag(option)} {value!r} cannot be.{guess}", hint=hint)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, did_you_mean
 
 Factor = Callable[[int], float]
 """From a step, counted from 0, to the share of the full learning rate that it is taken with."""
@@ -70,8 +70,7 @@ def schedule(name: str, steps: int, warmup: float) -> Factor:
         UsageError: There is no such schedule.
     """
     if name not in SCHEDULES:
-        near = closest(name, SCHEDULES, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(name, SCHEDULES)
         raise UsageError(
             f"--schedule {name!r} cannot be.{guess}", hint=f"There are: {', '.join(SCHEDULES)}."
         )

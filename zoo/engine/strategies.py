@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.engine.recipe import Recipe, Solver
-from zoo.errors import NameLookupError, closest
+from zoo.errors import NameLookupError, did_you_mean
 from zoo.registry import Registry
 
 Parameters = Literal["all", "bias", "norm", "lora"]
@@ -94,17 +94,8 @@ def gradual(recipe: Recipe) -> Sequence[Phase]:
     Gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146, who thaw a stage an epoch; here
     the stages share the first half of the steps, however many epochs those are.
     """
-    return [
-        *probe(recipe),
-        Phase(
-            name="gradual",
-            epochs=recipe.epochs,
-            lr=recipe.lr,
-            layer_decay=recipe.layer_decay,
-            freeze_until=recipe.freeze_until,
-            gradual=True,
-        ),
-    ]
+    (everything,) = full(recipe)
+    return [*probe(recipe), replace(everything, name="gradual", gradual=True)]
 
 
 def bias(recipe: Recipe) -> Sequence[Phase]:
@@ -158,8 +149,7 @@ def find_strategy(name: str, registry: Registry) -> Strategy:
     offered = registry.offers("zoo_strategies")
     if name not in offered:
         known = [*STRATEGIES, *offered]
-        near = closest(name, known, 1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
+        guess = did_you_mean(name, known)
         raise NameLookupError(
             f"no strategy is called {name!r}.{guess}", hint=f"Strategies: {', '.join(known)}."
         )

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from zoo.engine.recipe import Recipe
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, did_you_mean
 
 
 def refuse_tracker(name: str | None) -> None:
@@ -17,8 +17,7 @@ def refuse_tracker(name: str | None) -> None:
         return
     if name in LOGGER_TYPE_TO_CLASS:
         raise UsageError(f"--track {name} is not installed", hint=f"pip install {name}")
-    near = closest(name, LOGGER_TYPE_TO_CLASS, 1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(name, LOGGER_TYPE_TO_CLASS)
     raise UsageError(
         f"there is no tracker called {name!r}.{guess}",
         hint=f"There are: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}.",
