@@ -389,9 +389,8 @@ class Run:
     ) -> Tensor:
         forward = self._forward(device)
         feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
-        return forward.predict(
-            feed.plain(samples), count=len(samples), reporter=reporter or Quiet()
-        )
+        with feed.plain(samples) as loader:
+            return forward.predict(loader, count=len(samples), reporter=reporter or Quiet())
 
     def _forward(self, device: str) -> Forward:
         place = choose_device(device)
