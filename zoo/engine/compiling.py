@@ -87,12 +87,12 @@ def resolve_compile(
     if wish == "off" or not work.trained + work.inferred:
         return False
     if wish == "on":
-        _Trial(forward, work).compile()
+        Trial(forward, work).compile()
         return True
     few = work.trained + work.inferred < _FEWEST
     if few or (forward.device.type == "cpu" and forward.precision == "fp32"):
         return False
-    trial = _Trial(forward, work)
+    trial = Trial(forward, work)
     plain = trial.seconds()
     if plain < least:
         return False
@@ -109,7 +109,7 @@ def resolve_compile(
     return quick + cost < plain
 
 
-class _Trial:
+class Trial:
     """A copy of the backbone that computes made-up batches, as it is or compiled."""
 
     def __init__(self, forward: Forward, work: Work) -> None:
