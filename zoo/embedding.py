@@ -17,9 +17,10 @@ from zoo.data.columns import ColumnNames, Columns
 from zoo.data.reports import BadFiles
 from zoo.data.rows import Rows, open_rows
 from zoo.embedding_files import Features, check_output, write_features
+from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
 from zoo.engine.features import backbone_key, compute
-from zoo.engine.feed import Feed
+from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter
@@ -161,6 +162,8 @@ def embed(
         network = _of_backbone(
             str(backbone), own, rows, str(data), place, workers, registry, reporter
         )
+    work = Work(trained=0, batch=PLAIN_BATCH, inferred=sum(map(len, rows.splits.values())))
+    network.forward.compiles = resolve_compile("auto", network.forward, work, reporter)
     parts = {
         name: _features(network, samples, name, str(data), reporter)
         for name, samples in rows.splits.items()
@@ -261,7 +264,11 @@ def _features(
     limit = getattr(network.spec.input, "max_length", None)
     return compute(
         cache_folder() / "features",
-        key=(backbone_key(forward.backbone, forward.precision), samples.fingerprint, f"{limit}"),
+        key=(
+            backbone_key(forward.backbone, forward.precision, compiled=forward.compiles),
+            samples.fingerprint,
+            f"{limit}",
+        ),
         shape=(len(samples), width),
         dtype=np.float32,
         fill=lambda array: fill_features(array, samples, network.feed, forward, reporter),

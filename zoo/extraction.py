@@ -34,7 +34,7 @@ def fill_features(
     """
     with (
         feed.plain(samples) as loader,
-        forward.inference(len(array)),
+        forward.inference(len(array), compiled=forward.compiles),
         reporter.steps("features", len(loader)) as advance,
     ):
         for batch in loader:

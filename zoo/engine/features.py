@@ -29,15 +29,18 @@ _WAY = "channels-last, folded"
 """How features are computed; a change of it is a change of their last digits."""
 
 
-def backbone_key(backbone: Backbone, precision: str, *, frozen: bool = False) -> str:
+def backbone_key(
+    backbone: Backbone, precision: str, *, frozen: bool = False, compiled: bool = False
+) -> str:
     """Changes with any tensor of the backbone, its preprocessing, and how it computes.
 
     Args:
         backbone: Its head does not count.
         precision: Of the computation.
         frozen: Leave out the modules with parameters that train.
+        compiled: Whether compiled code computes.
     """
-    how = [precision, torch.__version__, _WAY]
+    how = [precision, torch.__version__, _WAY, *(["compiled"] if compiled else [])]
     facts = [backbone.spec.name, backbone.spec.input.to_json(), *how]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     trained = _trained_modules(backbone) if frozen else frozenset()

@@ -115,15 +115,15 @@ class Features:
         feeds, recipe = setting.feeds, setting.recipe
         self._setting = setting
         self._count = len(feeds.train_labels)
-        weights = feature_cache.backbone_key(setting.forward.backbone, setting.forward.precision)
         compiles = setting.forward.compiles
         self._views = [
-            self._cached(split, loader, self._count, weights, compiled=compiles)
+            self._cached(split, loader, self._count, compiled=compiles)
             for split, loader in training_views(setting)
         ]
-        self._val = self._cached("val", feeds.val, len(feeds.val_labels), weights)
+        # As it is, so that a later evaluation agrees to the bit.
+        self._val = self._cached("val", feeds.val, len(feeds.val_labels), compiled=False)
         self._labels = torch.from_numpy(feeds.train_labels)
-        # In the batches of the validation split, so that a later evaluation agrees to the bit.
+        # In the batches of the validation split, for the same reason.
         self._partition = feeds.val.batches.arranged()
         self.trained = setting.forward.backbone.head
         self.steps = -(-self._count // recipe.probe_batch_size)
@@ -166,13 +166,15 @@ class Features:
         return logits
 
     def _cached(
-        self, split: str, loader: Loader, count: int, weights: str, *, compiled: bool = False
+        self, split: str, loader: Loader, count: int, *, compiled: bool
     ) -> NDArray[np.float32]:
         setting = self._setting
+        forward = setting.forward
+        weights = feature_cache.backbone_key(forward.backbone, forward.precision, compiled=compiled)
         return feature_cache.compute(
             setting.cache,
-            key=(weights, setting.feeds.key, split, *(["compiled"] if compiled else [])),
-            shape=(count, setting.forward.backbone.spec.feature_dim),
+            key=(weights, setting.feeds.key, split),
+            shape=(count, forward.backbone.spec.feature_dim),
             dtype=np.float32,
             fill=lambda features: self._fill(features, loader, compiled),
             facts=feature_cache.facts_of(setting, split, count),
