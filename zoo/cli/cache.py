@@ -65,7 +65,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
     if not prune:
         print_table(_COLUMNS, [_cells(file) for file in files])
     size = in_bytes(sum(file.size for file in files))
-    say(f"{len(files)} files, {size}{' removed' if prune else ''}: {folder}")
+    say(f"{len(files)} files, {size}{' removed' if prune else ''}: {cache_folder()}")
 
 
 def _chosen(

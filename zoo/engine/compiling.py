@@ -39,7 +39,7 @@ class Work:
     """What a fine-tune computes.
 
     Attributes:
-        trained: Samples that pass forwards and backwards, over all epochs.
+        trained: Samples that pass forwards and backwards, over all epochs that may be compiled.
         batch: Of them a step.
         inferred: Samples whose features are computed once.
     """
@@ -51,7 +51,8 @@ class Work:
     @classmethod
     def of(cls, phases: Sequence[Phase], recipe: Recipe, samples: int) -> Work:
         """That of the phases over ``samples`` training samples."""
-        epochs = sum(phase.epochs for phase in phases if phase.trains_backbone)
+        whole = [phase for phase in phases if phase.trains_backbone and not phase.gradual]
+        epochs = sum(phase.epochs for phase in whole)
         heads = any(not phase.trains_backbone for phase in phases)
         return cls(
             trained=epochs * samples,

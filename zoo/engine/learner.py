@@ -173,7 +173,7 @@ class Learner:
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
-        if self._forward.compiles and self._source.compilable:
+        if self._forward.compiles and self._source.compilable and not self._phase.gradual:
             self._quick = quickened(self._model, dynamic=self._forward.dynamic)
         # In the model's order, which Accelerate expects of sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
