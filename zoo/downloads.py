@@ -27,6 +27,7 @@ from urllib.request import Request, urlopen
 
 from zoo.errors import WeightsError
 from zoo.files import sha256_of
+from zoo.unseen import clean
 
 TRIES = 4
 """How often a host is asked before the zoo gives up."""
@@ -98,8 +99,8 @@ def download(url: str, target: Path, *, digits: str, if_other: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Say on standard error what a waiting person should know."""
-    print(text, file=sys.stderr, flush=True)
+    """Say on standard error what a waiting person should know; hosts and names may be anybody's."""
+    print(clean(text), file=sys.stderr, flush=True)
 
 
 def _try(url: str, target: Path, *, digits: str, if_other: str) -> str:

@@ -70,7 +70,11 @@ def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
             ("features", pa.list_(pa.float32(), width)),
         ]
     )
-    with files.replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with (
+        files.replacing(path) as temporary,
+        temporary.open("wb") as file,  # a path must be UTF-8
+        pq.ParquetWriter(file, schema) as writer,
+    ):
         for names, chunk in _chunks(rows, parts):
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(chunk.reshape(-1)), width)
             columns = [[row[key] for row in names] for key in ("input", "split", "label")]

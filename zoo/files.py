@@ -51,10 +51,26 @@ def claim(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
+def is_utf8(name: str | os.PathLike[str]) -> bool:
+    """Whether a name or a text is one in UTF-8, which is what records and tables are written in.
+
+    A file may have any bytes for its name; Python keeps those that are no UTF-8 as lone surrogates.
+    """
+    try:
+        os.fspath(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def write_text(path: Path, text: str) -> None:
-    """Put ``text`` (UTF-8) at ``path``, whole or not at all."""
+    """Put ``text`` (UTF-8) at ``path``, whole or not at all.
+
+    What UTF-8 has no form for, of the name of a file, becomes an escape that JSON reads back as it
+    was.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def sha256_of(path: Path) -> str:

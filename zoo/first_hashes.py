@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,8 +28,15 @@ def first_hash(url: str) -> str:
 
 
 def remember(url: str, sha256: str) -> None:
-    """Record ``sha256`` (64 digits); nothing happens where the zoo's cache cannot be written."""
-    if first_hash(url) != sha256:
-        with suppress(OSError):  # a machine may offer its caches for reading alone
-            text = json.dumps({"url": url, "sha256": sha256}, indent=2)
-            write_text(record_of(url), f"{text}\n")
+    """Record ``sha256`` (64 digits); where the zoo's cache cannot be written, that is said alone."""
+    if first_hash(url) == sha256:
+        return
+    record = record_of(url)
+    try:
+        write_text(record, json.dumps({"url": url, "sha256": sha256}, indent=2) + "\n")
+    except OSError as error:  # a machine may offer its caches for reading alone
+        warnings.warn(
+            f"the hash of {url} cannot be recorded in {record.parent} "
+            f"({error.strerror or error}); a later file is held to the published digits alone",
+            stacklevel=2,
+        )

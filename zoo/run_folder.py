@@ -151,7 +151,12 @@ def refuse_links(folder: Path) -> None:
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raise a :class:`RunError` if there is something at ``folder``."""
+    """Raise a :class:`RunError` if there is something at ``folder``, or nothing can be."""
+    if not files.is_utf8(folder):
+        raise RunError(
+            f"the name of the output folder {folder} is no UTF-8",
+            hint="Give another one with --output DIR.",
+        )
     if os.path.lexists(folder):
         raise RunError(
             f"the output folder {folder} exists, and the zoo does not overwrite runs",

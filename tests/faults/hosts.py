@@ -27,7 +27,7 @@ class Host:
         files: Contents by path, e.g. ``{"net.pth": b"…"}``.
         script: What it does with the next requests for content, one each, then behaves well:
             ``cut`` half-way, ``stall`` half-way, ``silent`` from the start, ``wrong`` bytes, ``html``, ``shifted`` (another
-            piece than was asked for), ``429``, ``429 after 0`` or any other status.
+            piece than was asked for), ``429``, ``429 after 0``, ``500 saying OH`` or any other status.
         ranges: Whether it gives a piece of a file.
         tags: Whether it says an ``ETag``.
         lengths: Whether it says a ``Content-Length``.
@@ -278,8 +278,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(document)
 
     def _refuse(self, act: str) -> None:
-        code, _, wait = act.partition(" after ")
-        self.send_response(int(code))
+        status, _, wait = act.partition(" after ")
+        code, _, words = status.partition(" saying ")
+        self.send_response(int(code), words or None)
         said = {"Content-Length": "0", **self.host.refusal(urlsplit(self.path).path, int(code))}
         self._say(said | ({"Retry-After": wait} if wait else {}))
 

@@ -325,7 +325,16 @@ def test_cached_weights_are_read_where_nothing_can_be_written(
 ) -> None:
     path = fetch(weights_at(host))
     monkeypatch.setenv("ZOO_CACHE", "/dev/null/zoo")
-    assert fetch(weights_at(host)) == path
+    with pytest.warns(UserWarning, match=r"net.pth cannot be recorded in /dev/null/zoo/first-hash"):
+        assert fetch(weights_at(host)) == path
+
+
+def test_what_a_host_says_reaches_no_terminal_as_it_is(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host.script = ["500 saying \x1b[31mred\x9b2J\xad"]
+    fetch(weights_at(host))
+    assert "has a fault of its own (500 [31mred2J); trying again" in capfd.readouterr().err
 
 
 def test_a_terminal_shows_a_bar(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

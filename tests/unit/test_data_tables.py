@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 from pathlib import Path
 
+import datasets.config
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from zoo.data import open_data
+from zoo.data.tables import read_table
 from zoo.errors import BadFilesError, ClassesError, DataError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -20,7 +23,6 @@ SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
 
 
@@ -389,3 +391,35 @@ def test_a_split_of_which_no_row_can_be_read(tmp_path):
     for need in ({}, {"need": "evaluate", "known_classes": ("bad", "good")}):
         with pytest.raises(DataError, match=r"val\.csv has nothing that can be read"):
             open_texts(tmp_path, bad_files="skip", **need)
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "good.csv"
+    path.write_text("text,label\nfine,yes\nbad,no\n")
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "datasets"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    with pytest.warns(UserWarning, match=rf"tables cannot be kept in {cache} \(Not a directory\)"):
+        table = read_table(path)
+    assert table.data["text"][:] == ["fine", "bad"]
+    again = read_table(path)  # said once
+    assert Path(again.data.cache_files[0]["filename"]).is_file()
+    assert [each.name for each in tmp_path.iterdir() if each.suffix != ".csv"] == ["file"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_disk_that_is_full_is_no_fault_of_the_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"large{suffix}"
+    row = "fine,yes\n" if suffix == ".csv" else '{"text": "fine", "label": "yes"}\n'
+    path.write_text(("text,label\n" if suffix == ".csv" else "") + row * 40_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        with pytest.raises(DataError, match=r"cannot be kept in .*: .*File too large") as error:
+            read_table(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "HF_DATASETS_CACHE" in error.value.hint
+    assert len(read_table(path).data) == 40_000

@@ -17,24 +17,15 @@ from typing import Any, TextIO
 import click
 
 from zoo.errors import Stopped, ZooError
+from zoo.unseen import clean as clean
+from zoo.unseen import clean_lines, escaped
 
 INDENT = " " * len("Error: ")
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
-)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?[kMBT%]?")
 _LONG = 200  # rows; rich takes noticeable time beyond
 
 _stdout: list[TextIO] = []  # standard output, while documents_only keeps it for the documents
-
-
-def clean(text: object) -> str:
-    """One line without control characters, which a file or plugin name could smuggle in."""
-    line = str(text)
-    if line.isascii() and line.isprintable():
-        return line
-    return _CONTROL.sub("", line.replace("\n", " ").replace("\t", " "))
 
 
 def note(text: str) -> None:
@@ -45,8 +36,7 @@ def note(text: str) -> None:
 
 def say(text: str) -> None:
     """Put a line of the result, or several, on standard output, without control characters."""
-    safe = text.isascii() and text.replace("\n", "").isprintable()
-    print(text if safe else _CONTROL.sub("", text), file=_results())
+    print(clean_lines(text), file=_results())
 
 
 def flush() -> None:
@@ -73,8 +63,7 @@ def emit_json(document: Any) -> None:
 
 def _dump(document: Any, *, ascii_only: bool) -> str:
     """JSON in which control characters are written as escapes, those too that JSON would allow."""
-    text = _plain_dump(document, ascii_only=ascii_only)
-    return text if text.isascii() else _CONTROL.sub(lambda c: json.dumps(c[0])[1:-1], text)
+    return escaped(_plain_dump(document, ascii_only=ascii_only))
 
 
 def _plain_dump(document: Any, *, ascii_only: bool) -> str:

@@ -213,8 +213,8 @@ def _write_parquet(path: Path, table: Table) -> None:
 
     from zoo.files import replacing
 
-    with replacing(path) as temporary:
-        pq.write_table(pa.table(dict(table)), temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:  # a path must be UTF-8
+        pq.write_table(pa.table(dict(table)), file)
 
 
 _WRITERS: dict[str, Callable[[Path, Table], None]] = {

@@ -12,6 +12,7 @@ from zoo.data.labels import Labels, Part, plain_label
 from zoo.data.pictures import looks_like_picture
 from zoo.data.samples import Paths
 from zoo.errors import DataError
+from zoo.files import is_utf8
 
 SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -55,9 +56,15 @@ def read_class_folders(folder: Path) -> Part:
     are not looked at.
 
     Raises:
-        DataError: There are no class folders, or no pictures in them.
+        DataError: There are no class folders, or no pictures in them; or a name is no UTF-8.
     """
     classes = visible_folders(folder)
+    odd = next((path for path in classes if not is_utf8(path.name)), None)
+    if odd is not None:
+        raise DataError(
+            f"the name of the folder {odd} is no UTF-8, and so no name of a class",
+            hint="Rename it.",
+        )
     relative: list[str] = []
     others: list[str] = []
     codes: list[int] = []

@@ -16,6 +16,7 @@ from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
+from zoo.files import is_utf8
 from zoo.spec import Modality
 
 Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Pair"
@@ -107,7 +108,7 @@ def _pictures(given: Given, number: int, columns: Columns) -> Inputs:
 
 def _pairs(given: Given, number: int, columns: Columns) -> Inputs:
     if isinstance(given, tuple) and len(given) == 2:
-        return _one((str(given[0]), str(given[1])), f"pair {number}")
+        return _one((_utf8(given[0], number), _utf8(given[1], number)), f"pair {number}")
     if isinstance(given, (bytes, Image.Image)):
         raise _not_text(f"input {number}", "is a picture")
     if not isinstance(given, (tuple, Text)) and looks_like_table(given):
@@ -127,7 +128,7 @@ def _texts(given: Given, number: int, columns: Columns) -> Inputs:
             f"this run takes one text each; input {number} is a pair", hint="Give texts one by one."
         )
     if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given)):
-        return _one(str(given), f"text {number}")
+        return _one(_utf8(given, number), f"text {number}")
     path = Path(os.path.expanduser(given))
     if looks_like_picture(path):
         raise _not_text(str(path), "looks like a picture")
@@ -176,6 +177,16 @@ def _column(path: Path, modality: Modality, columns: Columns) -> Inputs:
 
 def _one(raw: Raw, name: str) -> Listed:
     return Listed((raw,), (name,))
+
+
+def _utf8(given: str, number: int) -> str:
+    """The text, of which tokenizers and tables demand that it be one in UTF-8."""
+    if not is_utf8(given):
+        raise DataError(
+            f"input {number} is no text in UTF-8: {given[:60]!r}",
+            hint="Give it in UTF-8, or on standard input ('-'), where other bytes are replaced.",
+        )
+    return str(given)
 
 
 def _not_text(what: str, why: str) -> DataError:

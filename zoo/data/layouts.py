@@ -24,6 +24,7 @@ from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.errors import DataError
+from zoo.files import is_utf8
 from zoo.spec import Modality
 
 Reader: TypeAlias = Callable[[bool, Wish], Part]
@@ -65,6 +66,11 @@ def layout_of(request: Request) -> Layout:
     if request.source.startswith(PREFIX):
         return _tables(request, read_hub(request.source))
     path = Path(os.path.expanduser(request.source))
+    if not is_utf8(path):
+        raise DataError(
+            f"the name of {path} is no UTF-8, and the run could not record it",
+            hint="Rename it, or give a link to it that has another name.",
+        )
     if not os.path.exists(path):
         raise DataError(
             f"there is no file or folder {request.source}",

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from zoo.data.looks import SIDE, Looks, looks_of
 from zoo.data.samples import Inputs, Picture, Samples
 from zoo.errors import BadFilesError
+from zoo.files import is_utf8
 
 # fmt: off
 SUFFIXES = frozenset((
@@ -170,8 +171,10 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         OSError: There is none, or it may not be read.
-        ValueError: It is something else.
+        ValueError: It is something else, or has a name that no record can hold.
     """
+    if not is_utf8(path):
+        raise ValueError("its name is no UTF-8; rename it")
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
         raise ValueError("it is no file")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
+import functools
 import os
+import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,18 +90,24 @@ def read_table(path: Path) -> Table:
         try:
             if _has_no_rows(path):
                 raise DataError(f"{path} has no rows")
+            cache = _writable(str(datasets.config.HF_DATASETS_CACHE))
             if path.suffix.lower() in DELIMITED:
-                data = _read_delimited(path)
+                data = _read_delimited(path, cache)
             elif path.suffix.lower() in JSON:
-                data = datasets.Dataset.from_json(str(path))
+                data = datasets.Dataset.from_json(str(path), cache_dir=cache)
             else:
-                data = datasets.Dataset.from_parquet(str(path))
+                data = datasets.Dataset.from_parquet(str(path), cache_dir=cache)
             _check_texts(data, path)
         except DataError:
             raise
         # Each format's reader has errors of its own (pandas', Arrow's, json's) under a common
         # wrapper; all of them mean that the file is not what its name says.
         except Exception as error:
+            if _is_of_the_disk(error):
+                raise DataError(
+                    f"{path} cannot be kept in {cache}, to be mapped into memory: {_cause(error)}",
+                    hint="Make room there, or set HF_DATASETS_CACHE to another folder.",
+                ) from error
             raise DataError(
                 f"{path} cannot be read as a table: {_cause(error)}",
                 hint="Tables are CSV, TSV, JSON lines or Parquet.",
@@ -131,7 +143,25 @@ def _check_texts(data: datasets.Dataset, path: Path) -> None:
             ) from error
 
 
-def _read_delimited(path: Path) -> datasets.Dataset:
+@functools.cache
+def _writable(cache: str) -> str:
+    """``cache`` itself, or where it cannot be written a folder that lasts as long as the process."""
+    try:
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return cache
+    except OSError as error:
+        warnings.warn(
+            f"tables cannot be kept in {cache} ({error.strerror or error}); "
+            "every command reads them anew",
+            stacklevel=2,
+        )
+    folder = tempfile.mkdtemp(prefix="zoo-tables-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _read_delimited(path: Path, cache: str) -> datasets.Dataset:
     import datasets
     import pandas
 
@@ -144,7 +174,7 @@ def _read_delimited(path: Path) -> datasets.Dataset:
     }
     header = pandas.read_csv(path, nrows=0, **options).columns
     texts = datasets.Features({str(name): datasets.Value("string") for name in header})
-    return datasets.Dataset.from_csv(str(path), features=texts, **options)
+    return datasets.Dataset.from_csv(str(path), features=texts, cache_dir=cache, **options)
 
 
 @contextmanager
@@ -164,7 +194,17 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether what failed is the writing, of which the table is innocent."""
+    return getattr(_first(error), "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _cause(error: BaseException) -> str:
+    error = _first(error)
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _first(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return error

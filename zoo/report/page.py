@@ -25,6 +25,7 @@ from zoo.report.calibration import BINS, calibration
 from zoo.report.gallery import gallery
 from zoo.report.subject import Subject
 from zoo.run_record import MODEL, lineage
+from zoo.unseen import UNSEEN
 from zoo.version import __version__
 
 REPORT = "report.html"
@@ -33,12 +34,8 @@ _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _ROWS = 200  # classes of the table, the weakest of more
 _PAIRS = 12  # confusions in the list
 
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    r"\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Control characters, marks that turn the direction of writing, and halves of characters. Joiners
-stay: scripts and emoji need them."""
+_UNSEEN = re.compile(rf"[{UNSEEN}\ud800-\udfff]")
+"""Control characters, marks that turn the direction of writing, and halves of characters."""
 
 _MEASURED: Mapping[TaskName, str] = {
     "single-label": "precision, recall and F1 are shares of 1",
