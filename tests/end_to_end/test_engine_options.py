@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,13 @@ def evaluation(backbone):
         return output if module.training else output * torch.nan
     backbone.net.linear[1].register_forward_hook(torn)
 
+def features(backbone):
+    plain = backbone.features
+    def torn(batch):
+        brightest = batch["pixel_values"].mean(dim=(2, 3)).argmax(dim=1)
+        return torch.where((brightest == 0)[:, None], torch.inf, plain(batch))
+    backbone.features = torn
+
 def gradient(backbone):
     next(backbone.net.parameters()).register_hook(lambda gradient: gradient * torch.inf)
 """
@@ -232,16 +240,53 @@ def test_what_is_no_number_stops_the_run_with_its_samples(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("solver", [(), ("--epochs", 1, "--batch-size", 4)])
+def test_features_that_are_no_numbers_stop_the_run_with_their_samples(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch,
+    solver: tuple[object, ...],
+) -> None:  # fmt: skip
+    (tmp_path / "hostile.py").write_text(NO_NUMBERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", photos, "--image-size", 32, "--strategy", "probe"),
+        *("--surgery", "hostile:features", "--output", tmp_path / "run", "--workers", 0, *solver),
+    )
+    assert done.code == 1
+    message = done.err[done.err.index("Error: the loss became") :]
+    assert "in step 1 of epoch 1 of phase 'probe', where no numbers are the features of " in message
+    assert set(re.findall(r"/(\w+)/\d+\.jpg", message)) == {"red"}
+    assert "try a smaller --lr" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    done = zoo_cli(
+        *("finetune", "cnn", "--data", photos, "--image-size", 32, "--strategy", "probe"),
+        *("--lr", 1e30, "--epochs", 4, "--output", tmp_path / "run", "--workers", 0),
+    )
+    assert done.code == 1
+    message = done.err[done.err.index("Error: the ") :]
+    assert " of phase 'probe', whose samples were " in message
+    assert message.count(".jpg") == 32  # of more
+    assert "try a smaller --lr" in message
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_model_whose_evaluation_is_no_number_is_not_kept(
-    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     (tmp_path / "torn.py").write_text(NO_NUMBERS)
     monkeypatch.syspath_prepend(tmp_path)
     done = zoo_cli(
         *("finetune", "cnn", "--data", photos, "--image-size", 32, "--epochs", 1),
         *("--surgery", "torn:evaluation", "--output", tmp_path / "run", "--workers", 0),
+        *("--precision", precision),
     )
     assert done.code == 1
+    assert f"precision  {precision}" in done.err
     assert "no epoch has figures that are numbers, and nothing is kept" in done.err
     assert not (tmp_path / "run").exists()
 

@@ -258,12 +258,15 @@ class _Fit:
                 )
 
     def _with(self, step: Step) -> str:
-        """The samples of the step, in words, where it is known which they are."""
-        if not isinstance(step.inputs, Mapping):
-            return ""
-        names = self.setting.feeds.train.names(step.inputs["index"].tolist())
-        more = ", …" if len(names) > _NAMED else ""
-        return f", whose samples were {', '.join(names[:_NAMED])}{more}"
+        """The samples of the step, in words, or those whose features are no numbers."""
+        indices, what = step.indices, "whose samples were"
+        if isinstance(step.inputs, Tensor):
+            odd = ~step.inputs.isfinite().all(dim=1)
+            if odd.any():
+                indices, what = indices[odd], "where no numbers are the features of"
+        names = self.setting.feeds.train.names(indices[:_NAMED].tolist())
+        more = ", …" if len(indices) > _NAMED else ""
+        return f", {what} {', '.join(names)}{more}"
 
     def _awaited(self, steps: Iterator[Step]) -> Iterator[Step]:
         """The steps, while it is counted how long each was waited for, and how much is padding."""

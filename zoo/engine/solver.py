@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -47,6 +48,8 @@ class Solver:
         """Solve with the strength of this number; gives the sum of the samples' losses."""
         assert isinstance(step.inputs, Tensor)
         scale = float(step.inputs[:_ROWS].square().mean())
+        if not math.isfinite(scale + (before := self._total(step))):
+            return scale + before  # the optimizer would fail at it in words of its own
         strength = STRENGTHS[number % len(STRENGTHS)] * scale / step.samples
         optimizer = torch.optim.LBFGS(
             self._parameters,
@@ -68,9 +71,12 @@ class Solver:
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         optimizer.zero_grad()
-        with torch.no_grad():
-            total = sum(float(losses.sum()) for losses in self._losses(step))
-        return total / int(self._setting.accelerator.num_processes)  # each has all samples
+        return self._total(step) / int(self._setting.accelerator.num_processes)  # each has all
+
+    @torch.no_grad()
+    def _total(self, step: Step) -> float:
+        """The sum of all samples' losses."""
+        return sum(float(losses.sum()) for losses in self._losses(step))
 
     def _backward(self, step: Step) -> float:
         total = 0.0

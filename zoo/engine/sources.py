@@ -30,11 +30,13 @@ class Step:
         inputs: Those of this process: a batch, or features ``(b, feature_dim)``.
         labels: Those of this process: ``(b,)`` or ``(b, outputs)``.
         samples: How many there are over all processes.
+        indices: Which of the training samples are this process's: ``(b,)``.
     """
 
     inputs: Inputs
     labels: Tensor
     samples: int
+    indices: Tensor
 
 
 class Source(Protocol):
@@ -79,7 +81,7 @@ class Batches:
         """Shuffled and augmented as ``epoch`` says."""
         self._train.set_epoch(epoch, start=start)
         for batch, samples in self._train.steps():
-            yield Step(batch, batch["labels"], samples)
+            yield Step(batch, batch["labels"], samples, batch["index"])
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
         """On the device; pictures mixed with each other where the recipe asks for it."""
@@ -137,14 +139,14 @@ class Features:
         for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
             own = chosen[accelerator.process_index :: accelerator.num_processes]
             rows = torch.from_numpy(train[own.numpy()])  # (b, feature_dim)
-            yield Step(rows, self._labels[own], len(chosen))
+            yield Step(rows, self._labels[own], len(chosen), own)
 
     def everything(self) -> Step:
         """All samples in all views as one step; the features of a single one stay memory-mapped."""
         views = [torch.from_numpy(view) for view in self._views]
         rows = views[0] if len(views) == 1 else torch.cat(views)
         labels = torch.cat([self._labels] * len(views))
-        return Step(rows, labels, len(labels))
+        return Step(rows, labels, len(labels), torch.arange(self._count).repeat(len(views)))
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:  # noqa: ARG002 - nothing random
         """On the device."""
