@@ -25,19 +25,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """After the whole everyday suite, name the messages that no test has seen."""
+    """Let the whole everyday suite fail if no test has seen some message, and name each such."""
     if hasattr(session.config, "workerinput"):
         return
     whole = exitstatus == pytest.ExitCode.OK and _everything(session.config)
     left = messages.unreached(messages.gathered(keep=whole))
     shutil.rmtree(os.environ[messages.FOLDER])
     if left and whole:
-        print("\nNo test has seen these messages:")
+        print(f"\nNo test has seen {len(left)} of the messages; give each a test, or remove it:")
         print("\n".join(f"{m.file}:{m.lines[0]}: {m.text}" for m in left))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _everything(config: pytest.Config) -> bool:
-    chosen = ("keyword", "deselect", "lf", "collectonly", "ignore", "maxfail")
+    chosen = (
+        *(
+            "keyword",
+            "deselect",
+            "lf",
+            "stepwise",
+            "collectonly",
+            "ignore",
+            "ignore_glob",
+            "maxfail",
+        ),
+    )
     return (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
         and config.getoption("markexpr").startswith("not slow")

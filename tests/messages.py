@@ -1,8 +1,9 @@
 """Which messages of the zoo no test has seen.
 
 Every place in the zoo and its plugins that makes a :class:`zoo.ZooError` or a warning is known from
-the source. While tests run, each notes that it was reached; a full everyday run ends with those that
-were not (``tests/conftest.py``). Those of the last such run, with exit status 1 if there are any:
+the source. While tests run, each notes that it was reached; a full everyday run fails if some were
+not, and names them (``tests/conftest.py``). Those of the last such run, with exit status 1 if there
+are any:
 
     python -m tests.messages
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.end_to_end.conftest import photos
+from tests.end_to_end.conftest import Zoo, photos
 from zoo.engine import features
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, ZooError
@@ -162,3 +162,62 @@ def test_a_run_folder_below_a_file_is_refused_before_anything_trains(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written to"):
         trained(tmp_path / "file" / "run")
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A file system that is only read; where this user may not mount one, a place below a file."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        folder.rmdir()
+        folder.touch()
+    try:
+        yield folder
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("finetune", "cnn", "--classes", 2, "--output"), "the run cannot be written to"),
+        (("embed", "RUN", "DATA", "--output"), "cannot be written"),
+        (("predict", "RUN", "DATA", "--output"), "the predictions cannot be written to"),
+        (("export", "RUN", "--format", "native", "--output"), "the export cannot be written to"),
+        (("report", "RUN", "--output"), "the report cannot be written to"),
+        (("new-plugin", "acme", "--output"), "cannot be written"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_output_that_is_only_read_is_said_in_two_lines(
+    closed: Path, run_of_photos: Path, few_photos: Path, zoo_cli: Zoo,
+    command: tuple[object, ...], words: str,
+) -> None:  # fmt: skip
+    names = {"RUN": run_of_photos, "DATA": few_photos}
+    told = zoo_cli(*(names.get(str(each), each) for each in command), closed / "new.parquet")
+    assert told.code == 1
+    message = told.err[told.err.index("Error: ") :]
+    assert f"{closed}/" in message
+    assert words in message
+    assert "Give another place with --output" in message
+    assert not (closed / "new.parquet").exists()
+
+
+def test_a_run_goes_on_without_caches_that_are_only_read_and_says_so(
+    closed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wishes = {"strategy": "probe", "epochs": None, "batch_size": None}
+    plain = trained(tmp_path / "plain", photos, **wishes)
+    monkeypatch.setenv("ZOO_CACHE", str(closed / "zoo"))
+    reporter = At(0, lambda: None)
+    with pytest.warns(UserWarning, match=f"the index cannot be kept in {closed}/zoo"):
+        run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
+    assert any(f"features cannot be kept in {closed}/zoo" in note for note in reporter.notes)
+    assert run.metrics == plain.metrics

@@ -12,7 +12,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import clean, emit_json, say
-from zoo.errors import DataError, UsageError
+from zoo.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
     from zoo.predictions import AnyPrediction
@@ -95,7 +95,7 @@ def command(
     )
     rows = [_top(prediction, top_k) for prediction in predictions]
     if output:
-        _WRITERS[output.suffix](output, _table(rows, opened.classes))
+        _write(output, _table(rows, opened.classes))
     if as_json:
         emit_json(rows)
     elif output:
@@ -180,6 +180,17 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
         for name in classes
         if name in kept
     }
+
+
+def _write(path: Path, table: Table) -> None:
+    """Put the table at ``path``, in the form that its ending stands for."""
+    try:
+        _WRITERS[path.suffix](path, table)
+    except OSError as error:
+        raise RunError(
+            f"the predictions cannot be written to {path}: {error.strerror or error}",
+            hint="Give another place with --output FILE.",
+        ) from error
 
 
 def _write_csv(path: Path, table: Table) -> None:

@@ -36,7 +36,7 @@ def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
         The distribution's folder.
 
     Raises:
-        UsageError: The name cannot be, or the folder exists.
+        UsageError: The name cannot be, or the folder exists or cannot be written.
     """
     import jinja2
 
@@ -62,7 +62,12 @@ def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
                 text = environment.from_string(template.read_text(encoding="utf-8")).render(facts)
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
                 (folder / place).write_text(text, encoding="utf-8", newline="\n")
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"{folder} cannot be written: {error.strerror or error}",
+                hint="Give another place with --output DIR.",
+            ) from error
         raise
     return folder
