@@ -21,7 +21,7 @@ def reachable(url: str) -> bool:
     answered = threading.Event()
 
     def knock() -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeError):  # a name that cannot be one, too
             socket.create_connection((parts.hostname or "", port), REACH_SECONDS).close()
             answered.set()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -108,12 +110,28 @@ def test_a_host_out_of_reach_is_recognised_within_two_seconds(
     assert "--weights none" in error.value.hint
 
 
+def test_a_host_that_refuses_or_cannot_be_is_out_of_reach_at_once() -> None:
+    with socket.socket() as host:
+        host.bind(("127.0.0.1", 0))  # bound but not listening
+        assert not reachable(f"http://127.0.0.1:{host.getsockname()[1]}/")
+        host.listen()
+        assert reachable(f"http://127.0.0.1:{host.getsockname()[1]}/")
+    assert not reachable("http://two..dots/")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse what they cannot queue")
 def test_a_host_that_does_not_answer_is_given_up_after_two_seconds() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused at once
-        assert not reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
-        full.listen()
-        assert reachable(f"http://127.0.0.1:{full.getsockname()[1]}/")
+    with ExitStack() as sockets:
+        silent = sockets.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(4):  # the queue is full: of what comes next the system tells nobody
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        start = time.perf_counter()
+        assert not reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        assert 1.5 < time.perf_counter() - start < 3
 
 
 def test_a_run_folder_stands_for_what_the_run_wrote(tmp_path: Path) -> None:
