@@ -15,6 +15,18 @@ import pytest
 
 from tests import messages
 
+_CHOOSE = (
+    "keyword",
+    "deselect",
+    "lf",
+    "stepwise",
+    "collectonly",
+    "ignore",
+    "ignore_glob",
+    "maxfail",
+)
+"""Options with which a run is but a part of the suite."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Note which messages of the zoo this process, and those that it starts, come to see."""
@@ -32,28 +44,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     left = messages.unreached(messages.gathered(keep=whole))
     shutil.rmtree(os.environ[messages.FOLDER])
     if left and whole:
+        told = session.config.pluginmanager.get_plugin("terminalreporter").stats
         print(f"\nNo test has seen {len(left)} of the messages; give each a test, or remove it:")
         print("\n".join(f"{m.file}:{m.lines[0]}: {m.text}" for m in left))
+        print(f"{len(told.get('skipped', ()))} tests were skipped, and have seen none.")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _everything(config: pytest.Config) -> bool:
-    chosen = (
-        *(
-            "keyword",
-            "deselect",
-            "lf",
-            "stepwise",
-            "collectonly",
-            "ignore",
-            "ignore_glob",
-            "maxfail",
-        ),
-    )
     return (
         config.args_source is pytest.Config.ArgsSource.TESTPATHS
         and config.getoption("markexpr").startswith("not slow")
-        and not any(config.getoption(name, None) for name in chosen)
+        and not any(config.getoption(name, None) for name in _CHOOSE)
     )
 
 
