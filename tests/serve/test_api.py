@@ -56,6 +56,9 @@ def complaint(response: httpx.Response) -> dict[str, str]:
     return body
 
 
+JSON = {"content-type": "application/json"}
+
+
 # -- answers -----------------------------------------------------------------------------------
 
 
@@ -207,7 +210,9 @@ def test_a_request_that_pictures_cannot_be_read_from_is_refused(
         ({"json": {"texts": [["a", "b"]]}}, 422, "string"),
         ({"json": {"text": ["a"]}}, 422, "texts"),
         ({"json": {"texts": ["a" * 100_001]}}, 413, "100,001 characters"),
-        ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "JSON"),
+        ({"content": rb'{"texts": ["a \ud800"]}', "headers": JSON}, 422, r"'a \ud800'"),
+        ({"content": rb'{"\ud800": ["a"]}', "headers": JSON}, 422, "unicode"),
+        ({"content": b"{", "headers": JSON}, 422, "JSON"),
     ],
 )
 def test_a_request_that_texts_cannot_be_read_from_is_refused(

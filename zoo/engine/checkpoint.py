@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -149,10 +150,12 @@ class Keeper:
             try:
                 self._write(progress, best, tensors)
             except OSError as error:
+                resume = f"zoo finetune --resume {shlex.quote(str(self._folder.parent))}"
+                left = f"what was saved before is as it was: {resume}"
                 raise RunError(
                     f"the state of the run cannot be saved to {self._folder}: "
                     f"{error.strerror or error}",
-                    hint="Make room there; what was saved before is as it was.",
+                    hint=f"Make room there; {left if self.saved else 'nothing had been saved yet.'}",
                 ) from error
         took = time.monotonic() - began
         self._next = time.monotonic() + (max(self._every, 20 * took) if self._every else 0)

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as HTTPError
 
+from zoo.files import is_utf8
 from zoo.predictor import Asked
 from zoo.run import Run
 from zoo.serve import answers
@@ -229,7 +230,7 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
         body: answers.Texts, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
         """Predict texts."""
-        _check_lengths(body.texts, limits.text_length)
+        _check_texts(body.texts, limits.text_length)
         return await answer(
             [Asked(t, f"text {i}") for i, t in _counted(body.texts)], threshold, top_k
         )
@@ -238,7 +239,7 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
         body: answers.Pairs, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
         """Predict pairs of texts."""
-        _check_lengths([text for pair in body.texts for text in pair], limits.text_length)
+        _check_texts([text for pair in body.texts for text in pair], limits.text_length)
         return await answer(
             [Asked(p, f"pair {i}") for i, p in _counted(body.texts)], threshold, top_k
         )
@@ -262,7 +263,7 @@ def _counted(items: Sequence[Any]) -> Any:
     return enumerate(items, start=1)
 
 
-def _check_lengths(texts: Sequence[str], most: int) -> None:
+def _check_texts(texts: Sequence[str], most: int) -> None:
     longest = max(map(len, texts))
     if longest > most:
         raise Refusal(
@@ -270,6 +271,14 @@ def _check_lengths(texts: Sequence[str], most: int) -> None:
             "a text is too long",
             given=f"{longest:,} characters",
             expected=f"at most {most:,} characters",
+        )
+    halved = next((text for text in texts if not is_utf8(text)), None)
+    if halved is not None:
+        raise Refusal(
+            422,
+            "a text is no Unicode",
+            given=ascii(halved[:60]),
+            expected="texts without halves of surrogate pairs",
         )
 
 
