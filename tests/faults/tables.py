@@ -53,6 +53,7 @@ WHOLE: Mapping[str, tuple[bytes, int]] = {
         12,
     ),
     "one-megabyte.csv": (some("long " * 200_000), 13),
+    "a-word-of-one-megabyte.csv": (some("x" * 1_000_000), 13),
     "newlines-inside.csv": (some("first line\nsecond line\r\nthird"), 13),
     "quotes-inside.csv": (some('she said "no"'), 13),
     "nul-inside.csv": (some("a\0b"), 13),

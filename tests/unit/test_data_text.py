@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import pytest
 
@@ -116,3 +117,16 @@ def test_types_are_padded_with_zeros():
     batch = encoder.collate([[3, 4, 5], [6]], [[0, 1, 1], [1]])
     assert batch["token_type_ids"].tolist() == [[0, 1, 1], [1, 0, 0]]
     assert "token_type_ids" not in encoder.collate([[3]])
+
+
+def test_a_word_of_a_megabyte_takes_no_minutes() -> None:
+    began = time.perf_counter()
+    tokenizer = train_tokenizer([*TEXTS, "x" * 1_000_000], 100)
+    assert time.perf_counter() - began < 20
+    assert tokenizer.encode("the cat").tokens == ["the", "cat"]
+    assert 1 <= len(tokenizer.encode("x" * 1_000_000).ids) < 1_000_000
+
+
+def test_words_that_are_not_so_long_are_learnt_from_whole() -> None:
+    (word,) = train_tokenizer(["ab" * 500] * 4, 4096).encode("ab" * 500).ids
+    assert word > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PAD, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
+
+_LONG_WORD = re.compile(r"(\S{1000})(?=\S)")
+"""Training takes time with the square of a word's length: longer ones are learnt from in pieces."""
 
 
 class Tokens(NamedTuple):
@@ -54,7 +58,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = Fals
         limit_alphabet=max(1, vocab_size // 4),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((_LONG_WORD.sub(r"\1 ", text) for text in texts), trainer)
     if pairs:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="$A",
