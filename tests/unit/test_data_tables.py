@@ -423,3 +423,15 @@ def test_a_disk_that_is_full_is_no_fault_of_the_table(tmp_path: Path, suffix: st
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "HF_DATASETS_CACHE" in error.value.hint
     assert len(read_table(path).data) == 40_000
+
+
+def test_a_few_paths_that_are_no_pictures_are_named_one_by_one(tmp_path: Path) -> None:
+    for number in range(8):
+        Image.new("RGB", (9, 9), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,{'ab'[number % 2]}" for number in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows, "../etc/passwd,a", "=cmd,b"]))
+    with pytest.raises(BadFilesError) as error:
+        open_data(tmp_path / "t.csv", modality="image")
+    assert "etc/passwd: there is no such file" in error.value.message
+    assert "=cmd: there is no such file" in error.value.message
+    assert "2 inputs cannot be used" in error.value.message
