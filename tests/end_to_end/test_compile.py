@@ -90,7 +90,7 @@ def test_a_compiled_run_is_repeated_and_evaluated_to_the_last_digit(
         assert one == pytest.approx(other, rel=1e-3)
 
 
-def test_auto_leaves_a_cpu_in_float32_as_it_is() -> None:
+def test_auto_leaves_training_on_a_cpu_in_float32_as_it_is() -> None:
     notes = Notes()
     work = Work(trained=10**9, batch=32, inferred=10**9)
     assert resolve_compile("auto", forward(), work, notes) is False

@@ -29,7 +29,8 @@ LEAST_SECONDS = 300.0
 """Of plain computing, below which ``auto`` does not try: compiling takes half a minute, and rarely
 makes a network twice as fast."""
 
-_FEWEST = 2_000  # samples, below which nothing is timed
+_FEWEST = 5_000  # samples, below which nothing is timed
+_ROUGH = 16  # samples a batch, for a first look
 _TOKENS = 64  # of a text that is timed
 _TIMES = 3
 
@@ -71,9 +72,9 @@ def resolve_compile(
 ) -> bool:
     """Whether to compile.
 
-    ``auto`` leaves float32 on a CPU as it is, where compiled networks were found no faster
-    (``benchmarks/README.md``). Elsewhere it tries, if there is enough to compute: it times the
-    network as it is and compiled, and compiles if the time won is more than the compiling takes.
+    ``auto`` leaves training in float32 on a CPU as it is, where compiled steps were found no faster
+    (``benchmarks/README.md``). Else it tries, if there is enough to compute: it times the network
+    as it is and compiled, and compiles if the time won is more than the compiling takes.
 
     Args:
         wish: ``auto``, ``on`` or ``off``.
@@ -90,13 +91,13 @@ def resolve_compile(
     if wish == "on":
         Trial(forward, work).compile()
         return True
-    few = work.trained + work.inferred < _FEWEST
-    if few or (forward.device.type == "cpu" and forward.precision == "fp32"):
+    slow = forward.device.type == "cpu" and forward.precision == "fp32"
+    if work.trained + work.inferred < _FEWEST or (slow and work.trained):
+        return False
+    if Trial(forward, work, size=_ROUGH).seconds() < least:
         return False
     trial = Trial(forward, work)
     plain = trial.seconds()
-    if plain < least:
-        return False
     try:
         cost = trial.compile()
     except UsageError as error:
@@ -111,13 +112,19 @@ def resolve_compile(
 
 
 class Trial:
-    """A copy of the backbone that computes made-up batches, as it is or compiled."""
+    """A copy of the backbone that computes made-up batches, as it is or compiled.
 
-    def __init__(self, forward: Forward, work: Work) -> None:
+    Args:
+        forward: Runs the backbone, which stays as it is.
+        work: What there is to compute: steps of training if there are any, else features.
+        size: Samples a batch; that of the work by default.
+    """
+
+    def __init__(self, forward: Forward, work: Work, *, size: int = 0) -> None:
         self._forward = forward
         self._trains = work.trained > 0
         self._samples = work.trained or work.inferred
-        self._size = work.batch if self._trains else PLAIN_BATCH
+        self._size = size or (work.batch if self._trains else PLAIN_BATCH)
         backbone = copy.deepcopy(forward.backbone)
         if self._trains:
             backbone.unfreeze()
