@@ -47,7 +47,7 @@ def main(backbones: tuple[str, ...], batch_size: int, precision: str, job: str |
                 cold, warm = (_apart(backbone, what, code, options) for _ in range(2))
             rows.append(_row(backbone, what, batch_size, cold, warm))
     columns = (
-        *("network", "what", "batch, s", "compiled, s", "times as fast"),
+        *("network", "batch, s", "compiled, s", "times as fast"),
         *("compiling, s", "kept, s", "repays after"),
     )
     text = f"{table(columns, rows)}\n\n{circumstances('compiling')}"
