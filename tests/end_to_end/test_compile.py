@@ -104,7 +104,13 @@ def test_auto_tries_nothing_that_is_soon_done() -> None:
     assert LEAST_SECONDS >= 60
 
 
-@pytest.mark.parametrize("trained", [0, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "trained",
+    [
+        pytest.param(0, marks=pytest.mark.slow(0.3)),
+        pytest.param(10_000, marks=pytest.mark.long),
+    ],
+)
 def test_auto_compiles_what_a_trial_finds_to_repay(trained: int) -> None:
     runner, notes = forward(precision="bf16"), Notes()
     before = {name: tensor.clone() for name, tensor in runner.backbone.state_dict().items()}
