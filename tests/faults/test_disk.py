@@ -52,22 +52,29 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[bool]:
+    """A file system in memory at ``folder``; gives whether this user may mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        done = False
+    try:
+        yield done
+    finally:
+        if done:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("this user may not mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as done:
+        if not done:
+            pytest.skip("this user may not mount a file system")
+        yield tmp_path / "disk"
 
 
 def trained(output: Path, data: Path | None = None, **options: object) -> zoo.Run:
@@ -170,20 +177,11 @@ def test_a_run_folder_below_a_file_is_refused_before_anything_trains(tmp_path: P
 def closed(tmp_path: Path) -> Iterator[Path]:
     """A file system that is only read; where this user may not mount one, a place below a file."""
     folder = tmp_path / "closed"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        folder.rmdir()
-        folder.touch()
-    try:
+    with mounted(folder, "ro") as done:
+        if not done:
+            folder.rmdir()
+            folder.touch()
         yield folder
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(
