@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 GROUP = "zoo.plugins"
 
-_METADATA = (".dist-info", ".egg-info", ".egg")
-_FACTS = ("", "entry_points.txt", "METADATA", "PKG-INFO", "EGG-INFO/entry_points.txt")
+_METADATA = {
+    ".dist-info": ("", "entry_points.txt", "METADATA"),
+    ".egg-info": ("", "entry_points.txt", "PKG-INFO", "requires.txt"),
+    ".egg": ("", "EGG-INFO/entry_points.txt", "EGG-INFO/PKG-INFO"),
+}
+"""What ends the name of a distribution's metadata, and which files in it say what it publishes."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,20 @@ def _folder_facts(folder: str) -> Iterator[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            metadata = sorted(e.path for e in entries if e.name.lower().endswith(_METADATA))
+            metadata = sorted(e.path for e in entries if _suffix(e.name) in _METADATA)
     except NotADirectoryError:
         metadata = [folder]
     except OSError:
         metadata = []
     for path in metadata:
-        for name in _FACTS:
+        for name in _METADATA.get(_suffix(path), ("",)):
             with contextlib.suppress(OSError):
                 facts = os.stat(os.path.join(path, name) if name else path)
                 yield f"{os.path.abspath(path)}/{name}:{facts.st_size}:{facts.st_mtime_ns}\n"
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _kept(cache: Path, stamp: str) -> list[Source] | None:

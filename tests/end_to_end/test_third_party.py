@@ -276,16 +276,15 @@ def test_a_hundred_plugins_slow_the_listing_by_less_than_half(stranger: Environm
     alone = Environment(stranger.folder / "alone")
     assert len(alone.plugins()) == 4
 
-    def fastest(environment: Environment) -> float:
-        times = []
-        for _ in range(10):
-            start = time.perf_counter()
-            assert environment.zoo("list").code == 0
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def seconds(environment: Environment) -> float:
+        start = time.perf_counter()
+        assert environment.zoo("list").code == 0
+        return time.perf_counter() - start
 
-    fastest(alone), fastest(stranger)
-    assert fastest(stranger) <= 1.5 * fastest(alone)
+    seconds(alone), seconds(stranger)  # warms the index
+    # In turns, so that what else the machine does meets both; the fastest is what it takes alone.
+    fewer, more = zip(*((seconds(alone), seconds(stranger)) for _ in range(15)), strict=True)
+    assert min(more) <= 1.5 * min(fewer)
 
 
 # -- pytest ----------------------------------------------------------------------------------
