@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -152,6 +155,20 @@ def test_a_damaged_picture_is_reported_as_itself(tmp_path, workers):
     assert "Traceback" not in str(caught.value)
     assert caught.value.paths == (str(tmp_path / "05.png"),)
     assert caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the system says not who signals")
+def test_a_signal_to_the_group_ends_no_worker_that_is_just_starting(tmp_path):
+    transform = make_transform(ImageInput(size=16), False)
+    with make_loader(pictures(tmp_path), transform=transform, batch_size=4, workers=1) as loader:
+        start = loader.worker_init_fn
+
+        def late(number: int) -> None:
+            subprocess.run(["kill", "-TERM", str(os.getpid())], check=True)
+            start(number)
+
+        loader.worker_init_fn = late
+        assert len(list(loader)) == 3
 
 
 def test_batches_without_labels_have_none(tmp_path):

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -259,7 +260,9 @@ class Loader(DataLoader[TensorBatch]):
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
         try:
-            for batch in super().__iter__():
+            with _signals_held():
+                batches = super().__iter__()  # starts the workers, where they do not run
+            for batch in batches:
                 yield _or_raise(batch)
         except GeneratorExit:  # whoever leaves a pass unfinished may want another
             raise
@@ -378,17 +381,31 @@ def _labels(samples: Samples, indices: list[int]) -> TensorBatch:
     return batch
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals come when the block ends, and in processes that it starts when these let them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_signals_to_the_main_process(_: int) -> None:
     """Ctrl-C reaches every process of the terminal, and SIGTERM may reach every one of a group.
 
     What becomes of them, the main process decides, and to finish its step it needs the batches.
     A SIGTERM of its own, which ``torch`` sends at the end, ends the worker; macOS and Windows do
-    not say who sent one, and there any does.
+    not say who sent one, and there any does. The worker was started with both held.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+    elif hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _end_when_told_by(main: int) -> None:
