@@ -33,7 +33,13 @@ def texts(count: int, length: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-@pytest.mark.parametrize("name", ["cnn", pytest.param("lstm", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("cnn", marks=pytest.mark.slow(0.3)),
+        pytest.param("lstm", marks=pytest.mark.long),
+    ],
+)
 def test_compiled_features_are_the_plain_ones(name: str) -> None:
     runner = forward(name)
     if name == "cnn":

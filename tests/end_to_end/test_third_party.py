@@ -195,7 +195,8 @@ def test_a_head_and_a_strategy_of_a_plugin(stranger: Environment, photos: Path) 
     assert "cosine" in missing.err
 
 
-@pytest.mark.parametrize("modality", [pytest.param("image", marks=pytest.mark.slow), "text"])
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["image", "text"])
 def test_a_new_plugin_installs_and_keeps_the_contract(stranger: Environment, modality: str) -> None:
     written = stranger.zoo("new-plugin", "my-nets", "--modality", modality)
     assert written.code == 0, written.err
