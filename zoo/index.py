@@ -95,7 +95,7 @@ class Index:
                 "every command asks the plugins anew",
                 stacklevel=2,
             )
-        return catalogue
+        return self.kept(source) or catalogue  # what is kept takes less memory
 
     def replace(self, source: Source, specs: Iterable[BackboneSpec]) -> Catalogue:
         """Keep ``specs``, the answer to ``zoo_sync``, as the catalogue until the plugin changes.

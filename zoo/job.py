@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 
 from zoo import account
 from zoo.curve import write_curve
-from zoo.data import Splits
+from zoo.data import Samples, Splits
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
 from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
@@ -91,6 +92,13 @@ class Prepared:
     plugin: str
 
 
+class Judged(NamedTuple):
+    """What a report asks the trained network about, and where."""
+
+    samples: Samples | None
+    device: str
+
+
 def run(request: Request, output: Path | None, manner: Manner) -> Run:
     """Carry out ``request``.
 
@@ -114,13 +122,15 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
         with interrupts.noted():  # from before the folder is there, so that it can be resumed
             above = create_run(folder, record) if accelerator.is_main_process else ()
             try:
-                return _train(folder, prepared, record, manner, accelerator, interrupts)
+                judged = _train(folder, prepared, record, manner, accelerator, interrupts)
             except Stopped:
                 raise
             except ZooError:
                 if accelerator.is_main_process and not Keeper(folder / LAST).saved:
                     discard_run(folder, above)  # nothing of it was saved, and nothing is left
                 raise
+            del prepared
+            return _finished(folder, judged, manner, accelerator)
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
@@ -163,7 +173,9 @@ def resume(folder: Path, manner: Manner) -> Run:
         _refuse_change(folder, record, prepared)
         interrupts = Interrupts(tells=accelerator.is_main_process)
         with interrupts.noted():
-            return _train(folder, prepared, _plain(record), manner, accelerator, interrupts)
+            judged = _train(folder, prepared, _plain(record), manner, accelerator, interrupts)
+            del prepared
+            return _finished(folder, judged, manner, accelerator)
 
 
 def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepared:
@@ -227,8 +239,8 @@ def _train(
     manner: Manner,
     accelerator: Accelerator,
     interrupts: Interrupts,
-) -> Run:
-    """Train in a run folder that is there, and finish it."""
+) -> Judged:
+    """Train in a run folder that is there, and save what comes of it."""
     accelerator.wait_for_everyone()
     main = accelerator.is_main_process
     if manner.track:
@@ -247,19 +259,23 @@ def _train(
             finish_run(folder, _outcome(prepared, record, fitted))
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    return Judged(prepared.splits.val, str(prepared.forward.device))
+
+
+def _finished(folder: Path, judged: Judged, manner: Manner, accelerator: Accelerator) -> Run:
+    """The run, with ``report.html`` beside what is saved; nothing is lost where that fails.
+
+    The report asks the network that was saved, so that the one that was trained is let go before.
+    """
+    gc.collect()
     run = Run(folder, surgery=manner.surgery, registry=manner.registry)
-    if main:
-        _report(run, prepared, manner.reporter)
+    if accelerator.is_main_process:
+        try:
+            run.report(samples=judged.samples, device=judged.device)
+        except Exception as error:  # whatever it is, the run is there
+            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+            manner.reporter.note(f"no {REPORT}: {reason}; try 'zoo report {folder}'")
     return run
-
-
-def _report(run: Run, prepared: Prepared, reporter: Reporter) -> None:
-    """Write ``report.html`` beside what is finished, and lose nothing where that fails."""
-    try:
-        run.report(samples=prepared.splits.val, device=str(prepared.forward.device))
-    except Exception as error:  # whatever it is, the run is there
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        reporter.note(f"no {REPORT}: {reason}; try 'zoo report {run.folder}'")
 
 
 def _setting(

@@ -41,6 +41,15 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def few(colours: Path) -> Path:
+    """A table of eight of the pictures."""
+    lines = colours.read_text().splitlines()
+    kept = colours.parent / "few.csv"
+    kept.write_text("\n".join([lines[0], *(line for line in lines[1:] if "green" in line)][:9]))
+    return kept
+
+
+@pytest.fixture(scope="module")
 def run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "cnn-1"
     zoo.finetune(
@@ -123,16 +132,13 @@ def test_open_shows_it_or_says_where_it_is(
 
 
 def test_other_data_are_what_the_page_is_about(
-    run: Path, colours: Path, tmp_path: Path, zoo_cli: Zoo
+    run: Path, few: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    lines = colours.read_text().splitlines()
-    kept = colours.parent / "few.csv"
-    kept.write_text("\n".join([lines[0], *(line for line in lines[1:] if "green" in line)][:9]))
     output = tmp_path / "few.html"
-    done = zoo_cli("report", run, "--data", kept, "--output", output)
+    done = zoo_cli("report", run, "--data", few, "--output", output)
     assert done.code == 0, done.err
     assert done.out.strip() == f"report: {output}"
-    assert f"8 samples of {kept}" in output.read_text()
+    assert f"8 samples of {few}" in output.read_text()
     assert zoo_cli("report", run, "--split", "val").code == 1
     assert "--split val is of --data" in zoo_cli("report", run, "--split", "val").err
 
@@ -286,7 +292,7 @@ def test_compare_refuses_what_cannot_be_compared(
 
 
 def test_runs_with_other_samples_are_compared_on_those_in_common(
-    run: Path, colours: Path, tmp_path: Path, zoo_cli: Zoo
+    run: Path, colours: Path, few: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     seeded = tmp_path / "seeded"
     zoo.finetune(
@@ -302,7 +308,7 @@ def test_runs_with_other_samples_are_compared_on_those_in_common(
     assert done.code == 0, done.err
     assert 0 < done.json["samples"] < 24
     assert f"the {done.json['samples']} that all have" in done.json["remarks"][0]
-    whole = zoo_cli("compare", run, seeded, "--data", colours.parent / "few.csv", "--json")
+    whole = zoo_cli("compare", run, seeded, "--data", few, "--json")
     assert whole.json["samples"] == 8
     import pyarrow.parquet as pq
 
