@@ -102,7 +102,10 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
             assert ended != children.FAILED, f"{strategy} failed after blow {blow}"
             tally.kills += 1
             tally.begun += (output / "last").is_dir()
-            if not (output / "run.json").exists():  # before there was a run
+            record = output / "run.json"
+            if record.exists() and json.loads(record.read_text())["finished"]:
+                break  # it came too late: what was left was the report alone
+            if not record.exists():  # before there was a run
                 child = children.fork(lambda: train(strategy, output))  # noqa: B023
             else:
                 child = children.fork(lambda: go_on(output))  # noqa: B023
