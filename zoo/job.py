@@ -34,6 +34,7 @@ from zoo.engine.trackers import refuse_tracker, start_tracker
 from zoo.errors import ContractError, RunError, Stopped, ZooError
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
+from zoo.heap import give_back
 from zoo.places import cache_folder
 from zoo.registry import Registry
 from zoo.report.page import REPORT
@@ -268,6 +269,7 @@ def _finished(folder: Path, judged: Judged, manner: Manner, accelerator: Acceler
     The report asks the network that was saved, so that the one that was trained is let go before.
     """
     gc.collect()
+    give_back()
     run = Run(folder, surgery=manner.surgery, registry=manner.registry)
     if accelerator.is_main_process:
         try:

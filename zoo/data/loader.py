@@ -22,6 +22,7 @@ from zoo.data.samples import Pair, Samples
 from zoo.data.text import TextEncoder
 from zoo.data.transforms import ImageTransform, mixed_seed
 from zoo.errors import ZooError
+from zoo.heap import give_back
 
 Key: TypeAlias = tuple[int, int]
 """Variation and position among the samples. The variation is the epoch, which travels with each
@@ -259,6 +260,8 @@ class Loader(DataLoader[TensorBatch]):
         return _or_raise(self.feed.__getitems__(keys))
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
+        if self.num_workers and self._iterator is None:
+            give_back()
         try:
             with _signals_held():
                 batches = super().__iter__()  # starts the workers, where they do not run

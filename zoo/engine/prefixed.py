@@ -15,6 +15,7 @@ from zoo.data.loader import Feed, Key, TensorBatch, TextFeed
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.sources import Batches, training_views
+from zoo.heap import give_back
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
@@ -108,6 +109,8 @@ class Prefixed(Batches):
                     outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
                 array[rows.places(batch["index"].tolist())] = _as_stored(outputs)
                 advance()
+        loader.close()  # what comes next reads the outputs
+        give_back()
 
 
 class _Rows:

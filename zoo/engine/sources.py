@@ -15,6 +15,7 @@ from zoo.data import Loader
 from zoo.engine import features as feature_cache
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
+from zoo.heap import give_back
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
@@ -190,6 +191,8 @@ class Features:
             for batch in loader:
                 features[batch["index"].numpy()] = forward.features(batch).numpy()
                 advance()
+        loader.close()  # what comes next reads the features
+        give_back()
 
 
 def training_views(setting: Setting) -> Iterator[tuple[str, Loader]]:
