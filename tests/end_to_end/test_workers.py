@@ -111,6 +111,20 @@ def test_workers_stay_from_epoch_to_epoch(photos: Path, tmp_path: Path) -> None:
     assert len(seen) == 2 * WORKERS  # of training and of validation
 
 
+def test_none_is_kept_once_the_features_are_there(photos: Path, tmp_path: Path) -> None:
+    left: list[int] = []
+
+    class Late(Watching):
+        def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+            left.append(len(children()))
+
+    reporter = Late()
+    zoo.finetune(**options(photos, tmp_path, strategy="probe", reporter=reporter))
+    assert reporter.most >= WORKERS
+    assert left
+    assert not any(left)
+
+
 def test_a_fine_tune_that_fails_leaves_none(photos: Path, tmp_path: Path) -> None:
     """The error, which is kept, holds on to everything that was there when it was raised."""
     reporter = Watching()
