@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,10 +27,13 @@ def as_in_a_terminal() -> Iterator[None]:
 
 
 def at_once(*numbers: int) -> None:
-    """Have Python find all of them the next time that it looks."""
+    """Have Python find all of them the next time that it looks.
+
+    They are sent to this thread: of those for the process, any other thread may take one sooner.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     for number in numbers:
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
