@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from benchmarks.report import circumstances, put, table
+from zoo.engine.feed import PLAIN_BATCH
 
 _ROUNDS = 4
 
@@ -64,7 +65,7 @@ def _row(
     won = plain * (1 - 1 / ratio)
     after = f"{math.ceil(cold['cost'] / won):,} batches" if won > 0 else "never"
     return [
-        f"{backbone}, {what}, batches of {size if what == 'training' else 64}",
+        f"{backbone}, {what}, batches of {size if what == 'training' else PLAIN_BATCH}",
         f"{plain:.2f}",
         f"{quick:.2f}",
         f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
@@ -97,7 +98,7 @@ def _measured(backbone: str, trains: bool, size: int, precision: str) -> dict[st
     precision = resolve_precision(precision, device)
     torch.manual_seed(0)
     forward = Forward(zoo.load(backbone, weights="none"), device=device, precision=precision)
-    work = Work(trained=size if trains else 0, batch=size, inferred=64)
+    work = Work(trained=size if trains else 0, batch=size, inferred=PLAIN_BATCH)
     plain, quick = Trial(forward, work), Trial(forward, work)
     cost = quick.compile()
     times = [(plain.seconds(), quick.seconds()) for _ in range(_ROUNDS)]

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from zoo import account
+from zoo.backbone import Backbone
 from zoo.curve import write_curve
 from zoo.data import Samples, Splits
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
@@ -94,8 +95,9 @@ class Prepared:
 
 
 class Judged(NamedTuple):
-    """What a report asks the trained network about, and where."""
+    """The trained network, and what a report asks it about, and where."""
 
+    backbone: Backbone
     samples: Samples | None
     device: str
 
@@ -260,17 +262,19 @@ def _train(
             finish_run(folder, _outcome(prepared, record, fitted))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return Judged(prepared.splits.val, str(prepared.forward.device))
+    backbone = prepared.start.backbone.cpu().eval()
+    backbone.unfreeze()
+    return Judged(backbone, prepared.splits.val, str(prepared.forward.device))
 
 
 def _finished(folder: Path, judged: Judged, manner: Manner, accelerator: Accelerator) -> Run:
     """The run, with ``report.html`` beside what is saved; nothing is lost where that fails.
 
-    The report asks the network that was saved, so that the one that was trained is let go before.
+    Of what training needed, no more than the network is there any more, and it goes on as the run's.
     """
     gc.collect()
     give_back()
-    run = Run(folder, surgery=manner.surgery, registry=manner.registry)
+    run = Run(folder, surgery=manner.surgery, registry=manner.registry, backbone=judged.backbone)
     if accelerator.is_main_process:
         try:
             run.report(samples=judged.samples, device=judged.device)

@@ -46,6 +46,7 @@ class Run:
         folder: What ``zoo finetune`` wrote.
         surgery: The function that changed the backbone before it trained, if one did.
         registry: Whose plugins may build its backbone; those that are installed by default.
+        backbone: What :meth:`load` would give, from whoever has it at hand already.
 
     Attributes:
         folder: The run folder.
@@ -64,9 +65,11 @@ class Run:
         *,
         surgery: Surgery | None = None,
         registry: Registry | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._surgery, self._registry = surgery, registry
+        self._backbone = backbone
         self.record = read_record(self.folder)
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
@@ -397,9 +400,11 @@ class Run:
         precision = self.record["precision"] if place.type == self.record["device"] else "fp32"
         return Forward(self._loaded, device=place, precision=precision)
 
-    @cached_property
+    @property
     def _loaded(self) -> Backbone:
-        return self.load()
+        if self._backbone is None:
+            self._backbone = self.load()
+        return self._backbone
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,16 +22,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         OSError: They cannot be written; ``path`` is as it was.
     """
-    # Contiguous copies: safetensors stores neither channels-last nor shared memory.
-    plain = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
+    plain = _unshared({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     with replacing(path) as temporary:
         try:
             safetensors.torch.save_file(plain, temporary, metadata=dict(metadata))
         except SafetensorError as error:
             raise _as_the_systems(error) from error
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of those that safetensors does not store: channels-last ones, and all that share memory."""
+    users = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors.values())
+    return {
+        name: tensor
+        if tensor.is_contiguous() and users[tensor.untyped_storage().data_ptr()] == 1
+        else tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
 
 
 def _as_the_systems(error: SafetensorError) -> OSError:

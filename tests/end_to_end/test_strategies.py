@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,27 @@ def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
     assert best is not solved[-1]
     assert full["loss"] == pytest.approx(best["loss"], rel=1e-2)  # BatchNorm's statistics move
     assert full["loss"] < solved[-1]["loss"]
+
+
+@pytest.mark.parametrize("strategy", ["two-stage", "gradual"])
+def test_what_thaws_later_does_not_change_an_earlier_best(
+    few: Path, tmp_path: Path, strategy: str
+) -> None:
+    misleading = tmp_path / "misleading"  # the more is learnt, the worse it gets
+    shutil.copytree(few / "train", misleading / "train")
+    for name, other in (("red", "green"), ("green", "red")):
+        shutil.copytree(few / "val" / name, misleading / "val" / other)
+
+    def trained(strategy: str) -> zoo.Run:
+        return zoo.finetune(
+            "cnn", misleading, weights="none", strategy=strategy, epochs=2, lr=0.01,
+            image_size=32, workers=0, output=tmp_path / strategy, reporter=Quiet(),
+        )  # fmt: skip
+
+    probe, both = trained("probe"), trained(strategy)
+    assert both.record["results"]["best_epoch"] == probe.record["results"]["best_epoch"]
+    files = [safetensors.torch.load_file(run.folder / "model.safetensors") for run in (probe, both)]
+    assert all(torch.equal(files[1][name], tensor) for name, tensor in files[0].items())
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])

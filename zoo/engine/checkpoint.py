@@ -12,7 +12,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,15 +88,24 @@ class Best:
     state: dict[str, Tensor] = field(default_factory=dict)
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
 
-    def keep(self, state: Mapping[str, Tensor], logits: Tensor) -> None:
-        """Keep copies; what has not changed since the last time is not copied again."""
-        self.state = {
-            name: kept
-            if (kept := self.state.get(name)) is not None and torch.equal(kept, tensor.cpu())
-            else tensor.detach().cpu().clone()
-            for name, tensor in state.items()
-        }
+    def keep(
+        self, state: Mapping[str, Tensor], logits: Tensor, *, final: Container[str] = ()
+    ) -> None:
+        """Keep copies; what has not changed since the last time is not copied again.
+
+        Args:
+            state: Plain names to tensors.
+            logits: The outputs with them.
+            final: Names of those that nothing will change any more, which are not copied at all.
+        """
+        self.state = {name: self._held(name, state[name], name in final) for name in state}
         self.logits = logits
+
+    def _held(self, name: str, tensor: Tensor, final: bool) -> Tensor:
+        now, before = tensor.detach().cpu(), self.state.get(name)
+        if before is not None and torch.equal(before, now):
+            return before
+        return now if final else now.clone()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.backbone import Backbone
+from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.progress import Reporter
 from zoo.feature_files import describe, mark_used
 from zoo.files import claim, replacing
@@ -25,7 +26,7 @@ from zoo.files import claim, replacing
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
 
-_WAY = "channels-last, folded"
+_WAY = f"channels-last, folded, {PLAIN_BATCH} at a time"
 """How features are computed; a change of it is a change of their last digits."""
 
 

@@ -13,8 +13,9 @@ from zoo.spec import BackboneSpec
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PLAIN_BATCH = 64
-"""Samples a batch in validation and prediction; one number, so that figures repeat exactly."""
+PLAIN_BATCH = 32
+"""Samples a batch in validation and prediction; one number, so that figures repeat exactly. On
+processors it is also what networks are quickest with, or nearly."""
 
 
 @dataclass(frozen=True, kw_only=True)

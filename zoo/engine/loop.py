@@ -298,7 +298,8 @@ class _Fit:
             score = list(self.setting.task.score(figures))
             better = all(map(math.isfinite, score)) and score > progress.score
             if better:
-                self.best.keep(adapters.plain_state(self.backbone), logits)
+                state = adapters.plain_state(self.backbone)
+                self.best.keep(state, logits, final=self._final(phase))
         spent = progress.seconds + time.perf_counter() - began
         record: dict[str, Any] = {
             "epoch": len(progress.history) + 1,
@@ -323,6 +324,12 @@ class _Fit:
             figures | {"train_loss": record["train_loss"]}, record["epoch"]
         )
         self.setting.reporter.epoch(record, phase.epochs)
+
+    def _final(self, phase: Phase) -> set[str]:
+        """Parameters that stay as they are to the end: frozen ones, where nothing thaws any more."""
+        if phase is not self.phases[-1] or phase.gradual:
+            return set()
+        return {name for name, p in self.backbone.named_parameters() if not p.requires_grad}
 
     def _learning(self) -> Learner | Solver:
         assert self.learner is not None

@@ -80,7 +80,7 @@ def look_at_pictures(backbone: Backbone, pixels: Tensor, outputs: Sequence[int])
     from captum.attr import LayerAttribution
 
     size = int(pixels.shape[-1])
-    with torch.enable_grad():
+    with torch.enable_grad(), _fixed(backbone):
         path, first = _seen(backbone, pixels[:1], outputs[:1])
         rest = _grad_cam(backbone, path, pixels[1:], outputs[1:]) if len(pixels) > 1 else first[:0]
     cams = torch.cat([first, rest]).relu().float()  # (B, 1, h, w)
@@ -222,11 +222,28 @@ def look_at_texts(
     steps = _steps(backbone, layer, sum(len(e.ids) for e in encodings))
     pieces = []
     # cuDNN's recurrent layers have no gradient outside training.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+    with (
+        torch.enable_grad(),
+        _fixed(backbone),
+        torch.backends.cudnn.flags(enabled=False),
+    ):
         for text, encoding, output in zip(texts, encodings, outputs, strict=True):
             weights = _token_weights(backbone, layer, encoder, encoding, output, steps, device)
             pieces.append(_pieces(text, encoding, weights))
     return Reading(pieces, steps)
+
+
+@contextmanager
+def _fixed(backbone: Backbone) -> Iterator[None]:
+    """No parameter takes a gradient while the block runs, so that a graph holds no more than it must."""
+    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def _both(text: str | Pair) -> Pair | tuple[str]:
@@ -271,6 +288,7 @@ def _token_weights(
         target=output,
         additional_forward_args=tuple(batch[name] for name in names),
         n_steps=steps,
+        internal_batch_size=1,  # the graph of all steps at once would be the peak of memory
     )  # (1, T, width)
     return np.asarray(given.detach().sum(dim=-1)[0].double().cpu().numpy())
 
