@@ -251,7 +251,7 @@ def test_what_thaws_later_does_not_change_an_earlier_best(
 
     def trained(strategy: str) -> zoo.Run:
         return zoo.finetune(
-            "cnn", misleading, weights="none", strategy=strategy, epochs=2, lr=0.01,
+            "cnn", misleading, weights="none", strategy=strategy, head_solver="lbfgs",
             image_size=32, workers=0, output=tmp_path / strategy, reporter=Quiet(),
         )  # fmt: skip
 
