@@ -153,9 +153,9 @@ def test_a_picture_that_breaks_in_the_meantime_leaves_none(
 @pytest.mark.parametrize(
     ("times", "leaves_by"), [(1, Stopped), (2, KeyboardInterrupt)], ids=["once", "twice"]
 )
-@pytest.mark.parametrize("strategy", ["full", "probe"])
+@pytest.mark.parametrize("part", ["full", "probe", "frozen part"])
 def test_ctrl_c_leaves_none(
-    photos: Path, tmp_path: Path, strategy: str, times: int, leaves_by: type[BaseException]
+    photos: Path, tmp_path: Path, part: str, times: int, leaves_by: type[BaseException]
 ) -> None:
     def interrupt() -> None:
         for _ in range(times):
@@ -163,8 +163,10 @@ def test_ctrl_c_leaves_none(
             time.sleep(0.2)  # as a person needs at least
 
     reporter = Watching(2, interrupt)
+    strategy = "probe" if part == "probe" else "full"
+    frozen = {"freeze_until": "conv1", "cached_views": 1} if part == "frozen part" else {}
     with pytest.raises(leaves_by) as left:
-        zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=reporter))
+        zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=reporter, **frozen))
     assert reporter.most >= WORKERS
     assert not children()
     assert left.tb is not None

@@ -100,7 +100,9 @@ class Prefixed(Batches):
         forward, prefix = self._setting.forward, self._prefix
         forward.backbone.eval()
         reporter = self._setting.reporter
-        with forward.inference(count), reporter.steps("frozen part", len(loader)) as advance:
+        steps = reporter.steps("frozen part", len(loader))
+        # Its workers end even if somebody keeps an exception: what comes next reads the outputs.
+        with loader, forward.inference(count), steps as advance:
             for batch in loader:
                 placed = forward.place(batch)
                 with forward.autocast():
@@ -109,7 +111,6 @@ class Prefixed(Batches):
                     outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
                 array[rows.places(batch["index"].tolist())] = _as_stored(outputs)
                 advance()
-        loader.close()  # what comes next reads the outputs
         give_back()
 
 

@@ -187,11 +187,11 @@ class Features:
     def _fill(self, features: NDArray[np.float32], loader: Loader, compiled: bool) -> None:
         forward, reporter = self._setting.forward, self._setting.reporter
         steps = reporter.steps("features", len(loader))
-        with forward.inference(len(features), compiled=compiled), steps as advance:
+        # Its workers end even if somebody keeps an exception: what comes next reads the features.
+        with loader, forward.inference(len(features), compiled=compiled), steps as advance:
             for batch in loader:
                 features[batch["index"].numpy()] = forward.features(batch).numpy()
                 advance()
-        loader.close()  # what comes next reads the features
         give_back()
 
 
