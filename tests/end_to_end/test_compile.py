@@ -13,6 +13,7 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_engine_options import Notes, losses
 from zoo.engine.compiling import LEAST_SECONDS, Work, resolve_compile
+from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
 from zoo.errors import UsageError
 from zoo.places import COMPILED, cache_folder
@@ -46,7 +47,8 @@ def test_compiled_features_are_the_plain_ones(name: str) -> None:
         side = runner.backbone.spec.image_input.size
         generator = torch.Generator().manual_seed(1)
         batches = [
-            {"pixel_values": torch.randn(n, 3, side, side, generator=generator)} for n in (64, 5)
+            {"pixel_values": torch.randn(n, 3, side, side, generator=generator)}
+            for n in (PLAIN_BATCH, 5)
         ]
     else:
         batches = [texts(8, 12), texts(5, 30)]
