@@ -160,11 +160,12 @@ class Keeper:
                 self._write(progress, best, tensors)
             except OSError as error:
                 resume = f"zoo finetune --resume {shlex.quote(str(self._folder.parent))}"
-                left = f"what was saved before is as it was: {resume}"
+                before = f"what was saved before is as it was: {resume}"
+                left = before if self.saved else "nothing had been saved yet."
                 raise RunError(
                     f"the state of the run cannot be saved to {self._folder}: "
                     f"{error.strerror or error}",
-                    hint=f"Make room there; {left if self.saved else 'nothing had been saved yet.'}",
+                    hint=f"Make room there, or make it writable; {left}",
                 ) from error
         took = time.monotonic() - began
         self._next = time.monotonic() + (max(self._every, 20 * took) if self._every else 0)
