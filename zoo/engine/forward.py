@@ -15,9 +15,11 @@ from zoo.engine.compiled import quickened
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
+from zoo.heap import give_back
 
 _LARGE = 96  # pixels
 _MANY = 64  # samples
+_TIDIED_EVERY = 4  # batches
 
 
 class Forward:
@@ -44,6 +46,8 @@ class Forward:
         self.dynamic = backbone.spec.modality == "text"
         self.backbone = backbone.to(device)
         self._quick: Callable[[Mapping[str, Tensor]], Tensor] | None = None
+        self._infers = False
+        self._placed = 0
         self._layout = torch.contiguous_format
         if backbone.spec.modality == "image":
             self._normalise = Normalise(backbone.spec.image_input)
@@ -57,9 +61,12 @@ class Forward:
 
         Pictures are normalised, if they are bytes still.
         """
-        return {key: self._placed(value) for key, value in batch.items()}
+        self._placed += 1
+        if self._infers and self._placed % _TIDIED_EVERY == 0:
+            give_back()
+        return {key: self._on_device(value) for key, value in batch.items()}
 
-    def _placed(self, value: Tensor) -> Tensor:
+    def _on_device(self, value: Tensor) -> Tensor:
         value = value.to(self.device, non_blocking=True)
         if value.ndim == 4:
             value = value.contiguous(memory_format=self._layout)
@@ -106,16 +113,19 @@ class Forward:
         """Compute faster while the block runs, in which nothing of the backbone may change.
 
         For ``count`` samples that are worth it, batch normalisations are folded into the
-        convolutions before them; ``compiled`` features come from compiled code.
+        convolutions before them; ``compiled`` features come from compiled code. What batches have
+        freed goes back to the system every now and then, of which the heap would become large:
+        glibc seldom finds room for a tensor, which is aligned, where one of its size has been.
         """
         with folded(self._foldable() if count >= _MANY else ()):
             if compiled:
                 features = self.backbone.features
                 self._quick = quickened(features, dynamic=self.dynamic, frozen=True)
+            self._infers, self._placed = self.device.type == "cpu", 0
             try:
                 yield
             finally:
-                self._quick = None
+                self._quick, self._infers = None, False
 
     def _foldable(self) -> Sequence[Pair]:
         if self.backbone.spec.modality != "image":
