@@ -46,9 +46,30 @@ def test_filters_that_leave_no_short_name_show_the_others(zoo: Zoo, acme: Path) 
     result = zoo("list", "--max-params", "24M", "--modality", "image")
     assert [line.split()[0] for line in result.out.splitlines()[1:]] == ["acme/small"]
     nothing = zoo("list", "--min-accuracy", 99)
-    assert (len(nothing.out.splitlines()), nothing.err) == (
-        *(1, "No backbone passes all these filters.\n"),
-    )
+    assert len(nothing.out.splitlines()) == 1
+    assert nothing.err.startswith("No backbone passes all these filters.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left_out", "last"),
+    [
+        (["--all", "--min-accuracy", 80.25], 2, None),  # bare and words have no accuracy
+        (["--all", "--min-accuracy", 80.25, "--modality", "image"], 1, None),
+        (["--min-accuracy", 80.25], 1, None),  # of the short names: words
+        (["--all", "--license", "mit"], 1, None),  # nothing is stated of words
+        (["--all", "--sort", "accuracy"], None, 2),
+        (["--all", "--sort", "accuracy", "--min-accuracy", 80.25, "--json"], 2, None),
+        (["--all", "--sort", "params"], None, None),
+    ],
+)
+def test_rows_that_a_filter_or_an_order_knows_nothing_of_are_counted(
+    zoo: Zoo, acme: Path, arguments: list[object], left_out: int | None, last: int | None
+) -> None:
+    told = zoo("list", *arguments).err.splitlines()
+    notes = [line.split() for line in told if line.startswith("Note: ")]
+    counts = [(words[1], next(w for w in words if w in ("left", "last:"))) for words in notes]
+    wanted = [(str(left_out), "left")] if left_out else []
+    assert counts == [*wanted, *([(str(last), "last:")] if last else [])]
 
 
 def test_all_lists_canonical_names(zoo: Zoo, acme: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,9 @@ from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
     from zoo.registry import Registry
+
+ACCURACY = "their published top-1 accuracy"
+LICENSE = "the license of their weights"
 
 COLUMNS = (
     "name",
@@ -75,7 +79,8 @@ class Entry:
         return {**self.row, "name": self.name, **added}
 
 
-Test = Callable[[Entry], bool]
+Test = Callable[[Entry], bool | None]
+"""Whether an entry passes; ``None`` where what the filter asks for is not known of it."""
 
 ORDERS: Mapping[str, Callable[[Entry], Any]] = {
     "name": lambda entry: entry.title.lower(),
@@ -136,13 +141,14 @@ def command(
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
         registry.plugin(plugin)  # raises, and names those that there are
-    tests = tuple(_tests(modality, plugin, max_params, min_accuracy, licence, cached))
+    tests = dict(_tests(modality, plugin, max_params, min_accuracy, licence, cached))
     listing = _Listing(registry, tests)
     whole = everything or pattern is not None
     with _without_garbage_collection():
         shown = listing.matching(pattern or "*") if whole else listing.short()
         if tests and not shown and not whole:
             shown, whole = listing.matching("*"), True
+        unknown = dict(listing.unknown)
         if sort:
             shown.sort(key=ORDERS[sort])
         if as_json:
@@ -153,6 +159,7 @@ def command(
             if not whole and (others := listing.others(shown)):
                 say(f"and {others:,} more: 'zoo list --all' or 'zoo list PATTERN'")
     _remark(registry, pattern, listing, shown)
+    _tell_unknown(unknown, shown, sort)
 
 
 @contextlib.contextmanager
@@ -170,13 +177,16 @@ def _without_garbage_collection() -> Iterator[None]:
 class _Listing:
     """The entries that pass all tests.
 
-    ``unreadable`` has the names of published runs that matched and cannot be read, with the errors.
+    Attributes:
+        unreadable: Published runs that matched and cannot be read, with the errors.
+        unknown: By what is not known of them, how many entries the last listing left out for it.
     """
 
-    def __init__(self, registry: Registry, tests: tuple[Test, ...]) -> None:
+    def __init__(self, registry: Registry, tests: Mapping[str, Test]) -> None:
         from zoo.places import Shelf
 
         self.unreadable: dict[str, ZooError] = {}
+        self.unknown: Counter[str] = Counter()
         self._registry = registry
         self._tests = tests
         self._shelf = Shelf()
@@ -227,7 +237,15 @@ class _Listing:
         return Entry(title, name, row, alias, cached, run)
 
     def _passing(self, entries: Iterable[Entry]) -> list[Entry]:
-        return [entry for entry in entries if all(test(entry) for test in self._tests)]
+        self.unknown = Counter()
+        return [entry for entry in entries if self._passes(entry)]
+
+    def _passes(self, entry: Entry) -> bool:
+        found = {fact: test(entry) for fact, test in self._tests.items()}
+        unknown = [fact for fact, passed in found.items() if passed is None]
+        if unknown and False not in found.values():
+            self.unknown[unknown[0]] += 1
+        return all(found.values())
 
 
 def _tests(
@@ -237,19 +255,29 @@ def _tests(
     min_accuracy: float | None,
     licence: str | None,
     cached: bool,
-) -> Iterator[Test]:
+) -> Iterator[tuple[str, Test]]:
+    """The filters that were given, each with what it asks of an entry."""
     if modality is not None:
-        yield lambda entry: entry.row["modality"] == modality
+        yield "modality", lambda entry: entry.row["modality"] == modality
     if plugin is not None:
-        yield lambda entry: entry.name.startswith(f"{plugin}/")
+        yield "plugin", lambda entry: entry.name.startswith(f"{plugin}/")
     if max_params is not None:
-        yield lambda entry: entry.row["params"] <= max_params
+        yield "size", lambda entry: entry.row["params"] <= max_params
     if min_accuracy is not None:
-        yield lambda entry: entry.accuracy is not None and entry.accuracy >= min_accuracy
+        yield (
+            ACCURACY,
+            lambda entry: None if entry.accuracy is None else entry.accuracy >= min_accuracy,
+        )
     if licence is not None:
-        yield lambda entry: fnmatch.fnmatchcase(entry.license.lower(), licence.lower())
+        matches = fnmatch.fnmatchcase
+        yield (
+            LICENSE,
+            lambda entry: (
+                matches(entry.license.lower(), licence.lower()) if entry.license else None
+            ),
+        )
     if cached:
-        yield lambda entry: entry.cached
+        yield "cached", lambda entry: entry.cached
 
 
 def _cells(entry: Entry) -> list[object]:
@@ -292,6 +320,15 @@ def _remark(registry: Registry, pattern: str | None, listing: _Listing, shown: l
     for status in registry.plugins():
         if status.status not in ("ok", "disabled"):
             note(f"Note: the plugin {status.name!r} is {status.status}; see 'zoo plugins'.")
+
+
+def _tell_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | None) -> None:
+    """Say which entries a filter or an order could not judge, since nothing is published of them."""
+    for fact, count in unknown.items():
+        note(f"Note: {count:,} more left out: {fact} is not known.")
+    last = sum(entry.accuracy is None for entry in shown)
+    if sort == "accuracy" and last:
+        note(f"Note: {last:,} listed last: {ACCURACY} is not known.")
 
 
 def _explain_nothing(registry: Registry, pattern: str | None) -> None:
