@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 
 _RACY = 2.0  # seconds: a file may change twice within one tick of its file system's clock
@@ -73,9 +76,63 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
+def open_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> BufferedReader:
+    """Open a regular file for reading bytes; a named pipe or device is refused, never waited for.
+
+    Args:
+        path: The file, or a link to it.
+        limit: The most bytes that it may have. It may grow while it is read: who reads it whole
+            uses :func:`read_regular`.
+
+    Raises:
+        OSError: It cannot be opened, is not a regular file (``EINVAL``), or has more than ``limit``
+            bytes (``EFBIG``); ``strerror`` says so in words.
+    """
+    # Looked at before it is opened too: opening alone makes some devices act.
+    _require_regular(path, os.stat(path), limit)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _require_regular(path, os.fstat(file.fileno()), limit)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
+    """All bytes of a regular file of at most ``limit`` bytes; errors as of :func:`open_regular`."""
+    with open_regular(path, limit=limit) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise _too_large(path, len(content), limit)
+    return content
+
+
+def require_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> None:
+    """As :func:`open_regular`, for a file that a library then opens by its name."""
+    open_regular(path, limit=limit).close()
+
+
+def _require_regular(
+    path: str | os.PathLike[str], found: os.stat_result, limit: int | None
+) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
+    if limit is not None and found.st_size > limit:
+        raise _too_large(path, found.st_size, limit)
+
+
+def _too_large(path: str | os.PathLike[str], size: int, limit: int) -> OSError:
+    words = f"it has {size:,} bytes, and at most {limit:,} are read"
+    return OSError(errno.EFBIG, words, os.fspath(path))
+
+
 def sha256_of(path: Path) -> str:
-    """All 64 hexadecimal digits of a file's sha256."""
-    with path.open("rb") as file:
+    """All 64 hexadecimal digits of a regular file's sha256."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

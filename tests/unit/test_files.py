@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,38 @@ def test_everybody_may_read_whom_the_user_lets(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o644
+
+
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+@pytest.mark.parametrize(
+    "special", [_pipe, lambda _: Path("/dev/zero"), lambda _: Path("/dev/null")]
+)
+def test_a_pipe_or_a_device_is_refused_at_once_and_never_read(
+    tmp_path: Path, special: Callable[[Path], Path]
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(special(tmp_path))
+    for opens in (files.open_regular, files.require_regular, files.sha256_of):
+        with pytest.raises(OSError, match="not a regular file"):
+            opens(link)
+
+
+def test_a_file_is_read_up_to_its_limit_and_refused_above_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert files.read_regular(tmp_path / "file", limit=5) == b"12345"
+    with pytest.raises(OSError, match="5 bytes, and at most 4") as caught:
+        files.read_regular(tmp_path / "file", limit=4)
+    assert caught.value.errno == errno.EFBIG
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)
+
+
+def test_a_file_that_says_it_is_empty_and_is_not_is_bounded_too() -> None:
+    if not Path("/proc/self/maps").is_file():
+        pytest.skip("only Linux has files whose size is not known before they are read")
+    with pytest.raises(OSError, match="at most 10 are read"):
+        files.read_regular("/proc/self/maps", limit=10)
