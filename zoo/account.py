@@ -57,6 +57,7 @@ def header(
         "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
         + (", any number a sample" if splits.task == "multi-label" else ""),
         **_others(splits),
+        **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_shared(splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
@@ -188,6 +189,7 @@ def opening(
             "val": len(splits.val),
             "skipped": list(splits.skipped),
             "passed_over": len(splits.others),
+            "notes": list(splits.notes),
             "shared": list(splits.shared),
             "near": None if splits.near is None else list(splits.near),
             "removed": splits.removed,

@@ -155,6 +155,8 @@ def embed(
         task=task,
         bad_files=bad_files,
     )
+    for fact in rows.notes:
+        reporter.note(fact)
     place = choose_device(device)
     if run is not None:
         network = _of_run(run, place, workers)

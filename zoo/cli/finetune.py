@@ -10,7 +10,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.columns import one_or_more
-from zoo.cli.output import emit_json, say
+from zoo.cli.output import clean, emit_json, say
 from zoo.cli.sections import SectionedCommand, section
 from zoo.errors import UsageError
 from zoo.figures import in_words
@@ -280,6 +280,8 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
         say(f"{inputs} left out; run.json lists them")
     if count := data.get("passed_over", 0):
         say(f"{'1 file' if count == 1 else f'{count} files'} not called like pictures passed over")
+    for fact in data.get("notes", ()):
+        say(clean(fact))
     if words := data.get("overlap", ""):
         say(words)
 
@@ -305,6 +307,7 @@ def _tell(run: Any, as_json: bool) -> None:
                 "seconds": results["seconds"],
                 "skipped": run.record["data"]["skipped"],
                 "passed_over": run.record["data"].get("passed_over", 0),
+                "notes": run.record["data"].get("notes", []),
                 "shared": run.record["data"].get("shared", []),
                 "near": run.record["data"].get("near", []),
                 "removed": run.record["data"].get("removed", 0),

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from zoo.data.labels import AnyLabels, Labels, Numbers, Part
+from zoo.data.reports import Findings
 from zoo.data.samples import LabelArray
 from zoo.errors import ClassesError, DataError, did_you_mean
 
@@ -25,16 +26,25 @@ def in_order(names: Iterable[str]) -> list[str]:
         return sorted(distinct)
 
 
-def agree_on_numbers(parts: Mapping[str, Part], known: Sequence[str]) -> dict[str, Part]:
+def agree_on_numbers(
+    parts: Mapping[str, Part], known: Sequence[str], findings: Findings
+) -> dict[str, Part]:
     """Write ``1.0`` as ``1`` where all labels of all splits are whole numbers.
 
     One file may hold ``1`` and another, because a row lacks its label, ``1.0``. A label with
-    leading zeros is a text, and then all are left as they are.
+    leading zeros is a text, and then all are left as they are, and so are the names of folders.
     """
     labels = [part.labels for part in parts.values() if part.labels is not None]
     names = {name for each in labels for name in each.names} | set(known)
-    if not all(_INTEGER.fullmatch(name) for name in names):
+    exact = any(isinstance(each, Labels) and each.exact for each in labels)
+    if exact or not all(_INTEGER.fullmatch(name) for name in names):
         return dict(parts)
+    for part in parts.values():
+        own = set(part.labels.names if part.labels is not None else ())
+        for name in sorted(own):
+            whole = name.partition(".")[0]
+            if name != whole and whole in own:
+                findings.note(f"labels {name!r} and {whole!r} of {part.where} are one class")
     plain = {name: name if name in known else name.partition(".")[0] for name in names}
     return {
         key: part if part.labels is None else replace(part, labels=part.labels.renamed(plain))

@@ -88,10 +88,11 @@ def read_part(
     labels = _label_columns(table, columns, task, demanded=False)
     inputs = _input_columns(table, modality, columns, labels)
     cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
-    usable = np.ones(len(table.data), dtype=bool)
+    usable = np.ones(len(table.data), dtype=bool) if table.rows is None else table.rows.copy()
     for row, reason in sorted(cells.faults.items()):
+        if usable[row]:
+            findings.add(f"{table.title} row {row + 1}", reason)
         usable[row] = False
-        findings.add(f"{table.title} row {row + 1}", reason)
     filled = usable.copy()
     for column in inputs:
         own = _filled(table, column)
@@ -103,7 +104,16 @@ def read_part(
         filled &= own
     rows = np.flatnonzero(filled)
     read = _inputs(table, modality, inputs, rows)
-    return Part(table.title, read, None if cells.labels is None else cells.labels.take(rows))
+    known = None if cells.labels is None else cells.labels.take(rows)
+    if known is not None and table.rows is not None:
+        known = known.occurring()
+    return Part(table.title, read, known, rows=rows)
+
+
+def path_column(table: Table, columns: Columns) -> str | None:
+    """The column of paths of images that :func:`read_part` would read, if there is one."""
+    candidates = columns.inputs or _present(table, PICTURE_COLUMNS, but=columns.labels)
+    return next((name for name in candidates if name in table.data.column_names), None)
 
 
 def require_labels(table: Table, columns: Columns, task: Wish = "auto") -> None:

@@ -108,7 +108,7 @@ def _drawn(request: Request, count: int) -> Splits:
             f"{request.source} has {' and '.join(layout)}, but nothing to train on",
             hint="Put the training data beside it, called train.",
         )
-    part = agreeing({own: layout[own](True, request.task)})[own]
+    part = agreeing({own: layout[own](True, request.task)}, request.findings)[own]
     request.findings.settle()
     classes = choose_classes(part)
     part = part.take(draw(part.known, count, request.seed))
@@ -128,5 +128,6 @@ def _drawn(request: Request, count: int) -> Splits:
         fingerprint=fingerprint,
         source=request.source,
         skipped=request.findings.skipped,
+        notes=tuple(request.findings.notes),
         task=part.known.task,
     )

@@ -3,60 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from zoo.data.labels import Labels, Part, plain_label
 from zoo.data.pictures import looks_like_picture
+from zoo.data.reports import Findings
 from zoo.data.samples import Paths
+from zoo.data.walk import (
+    Walked,
+    loose_files,
+    system_folders,
+    visible_folders,
+    walk,
+)
 from zoo.errors import DataError
 from zoo.files import is_utf8
 
-SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-"""What the folders (and tables) of each split may be called, in any case."""
 
-
-def split_folders(root: Path) -> dict[str, Path]:
-    """The split folders under ``root``: those with class folders inside, by split.
-
-    A folder ``train`` that holds pictures itself is a class of trains, not a split.
-
-    Raises:
-        DataError: Two folders stand for one split.
-    """
-    found: dict[str, Path] = {}
-    for folder in visible_folders(root):
-        split = split_of(folder.name)
-        if split is None or not visible_folders(folder):
-            continue
-        if split in found:
-            raise DataError(
-                f"{root} has two folders for one split: {found[split].name}/ and {folder.name}/",
-                hint="Keep one of the two.",
-            )
-        found[split] = folder
-    return found
-
-
-def split_of(name: str) -> str | None:
-    """The split that a folder or table called ``name`` holds."""
-    return next((s for s, names in SPLIT_NAMES.items() if name.lower() in names), None)
-
-
-def read_class_folders(folder: Path) -> Part:
+def read_class_folders(folder: Path, findings: Findings) -> Part:
     """The pictures below ``folder``; each folder in it is a class, however deep its pictures lie.
 
     Files that are not called like pictures are passed over, and counted; dot-folders and dot-files
     are not looked at.
 
+    Args:
+        folder: Holds the class folders.
+        findings: Is told of folders that cannot be listed, and of what is left out.
+
     Raises:
-        DataError: There are no class folders, or no pictures in them; or a name is no UTF-8.
+        DataError: There are no class folders, or no pictures in them; or a name is no UTF-8; or
+            two of them are the same folder.
     """
     classes = visible_folders(folder)
     odd = next((path for path in classes if not is_utf8(path.name)), None)
@@ -65,61 +44,89 @@ def read_class_folders(folder: Path) -> Part:
             f"the name of the folder {odd} is no UTF-8, and so no name of a class",
             hint="Rename it.",
         )
-    relative: list[str] = []
-    others: list[str] = []
-    codes: list[int] = []
-    for code, class_folder in enumerate(classes):
-        for path in files_below(class_folder):
-            (relative if looks_like_picture(path) else others).append(os.path.relpath(path, folder))
-        codes += [code] * (len(relative) - len(codes))
+    refuse_same_folders(folder, classes)
+    walks = [walk(path, folder) for path in classes]
+    relative = [os.path.relpath(path, folder) for each in walks for path in each.pictures]
+    for path, reason in (found for each in walks for found in each.unread):
+        findings.add(path, reason)
+    others = [os.path.relpath(p, folder) for each in walks for p in _not_pictures(each.files)]
+    loose = loose_files(folder)
+    others += [path.name for path in _not_pictures(loose)]
     if not relative:
+        findings.settle()
         raise _no_pictures(folder, classes)
+    note_loose(folder, loose, findings)
+    note_unfollowed(walks, findings, folder)
+    codes = np.repeat(np.arange(len(classes)), [len(each.pictures) for each in walks])
     names = tuple(plain_label(path.name) or repr(path.name) for path in classes)
-    labels = Labels(names, np.array(codes, dtype=np.int64))
+    _note_merged(classes, names, findings)
+    labels = Labels(names, codes.astype(np.int64), exact=True)
     return Part(str(folder), Paths.under(folder, relative), labels, tuple(others))
 
 
-def pictures_below(folder: Path) -> Iterator[str]:
+def pictures_below(folder: Path, findings: Findings) -> list[str]:
     """The paths of all pictures in ``folder`` and below, sorted within each folder."""
-    return (path for path in files_below(folder) if looks_like_picture(path))
+    walked = walk(folder)
+    for path, reason in walked.unread:
+        findings.add(path, reason)
+    note_unfollowed([walked], findings)
+    return walked.pictures
 
 
-def files_below(folder: Path) -> Iterator[str]:
-    """The paths of all files in ``folder`` and below that are not hidden, whatever their names.
-
-    Links to folders are followed, but not into a folder that the link lies in.
-    """
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(
-            name for name in folders if not _hidden(name) and not _leads_up(parent, name)
-        )
-        yield from (os.path.join(parent, name) for name in sorted(files) if not _hidden(name))
-
-
-def _leads_up(parent: str, name: str) -> bool:
-    path = os.path.join(parent, name)
-    if not os.path.islink(path):
-        return False
-    target = os.path.realpath(path)
-    return os.path.commonpath((target, os.path.realpath(parent))) == target
+def refuse_same_folders(root: Path, folders: Sequence[Path]) -> None:
+    """Raise a :class:`DataError` where links make one folder of two names."""
+    seen: dict[str, str] = {}
+    for path in folders:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise DataError(
+                f"{seen[real]}/ and {path.name}/ in {root} are the same folder, by a link",
+                hint="Remove the link.",
+            )
+        seen[real] = path.name
 
 
-def visible_folders(root: Path) -> list[Path]:
-    """The folders in ``root``, sorted by name, without dot-folders and ``__MACOSX``."""
-    with os.scandir(root) as entries:
-        names = [e.name for e in entries if not _hidden(e.name) and e.is_dir()]
-    return [root / name for name in sorted(names)]
+def note_loose(folder: Path, loose: Sequence[Path], findings: Findings) -> None:
+    """Tell of pictures that lie beside folders which are read."""
+    pictures = [path.name for path in loose if looks_like_picture(path)]
+    if pictures:
+        findings.note(f"{_counted(pictures, 'image')} outside the folders in {folder} not used")
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def note_unfollowed(walks: Iterable[Walked], findings: Findings, root: Path | None = None) -> None:
+    """Tell of links that are not followed, and of folders of the system."""
+    every = list(walks)
+    links = [path for each in every for path in each.links]
+    system = [path for each in every for path in each.system]
+    system += [] if root is None else [str(path) for path in system_folders(root)]
+    if links:
+        findings.note(f"{_counted(links, 'link')} to folders that are read anyway not followed")
+    if system:
+        findings.note(f"{_counted(system, 'system folder')} not read")
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    more = ", …" if len(names) > 1 else ""
+    return f"{len(names):,} {what}{'s' if len(names) > 1 else ''} ({names[0]}{more})"
+
+
+def _note_merged(classes: Sequence[Path], names: Sequence[str], findings: Findings) -> None:
+    first: dict[str, str] = {}
+    for path, name in zip(classes, names, strict=True):
+        other = first.setdefault(name, path.name)
+        if other != path.name:
+            findings.note(f"the folders {other!r} and {path.name!r} are one class, {name!r}")
+
+
+def _not_pictures(files: Iterable[str | Path]) -> list[Path]:
+    return [Path(path) for path in files if not looks_like_picture(path)]
 
 
 def _no_pictures(folder: Path, classes: list[Path]) -> DataError:
     layout = f"Put each picture into a folder called as its class, e.g. {folder}/cat/1.jpg."
     if classes:
         return DataError(f"no pictures in the {len(classes)} folders of {folder}", hint=layout)
-    loose = sum(1 for _ in pictures_below(folder))
+    loose = sum(map(looks_like_picture, loose_files(folder)))
     if loose:
         return DataError(f"{folder} holds {loose:,} pictures, but no class folders", hint=layout)
     return DataError(f"{folder} holds no class folders and no pictures", hint=layout)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.folders import split_of
+from zoo.data.split_names import split_of
 from zoo.data.tables import Table, quiet
 from zoo.errors import DataError
 from zoo.reach import hub_reachable

@@ -87,7 +87,9 @@ def _pictures(given: Given, number: int, columns: Columns) -> Inputs:
         )
     path = Path(os.path.expanduser(given))
     if os.path.isdir(path):
-        found = [os.path.relpath(picture, path) for picture in pictures_below(path)]
+        findings = Findings("error")
+        found = [os.path.relpath(picture, path) for picture in pictures_below(path, findings)]
+        findings.settle()
         if not found:
             raise DataError(f"{path} holds no pictures", hint="Give pictures, or folders of them.")
         return Paths.under(path, found)

@@ -29,6 +29,7 @@ class Labels:
     names: tuple[str, ...]
     codes: Indices
     ordered: bool = False  # whether the order of the names is the publisher's and is kept
+    exact: bool = False  # whether names that look like one number are different classes
 
     task: ClassVar[TaskName] = "single-label"
 
@@ -42,6 +43,14 @@ class Labels:
 
     def take(self, indices: Indices) -> Labels:
         return replace(self, codes=self.codes[indices])
+
+    def occurring(self) -> Labels:
+        """Without the names that no sample has, unless the publisher has ordered them."""
+        used = np.flatnonzero(self.counts())
+        if self.ordered or len(used) == len(self.names):
+            return self
+        names = tuple(self.names[i] for i in used)
+        return replace(self, names=names, codes=np.searchsorted(used, self.codes))
 
     def renamed(self, names: Mapping[str, str]) -> Labels:
         """Under other names; those that become the same are one class."""
@@ -74,6 +83,13 @@ class LabelSets:
 
     def take(self, indices: Indices) -> LabelSets:
         return replace(self, flags=self.flags[indices])
+
+    def occurring(self) -> LabelSets:
+        """Without the names that no sample has, unless the publisher has ordered them."""
+        if self.ordered:
+            return self
+        used = np.flatnonzero(self.counts())
+        return replace(self, names=tuple(self.names[i] for i in used), flags=self.flags[:, used])
 
     def renamed(self, names: Mapping[str, str]) -> LabelSets:
         """Under other names; those that become the same are one class."""
@@ -112,6 +128,10 @@ class Numbers:
     def take(self, indices: Indices) -> Numbers:
         return replace(self, values=self.values[indices])
 
+    def occurring(self) -> Numbers:
+        """As it is: every sample has all of the numbers."""
+        return self
+
     def renamed(self, names: Mapping[str, str]) -> Numbers:
         """With the columns under other names."""
         return replace(self, names=tuple(names[name] for name in self.names))
@@ -134,16 +154,19 @@ class Part:
         inputs: Its inputs.
         labels: Its labels; ``None`` where it has none, as many test splits.
         others: Files among the inputs that are none, by their names.
+        rows: Of a table: the number of each input's row, from 0.
     """
 
     where: str
     inputs: Inputs
     labels: AnyLabels | None
     others: tuple[str, ...] = ()
+    rows: Indices | None = None
 
     def take(self, indices: Indices) -> Part:
         labels = None if self.labels is None else self.labels.take(indices)
-        return replace(self, inputs=self.inputs.take(indices), labels=labels)
+        rows = None if self.rows is None else self.rows[indices]
+        return replace(self, inputs=self.inputs.take(indices), labels=labels, rows=rows)
 
     @property
     def known(self) -> AnyLabels:

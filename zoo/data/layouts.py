@@ -11,18 +11,20 @@ from typing import TypeAlias
 from zoo.data.cells import Wish
 from zoo.data.classes import refuse_measurements
 from zoo.data.columns import Columns, read_part, require_labels
-from zoo.data.folders import (
-    pictures_below,
-    read_class_folders,
-    split_folders,
-    split_of,
-    visible_folders,
-)
+from zoo.data.folders import read_class_folders
 from zoo.data.hub import PREFIX, read_hub
 from zoo.data.labels import Part
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
+from zoo.data.split_columns import by_split_column, refuse_other_splits
+from zoo.data.split_folders import (
+    has_labels_in_table,
+    refuse_splits_as_classes,
+    split_folders,
+    with_images_found,
+)
 from zoo.data.tables import Table, find_tables, looks_like_table, read_table
+from zoo.data.walk import holds_pictures
 from zoo.errors import DataError
 from zoo.files import is_utf8
 from zoo.spec import Modality
@@ -101,17 +103,31 @@ def layout_of(request: Request) -> Layout:
 
 
 def _picture_folder(request: Request, root: Path) -> Layout:
-    splits = split_folders(root)
+    splits = split_folders(root, request.findings)
     if splits:
-        return {key: _folder_reader(folder) for key, folder in splits.items()}
-    if _has_table_of_pictures(root):
-        return _table_files(request, find_tables(root))
-    return {"all": _folder_reader(root)}
+        return {key: _split_reader(request, folder) for key, folder in splits.items()}
+    if has_labels_in_table(root):
+        return _table_files(request, find_tables(root, request.findings))
+    refuse_splits_as_classes(root)
+    return {"all": _folder_reader(request, root)}
 
 
-def _folder_reader(folder: Path) -> Reader:
+def _split_reader(request: Request, folder: Path) -> Reader:
+    """Reads one split folder: by its table, as Hugging Face's ``metadata.csv``, or class folders."""
+    if not has_labels_in_table(folder):
+        return _folder_reader(request, folder)
+    tables = find_tables(folder, request.findings)
+    if len(tables) > 1:
+        raise DataError(
+            f"{folder} has tables of several splits: {', '.join(sorted(tables))}",
+            hint="Keep one table in each split folder.",
+        )
+    return _table_reader(request, next(iter(tables.values())))
+
+
+def _folder_reader(request: Request, folder: Path) -> Reader:
     def read(_: bool, task: Wish) -> Part:
-        part = read_class_folders(folder)
+        part = read_class_folders(folder, request.findings)
         if task in ("auto", part.known.task):
             return part
         raise DataError(
@@ -122,18 +138,11 @@ def _folder_reader(folder: Path) -> Reader:
     return read
 
 
-def _has_table_of_pictures(root: Path) -> bool:
-    """Whether the table in a folder, rather than its class folders, says what the pictures show."""
-    tables = [path for path in root.iterdir() if looks_like_table(path)]
-    named = any(split_of(path.stem) == "train" for path in tables)
-    return named or (bool(tables) and len(visible_folders(root)) < 2)
-
-
 def _text_folder(request: Request, root: Path) -> Layout:
-    tables = find_tables(root)
+    tables = find_tables(root, request.findings)
     if tables:
         return _table_files(request, tables)
-    if next(pictures_below(root), None) is not None:
+    if holds_pictures(root):
         raise DataError(
             f"this run takes texts; {root} holds pictures",
             hint="Choose a backbone for pictures, or give a table of texts.",
@@ -145,20 +154,27 @@ def _text_folder(request: Request, root: Path) -> Layout:
 
 
 def _table_files(request: Request, files: Mapping[str, Path]) -> Layout:
-    return {key: _table_reader(request, path) for key, path in files.items()}
+    if list(files) != ["all"]:
+        return {key: _table_reader(request, path, key) for key, path in files.items()}
+    table = read_table(files["all"])
+    splits = by_split_column(table, request.columns, request.modality, request.findings)
+    return _tables(request, splits or {"all": table})
 
 
 def _tables(request: Request, tables: Mapping[str, Table]) -> Layout:
     return {key: _table_reader(request, table) for key, table in tables.items()}
 
 
-def _table_reader(request: Request, given: Table | Path) -> Reader:
+def _table_reader(request: Request, given: Table | Path, split: str = "") -> Reader:
     def read(labelled: bool, task: Wish) -> Part:
         table = read_table(given) if isinstance(given, Path) else given
         columns = request.columns
+        if split:
+            refuse_other_splits(table, columns, split)
         if labelled:
             require_labels(table, columns, task)
         part = read_part(table, request.modality, columns, request.findings, task=task)
+        part = with_images_found(part, split, request.findings)
         if labelled and task == "auto":
             refuse_measurements(part)
         return part

@@ -104,7 +104,7 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
     task = first.known.task
     parts = {own: first, **({"val": layout["val"](True, task)} if "val" in layout else {})}
     request.findings.settle()
-    parts = _plain(parts, ())
+    parts = _plain(parts, (), request.findings)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
     for part in parts.values():  # before the pictures are looked at, which may take a while
@@ -139,14 +139,14 @@ def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:
     """
     if "test" not in layout:
         return []
-    found = request.findings.found
-    before = len(found)
+    found, notes = request.findings.found, request.findings.notes
+    before, told = len(found), len(notes)
     try:
         return [_compared(request.modality, layout["test"](False, task))]
     except DataError:
         return []
     finally:
-        del found[before:]
+        del found[before:], notes[told:]
 
 
 def _compared(modality: Modality, part: Part) -> Samples:
@@ -168,11 +168,11 @@ def check_task(task: str) -> None:
         raise UsageError(f"no task is called {task!r}.{guess}", hint=f"Tasks: {', '.join(known)}.")
 
 
-def _plain(parts: dict[str, Part], known: Sequence[str]) -> dict[str, Part]:
+def _plain(parts: dict[str, Part], known: Sequence[str], findings: Findings) -> dict[str, Part]:
     """With numbers that are class names written in one way."""
     if any(isinstance(part.labels, Numbers) for part in parts.values()):
         return parts
-    return agree_on_numbers(parts, known)
+    return agree_on_numbers(parts, known, findings)
 
 
 def _too_few(part: Part) -> DataError:
@@ -188,8 +188,8 @@ def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | Non
     parts = _evaluated(request, layout)
     request.findings.settle()
     task = next(iter(parts.values())).known.task
-    parts = _plain(parts, known or ())
-    classes = tuple(known) if known is not None else _own_classes(layout, parts, task)
+    parts = _plain(parts, known or (), request.findings)
+    classes = tuple(known) if known is not None else _own_classes(request, layout, parts)
     owner = "the run" if known is not None else "the training split"
     parts = {key: _under(part, classes, request.columns) for key, part in parts.items()}
     for part in parts.values():
@@ -224,10 +224,11 @@ def _evaluated(request: Request, layout: Layout) -> dict[str, Part]:
     return {"all": whole(True, task)}
 
 
-def _own_classes(layout: Layout, parts: Mapping[str, Part], task: TaskName) -> tuple[str, ...]:
+def _own_classes(request: Request, layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
     """The classes of data that are evaluated without a run: those of their training split."""
-    own = layout["train"](True, task) if "train" in layout else next(iter(parts.values()))
-    return choose_classes(_plain({"train": own}, ())["train"])
+    first = next(iter(parts.values()))
+    own = layout["train"](True, first.known.task) if "train" in layout else first
+    return choose_classes(_plain({"train": own}, (), request.findings)["train"])
 
 
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
@@ -287,5 +288,6 @@ def _splits(
         fingerprint=splits_fingerprint(classes, train, val, test),
         source=request.source,
         skipped=request.findings.skipped,
+        notes=tuple(request.findings.notes),
         task=task,
     )

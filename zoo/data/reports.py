@@ -18,13 +18,20 @@ class Findings:
     Attributes:
         mode: ``error``: :meth:`settle` stops. ``skip``: they are left out, and reported.
         found: Path (or row) and reason of each.
+        notes: What has been left out or guessed beside them, a fact each.
     """
 
     mode: BadFiles
     found: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, path: str, reason: str) -> None:
         self.found.append((path, reason))
+
+    def note(self, fact: str) -> None:
+        """Keep a fact about the data that the user should know; the same one once."""
+        if fact not in self.notes:
+            self.notes.append(fact)
 
     def settle(self) -> None:
         """Stop if something was found and must not be left out.
@@ -41,7 +48,7 @@ class Findings:
         raise BadFilesError(
             f"{len(self.found):,} {things} cannot be used: {'; '.join(listed)}",
             paths=tuple(path for path, _ in self.found),
-            hint="Mend or remove them, or leave them out with --bad-files skip.",
+            hint="Fix or remove them, or leave them out with --bad-files skip.",
         )
 
     @property

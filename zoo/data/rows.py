@@ -13,7 +13,6 @@ import numpy as np
 from zoo.data.cells import Wish
 from zoo.data.classes import agree_on_numbers, in_order, label_array
 from zoo.data.columns import ColumnNames, Columns
-from zoo.data.folders import visible_folders
 from zoo.data.inputs import open_inputs
 from zoo.data.labels import Part
 from zoo.data.layouts import Request, layout_of
@@ -21,6 +20,7 @@ from zoo.data.opening import check_task
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples, TaskName
+from zoo.data.walk import visible_folders
 from zoo.errors import DataError
 from zoo.spec import Modality
 
@@ -38,12 +38,14 @@ class Rows:
         classes: Names of classes, or of columns of numbers, over all splits; empty without labels.
         task: What the labels are; ``None`` without any.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
+        notes: What else has been left out or guessed, a fact each.
     """
 
     splits: Mapping[str, Samples]
     classes: tuple[str, ...]
     task: TaskName | None
     skipped: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.splits.values()))
@@ -85,7 +87,7 @@ def open_rows(
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, modality, findings) for name, part in chosen.items()}
     findings.settle()
-    chosen = agreeing({name: part for name, (part, _) in found.items()})
+    chosen = agreeing({name: part for name, (part, _) in found.items()}, findings)
     classes = _classes(chosen)
     splits = {
         name: Samples(modality, part.inputs, _labels(part, classes, str(source)), found[name][1])
@@ -94,7 +96,8 @@ def open_rows(
     if not any(map(len, splits.values())):
         raise DataError(f"{source} has nothing that can be read")
     kinds = [part.labels.task for part in chosen.values() if part.labels is not None]
-    return Rows(splits, classes, kinds[0] if kinds else None, findings.skipped)
+    kind = kinds[0] if kinds else None
+    return Rows(splits, classes, kind, findings.skipped, tuple(findings.notes))
 
 
 def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, str]:
@@ -120,11 +123,11 @@ def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, 
     return (part.take(good) if seen.reasons else part), digest.hexdigest()
 
 
-def agreeing(parts: Mapping[str, Part]) -> dict[str, Part]:
+def agreeing(parts: Mapping[str, Part], findings: Findings) -> dict[str, Part]:
     """The splits with numbers that are class names written in one way."""
     if any(part.labels is not None and part.labels.task == "regression" for part in parts.values()):
         return dict(parts)
-    return agree_on_numbers(parts, ())
+    return agree_on_numbers(parts, (), findings)
 
 
 def _parts(request: Request) -> dict[str, Part]:

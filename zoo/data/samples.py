@@ -223,6 +223,7 @@ class Splits:
         fingerprint: sha256 over ``classes`` and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
+        notes: What else has been left out or guessed, a fact each.
         others: Files among the pictures that are not called like pictures, and were passed over.
         shared: The inputs of ``val`` and ``test`` whose contents ``train`` has too, or had.
         near: The other pictures of them that look like one in ``train``; ``None`` where there are
@@ -245,6 +246,7 @@ class Splits:
     fingerprint: str
     source: str
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     near: tuple[str, ...] | None = ()

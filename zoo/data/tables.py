@@ -9,18 +9,21 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.dialects import dialect_of
-from zoo.data.folders import split_of
+from zoo.data.reports import Findings
+from zoo.data.split_names import by_split
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
+    from numpy.typing import NDArray
 
 DELIMITED = (".csv", ".tsv", ".tab")
 JSON = (".jsonl", ".ndjson", ".json")
@@ -36,11 +39,13 @@ class Table:
         data: The rows.
         title: How reports call it.
         folder: What paths of pictures in it are relative to.
+        rows: ``(N,)``, which of its rows are meant; ``None`` for all.
     """
 
     data: datasets.Dataset
     title: str
     folder: Path
+    rows: NDArray[np.bool_] | None = None
 
 
 def looks_like_table(path: str | os.PathLike[str]) -> bool:
@@ -48,32 +53,44 @@ def looks_like_table(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def find_tables(folder: Path) -> dict[str, Path]:
+def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
     """The tables of a folder by split; the only table there, whatever its name, as ``all``.
+
+    Beside pictures that is also ``metadata.*``, as Hugging Face calls it. ``findings`` is told
+    which tables are not read.
 
     Raises:
         DataError: Two tables stand for one split, or none of several is the training split.
     """
     tables = sorted(p for p in folder.iterdir() if looks_like_table(p) and p.name[0] != ".")
-    found: dict[str, Path] = {}
-    for path in tables:
-        split = split_of(path.stem)
-        if split in found:
-            raise DataError(
-                f"{folder} has two tables for one split: {found[split].name} and {path.name}",
-                hint="Keep one of the two, or give one file.",
-            )
-        if split:
-            found[split] = path
-    if not found and len(tables) == 1:
-        return {"all": tables[0]}
-    if not found and tables:
-        raise DataError(
-            f"{folder} has several tables, and none is called train: "
-            f"{', '.join(path.name for path in tables[:10])}",
-            hint="Give one of the files, or call them train.*, val.* and test.*.",
+    found = by_split(dict.fromkeys(path.stem for path in tables))
+    chosen = {
+        split: [path for path in tables if path.stem in stems] for split, stems in found.items()
+    }
+    metadata = [path for path in tables if path.stem.lower() == "metadata"]
+    if not chosen and len(tables) > 0:
+        chosen = {"all": metadata if len(metadata) == 1 else tables}
+    for split, paths in chosen.items():
+        if len(paths) > 1:
+            raise _several(folder, split, paths)
+    first = {split: paths[0] for split, paths in chosen.items()}
+    rest = [path.name for path in tables if path not in first.values()]
+    if rest:
+        findings.note(f"tables in {folder} not read: {', '.join(rest[:8])}")
+    return first
+
+
+def _several(folder: Path, split: str, paths: Sequence[Path]) -> DataError:
+    if split != "all":
+        return DataError(
+            f"{folder} has two tables for one split: {paths[0].name} and {paths[1].name}",
+            hint="Keep one of the two, or give one file.",
         )
-    return found
+    return DataError(
+        f"{folder} has several tables, and none is called train: "
+        f"{', '.join(path.name for path in paths[:10])}",
+        hint="Give one of the files, or call them train.*, val.* and test.*.",
+    )
 
 
 def read_table(path: Path) -> Table:

@@ -279,6 +279,7 @@ def _warnings(record: Mapping[str, Any]) -> list[str]:
         )
     if passed := data.get("passed_over"):
         found.append(f"{passed:,} files are not called like pictures and were passed over.")
+    found += [f"{fact}." for fact in data.get("notes") or () if isinstance(fact, str)]
     return found
 
 

@@ -1,0 +1,404 @@
+"""Splits are never taken for classes, and what is beside the folders that are read is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.test_data_folders import class_folders, open_pictures, picture
+from zoo.data import open_data
+from zoo.data.samples import Splits
+from zoo.data.split_names import by_split, split_of
+from zoo.data.walk import holds_pictures, walk
+from zoo.errors import BadFilesError, DataError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    folder = tmp_path_factory.mktemp("tables")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+
+
+def sizes(splits: Splits) -> tuple[int, int]:
+    assert splits.val is not None
+    return len(splits.train), len(splits.val)
+
+
+def loose(root: Path, count: int, start: int = 0) -> Path:
+    for i in range(count):
+        picture(root / f"{i}.png", seed=start + i)
+    return root
+
+
+def listing(path: Path, column: str, count: int, folder: str = "") -> None:
+    rows = [f"{folder}{i}.png,{'ab'[i % 2]}" for i in range(count)]
+    path.write_text("\n".join([f"{column},label", *rows]) + "\n")
+
+
+# -- names -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("train", "train"), ("Training_Set", "train"), ("train_images", "train")),
+        *(("trainset", "train"), ("train2017", "train"), ("train-00000-of-00001", "train")),
+        *(("validate", "val"), ("dev", "val"), ("eval", "val"), ("val_data", "val")),
+        *(("Testing", "test"), ("test1", "test"), ("seg_test", "test")),
+        *(("trains", None), ("training shoes", None), ("contest", None), ("data", None)),
+        *(("train_test", None), ("validation_matched", None)),
+    ],
+)
+def test_what_a_name_says_of_its_split(name: str, split: str | None) -> None:
+    assert split_of(name) == split
+
+
+def test_eval_is_the_test_split_where_there_is_a_validation_split() -> None:
+    assert by_split(["train", "val", "eval"]) == {
+        "train": ["train"],
+        "val": ["val"],
+        "test": ["eval"],
+    }
+    assert by_split(["train", "eval"]) == {"train": ["train"], "val": ["eval"]}
+    assert by_split(["train", "train_images"]) == {"train": ["train"]}
+
+
+# -- folders -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["eval", "validate", "dev", "Validation_Set", "holdout"])
+def test_a_held_out_folder_of_any_usual_name_validates(tmp_path: Path, name: str) -> None:
+    class_folders(tmp_path / "train", {"a": 5, "b": 5})
+    class_folders(tmp_path / name, {"a": 2, "b": 1})
+    splits = open_pictures(tmp_path)
+    assert sizes(splits) == (10, 3)
+    assert all(f"/{name}/" in splits.val.input(i) for i in range(3))
+    told = [fact for fact in splits.notes if f"{name}/ read as val" in fact]
+    assert bool(told) == (name != "dev")
+
+
+def test_split_folders_of_loose_images_are_read_by_their_metadata(tmp_path: Path) -> None:
+    for split, count in (("train", 8), ("test", 4)):
+        loose(tmp_path / split, count)
+        listing(tmp_path / split / "metadata.csv", "file_name", count)
+    splits = open_pictures(tmp_path)
+    assert splits.classes == ("a", "b")
+    assert sizes(splits) == (6, 2)
+    held_out = open_data(tmp_path, modality="image", need="evaluate", known_classes=("a", "b"))
+    assert len(held_out.test) == 4
+
+
+def test_one_metadata_table_above_split_folders_gives_both(tmp_path: Path) -> None:
+    lines = ["file_name,label"]
+    for split, count in (("train", 8), ("val", 4)):
+        loose(tmp_path / split, count)
+        lines += [f"{split}/{i}.png,{'ab'[i % 2]}" for i in range(count)]
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    splits = open_pictures(tmp_path)
+    assert sizes(splits) == (8, 4)
+    assert all("/val/" in splits.val.input(i) for i in range(4))
+    assert any("by the folders of its paths" in fact for fact in splits.notes)
+
+
+def test_names_in_a_table_are_looked_for_in_the_folder_of_its_split(tmp_path: Path) -> None:
+    loose(tmp_path / "train", 8)
+    loose(tmp_path / "test", 8, start=50)
+    listing(tmp_path / "train.csv", "image_id", 8)
+    splits = open_pictures(tmp_path)
+    assert sizes(splits) == (6, 2)
+    assert {Path(splits.train.input(i)).parent for i in range(6)} == {tmp_path / "train"}
+    assert any("read from train/" in fact for fact in splits.notes)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("train", "val", "extra")])
+def test_splits_of_loose_images_are_not_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        loose(tmp_path / name, 4)
+    with pytest.raises(DataError, match=r"train/.* called like splits"):
+        open_pictures(tmp_path)
+
+
+def test_folds_are_not_classes(tmp_path: Path) -> None:
+    for name in ("fold1", "fold2"):
+        class_folders(tmp_path / name, {"a": 3, "b": 3})
+    with pytest.raises(DataError, match=r"like folds.*fold1, fold2"):
+        open_pictures(tmp_path)
+
+
+def test_a_class_called_train_with_folders_inside_does_not_swallow_the_others(
+    tmp_path: Path,
+) -> None:
+    class_folders(tmp_path, {"bus": 3})
+    class_folders(tmp_path / "train", {"2023": 3, "2024": 3})
+    with pytest.raises(DataError, match=r"train/.* beside bus/: it may be a split, or a class"):
+        open_pictures(tmp_path)
+
+
+def test_a_validation_folder_without_labels_is_not_replaced_by_a_share(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", {"a": 5, "b": 5})
+    loose(tmp_path / "val", 4)
+    with pytest.raises(DataError, match="val holds images, but no class folders"):
+        open_pictures(tmp_path)
+
+
+def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        class_folders(tmp_path / split, {"a": 3, "b": 3})
+    class_folders(tmp_path / "more", {"a": 3})
+    loose(tmp_path / "test", 2)
+    loose(tmp_path, 2)
+    picture(tmp_path / "train" / "stray.jpg")
+    (tmp_path / "labels.csv").write_text("x\n1\n")
+    notes = " | ".join(open_pictures(tmp_path).notes)
+    for fact in (
+        "test/ not read: it holds images without class folders",
+        f"2 images (0.png, …) outside the folders in {tmp_path} not used",
+        f"1 image (stray.jpg) outside the folders in {tmp_path / 'train'} not used",
+        f"not read beside the splits in {tmp_path}: more/, labels.csv",
+    ):
+        assert fact in notes
+
+
+def test_two_names_of_one_folder_are_told(tmp_path: Path) -> None:
+    class_folders(tmp_path / "train", {"a": 3, "b": 3})
+    (tmp_path / "val").symlink_to("train")
+    with pytest.raises(DataError, match="are the same folder"):
+        open_pictures(tmp_path)
+    (tmp_path / "train" / "c").symlink_to("a")
+    with pytest.raises(DataError, match=r"a/ and c/ in .* are the same folder"):
+        open_pictures(tmp_path / "train")
+
+
+def test_a_split_folder_with_tables_of_several_splits_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        loose(tmp_path / split, 4)
+        for name in ("train.csv", "val.csv"):
+            listing(tmp_path / split / name, "path", 4)
+    with pytest.raises(DataError, match="tables of several splits: train, val"):
+        open_pictures(tmp_path)
+
+
+# -- columns -----------------------------------------------------------------------------------
+
+
+def texts(path: Path, splits: list[str], column: str = "split") -> Path:
+    rows = [f"film {i} {'good' if i % 2 else 'bad'},{i % 2},{s}" for i, s in enumerate(splits)]
+    path.write_text("\n".join([f"text,label,{column}", *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("column", ["split", "Data-Split", "subset"])
+def test_a_column_of_splits_splits_the_table(tmp_path: Path, column: str) -> None:
+    path = texts(tmp_path / "x.csv", ["train"] * 16 + ["validation"] * 8 + ["test"] * 4, column)
+    splits = open_data(path, modality="text")
+    assert sizes(splits) == (16, 8)
+    assert splits.val.input(0).endswith("row 17")
+    assert any("train 16, val 8, test 4" in fact for fact in splits.notes)
+    held_out = open_data(path, modality="text", need="evaluate", known_classes=("0", "1"))
+    assert {name: len(s) for name, s in held_out.to_evaluate(trained_on="").items()} == {
+        "val": 8,
+        "test": 4,
+    }
+
+
+def test_a_split_may_lack_a_class_that_only_another_has(tmp_path: Path) -> None:
+    path = texts(tmp_path / "x.csv", ["train"] * 8)
+    with path.open("a") as file:
+        file.write("film new,2,test\n")
+    assert open_data(path, modality="text").classes == ("0", "1")
+
+
+def test_several_labels_and_numbers_are_split_by_the_column_too(tmp_path: Path) -> None:
+    rows = [f"film {i},{'a|b' if i % 2 else 'b'},{i}.5,train" for i in range(8)]
+    rows += ["film x,c,3.5,test", "film y,a,1.5,val"]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["text,labels,score,split", *rows]))
+    splits = open_data(path, modality="text")
+    assert (splits.classes, *sizes(splits)) == (("a", "b"), 8, 1)
+    numbers = open_data(path, modality="text", task="regression", label_column="score")
+    assert sizes(numbers) == (8, 1)
+
+
+def test_rows_of_no_split_are_reported(tmp_path: Path) -> None:
+    path = texts(tmp_path / "x.csv", ["train"] * 8 + ["", "val", "val"])
+    with pytest.raises(BadFilesError, match="row 9: nothing in column 'split'"):
+        open_data(path, modality="text")
+    assert sizes(open_data(path, modality="text", bad_files="skip")) == (8, 2)
+
+
+def test_a_column_that_names_splits_and_something_else_is_refused(tmp_path: Path) -> None:
+    path = texts(tmp_path / "x.csv", ["train"] * 8 + ["later"] * 4)
+    with pytest.raises(DataError, match="names splits, but also 'later'"):
+        open_data(path, modality="text")
+
+
+def test_columns_that_name_no_splits_are_columns_like_others(tmp_path: Path) -> None:
+    path = texts(tmp_path / "x.csv", ["train", "bus"] * 10, "set")
+    assert sizes(open_data(path, modality="text")) == (16, 4)
+    path = texts(tmp_path / "y.csv", ["left", "right"] * 10)
+    assert sizes(open_data(path, modality="text")) == (16, 4)
+    path = texts(tmp_path / "z.csv", ["train", "test"] * 10)
+    splits = open_data(path, modality="text", label_column="split")
+    assert splits.classes == ("test", "train")
+
+
+def test_a_table_of_one_split_with_rows_of_others_is_refused(tmp_path: Path) -> None:
+    texts(tmp_path / "train.csv", ["train"] * 8 + ["test"] * 4)
+    texts(tmp_path / "val.csv", ["val"] * 8)
+    with pytest.raises(DataError, match=r"is the train split by its name.* rows of test"):
+        open_data(tmp_path, modality="text")
+
+
+def test_tables_that_are_not_read_are_told(tmp_path: Path) -> None:
+    texts(tmp_path / "train.csv", ["x"] * 10)
+    texts(tmp_path / "eval.csv", ["x"] * 4)
+    texts(tmp_path / "unlabelled.csv", ["x"] * 4)
+    splits = open_data(tmp_path, modality="text")
+    assert sizes(splits) == (10, 4)
+    assert splits.notes == (f"tables in {tmp_path} not read: unlabelled.csv",)
+
+
+# -- walking -----------------------------------------------------------------------------------
+
+
+def unreadable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``folder`` refuse to be listed, for root too, whom permissions do not hold."""
+    listed = os.scandir
+
+    def scandir(path):
+        if os.path.realpath(path) == os.path.realpath(folder):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+    root = class_folders(tmp_path / "photos", {"a": 4, "b": 4})
+    loose(root / "a" / "more", 4)
+    unreadable(root / "a" / "more", monkeypatch)
+    with pytest.raises(BadFilesError, match=r"a/more: the folder cannot be read: Permission"):
+        open_pictures(root)
+    splits = open_pictures(root, bad_files="skip")
+    assert sum(sizes(splits)) == 8
+    assert [line.partition(":")[0] for line in splits.skipped] == [str(root / "a" / "more")]
+    assert holds_pictures(root / "a" / "more"), "it may hold some"
+
+
+def test_a_class_or_all_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+    root = class_folders(tmp_path / "photos", {"a": 4, "b": 4})
+    unreadable(root / "b", monkeypatch)
+    with pytest.raises(BadFilesError, match="b: the folder cannot be read"):
+        open_pictures(root)
+    unreadable(root, monkeypatch)
+    with pytest.raises(DataError, match="photos cannot be read: Permission denied"):
+        open_pictures(root)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="needs another user")
+def test_a_folder_without_permission_is_reported_to_a_user_who_is_not_root(tmp_path):
+    root = class_folders(tmp_path / "photos", {"a": 2, "b": 2})
+    loose(root / "a" / "more", 2)
+    (root / "a" / "more").chmod(0)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.chdir(root)  # the folders above may be closed to that user
+            os.setuid(65534)
+            walked = walk(Path("a"))
+            reached = len(walked.files) == 2
+            code = 0 if reached and [p for p, _ in walked.unread] == ["a/more"] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_links_in_pairs_leave_each_image_its_one_class(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, {"cat": 3, "dog": 3})
+    (root / "cat" / "l").symlink_to("../dog")
+    (root / "dog" / "l").symlink_to("../cat")
+    splits = open_pictures(root)
+    assert sum(sizes(splits)) == 6
+    for samples in (splits.train, splits.val):
+        for i, label in enumerate(samples.labels):
+            assert Path(samples.input(i)).parent.name == splits.classes[label]
+    assert any("2 links" in fact for fact in splits.notes)
+
+
+def test_links_to_folders_elsewhere_are_followed_once(tmp_path: Path) -> None:
+    pool = loose(tmp_path / "pool" / "x", 3)
+    (pool / "back").symlink_to("../y")
+    loose(tmp_path / "pool" / "y", 2, start=10)
+    (tmp_path / "pool" / "y" / "back").symlink_to("../x")
+    (tmp_path / "pool" / "y" / "self").symlink_to("self")
+    root = class_folders(tmp_path / "photos", {"a": 2, "b": 2})
+    (root / "a" / "one").symlink_to(pool)
+    (root / "a" / "two").symlink_to(pool)
+    (root / "b" / "kept").symlink_to("../.kept")
+    loose(root / ".kept", 4, start=20)
+    walked = walk(root / "a", root)
+    assert len(walked.pictures) == 2 + 3 + 2
+    assert len(walk(root / "b", root).pictures) == 2 + 4
+
+
+def test_any_depth_of_folders_is_read(tmp_path: Path) -> None:
+    root = class_folders(tmp_path, {"a": 2, "b": 2})
+    before = Path.cwd()
+    os.chdir(root / "a")
+    try:
+        for _ in range(1_200):
+            os.mkdir("d")
+            os.chdir("d")
+        shutil.copy(root / "a" / "00.jpg", "deep.jpg")
+    finally:
+        os.chdir(before)
+    assert Counter(Path(p).name for p in walk(root / "a").pictures)["deep.jpg"] == 1
+    assert holds_pictures(root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "lost+found", "$RECYCLE.BIN", "__MACOSX", "System Volume Information", ".git"],
+)
+def test_folders_of_the_system_are_no_classes(tmp_path: Path, name: str) -> None:
+    root = class_folders(tmp_path, {"a": 3, "b": 3})
+    (root / name).mkdir()
+    picture(root / "a" / name / "thumb.jpg", seed=99)
+    splits = open_pictures(root)
+    assert splits.classes == ("a", "b")
+    assert sum(sizes(splits)) == 6
+    assert any("2 system folders" in fact for fact in splits.notes) == (name != ".git")
+
+
+def test_one_name_with_and_without_blanks_is_told_to_be_one_class(tmp_path: Path) -> None:
+    splits = open_pictures(class_folders(tmp_path, {"a": 2, "a ": 2, "b": 2}))
+    assert splits.classes == ("a", "b")
+    assert any("'a' and 'a ' are one class" in fact for fact in splits.notes)
+
+
+# -- numbers as names --------------------------------------------------------------------------
+
+
+def test_folders_called_1_and_1_0_are_two_classes(tmp_path: Path) -> None:
+    splits = open_pictures(class_folders(tmp_path, {"1": 3, "1.0": 3, "2": 3}))
+    assert set(splits.classes) == {"1", "1.0", "2"}
+    for i, label in enumerate(splits.train.labels):
+        assert Path(splits.train.input(i)).parent.name == splits.classes[label]
+
+
+def test_labels_1_and_1_0_of_one_table_are_told_to_be_one_class(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "text,label\n" + "".join(f"t {i},{('1', '1.0', '2')[i % 3]}\n" for i in range(30))
+    )
+    splits = open_data(path, modality="text")
+    assert splits.classes == ("1", "2")
+    assert splits.notes == (f"labels '1.0' and '1' of {path} are one class",)
+    assert np.bincount(splits.train.labels).tolist() == [16, 8]

@@ -1,0 +1,141 @@
+"""Which folders of a data set are its splits: never are splits taken for classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.data.folders import note_loose, refuse_same_folders
+from zoo.data.labels import Part
+from zoo.data.reports import Findings
+from zoo.data.samples import Paths
+from zoo.data.split_names import by_split, is_fold, split_of
+from zoo.data.tables import looks_like_table
+from zoo.data.walk import holds_pictures, loose_files, visible_folders
+from zoo.errors import DataError
+
+_LAYOUT = "Give each split class folders, e.g. train/cat/1.jpg, or a table train.csv of paths."
+
+
+def split_folders(root: Path, findings: Findings) -> dict[str, Path]:
+    """The split folders in ``root``, by split: those that hold class folders, or a table of images.
+
+    A folder ``train`` of loose images beside other folders of them is a class of trains. What is
+    neither a class nor a split is told to ``findings``.
+
+    Raises:
+        DataError: It is left open which folders are splits and which are classes; or two folders
+            stand for one split; or one that is needed has no labels.
+    """
+    every = visible_folders(root)
+    folders = [path for path in every if holds_pictures(path)]
+    there = {path.name: path for path in folders}
+    named = {split: [there[n] for n in names] for split, names in by_split(there).items()}
+    labelled = [path for group in named.values() for path in group if _has_labels(path)]
+    if not labelled:
+        return {}
+    chosen = {split: _only(root, group) for split, group in named.items()}
+    refuse_same_folders(root, list(chosen.values()))
+    rest = [path for path in folders if path not in chosen.values()]
+    if rest and len(chosen) == 1:
+        raise _ambiguous(root, labelled[0], rest)
+    usable = {split: path for split, path in chosen.items() if path in labelled}
+    for split in chosen.keys() - usable.keys():
+        if split != "test":
+            raise DataError(f"{chosen[split]} holds images, but no class folders", hint=_LAYOUT)
+        findings.note(f"{chosen[split].name}/ not read: it holds images without class folders")
+    _note_guesses(usable, findings)
+    _note_rest(root, [path for path in every if path not in chosen.values()], findings)
+    return usable
+
+
+def refuse_splits_as_classes(root: Path) -> None:
+    """Raise a :class:`DataError` where the folders that would be classes are splits or folds."""
+    names = [path.name for path in visible_folders(root) if holds_pictures(path)]
+    splits = by_split(names)
+    if len(splits) > 1 and "train" in splits:
+        listed = ", ".join(f"{name}/" for group in splits.values() for name in group)
+        raise DataError(
+            f"{listed} in {root} are called like splits, and hold images but no class folders",
+            hint=_LAYOUT,
+        )
+    if len(names) > 1 and all(map(is_fold, names)):
+        raise DataError(
+            f"the folders of {root} are called like folds, not like classes: "
+            f"{', '.join(names[:8])}",
+            hint="Give one of them, or put folds together as train/ and val/.",
+        )
+
+
+def has_labels_in_table(folder: Path) -> bool:
+    """Whether the table in a folder, rather than its class folders, says what the pictures show."""
+    tables = [path for path in loose_files(folder) if looks_like_table(path)]
+    if not tables:
+        return False
+    if any(split_of(path.stem) == "train" for path in tables):
+        return True
+    inner = [path.name for path in visible_folders(folder) if holds_pictures(path)]
+    return len(inner) < 2 or len(by_split(inner)) > 1
+
+
+def with_images_found(part: Part, split: str, findings: Findings) -> Part:
+    """The rows of a table with their images in the folder beside it where they lie.
+
+    Tables of ``train.csv``, ``train/`` and the like give names of files alone. Nothing changes
+    where the first image is beside the table, or where it is in several folders.
+    """
+    inputs = part.inputs
+    if not isinstance(inputs, Paths) or not len(inputs) or os.path.exists(inputs[0]):
+        return part
+    root = Path(inputs.folder)
+    candidates = [replace(inputs, folder=str(path)) for path in visible_folders(root)]
+    there = [each for each in candidates if os.path.exists(each[0])]
+    own = [each for each in there if split and split_of(Path(each.folder).name) == split]
+    chosen = own if len(there) > 1 else there
+    if len(chosen) != 1:
+        return part
+    findings.note(f"images of {part.where} read from {Path(chosen[0].folder).name}/")
+    return replace(part, inputs=chosen[0])
+
+
+def _has_labels(folder: Path) -> bool:
+    return bool(visible_folders(folder)) or any(map(looks_like_table, loose_files(folder)))
+
+
+def _only(root: Path, group: Sequence[Path]) -> Path:
+    if len(group) > 1:
+        raise DataError(
+            f"{root} has two folders for one split: {group[0].name}/ and {group[1].name}/",
+            hint="Keep one of the two.",
+        )
+    return group[0]
+
+
+def _ambiguous(root: Path, split: Path, rest: Sequence[Path]) -> DataError:
+    others = ", ".join(f"{path.name}/" for path in rest[:8])
+    return DataError(
+        f"{split.name}/ in {root} holds folders and lies beside {others}: it may be a split, or a "
+        "class",
+        hint=f"For a split, give --data {split}, or call another one val or test. For a class, put "
+        f"its images into {split.name}/ itself.",
+    )
+
+
+def _note_guesses(chosen: Mapping[str, Path], findings: Findings) -> None:
+    """Tell what a name that leaves it open was taken for."""
+    for split, path in chosen.items():
+        if path.name.lower() not in (split, "training", "valid", "validation", "dev", "testing"):
+            findings.note(f"{path.name}/ read as {split}")
+
+
+def _note_rest(root: Path, rest: Sequence[Path], findings: Findings) -> None:
+    """Tell what lies beside the splits."""
+    files = loose_files(root)
+    note_loose(root, files, findings)
+    names = [f"{path.name}/" for path in rest]
+    names += [path.name for path in files if looks_like_table(path)]
+    if names:
+        more = ", …" if len(names) > 4 else ""
+        findings.note(f"not read beside the splits in {root}: {', '.join(names[:4])}{more}")

@@ -1,0 +1,163 @@
+"""Walking through folders: each folder once, and what is not looked into is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zoo.data.pictures import looks_like_picture
+from zoo.errors import DataError
+
+# fmt: off
+_SYSTEM = frozenset((
+    "__macosx", "__pycache__", "@eadir", "#recycle", "#snapshot", "@recycle", "lost+found",
+    "$recycle.bin", "recycler", "system volume information", "network trash folder",
+    "temporary items", "found.000",
+))
+# fmt: on
+"""Folders that operating systems, network drives and archives leave beside the user's, in lower
+case. Those with a dot before their names are hidden anyway."""
+
+
+@dataclass
+class Walked:
+    """What lies in a folder and below.
+
+    Attributes:
+        files: The paths of all files that are not hidden: those of a folder, sorted, before those
+            of the folders in it.
+        unread: Folders that cannot be listed, each with the reason.
+        links: Links to folders that are read where they lie, or have been; they are not followed.
+        system: Folders of an operating system or the like, which are not looked into.
+    """
+
+    files: list[str] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    system: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> list[str]:
+        """The files that are called like images."""
+        return [path for path in self.files if looks_like_picture(path)]
+
+
+def walk(folder: Path, root: Path | None = None) -> Walked:
+    """Read through ``folder``, whatever its depth; no folder is read twice.
+
+    Args:
+        folder: Where to start; it may be a link itself.
+        root: All of what is read, of which ``folder`` is a part; ``folder`` by default. A link to
+            a folder in there is not followed, since the folder itself is read.
+    """
+    walked, seen = Walked(), set[tuple[int, int]]()
+    top = Path(os.path.realpath(root or folder))
+    waiting = [os.fspath(folder)]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            facts = os.stat(parent)
+            known = (facts.st_dev, facts.st_ino)
+            if known in seen:
+                walked.links.append(parent)
+                continue
+            seen.add(known)
+            entries = _listed(parent)
+        except OSError as error:
+            walked.unread.append((parent, f"the folder cannot be read: {error.strerror or error}"))
+            continue
+        inner = []
+        for entry in entries:
+            if not _is_folder(entry):
+                walked.files.append(entry.path)
+            elif is_system(entry.name):
+                walked.system.append(entry.path)
+            elif entry.is_symlink() and _is_read_anyway(entry.path, parent, top):
+                walked.links.append(entry.path)
+            else:
+                inner.append(entry.path)
+        waiting += reversed(inner)
+    return walked
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether an image lies in ``folder`` or below, or may; the search ends with the first."""
+    waiting, seen = [os.fspath(folder)], set[str]()
+    while waiting:
+        parent = os.path.realpath(waiting.pop())
+        if parent in seen:
+            continue
+        seen.add(parent)
+        try:
+            entries = _listed(parent)
+        except OSError:
+            return True  # what cannot be listed may hold some
+        if any(looks_like_picture(entry.name) and not _is_folder(entry) for entry in entries):
+            return True
+        waiting += [e.path for e in entries if _is_folder(e) and not is_system(e.name)]
+    return False
+
+
+def visible_folders(root: Path) -> list[Path]:
+    """The folders in ``root``, sorted by name, but for hidden ones and those of the system.
+
+    Raises:
+        DataError: ``root`` cannot be listed.
+    """
+    return [root / e.name for e in _entries(root) if _is_folder(e) and not is_system(e.name)]
+
+
+def system_folders(root: Path) -> list[Path]:
+    """Those that :func:`visible_folders` leaves out, but for hidden ones."""
+    return [root / e.name for e in _entries(root) if _is_folder(e) and is_system(e.name)]
+
+
+def loose_files(root: Path) -> list[Path]:
+    """The files in ``root`` itself that are not hidden, sorted by name.
+
+    Raises:
+        DataError: ``root`` cannot be listed.
+    """
+    return [root / entry.name for entry in _entries(root) if not _is_folder(entry)]
+
+
+def is_system(name: str) -> bool:
+    """Whether a folder is called like those that systems leave behind."""
+    return name.lower() in _SYSTEM
+
+
+def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        yield from _listed(os.fspath(root))
+    except OSError as error:
+        raise DataError(
+            f"the folder {root} cannot be read: {error.strerror or error}",
+            hint="Change its permissions, or give another folder.",
+        ) from error
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, sorted by name."""
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, or to where nothing may be looked at
+        return False
+
+
+def _is_read_anyway(link: str, parent: str, top: Path) -> bool:
+    """Whether a link leads up to a folder that it lies in, or to one that is read as itself."""
+    target = Path(os.path.realpath(link))
+    if Path(os.path.realpath(parent)).is_relative_to(target):
+        return True
+    if not target.is_relative_to(top):
+        return False
+    between = target.relative_to(top).parts
+    return not any(part.startswith(".") or is_system(part) for part in between)
