@@ -92,23 +92,23 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
     figures = "\n".join(
-        f"| {NAMES.get(key, key)} (validation) | {value:.4f} |"
+        f"| {plain(NAMES.get(key, key))} (validation) | {_number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
     )
     return f"""# {plain(name)}
 
-{plain(record["backbone"])} fine-tuned with zoo {record["versions"]["zoo"]}.
+{plain(record["backbone"])} fine-tuned with zoo {plain(record["versions"]["zoo"])}.
 
 | | |
 | --- | --- |
-| task | {task} |
+| task | {plain(task)} |
 | {"numbers" if task == "regression" else "classes"} | {classes} |
-| data | {plain(str(data["source"]))}: {data["train"]} training, {data["val"]} validation samples |
+| data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
 | started from | {started} |
 | licence of those weights | {licence(record)} |
-| strategy | {recipe["strategy"]}, learning rate {recipe["lr"]:g}, seed {recipe["seed"]} |
-| best epoch | {results["best_epoch"]} |
+| strategy | {plain(recipe["strategy"])}, learning rate {_number(recipe["lr"], "g")}, seed {_number(recipe["seed"])} |
+| best epoch | {_number(results["best_epoch"])} |
 {figures}
 """
 
@@ -161,7 +161,7 @@ def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
             metric_value=round(float(value), 6),
         )
         for key, value in record["results"]["metrics"].items()
-        if math.isfinite(value)
+        if isinstance(value, int | float) and math.isfinite(value)
     ]
 
 
@@ -191,7 +191,7 @@ def licence(record: Mapping[str, Any]) -> str:
     weights = _first_weights(record)
     if not weights:
         return "none needed"
-    return plain(str(weights.get("license") or "not stated by the publisher"))
+    return plain(weights.get("license") or "not stated by the publisher")
 
 
 def meaning(record: Mapping[str, Any]) -> str:
@@ -202,7 +202,10 @@ def meaning(record: Mapping[str, Any]) -> str:
     if task.get("name") != "regression":
         return ""
     rows = zip(record["classes"], task["mean"], task["std"], strict=True)
-    formulas = [f"- {plain(name)} = {mean:.9g} + {std:.9g} × output" for name, mean, std in rows]
+    formulas = [
+        f"- {plain(name)} = {_number(mean, '.9g')} + {_number(std, '.9g')} × output"
+        for name, mean, std in rows
+    ]
     return "\nThe outputs are standardised:\n\n" + "\n".join(formulas) + "\n"
 
 
@@ -216,11 +219,23 @@ def _native(record: Mapping[str, Any]) -> str:
     return (
         f"the plain network, built for {len(record['classes'])} outputs, loads it without zoo."
         if record["head"] == "linear"
-        else f"the plain network loads all but the head, which is zoo's {record['head']!r}."
+        else f"the plain network loads all but the head, which is zoo's {plain(record['head'])}."
     )
 
 
-def plain(text: str) -> str:
-    """Without what Markdown or HTML would make something of."""
-    kept = html.escape("".join(c for c in text if c.isprintable()), quote=False)
-    return re.sub(r"[\\`*_{}\[\]|]", r"\\\g<0>", kept)
+def plain(value: object) -> str:
+    """As text: without what Markdown or HTML would make something of, addresses included."""
+    kept = html.escape("".join(c for c in str(value) if c.isprintable()), quote=False)
+    marked = re.sub(r"[\\`*_{}\[\]|#~]", r"\\\g<0>", kept)
+    return re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)|(@)", _unlinked, marked)
+
+
+def _unlinked(found: re.Match[str]) -> str:
+    """An address with its sign written as a character reference, of which no link is made."""
+    before, sign = found[1] or found[3] or "", found[2] or found[4] or found[5]
+    return f"{before}&#{ord(sign)};"
+
+
+def _number(value: object, form: str = "") -> str:
+    """A number in the given form; what a run folder has in its place, as text."""
+    return format(value, form) if isinstance(value, int | float) else plain(value)

@@ -12,7 +12,7 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
 from tests.faults.conftest import class_folders
-from zoo.model_card import model_card
+from zoo.model_card import hub_card, model_card
 
 ESCAPES = "\x1b[31mred\x1b[0m\x07\x08"
 MARKS = "\u202egnp.exe\u200f\u2066"
@@ -160,6 +160,44 @@ def test_a_model_card_escapes_what_a_run_folder_says(run_of_photos: Path) -> Non
         tags.feed(markdown(card, extensions=["tables", "fenced_code"]))
         assert not {"script", "a"} & set(tags.found)
         assert tags.found.count("h1") == 1
+
+
+EVIL = "<img src=x onerror=alert(1)>`</code>|\n# [a](https://evil.example) https://evil.example www.evil.example"
+
+
+def _everywhere(value: object) -> object:
+    """The same structure with ``EVIL`` in the place of every name of a metric, text and number."""
+    if isinstance(value, dict):
+        return {key: _everywhere(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_everywhere(inner) for inner in value]
+    return value if value is None or isinstance(value, bool) else EVIL
+
+
+@pytest.mark.parametrize("task", ["single-label", "regression"])
+def test_a_model_card_of_a_hostile_record_holds_no_html_and_no_links(
+    run_of_photos: Path, task: str
+) -> None:
+    """Whatever of the record the card shows: recipe, versions, metrics, numbers."""
+    from markdown import markdown
+
+    record = json.loads((run_of_photos / "run.json").read_text())
+    weights = {"tag": "v1", "uri": "hf:a/b", "license": "mit"}
+    hostile = _everywhere({**record, "weights": weights, "head": "mlp"})
+    assert isinstance(hostile, dict)
+    hostile["results"]["metrics"] = {EVIL: EVIL, "accuracy": EVIL}
+    count = len(hostile["classes"])
+    hostile["task"] = {"name": task, "mean": [EVIL] * count, "std": [EVIL] * count}
+    for card in (model_card(hostile, EVIL), hub_card(hostile, "acme/plants")):
+        body = card.split("---\n", 2)[-1] if card.startswith("---") else card
+        tags = _Tags()
+        tags.feed(markdown(body, extensions=["tables", "fenced_code"]))
+        assert not {"img", "script", "a", "em", "strong"} & set(tags.found), tags.found
+        assert tags.found.count("h1") == 1
+        shown = body.partition("## Use")[0]
+        assert "https:" not in shown
+        assert "www." not in shown
+        assert "evil" in shown  # it is there, as text
 
 
 def test_texts_and_labels_of_a_table_reach_no_terminal_as_they_are(
