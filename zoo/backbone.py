@@ -6,12 +6,14 @@ import copy
 import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError, ZooError
+from zoo.offline import no_network
 from zoo.stages import Stage, Stages, lies_under
 from zoo.torch_faults import spare_group_norms
 from zoo.torchvision_ops import declare_missing_operators
@@ -485,7 +487,8 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             hint="'zoo plugins' shows every plugin and its status.",
         ) from error
     try:
-        backbone = loader(spec, weights)
+        with _no_more_than_weights(spec, weights):
+            backbone = loader(spec, weights)
     except ZooError:
         raise
     except Exception as error:  # a plugin's fault, or that of a spec which it did not write
@@ -498,6 +501,32 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
         )
     return backbone
+
+
+@contextmanager
+def _no_more_than_weights(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
+    """Refuse the network to a loader whose weights are on this machine.
+
+    The spec may stand in a run folder, or come from the config.json of some folder, and name
+    whatever its author wanted; the libraries would ask for that with the user's token.
+
+    Raises:
+        WeightsError: The loader failed after it had asked for another host.
+    """
+    if weights is not None and weights.uri.startswith(("http://", "https://", "hf:")):
+        yield
+        return
+    with no_network() as hosts:
+        try:
+            yield
+        except Exception as error:
+            if not hosts:
+                raise
+            raise WeightsError(
+                f"{spec.name} names something that is not on this machine: building it asks for "
+                f"{hosts[0]}, and what a folder describes is built without a network",
+                hint="Take a folder that is complete in itself, or give the other network's name.",
+            ) from error
 
 
 def _take_out(net: nn.Module, path: str) -> nn.Module:

@@ -8,11 +8,18 @@ import threading
 import urllib.request
 from urllib.parse import urlsplit
 
+from zoo.offline import is_refused
+
 REACH_SECONDS = 2.0
 
 
 def reachable(url: str) -> bool:
-    """Whether the host of ``url`` (or the proxy in front of it) answers within two seconds."""
+    """Whether the host of ``url`` (or the proxy in front of it) answers within two seconds.
+
+    Inside of :func:`zoo.offline.no_network` none does.
+    """
+    if is_refused():
+        return False
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):

@@ -25,6 +25,7 @@ from zoo.engine.tasks import Task, task_from_json
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
 from zoo.heads import make_head
+from zoo.offline import no_network
 from zoo.panics import panics_are_errors
 from zoo.predictions import AnyPrediction, Judged, predictions_of, read_predictions, shown
 from zoo.predictor import Predictor
@@ -380,7 +381,8 @@ class Run:
         if "request" not in self.record:
             return None, "the run does not say where its data were"
         try:
-            splits = Request.from_json(self.record["request"]).open(self.spec.modality)
+            with no_network():  # a run.json may name any data set, and the user's token goes along
+                splits = Request.from_json(self.record["request"]).open(self.spec.modality)
         except ZooError as error:
             return None, f"its data are not at hand: {error.message}"
         if splits.fingerprint != self._trained_on.fingerprint:

@@ -74,7 +74,13 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
 
     Raises:
         UsageError: The network cannot be built for that picture size.
+        WeightsError: timm has no such architecture of its own.
     """
+    if not timm.is_model(spec.arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
+        raise WeightsError(
+            f"{spec.arch!r} is not an architecture of timm {timm.__version__}",
+            hint="'zoo list timm/*' shows them all.",
+        )
     image = spec.image_input
     if image.fixed_size:
         if image.size < image.min_size:
