@@ -185,6 +185,7 @@ def opening(
         "data": {
             "source": splits.source,
             "fingerprint": splits.fingerprint,
+            "val_fingerprint": splits.val.fingerprint,
             "train": len(splits.train),
             "val": len(splits.val),
             "skipped": list(splits.skipped),

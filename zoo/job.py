@@ -327,6 +327,7 @@ def _outcome(prepared: Prepared, record: Mapping[str, Any], fitted: Fitted) -> O
         backbone=prepared.start.backbone.cpu(),
         history=fitted.history,
         tokenizer=prepared.start.tokenizer,
+        train=prepared.splits.train,
         val=prepared.splits.val,
         logits=fitted.logits,
     )

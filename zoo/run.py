@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.measured import Measured, measured
 from zoo.data.reports import BadFiles
 from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
@@ -37,6 +38,7 @@ from zoo.run_folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read
 from zoo.run_record import LOCK_FILE
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
+from zoo.trained_on import read_digests
 from zoo.weights import read_state_dict, refuse_larger
 
 
@@ -223,7 +225,9 @@ class Run:
         """How well the run does on labelled data, by split: ``val`` and ``test`` where both are.
 
         Data without splits is one split, ``all``, unless it is what the run was trained on:
-        then the same samples as in training are held out again.
+        then the same samples as in training are held out again. What the run was trained on is
+        recognised by its contents and left out of all else; of data without splits the rest is
+        called ``unseen``.
 
         Args:
             data: A folder, a table, or ``hf:<name>``.
@@ -237,16 +241,26 @@ class Run:
 
         Raises:
             ClassesError: The data has a class that the run does not know.
-            DataError: The data are of another task.
+            DataError: The data are of another task, or the run was trained on all of them.
         """
         chosen = self._held_out(
-            data, split, text_column=text_column, label_column=label_column, bad_files=bad_files
+            data,
+            split,
+            text_column=text_column,
+            label_column=label_column,
+            bad_files=bad_files,
+            reporter=reporter or Quiet(),
         )
         results = {}
-        for name, samples in chosen.items():
+        for name, own in chosen.items():
+            samples = own.samples
             logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
             assert samples.labels is not None
-            results[name] = self.task.evaluation(logits, samples.labels, self.classes)
+            results[name] = replace(
+                self.task.evaluation(logits, samples.labels, self.classes),
+                left_out=own.left_out,
+                trained_on=own.trained_on,
+            )
         return results
 
     def _held_out(
@@ -257,7 +271,8 @@ class Run:
         text_column: ColumnNames = None,
         label_column: ColumnNames = None,
         bad_files: BadFiles,
-    ) -> dict[str, Samples]:
+        reporter: Reporter,
+    ) -> dict[str, Measured]:
         """What an evaluation on ``data`` measures, by split; arguments as of :meth:`evaluate`."""
         trained = self._trained_on
         splits = open_data(
@@ -272,10 +287,19 @@ class Run:
             task=self.task.name,
             bad_files=bad_files,
         )
+        for fact in splits.notes:
+            reporter.note(fact)
         held_out = splits.to_evaluate(trained_on=trained.fingerprint)
         if split is not None and split not in held_out:
             raise RunError(f"{data} has no split {split!r}", hint=f"It has: {', '.join(held_out)}.")
-        return held_out if split is None else {split: held_out[split]}
+        chosen = held_out if split is None else {split: held_out[split]}
+        digests = read_digests(self.folder)
+        if digests is None and any(s.fingerprint != trained.val for s in chosen.values()):
+            reporter.note(
+                f"{self.folder} does not say what it was trained on: samples of that may be among "
+                "these"
+            )
+        return measured(chosen, digests, trained.val)
 
     def judged(
         self,
@@ -311,15 +335,17 @@ class Run:
             return kept, None, "validation samples"
         request = self.record.get("request") or {}
         skip: BadFiles = "skip" if request.get("bad_files") == "skip" else "error"
-        held_out = self._held_out(data, split, bad_files=skip)
+        held_out = self._held_out(data, split, bad_files=skip, reporter=reporter or Quiet())
         name = "test" if "test" in held_out else next(iter(held_out))
-        samples = held_out[name]
+        samples = held_out[name].samples
         logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
         inputs = tuple(shown(samples, i) for i in range(len(samples)))
         assert samples.labels is not None
         said = Judged(inputs, samples.labels, self.task.decode(logits))
-        words = {"val": "validation samples", "test": "test samples", "all": "samples"}[name]
-        return said, samples, f"{words} of {data}"
+        words = {"val": "validation samples", "test": "test samples"}.get(name, "samples")
+        left = held_out[name].left_out
+        but = f", but for {left:,} that the run was trained on" if left else ""
+        return said, samples, f"{words} of {data}{but}"
 
     def report(
         self,
@@ -435,12 +461,14 @@ class _TrainedOn:
         val_split: The share that was held out.
         seed: Decided which samples that was.
         fingerprint: Of the data.
+        val: The fingerprint of the validation samples.
     """
 
     columns: Columns
     val_split: float
     seed: int
     fingerprint: str
+    val: str
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -459,4 +487,5 @@ class _TrainedOn:
             val_split=share,
             seed=int(data.get("split_seed", 0)),
             fingerprint=str(data.get("fingerprint", "")),
+            val=str(data.get("val_fingerprint", "")),
         )

@@ -27,6 +27,7 @@ from zoo.run_record import MODEL as MODEL
 from zoo.run_record import TOKENIZER as TOKENIZER
 from zoo.run_record import read_record as read_record
 from zoo.tensor_files import write_tensors
+from zoo.trained_on import write_digests
 from zoo.weights import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
@@ -42,6 +43,7 @@ class Outcome:
         backbone: With the best epoch's parameters.
         history: The lines of ``metrics.jsonl``.
         tokenizer: Texts only.
+        train: The training split.
         val: The validation split.
         logits: The outputs there: ``(len(val), outputs)``.
     """
@@ -50,6 +52,7 @@ class Outcome:
     backbone: Backbone
     history: Sequence[Mapping[str, Any]]
     tokenizer: Any
+    train: Samples
     val: Samples
     logits: Tensor
 
@@ -93,6 +96,7 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
         task = task_from_json(record.get("task"))
         outputs = task.decode(outcome.logits)
         write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task.name)
+        write_digests(folder, outcome.train)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
         _write_record(folder, full)

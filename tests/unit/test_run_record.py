@@ -200,7 +200,7 @@ def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:
 def test_a_split_that_the_data_do_not_have_is_named(
     split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None})
+    held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None}, notes=())
     monkeypatch.setattr("zoo.run.open_data", lambda *_, **__: held_out)
     run = open_run(made_run(tmp_path / "run", PICTURES))
     with pytest.raises(RunError, match=f"photos has no split '{split}'") as caught:

@@ -73,7 +73,7 @@ def command(
     F1 at a threshold of 0.5; for numbers MAE, RMSE and R².
 
     Data with a test/ split is scored on it; where there is a validation split too, its figures
-    are printed beside it.
+    are printed beside it. What RUN was trained on is recognised by its contents, and left out.
     """
     import zoo
     from zoo.engine.progress import Console
@@ -95,8 +95,18 @@ def command(
         return
     for name, result in results.items():
         figures = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-        say(f"{name}: {figures}  ({result.samples} samples)")
+        say(f"{name}: {figures}  ({_what(result)})")
     _print_details(results[main])
+
+
+def _what(result: Evaluation) -> str:
+    """How many samples were measured, and what the run's training data has of them."""
+    words = f"{result.samples:,} samples"
+    if result.left_out:
+        words += f"; {result.left_out:,} that the run was trained on left out"
+    if result.trained_on:
+        words += f", {result.trained_on:,} of them in its training data too"
+    return words
 
 
 def _print_details(result: Evaluation) -> None:

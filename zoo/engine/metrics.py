@@ -23,6 +23,8 @@ class Evaluation:
             multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
             and ``r2``.
         samples: How many there are.
+        left_out: How many more there were, which the run was trained on.
+        trained_on: How many of ``samples`` are in the training data too.
         confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
     """
 
@@ -30,6 +32,8 @@ class Evaluation:
     per_class: Mapping[str, Mapping[str, float]]
     samples: int
     confusion: Sequence[Sequence[int]] | None = None
+    left_out: int = 0
+    trained_on: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data; without ``confusion`` where there is none."""
@@ -37,6 +41,8 @@ class Evaluation:
             "metrics": dict(self.metrics),
             "per_class": {name: dict(row) for name, row in self.per_class.items()},
             "samples": self.samples,
+            "left_out": self.left_out,
+            "trained_on": self.trained_on,
         }
         if self.confusion is not None:
             document["confusion"] = [list(row) for row in self.confusion]

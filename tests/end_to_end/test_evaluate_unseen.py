@@ -1,0 +1,102 @@
+"""An evaluation never mixes in what the run was trained on, whatever has become of the data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from zoo.engine.progress import Quiet
+from zoo.errors import DataError, RunError
+from zoo.run import Run
+
+QUICK = {"epochs": 1, "image_size": 32, "workers": 0, "device": "cpu"}
+
+
+@pytest.fixture
+def trained(photos: Path, tmp_path: Path) -> Run:
+    """A run on data without splits: 57 of 72 images trained on, 15 held out."""
+    return zoo.finetune("cnn", photos, **QUICK, output=tmp_path / "run", reporter=Quiet())
+
+
+def test_a_renamed_file_leaves_the_same_held_out_samples(
+    trained: Run, photos: Path, zoo_cli: Zoo
+) -> None:
+    before = zoo_cli("evaluate", trained.folder, "--data", photos, "--json").json
+    assert (before["split"], before["samples"], before["left_out"]) == ("val", 15, 0)
+    (photos / "blue" / "0.jpg").rename(photos / "blue" / "zzz.jpg")
+    after = zoo_cli("evaluate", trained.folder, "--data", photos, "--json").json
+    assert (after["split"], after["samples"], after["left_out"]) == ("unseen", 15, 57)
+    for name in ("accuracy", "macro_f1"):
+        assert after["metrics"][name] == pytest.approx(trained.metrics[name])
+    printed = zoo_cli("evaluate", trained.folder, "--data", photos).out
+    assert "(15 samples; 57 that the run was trained on left out)" in printed
+
+
+def test_images_that_are_added_are_measured_with_those_held_out(trained: Run, photos: Path) -> None:
+    for i in range(3):
+        (photos / "red" / f"new{i}.jpg").write_bytes(
+            (photos / "red" / f"{i}.jpg").read_bytes() + bytes([i])
+        )
+    measured = trained.evaluate(photos)["unseen"]
+    assert (measured.samples, measured.left_out) == (18, 57)
+
+
+def test_a_test_split_is_measured_without_the_images_that_were_trained_on(
+    photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    for path in list(photos.glob("*/*.jpg")):
+        split = {"0": "val", "1": "test"}.get(path.stem, "train")
+        to = tmp_path / "split" / split / path.parent.name / path.name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, to)
+    data = tmp_path / "split"
+    shutil.copy(data / "train" / "red" / "2.jpg", data / "val" / "red" / "same.jpg")
+    run = zoo.finetune("cnn", data, **QUICK, output=tmp_path / "run", reporter=Quiet())
+    shutil.copy(data / "train" / "red" / "5.jpg", data / "test" / "red" / "other-name.jpg")
+    results = run.evaluate(data)
+    assert (results["test"].samples, results["test"].left_out) == (3, 1)
+    own = results["val"]
+    assert (own.samples, own.left_out, own.trained_on) == (4, 0, 1)
+    assert own.metrics == run.metrics, "the run's own validation samples stay whole"
+    printed = zoo_cli("evaluate", run.folder, "--data", data).out
+    assert "(3 samples; 1 that the run was trained on left out)" in printed
+    assert "(4 samples, 1 of them in its training data too)" in printed
+    with pytest.raises(DataError, match=r"trained on all 66 samples of 'all'"):
+        run.evaluate(data / "train")
+
+
+def test_a_report_on_data_says_what_is_left_out(trained: Run, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "red" / "0.jpg", photos / "red" / "again.jpg")
+    said, samples, words = trained.judged(photos)
+    assert samples is not None
+    assert len(said) == len(samples)
+    assert words.startswith(f"samples of {photos}, but for 5")
+
+
+def test_texts_are_recognised_by_their_contents(tmp_path: Path) -> None:
+    rows = [f"{'good' if i % 2 else 'bad'} film number {i},{i % 2}" for i in range(40)]
+    table = tmp_path / "x.csv"
+    table.write_text("\n".join(["text,label", *rows]) + "\n")
+    run = zoo.finetune("lstm", table, epochs=1, device="cpu", output=tmp_path / "run")
+    table.write_text("\n".join(["text,label", *reversed(rows), "A new one,1"]) + "\n")
+    measured = run.evaluate(table)["unseen"]
+    assert (measured.samples, measured.left_out) == (9, 32)
+
+
+def test_a_run_that_has_lost_its_digests_says_so(trained: Run, photos: Path, zoo_cli: Zoo) -> None:
+    digests = trained.folder / "trained_on.bin"
+    assert digests.stat().st_size == 8 * 57
+    digests.write_bytes(b"three")
+    with pytest.raises(RunError, match=r"trained_on\.bin cannot be read"):
+        trained.evaluate(photos)
+    digests.unlink()
+    assert "was trained on" not in zoo_cli("evaluate", trained.folder, "--data", photos).err
+    (photos / "blue" / "0.jpg").unlink()
+    told = zoo_cli("evaluate", trained.folder, "--data", photos)
+    assert "does not say what it was trained on" in told.err
+    assert json.loads((trained.folder / "run.json").read_text())["data"]["val_fingerprint"]

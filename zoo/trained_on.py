@@ -1,0 +1,43 @@
+"""The contents that a run was trained on: eight bytes a sample, from which no sample can be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data import Samples
+from zoo.data.overlap import Contents
+from zoo.errors import RunError
+from zoo.files import read_regular, replacing
+
+DIGESTS = "trained_on.bin"
+"""The first 8 bytes of the sha256 of each sample's contents, once each and sorted."""
+
+_MOST = 2**30  # bytes, of 134 million samples
+
+
+def write_digests(folder: Path, train: Samples) -> None:
+    """Keep what training samples hold, so that an evaluation recognises them; the demo has none."""
+    contents = np.array([], dtype=np.uint64) if train.contents is None else train.contents
+    with replacing(folder / DIGESTS) as temporary:
+        temporary.write_bytes(np.unique(contents).astype("<u8").tobytes())
+
+
+def read_digests(folder: Path) -> Contents | None:
+    """What :func:`write_digests` has kept; ``None`` where it is not there, as in a published run.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    path = folder / DIGESTS
+    try:
+        content = read_regular(path, limit=_MOST)
+        return np.frombuffer(content, dtype="<u8").astype(np.uint64)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="Without the file, samples that the run was trained on cannot be left out.",
+        ) from error
