@@ -348,19 +348,21 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path: Path) -> None:
     assert len(walk(root / "b", root).pictures) == 2 + 4
 
 
-def test_any_depth_of_folders_is_read(tmp_path: Path) -> None:
+def test_any_depth_of_folders_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = class_folders(tmp_path, {"a": 2, "b": 2})
-    before = Path.cwd()
-    os.chdir(root / "a")
+    monkeypatch.chdir(root / "a")
+    for _ in range(1_200):
+        os.mkdir("d")
+        os.chdir("d")
     try:
-        for _ in range(1_200):
-            os.mkdir("d")
-            os.chdir("d")
         shutil.copy(root / "a" / "00.jpg", "deep.jpg")
-    finally:
-        os.chdir(before)
-    assert Counter(Path(p).name for p in walk(root / "a").pictures)["deep.jpg"] == 1
-    assert holds_pictures(root)
+        assert Counter(Path(p).name for p in walk(root / "a").pictures)["deep.jpg"] == 1
+        assert holds_pictures(root)
+    finally:  # pytest, whose way of removing folders recurses, would fail over these
+        os.remove("deep.jpg")
+        for _ in range(1_200):
+            os.chdir("..")
+            os.rmdir("d")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from zoo.data.classes import (
     require_variety,
 )
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.conflicts import conflicts_in_words
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
 from zoo.data.overlap import overlap, picture_contents, text_contents, without_shared
@@ -111,6 +112,8 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
         label_array(part, classes, owner=parts[own].where)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()
+    if words := conflicts_in_words(list(samples.values()), classes):
+        request.findings.note(words)
     train, val = samples[own], samples.get("val")
     assert train.labels is not None
     require_samples(train.labels, parts[own], classes)
