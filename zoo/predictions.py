@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo import files
 from zoo.data import Samples
+from zoo.data.expansion import Expands, check_expansion
 from zoo.data.samples import LabelArray, Pair, TaskName
 from zoo.errors import RunError
 from zoo.figures import THRESHOLD
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LARGEST = 2**29
+"""Bytes that predictions may become in memory, however small their file: 50,000 rows of 1,000 classes."""
 
 Shown: TypeAlias = str | Pair
 """The path of a picture, a text, or two texts."""
@@ -188,7 +195,6 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: TaskName) -> J
         RunError: There is no such file, or it is damaged or of another run.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not path.is_file():
         raise RunError(
@@ -196,12 +202,20 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: TaskName) -> J
             hint="Give labelled data with --data PATH, and the run predicts them again.",
         )
     try:
-        table = pq.read_table(path, memory_map=False).to_pydict()
+        table = read_bounded(path)
         inputs = _inputs_in(table)
         labels, outputs = _labels_in(table, classes, task), _outputs_in(table, task)
         if outputs.shape != (len(inputs), len(classes)) or len(labels) != len(inputs):
             raise ValueError(f"{outputs.shape[0]} x {outputs.shape[-1]} outputs")
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, OverflowError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        Expands,
+    ) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise RunError(
             f"{path} is damaged: {reason}",
@@ -210,30 +224,55 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: TaskName) -> J
     return Judged(inputs, labels, outputs)
 
 
-def _inputs_in(table: Mapping[str, list[Any]]) -> tuple[Shown, ...]:
-    if "input_1" in table:
-        return tuple(zip(map(str, table["input_1"]), map(str, table["input_2"]), strict=True))
-    return tuple(map(str, table["input"]))
+def read_bounded(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The predictions that are kept at ``path``, all columns or some.
+
+    Raises:
+        Expands: It becomes far more in memory than the file is large.
+        ArrowException, OSError: It is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    check_expansion(path, _LARGEST)
+    return pq.read_table(path, columns=columns and list(columns), memory_map=False)
 
 
-def _labels_in(
-    table: Mapping[str, list[Any]], classes: Sequence[str], task: TaskName
-) -> LabelArray:
+def _inputs_in(table: pa.Table) -> tuple[Shown, ...]:
+    if "input_1" in table.column_names:
+        both = (map(str, table[name].to_pylist()) for name in ("input_1", "input_2"))
+        return tuple(zip(*both, strict=True))
+    return tuple(map(str, table["input"].to_pylist()))
+
+
+def _labels_in(table: pa.Table, classes: Sequence[str], task: TaskName) -> LabelArray:
     if task == "regression":
-        return np.array(table["values"], dtype=np.float32).reshape(-1, len(classes))
+        return _rows_in(table, "values", np.float32).reshape(-1, len(classes))
     places = {name: place for place, name in enumerate(classes)}
     if task == "single-label":
-        return np.array([places[name] for name in table["label"]], dtype=np.int64)
-    labels = np.zeros((len(table["labels"]), len(classes)), dtype=np.float32)
-    for row, names in enumerate(table["labels"]):
+        names = table["label"].to_pylist()
+        return np.array([places[name] for name in names], dtype=np.int64)
+    labels = np.zeros((len(table), len(classes)), dtype=np.float32)
+    for row, names in enumerate(table["labels"].to_pylist()):
         labels[row, [places[name] for name in names]] = 1
     return labels
 
 
-def _outputs_in(table: Mapping[str, list[Any]], task: TaskName) -> NDArray[np.float64]:
-    return np.array(
-        table["predicted" if task == "regression" else "probabilities"], dtype=np.float64
-    )
+def _outputs_in(table: pa.Table, task: TaskName) -> NDArray[np.float64]:
+    return _rows_in(table, "predicted" if task == "regression" else "probabilities", np.float64)
+
+
+def _rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """A column of lists of numbers as ``(rows, numbers)``, never a Python number each."""
+    import pyarrow.compute as pc
+
+    lists = table[column]
+    widths = pc.unique(pc.list_value_length(lists)).to_pylist()
+    if len(widths) > 1 or None in widths:
+        raise ValueError(f"rows of different lengths in {column!r}")
+    numbers = pc.list_flatten(lists)
+    if numbers.null_count:
+        raise ValueError(f"nothing in some places of {column!r}")
+    return np.asarray(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)
 
 
 def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:

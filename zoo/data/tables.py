@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import errno
-import functools
 import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.dialects import dialect_of
+from zoo.data.expansion import BATCH, refuse_expansion
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
+from zoo.data.table_cache import cause, kept
 from zoo.errors import DataError
+from zoo.files import sha256_once
 
 if TYPE_CHECKING:
     import datasets
@@ -101,35 +98,56 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: It cannot be read, or has no rows.
     """
-    import datasets
-
     with quiet():
         try:
-            if _has_no_rows(path):
-                raise DataError(f"{path} has no rows")
-            cache = _writable(str(datasets.config.HF_DATASETS_CACHE))
-            if path.suffix.lower() in DELIMITED:
-                data = _read_delimited(path, cache)
-            elif path.suffix.lower() in JSON:
-                data = datasets.Dataset.from_json(str(path), cache_dir=cache)
-            else:
-                data = datasets.Dataset.from_parquet(str(path), cache_dir=cache)
+            data = _read(path)
             _check_texts(data, path)
         except DataError:
             raise
         # Each format's reader has errors of its own (pandas', Arrow's, json's) under a common
         # wrapper; all of them mean that the file is not what its name says.
         except Exception as error:
-            if _is_of_the_disk(error):
-                raise DataError(
-                    f"{path} cannot be kept in {cache}, to be mapped into memory: {_cause(error)}",
-                    hint="Make room there, or set HF_DATASETS_CACHE to another folder.",
-                ) from error
             raise DataError(
-                f"{path} cannot be read as a table: {_cause(error)}",
+                f"{path} cannot be read as a table: {cause(error)}",
                 hint="Tables are CSV, TSV, JSON lines or Parquet.",
             ) from error
     return Table(data, str(path), path.parent)
+
+
+def _read(path: Path) -> datasets.Dataset:
+    digest = _digest(path)
+    if _has_no_rows(path):
+        raise DataError(f"{path} has no rows")
+    suffix = path.suffix.lower()
+    if suffix in DELIMITED:
+        return _read_delimited(path, digest)
+    if suffix in JSON:
+        return kept(path, digest, "json", _read_json)
+    refuse_expansion(path)
+    return kept(path, digest, "parquet", _read_parquet)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_once(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read as a table: {error.strerror or error}",
+            hint="Tables are CSV, TSV, JSON lines or Parquet files.",
+        ) from error
+
+
+def _read_json(pattern: str, cache: str) -> datasets.Dataset:
+    import datasets
+
+    return datasets.Dataset.from_json(pattern, cache_dir=cache)
+
+
+def _read_parquet(pattern: str, cache: str) -> datasets.Dataset:
+    import datasets
+
+    # A whole row group at a time, which is the reader's default, may be many gigabytes.
+    return datasets.Dataset.from_parquet(pattern, cache_dir=cache, batch_size=BATCH)
 
 
 def _has_no_rows(path: Path) -> bool:
@@ -155,30 +173,12 @@ def _check_texts(data: datasets.Dataset, path: Path) -> None:
             values.validate(full=True)
         except pa.ArrowInvalid as error:
             raise DataError(
-                f"{path} is not encoded in UTF-8: column {name!r}: {_cause(error)}",
+                f"{path} is not encoded in UTF-8: column {name!r}: {cause(error)}",
                 hint="Save the table in UTF-8.",
             ) from error
 
 
-@functools.cache
-def _writable(cache: str) -> str:
-    """``cache`` itself, or where it cannot be written a folder that lasts as long as the process."""
-    try:
-        os.makedirs(cache, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            return cache
-    except OSError as error:
-        warnings.warn(
-            f"tables cannot be kept in {cache} ({error.strerror or error}); "
-            "every command reads them anew",
-            stacklevel=2,
-        )
-    folder = tempfile.mkdtemp(prefix="zoo-tables-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _read_delimited(path: Path, cache: str) -> datasets.Dataset:
+def _read_delimited(path: Path, digest: str) -> datasets.Dataset:
     import datasets
     import pandas
 
@@ -191,7 +191,11 @@ def _read_delimited(path: Path, cache: str) -> datasets.Dataset:
     }
     header = pandas.read_csv(path, nrows=0, **options).columns
     texts = datasets.Features({str(name): datasets.Value("string") for name in header})
-    return datasets.Dataset.from_csv(str(path), features=texts, cache_dir=cache, **options)
+
+    def read(pattern: str, cache: str) -> datasets.Dataset:
+        return datasets.Dataset.from_csv(pattern, features=texts, cache_dir=cache, **options)
+
+    return kept(path, digest, f"delimited {dialect}", read)
 
 
 @contextmanager
@@ -209,19 +213,3 @@ def quiet() -> Iterator[None]:
         datasets.logging.set_verbosity(level)
         if bars:
             datasets.enable_progress_bars()
-
-
-def _is_of_the_disk(error: BaseException) -> bool:
-    """Whether what failed is the writing, of which the table is innocent."""
-    return getattr(_first(error), "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _cause(error: BaseException) -> str:
-    error = _first(error)
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _first(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error

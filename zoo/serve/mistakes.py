@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from zoo.data.expansion import Expands
 from zoo.data.pictures import looks_like_picture, read_picture
 from zoo.errors import RunError, ZooError
+from zoo.predictions import read_bounded
 from zoo.run import Run
 from zoo.run_folder import PREDICTIONS
 
@@ -89,13 +91,17 @@ def read_mistakes(run: Run) -> Mistakes:
     inputs = ("input_1", "input_2") if run.pairs else ("input",)
     columns = [*inputs, truth, "predicted", *(["probability"] if task == "single-label" else [])]
     try:
-        import pyarrow.parquet as pq
-
-        rows = pq.read_table(path, columns=columns).to_pydict()
+        rows = read_bounded(path, columns).to_pydict()
         rated = _rated(rows, truth, numbers=task == "regression")
         folder = data_folder(run) if run.spec.modality == "image" else None
         examples = [_mistake(rows, i, inputs, truth, folder) for i in rated[:MOST]]
-    except (OSError, ValueError, TypeError, LookupError) as error:  # pyarrow's are among them
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        Expands,
+    ) as error:  # pyarrow's are among them
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(
             f"{path} cannot be read: {reason}", hint="Serve without it: --no-mistakes."

@@ -1,0 +1,175 @@
+"""Tables as Arrow files that are mapped into memory, kept under what the table holds.
+
+Readers' own caches go by path and time of change, which ``tar``, ``unzip``, ``rsync`` and image layers
+set as they like; and they take names for patterns. Here the content decides, and a reader meets a
+plain name in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import functools
+import glob
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import DataError
+from zoo.files import sha256_of
+
+if TYPE_CHECKING:
+    import datasets
+
+_FOLDER = "zoo-tables"
+
+Read = Callable[[str, str], "datasets.Dataset"]
+"""Reads a table; the arguments are a pattern that fits nothing but it, and a folder for the rows."""
+
+
+def kept(path: Path, digest: str, how: str, read: Read) -> datasets.Dataset:
+    """The rows of ``path``, read again only where no table with the same content was before.
+
+    Args:
+        path: The table.
+        digest: The sha256 of its content.
+        how: What decides how the content is read, beside the content.
+        read: Reads it, where it has not been read before.
+
+    Raises:
+        DataError: It cannot be kept, or has changed while it was read.
+    """
+    import datasets
+
+    folder = table_folder()
+    key = hashlib.sha256(f"{digest}\0{how}\0{datasets.__version__}".encode()).hexdigest()
+    place = folder / _FOLDER / key[:40]
+    try:
+        found = _opened(place)
+        if found is None:
+            _fill(place, path, read)
+            if sha256_of(path) != digest:
+                shutil.rmtree(place, ignore_errors=True)
+                raise DataError(
+                    f"{path} has changed while it was read", hint="Run the command again."
+                )
+            found = _opened(place)
+        assert found is not None
+    except Exception as error:
+        # The reader's own check of a disk without a free byte has no number.
+        if not _is_of_the_disk(error) and shutil.disk_usage(folder).free:
+            raise
+        raise DataError(
+            f"{path} cannot be kept in {folder}, to be mapped into memory: {cause(error)}",
+            hint="Make room there, or set HF_DATASETS_CACHE to another folder.",
+        ) from error
+    return found
+
+
+def table_folder() -> Path:
+    """Where rows are kept: the cache of ``datasets``, or a folder that lasts as long as the process."""
+    import datasets
+
+    return Path(_writable(str(datasets.config.HF_DATASETS_CACHE)))
+
+
+def cause(error: BaseException) -> str:
+    """The first line of what the error goes back to."""
+    first = _chain(error)[-1]
+    return (str(first).splitlines() or [type(first).__name__])[0]
+
+
+def _opened(place: Path) -> datasets.Dataset | None:
+    """The rows that are kept in ``place``; ``None`` where they are not, or damaged."""
+    import datasets
+    import pyarrow as pa
+
+    shards = sorted(place.glob("*.arrow"))
+    if not shards:
+        return None
+    try:
+        parts = [datasets.Dataset.from_file(str(shard)) for shard in shards]
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def _fill(place: Path, path: Path, read: Read) -> None:
+    """Read the table, and put its rows at ``place``, whole or not at all."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
+        work = Path(name)
+        link = work / f"table{path.suffix.lower()}"
+        link.symlink_to(os.path.abspath(path))
+        data = read(glob.escape(str(link)), str(work / "reader"))
+        rows = work / "rows"
+        rows.mkdir()
+        for number, file in enumerate(data.cache_files):
+            os.replace(file["filename"], rows / f"{number:05}.arrow")
+        del data
+        shutil.rmtree(place, ignore_errors=True)  # damaged, or there would be no need
+        with suppress(FileExistsError):  # another process was quicker
+            _rename(rows, place)
+
+
+def _rename(rows: Path, place: Path) -> None:
+    try:
+        rows.rename(place)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+
+
+@functools.cache
+def _writable(cache: str) -> str:
+    """``cache`` itself, or where it cannot be written a folder that lasts as long as the process."""
+    try:
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return cache
+    except OSError as error:
+        warnings.warn(
+            f"tables cannot be kept in {cache} ({error.strerror or error}); "
+            "every command reads them anew",
+            stacklevel=2,
+        )
+    folder = tempfile.mkdtemp(prefix="zoo-tables-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_IN_WORDS = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether what failed is the writing, of which the table is innocent."""
+    return any(_number(each) in _FULL for each in _chain(error))
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error; Arrow's errors may have it in their words alone."""
+    number = getattr(error, "errno", None)
+    if number is None and (found := _FULL_IN_WORDS.search(str(error))):
+        number = int(found[1])
+    return number
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and those that led to it, the first of all last."""
+    return list(_links(error))
+
+
+def _links(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
