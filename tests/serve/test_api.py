@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from pathlib import Path
@@ -16,7 +18,9 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import COLOURS, picture, texts_run
+from zoo.predictor import Predictor
 from zoo.serve import Limits, create_app, read_mistakes
+from zoo.serve import mistakes as serve_mistakes
 
 __all__ = ["zoo_cli"]
 
@@ -57,6 +61,7 @@ def complaint(response: httpx.Response) -> dict[str, str]:
 
 
 JSON = {"content-type": "application/json"}
+_FORM = "multipart/form-data; boundary=x"
 
 
 # -- answers -----------------------------------------------------------------------------------
@@ -152,6 +157,32 @@ def test_mistakes_stay_at_home_unless_they_are_asked_for(pictures_run: Path) -> 
     assert shown.status_code == 404
 
 
+def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
+    pictures_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistakes, reading, most = read_mistakes(zoo.open_run(pictures_run)), 0, 0
+    read = serve_mistakes.read_picture
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.05)
+        reading -= 1
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(serve_mistakes, "read_picture", slowly)
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        paths = [f"/mistakes/{number % 3}/picture" for number in range(12)]
+        found = await asyncio.gather(*map(client.get, paths))
+        return [each.status_code for each in found]
+
+    statuses = served(pictures_run, ask, mistakes=mistakes, limits=Limits(rate=0.01, burst=9))
+    assert most == 1
+    assert sorted(statuses) == [200] * 9 + [429] * 3
+
+
 def test_everything_comes_with_headers_that_keep_the_page_to_itself(pictures_run: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
         return [await client.get(path) for path in ("/", "/page.js", "/model", "/nowhere")]
@@ -185,6 +216,14 @@ def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
         ({"files": files(b"x")}, "?top_k=0", 422, "top_k"),
         ({"files": files(b"x")}, "?threshold=0.5", 422, "no threshold"),
         ({"files": files(*[b"x"] * 33)}, "", 413, "at most 32 in one request"),
+        ({"files": files(*[b"x"] * 40)}, "", 413, "at most 32 in one request"),
+        ({"data": {"pictures": "a text"}, "files": {"other": b"x"}}, "", 422, "'pictures'"),
+        (
+            {"content": b"--x--", "headers": {"content-type": f"{_FORM}; charset=punycode"}},
+            "",
+            415,
+            "UTF-8",
+        ),
         (
             {"content": b"--x\r\nbroken", "headers": {"content-type": "multipart/form-data"}},
             "",
@@ -212,7 +251,18 @@ def test_a_request_that_pictures_cannot_be_read_from_is_refused(
         ({"json": {"texts": ["a" * 100_001]}}, 413, "100,001 characters"),
         ({"content": rb'{"texts": ["a \ud800"]}', "headers": JSON}, 422, r"'a \ud800'"),
         ({"content": rb'{"\ud800": ["a"]}', "headers": JSON}, 422, "unicode"),
-        ({"content": b"{", "headers": JSON}, 422, "JSON"),
+        ({"content": b"{", "headers": JSON}, 422, "is not valid JSON"),
+        ({"content": b"", "headers": JSON}, 422, "is not valid JSON"),
+        ({"content": b'{"texts": ["a" "b"]}', "headers": JSON}, 422, "line 1, column 16: Expect"),
+        ({"content": b'{"texts": ["a]}', "headers": JSON}, 422, "is not valid JSON"),
+        ({"content": b"\xff\xfe", "headers": JSON}, 422, "is not valid JSON"),
+        ({"content": b"[" * 90_000, "headers": JSON}, 422, "is not valid JSON"),
+        ({"content": b"[" * 200_000, "headers": JSON}, 422, "outside of strings"),
+        ({"json": {"texts": [0] * 100_000}}, 422, "outside of strings"),
+        ({"json": {"texts": ["a"] * 33}}, 413, "at most 32 in one request"),
+        ({"json": {"texts": ["a"] * 1_000_000}}, 413, "more than 72 strings"),
+        ({"json": {"texts": ["a", 0]}}, 422, "texts.1 is not valid"),
+        ({"json": ["a"]}, 422, '{"texts": ["a fine film"'),
     ],
 )
 def test_a_request_that_texts_cannot_be_read_from_is_refused(
@@ -275,23 +325,54 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
 
 
 def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
-    pictures_run: Path,
+    pictures_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    go, begun, prepare = threading.Event(), threading.Event(), Predictor.prepare
+
+    def held(self: Predictor, asked: Any) -> Any:
+        begun.set()
+        assert go.wait(timeout=20)
+        return prepare(self, asked)
+
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        go, begun = asyncio.Event(), asyncio.Event()
-        body = slow_body(go, begun)
-        first = asyncio.create_task(client.post("/predict", content=body(), headers=FORM))
-        await begun.wait()
+        first = asyncio.create_task(client.post("/predict", files=files(picture(0))))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
         second = await client.post("/predict", files=files(picture(0)))
         waiting = await client.get("/health")
         go.set()
         return [await first, second, waiting, await client.post("/predict", files=files(b"x"))]
 
+    _created(pictures_run, limits=Limits(waiting=1))
+    monkeypatch.setattr(Predictor, "prepare", held)
     first, second, waiting, third = served(pictures_run, ask, limits=Limits(waiting=1))
     assert (first.status_code, second.status_code, third.status_code) == (200, 503, 422)
     assert second.headers["retry-after"] == "1"
     assert "at most 1 at a time" in complaint(second)["expected"]
     assert waiting.json()["waiting"] == 1
+
+
+def test_of_too_many_bodies_that_arrive_slowly_the_first_give_way(pictures_run: Path) -> None:
+    begun = 3
+
+    async def ask(client: httpx.AsyncClient) -> list[Any]:
+        started = [asyncio.Event() for _ in range(begun)]
+        slow = []
+        for each in started:
+            body = slow_body(asyncio.Event(), each)
+            slow.append(asyncio.create_task(client.post("/predict", content=body(), headers=FORM)))
+            await each.wait()
+        first = await asyncio.wait_for(slow[0], timeout=10)
+        prompt = await client.post("/predict", files=files(picture(0)))
+        late = sum(not each.done() for each in slow)
+        for each in slow:
+            each.cancel()
+        return [first, prompt, late]
+
+    first, prompt, late = served(pictures_run, ask, limits=Limits(arriving=2))
+    assert (first.status_code, prompt.status_code) == (408, 200)
+    assert "took too long" in complaint(first)["error"]
+    assert late <= begun - 1
 
 
 def test_a_request_that_does_not_arrive_is_given_up(pictures_run: Path) -> None:
@@ -301,7 +382,7 @@ def test_a_request_that_does_not_arrive_is_given_up(pictures_run: Path) -> None:
 
     refused = served(pictures_run, ask, limits=Limits(body_seconds=0.05))
     assert refused.status_code == 408
-    assert "0.05 seconds" in complaint(refused)["given"]
+    assert "0.05 seconds" in complaint(refused)["expected"]
 
 
 @pytest.mark.parametrize(
@@ -320,6 +401,7 @@ def test_a_request_that_does_not_arrive_is_given_up(pictures_run: Path) -> None:
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "http://127.0.0.1:9999"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
     ],

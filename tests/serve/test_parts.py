@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from starlette.types import Message
 
 import zoo
 from tests.serve.conftest import picture
 from zoo.errors import RunError, UsageError
 from zoo.serve import is_loopback, open_socket, read_mistakes
+from zoo.serve.arrivals import Arrivals
 from zoo.serve.batching import Batcher
-from zoo.serve.limits import Buckets, network_of
+from zoo.serve.limits import Buckets, Limits, network_of
 
 
 @dataclass
@@ -97,6 +100,28 @@ def test_buckets_forget_and_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(50):
         buckets.take(f"10.0.0.{number}")
     assert len(buckets._left) == 5
+
+
+def test_bodies_that_hold_too_many_bytes_give_way_the_first_of_the_client_with_most() -> None:
+    arrivals = Arrivals(Limits(request_bytes=100, arriving_bytes=200))
+
+    async def body(size: int, go: asyncio.Event) -> AsyncIterator[Message]:
+        yield {"type": "http.request", "body": b"x" * size, "more_body": True}
+        await go.wait()
+        yield {"type": "http.request", "body": b"y", "more_body": False}
+
+    async def arrive() -> list[bytes | BaseException]:
+        go, reads = asyncio.Event(), []
+        for client, size in (("a", 60), ("b", 90), ("b", 40), ("c", 20)):
+            reads.append(asyncio.create_task(arrivals.read(body(size, go).__anext__, client)))
+            await asyncio.sleep(0.01)
+        go.set()
+        return await asyncio.gather(*reads, return_exceptions=True)
+
+    found = asyncio.run(arrive())
+    assert [len(each) if isinstance(each, bytes) else each.status_code for each in found] == [
+        *(61, 408, 41, 21)
+    ]
 
 
 def test_a_network_of_ipv6_is_one_client() -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import anyio
-from fastapi import FastAPI, HTTPException, Query, Request, Response, UploadFile
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException as HTTPError
 
 from zoo.files import is_utf8
 from zoo.predictor import Asked
 from zoo.run import Run
 from zoo.serve import answers
-from zoo.serve.gate import Gate
+from zoo.serve.bodies import read_json, read_pictures
+from zoo.serve.gate import PREDICT, Gate
 from zoo.serve.limits import Limits
 from zoo.serve.mistakes import Mistakes
-from zoo.serve.refusals import Refusal
+from zoo.serve.refusals import Refusal, shortened
 from zoo.serve.service import Service
 from zoo.version import __version__
 
@@ -39,9 +41,20 @@ _ABOUT = {
     408: "it took too long to arrive",
     413: "too large, or too many inputs",
     415: "a body of another type",
-    422: "a picture cannot be read, or something is missing",
+    422: "a body is not of its form, a picture cannot be read, or something is missing",
     429: "too many requests of one client; Retry-After says when to come again",
     503: "too many requests of all clients; Retry-After says when to come again",
+}
+
+T = TypeVar("T")
+
+_READERS = 2
+"""The most threads that take bodies apart."""
+
+_FILES: dict[str, Any] = {
+    "type": "object",
+    "required": ["pictures"],
+    "properties": {"pictures": {"type": "array", "items": {"type": "string", "format": "binary"}}},
 }
 
 Threshold = Annotated[
@@ -118,8 +131,8 @@ def _add_page(app: FastAPI) -> None:
         app.add_api_route(path, _file(content, media_type), include_in_schema=False)
 
 
-def _file(content: bytes, media_type: str) -> Callable[[], Response]:
-    def file() -> Response:
+def _file(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def file() -> Response:
         return Response(content, media_type=media_type, headers={"cache-control": "no-cache"})
 
     return file
@@ -177,6 +190,8 @@ def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
         for number, each in enumerate(kept.examples)
     ]
 
+    alone = anyio.CapacityLimiter(1)  # each may take 0.7 GB while it is decoded
+
     @app.get("/mistakes")
     async def show() -> answers.MistakesPage:
         """List the validation examples that the run mistook, the worst first."""
@@ -185,9 +200,9 @@ def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
         )
 
     @app.get("/mistakes/{number}/picture", response_class=Response)
-    def picture(number: int) -> Response:
+    async def picture(number: int) -> Response:
         """Show one of them, small."""
-        content = kept.thumbnail(number)
+        content = await anyio.to_thread.run_sync(kept.thumbnail, number, limiter=alone)
         if content is None:
             raise HTTPException(404)
         return Response(content, media_type="image/jpeg")
@@ -217,41 +232,37 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
         seconds = {"forward": found.forward, "total": found.total}
         return {"predictions": found.predictions, "seconds": seconds}
 
+    in_threads = anyio.CapacityLimiter(_READERS)
+
+    async def read(work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=in_threads)
+
     async def predict_pictures(
-        pictures: list[UploadFile], threshold: Threshold = None, top_k: TopK = None
+        request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
         """Predict pictures: one or more files, each under the name ``pictures``."""
-        names = [Path(each.filename or "").name or f"picture {i}" for i, each in _counted(pictures)]
-        contents = [await each.read() for each in pictures]
-        asked = [Asked(raw, name) for raw, name in zip(contents, names, strict=True)]
+        body, kind = await request.body(), request.headers["content-type"]
+        asked = await read(lambda: read_pictures(body, kind, limits))
         return await answer(asked, threshold, top_k)
 
     async def predict_texts(
-        body: answers.Texts, threshold: Threshold = None, top_k: TopK = None
+        request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
-        """Predict texts."""
-        _check_texts(body.texts, limits.text_length)
-        return await answer(
-            [Asked(t, f"text {i}") for i, t in _counted(body.texts)], threshold, top_k
-        )
+        """Predict texts, or pairs of texts."""
+        body = await request.body()
+        asked = await read(lambda: _texts(body, form, limits))
+        return await answer(asked, threshold, top_k)
 
-    async def predict_pairs(
-        body: answers.Pairs, threshold: Threshold = None, top_k: TopK = None
-    ) -> Any:
-        """Predict pairs of texts."""
-        _check_texts([text for pair in body.texts for text in pair], limits.text_length)
-        return await answer(
-            [Asked(p, f"pair {i}") for i, p in _counted(body.texts)], threshold, top_k
-        )
-
-    texts = predict_pairs if run.pairs else predict_texts
+    form: type[answers.Texts | answers.Pairs] = answers.Pairs if run.pairs else answers.Texts
+    of_pictures = run.spec.modality == "image"
     app.add_api_route(
-        "/predict",
-        predict_pictures if run.spec.modality == "image" else texts,
+        PREDICT,
+        predict_pictures if of_pictures else predict_texts,
         methods=["POST"],
         name="predict",
         response_model=answers.Predictions,
         response_model_exclude_none=True,
+        openapi_extra={"requestBody": _described(_FILES if of_pictures else form)},
         responses={
             status: {"model": answers.Error, "description": about}
             for status, about in _ABOUT.items()
@@ -259,12 +270,23 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
     )
 
 
-def _counted(items: Sequence[Any]) -> Any:
-    return enumerate(items, start=1)
+def _described(form: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
+    """A body in the words of OpenAPI."""
+    if isinstance(form, dict):
+        return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    return {"required": True, "content": {"application/json": {"schema": form.model_json_schema()}}}
 
 
-def _check_texts(texts: Sequence[str], most: int) -> None:
-    longest = max(map(len, texts))
+def _texts(body: bytes, form: type[answers.Texts | answers.Pairs], limits: Limits) -> list[Asked]:
+    """The texts, or pairs of them, that a body holds."""
+    example = form.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
+    given: Sequence[Any] = read_json(body, form, limits, form=json.dumps(example)).texts
+    _check_texts([t for each in given for t in ([each] if isinstance(each, str) else each)], limits)
+    return [Asked(each, f"text {number}") for number, each in enumerate(given, start=1)]
+
+
+def _check_texts(texts: Sequence[str], limits: Limits) -> None:
+    most, longest = limits.text_length, max(map(len, texts))
     if longest > most:
         raise Refusal(
             413,
@@ -288,15 +310,13 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """What FastAPI found wrong with a request, in the words of the others."""
+    """What FastAPI found wrong with the query or the path, in the words of the others."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = " ".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    given = repr(first.get("input"))
     return Refusal(
         422,
-        f"{place} is not as it should be",
-        given="nothing" if first["type"] == "missing" else given[:120],
+        f"{' '.join(map(str, first['loc']))} is not valid",
+        given=shortened(first.get("input")),
         expected=str(first["msg"])[:1].lower() + str(first["msg"])[1:],
     ).response()
 

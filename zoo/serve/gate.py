@@ -11,18 +11,23 @@ import asyncio
 import contextlib
 import ipaddress
 import math
-import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from email.message import Message as Header
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zoo.serve.limits import Buckets, Limits
+from zoo.serve.arrivals import Arrivals, too_large
+from zoo.serve.limits import Buckets, Limits, network_of
 from zoo.serve.refusals import Refusal
 
-COSTLY = "/predict"
-"""The path whose requests are counted and limited."""
+PREDICT = "/predict"
+"""The path whose requests bring a body."""
+
+COSTLY = (PREDICT, "/mistakes/")
+"""The beginnings of paths whose requests are counted and limited."""
 
 _DRAINED = 8  # times the largest request that is read and dropped, so that a client sees the answer
 
@@ -51,7 +56,7 @@ class Gate:
         body_type: The ``Content-Type`` that a prediction takes.
 
     Attributes:
-        inside: Predictions that are read, prepared or computed now.
+        inside: Requests that are prepared or computed now.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Gate:
         self._app, self._limits, self._body_type = app, limits, body_type
         self._names = {name.lower() for name in names} | {"localhost"}
         self._buckets = Buckets(limits.rate, limits.burst)
+        self._arrivals = Arrivals(limits)
+        self._of_client: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +76,7 @@ class Gate:
         send = _with_headers(send)
         try:
             self._check_where_from(Headers(scope=scope))
-            if scope["path"] == COSTLY and scope["method"] == "POST":
+            if scope["path"].startswith(COSTLY):
                 await self._limited(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
@@ -89,7 +96,7 @@ class Gate:
                 "given with --allow-host",
             )
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        foreign = origin is not None and _place_of(origin) != host.lower()
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             raise Refusal(
                 403,
@@ -99,7 +106,7 @@ class Gate:
             )
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope["client"][0] if scope.get("client") else ""
+        client = network_of(scope["client"][0] if scope.get("client") else "")
         if wait := self._buckets.take(client):
             raise Refusal(
                 429,
@@ -108,72 +115,55 @@ class Gate:
                 expected=f"at most {self._limits.rate:g} a second from one client",
                 headers={"retry-after": str(math.ceil(wait))},
             )
-        if self.inside >= self._limits.waiting:
-            raise Refusal(
-                503,
-                "the server is busy",
-                given=f"{self.inside} requests are waiting already",
-                expected=f"at most {self._limits.waiting} at a time; try again in a second",
-                headers={"retry-after": "1"},
-            )
-        headers = Headers(scope=scope)
-        self._check_type(headers.get("content-type", ""))
-        self._check_length(headers.get("content-length", ""))
+        if scope["path"] == PREDICT and scope["method"] == "POST":
+            self._demand_room(client)
+            headers = Headers(scope=scope)
+            self._check_type(headers.get("content-type", ""))
+            self._check_length(headers.get("content-length", ""))
+            receive = _replayed(await self._arrivals.read(receive, client), receive)
+        with self._place(client):
+            await self._app(scope, receive, send)
+
+    @contextlib.contextmanager
+    def _place(self, client: str) -> Iterator[None]:
+        self._demand_room(client)
         self.inside += 1
+        self._of_client[client] += 1
         try:
-            await self._app(scope, self._measured(receive), send)
+            yield
         finally:
             self.inside -= 1
+            self._of_client[client] -= 1
+            self._of_client += Counter()  # forgets those with none
+
+    def _demand_room(self, client: str) -> None:
+        own = self._of_client[client]
+        if self.inside < self._limits.waiting and own < self._limits.share:
+            return
+        raise Refusal(
+            503,
+            "the server is busy",
+            given=f"{self.inside} requests are waiting already, {own} of them from this client",
+            expected=f"at most {self._limits.waiting} at a time, {self._limits.share} from one "
+            "client; try again in a second",
+            headers={"retry-after": "1"},
+        )
 
     def _check_type(self, given: str) -> None:
-        if given.partition(";")[0].strip().lower() != self._body_type:
+        header = Header()
+        header["content-type"] = given[:1000]
+        charset = str(header.get_param("charset", "utf-8")).lower()
+        if header.get_content_type() != self._body_type or charset not in ("utf-8", "utf8"):
             raise Refusal(
                 415,
                 "this run does not take a body of that type",
-                given=f"Content-Type: {given or 'none'}",
-                expected=self._body_type,
+                given=f"Content-Type: {given[:120] or 'none'}",
+                expected=f"{self._body_type}, in UTF-8",
             )
 
     def _check_length(self, length: str) -> None:
-        if length.isdecimal() and int(length) > self._limits.request_bytes:
-            raise self._too_large(int(length))
-
-    def _too_large(self, size: int) -> Refusal:
-        return Refusal(
-            413,
-            "the request is too large",
-            given=f"{size:,} bytes",
-            expected=f"at most {self._limits.request_bytes:,} bytes in one request",
-        )
-
-    def _measured(self, receive: Receive) -> Receive:
-        """``receive`` that refuses a body which is too large, or takes too long to arrive."""
-        size, arrived = 0, False
-        until = time.monotonic() + self._limits.body_seconds
-
-        async def measured() -> Message:
-            nonlocal size, arrived
-            try:
-                async with asyncio.timeout(None if arrived else until - time.monotonic()):
-                    message = await receive()
-            except TimeoutError:
-                raise self._too_slow(size) from None
-            size += len(message.get("body", b""))
-            arrived = not message.get("more_body", False)
-            if size > self._limits.request_bytes:
-                await self._drain(receive)
-                raise self._too_large(size)
-            return message
-
-        return measured
-
-    def _too_slow(self, size: int) -> Refusal:
-        return Refusal(
-            408,
-            "the request took too long to arrive",
-            given=f"{size:,} bytes in {self._limits.body_seconds:g} seconds",
-            expected="all of it in that time",
-        )
+        if length.isdecimal() and int(length[:20]) > self._limits.request_bytes:
+            raise too_large(int(length[:20]), self._limits)
 
     async def _drain(self, receive: Receive) -> None:
         """Read what the client still sends: one that is cut off cannot read the answer either."""
@@ -196,6 +186,28 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _place_of(origin: str) -> str:
+    """Name and port in an ``Origin`` header; nothing of one that is not valid."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """``receive`` that gives a body which has been read, and then what else comes."""
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
 
 
 def _name_of(host: str) -> str:

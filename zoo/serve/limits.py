@@ -21,8 +21,11 @@ class Limits:
         text_length: Characters of one text.
         rate: Requests a second of one client, on average; 0 for any number.
         burst: Requests that a client may make at once before that counts.
-        waiting: Requests that are read, prepared or computed at a time; more are turned away.
+        waiting: Requests that are prepared or computed at a time; more are turned away. One client
+            may have three quarters of them.
         body_seconds: That a client may take to send a request.
+        arriving: Requests whose bodies arrive at a time; of more, the longest under way gives way.
+        arriving_bytes: That these hold together.
     """
 
     request_bytes: int = 16 * 2**20
@@ -32,6 +35,13 @@ class Limits:
     burst: int = 100
     waiting: int = 64
     body_seconds: float = 30
+    arriving: int = 64
+    arriving_bytes: int = 256 * 2**20
+
+    @property
+    def share(self) -> int:
+        """The requests of one client that are prepared or computed at a time."""
+        return max(1, 3 * self.waiting // 4)
 
 
 class Buckets:

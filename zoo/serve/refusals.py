@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
@@ -35,3 +37,10 @@ class Refusal(HTTPException):
         """The refusal as JSON: ``error``, ``given``, ``expected``."""
         body = {"error": self.detail, "given": self.given, "expected": self.expected}
         return JSONResponse(body, status_code=self.status_code, headers=self.headers)
+
+
+def shortened(value: Any) -> str:
+    """What was given, in at most 120 characters; of a long one its beginning and its end."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return short.repr(value)[:120]

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from zoo.errors import UsageError
+from zoo.serve.connections import BACKLOG, HEAD_SECONDS, patient
 
 _GRACE = 30  # seconds that requests in flight have at the end
 
@@ -48,7 +49,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
+def serve(app: ASGIApp, listening: socket.socket, *, head_seconds: float = HEAD_SECONDS) -> None:
     """Answer until SIGINT or SIGTERM; requests that are in flight then are still answered.
 
     A second Ctrl-C leaves at once.
@@ -56,10 +57,12 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
     Args:
         app: From :func:`zoo.serve.create_app`.
         listening: From :func:`open_socket`.
+        head_seconds: That a client may take to send the head of a request.
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=patient(head_seconds),  # type: ignore[arg-type] # it is called as a class is
+        backlog=BACKLOG,
         ws="none",
         loop="asyncio",
         lifespan="on",

@@ -52,10 +52,19 @@ function bars(rows, chosen, several) {
 }
 
 function values(numbers) {
-  const items = Object.entries(numbers).map(([name, value]) =>
+  const items = inOrder(numbers).map(([name, value]) =>
     make("div", "", make("dt", "", name), make("dd", "", number(value))),
   );
   return make("dl", "values", ...items);
+}
+
+// JavaScript puts names such as 0 to 9 into their own order, whatever the server's was.
+function inOrder(numbers) {
+  return state.model.classes.filter((name) => name in numbers).map((name) => [name, numbers[name]]);
+}
+
+function likeliestFirst(probabilities) {
+  return inOrder(probabilities).sort(([, one], [, other]) => other - one);
 }
 
 // -- answers -----------------------------------------------------------------------------------
@@ -68,7 +77,7 @@ function headline(prediction) {
 
 function inWords(prediction) {
   if (prediction.values) {
-    return Object.entries(prediction.values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
+    return inOrder(prediction.values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
   }
   if (prediction.label === undefined) return headline(prediction);
   return `${prediction.label}, ${percent(prediction.probabilities[prediction.label])}`;
@@ -78,7 +87,7 @@ function details(prediction) {
   if (prediction.values) return [values(prediction.values)];
   const several = prediction.labels !== undefined;
   const chosen = new Set(several ? prediction.labels : [prediction.label]);
-  return bars(Object.entries(prediction.probabilities), chosen, several);
+  return bars(likeliestFirst(prediction.probabilities), chosen, several);
 }
 
 function card(item) {
