@@ -90,7 +90,24 @@ class NumberPrediction:
         return {"input": _listed(self.input), "values": dict(self.values)}
 
 
-AnyPrediction: TypeAlias = Prediction | SetPrediction | NumberPrediction
+@dataclass(frozen=True)
+class NoPrediction:
+    """In the place of the prediction of an input that cannot be read.
+
+    Attributes:
+        input: How reports call it: a path, or the row of a table.
+        error: Why it cannot be read.
+    """
+
+    input: Shown
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {"input": _listed(self.input), "error": self.error}
+
+
+AnyPrediction: TypeAlias = NoPrediction | Prediction | SetPrediction | NumberPrediction
 
 
 def predictions_of(

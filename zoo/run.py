@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.inputs import Lost, without_unreadable
 from zoo.data.measured import Measured, measured
 from zoo.data.reports import BadFiles
 from zoo.data.splitting import check_share
@@ -28,7 +29,14 @@ from zoo.figures import THRESHOLD
 from zoo.heads import make_head
 from zoo.offline import no_network
 from zoo.panics import panics_are_errors
-from zoo.predictions import AnyPrediction, Judged, predictions_of, read_predictions, shown
+from zoo.predictions import (
+    AnyPrediction,
+    Judged,
+    NoPrediction,
+    predictions_of,
+    read_predictions,
+    shown,
+)
 from zoo.predictor import Predictor
 from zoo.registry import Registry
 from zoo.report.page import REPORT, Report, write_report
@@ -147,6 +155,7 @@ class Run:
         *,
         text_column: ColumnNames = None,
         threshold: float | None = None,
+        bad_files: BadFiles = "error",
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -160,25 +169,39 @@ class Run:
                 pairs those of training by default.
             threshold: The probability from which on an input has a class, 0.5 by default; only
                 where several classes may be.
+            bad_files: ``error`` stops at an input that cannot be read; with ``skip`` a
+                ``NoPrediction`` with the reason stands in its place.
             device: ``auto``, ``cpu``, ``cuda``, …
             workers: Processes that prepare pictures.
             reporter: Sees the steps.
 
         Raises:
-            DataError: An input cannot be read, or is of another modality.
+            DataError: An input cannot be read, or is of another modality; or none can be read.
             UsageError: A threshold that cannot be.
         """
         self._check_threshold(threshold)
         columns = text_column or (self._trained_on.columns.inputs if self.pairs else None)
-        samples = open_inputs(inputs, self.spec.modality, columns, pairs=self.pairs)
+        lost: dict[int, Lost] = {}
+        samples = open_inputs(
+            inputs,
+            self.spec.modality,
+            columns,
+            pairs=self.pairs,
+            lost=lost if bad_files == "skip" else None,
+        )
+        if bad_files == "skip":
+            samples = without_unreadable(samples, lost)
         logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
-        return predictions_of(
+        predictions = predictions_of(
             self.task.name,
             samples,
             self.task.decode(logits),
             self.classes,
             threshold=THRESHOLD if threshold is None else threshold,
         )
+        for place in sorted(lost):
+            predictions.insert(place, NoPrediction(*lost[place]))
+        return predictions
 
     def predictor(self, *, device: str = "auto") -> Predictor:
         """The run held ready to answer a few inputs at a time, as a server does.

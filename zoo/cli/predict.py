@@ -11,10 +11,11 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.columns import one_or_more
-from zoo.cli.output import clean, emit_json, say
+from zoo.cli.output import clean, emit_json, note, say
 from zoo.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from zoo.data.reports import BadFiles
     from zoo.predictions import AnyPrediction
 
 
@@ -54,6 +55,12 @@ Examples:
     metavar="NAME",
     help="Column of a table that holds the input; twice for pairs.",
 )
+@click.option(
+    "--bad-files",
+    default="error",
+    type=click.Choice(["error", "skip"]),
+    help="Stop at inputs that cannot be read, or answer each with the reason; default: error.",
+)
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -64,6 +71,7 @@ def command(
     threshold: float | None,
     output: Path | None,
     text_column: str | tuple[str, ...] | None,
+    bad_files: BadFiles,
     device: str,
     workers: int | None,
     as_json: bool,
@@ -71,7 +79,9 @@ def command(
     """Print what RUN says of each INPUT: classes by the user's names, or numbers.
 
     INPUT is a picture, a folder of pictures, a table, or '-' for texts on standard input, a
-    line each; the two texts of a pair have a tab between them.
+    line each; the two texts of a pair have a tab between them. There is one answer for each input,
+    in their order; with '--bad-files skip' those that cannot be read have an error in its place, and
+    the exit status is 0 as long as one can be read.
     """
     if output and output.suffix not in _WRITERS:
         raise UsageError(
@@ -89,11 +99,15 @@ def command(
         _expand(inputs, pairs=opened.pairs),
         text_column=text_column,
         threshold=threshold,
+        bad_files=bad_files,
         device=device,
         workers=workers,
         reporter=Console(),
     )
     rows = [_top(prediction, top_k) for prediction in predictions]
+    failed = sum("error" in row for row in rows)
+    if failed:
+        note(f"{failed:,} of {len(rows):,} inputs cannot be read and have no prediction")
     if output:
         _write(output, _table(rows, opened.classes))
     if as_json:
@@ -142,7 +156,9 @@ def _top(prediction: AnyPrediction, count: int | None) -> dict[str, Any]:
 def _line(row: dict[str, Any], top_k: int | None) -> str:
     """The input, and after tabs what is said of it; a dash where it has none of several classes."""
     given = [row["input"]] if isinstance(row["input"], str) else row["input"]
-    if "values" in row:
+    if "error" in row:
+        said = [f"error: {row['error']}"]
+    elif "values" in row:
         said = [f"{name} {value:.6g}" for name, value in row["values"].items()]
     else:
         ranked = row["probabilities"].items()
@@ -165,21 +181,24 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     from zoo.predictions import input_columns
 
     shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
+    if any(isinstance(each, tuple) for each in shown):  # of pairs, what failed has one name
+        shown = [each if isinstance(each, tuple) else (each, "") for each in shown]
     columns: dict[str, list[Any]] = {**input_columns(shown)}
-    if "values" in rows[0]:
-        names = rows[0]["values"]
-        return columns | {f"predicted({name})": [r["values"][name] for r in rows] for name in names}
-    if "labels" in rows[0]:
-        columns["labels"] = [row["labels"] for row in rows]
+    errors = [row.get("error") for row in rows]
+    if any(errors):
+        columns["error"] = errors
+    first = next(row for row in rows if "error" not in row)
+    if "values" in first:
+        values = [row.get("values", {}) for row in rows]
+        return columns | {f"predicted({n})": [v.get(n) for v in values] for n in first["values"]}
+    given = [row.get("probabilities", {}) for row in rows]
+    if "labels" in first:
+        columns["labels"] = [row.get("labels") for row in rows]
     else:
-        columns["label"] = [row["label"] for row in rows]
-        columns["probability"] = [row["probabilities"][row["label"]] for row in rows]
-    kept = {name for row in rows for name in row["probabilities"]}
-    return columns | {
-        f"p({name})": [row["probabilities"].get(name) for row in rows]
-        for name in classes
-        if name in kept
-    }
+        labels = columns["label"] = [row.get("label") for row in rows]
+        columns["probability"] = [own.get(x) for own, x in zip(given, labels, strict=True)]
+    kept = {name for own in given for name in own}
+    return columns | {f"p({n})": [own.get(n) for own in given] for n in classes if n in kept}
 
 
 def _write(path: Path, table: Table) -> None:
