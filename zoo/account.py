@@ -14,28 +14,28 @@ import torch
 from zoo.backbone import Backbone
 from zoo.cores import usable_cores
 from zoo.data import Splits
-from zoo.engine import adapters
+from zoo.engine import adapters, settings
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
 from zoo.engine.groups import parameter_groups
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
-from zoo.engine.tasks import task_of
+from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
+from zoo.figures import NAMES
 from zoo.request import Request
 from zoo.start import Start
 from zoo.version import __version__
 
-_EXTRAS = (
-    *("accumulate", "freeze", "thaw", "dropout", "label_smoothing", "class_weights", "balanced"),
-    *("focal", "mixup", "cutmix", "augment", "l2sp", "ema", "patience", "schedule", "cached_views"),
-)
-"""Fields of the recipe that the header names where they are not the default."""
-
 
 def header(
-    start: Start, splits: Splits, recipe: Recipe, phases: Sequence[Phase], forward: Forward
+    start: Start,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    forward: Forward,
 ) -> dict[str, str]:
     """What is about to happen, a fact a line.
 
@@ -61,12 +61,13 @@ def header(
         **_shared(splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
-        "strategy": _recipe(recipe),
+        "strategy": settings.in_words(recipe, phases),
     }
     for phase in phases:
         choose_trained(start.backbone, phase, recipe)
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
+    facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
     how = forward.precision + (", compiled" if forward.compiles else "")
     return {**facts, "precision": how, "device": str(forward.device)}
 
@@ -112,27 +113,30 @@ def overlap_in_words(splits: Splits) -> str:
     return ", ".join(facts) + some + advice
 
 
-def _recipe(recipe: Recipe) -> str:
-    """The strategy, and what about the recipe somebody has chosen."""
-    facts = [recipe.strategy, f"batches of {recipe.batch_size}"]
-    facts += [f"weight decay {recipe.weight_decay:g}"]
-    usual = {name: field.default for name, field in Recipe.__dataclass_fields__.items()}
-    for name in _EXTRAS:
-        value = getattr(recipe, name)
-        if value != usual[name]:
-            shown = ", ".join(value) if isinstance(value, tuple) else value
-            words = name.replace("_", " ")
-            facts.append(words if value is True else f"{words} {shown}")
-    return ", ".join(facts)
+def solver_change(
+    default: Recipe, recipe: Recipe, request: Request, phases: Sequence[Phase]
+) -> dict[str, str]:
+    """That a head is trained in steps because of an option, where it would have been solved for."""
+    heads = [phase for phase in phases if not phase.trains_backbone]
+    wanted = recipe.steps_wanted(request.wishes)
+    if not heads or not wanted or default.head_solver == recipe.head_solver:
+        return {}
+    options = ", ".join(settings.flag(name) for name in wanted)
+    return {
+        "head solver": f"AdamW in steps, because of {options}; left out, L-BFGS solves for the "
+        "head to convergence, which is quicker and most often better"
+    }
 
 
 def _what_trains(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
     every = sum(p.numel() for p in backbone.parameters())
     trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
-    return (
-        f"trains {trained:,} of {every:,} parameters ({_what(phase)}), "
-        f"{phase.epochs} epochs, {_rates(backbone, phase, recipe)}"
+    course = (
+        f"solved by L-BFGS for {phase.epochs} strengths of regularisation"
+        if phase.solved
+        else f"{phase.epochs} epochs, {_rates(backbone, phase, recipe)}"
     )
+    return f"trains {trained:,} of {every:,} parameters ({_what(phase)}), {course}"
 
 
 def _what(phase: Phase) -> str:
@@ -146,8 +150,6 @@ def _what(phase: Phase) -> str:
 
 
 def _rates(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
-    if not phase.trains_backbone and phase.solver == "lbfgs":
-        return "solved by L-BFGS for each strength of regularisation"
     groups = parameter_groups(
         backbone,
         lr=phase.lr,
@@ -161,7 +163,13 @@ def _rates(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
 
 
 def opening(
-    request: Request, start: Start, splits: Splits, recipe: Recipe, forward: Forward
+    request: Request,
+    start: Start,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    forward: Forward,
 ) -> dict[str, Any]:
     """What ``run.json`` holds while the run trains: the request, and what it led to."""
     weights, spec = start.weights, start.backbone.spec
@@ -173,11 +181,12 @@ def opening(
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
         "origin": start.origin,
         "classes": list(splits.classes),
-        "task": task_of(splits).to_json(),
+        "task": task.to_json(),
         "head": request.head,
         "surgery": request.surgery,
         "strategy": recipe.strategy,
         "recipe": recipe.to_json(),
+        "phases": [_phase(phase, recipe) for phase in phases],
         "request": request.to_json(),
         "precision": forward.precision,
         "compile": "on" if forward.compiles else "off",
@@ -210,10 +219,20 @@ def opening(
     }
 
 
+def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:
+    """What a phase did, and the settings that it used."""
+    course = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
+    solver = {} if phase.trains_backbone else {"solver": phase.solver}
+    return {"name": phase.name, **solver, **course, "settings": settings.used_by(phase, recipe)}
+
+
 def results(fitted: Fitted) -> dict[str, Any]:
     """What ``run.json`` says of how it went."""
+    best = fitted.history[fitted.best_epoch - 1]
+    solved = {"best_strength": best["strength"]} if "strength" in best else {}
     return {
         "best_epoch": fitted.best_epoch,
+        **solved,
         "metrics": fitted.metrics,
         "samples_per_second": fitted.samples_per_second,
         "seconds": fitted.seconds,

@@ -140,6 +140,7 @@ def finetune(
     val_split: float = 0.2,
     bad_files: BadFiles = "error",
     dedupe: bool = False,
+    metric: str | None = None,
     seed: int = 0,
     output: str | Path | None = None,
     precision: str = "auto",
@@ -210,6 +211,11 @@ def finetune(
         dedupe: Whether training leaves out what validation or test has too: the same file, a
             picture that looks the same, or the same text but for case, blanks and Unicode form.
         bad_files: ``error``, or ``skip`` for leaving them out.
+        metric: Chooses the best epoch and ends training early: ``accuracy``, ``balanced_accuracy``,
+            ``macro_f1``, ``micro_f1``, ``map``, ``loss``, ``rmse``, ``mae`` or ``r2``, as the task
+            has them. By default ``accuracy``, or ``balanced_accuracy`` where rare classes are to
+            count (``class_weights``, ``balanced``, ``focal``); with several labels ``map``, with
+            numbers ``loss``.
         seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.
         precision: ``auto``, ``fp32``, ``bf16``.

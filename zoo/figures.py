@@ -8,6 +8,7 @@ NAMES: Mapping[str, str] = {
     "map": "mAP",
     "rmse": "RMSE",
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "mae": "MAE",
@@ -20,12 +21,19 @@ THRESHOLD = 0.5
 """The probability from which on a sample is said to have a class, where it may have several."""
 
 
-def leading(figures: Mapping[str, object]) -> str:
-    """The key of the figure that a run is judged by.
+def leading(figures: Mapping[str, object], metric: str = "") -> str:
+    """The key of the metric that a run is judged by.
+
+    Args:
+        figures: Metrics by their keys.
+        metric: What chose the best epoch, if that is known; a loss says little to people, and
+            gives way to what the others have.
 
     Raises:
         KeyError: There is none.
     """
+    if metric in figures and metric != "loss":
+        return metric
     for key in NAMES:
         if key in figures:
             return key

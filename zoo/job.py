@@ -28,6 +28,7 @@ from zoo.engine.losses import Loss, make_loss
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter, Watchful
 from zoo.engine.recipe import Recipe
+from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
@@ -118,7 +119,13 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
         opened = account.opening(
-            request, prepared.start, prepared.splits, prepared.recipe, prepared.forward
+            request,
+            prepared.start,
+            prepared.splits,
+            prepared.task,
+            prepared.recipe,
+            prepared.phases,
+            prepared.forward,
         )
         record = {"created": _now(), **opened}
         interrupts = Interrupts(tells=accelerator.is_main_process)
@@ -195,10 +202,12 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     device = accelerator.device
     precision = resolve_precision(request.precision, device)
     splits = request.open(resolved.spec.modality)
-    task = task_of(splits)
+    asked = request.recipe(Recipe.default(resolved.spec.modality, pretrained=False))
+    task = task_of(splits, asked.metric, rare=asked.rare)
     torch.manual_seed(request.seed)
     start = start_from(request, resolved, splits, manner.reporter)
-    recipe = request.recipe(_default_recipe(request, start, splits))
+    default = _default_recipe(request, start, splits)
+    recipe = replace(request.recipe(default), metric=task.metric)
     head = make_head(
         request.head,
         start.backbone.spec.feature_dim,
@@ -210,14 +219,19 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     recipe = replace(
         recipe, freeze=(*recipe.freeze, *operate(start.backbone, request.surgery, manner.surgery))
     )
-    phases = find_strategy(recipe.strategy, registry)(recipe)
+    strategy = find_strategy(recipe.strategy, registry)
+    phases = strategy(recipe)
+    refuse_unused(request.wishes, recipe, phases, strategy)
     refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     forward = Forward(start.backbone, device=device, precision=precision)
     work = Work.of(phases, recipe, len(splits.train))
     forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
-    manner.reporter.header(account.header(start, splits, recipe, phases, forward))
+    manner.reporter.header(
+        account.header(start, splits, task, recipe, phases, forward)
+        | account.solver_change(default, recipe, request, phases)
+    )
     return Prepared(
         request=request,
         start=start,

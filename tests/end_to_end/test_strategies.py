@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import zoo
+from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.engine.strategies import STRATEGIES
 
@@ -278,3 +279,30 @@ def test_a_head_sees_some_views_of_each_picture(tmp_path: Path, few: Path, solve
         assert probed(1, "one")[1][0] != three[1][0]  # all views count at once
     again = three[0].evaluate(few, split="val", workers=0)["val"]
     assert again.metrics == three[0].metrics
+
+
+def test_the_record_says_what_chose_the_epoch_and_which_settings_each_phase_used(
+    few: Path, tmp_path: Path
+) -> None:
+    run = zoo.finetune(
+        "cnn", few, weights="none", strategy="two-stage", epochs=1, class_weights=True, ema=0.9,
+        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+    )  # fmt: skip
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    best = lines[run.record["results"]["best_epoch"] - 1]
+    assert run.task.metric == run.record["recipe"]["metric"] == "balanced_accuracy"
+    assert best["balanced_accuracy"] == max(line["balanced_accuracy"] for line in lines)
+    assert [line.get("strength") for line in lines] == [1000, 100, 10, 1, 0.1, None]
+    assert ["lr" in line for line in lines] == [False] * 5 + [True]
+    probe, full = run.record["phases"]
+    assert probe["solver"] == "lbfgs"
+    assert full["settings"]["ema"] == 0.9
+    assert not {"ema", "batch_size", "weight_decay"} & probe["settings"].keys()
+    assert probe["settings"]["class_weights"] is full["settings"]["class_weights"] is True
+
+
+def test_a_probe_in_steps_says_that_it_is_not_solved_for_and_why(few: Path, zoo_cli: Zoo) -> None:
+    asked = ("finetune", "cnn", "--data", few, "--image-size", 32, "--strategy", "probe")
+    told = zoo_cli(*asked, "--epochs", 1, "--workers", 0).err
+    assert "AdamW in steps, because of --epochs; left out, L-BFGS solves" in told
+    assert zoo_cli(*asked, "--ema", 0.9).code == 1

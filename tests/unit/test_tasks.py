@@ -12,8 +12,9 @@ from sklearn import metrics as sk
 
 from zoo.data import Samples, Splits
 from zoo.data.samples import LabelArray, Listed, TaskName
+from zoo.engine.criteria import CRITERIA
 from zoo.engine.tasks import MultiLabel, Regression, SingleLabel, task_from_json, task_of
-from zoo.errors import RunError
+from zoo.errors import RunError, UsageError
 from zoo.figures import in_words, leading
 from zoo.predictions import predictions_of
 
@@ -182,6 +183,68 @@ def test_outputs_that_are_no_numbers_have_figures_that_are_none(task) -> None:
 def test_the_task_is_that_of_the_data() -> None:
     assert task_of(splits("single-label", np.arange(4))) == SingleLabel()
     assert task_of(splits("multi-label", FLAGS)) == MultiLabel()
+
+
+# 190 good parts and 10 defects: one epoch finds no defect, the other finds 9 for 20 false alarms.
+PARTS = np.array([0] * 190 + [1] * 10)
+BLIND, ALERT = (
+    torch.nn.functional.one_hot(torch.from_numpy(said), 2) * 2.0
+    for said in (np.zeros(200, int), np.array([0] * 170 + [1] * 20 + [0] + [1] * 9))
+)
+
+
+def test_where_rare_classes_are_to_count_an_epoch_that_finds_them_is_kept() -> None:
+    def keeps(task):
+        scores = [task.score(task.headline(logits, PARTS)) for logits in (BLIND, ALERT)]
+        return ("blind", "alert")[scores[1] > scores[0]]
+
+    data = splits("single-label", PARTS)
+    assert keeps(task_of(data)) == "blind"
+    assert keeps(task_of(data, rare=True)) == "alert"
+    assert keeps(task_of(data, "accuracy", rare=True)) == "blind"
+    assert keeps(task_of(data, "macro_f1")) == "alert"
+    figures = task_of(data, rare=True).headline(ALERT, PARTS)
+    assert figures["balanced_accuracy"] == pytest.approx((170 / 190 + 9 / 10) / 2)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> None:
+    labels = np.arange(60) % 3  # the fourth class never occurs, and is predicted
+    predicted = LOGITS.argmax(dim=1).numpy()
+    figures = SingleLabel("balanced_accuracy").headline(LOGITS, labels)
+    recalls = [(predicted[labels == k] == k).mean() for k in range(3)]
+    assert figures["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert next(iter(figures)) == leading(figures, "balanced_accuracy") == "balanced_accuracy"
+
+
+METRICS = [(task, metric) for task, metrics in CRITERIA.items() for metric in metrics]
+
+
+@pytest.mark.parametrize(("name", "metric"), METRICS)
+def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
+    logits, labels = {task.name: (logits, labels) for task, logits, labels in EVERY}[name]
+    task = task_of(splits(name, labels), metric)
+    targets = task.targets(torch.from_numpy(labels))
+    ideal = torch.nn.functional.one_hot(targets, 4) * 9.0 if labels.ndim == 1 else targets.float()
+    if name == "multi-label":
+        ideal = ideal * 18 - 9
+    best, poor = (task.headline(given, labels) for given in (ideal, logits))
+    assert (best[metric] > poor[metric]) is (metric not in ("loss", "mae", "rmse"))
+    assert task.score(best) > task.score(poor)
+    assert task_from_json(json.loads(json.dumps(task.to_json()))) == task
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "metric"),
+    [
+        ("single-label", PARTS, "map"),
+        ("multi-label", FLAGS, "balanced_accuracy"),
+        ("regression", NUMBERS, "accuracy"),
+    ],
+)
+def test_a_metric_of_another_task_is_refused_with_those_of_this_one(name, labels, metric) -> None:
+    with pytest.raises(UsageError, match=f"--metric '{metric}' is not a metric of {name}") as error:
+        task_of(splits(name, labels), metric)
+    assert all(known in error.value.hint for known in CRITERIA[name])
 
 
 def test_a_run_from_before_there_were_tasks_has_single_labels() -> None:

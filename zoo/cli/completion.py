@@ -32,6 +32,10 @@ SHELLS = ("bash", "zsh", "fish")
 STRATEGIES = ("probe", "full", "two-stage", "gradual", "lora", "bias", "norm")
 HEADS = ("linear", "mlp")
 SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
+METRICS = (
+    *("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map"),
+    *("loss", "rmse", "mae", "r2"),
+)
 RUN_LEVELS = 4
 """How many folders deep runs are looked for."""
 RUN_ENTRIES = 20_000
@@ -278,4 +282,5 @@ unfinished_runs = _starting(_unfinished_runs, fallback="dir")
 strategies = one_of(*STRATEGIES)
 heads = one_of(*HEADS)
 schedules = one_of(*SCHEDULES)
+metrics = one_of(*METRICS)
 paths = one_of(fallback="file")

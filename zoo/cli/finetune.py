@@ -37,7 +37,7 @@ _where = section("Where and how")
 Examples:
   zoo finetune resnet18 --classes 5
   zoo finetune resnet18 --data photos/
-  zoo finetune vgg16 --data photos/ --strategy probe --epochs 30
+  zoo finetune vgg16 --data photos/ --strategy probe
   zoo finetune resnet50 --data photos/ --strategy full --freeze-until layer2
   zoo finetune bert-base-uncased --data reviews.csv --strategy lora
   zoo finetune lstm --data reviews.tsv --text-column review --label-column stars
@@ -156,6 +156,12 @@ Examples:
     "--cached-views", type=int, metavar="K", help="Variations that what is frozen computes, once."
 )
 @_how("--patience", type=int, metavar="N", help="End a phase after N epochs without a better.")
+@_how(
+    "--metric",
+    metavar="NAME",
+    shell_complete=completion.metrics,
+    help="Chooses the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …",
+)
 @_against("--weight-decay", type=float, metavar="RATE", help="AdamW's decoupled decay.")
 @_against("--dropout", type=float, metavar="P", help="Of the features, before the head.")
 @_against("--label-smoothing", type=float, metavar="P", help="Spread over all classes.")
@@ -302,6 +308,7 @@ def _tell(run: Any, as_json: bool) -> None:
                 "classes": list(run.classes),
                 "strategy": run.record["strategy"],
                 "best_epoch": results["best_epoch"],
+                "metric": run.task.metric,
                 "metrics": run.metrics,
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
@@ -314,8 +321,10 @@ def _tell(run: Any, as_json: bool) -> None:
             }
         )
         return
+    strength = results.get("best_strength")
+    best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
     say(
-        f"best epoch {results['best_epoch']}: {in_words(run.metrics)} "
+        f"best {best}: {in_words(run.metrics)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     _tell_left_out(run.record["data"])

@@ -30,7 +30,7 @@ from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.solver import Once, Solver
 from zoo.engine.sources import Batches, Features, Source, Step
-from zoo.engine.strategies import Phase
+from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
 from zoo.errors import RunError
@@ -181,10 +181,10 @@ class _Fit:
         began = time.perf_counter()
         source = self._prepare(phase)
         self.progress.total_seconds += time.perf_counter() - began
-        while self.progress.epoch < phase.epochs and not self._stalled():
+        while self.progress.epoch < phase.epochs and not self._stalled(phase):
             self._train(phase, source)
             self._validate(phase, source)
-        if phase.solver == "lbfgs" and self.best.state:
+        if phase.solved and self.best.state:
             # Of the solutions, the best is what the next phase starts from.
             self.backbone.load_state_dict(self.best.state)
         self.learner = None
@@ -200,7 +200,7 @@ class _Fit:
         source: Source
         if phase.trains_backbone:
             source = prefixed(setting, phase) or Batches(setting)
-        elif phase.solver == "lbfgs":
+        elif phase.solved:
             source = Once(features := Features(setting))
             self.learner = Solver(setting, phase, features)
         else:
@@ -213,9 +213,12 @@ class _Fit:
             self.learner.accumulate = progress.accumulate
         return source
 
-    def _stalled(self) -> bool:
-        """Whether the phase has gone on for as long as patience lasts without a better epoch."""
-        patience, progress = self.recipe.patience, self.progress
+    def _stalled(self, phase: Phase) -> bool:
+        """Whether the phase has gone on for as long as patience lasts without a better epoch.
+
+        Strengths of regularisation are all tried: a worse one says nothing about the next.
+        """
+        patience, progress = None if phase.solved else self.recipe.patience, self.progress
         without = min(progress.epoch, len(progress.history) - progress.best_epoch)
         return patience is not None and without >= patience
 
@@ -307,7 +310,8 @@ class _Fit:
             "epoch_of_phase": progress.epoch + 1,
             "train_loss": progress.loss / progress.samples,
             **figures,
-            "lr": phase.lr,
+            "metric": self.setting.task.metric,
+            **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),
             "seconds": round(spent, 3),
             "samples_per_second": round(progress.samples / progress.seconds, 1),
             "waiting": round(progress.waited / progress.seconds, 3),

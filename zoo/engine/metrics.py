@@ -64,6 +64,13 @@ def single_label_figures(
     }
 
 
+def balanced_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """The mean recall of the classes that occur; both arrays ``(N,)``."""
+    from sklearn.metrics import recall_score
+
+    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
+
+
 def confusion_of(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> list[list[int]]:

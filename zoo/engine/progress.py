@@ -104,12 +104,13 @@ class Console:
 
         Then what the speed is lost to, as shares of the time and of the tokens.
         """
-        figure = leading(record)
+        figure = leading(record, str(record.get("metric", "")))
         lost = "".join(
             f"  {what} {record[what]:.0%}" for what in ("waiting", "padding") if what in record
         )
+        strength = f"  strength {record['strength']:g}" if "strength" in record else ""
         self._print(
-            f"{record['phase']} {record['epoch_of_phase']}/{epochs}  "
+            f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
             f"val {NAMES[figure]} {record[figure]:.4f}  "

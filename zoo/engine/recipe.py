@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
@@ -59,6 +59,8 @@ class Recipe:
         lora_rank: Rank of the matrices that the strategy ``lora`` trains.
         lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
         lora_dropout: Share of their inputs that are dropped in training.
+        metric: Chooses the best epoch and ends a phase early; ``None`` for what fits the task and
+            whether rare classes are to count.
         seed: Of everything random.
     """
 
@@ -96,6 +98,7 @@ class Recipe:
     lora_rank: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
+    metric: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -120,6 +123,19 @@ class Recipe:
                 f"--accumulate {self.accumulate} is more than the batch has samples",
                 hint=f"Give at most {self.batch_size}, or a larger --batch-size.",
             )
+
+    def steps_wanted(self, given: Mapping[str, Any]) -> list[str]:
+        """Those of the wishes ``given`` for which AdamW trains the head, where that may choose."""
+        about_steps = _STEPWISE | (_OF_LAST_PHASE if self.strategy == "probe" else set())
+        if given.get("head_solver"):
+            return []
+        nothing = {"dropout"} if not given.get("dropout") else set()
+        return [n for n in given if n in about_steps - nothing and given[n] is not None]
+
+    @property
+    def rare(self) -> bool:
+        """Whether rare classes are to count as much as others."""
+        return self.class_weights or self.balanced or self.focal > 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields, for the lock file."""
@@ -154,21 +170,22 @@ class Recipe:
     def changed(self, **wishes: Any) -> Self:
         """A copy with the wishes that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
 
-        Under ``probe``, where the head alone trains, they are those of the head. Where a wish
-        is about steps, which a head that is solved for does not take, AdamW trains the head.
+        Under ``probe``, where the head alone trains, they are those of the head, and so is the
+        batch size. Where a wish is about steps, which a head that is solved for does not take,
+        AdamW trains the head.
         """
         given = {name: wish for name, wish in wishes.items() if wish is not None}
         recipe = replace(self, **given)
         if recipe.l2sp and "weight_decay" not in given:
             recipe = replace(recipe, weight_decay=0.0)  # a pull to the start, and none to zero
-        stepwise = _STEPWISE | (_OF_LAST_PHASE if recipe.strategy == "probe" else set())
-        if "head_solver" not in given and stepwise & given.keys():
+        if recipe.steps_wanted(given):
             recipe = replace(recipe, head_solver="adamw")
         if recipe.strategy == "probe":
             return replace(
                 recipe,
                 probe_epochs=given.get("epochs", recipe.probe_epochs),
                 probe_lr=given.get("lr", recipe.probe_lr),
+                probe_batch_size=given.get("batch_size", recipe.probe_batch_size),
             )
         return recipe
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.engine.strategies import STRENGTHS, Phase
+from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.trainable import choose_trained
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Solver:
         scale = float(step.inputs[:_ROWS].square().mean())
         if not math.isfinite(scale + (before := self._total(step))):
             return scale + before  # the optimizer would fail at it in words of its own
-        strength = STRENGTHS[number % len(STRENGTHS)] * scale / step.samples
+        strength = strength_of(number) * scale / step.samples
         optimizer = torch.optim.LBFGS(
             self._parameters,
             max_iter=_ITERATIONS,

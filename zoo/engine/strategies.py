@@ -18,6 +18,11 @@ STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
 is where the search for the next one starts, and the validation split chooses among them."""
 
 
+def strength_of(epoch: int) -> float:
+    """The strength of an epoch, from 0, of a phase that solves for the head."""
+    return STRENGTHS[epoch % len(STRENGTHS)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """A stretch of training with one optimiser.
@@ -48,6 +53,11 @@ class Phase:
     parameters: Parameters = "all"
     gradual: bool = False
     solver: Solver = "adamw"
+
+    @property
+    def solved(self) -> bool:
+        """Whether it takes no steps: each of its epochs solves for the head."""
+        return not self.trains_backbone and self.solver == "lbfgs"
 
 
 Strategy = Callable[[Recipe], Sequence[Phase]]

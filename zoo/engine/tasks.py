@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.data.samples import LabelArray, Splits, TaskName
+from zoo.engine.criteria import criteria_of, default_metric, ranked
 from zoo.engine.metrics import (
     Evaluation,
     average_precisions,
+    balanced_accuracy,
     class_rows,
     confusion_of,
     multi_label_figures,
@@ -40,6 +42,10 @@ class Task(Protocol):
     @property
     def name(self) -> TaskName:
         """As in ``--task``."""
+
+    @property
+    def metric(self) -> str:
+        """The key of the metric that epochs are compared by; see :mod:`zoo.engine.criteria`."""
 
     def targets(self, labels: Tensor) -> Tensor:
         """What a loss compares the outputs with, on the device of ``labels``.
@@ -74,8 +80,13 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class SingleLabel:
-    """One class a sample: softmax and cross-entropy."""
+    """One class a sample: softmax and cross-entropy.
 
+    Attributes:
+        metric: Chooses the best epoch; ``balanced_accuracy`` is measured only where it does.
+    """
+
+    metric: str = "accuracy"
     name: TaskName = "single-label"
 
     def targets(self, labels: Tensor) -> Tensor:
@@ -85,11 +96,15 @@ class SingleLabel:
     def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
         """``accuracy``, ``macro_f1``, and ``loss``, the mean cross-entropy in nats."""
         loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
-        return {**single_label_figures(_best(logits), labels), "loss": float(loss)}
+        predicted = _best(logits)
+        figures = {**single_label_figures(predicted, labels), "loss": float(loss)}
+        if self.metric == "balanced_accuracy":
+            return {"balanced_accuracy": balanced_accuracy(predicted, labels), **figures}
+        return figures
 
     def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """Accuracy; of equals, the loss."""
-        return figures["accuracy"], -figures["loss"]
+        """The metric; of equals, the loss."""
+        return ranked(self.name, self.metric, figures)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities that add up to 1."""
@@ -110,14 +125,19 @@ class SingleLabel:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its name."""
-        return {"name": self.name}
+        """Its name and metric."""
+        return {"name": self.name, "metric": self.metric}
 
 
 @dataclass(frozen=True)
 class MultiLabel:
-    """Any number of classes a sample: a sigmoid and binary cross-entropy for each."""
+    """Any number of classes a sample: a sigmoid and binary cross-entropy for each.
 
+    Attributes:
+        metric: Chooses the best epoch.
+    """
+
+    metric: str = "map"
     name: TaskName = "multi-label"
 
     def targets(self, labels: Tensor) -> Tensor:
@@ -138,8 +158,8 @@ class MultiLabel:
         return {**figures, "loss": float(loss)}
 
     def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """Mean average precision; of equals, the loss."""
-        return figures["map"], -figures["loss"]
+        """The metric; of equals, the loss."""
+        return ranked(self.name, self.metric, figures)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities, each in [0, 1] for itself."""
@@ -158,8 +178,8 @@ class MultiLabel:
         return Evaluation(self.headline(logits, labels), rows, len(labels))
 
     def to_json(self) -> dict[str, Any]:
-        """Its name."""
-        return {"name": self.name}
+        """Its name and metric."""
+        return {"name": self.name, "metric": self.metric}
 
 
 @dataclass(frozen=True)
@@ -169,10 +189,12 @@ class Regression:
     Attributes:
         mean: Of each column in the training split.
         std: Their standard deviations, none of them 0.
+        metric: Chooses the best epoch.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    metric: str = "loss"
     name: TaskName = "regression"
 
     def targets(self, labels: Tensor) -> Tensor:
@@ -192,11 +214,11 @@ class Regression:
         return {**figures, "loss": float(loss)}
 
     def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """The loss, in which columns of large numbers weigh no more than others.
+        """The metric; of equals, the loss, in which no column outweighs another by its units.
 
-        For a single column this is the order of the RMSE.
+        For a single column the order of the loss is that of the RMSE.
         """
-        return (-figures["loss"],)
+        return ranked(self.name, self.metric, figures)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Numbers in the user's units."""
@@ -212,19 +234,36 @@ class Regression:
         return Evaluation(self.headline(logits, labels), rows, len(labels))
 
     def to_json(self) -> dict[str, Any]:
-        """Its name, and what makes numbers of outputs."""
-        return {"name": self.name, "mean": list(self.mean), "std": list(self.std)}
+        """Its name and metric, and what makes numbers of outputs."""
+        return {
+            "name": self.name,
+            "metric": self.metric,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
 
-def task_of(splits: Splits) -> Task:
-    """The task that the data set, with what it has to know of the training split."""
+def task_of(splits: Splits, metric: str | None = None, *, rare: bool = False) -> Task:
+    """The task that the data set, with what it has to know of the training split.
+
+    Args:
+        splits: The data.
+        metric: The metric that chooses the best epoch; ``None`` for what fits.
+        rare: Whether rare classes are to count as much as others.
+
+    Raises:
+        UsageError: The task has no such metric.
+    """
+    chosen = metric or default_metric(splits.task, rare=rare)
+    criteria_of(splits.task, chosen)
     if splits.task == "single-label":
-        return SingleLabel()
+        return SingleLabel(chosen)
     if splits.task == "multi-label":
-        return MultiLabel()
+        return MultiLabel(chosen)
     assert splits.train.labels is not None
     values = splits.train.labels.astype(np.float64)  # (N, targets)
-    return Regression(tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist()))
+    mean, std = tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
+    return Regression(mean, std, chosen)
 
 
 def task_from_json(data: Mapping[str, Any] | None) -> Task:
@@ -232,18 +271,22 @@ def task_from_json(data: Mapping[str, Any] | None) -> Task:
 
     Raises:
         RunError: It is no task that this zoo knows.
+        UsageError: The task has no such metric.
     """
-    name = data["name"] if data else "single-label"
+    data = data or {"name": "single-label"}
+    name = data["name"]
+    if name not in ("single-label", "multi-label", "regression"):
+        raise RunError(
+            f"the run's task is {name!r}, which this zoo does not know",
+            hint="Upgrade zoo: pip install -U zoo",
+        )
+    metric = data.get("metric") or default_metric(name)
+    criteria_of(name, metric)
     if name == "single-label":
-        return SingleLabel()
+        return SingleLabel(metric)
     if name == "multi-label":
-        return MultiLabel()
-    if data and name == "regression":
-        return Regression(tuple(data["mean"]), tuple(data["std"]))
-    raise RunError(
-        f"the run's task is {name!r}, which this zoo does not know",
-        hint="Upgrade zoo: pip install -U zoo",
-    )
+        return MultiLabel(metric)
+    return Regression(tuple(data["mean"]), tuple(data["std"]), metric)
 
 
 def _best(logits: Tensor) -> NDArray[np.int64]:
