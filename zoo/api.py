@@ -66,7 +66,13 @@ def load(
     else:
         backbone = build(for_weights(resolved.spec, chosen), chosen)
     if classes is not None:
-        new = make_head(head, backbone.spec.feature_dim, classes, registry=registry)
+        new = make_head(
+            head,
+            backbone.spec.feature_dim,
+            classes,
+            registry=registry,
+            bias=backbone.head_bias,
+        )
         backbone.replace_head(new)
     return backbone
 

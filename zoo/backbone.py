@@ -47,7 +47,8 @@ class Backbone(nn.Module):
 
     Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
-    ``head_path`` (where the head sits among the native names), ``tokenizer`` (texts only),
+    ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
+    head has a bias: the library's own classifier would drop one that it has no place for), ``tokenizer`` (texts only),
     ``prefix_tokens`` (as of :meth:`wrap`).
     """
 
@@ -64,7 +65,7 @@ class Backbone(nn.Module):
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
-        native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
@@ -75,6 +76,7 @@ class Backbone(nn.Module):
         self.spec = spec
         self.net = net
         self.head = head
+        self.head_bias = not (isinstance(head, nn.Linear) and head.bias is None)
         self.head_path = head_path
         self.tokenizer = tokenizer
         self.prefix_tokens = prefix_tokens
@@ -102,7 +104,7 @@ class Backbone(nn.Module):
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
-        native_files: Callable[[Backbone, Sequence[str]], Mapping[str, str]] | None = None,
+        native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
@@ -125,8 +127,8 @@ class Backbone(nn.Module):
             from_native: Its inverse.
             native: Builds the library's own network with that many outputs, where putting the
                 head back at its path does not make one.
-            native_files: From the backbone and the class names to the text files that the
-                library wants beside the weights, e.g. ``config.json``.
+            native_files: From the backbone, the class names and the name of the task to the text
+                files that the library wants beside the weights, e.g. ``config.json``.
             native_code: From the backbone, whose head is linear, to Python source that needs no
                 zoo: ``load(folder)``, the library's network with the ``model.safetensors`` in
                 ``folder``, in evaluation mode; ``logits(network, batch)``, its outputs.
@@ -199,7 +201,7 @@ class Backbone(nn.Module):
         """
         reference = next(self.net.parameters())
         if isinstance(head, int):
-            head = nn.Linear(self.spec.feature_dim, head)
+            head = nn.Linear(self.spec.feature_dim, head, bias=self.head_bias)
         head = head.to(device=reference.device, dtype=reference.dtype)
         self._check_head(head, reference)
         self.head = head.train(self.training)
@@ -456,9 +458,9 @@ class Backbone(nn.Module):
             self.head.load_state_dict(head)
         return not head_difference
 
-    def native_files(self, classes: Sequence[str]) -> Mapping[str, str]:
+    def native_files(self, classes: Sequence[str], task: str = "single-label") -> Mapping[str, str]:
         """Text files that the library wants beside the weights, by name; often none."""
-        return self._native_files(self, classes) if self._native_files else {}
+        return self._native_files(self, classes, task) if self._native_files else {}
 
     def native_code(self) -> str:
         """Python source that loads a run of this backbone without zoo, as :meth:`wrap` has it.

@@ -12,9 +12,9 @@ from zoo.hookspecs import HeadFactory
 from zoo.registry import Registry
 
 
-def linear(feature_dim: int, outputs: int) -> nn.Module:
+def linear(feature_dim: int, outputs: int, *, bias: bool = True) -> nn.Module:
     """One linear layer: ``(B, feature_dim)`` to ``(B, outputs)``."""
-    return nn.Linear(feature_dim, outputs)
+    return nn.Linear(feature_dim, outputs, bias=bias)
 
 
 def mlp(feature_dim: int, outputs: int) -> nn.Module:
@@ -46,6 +46,7 @@ def make_head(
     *,
     registry: Registry | None = None,
     dropout: float = 0.0,
+    bias: bool = True,
 ) -> nn.Module:
     """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
 
@@ -58,6 +59,8 @@ def make_head(
             It is a hook on the head rather than a layer around it, so that the head's parameters
             keep their names wherever they are listed or saved.
 
+        bias: Whether the linear head has one (:attr:`zoo.Backbone.head_bias`).
+
     Raises:
         NameLookupError: Neither the zoo nor a plugin has it.
         UsageError: ``dropout`` lies outside.
@@ -66,7 +69,12 @@ def make_head(
         raise UsageError(
             f"--dropout {dropout:g} cannot be", hint="Give a number from 0 on and below 1."
         )
-    head = _factory(name, registry)(feature_dim, outputs)
+    factory = _factory(name, registry)
+    head = (
+        linear(feature_dim, outputs, bias=bias)
+        if factory is linear
+        else factory(feature_dim, outputs)
+    )
     if dropout:
         head.register_forward_pre_hook(_Dropout(dropout))
     return head

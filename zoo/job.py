@@ -214,6 +214,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         len(splits.classes),
         registry=registry,
         dropout=recipe.dropout,
+        bias=start.backbone.head_bias,
     )
     start.backbone.replace_head(head)
     recipe = replace(

@@ -134,7 +134,12 @@ class Run:
             backbone = build(self.spec, None)
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
-        head = make_head(self.record["head"], self.spec.feature_dim, len(self.classes))
+        head = make_head(
+            self.record["head"],
+            self.spec.feature_dim,
+            len(self.classes),
+            bias=backbone.head_bias,
+        )
         backbone.replace_head(head)
         operate(backbone, self.record.get("surgery"), self._surgery)
         backbone.unfreeze()

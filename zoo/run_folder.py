@@ -88,12 +88,12 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
     record = outcome.record
     classes: Sequence[str] = record["classes"]
     try:
-        write_model(folder, outcome.backbone, classes, outcome.tokenizer)
+        task = task_from_json(record.get("task"))
+        write_model(folder, outcome.backbone, classes, outcome.tokenizer, task=task.name)
         sha256 = file_sha256(folder / MODEL)
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
         files.write_text(folder / METRICS, "".join(lines))
-        task = task_from_json(record.get("task"))
         outputs = task.decode(outcome.logits)
         write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task.name)
         write_digests(folder, outcome.train)
@@ -196,14 +196,21 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     files.write_text(folder / LOCK_FILE, text + "\n")
 
 
-def write_model(folder: Path, backbone: Backbone, classes: Sequence[str], tokenizer: Any) -> None:
+def write_model(
+    folder: Path,
+    backbone: Backbone,
+    classes: Sequence[str],
+    tokenizer: Any,
+    *,
+    task: str = "single-label",
+) -> None:
     """Write what the library loads: weights, its files beside them, and the tokenizer of texts.
 
     Raises:
         OSError: They cannot be written.
     """
     write_tensors(folder / MODEL, backbone.native_state_dict(), {"format": "pt"})
-    for name, text in backbone.native_files(classes).items():
+    for name, text in backbone.native_files(classes, task).items():
         files.write_text(folder / name, text)
     if tokenizer is not None:
         files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))

@@ -22,9 +22,6 @@ from zoo_transformers.stages import stages_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PLAIN_HEAD = "classifier"
-"""Where the head sits among the names of an encoder that has none of its own."""
-
 # What a published config.json says about the file and not about the network.
 _ABOUT_THE_FILE = ("architectures", "auto_map", "_name_or_path", "transformers_version")
 
@@ -34,7 +31,7 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
 
     ``pooler``: the library's own ``…ForSequenceClassification``, whose logits ``forward`` gives.
     ``cls``, ``mean`` (over the mask, added in float32), ``last``: the library's encoder, and a
-    head called ``classifier`` on its pooled last hidden states.
+    head called ``zoo_head`` on its pooled last hidden states.
 
     Args:
         spec: A row of the catalogue, or what :mod:`.resolve` made of a name. Its ``config`` is
@@ -83,7 +80,7 @@ def _wrap(
     classes: int,
 ) -> Backbone:
     pooled = networks.PLAIN_POOLING.get(spec.text_input.pooling)
-    head = names.head_path(net) if pooled is None else PLAIN_HEAD
+    head = names.head_path(net) if pooled is None else names.ZOO_HEAD
     if pooled is not None:
         networks.set_poolers_aside(net)
     own_names = names.Names(net, head)
@@ -94,6 +91,7 @@ def _wrap(
         stages=stages_of(net, head),
         extract=pooled or networks.library_pooling,
         tokenizer=tokenizer,
+        to_native=own_names.to_library,
         from_native=own_names.to_own,
         native_files=native_files,
         native_code=native_code,

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from zoo.errors import ContractError
 from zoo_transformers.families import family_of
 
 POOLER = "pooler"
 """What the library calls the pooling layer of an encoder."""
+
+ZOO_HEAD = "zoo_head"
+"""Where a head sits in the file that the library's own classifier has no place for."""
 
 
 def encoder_prefix(net: PreTrainedModel) -> str:
@@ -60,15 +69,38 @@ def token_embedding_path(net: PreTrainedModel) -> str:
     return ""
 
 
+def classifier_head(config: PretrainedConfig) -> str:
+    """Where the head sits in the library's classifier for ``config``; empty where it has none."""
+    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
+    if kind is None:
+        return ""
+    with torch.device("meta"), suppress(ContractError):
+        return head_path(kind(config))
+    return ""
+
+
 class Names:
     """Brings the names in a file of weights into line with a network's.
 
     Files name an encoder's tensors with or without the prefix that it has inside a classifier,
     hold heads of pretraining beside it, and lack pooling layers that were never trained.
+
+    A head that the library's classifier would not apply as the zoo does (other pooling, more
+    layers, a bias) is called :data:`ZOO_HEAD` in the file. The library would then load its
+    classifier with a random head and a warning; an empty tensor in the place of that head's weight
+    makes it refuse the file instead. ``AutoModel`` passes over both.
+
+    Args:
+        net: The network, its head in its place.
+        head: Where the head sits, or :data:`ZOO_HEAD`.
     """
 
     def __init__(self, net: PreTrainedModel, head: str) -> None:
         self._net = net
+        self._config = net.config
+        self._shapes = (
+            _shapes(dict(net.get_submodule(head).state_dict())) if head != ZOO_HEAD else {}
+        )
         self._head = f"{head}."
         self._prefix = encoder_prefix(net)
         self._bare = f"{net.base_model_prefix}."
@@ -82,7 +114,11 @@ class Names:
         the error can name both sides.
         """
         own = self._net.state_dict()
-        renamed = {self._rename(key): tensor for key, tensor in state.items()}
+        renamed = {
+            self._rename(key): tensor
+            for key, tensor in state.items()
+            if not (key.startswith(self._head) and not tensor.numel())
+        }
         if not own.keys() & renamed.keys():
             return dict(state)
         kept = {
@@ -93,12 +129,35 @@ class Names:
         spare = {k: v for k, v in own.items() if k not in kept and not self._of_encoder(k)}
         return kept | spare
 
+    def to_library(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``state`` as a run's file has it: the head where the library applies it likewise."""
+        head = {k.removeprefix(self._head): v for k, v in state.items() if k.startswith(self._head)}
+        if not head or (self._shapes and _shapes(head) == self._shapes):
+            return dict(state)
+        rest = {k: v for k, v in state.items() if not k.startswith(self._head)}
+        kept = {f"{ZOO_HEAD}.{k}": v for k, v in head.items()}
+        bars = {f"{self._taken}.weight": torch.empty(0)} if self._taken else {}
+        return rest | kept | bars
+
+    @cached_property
+    def _taken(self) -> str:
+        """Where the library's classifier would look for its head."""
+        own = self._head.rstrip(".")
+        return own if own != ZOO_HEAD else classifier_head(self._config)
+
     def _rename(self, key: str) -> str:
+        if key.startswith(f"{ZOO_HEAD}."):
+            return self._head + key.removeprefix(f"{ZOO_HEAD}.")
         bare = key.removeprefix(self._bare)
         return self._prefix + bare if bare.partition(".")[0] in self._parts else key
 
     def _of_encoder(self, key: str) -> bool:
         return of_encoder(key, self._prefix, self._parts)
+
+
+def _shapes(head: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a head but for the number of outputs."""
+    return {name: tuple(tensor.shape[1:]) for name, tensor in head.items()}
 
 
 def of_encoder(key: str, prefix: str, parts: set[str]) -> bool:

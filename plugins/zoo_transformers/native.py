@@ -26,25 +26,37 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def native_files(backbone: Backbone, classes: Sequence[str]) -> Mapping[str, str]:
+_PROBLEMS: Mapping[str, str] = {
+    "single-label": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
+"""What the library calls the tasks; its pipeline applies softmax, sigmoid or nothing by it."""
+
+
+def native_files(backbone: Backbone, classes: Sequence[str], task: str) -> Mapping[str, str]:
     """``config.json``, and with a tokenizer ``tokenizer.json`` and ``tokenizer_config.json``.
 
     With them ``AutoTokenizer`` and, for the library's own pooling,
     ``AutoModelForSequenceClassification`` load the run's folder and give the same logits.
-    With another pooling ``AutoModel`` loads it and gives the same last hidden states.
+    With another pooling ``AutoModel`` loads it and gives the same last hidden states, and the
+    classifier refuses it (:class:`.names.Names`).
     """
-    files = {"config.json": _config(backbone, classes)}
+    files = {"config.json": _config(backbone, classes, task)}
     if backbone.tokenizer is not None:
         files["tokenizer.json"] = _tokenizer(backbone.tokenizer)
         files["tokenizer_config.json"] = _tokenizer_config(backbone, backbone.tokenizer)
     return files
 
 
-def _config(backbone: Backbone, classes: Sequence[str]) -> str:
+def _config(backbone: Backbone, classes: Sequence[str], task: str) -> str:
     net: PreTrainedModel = backbone.net  # type: ignore[assignment]
     config = copy.deepcopy(net.config)
-    config.architectures = [type(net).__name__]
+    # Without a classifier of the library's none is named: its pipeline would load the bare encoder.
+    pooled = backbone.spec.text_input.pooling != "pooler"
+    config.architectures = None if pooled else [type(net).__name__]
     config.id2label = dict(enumerate(classes))
+    config.problem_type = _PROBLEMS.get(task)
     config.label2id = {label: index for index, label in enumerate(classes)}
     setattr(config, POOLING_KEY, backbone.spec.text_input.pooling)
     return config.to_json_string()
@@ -68,8 +80,9 @@ def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
         "model_input_names": _input_names(backbone),
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
-        "pad_token": tokenizer.id_to_token(text.pad_id),
     }
+    if (padding := tokenizer.id_to_token(text.pad_id)) in special:
+        config["pad_token"] = padding  # any other would be taken out of texts as a special token
     for role, names in _ROLES.items():
         if held := [name for name in names if name in special]:
             config[role] = held[0]
@@ -108,7 +121,7 @@ class Classifier(torch.nn.Module):
         self.encoder = AutoModel.from_pretrained(folder)
         self.classifier = torch.nn.Linear({features}, {outputs})
         with safe_open(Path(folder) / "model.safetensors", "pt") as file:
-            head = {{name: file.get_tensor(f"classifier.{{name}}") for name in ("weight", "bias")}}
+            head = {{name: file.get_tensor(f"zoo_head.{{name}}") for name in ("weight", "bias")}}
         self.classifier.load_state_dict(head)
 
     def forward(self, input_ids, attention_mask, **types):

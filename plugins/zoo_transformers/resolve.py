@@ -177,8 +177,17 @@ def _architecture(config: Json) -> str:
 
 
 def _pad_id(config: Json) -> int:
-    pad = config.get("pad_token_id")
-    return pad if isinstance(pad, int) and pad >= 0 else 0
+    """The token that fills short texts: of networks that have none, the one that ends a text.
+
+    Never the first of the vocabulary, which is a token of texts there (``!`` of GPT-2's), unless
+    nothing else is stated.
+    """
+    for key in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        stated = config.get(key)
+        token = stated[0] if isinstance(stated, list) and stated else stated
+        if isinstance(token, int) and 0 <= token < config["vocab_size"]:
+            return token
+    return 0
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

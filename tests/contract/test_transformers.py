@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -16,15 +17,19 @@ import pytest
 import safetensors.torch
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
 
 from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
+from zoo.data import TextEncoder
 from zoo.errors import ContractError, NameLookupError, WeightsError
+from zoo.heads import make_head
 from zoo.spec import Pooling
 from zoo.testing.checks import CHECKS
 from zoo_transformers import loader, names, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
+from zoo_transformers.names import classifier_head
 from zoo_transformers.resolve import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,12 +135,12 @@ def word_tokenizer(pad_id: int, vocab: int = VOCAB) -> Tokenizer:
 TEXTS = ["w7 w8 w9 w10 w11", "w12", "w20 w30 w40 w7 w7 w7 w9 w13"]
 
 
-def write(backbone: Backbone, folder: Path, classes: list[str]) -> Path:
+def write(backbone: Backbone, folder: Path, classes: list[str], task: str = "single-label") -> Path:
     """The files of a run that the library reads."""
     folder.mkdir()
     state = {k: v.clone().contiguous() for k, v in backbone.native_state_dict().items()}
     safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    for name, text in backbone.native_files(classes).items():
+    for name, text in backbone.native_files(classes, task).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
@@ -380,7 +385,129 @@ def test_plain_transformers_gives_the_same_hidden_states(model_type: str, tmp_pa
         ).last_hidden_state
         torch.testing.assert_close(net(**batch).last_hidden_state, wanted, rtol=0, atol=1e-6)
     assert not report["missing_keys"]
-    assert set(report["unexpected_keys"]) == {"classifier.weight", "classifier.bias"}
+    barred = f"{classifier_head(net.config)}.weight"
+    assert set(report["unexpected_keys"]) == {"zoo_head.weight", "zoo_head.bias", barred}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pooling", "head"),
+    [
+        *((model_type, "mean", 2) for model_type in (*TINY, "gpt2")),
+        ("bert", "cls", 2),
+        ("gpt2", "last", 2),
+        # The library would leave out what it has no place for, and draw a head at random.
+        ("bert", "pooler", nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.Linear(8, 2))),
+        ("gpt2", "pooler", nn.Linear(16, 2, bias=True)),
+    ],
+)
+def test_what_the_librarys_classifier_would_answer_otherwise_fails_to_load_there(
+    model_type: str, pooling: Pooling, head: nn.Module | int, tmp_path: Path
+) -> None:
+    from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
+
+    first = build(tiny(model_type, pooling), None).eval()
+    first.tokenizer = word_tokenizer(first.spec.text_input.pad_id)
+    first.replace_head(head)
+    folder = write(first, tmp_path / "run", ["no", "yes"])
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        AutoModelForSequenceClassification.from_pretrained(folder)
+    if model_type == "bert":
+        with pytest.raises(ValueError, match="Could not load model"):
+            pipeline("text-classification", model=str(folder))
+    AutoModel.from_pretrained(folder)
+
+    second = build(first.spec, None).eval()
+    second.replace_head(copy.deepcopy(first.head))
+    with torch.no_grad():
+        for parameter in second.head.parameters():
+            parameter.zero_()
+    state = safetensors.torch.load_file(folder / "model.safetensors")
+    assert second.load_native_state_dict(state, strict_head=True)
+    batch = encoded(first.tokenizer, first.spec.text_input.pad_id)
+    with torch.no_grad():
+        assert torch.equal(first(batch), second(batch))
+
+
+def test_a_decoder_whose_score_has_no_bias_gives_the_librarys_logits(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    spec = tiny("gpt2", "pooler")
+    backbone = build(spec, None).eval()
+    backbone.tokenizer = word_tokenizer(spec.text_input.pad_id)
+    head = make_head("linear", spec.feature_dim, 3, bias=backbone.head_bias)
+    assert [name for name, _ in head.named_parameters()] == ["weight"]
+    backbone.replace_head(head)
+    folder = write(backbone, tmp_path / "run", list("abc"))
+    net, report = AutoModelForSequenceClassification.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    batch = AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        own = backbone(encoded(backbone.tokenizer, spec.text_input.pad_id))
+        torch.testing.assert_close(net(**batch).logits, own, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "problem", "function"),
+    [
+        ("single-label", "single_label_classification", lambda logits: logits.softmax(-1)),
+        ("multi-label", "multi_label_classification", torch.sigmoid),
+        ("regression", "regression", lambda logits: logits),
+    ],
+)
+def test_the_librarys_pipeline_turns_logits_into_what_the_task_means(
+    task: str, problem: str, function: Any, tmp_path: Path
+) -> None:
+    from transformers import pipeline
+
+    spec = tiny("bert", "pooler")
+    other = "regression" if task == "multi-label" else "multi_label_classification"
+    spec = replace(spec, config={**spec.config, "problem_type": other})  # that of the base
+    backbone = build(spec, None).eval()
+    backbone.tokenizer = word_tokenizer(0)
+    backbone.replace_head(3)
+    with torch.no_grad():
+        backbone.head.weight.mul_(30)
+    folder = write(backbone, tmp_path / "run", list("abc"), task=task)
+    assert json.loads((folder / "config.json").read_text())["problem_type"] == problem
+    said = pipeline("text-classification", model=str(folder), device="cpu", top_k=None)([TEXTS[0]])[0]
+    with torch.no_grad():
+        logits = backbone(encoded(backbone.tokenizer, 0))[0]
+    wanted = dict(zip("abc", function(logits).tolist(), strict=True))
+    assert {row["label"]: row["score"] for row in said} == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_decoder_without_padding_reads_every_token_of_its_texts(tmp_path: Path) -> None:
+    """Token 0 of GPT-2 is an exclamation mark, and no padding."""
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    tokenizer = Tokenizer(models.WordLevel({"!": 0, "fine": 1, "!!!": 2, "<end>": 3}))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([AddedToken("<end>", special=True)])
+    config = {"model_type": "gpt2", **UNKNOWN["gpt2"], "vocab_size": 4, "eos_token_id": 3}
+    config.pop("pad_token_id")
+    config["architectures"] = ["GPT2ForSequenceClassification"]
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    spec = resolve(f"path:{folder}")
+    assert spec is not None
+    assert (spec.text_input.pooling, spec.text_input.pad_id) == ("pooler", 3)
+    backbone = build(replace(spec, weights=()), None).eval()
+    batch = TextEncoder(tokenizer, spec.text_input).collate([[1], [1, 0], [1, 0, 0]])
+    with torch.no_grad():
+        alone, once, twice = backbone.features(batch)
+    assert not torch.allclose(alone, once, atol=1e-3)
+    assert not torch.allclose(once, twice, atol=1e-3)
+
+    backbone.tokenizer = tokenizer
+    backbone.replace_head(2)
+    run = write(backbone, tmp_path / "run", ["no", "yes"])
+    plain = AutoTokenizer.from_pretrained(run)
+    assert plain("fine !!! !")["input_ids"] == tokenizer.encode("fine !!! !").ids == [1, 2, 0]
+    assert plain.pad_token == "<end>"
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "mean"])

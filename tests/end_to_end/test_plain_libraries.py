@@ -80,7 +80,7 @@ def _mean_logits(run: zoo.Run, batch: transformers.BatchEncoding) -> torch.Tenso
     mask = batch["attention_mask"].unsqueeze(-1)
     features = (states * mask).sum(1) / mask.sum(1)
     state = safetensors.torch.load_file(run.folder / "model.safetensors")
-    return features @ state["classifier.weight"].T + state["classifier.bias"]
+    return features @ state["zoo_head.weight"].T + state["zoo_head.bias"]
 
 
 def test_the_saved_tokenizer_is_the_one_that_trained(minilm: Path, tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def _built(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
     if run is not None:
         from zoo.heads import make_head
 
-        head = make_head(run.record["head"], spec.feature_dim, len(run.classes))
+        head = make_head(
+            run.record["head"], spec.feature_dim, len(run.classes), bias=backbone.head_bias
+        )
         backbone.replace_head(head)
     return backbone
 
