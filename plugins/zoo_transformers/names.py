@@ -71,7 +71,7 @@ def token_embedding_path(net: PreTrainedModel) -> str:
 
 def classifier_head(config: PretrainedConfig) -> str:
     """Where the head sits in the library's classifier for ``config``; empty where it has none."""
-    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
+    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
     if kind is None:
         return ""
     with torch.device("meta"), suppress(ContractError):

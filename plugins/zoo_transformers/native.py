@@ -26,7 +26,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-_PROBLEMS: Mapping[str, str] = {
+_PROBLEMS: Mapping[str, Any] = {
     "single-label": "single_label_classification",
     "multi-label": "multi_label_classification",
     "regression": "regression",

@@ -471,7 +471,9 @@ def test_the_librarys_pipeline_turns_logits_into_what_the_task_means(
         backbone.head.weight.mul_(30)
     folder = write(backbone, tmp_path / "run", list("abc"), task=task)
     assert json.loads((folder / "config.json").read_text())["problem_type"] == problem
-    said = pipeline("text-classification", model=str(folder), device="cpu", top_k=None)([TEXTS[0]])[0]
+    said = pipeline("text-classification", model=str(folder), device="cpu", top_k=None)([TEXTS[0]])[
+        0
+    ]
     with torch.no_grad():
         logits = backbone(encoded(backbone.tokenizer, 0))[0]
     wanted = dict(zip("abc", function(logits).tolist(), strict=True))
