@@ -385,6 +385,17 @@ def test_one_name_with_and_without_blanks_is_told_to_be_one_class(tmp_path: Path
     assert any("'a' and 'a ' are one class" in fact for fact in splits.notes)
 
 
+def test_classes_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:
+    for year in ("2023", "2024"):
+        class_folders(tmp_path / year, {"cat": 3, "dog": 3})
+    splits = open_pictures(tmp_path)
+    assert splits.classes == ("2023", "2024")
+    told = "2023, 2024 are the classes; all of them hold the folders cat, dog"
+    assert told in splits.notes
+    picture(tmp_path / "2024" / "one.jpg", seed=77)
+    assert told not in open_pictures(tmp_path).notes
+
+
 # -- numbers as names --------------------------------------------------------------------------
 
 

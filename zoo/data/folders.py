@@ -57,6 +57,7 @@ def read_class_folders(folder: Path, findings: Findings) -> Part:
         raise _no_pictures(folder, classes)
     note_loose(folder, loose, findings)
     note_unfollowed(walks, findings, folder)
+    _note_same_folders_inside(classes, walks, findings)
     codes = np.repeat(np.arange(len(classes)), [len(each.pictures) for each in walks])
     names = tuple(plain_label(path.name) or repr(path.name) for path in classes)
     _note_merged(classes, names, findings)
@@ -116,6 +117,24 @@ def _note_merged(classes: Sequence[Path], names: Sequence[str], findings: Findin
         other = first.setdefault(name, path.name)
         if other != path.name:
             findings.note(f"the folders {other!r} and {path.name!r} are one class, {name!r}")
+
+
+def _note_same_folders_inside(
+    classes: Sequence[Path], walks: Sequence[Walked], findings: Findings
+) -> None:
+    """Tell where every class folder holds the same folders and no image beside them.
+
+    They may be years or cameras of each class, or the classes of each year.
+    """
+    inside = [
+        {Path(os.path.relpath(file, path)).parts[:-1][:1] for file in each.pictures}
+        for path, each in zip(classes, walks, strict=True)
+    ]
+    same = len(inside) > 1 and all(names == inside[0] for names in inside)
+    if same and len(inside[0]) > 1 and () not in inside[0]:
+        names = ", ".join(sorted(first for (first,) in inside[0])[:4])
+        outer = ", ".join(path.name for path in classes[:4])
+        findings.note(f"{outer} are the classes; all of them hold the folders {names}")
 
 
 def _not_pictures(files: Iterable[str | Path]) -> list[Path]:

@@ -112,6 +112,8 @@ def recommend(
                 task=task,
                 bad_files=bad_files,
             )
+            for fact in sample.notes:
+                watch.reporter.note(fact)
             candidates, left_out = find_candidates(
                 registry,
                 sample.modality,
