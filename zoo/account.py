@@ -60,6 +60,7 @@ def header(
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_shared(splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
+        **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
         "strategy": settings.in_words(recipe, phases),
     }
@@ -70,6 +71,15 @@ def header(
     facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
     how = forward.precision + (", compiled" if forward.compiles else "")
     return {**facts, "precision": how, "device": str(forward.device)}
+
+
+def _padding(start: Start) -> dict[str, str]:
+    """How texts of unequal length come together, where it is not the usual way."""
+    if not start.backbone.unpadded:
+        return {}
+    return {
+        "padding": "would change this network's answers: texts of each length are computed apart"
+    }
 
 
 def _others(splits: Splits) -> dict[str, str]:
@@ -178,6 +188,7 @@ def opening(
         "backbone": spec.name,
         "spec": spec.to_json(),
         "params": sum(p.numel() for p in start.backbone.parameters()),
+        "unpadded": start.backbone.unpadded,
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
         "origin": start.origin,
         "classes": list(splits.classes),

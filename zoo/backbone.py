@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError, ZooError
 from zoo.offline import no_network
+from zoo.padding import by_length, padding_matters
 from zoo.stages import Stage, Stages, lies_under
 from zoo.torch_faults import spare_group_norms
 from zoo.torchvision_ops import declare_missing_operators
@@ -49,7 +50,8 @@ class Backbone(nn.Module):
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
     ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
     head has a bias: the library's own classifier would drop one that it has no place for), ``tokenizer`` (texts only),
-    ``prefix_tokens`` (as of :meth:`wrap`).
+    ``prefix_tokens`` (as of :meth:`wrap`), ``unpadded`` (whether the texts of each length are
+    computed apart, because padding would change their features; :func:`build` measures it).
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Backbone(nn.Module):
         self._native_code = native_code
         self._unadaptable = frozenset(unadaptable)
         self._token_embedding = token_embedding
+        self.unpadded = False
 
     @classmethod
     def wrap(
@@ -173,7 +176,11 @@ class Backbone(nn.Module):
         Raises:
             ContractError: The network gives features of another shape than its spec declares.
         """
-        features = self._extract(self.net, _as_batch(batch))
+        plain = _as_batch(batch)
+        if self.unpadded and not plain["attention_mask"].is_meta:
+            features = by_length(self._extract, self.net, plain)
+        else:
+            features = self._extract(self.net, plain)
         if features.ndim != 2 or features.shape[-1] != self.spec.feature_dim:
             raise ContractError(
                 f"{self.spec.name} declares features of width {self.spec.feature_dim} and gives "
@@ -502,6 +509,7 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         raise PluginError(
             f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
         )
+    backbone.unpadded = padding_matters(backbone)
     return backbone
 
 

@@ -134,6 +134,7 @@ class Run:
             backbone = build(self.spec, None)
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
+        backbone.unpadded |= bool(self.record.get("unpadded", False))
         head = make_head(
             self.record["head"],
             self.spec.feature_dim,

@@ -81,8 +81,11 @@ def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
     }
-    if (padding := tokenizer.id_to_token(text.pad_id)) in special:
-        config["pad_token"] = padding  # any other would be taken out of texts as a special token
+    # A plain word that was declared the padding would be split off wherever texts hold it; without
+    # a padding token the library refuses to pad, where padding would change the answers.
+    pad = tokenizer.id_to_token(text.pad_id)
+    if pad in special and not backbone.unpadded:
+        config["pad_token"] = pad
     for role, names in _ROLES.items():
         if held := [name for name in names if name in special]:
             config[role] = held[0]

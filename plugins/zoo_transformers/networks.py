@@ -228,8 +228,9 @@ def last_token(net: nn.Module, batch: Batch) -> Tensor:
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
     mask = batch["attention_mask"]
     places = torch.arange(mask.shape[1], device=mask.device) * mask
-    last = places.argmax(dim=1)  # (B,)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    last = places.argmax(dim=1)[:, None, None]  # (B, 1, 1)
+    # Not indexed with arange(len(hidden)), which would fix the size of the batch in an export.
+    return hidden.gather(1, last.expand(-1, 1, hidden.shape[-1])).squeeze(1)
 
 
 PLAIN_POOLING: Mapping[str, Any] = {

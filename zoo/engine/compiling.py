@@ -88,6 +88,8 @@ def resolve_compile(
     """
     if wish == "off" or not work.trained + work.inferred:
         return False
+    if wish == "auto" and forward.backbone.unpadded:
+        return False  # how many parts a batch has depends on its values, which cannot be compiled
     if wish == "on":
         Trial(forward, work).compile()
         return True

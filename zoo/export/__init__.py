@@ -88,6 +88,12 @@ def export_run(
     folder = Path(output) if output else Path("exports") / f"{name}-{chosen}"
     refuse_existing(folder)
     backbone = loaded(run)
+    if backbone.unpadded:
+        raise RunError(
+            f"{run.folder} computes the texts of each length apart, since padding changes the "
+            f"answers of {run.spec.name}; {chosen} would compute padded batches",
+            hint="Use it as it is: zoo predict, zoo serve.",
+        )
     above = [parent for parent in folder.parents if not parent.exists()]
     try:
         with new_folder(folder) as temporary:

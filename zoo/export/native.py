@@ -25,6 +25,8 @@ def native_source(backbone: Backbone, run: Run) -> str:
             "library does not know that change",
             hint=_HINT,
         )
+    if backbone.unpadded:
+        raise RunError(f"padding changes what {run.folder} says, and its library pads", hint=_HINT)
     if not isinstance(backbone.head, nn.Linear):
         raise RunError(
             f"the head {run.record['head']!r} of {run.folder} is the zoo's, and the library of "
