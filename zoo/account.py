@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -180,6 +180,7 @@ def opening(
     recipe: Recipe,
     phases: Sequence[Phase],
     forward: Forward,
+    plugins: Mapping[str, str],
 ) -> dict[str, Any]:
     """What ``run.json`` holds while the run trains: the request, and what it led to."""
     weights, spec = start.weights, start.backbone.spec
@@ -222,10 +223,13 @@ def opening(
         },
         "evaluation_batch": PLAIN_BATCH,
         "versions": versions(),
+        "plugins": dict(plugins),
         "machine": {
             "platform": platform.platform(),
             "cores": usable_cores(),
             "device": str(forward.device),
+            "threads": torch.get_num_threads(),
+            "instructions": instructions(),
         },
     }
 
@@ -235,6 +239,11 @@ def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:
     course = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
     solver = {} if phase.trains_backbone else {"solver": phase.solver}
     return {"name": phase.name, **solver, **course, "settings": settings.used_by(phase, recipe)}
+
+
+def instructions() -> str:
+    """What torch's kernels use of this processor, such as AVX512; sums are rounded accordingly."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def results(fitted: Fitted) -> dict[str, Any]:
@@ -269,7 +278,10 @@ def most_memory() -> dict[str, int]:
 
 def versions() -> dict[str, str]:
     """Of Python, zoo, and the libraries that decide a result."""
-    libraries = ("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "tokenizers")
+    libraries = (
+        *("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "tokenizers"),
+        *("numpy", "pillow", "scikit-learn", "pyarrow", "safetensors"),
+    )
     return {
         "python": platform.python_version(),
         "zoo": __version__,

@@ -310,11 +310,13 @@ def resume(
 ) -> Run:
     """Go on with a run that was stopped or killed; on a CPU it ends as if it had not been.
 
+    Of a run that was killed after it had finished, remove what its training has left in the folder.
+
     Args:
         folder: The run folder.
         surgery: As it was given to :func:`finetune`.
         save_every: Seconds between two saves of the state.
-        track: As for :func:`finetune`.
+        track: As for :func:`finetune`; by default as the run began, ``none`` for no more of it.
         registry: What is installed by default.
         reporter: Sees what happens; standard error by default.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import gc
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from zoo import account
+from zoo.account import instructions
 from zoo.backbone import Backbone
 from zoo.curve import write_curve
 from zoo.data import Samples, Splits
@@ -33,7 +36,7 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
-from zoo.errors import ContractError, RunError, Stopped, ZooError
+from zoo.errors import ContractError, RunError, Stopped
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
 from zoo.heap import give_back
@@ -45,17 +48,20 @@ from zoo.run import Run
 from zoo.run_folder import (
     LAST,
     Outcome,
-    create_run,
+    begin_run,
+    claim_folder,
+    claimed,
     discard_run,
     finish_run,
-    free_folder,
+    leftovers,
     locked,
     read_record,
     refuse_existing,
     refuse_links,
+    remove_leftovers,
 )
 from zoo.start import Start, start_from
-from zoo.surgery import Surgery, operate
+from zoo.surgery import Surgery, name_of, operate
 
 _LONGEST = 60  # characters of a backbone's name in that of its run folder; of any, up to 4 bytes
 
@@ -112,35 +118,35 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
         Stopped: By a signal; the run can be resumed.
     """
     accelerator = _accelerator(request, manner)
-    folder = _agreed(output or free_folder(_short(request.backbone)))
-    if accelerator.is_main_process:
-        refuse_existing(folder)
+    main = accelerator.is_main_process
+    if main and output:
+        refuse_existing(output)
     manner = _for_process(manner, accelerator)
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
-        opened = account.opening(
-            request,
-            prepared.start,
-            prepared.splits,
-            prepared.task,
-            prepared.recipe,
-            prepared.phases,
-            prepared.forward,
-        )
-        record = {"created": _now(), **opened}
-        interrupts = Interrupts(tells=accelerator.is_main_process)
+        record = {
+            "created": _now(),
+            **_opening(prepared, manner.registry),
+            "track": manner.track,
+        }
+        interrupts = Interrupts(tells=main)
         with interrupts.noted():  # from before the folder is there, so that it can be resumed
-            above = create_run(folder, record) if accelerator.is_main_process else ()
-            try:
-                judged = _train(folder, prepared, record, manner, accelerator, interrupts)
-            except Stopped:
-                raise
-            except ZooError:
-                if accelerator.is_main_process and not Keeper(folder / LAST).saved:
-                    discard_run(folder, above)  # nothing of it was saved, and nothing is left
-                raise
-            del prepared
-            return _finished(folder, judged, manner, accelerator)
+            name = _short(request.backbone)
+            folder, above = claim_folder(output, name) if main else (Path(), ())
+            folder = _agreed(folder)
+            with locked(folder, main):
+                try:
+                    if main:
+                        begin_run(folder, record)
+                    judged = _train(folder, prepared, record, manner, accelerator, interrupts)
+                except Stopped:
+                    raise
+                except Exception:
+                    if main and not Keeper(folder / LAST).saved:
+                        discard_run(folder, above)  # nothing of it was saved, and nothing is left
+                    raise
+                del prepared
+                return _finished(folder, judged, manner, accelerator)
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
@@ -152,15 +158,16 @@ def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Pa
     Raises:
         ZooError: As :func:`run`.
     """
-    folder = output or free_folder(f"{_short(request.backbone)}-rates")
-    refuse_existing(folder)
+    if output:
+        refuse_existing(output)
     accelerator = _accelerator(request, manner)
     interrupts = Interrupts(tells=accelerator.is_main_process)
     with torch.random.fork_rng():
         prepared = prepare(request, manner, accelerator)
-        setting = _setting(prepared, manner, accelerator, Keeper(folder / LAST), interrupts)
-        curve = find_lr(setting, prepared.phases[-1])
-    write_curve(folder, curve)
+        with claimed(output, f"{_short(request.backbone)}-rates") as folder:
+            setting = _setting(prepared, manner, accelerator, Keeper(folder / LAST), interrupts)
+            curve = find_lr(setting, prepared.phases[-1])
+            write_curve(folder, curve)
     return folder, curve
 
 
@@ -171,21 +178,64 @@ def resume(folder: Path, manner: Manner) -> Run:
         RunError: It is finished, or its data have changed.
         ZooError: As :func:`run`.
     """
+    record = read_record(folder, finished=None)
+    if record.get("finished", True) and leftovers(folder):
+        return _settled(folder, manner)
     record = read_record(folder, finished=False)
     refuse_links(folder)
     request = Request.from_json(record["request"]).but(
         precision=record["precision"], compile=record.get("compile", "off")
     )
+    if request.device == "auto":
+        request = request.but(device=record["device"])
+    track = manner.track or record.get("track")
+    manner = replace(manner, track=None if track == "none" else track)
     accelerator = _accelerator(request, manner)
     manner = _for_process(manner, accelerator)
-    with torch.random.fork_rng():
+    main = accelerator.is_main_process
+    with locked(folder, main), torch.random.fork_rng(), _machine_of(record, manner.reporter):
+        record = read_record(folder, finished=False)  # it may have ended before the lock was free
+        if main:
+            remove_leftovers(folder)
         prepared = prepare(request, manner, accelerator)
-        _refuse_change(folder, record, prepared)
-        interrupts = Interrupts(tells=accelerator.is_main_process)
+        _refuse_change(folder, record, prepared, manner.registry)
+        interrupts = Interrupts(tells=main)
         with interrupts.noted():
             judged = _train(folder, prepared, _plain(record), manner, accelerator, interrupts)
             del prepared
             return _finished(folder, judged, manner, accelerator)
+
+
+def _settled(folder: Path, manner: Manner) -> Run:
+    """A run that was killed after it was finished, without what its training has left there."""
+    refuse_links(folder)
+    with locked(folder):
+        names = ", ".join(path.name for path in leftovers(folder))
+        remove_leftovers(folder)
+        manner.reporter.note(f"{folder} had been finished; removed what was left there: {names}")
+        run = Run(folder, surgery=manner.surgery, registry=manner.registry)
+        if not (folder / REPORT).exists():
+            _report(run, manner, None, "auto")
+        return run
+
+
+@contextmanager
+def _machine_of(record: Mapping[str, Any], reporter: Reporter) -> Iterator[None]:
+    """As many threads as the run began with, on which the last digits of sums depend."""
+    machine, own = record.get("machine", {}), torch.get_num_threads()
+    threads = machine.get("threads", own)
+    if threads != own:
+        reporter.note(f"going on with {threads} threads, as the run began; here it would be {own}")
+    if (began := machine.get("instructions", instructions())) != instructions():
+        reporter.note(
+            f"the run began on a processor with {began}, and this one has {instructions()}: "
+            "the weights may differ in their last digits"
+        )
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
 
 
 def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepared:
@@ -265,16 +315,15 @@ def _train(
         start_tracker(accelerator, manner.track, folder, prepared.recipe)
     keeper = Keeper(folder / LAST, every=manner.save_every, writes=main)
     setting = _setting(prepared, manner, accelerator, keeper, interrupts)
-    with locked(folder, main):
-        try:
-            fitted = fit(setting, prepared.phases)
-        except Interrupted as error:
-            raise _stopped(folder, interrupts) from error
-        except ContractError as error:
-            manner.registry.judge(prepared.plugin, error.message)
-            raise
-        if main:
-            finish_run(folder, _outcome(prepared, record, fitted))
+    try:
+        fitted = fit(setting, prepared.phases)
+    except Interrupted as error:
+        raise _stopped(folder, interrupts, manner) from error
+    except ContractError as error:
+        manner.registry.judge(prepared.plugin, error.message)
+        raise
+    if main:
+        finish_run(folder, _outcome(prepared, record, fitted))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     backbone = prepared.start.backbone.cpu().eval()
@@ -291,12 +340,37 @@ def _finished(folder: Path, judged: Judged, manner: Manner, accelerator: Acceler
     give_back()
     run = Run(folder, surgery=manner.surgery, registry=manner.registry, backbone=judged.backbone)
     if accelerator.is_main_process:
-        try:
-            run.report(samples=judged.samples, device=judged.device)
-        except Exception as error:  # whatever it is, the run is there
-            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-            manner.reporter.note(f"no {REPORT}: {reason}; try 'zoo report {folder}'")
+        _report(run, manner, judged.samples, judged.device)
     return run
+
+
+def _report(run: Run, manner: Manner, samples: Samples | None, device: str) -> None:
+    try:
+        run.report(samples=samples, device=device)
+    except Exception as error:  # whatever it is, the run is there
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        manner.reporter.note(f"no {REPORT}: {reason}; try 'zoo report {run.folder}'")
+
+
+def _opening(prepared: Prepared, registry: Registry) -> dict[str, Any]:
+    return account.opening(
+        prepared.request,
+        prepared.start,
+        prepared.splits,
+        prepared.task,
+        prepared.recipe,
+        prepared.phases,
+        prepared.forward,
+        _plugins(prepared, registry),
+    )
+
+
+def _plugins(prepared: Prepared, registry: Registry) -> dict[str, str]:
+    return registry.versions(
+        prepared.start.backbone.spec,
+        zoo_heads=prepared.request.head,
+        zoo_strategies=prepared.recipe.strategy,
+    )
 
 
 def _setting(
@@ -342,8 +416,8 @@ def _outcome(prepared: Prepared, record: Mapping[str, Any], fitted: Fitted) -> O
         backbone=prepared.start.backbone.cpu(),
         history=fitted.history,
         tokenizer=prepared.start.tokenizer,
-        train=prepared.splits.train,
-        val=prepared.splits.val,
+        train=prepared.request.names(prepared.splits.train),
+        val=prepared.request.names(prepared.splits.val),
         logits=fitted.logits,
     )
 
@@ -388,7 +462,9 @@ def _agreed(folder: Path) -> Path:
     return Path(agreed[0])
 
 
-def _refuse_change(folder: Path, record: Mapping[str, Any], prepared: Prepared) -> None:
+def _refuse_change(
+    folder: Path, record: Mapping[str, Any], prepared: Prepared, registry: Registry
+) -> None:
     if record["data"]["fingerprint"] != prepared.splits.fingerprint:
         raise RunError(
             f"the data of {folder} have changed since it was started: {prepared.splits.source}",
@@ -400,9 +476,12 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], prepared: Prepared) 
             f"the weights that {folder} started from have changed: {record['request']['weights']}",
             hint="Put them back as they were, or start a new run.",
         )
-    now, then = account.versions(), record["versions"]
+    now = account.versions() | _plugins(prepared, registry)
+    then = record["versions"] | record.get("plugins", {})
     changed = [
-        f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]
+        f"{name} {then.get(name)}, now {now.get(name)}"
+        for name in now | record.get("plugins", {})
+        if then.get(name) != now.get(name)
     ]
     if changed:
         raise RunError(
@@ -411,13 +490,21 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], prepared: Prepared) 
         )
 
 
-def _stopped(folder: Path, interrupts: Interrupts) -> Stopped:
+def _stopped(folder: Path, interrupts: Interrupts, manner: Manner) -> Stopped:
     assert interrupts.received is not None
     return Stopped(
         f"stopped; the state is in {folder / LAST}",
-        hint=f"Go on: zoo finetune --resume {folder}",
+        hint=f"Go on: {_going_on(folder, manner)}",
         signal=interrupts.received,
     )
+
+
+def _going_on(folder: Path, manner: Manner) -> str:
+    """The command that resumes a run, with what ``run.json`` cannot say of it."""
+    command = ["zoo", "finetune", "--resume", str(folder)]
+    if manner.surgery:
+        command += ["--surgery", str(name_of(manner.surgery))]
+    return shlex.join(command)
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:

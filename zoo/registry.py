@@ -225,6 +225,27 @@ class Registry:
                 offers[name], owners[name] = factory, plugin
         return offers
 
+    def versions(self, backbone: BackboneSpec, **offered: str) -> dict[str, str]:
+        """The distributions outside the core that a fine-tune takes something from, each with its version.
+
+        Args:
+            backbone: The backbone.
+            offered: Hooks to the name of what was taken from them.
+        """
+        used = {backbone.plugin} | {
+            plugin
+            for hook, name in offered.items()
+            for plugin in self._catalogues
+            if self._sources[plugin].distribution != discovery.CORE
+            and name in self._offers_of(plugin, hook)
+        }
+        sources = [self._sources[plugin] for plugin in sorted(used) if plugin in self._sources]
+        return {
+            source.distribution or source.name: source.version
+            for source in sources
+            if source.distribution != discovery.CORE
+        }
+
     def _offers_of(self, plugin: str, hook: str) -> Mapping[str, Callable[..., Any]]:
         try:
             answer = self.plugin(plugin).ask(hook)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from zoo.data import Splits, demo_data, open_data
+from zoo.data import Samples, Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
+from zoo.data.samples import Renamed
 from zoo.engine.compiled import COMPILES
 from zoo.engine.precision import PRECISIONS
 from zoo.engine.recipe import Recipe
@@ -27,6 +28,7 @@ class Request:
     """What the user asked for; the fields are arguments of :func:`zoo.finetune`.
 
     Attributes:
+        given: How the user named ``data`` where that is a relative path; predictions name samples so.
         wishes: Fields of the recipe that are to be other than the default.
     """
 
@@ -50,6 +52,7 @@ class Request:
     device: str = "auto"
     workers: int | None = None
     cache_images: bool | None = None
+    given: str | None = None
     wishes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,9 +113,24 @@ class Request:
             **data,
             "backbone": _anchored_name(self.backbone),
             "data": self.data and _anchored(self.data),
+            "given": self.given or self._relative(),
             "weights": _anchored(self.weights),
             "wishes": wishes,
         }
+
+    def _relative(self) -> str | None:
+        """``data`` where they are a path that leads elsewhere from another folder."""
+        data = self.data
+        return data if data and _anchored(data) != data and not data.startswith("~") else None
+
+    def names(self, samples: Samples) -> Samples:
+        """``samples`` of the data, called as if they had been opened by the name the user gave."""
+        if self.given is None or self.data is None:
+            return samples
+        # Pictures of a table are called after the folder that it lies in.
+        given, data = Path(self.given), Path(self.data)
+        pairs = ((str(data), str(given)), (str(data.parent), str(given.parent)))
+        return replace(samples, inputs=Renamed(samples.inputs, pairs))
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
@@ -168,7 +186,7 @@ def _tupled(value: Any) -> Any:
 def _anchored(value: str) -> str:
     """A path that exists, made absolute; else the value."""
     path = Path(os.path.expanduser(value))
-    return str(path.resolve()) if os.path.exists(path) else value
+    return os.path.abspath(path) if os.path.exists(path) else value
 
 
 def _anchored_name(name: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +59,63 @@ class Outcome:
     logits: Tensor
 
 
-def create_run(folder: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Make the folder of a run that is about to train; ``run.json`` says that it is unfinished.
+def claim_folder(output: Path | None, name: str) -> tuple[Path, tuple[Path, ...]]:
+    """Make the new folder ``output``, or by default the first free one of ``runs/NAME-1``, …
 
-    Args:
-        folder: Must not exist.
-        record: What resuming needs to know: ``request`` and what it led to.
+    To make it is to claim it: of processes that start together, each has its own.
 
     Returns:
-        The folders above it that had to be made too, the innermost first.
+        The folder, and those above it that had to be made too, the innermost first.
 
     Raises:
-        RunError: ``folder`` exists, or cannot be written.
+        RunError: ``output`` exists, or nothing can be written there.
     """
+    folder = output or Path("runs") / f"{name}-1"
     above = tuple(parent for parent in folder.parents if not os.path.exists(parent))
+    for number in count(1):
+        if output is None:
+            folder = Path("runs") / f"{name}-{number}"
+        else:
+            refuse_existing(output)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        try:
+            folder.mkdir()
+            break
+        except (FileExistsError, FileNotFoundError):
+            continue  # another run has it, or one that has been discarded took 'runs' with it
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+    return folder, above
+
+
+@contextmanager
+def claimed(output: Path | None, name: str) -> Iterator[Path]:
+    """The folder of :func:`claim_folder`, which goes away if the block fails."""
+    folder, above = claim_folder(output, name)
     try:
-        with new_folder(folder) as temporary:
-            _write_record(temporary, {**record, "finished": False})
+        yield folder
+    except BaseException:
+        discard_run(folder, above)
+        raise
+
+
+def begin_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Say in ``run.json`` of a new folder that its run is unfinished.
+
+    Args:
+        folder: An empty one.
+        record: What resuming needs to know: ``request`` and what it led to.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    try:
+        _write_record(folder, {**record, "finished": False})
     except OSError as error:
         raise _unwritable(folder, error) from error
-    return above
 
 
 def finish_run(folder: Path, outcome: Outcome) -> None:
@@ -106,7 +145,7 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
 
 
 def discard_run(folder: Path, above: Sequence[Path] = ()) -> None:
-    """Remove a run of which nothing has been saved, and what :func:`create_run` made ``above`` it."""
+    """Remove a run of which nothing has been saved, and what :func:`claim_folder` made ``above`` it."""
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # another run may be there by now
         for parent in above:
@@ -144,6 +183,41 @@ def locked(folder: Path, leads: bool = True) -> Iterator[None]:
         lock.release()
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\..+)?|\.tmp\w{6}")  # files.replacing's, safetensors'
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What a process that was killed has left in a run folder, and no other process needs.
+
+    Hidden temporary files; of a finished run also the state and the lock.
+    """
+    found = [path for path in (*_listed(folder), *_listed(folder / LAST)) if _is_temporary(path)]
+    if read_record(folder, finished=None).get("finished", True):
+        found += [path for name in (LAST, LOCK) if os.path.lexists(path := folder / name)]
+    return found
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the :func:`leftovers` in a run folder that is locked; the lock itself goes with that."""
+    for path in leftovers(folder):
+        if path.name == LAST:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_temporary(path: Path) -> bool:
+    return bool(_TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+
+
 def refuse_links(folder: Path) -> None:
     """Raise a :class:`RunError` if something in ``folder``, which is to be written to, is a link."""
     link = next((path for path in folder.iterdir() if path.is_symlink()), None)
@@ -168,27 +242,23 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def free_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """The first of ``runs/NAME-1``, ``runs/NAME-2``, … that is not there."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
-
-
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside ``folder`` that takes its name when the block ends well."""
-    refuse_existing(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.urandom(6).hex()}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    """A hidden folder beside ``folder``, which is claimed, that takes its name at a good end.
+
+    If the block fails, neither is left, nor what had to be made above them.
+    """
+    with claimed(folder, ""):
+        temporary = folder.with_name(f".{folder.name}.{os.urandom(6).hex()}")
+        temporary.mkdir()
+        try:
+            yield temporary
+            if os.name == "nt":
+                folder.rmdir()  # there alone nothing can be renamed to a name that is taken
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -190,12 +190,13 @@ def lineage(record: Mapping[str, Any]) -> str:
     return ", which started from ".join(steps)
 
 
-def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
+def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]:
     """What ``run.json`` of ``folder`` holds.
 
     Args:
         folder: A run folder.
-        finished: Whether the run must be finished, or else one that training has not finished.
+        finished: Whether the run must be finished, or else one that training has not finished;
+            ``None`` for either.
 
     Raises:
         RunError: There is none, it is no lock file of a run, or it is of the other kind.
@@ -224,7 +225,7 @@ def read_record(folder: Path, *, finished: bool = True) -> dict[str, Any]:
         raise RunError(
             f"the run {folder} is not finished", hint=f"Go on: zoo finetune --resume {folder}"
         )
-    if not finished and record.get("finished", True):
+    if finished is False and record.get("finished", True):
         raise RunError(
             f"the run {folder} is finished; there is nothing to resume",
             hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",

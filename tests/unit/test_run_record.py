@@ -12,7 +12,10 @@ import pytest
 from tests.made_runs import made_run
 from zoo import account, open_run
 from zoo.errors import RunError
+from zoo.index import Index
 from zoo.job import _refuse_change
+from zoo.policy import load_policy
+from zoo.registry import Registry
 from zoo.run_record import lineage, origin_of, read_run
 from zoo.spec import BackboneSpec, ImageInput, TextInput, Weights
 
@@ -178,14 +181,17 @@ def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:
 def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
     prepared: Any = SimpleNamespace(
         splits=SimpleNamespace(fingerprint="same", source="plants/"),
-        start=SimpleNamespace(sha256=""),
+        start=SimpleNamespace(sha256="", backbone=SimpleNamespace(spec=PICTURES)),
+        request=SimpleNamespace(head="linear"),
+        recipe=SimpleNamespace(strategy="full"),
     )
+    registry = Registry([], load_policy(), Index())
     now = account.versions()
     record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
-        _refuse_change(tmp_path, record, prepared)
+        _refuse_change(tmp_path, record, prepared, registry)
     assert told.value.message.endswith(f"now {now['torch']}")
-    _refuse_change(tmp_path, record | {"versions": now}, prepared)
+    _refuse_change(tmp_path, record | {"versions": now}, prepared, registry)
 
 
 def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ Examples:
     default=None,
     help="Decode each picture once; default: where it pays.",
 )
-@_where("--track", metavar="NAME", help="tensorboard, mlflow, wandb, …")
+@_where("--track", metavar="NAME", help="tensorboard, mlflow, wandb, …; resumed runs keep it.")
 @_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:

@@ -100,6 +100,35 @@ class Paths:
 
 
 @dataclass(frozen=True)
+class Renamed:
+    """Inputs whose names begin otherwise.
+
+    Attributes:
+        inputs: The inputs.
+        folders: What names begin with, and what stands in its place; the first that fits counts.
+    """
+
+    inputs: Inputs
+    folders: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> Raw:
+        return self.inputs[index]
+
+    def name(self, index: int) -> str:
+        name = self.inputs.name(index)
+        for before, after in self.folders:
+            if name.startswith(f"{before}{os.sep}"):
+                return os.path.join(after, name[len(before) + 1 :])
+        return name
+
+    def take(self, indices: Indices) -> Renamed:
+        return replace(self, inputs=self.inputs.take(indices))
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a memory-mapped table; pickles as the path of its Arrow file.
 

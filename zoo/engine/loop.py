@@ -194,8 +194,7 @@ class _Fit:
         setting, progress = self.setting, self.progress
         torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # of adapters
         choose_trained(self.backbone, phase, self.recipe)
-        kept, self.kept = self.kept, None
-        if kept:
+        if kept := self.kept:
             self.backbone.load_state_dict(kept.of("backbone/"))
         source: Source
         if phase.trains_backbone:
@@ -207,10 +206,13 @@ class _Fit:
             source = Features(setting)
         if self.learner is None:
             done = progress.epoch * source.steps + progress.step
-            self.learner = Learner(setting, phase, progress.phase, source, self.pull, done=done)
-        if kept:
-            self.learner.take_over(kept.of("learner/"))
+            # As the last step left it: what the next one unfreezes has no state yet.
+            last = max(0, done - 1)
+            self.learner = Learner(setting, phase, progress.phase, source, self.pull, done=last)
+        if kept and (state := kept.of("learner/")):  # none: stopped before the phase's first step
+            self.learner.take_over(state)
             self.learner.accumulate = progress.accumulate
+        self.kept = None
         return source
 
     def _stalled(self, phase: Phase) -> bool:
@@ -313,7 +315,7 @@ class _Fit:
             "metric": self.setting.task.metric,
             **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),
             "seconds": round(spent, 3),
-            "samples_per_second": round(progress.samples / progress.seconds, 1),
+            "samples_per_second": _four_digits(progress.samples / progress.seconds),
             "waiting": round(progress.waited / progress.seconds, 3),
             "best": better,
         }
@@ -359,6 +361,8 @@ class _Fit:
                 buffer.copy_(broadcast(buffer))
 
     def _save(self) -> None:
+        if self.kept:
+            return  # stopped again before it went on: what is on disk is still the state
         if self.learner is not None:
             self.learner.share()
         tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
@@ -380,4 +384,9 @@ def _speed(history: Sequence[Mapping[str, Any]]) -> float:
     """Training samples a second of training time in the last phase."""
     last = [record for record in history if record["phase"] == history[-1]["phase"]]
     times = [1 / float(record["samples_per_second"]) for record in last]
-    return round(len(times) / sum(times), 1)
+    return _four_digits(len(times) / sum(times))
+
+
+def _four_digits(speed: float) -> float:
+    """A speed as it is recorded: never 0, however long the process was paused."""
+    return float(f"{speed:.4g}")

@@ -1,0 +1,256 @@
+"""Runs that are stopped, killed or resumed at an awkward moment, in an awkward place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.test_resume import StopsAt, options
+from zoo.engine.progress import Quiet
+from zoo.errors import RunError, Stopped, UsageError
+
+
+class StopsIn(Quiet):
+    """Sends this process a signal in the first step of something that is not training."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def steps(self, what: str, total: int):  # type: ignore[no-untyped-def]
+        @contextmanager
+        def counted():  # type: ignore[no-untyped-def]
+            def advance() -> None:
+                if what == self._what:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            yield advance
+
+        return counted()
+
+
+class Noted(Quiet):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def stopped(output: Path, **others: object) -> Path:
+    """A run that was stopped after its third step."""
+    with pytest.raises(Stopped):
+        zoo.finetune(**options(output, **{"reporter": StopsAt(3), **others}))
+    return output
+
+
+def test_gradual_with_averaged_weights_goes_on_where_a_stage_unfreezes(tmp_path: Path) -> None:
+    own = {"strategy": "gradual", "ema": 0.9, "epochs": 1, "batch_size": 128}
+    whole = zoo.finetune(**options(tmp_path / "whole", **own))
+    for step in (6, 7):  # the first steps of the last phase, after each of which a stage joins
+        with pytest.raises(Stopped):
+            zoo.finetune(**options(tmp_path / f"{step}", **own, reporter=StopsAt(step)))
+        run = zoo.resume(tmp_path / f"{step}", reporter=Quiet())
+        assert run.record["sha256"] == whole.record["sha256"]
+        assert run.metrics == whole.metrics
+
+
+def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: Path) -> None:
+    own = {"strategy": "probe", "head_solver": "adamw", "epochs": 3, "image_size": 48}
+    whole = zoo.finetune(**options(tmp_path / "whole", **own))
+    run = stopped(tmp_path / "run", **own, reporter=StopsAt(5))
+    before = (run / "last" / "state.safetensors").read_bytes()
+    shutil.rmtree(Path(os.environ["ZOO_CACHE"]) / "features")
+    with pytest.raises(Stopped):
+        zoo.resume(run, reporter=StopsIn("features"))
+    assert (run / "last" / "state.safetensors").read_bytes() == before
+    assert zoo.resume(run, reporter=Quiet()).record["sha256"] == whole.record["sha256"]
+
+
+def test_a_run_that_is_paused_for_long_in_an_epoch_ends_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stopped(tmp_path / "run")
+    clock = time.perf_counter
+    started = clock()
+    # Each look at the clock is a day after the last one.
+    monkeypatch.setattr(time, "perf_counter", lambda: started + 86_400 * 1000 * (clock() - started))
+    resumed = zoo.resume(run, reporter=Quiet())
+    speeds = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 < line["samples_per_second"] < 0.05 for line in speeds)
+    assert 0 < resumed.record["results"]["samples_per_second"] < 0.05
+
+
+@pytest.mark.parametrize("data", [".", "photos/table.csv"])
+def test_a_resumed_run_names_its_samples_as_the_undisturbed_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    names = sorted(p.relative_to(photos) for p in photos.glob("*/*.*"))
+    rows = [f"{name},{name.parent}\n" for name in names]
+    monkeypatch.chdir(tmp_path / ("photos" if data == "." else ""))
+    if data.endswith(".csv"):
+        Path(data).write_text("image,label\n" + "".join(rows))
+    own = {"data": data, "classes": 3, "batch_size": 8, "image_size": 32, "epochs": 1}
+    whole = zoo.finetune(**options(tmp_path / "whole", **own))
+    run = stopped(tmp_path / "run", **own)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # from where the data have another relative path
+    zoo.resume(run, reporter=Quiet())
+    expected = (whole.folder / "predictions.parquet").read_bytes()
+    first = pq.read_table(run / "predictions.parquet").to_pydict()["input"][0]
+    assert not os.path.isabs(first)
+    assert (run / "predictions.parquet").read_bytes() == expected
+    assert zoo.compare([whole.folder, run]).samples == whole.record["data"]["val"]
+
+
+def test_a_run_killed_after_it_finished_is_tidied(tmp_path: Path, zoo_cli: Zoo) -> None:
+    run = zoo.finetune(**options(tmp_path / "run", epochs=1)).folder
+    whole = sorted(path.name for path in run.iterdir())
+    (run / "last").mkdir()
+    (run / "last" / "state.safetensors").write_bytes(b"state")
+    (run / ".lock").touch()
+    (run / ".run.0123456789ab.json").write_text("{}")
+    (run / "report.html").unlink()
+    (run / ".mine").write_text("the user's own")
+    done = zoo_cli("finetune", "--resume", run)
+    assert done.code == 0, done.err
+    assert "had been finished; removed what was left there" in done.err
+    assert sorted(path.name for path in run.iterdir()) == sorted([*whole, ".mine"])
+    again = zoo_cli("finetune", "--resume", run)
+    assert again.code == 1
+    assert "is finished; there is nothing to resume" in again.err
+
+
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    run = stopped(tmp_path / "run")
+    (run / ".run.0123456789ab.json").write_text("{}")
+    (run / "last" / ".state.0123456789ab.safetensors").write_bytes(b"half")
+    zoo.resume(run, reporter=Quiet())
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("library", ["numpy", "pillow", "acme-zoo"])
+def test_a_run_of_other_libraries_is_not_gone_on_with(tmp_path: Path, library: str) -> None:
+    run = stopped(tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    key = "plugins" if library == "acme-zoo" else "versions"
+    record[key][library] = "0.0.1"
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match=f"other versions: {library} 0.0.1, now ") as told:
+        zoo.resume(run, reporter=Quiet())
+    assert "Install those" in told.value.hint
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began(tmp_path: Path) -> None:
+    run = stopped(tmp_path / "run")
+    before = torch.get_num_threads()
+    record = json.loads((run / "run.json").read_text())
+    assert record["machine"]["threads"] == before
+    record["machine"] |= {"threads": before + 1, "instructions": "ABACUS"}
+    (run / "run.json").write_text(json.dumps(record))
+    seen: list[int] = []
+
+    class Counts(Noted):
+        def epoch(self, record: Any, epochs: int) -> None:
+            seen.append(torch.get_num_threads())
+
+    reporter = Counts()
+    zoo.resume(run, reporter=reporter)
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
+    assert any(f"going on with {before + 1} threads" in note for note in reporter.notes)
+    assert any("a processor with ABACUS" in note for note in reporter.notes)
+
+
+def test_a_run_goes_on_where_it_began_or_not_at_all(tmp_path: Path) -> None:
+    run = stopped(tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["device"] = "xpu"
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="xpu"):
+        zoo.resume(run, reporter=Quiet())
+
+
+def test_a_resumed_run_is_tracked_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo import job
+
+    started: list[str] = []
+    monkeypatch.setattr(job, "start_tracker", lambda _, name, *__: started.append(name))
+    monkeypatch.setattr(job, "refuse_tracker", lambda _: None)
+    monkeypatch.setattr(job, "Accelerator", _untracked)
+    run = stopped(tmp_path / "run", track="tensorboard")
+    shutil.copytree(run, tmp_path / "copy")
+    zoo.resume(run, reporter=Quiet())
+    assert started == ["tensorboard"] * 2
+    zoo.resume(tmp_path / "copy", track="none", reporter=Quiet())
+    assert started == ["tensorboard"] * 2
+
+
+def _untracked(**options: Any) -> Any:
+    from accelerate import Accelerator
+
+    return Accelerator(**options | {"log_with": None})
+
+
+def typed(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
+    """``zoo`` in a process of its own."""
+    command = [sys.executable, "-m", "zoo", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def test_resuming_a_run_that_still_trains_is_refused_and_never_trains_it_again(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    with typed(
+        *("finetune", "cnn", "--classes", 2, "--epochs", 12, "--output", run), cwd=tmp_path
+    ) as first:
+        while not (run / "run.json").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        with typed("finetune", "--resume", run, cwd=tmp_path) as second:
+            _, refused = second.communicate(timeout=60)
+        _, err = first.communicate(timeout=120)
+    assert second.returncode == 1
+    assert f"another process is training in {run}" in refused
+    assert first.returncode == 0, err
+
+
+def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo import job
+
+    run, locked = stopped(tmp_path / "run"), job.locked
+
+    @contextmanager
+    def late(folder: Path, leads: bool = True):  # type: ignore[no-untyped-def]
+        with monkeypatch.context() as patch:  # the other process ends just before the lock is had
+            patch.setattr(job, "locked", locked)
+            job.resume(folder, job.Manner(registry=zoo.Registry.discover(), reporter=Quiet()))
+        with locked(folder, leads):
+            yield
+
+    monkeypatch.setattr(job, "locked", late)
+    with pytest.raises(RunError, match="is finished"):
+        zoo.resume(run, reporter=Quiet())
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
