@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -21,3 +23,17 @@ def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] 
     x = inputs[0]
     spared = x.is_cpu and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
     return (x.contiguous(), *inputs[1:]) if spared else None
+
+
+def keep_headers_in(folder: Path) -> None:
+    """Have torch's compiler keep precompiled headers in ``folder``.
+
+    It takes no variable for them and uses ``torchinductor_USER`` in the system's temporary folder,
+    where anybody may lay a header first, which is then compiled into every network (torch 2.11 to
+    2.14, ``torch/_inductor/codecache.py``).
+    """
+    from torch._inductor import codecache
+
+    headers = folder / "precompiled_headers"
+    codecache._HEADER_DIR = str(headers)
+    codecache._HEADER_LOCK_DIR = str(headers / "locks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,10 @@ def test_compiled_features_are_the_plain_ones(name: str) -> None:
         compiled = [runner.features(batch) for batch in batches]
     for one, other in zip(plain, compiled, strict=True):
         assert (one - other).abs().max() <= TOLERANCE * one.abs().max()
-    assert any((cache_folder() / COMPILED).rglob("*.cpp"))
+    kept = cache_folder() / COMPILED
+    assert any(kept.rglob("*.cpp"))
+    assert any((kept / "precompiled_headers").rglob("*.h"))  # not in a folder that anybody can make
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     assert [torch.equal(runner.features(b), p) for b, p in zip(batches, plain, strict=True)] == [
         True,
         True,

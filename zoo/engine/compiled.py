@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +15,8 @@ from torch import Tensor
 
 from zoo.errors import UsageError
 from zoo.places import COMPILED, cache_folder
+from zoo.private_folders import require_private
+from zoo.torch_faults import keep_headers_in
 
 COMPILES = ("auto", "on", "off")
 
@@ -57,14 +62,24 @@ def quickened(
 
 
 def _keep() -> None:
-    """Let torch keep what it compiles where the zoo keeps things, unless the user says where."""
+    """Have torch write what it compiles, and reads and runs again, in the user's own folder.
+
+    That is in the zoo's cache unless the user says where; where it cannot be written, in a new
+    temporary folder that goes with the process.
+
+    Raises:
+        UsageError: Others could have put code there.
+    """
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # Torch sets the variable itself when its compiler is imported, by whomever.
-    if os.environ.get(_VARIABLE, default_cache_dir()) != default_cache_dir():
-        return
-    folder = cache_folder() / COMPILED
-    with suppress(OSError):  # torch then keeps it in a temporary folder
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            os.environ[_VARIABLE] = str(folder)
+    folder = Path(os.environ.get(_VARIABLE, default_cache_dir()))
+    if folder == Path(default_cache_dir()):
+        folder = cache_folder() / COMPILED
+    try:
+        require_private(folder)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="zoo-compiled-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[_VARIABLE] = str(folder)
+    keep_headers_in(folder)
