@@ -14,6 +14,7 @@ import torch
 from zoo.backbone import Backbone
 from zoo.cores import usable_cores
 from zoo.data import Splits
+from zoo.data.reading import reading_in_words, reading_record
 from zoo.engine import adapters, settings
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
@@ -30,6 +31,7 @@ from zoo.version import __version__
 
 
 def header(
+    request: Request,
     start: Start,
     splits: Splits,
     task: Task,
@@ -59,6 +61,7 @@ def header(
         **_others(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_shared(splits),
+        **_reading(request, start, splits),
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
@@ -92,6 +95,16 @@ def _others(splits: Splits) -> dict[str, str]:
         "passed over": f"{len(splits.others)} {files} not called like pictures "
         f"({splits.others[0]}{more})"
     }
+
+
+def _reading(request: Request, start: Start, splits: Splits) -> dict[str, str]:
+    """How images are read, and what of them is not."""
+    spec = start.backbone.spec
+    if spec.modality != "image":
+        return {}
+    square = {"resize": request.resize} if request.resize else {}
+    given = request.value_range is not None
+    return {**square, **reading_in_words(spec.image_input, splits, given=given)}
 
 
 def _shared(splits: Splits) -> dict[str, str]:
@@ -216,6 +229,15 @@ def opening(
             "near": None if splits.near is None else list(splits.near),
             "removed": splits.removed,
             "overlap": overlap_in_words(splits),
+            **(
+                {
+                    "images": reading_record(
+                        spec.image_input, splits, given=request.value_range is not None
+                    )
+                }
+                if spec.modality == "image"
+                else {}
+            ),
             "val_split": request.val_split,
             "split_seed": recipe.seed,
             "text_column": request.text_column,

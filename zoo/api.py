@@ -21,7 +21,7 @@ from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import UsageError
 from zoo.heads import make_head
 from zoo.registry import Registry
-from zoo.request import Request
+from zoo.request import Request, Resize
 from zoo.run import Run
 from zoo.run_record import FinishedRun
 from zoo.spec import Pooling
@@ -138,6 +138,8 @@ def finetune(
     balanced: bool = False,
     focal: float | None = None,
     image_size: int | None = None,
+    resize: Resize | None = None,
+    value_range: tuple[float, float] | None = None,
     max_length: int | None = None,
     pooling: Pooling | None = None,
     text_column: ColumnNames = None,
@@ -206,6 +208,11 @@ def finetune(
         balanced: Whether each class is drawn equally often.
         focal: Gamma of the focal loss.
         image_size: Height and width in pixels.
+        resize: How an image becomes square: ``crop`` takes the centre, ``pad`` all of it with a
+            border, ``squash`` all of it whatever its proportions. By default as the weights were
+            trained, mostly ``crop``.
+        value_range: The values of black and of white in images with more than 8 bits a pixel. By
+            default found from the training images.
         max_length: Tokens a text is cut to.
         pooling: ``cls``, ``mean``, ``last`` or ``pooler``, for texts.
         text_column: Column of a table that holds the texts, or the paths of pictures; two for

@@ -28,7 +28,7 @@ from zoo.errors import UsageError
 from zoo.extraction import fill_features
 from zoo.places import cache_folder
 from zoo.registry import Registry
-from zoo.request import Request
+from zoo.request import FLAGS, Request, Resize
 from zoo.run import Run
 from zoo.run_record import LOCK_FILE, MODEL
 from zoo.spec import BackboneSpec
@@ -100,6 +100,8 @@ def embed(
     split: str | None = None,
     weights: str = "auto",
     image_size: int | None = None,
+    resize: Resize | None = None,
+    value_range: tuple[float, float] | None = None,
     max_length: int | None = None,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
@@ -123,6 +125,8 @@ def embed(
         split: One split alone.
         weights: ``auto``, ``none``, a tag, or a path; of a run always its own.
         image_size: Height and width in pixels; of a run always its own.
+        resize: As for :func:`zoo.finetune`; of a run always its own.
+        value_range: As there; by default found from the first split; of a run always its own.
         max_length: Tokens a text is cut to; of a run always its own.
         text_column: As for :func:`zoo.finetune`.
         label_column: As there.
@@ -142,7 +146,13 @@ def embed(
     target = Path(output)
     check_output(target)
     registry, reporter = registry or Registry.discover(), reporter or Quiet()
-    own = {"weights": weights, "image_size": image_size, "max_length": max_length}
+    own = {
+        "weights": weights,
+        "image_size": image_size,
+        "resize": resize,
+        "value_range": value_range,
+        "max_length": max_length,
+    }
     run = _run_of(backbone, registry, own)
     columns = text_column or (run and _columns_of(run)) or None
     modality = run.spec.modality if run else registry.resolve(str(backbone)).spec.modality
@@ -195,7 +205,7 @@ def _run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Ru
         folder = resolved.run.folder
     for option, value in own.items():
         if value not in ("auto", None):
-            name = option.replace("_", "-")
+            name = FLAGS.get(option, option).replace("_", "-")
             raise UsageError(
                 f"--{name} is not for a run, which has its own", hint=f"Leave --{name} out."
             )

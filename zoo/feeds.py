@@ -56,8 +56,8 @@ def make_feeds(
         epochs=sum(phase.epochs for phase in phases if phase.trains_backbone),
     ):
         with accelerator.main_process_first():
-            often = _decoded("train", train, feed.decode_size(train=True), splits, reporter)
-            held_out = _decoded("val", val, feed.decode_size(train=False), splits, reporter)
+            often = _decoded("train", train, feed, splits, reporter)
+            held_out = _decoded("val", val, feed, splits, reporter)
     assert train.labels is not None
     assert val.labels is not None
     return Feeds(
@@ -73,10 +73,13 @@ def make_feeds(
     )
 
 
-def _decoded(name: str, samples: Samples, size: int, splits: Splits, reporter: Reporter) -> Samples:
+def _decoded(
+    name: str, samples: Samples, feed: Feed, splits: Splits, reporter: Reporter
+) -> Samples:
     return decoded_once(
         samples,
-        size,
+        feed.decode_size(train=name == "train"),
+        values=feed.spec.image_input.value_range,
         folder=cache_folder() / "features",
         facts={"data": splits.source, "split": f"{name}, pictures", "samples": len(samples)},
         reporter=reporter,

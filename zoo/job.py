@@ -280,7 +280,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     work = Work.of(phases, recipe, len(splits.train))
     forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
     manner.reporter.header(
-        account.header(start, splits, task, recipe, phases, forward)
+        account.header(request, start, splits, task, recipe, phases, forward)
         | account.solver_change(default, recipe, request, phases)
     )
     return Prepared(

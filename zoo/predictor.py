@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from zoo.data import Samples, TextEncoder, make_transform, read_picture
+from zoo.data import Samples, TextEncoder, make_transform
 from zoo.data.samples import Listed, Raw
 from zoo.data.text import Tokens
 from zoo.engine.forward import Forward
@@ -22,7 +21,7 @@ from zoo.figures import THRESHOLD
 from zoo.predictions import AnyPrediction, predictions_of
 
 Prepared: TypeAlias = "Tensor | Tokens"
-"""A picture as ``(3, size, size)`` of bytes, or a text as its tokens."""
+"""A picture as ``(3, size, size)`` of 0 to 255, or a text as its tokens."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ class Predictor:
         """
         if self._transform is not None:
             assert not isinstance(asked.raw, tuple)
-            size = self._transform.decode_size
-            return self._transform.pixels(read_picture(asked.raw, size=size, name=asked.name))
+            return self._transform.pixels(self._transform.read(asked.raw, asked.name))
         assert self._encoder is not None
         text = asked.raw if isinstance(asked.raw, tuple) else str(asked.raw)
         return self._encoder.tokens([text])[0]
@@ -123,8 +121,10 @@ class Predictor:
         self.outputs([self.prepare(Asked(raw, "warm-up"))])
 
     def _batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
-        if self._encoder is None:
-            return {"pixel_values": torch.stack([p for p in prepared if isinstance(p, Tensor)])}
+        if self._transform is not None:
+            pixels = [p for p in prepared if isinstance(p, Tensor)]
+            return {"pixel_values": self._transform.together(pixels)}
+        assert self._encoder is not None
         tokens = [p for p in prepared if isinstance(p, Tokens)]
         apart = self._pairs and any(any(each.types) for each in tokens)
         types = [each.types for each in tokens] if apart else None

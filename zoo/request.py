@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from zoo.data import Samples, Splits, demo_data, open_data
 from zoo.data.cells import Wish
@@ -17,10 +17,18 @@ from zoo.engine.compiled import COMPILES
 from zoo.engine.precision import PRECISIONS
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.spec import Modality, Pooling
+from zoo.spec import Modality, Pooling, is_range
 
-_OF_PICTURES = ("image_size", "augment", "mixup", "cutmix", "cached_views", "cache_images")
+_OF_PICTURES = (
+    *("image_size", "resize", "value_range", "augment", "mixup", "cutmix", "cached_views"),
+    "cache_images",
+)
 _OF_TEXTS = ("max_length", "pooling")
+FLAGS = {"value_range": "range"}
+"""Options whose flag has another name."""
+
+Resize = Literal["crop", "pad", "squash"]
+"""How images become square: the centre of them, all of them with a border, or all of them squashed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,8 @@ class Request:
     precision: str = "auto"
     compile: str = "auto"
     image_size: int | None = None
+    resize: Resize | None = None
+    value_range: tuple[float, float] | None = None
     max_length: int | None = None
     pooling: Pooling | None = None
     text_column: ColumnNames = None
@@ -71,6 +81,17 @@ class Request:
             if value is not None and value < least:
                 name = option.replace("_", "-")
                 raise UsageError(f"--{name} {value} cannot be", hint=f"Give {least} or more.")
+        if self.resize is not None and self.resize not in get_args(Resize):
+            raise UsageError(
+                f"--resize {self.resize} is not valid",
+                hint=f"Give one of {', '.join(get_args(Resize))}.",
+            )
+        if self.value_range is not None and not is_range(self.value_range):
+            given = " ".join(f"{value:g}" for value in self.value_range)
+            raise UsageError(
+                f"--range {given} is not valid",
+                hint="Give the value of black, then the greater one of white: --range 0 4095.",
+            )
         self.recipe(Recipe.default("image", pretrained=False))  # numbers that cannot be
 
     @property
@@ -99,7 +120,7 @@ class Request:
             own, other, strange = other, own, _OF_TEXTS
         for option in strange:
             if self.wishes.get(option, getattr(self, option, None)) not in (None, 0, "none"):
-                name = option.replace("_", "-")
+                name = FLAGS.get(option, option).replace("_", "-")
                 raise UsageError(
                     f"--{name} is for {other}, and {self.backbone} takes {own}",
                     hint=f"Leave --{name} out.",

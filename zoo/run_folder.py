@@ -293,7 +293,7 @@ def _write_example(folder: Path, samples: Samples) -> str | list[str]:
         return raw
     if isinstance(raw, tuple):
         return list(raw)
-    picture = raw if isinstance(raw, Image.Image) else read_picture(raw)
+    picture = raw if isinstance(raw, Image.Image) else read_picture(raw, values="own")
     with files.replacing(folder / EXAMPLE) as temporary:
         picture.save(temporary)
     return EXAMPLE

@@ -11,9 +11,10 @@ import dataclasses
 import types
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from math import inf
 from typing import Any, Literal, Self
 
 from zoo.errors import ContractError
@@ -28,6 +29,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LARGEST_SIZE = 4096
 """Pixels of a side: a batch of 64 such pictures takes 13 GB already."""
+
+LARGEST_RESIZED = 2 * LARGEST_SIZE
+"""Pixels of a side before the centre crop: such a picture takes 0.2 GB."""
+
+LEAST_CROP = 0.1
+"""The catalogues' least is above 0.7."""
 
 
 class JsonData:
@@ -74,6 +81,8 @@ class ImageInput(JsonData):
         multiple_of: What height and width must be multiples of, where any size is taken.
         crop_mode: ``center``: resize the shorter side, then crop. ``squash``: resize both
             sides, whatever the proportions. ``border``: pad the shorter side.
+        value_range: The values that are black and white in images with more than 8 bits a pixel;
+            empty where images have 8.
     """
 
     size: int = 224
@@ -85,12 +94,19 @@ class ImageInput(JsonData):
     min_size: int = 1
     multiple_of: int = 1
     crop_mode: CropMode = "center"
+    value_range: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         _demand(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
-        _demand(self.multiple_of >= 1, f"sizes in multiples of {self.multiple_of}")
-        _demand(0 < self.crop <= 1, f"a crop of {self.crop}")
+        for name in ("min_size", "multiple_of"):
+            _demand(1 <= getattr(self, name) <= LARGEST_SIZE, f"a {name} of {getattr(self, name)}")
+        _demand(LEAST_CROP <= self.crop <= 1, f"a crop of {self.crop}")
+        resized = self.size / self.crop
+        _demand(resized <= LARGEST_RESIZED, f"images that are resized to {resized:.0f} pixels")
         _demand(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
+        _demand(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
+        _demand(all(1e-3 <= std <= 1e3 for std in self.std), f"a std of {self.std}")
+        _demand(is_range(self.value_range), f"a value_range of {self.value_range}")
 
     def fitting(self, size: int) -> int:
         """The smallest height and width from ``size`` on that the network takes."""
@@ -232,6 +248,11 @@ class BackboneSpec(JsonData):
     def with_input(self, **changes: Any) -> BackboneSpec:
         """A copy whose input has some fields changed, e.g. ``spec.with_input(size=64)``."""
         return replace(self, input=replace(self.input, **changes))
+
+
+def is_range(values: Sequence[float]) -> bool:
+    """Whether these are the values of black and of white, or none."""
+    return not values or (len(values) == 2 and -inf < values[0] < values[1] < inf)
 
 
 def _demand(holds: bool, what: str) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from zoo.backbone import Backbone, build
 from zoo.data import Samples, Splits, train_tokenizer
 from zoo.data.text import require_separator
+from zoo.data.traits import range_of
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError, WeightsUnavailable
 from zoo.panics import panics_are_errors
 from zoo.registry import Resolved
-from zoo.request import Request
+from zoo.request import Request, Resize
 from zoo.run_record import TOKENIZER, origin_of
 from zoo.spec import BackboneSpec, Weights
 from zoo.weights import choose, fetch, file_sha256, refuse_larger
@@ -106,6 +107,7 @@ def _fitted_spec(
             )
         changed = spec.with_input(max_length=limit)
         return changed.with_input(pooling=request.pooling) if request.pooling else changed
+    spec = spec.with_input(**_reading(request, splits))
     given = spec.image_input
     size = request.image_size
     if size is None and not given.fixed_size:
@@ -118,6 +120,24 @@ def _fitted_spec(
             hint=f"The nearest size is {fit}: --image-size {fit}.",
         )
     return spec.with_input(size=size) if size else spec
+
+
+_SQUARES: Mapping[Resize, Mapping[str, Any]] = {
+    "crop": {"crop_mode": "center"},
+    "pad": {"crop_mode": "border", "crop": 1.0},
+    "squash": {"crop_mode": "squash", "crop": 1.0},
+}
+"""What ``--resize`` asks of a network's input; padding and squashing keep all of an image."""
+
+
+def _reading(request: Request, splits: Splits) -> dict[str, Any]:
+    """How the data and the request want images to be read, as fields of the spec's input.
+
+    The scale of grey is that of these data, also where training starts from a run with another.
+    """
+    square = _SQUARES[request.resize] if request.resize else {}
+    values = request.value_range or range_of(splits.train.traits)
+    return {"value_range": tuple(values), **square}
 
 
 def tokenizer_beside(path: Path | None) -> Tokenizer | None:

@@ -16,6 +16,7 @@ from tests.faults.conftest import class_folders
 from zoo.data import make_transform, open_data, read_picture
 from zoo.data.pictures import LARGEST_FILE, MOST_PIXELS
 from zoo.data.samples import Splits
+from zoo.data.traits import range_of
 from zoo.errors import BadFilesError
 from zoo.spec import ImageInput
 
@@ -60,10 +61,11 @@ def test_no_picture_gets_lost(tmp_path: Path) -> None:
         path for path in paths if Path(path).name.startswith(("cut-0.", "cut-1.", "cut-12."))
     ]
     assert set(emptied) - {p for p in emptied if p.endswith((".tga", ".gif"))} <= lost.keys()
-    transforms = [make_transform(ImageInput(size=32), train=train) for train in (True, False)]
+    spec = ImageInput(size=32, value_range=range_of(splits.train.traits))
+    transforms = [make_transform(spec, train=train) for train in (True, False)]
     for path in kept & paths:
         for transform in transforms:
-            tensor = transform(read_picture(path, size=transform.decode_size), seed=0)
+            tensor = transform(transform.read(path, path), seed=0)
             assert tensor.shape == (3, 32, 32)
             assert torch.isfinite(tensor).all()
 

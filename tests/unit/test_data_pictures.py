@@ -57,24 +57,6 @@ def test_four_inks(tmp_path):
     assert blue < 20
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_greys_of_16_bits_keep_their_upper_bits(tmp_path, suffix):
-    for value, expected in ((65535, 255), (32896, 128), (200, 1), (0, 0)):
-        grey = Image.fromarray(np.full((4, 4), value, dtype=np.uint16))
-        assert pixel(stored(grey, tmp_path / f"{value}.{suffix}")) == (expected,) * 3
-
-
-def test_greys_of_32_bits_and_floats(tmp_path):
-    for array, expected in (
-        (np.full((4, 4), 200, np.int32), 200),
-        (np.full((4, 4), 65535, np.int32), 255),
-        (np.full((4, 4), 0.5, np.float32), 128),
-        (np.full((4, 4), 77, np.float32), 77),
-        (np.full((4, 4), np.nan, np.float32), 0),
-    ):
-        assert pixel(stored(Image.fromarray(array), tmp_path / "x.tif")) == (expected,) * 3
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_camera_s_orientation_is_applied(tmp_path, orientation):
     from PIL import ImageOps

@@ -32,6 +32,19 @@ Examples:
 @click.option("--split", metavar="train|val|test", help="One split alone; default: all.")
 @click.option("--weights", default="auto", metavar="auto|none|TAG|PATH", help="Of a BACKBONE.")
 @click.option("--image-size", type=int, metavar="PIXELS", help="Of a BACKBONE for pictures.")
+@click.option(
+    "--resize",
+    type=click.Choice(["crop", "pad", "squash"]),
+    help="How images become square, for a BACKBONE.",
+)
+@click.option(
+    "--range",
+    "value_range",
+    nargs=2,
+    type=float,
+    metavar="LOW HIGH",
+    help="Black and white in images deeper than 8 bits, for a BACKBONE; default: found from DATA.",
+)
 @click.option("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
 @labelled_data
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")

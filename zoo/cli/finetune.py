@@ -82,6 +82,19 @@ Examples:
 )
 @_data("--dedupe", is_flag=True, help="Train without what validation or test has too.")
 @_data("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
+@_data(
+    "--resize",
+    type=click.Choice(["crop", "pad", "squash"]),
+    help="How images become square; default: as the weights were trained.",
+)
+@_data(
+    "--range",
+    "value_range",
+    nargs=2,
+    type=float,
+    metavar="LOW HIGH",
+    help="Black and white in images deeper than 8 bits; default: found from the training images.",
+)
 @_data("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
 @_data(
     "--pooling",

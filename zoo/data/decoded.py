@@ -1,7 +1,7 @@
 """Pictures that have been decoded once, in a file that is mapped into memory.
 
 To decode a JPEG costs more than all that a small network does with it. The file is in Arrow's format,
-a row a picture: its width and height, and its pixels as RGB. What a reader gets is what decoding
+a row a picture: its mode, its width and height, and its pixels, as RGB or as floats of grey. What a reader gets is what decoding
 would give it, to the bit.
 """
 
@@ -18,13 +18,21 @@ import pyarrow as pa
 from PIL import Image
 
 from zoo.cores import usable_cores
+from zoo.data.depth import SCALED, ValueRange
 from zoo.data.pictures import read_picture
 from zoo.data.samples import Indices, Inputs, Samples
 from zoo.files import replacing
 
 _CHUNK = 64  # pictures that are decoded at a time, and a record batch
 
-_SCHEMA = pa.schema([("width", pa.int32()), ("height", pa.int32()), ("pixels", pa.large_binary())])
+_SCHEMA = pa.schema(
+    [
+        ("mode", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("pixels", pa.large_binary()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,13 @@ class Decoded:
     def __getitem__(self, index: int) -> Image.Image:
         chunk, place = divmod(int(self.rows[index]), _CHUNK)
         batch = self._reader.get_batch(chunk)
-        width, height = (batch.column(name)[place].as_py() for name in ("width", "height"))
+        mode, width, height = (
+            batch.column(name)[place].as_py() for name in ("mode", "width", "height")
+        )
         pixels = batch.column("pixels")[place].as_buffer()
-        return Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
+        picture = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
+        picture.info[SCALED] = True
+        return picture
 
     def name(self, index: int) -> str:
         return self.named.name(index)
@@ -65,27 +77,31 @@ class Decoded:
         return pa.ipc.open_file(pa.memory_map(str(self.file)))
 
 
-def estimated_bytes(samples: Samples, size: int) -> int:
+def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int:
     """What the pictures take decoded, from some of them, spread evenly.
 
     Args:
         samples: Pictures.
         size: The shorter side in pixels that is needed.
+        values: What is black and white in those with more than 8 bits.
     """
     count = min(32, len(samples))
     chosen = np.linspace(0, len(samples) - 1, count).astype(int)
-    pictures = [_decoded(samples, int(index), size) for index in chosen]
-    some = sum(3 * picture.width * picture.height for picture in pictures)
+    pictures = [_decoded(samples, int(index), size, values) for index in chosen]
+    some = sum(
+        (4 if picture.mode == "F" else 3) * picture.width * picture.height for picture in pictures
+    )
     return some * len(samples) // max(1, count)
 
 
-def decode(samples: Samples, size: int, file: Path) -> Iterator[int]:
+def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> Iterator[int]:
     """Decode all pictures into ``file``, as :func:`zoo.data.read_picture` does; yields how many at a time.
 
     Args:
         samples: Pictures.
         size: The shorter side in pixels that is needed.
         file: Written beside and renamed when all are in it.
+        values: What is black and white in those with more than 8 bits.
 
     Raises:
         BadFilesError: A picture cannot be read.
@@ -99,10 +115,11 @@ def decode(samples: Samples, size: int, file: Path) -> Iterator[int]:
     ):
         for start in range(0, len(samples), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(samples)))
-            pictures = list(pool.map(lambda index: _decoded(samples, index, size), indices))
+            pictures = list(pool.map(lambda index: _decoded(samples, index, size, values), indices))
             writer.write_batch(
                 pa.record_batch(
                     [
+                        pa.array([p.mode for p in pictures], pa.string()),
                         pa.array([p.width for p in pictures], pa.int32()),
                         pa.array([p.height for p in pictures], pa.int32()),
                         pa.array([p.tobytes() for p in pictures], pa.large_binary()),
@@ -123,5 +140,6 @@ def opened(samples: Samples, file: Path) -> Samples | None:
     return replace(samples, inputs=inputs) if chunks == -(-len(samples) // _CHUNK) else None
 
 
-def _decoded(samples: Samples, index: int, size: int) -> Image.Image:
-    return read_picture(samples.picture(index), size=size, name=samples.input(index))
+def _decoded(samples: Samples, index: int, size: int, values: ValueRange) -> Image.Image:
+    name = samples.input(index)
+    return read_picture(samples.picture(index), size=size, name=name, values=values)

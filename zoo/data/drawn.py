@@ -112,13 +112,14 @@ def _drawn(request: Request, count: int) -> Splits:
     request.findings.settle()
     classes = choose_classes(part)
     part = part.take(draw(part.known, count, request.seed))
-    part, fingerprint = readable(part, request.modality, request.findings)
+    found = readable(part, request.modality, request.findings)
+    part, fingerprint = found.part, found.fingerprint
     request.findings.settle()
     labels = label_array(part, classes, owner=part.where)
     require_samples(labels, part, classes)
     if part.known.task == "regression":
         require_variety(labels, part, classes)
-    samples = Samples(request.modality, part.inputs, labels, fingerprint)
+    samples = Samples(request.modality, part.inputs, labels, fingerprint, traits=found.traits)
     return Splits(
         modality=request.modality,
         classes=classes,

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.pictures import read_picture
 from zoo.data.samples import Pair, Samples
 from zoo.data.text import TextEncoder
 from zoo.data.transforms import ImageTransform, mixed_seed
@@ -59,7 +58,8 @@ class ImageFeed(Feed):
     """Batches of pictures: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``.
 
     The pixels are bytes, of 0 to 255: a quarter of what floats would take on their way from a worker
-    and to a GPU. The whole batch is normalised where it is computed with.
+    and to a GPU. The whole batch is normalised where it is computed with. With deep pictures among
+    them they are floats, and normalised.
     """
 
     def __init__(self, samples: Samples, transform: ImageTransform, seed: int) -> None:
@@ -80,19 +80,12 @@ class ImageFeed(Feed):
             return Failure(error)
 
     def _batch(self, keys: Sequence[Key]) -> TensorBatch:
-        pixels = torch.stack([self._pixels(*key) for key in keys])  # (B, size, size, 3)
-        return {"pixel_values": pixels.permute(0, 3, 1, 2)} | _labels(
-            self.samples, [index for _, index in keys]
-        )
+        pixels = self.transform.together([self._pixels(*key) for key in keys])
+        return {"pixel_values": pixels} | _labels(self.samples, [index for _, index in keys])
 
     def _pixels(self, variation: int, index: int) -> Tensor:
-        picture = read_picture(
-            self.samples.picture(index),
-            size=self.transform.decode_size,
-            name=self.samples.input(index),
-        )
-        pixels = self.transform.pixels(picture, seed=mixed_seed(self.seed, variation, index))
-        return pixels.permute(1, 2, 0)
+        picture = self.transform.read(self.samples.picture(index), self.samples.input(index))
+        return self.transform.pixels(picture, seed=mixed_seed(self.seed, variation, index))
 
 
 class TextFeed(Feed):

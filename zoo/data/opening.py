@@ -23,6 +23,7 @@ from zoo.data.columns import ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
+from zoo.data.looks import Looks
 from zoo.data.overlap import overlap, picture_contents, text_contents, without_shared
 from zoo.data.pictures import examine
 from zoo.data.reports import BadFiles, Findings
@@ -34,6 +35,7 @@ from zoo.data.samples import (
     splits_fingerprint,
 )
 from zoo.data.splitting import check_share, split
+from zoo.data.traits import Traits
 from zoo.errors import DataError, UsageError, did_you_mean
 from zoo.spec import Modality
 
@@ -245,23 +247,26 @@ def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
 def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
     """Samples of a split whose pictures have been decoded; unreadable ones are left out."""
     count = len(part.inputs)
+    looks: Looks | None
+    traits: Traits | None
     if request.modality == "image":
         seen = examine(part.inputs)
-        digests, looks = seen.digests, seen.looks
+        digests, looks, traits = seen.digests, seen.looks, seen.traits
         for index, reason in seen.reasons.items():
             request.findings.add(part.inputs.name(index), reason)
         if seen.reasons:
             good = np.array([i for i in range(count) if i not in seen.reasons], dtype=np.int64)
-            part, digests, looks = part.take(good), [digests[i] for i in good], looks[good]
+            part, digests = part.take(good), [digests[i] for i in good]
+            looks, traits = looks[good], traits[good]
         contents = picture_contents(digests)
     else:
         plain = Samples(request.modality, part.inputs)
         rows = [plain.texts(i) for i in range(count)]
         digests, contents = ["\0".join((*row, "")).encode() for row in rows], text_contents(rows)
-        looks = None
+        looks, traits = None, None
     labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, digests)
-    return Samples(request.modality, part.inputs, labels, fingerprint, contents, looks)
+    return Samples(request.modality, part.inputs, labels, fingerprint, contents, looks, traits)
 
 
 def _halves(request: Request, samples: Samples, task: TaskName) -> tuple[Samples, Samples]:

@@ -10,13 +10,16 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from zoo.data.depth import OVERSAMPLING, SCALED, ValueRange, is_deep, own_range, scaled
 from zoo.data.looks import SIDE, Looks, looks_of
 from zoo.data.samples import Inputs, Picture, Samples
+from zoo.data.traits import TRAITS, Traits, note_traits, note_values
 from zoo.errors import BadFilesError
 from zoo.files import is_utf8
 
@@ -37,17 +40,16 @@ _FORMATS = (
 and starts Ghostscript where they are PostScript. TGA, which has no mark of its own, comes last."""
 
 MOST_PIXELS = 178_956_970
-"""Larger pictures are refused; at this many, one takes 0.7 GB. (Where Pillow refuses by itself.)"""
+"""Larger pictures are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
+(Where Pillow refuses by itself.)"""
 
 LARGEST_FILE = 2**30
 """Bytes of a file that may be a picture."""
 
-OVERSAMPLING = 2
-"""A JPEG is decoded at no less than this many times the size that is asked for: a decoder's
-reduction is coarser than the resizing after it."""
-
 _RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
 """Modes in which the mean of two pixels is a pixel; they become RGB in any case."""
+
+_STRIP = 2**22  # pixels that are laid on white at a time
 
 _TASK = 32  # pictures that a thread examines at a time
 
@@ -62,29 +64,36 @@ def read_picture(
     *,
     size: int | None = None,
     name: str | None = None,
+    values: ValueRange | Literal["own"] = (),
 ) -> Image.Image:
     """A picture as RGB, upright (EXIF orientation applied), on white where it is transparent.
 
-    16-bit greys are brought to 8 bits by their upper bits; 32-bit and float greys count as 8-bit
-    where no value exceeds 255, as 16-bit otherwise, and as shares of white where none exceeds 1.
+    A grey one with more than 8 bits is floats of 0 to 255 in one band, mode ``F``
+    (:mod:`zoo.data.depth`).
 
     Args:
         source: A path, encoded bytes, or a picture that is open already.
         size: The shorter side in pixels that is needed. Large JPEGs are then decoded at a half,
             a quarter or an eighth, but at no less than twice that size.
         name: How an error calls the picture, where ``source`` is not a path.
+        values: What is black and what is white in pictures with more than 8 bits; ``own``, to
+            show one to people, takes the picture's own and makes it RGB.
 
     Raises:
-        BadFilesError: It is no picture, or a damaged one; the message names it.
+        BadFilesError: It is no picture, or a damaged one, or has more than 8 bits and ``values``
+            is empty; the message names it.
     """
+    given = isinstance(source, (bytes, Image.Image))
+    path = name or ("the picture" if given else os.fspath(source))  # type: ignore[arg-type]
     if isinstance(source, Image.Image):
-        return _rgb(_upright(source))
-    path = name or ("the picture" if isinstance(source, bytes) else os.fspath(source))
+        return _read(source, size, path, values)
     try:
         with _opened(source) as picture:
             if size is not None:
                 _reduce(picture, OVERSAMPLING * size)
-            return _rgb(_upright(picture))
+            return _read(picture, size, path, values)
+    except BadFilesError:
+        raise
     # Pillow's readers let through whatever the parser of a damaged file ran into: OSError,
     # SyntaxError, ValueError, struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
@@ -95,6 +104,28 @@ def read_picture(
         ) from error
 
 
+def _read(
+    picture: Image.Image, size: int | None, name: str, values: ValueRange | Literal["own"]
+) -> Image.Image:
+    """What :func:`read_picture` gives of a picture that is open."""
+    if SCALED in picture.info:
+        return picture
+    if not is_deep(picture):
+        return _rgb(_upright(picture))
+    if not values:
+        raise BadFilesError(
+            f"{name} has more than 8 bits a pixel, and what is black and white in it is not known: "
+            "the training images had 8 bits",
+            paths=(name,),
+            hint="Convert it to 8 bits, or train with --range LOW HIGH.",
+        )
+    picture.load()
+    if values == "own":
+        return _upright(scaled(picture, own_range(picture), size)).convert("L").convert("RGB")
+    assert not isinstance(values, str)
+    return _upright(scaled(picture, values, size))
+
+
 @dataclass(frozen=True)
 class Examined:
     """What decoding every picture once has shown.
@@ -102,11 +133,13 @@ class Examined:
     Attributes:
         digests: The sha256 of every file.
         looks: ``(N, 4)``, what each looks like (:mod:`zoo.data.looks`).
+        traits: ``(N,)``, what else each is like (:mod:`zoo.data.traits`).
         reasons: The index and the reason of each that cannot be read.
     """
 
     digests: list[bytes]
     looks: Looks
+    traits: Traits
     reasons: dict[int, str]
 
 
@@ -120,27 +153,32 @@ def examine(inputs: Inputs) -> Examined:
     starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
-    digests = [digest for digests, _, _ in tasks for digest in digests]
-    reasons = [reason for _, reasons, _ in tasks for reason in reasons]
+    none = Examined([], np.zeros((0, 4), dtype=np.uint64), np.zeros(0, dtype=TRAITS), {})
     return Examined(
-        digests,
-        np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(looks for _, _, looks in tasks)]),
-        {i: reason for i, reason in enumerate(reasons) if reason},
+        [digest for task in tasks for digest in task.digests],
+        np.concatenate([task.looks for task in (none, *tasks)]),
+        np.concatenate([task.traits for task in (none, *tasks)]),
+        {i: reason for task in tasks for i, reason in task.reasons.items()},
     )
 
 
-def _examine_some(inputs: Inputs, start: int) -> tuple[list[bytes], list[str], Looks]:
+def _examine_some(inputs: Inputs, start: int) -> Examined:
     samples = Samples("image", inputs)
     wanted = range(start, min(start + _TASK, len(inputs)))
     thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
-    found = [_examine(samples.picture(i), at) for i, at in zip(wanted, thumbnails, strict=True)]
-    return [digest for digest, _ in found], [reason for _, reason in found], looks_of(thumbnails)
+    traits = np.zeros(len(wanted), dtype=TRAITS)
+    found = [
+        _examine(samples.picture(i), thumbnails[place], traits[place : place + 1])
+        for place, i in enumerate(wanted)
+    ]
+    reasons = {i: reason for i, (_, reason) in zip(wanted, found, strict=True) if reason}
+    return Examined([digest for digest, _ in found], looks_of(thumbnails), traits, reasons)
 
 
-def _examine(raw: Picture, thumbnail: NDArray[np.uint8]) -> tuple[bytes, str]:
-    """The digest of a file, and why it cannot be read; else ``thumbnail`` is filled."""
+def _examine(raw: Picture, thumbnail: NDArray[np.uint8], traits: Traits) -> tuple[bytes, str]:
+    """The digest of a file, and why it cannot be read; else ``thumbnail`` and ``traits`` are filled."""
     if isinstance(raw, Image.Image):
-        thumbnail[:] = np.asarray(_thumbnail(raw))
+        _note(raw, thumbnail, traits)
         return hashlib.sha256(raw.tobytes()).digest(), ""
     try:
         content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
@@ -150,15 +188,23 @@ def _examine(raw: Picture, thumbnail: NDArray[np.uint8]) -> tuple[bytes, str]:
     try:
         with _opened(content) as picture:
             _reduce(picture, SIDE)
-            thumbnail[:] = np.asarray(_thumbnail(picture))
+            _note(picture, thumbnail, traits)
     except Exception as error:  # as in read_picture
         return digest, _reason(error)
     return digest, ""
 
 
+def _note(picture: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> None:
+    note_traits(picture, traits)
+    thumbnail[:] = np.asarray(_thumbnail(picture))
+    note_values(picture, traits)
+
+
 def _thumbnail(picture: Image.Image) -> Image.Image:
     """The picture upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
     picture.load()
+    if is_deep(picture):
+        return read_picture(picture, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
     if picture.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
         small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     else:
@@ -219,23 +265,20 @@ def _rgb(picture: Image.Image) -> Image.Image:
         picture.load()
         return picture
     if picture.has_transparency_data:
-        layers = picture.convert("RGBA")
-        white = Image.new("RGBA", layers.size, "white")
-        return Image.alpha_composite(white, layers).convert("RGB")
-    if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
+        return _on_white(picture)
     return picture.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits, or of floats, with 8 bits."""
-    grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    highest = float(grey.max(initial=0))
-    if picture.mode.startswith("I;16") or highest > 255:
-        grey = grey / 257  # 65535 becomes 255
-    elif picture.mode == "F" and highest <= 1:
-        grey = grey * 255
-    return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+def _on_white(picture: Image.Image) -> Image.Image:
+    """A transparent picture on white, some rows at a time: layers of all take four times as much."""
+    whole = Image.new("RGB", picture.size)
+    rows = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        layers = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        layers = layers.convert("RGBA")
+        white = Image.new("RGBA", layers.size, "white")
+        whole.paste(Image.alpha_composite(white, layers).convert("RGB"), (0, top))
+    return whole
 
 
 def _reason(error: BaseException) -> str:

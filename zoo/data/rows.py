@@ -20,6 +20,7 @@ from zoo.data.opening import check_task
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples, TaskName
+from zoo.data.traits import Traits
 from zoo.data.walk import visible_folders
 from zoo.errors import DataError
 from zoo.spec import Modality
@@ -87,10 +88,16 @@ def open_rows(
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, modality, findings) for name, part in chosen.items()}
     findings.settle()
-    chosen = agreeing({name: part for name, (part, _) in found.items()}, findings)
+    chosen = agreeing({name: each.part for name, each in found.items()}, findings)
     classes = _classes(chosen)
     splits = {
-        name: Samples(modality, part.inputs, _labels(part, classes, str(source)), found[name][1])
+        name: Samples(
+            modality,
+            part.inputs,
+            _labels(part, classes, str(source)),
+            found[name].fingerprint,
+            traits=found[name].traits,
+        )
         for name, part in chosen.items()
     }
     if not any(map(len, splits.values())):
@@ -100,8 +107,23 @@ def open_rows(
     return Rows(splits, classes, kind, findings.skipped, tuple(findings.notes))
 
 
-def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, str]:
-    """The split without the pictures that cannot be decoded, and one sha256 over its inputs.
+@dataclass(frozen=True)
+class Readable:
+    """What can be read of a split.
+
+    Attributes:
+        part: The split without the pictures that cannot be decoded.
+        fingerprint: One sha256 over its inputs.
+        traits: Of its pictures, as in :class:`zoo.data.Samples`.
+    """
+
+    part: Part
+    fingerprint: str
+    traits: Traits | None = None
+
+
+def readable(part: Part, modality: Modality, findings: Findings) -> Readable:
+    """What can be read of a split.
 
     Args:
         part: A split; every picture in it is decoded once.
@@ -113,14 +135,15 @@ def readable(part: Part, modality: Modality, findings: Findings) -> tuple[Part, 
         plain = Samples(modality, part.inputs)
         for index in range(len(plain)):
             digest.update("\0".join((*plain.texts(index), "")).encode() + b"\1")
-        return part, digest.hexdigest()
+        return Readable(part, digest.hexdigest())
     seen = examine(part.inputs)
     for index, reason in seen.reasons.items():
         findings.add(part.inputs.name(index), reason)
     good = np.array([i for i in range(len(seen.digests)) if i not in seen.reasons], dtype=np.int64)
     for index in good:
         digest.update(seen.digests[index])
-    return (part.take(good) if seen.reasons else part), digest.hexdigest()
+    kept = part.take(good) if seen.reasons else part
+    return Readable(kept, digest.hexdigest(), seen.traits[good])
 
 
 def agreeing(parts: Mapping[str, Part], findings: Findings) -> dict[str, Part]:

@@ -190,6 +190,7 @@ class Samples:
         contents: ``(N,)``, a number for what each input holds, the same for the same contents;
             ``None`` where they have not been looked at.
         looks: ``(N, 4)``, what each picture looks like (:mod:`zoo.data.looks`); ``None`` likewise.
+        traits: ``(N,)``, what else each is like (:mod:`zoo.data.traits`); ``None`` likewise.
     """
 
     modality: Modality
@@ -198,6 +199,7 @@ class Samples:
     fingerprint: str = ""
     contents: npt.NDArray[np.uint64] | None = None
     looks: npt.NDArray[np.uint64] | None = None
+    traits: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -230,12 +232,12 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels, contents, looks = (
+        labels, contents, looks, traits = (
             None if known is None else known[chosen]
-            for known in (self.labels, self.contents, self.looks)
+            for known in (self.labels, self.contents, self.looks, self.traits)
         )
         inputs = self.inputs.take(chosen)
-        return Samples(self.modality, inputs, labels, fingerprint, contents, looks)
+        return Samples(self.modality, inputs, labels, fingerprint, contents, looks, traits)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.data.pictures import read_picture
 from zoo.errors import UsageError
 from zoo.spec import ImageInput
 from zoo.torchvision_ops import declare_missing_operators
@@ -58,7 +60,9 @@ def make_transform(
 
 
 class ImageTransform:
-    """From an RGB picture to ``(3, size, size)`` of float32, normalised. Can be pickled.
+    """From a picture to ``(3, size, size)`` of float32, normalised. Can be pickled.
+
+    Takes what :func:`zoo.data.read_picture` gives: RGB, or floats of 0 to 255 in one band.
 
     Attributes:
         input: What it prepares for.
@@ -89,6 +93,25 @@ class ImageTransform:
         )
         self._normalise = Normalise(image_input)
 
+    def read(self, source: str | bytes | Image.Image, name: str) -> Image.Image:
+        """A picture as this takes it: no larger than needed, on the run's scale of grey.
+
+        Raises:
+            BadFilesError: It cannot be read.
+        """
+        values = self.input.value_range
+        return read_picture(source, size=self.decode_size, name=name, values=values)
+
+    def together(self, pixels: Sequence[Tensor]) -> Tensor:
+        """Several results of :meth:`pixels` as a batch, ``(B, 3, size, size)``, channels last.
+
+        Bytes stay bytes, to be normalised where they are computed with: a quarter of what floats
+        take on their way. If one is of floats, all are, and normalised.
+        """
+        if any(each.dtype != torch.uint8 for each in pixels):
+            pixels = [self._normalise(each) for each in pixels]
+        return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
+
     def __call__(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
         """Prepare one picture, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
         return self._normalise(self.pixels(picture, seed=seed))
@@ -96,8 +119,10 @@ class ImageTransform:
     def pixels(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
         """Crop, resize and vary one picture: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
 
+        Bytes of RGB, and float32 of mode ``F``.
+
         Args:
-            picture: RGB, of any size.
+            picture: RGB or ``F``, of any size.
             seed: Decides the variation, and leaves torch's own random state as it was; ``None``
                 draws from the latter.
         """
@@ -106,7 +131,16 @@ class ImageTransform:
                 picture = self._steps(picture)
         else:
             picture = self._steps(picture)
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        return _as_tensor(picture)
+
+
+def _as_tensor(picture: Image.Image | Tensor) -> Tensor:
+    if isinstance(picture, Tensor):
+        return picture
+    if picture.mode == "F":  # resizing may go a little beyond
+        grey = torch.from_numpy(np.array(picture)).clamp_(0, 255)
+        return grey.expand(3, -1, -1)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 class Normalise:
@@ -125,7 +159,13 @@ class Normalise:
     def __call__(self, pixels: Tensor) -> Tensor:
         """The pixels, normalised."""
         factor, offset = (each.to(pixels.device) for each in (self._factor, self._offset))
-        return pixels.float().mul_(factor).add_(offset)
+        floats = pixels.clone() if pixels.dtype == torch.float32 else pixels.float()
+        return floats.mul_(factor).add_(offset)
+
+    def inverse(self, normalised: Tensor) -> Tensor:
+        """Normalised pixels as bytes of 0 to 255, to be shown."""
+        factor, offset = (each.to(normalised.device) for each in (self._factor, self._offset))
+        return ((normalised - offset) / factor).round().clamp(0, 255).to(torch.uint8)
 
 
 def resized(image_input: ImageInput) -> int:
@@ -156,16 +196,45 @@ def mixed_seed(*numbers: int) -> int:
 def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augment) -> Any:
     from torchvision.transforms import v2
 
-    crop = v2.RandomResizedCrop(
+    crop: Any = v2.RandomResizedCrop(
         image_input.size, scale=(min_scale, 1.0), interpolation=_interpolation(image_input)
     )
+    if image_input.crop_mode != "center":
+        crop = _CropInProportion(image_input, min_scale)
     steps = [crop, v2.RandomHorizontalFlip()] if flip else [crop]
     if augment == "trivial":
         steps.append(partial(_trivially_varied, rotate=flip))
     return v2.Compose(steps)
 
 
-def _trivially_varied(picture: Image.Image, *, rotate: bool) -> Image.Image:
+class _CropInProportion:
+    """A random crop of about the picture's own proportion, resized as in evaluation.
+
+    A crop of about a square would leave out most of a long picture, which squashing and padding are
+    chosen to keep.
+    """
+
+    def __init__(self, image_input: ImageInput, min_scale: float) -> None:
+        whole = replace(image_input, crop=1.0)
+        self.scale = [min_scale, 1.0]
+        self.resize = _plain(whole)
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        from torchvision.transforms import RandomResizedCrop
+
+        own = picture.width / picture.height
+        top, left, height, width = RandomResizedCrop.get_params(
+            picture, self.scale, [own * 3 / 4, own * 4 / 3]
+        )
+        crop = picture.crop((left, top, left + width, top + height))
+        prepared: Image.Image = self.resize(crop)
+        return prepared
+
+
+def _trivially_varied(picture: Image.Image, *, rotate: bool) -> Image.Image | Tensor:
+    if picture.mode == "F":  # Pillow's own operations know bytes alone
+        shares = _trivial(rotate)(_as_tensor(picture) / 255)  # (3, size, size)
+        return torch.as_tensor(shares).clamp(0, 1) * 255
     varied: Image.Image = _trivial(rotate)(picture)
     return varied
 
@@ -223,7 +292,9 @@ class _FitLonger:
     def __call__(self, picture: Image.Image) -> Image.Image:
         scale = self.longer / max(picture.size)
         width, height = (max(1, round(side * scale)) for side in picture.size)
-        square = Image.new("RGB", (self.side, self.side), self.colour)
+        deep = picture.mode == "F"
+        colour = sum(self.colour) / len(self.colour) if deep else self.colour
+        square = Image.new(picture.mode, (self.side, self.side), colour)
         resized = picture.resize((width, height), self.resample)
         square.paste(resized, ((self.side - width) // 2, (self.side - height) // 2))
         return square

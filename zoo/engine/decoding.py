@@ -12,6 +12,7 @@ from PIL import Image
 
 from zoo.data import Samples
 from zoo.data.decoded import decode, estimated_bytes, opened
+from zoo.data.depth import ValueRange
 from zoo.engine.progress import Reporter
 from zoo.feature_files import describe, mark_used
 
@@ -38,13 +39,20 @@ def worth_decoding(wish: bool | None, *, size: int, device: torch.device, epochs
 
 
 def decoded_once(
-    samples: Samples, size: int, *, folder: Path, facts: Mapping[str, str | int], reporter: Reporter
+    samples: Samples,
+    size: int,
+    *,
+    values: ValueRange,
+    folder: Path,
+    facts: Mapping[str, str | int],
+    reporter: Reporter,
 ) -> Samples:
     """``samples`` with their pictures decoded, or as they are where that would not fit.
 
     Args:
         samples: Pictures.
         size: The shorter side in pixels that is needed.
+        values: What is black and white in pictures with more than 8 bits.
         folder: Where they are kept.
         facts: What they are of, for people.
         reporter: Sees the steps, and is told if they cannot be kept.
@@ -54,16 +62,16 @@ def decoded_once(
     """
     if not len(samples) or isinstance(samples.picture(0), Image.Image):
         return samples
-    key = f"{samples.fingerprint}\n{size}\n{PIL.__version__}"
+    key = f"{samples.fingerprint}\n{size}\n{values}\n{PIL.__version__}"
     file = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.arrow"
     found = opened(samples, file)
     if found is None:
-        if (taken := estimated_bytes(samples, size)) > MOST_BYTES:
+        if (taken := estimated_bytes(samples, size, values)) > MOST_BYTES:
             reporter.note(f"decoded, {taken / 1e9:.1f} GB of pictures; they are decoded each time")
             return samples
         try:
             with reporter.steps("decoding", len(samples)) as advance:
-                for count in decode(samples, size, file):
+                for count in decode(samples, size, file, values):
                     for _ in range(count):
                         advance()
             describe(file, facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.data.pictures import OVERSAMPLING
+from zoo.data.depth import OVERSAMPLING
 from zoo.data.text import UNKNOWN
 from zoo.data.transforms import LONGEST, resized
 from zoo.export.batches import Batches
@@ -58,6 +58,7 @@ def _picture_steps(given: ImageInput) -> list[dict[str, Any]]:
         "upright": True,
         "transparent": "white",
         "jpeg_draft": OVERSAMPLING * before,
+        "deep": _deep(given, before),
     }
     resize: list[dict[str, Any]]
     if given.crop_mode == "border":
@@ -81,6 +82,14 @@ def _picture_steps(given: ImageInput) -> list[dict[str, Any]]:
         {"do": "scale", "factor": 1 / 255},
         {"do": "normalise", "mean": list(given.mean), "std": list(given.std)},
     ]
+
+
+def _deep(given: ImageInput, before: int) -> dict[str, float] | None:
+    """What becomes of grey images with more than 8 bits; ``None`` where the run takes none."""
+    if not given.value_range:
+        return None
+    black, white = given.value_range
+    return {"black": black, "white": white, "reduce_to": OVERSAMPLING * before}
 
 
 def _tokenizer(run: Run, batches: Batches) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from zoo.backbone import Backbone
-from zoo.data import Samples, TextEncoder
+from zoo.data import Normalise, Samples, TextEncoder
 from zoo.engine.forward import Forward
 from zoo.predictions import Shown
 from zoo.report.looking import Piece, Unseen, look_at_pictures, look_at_texts
@@ -104,7 +105,10 @@ def _pictures(
 ) -> tuple[list[Card], str, str]:
     loader = replace(subject.feed, workers=0).plain(samples)
     batch = loader.batch([(0, i) for i in range(len(samples))])
-    pixels = batch["pixel_values"].permute(0, 2, 3, 1).numpy()  # (B, size, size, 3) of bytes
+    shown = batch["pixel_values"]
+    if shown.dtype != torch.uint8:
+        shown = Normalise(subject.feed.spec.image_input).inverse(shown)
+    pixels = shown.permute(0, 2, 3, 1).numpy()  # (B, size, size, 3) of bytes
     cards = [
         replace(card, picture=picture_uri(own)) for card, own in zip(cards, pixels, strict=True)
     ]

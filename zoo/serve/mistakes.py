@@ -66,7 +66,7 @@ class Mistakes:
         if path is None:
             return None
         try:
-            picture = read_picture(path, size=_SIDE)
+            picture = read_picture(path, size=_SIDE, values="own")
         except ZooError:
             return None
         picture.thumbnail((_SIDE, _SIDE))

@@ -1,0 +1,216 @@
+"""Images with more than 8 bits: one scale for a dataset, kept to the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo.data import make_transform, open_data, read_picture
+from zoo.data.decoded import decode, opened
+from zoo.data.depth import extent
+from zoo.data.samples import Paths, Samples
+from zoo.data.traits import count, cut_short, range_of
+from zoo.engine.progress import Quiet
+from zoo.errors import BadFilesError, ContractError, UsageError
+from zoo.spec import ImageInput
+
+SIDE = 24
+
+
+def grey(kind: str, seed: int) -> Image.Image:
+    """The same image in several depths; its values cover the lowest 40 % of their range."""
+    share = 0.4 * np.random.default_rng(seed).random((SIDE, SIDE))
+    if kind == "8 bits":
+        return Image.fromarray((255 * share).astype(np.uint8))
+    if kind == "12 bits of 16":
+        return Image.fromarray((4095 * share).astype(np.uint16))
+    if kind == "CT numbers":
+        return Image.fromarray((3000 * share - 1024).astype(np.int32))
+    share[0, 0] = 1e6  # an odd pixel
+    return Image.fromarray(share.astype(np.float32))
+
+
+def folder_of(folder: Path, kind: str, count: int = 6) -> Path:
+    for index in range(count):
+        path = folder / "ab"[index % 2] / f"{index}.{'png' if 'bits' in kind else 'tif'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grey(kind, index).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("12 bits of 16", 0, 2047),  # the bits that 40 % of 4095 take
+        ("CT numbers", -1024, 176),
+        ("float", 0, 0.4),
+    ],
+)
+def test_the_range_of_a_dataset_is_found_from_all_its_images(tmp_path, kind, low, high):
+    splits = open_data(folder_of(tmp_path, kind), modality="image")
+    found = range_of(splits.train.traits)
+    assert found == pytest.approx((low, high), abs=0.02 * (high - low))
+    assert count(splits.train.traits, splits.val.traits).deep == 6
+
+
+def test_images_of_8_bits_have_no_range(tmp_path):
+    splits = open_data(folder_of(tmp_path, "8 bits"), modality="image")
+    assert range_of(splits.train.traits) == ()
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_12_bits_in_16_reach_the_network_as_the_same_image_of_8_bits_and_finer(train):
+    deep = make_transform(ImageInput(size=16, value_range=(0, 4095)), train)
+    plain = make_transform(ImageInput(size=16), train)
+    seen = deep(deep.read(grey("12 bits of 16", 1), "x"), seed=3)
+    known = plain(plain.read(grey("8 bits", 1), "x"), seed=3)
+    torch.testing.assert_close(seen, known, atol=0.04, rtol=0)
+    assert len(seen[0].unique()) > 1.5 * len(known[0].unique())
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1024, 3071), (0.0, 1.0)])
+def test_black_and_white_are_the_ends_of_the_range_and_all_between_is_kept(low, high):
+    values = np.linspace(low - 1, high + 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
+    seen = np.asarray(read_picture(Image.fromarray(values), values=(low, high)))
+    expected = 255 * np.clip((values.astype(float) - low) / (high - low), 0, 1)
+    np.testing.assert_allclose(seen, expected, atol=0.02)
+
+
+def test_nan_is_black_and_does_not_count_for_the_range():
+    values = np.full((SIDE, SIDE), 5, np.float32)
+    values[:12] = np.nan
+    values[12] = 7
+    assert extent(Image.fromarray(values)) == (5, 7)
+    assert np.asarray(read_picture(Image.fromarray(values), values=(5, 7)))[0, 0] == 0
+    assert extent(Image.fromarray(np.full((4, 4), np.nan, np.float32))) == (0, 0)
+
+
+def test_a_deep_image_without_a_known_range_is_an_error(tmp_path):
+    grey("12 bits of 16", 0).save(tmp_path / "x.png")
+    with pytest.raises(BadFilesError, match=r"x\.png has more than 8 bits") as caught:
+        read_picture(tmp_path / "x.png")
+    assert "--range LOW HIGH" in caught.value.hint
+
+
+def test_a_deep_image_is_reduced_by_blocks_as_pillow_reduces_it(monkeypatch):
+    monkeypatch.setattr("zoo.data.depth._STRIP", 100)
+    values = np.random.default_rng(0).integers(0, 4095, (50, 70)).astype(np.uint16)
+    seen = read_picture(Image.fromarray(values), size=8, values=(0, 4095))
+    whole = Image.fromarray((values / 4095 * 255).astype(np.float32)).reduce(3)
+    np.testing.assert_allclose(np.asarray(seen), np.asarray(whole), atol=1e-3)
+
+
+def test_decoded_deep_images_are_those_that_decoding_gives(tmp_path):
+    grey("CT numbers", 0).save(tmp_path / "x.tif")
+    samples = Samples("image", Paths.under(tmp_path, ["x.tif"]), np.zeros(1, np.int64))
+    values = (-1024.0, 176.0)
+    list(decode(samples, 8, tmp_path / "f.arrow", values))
+    found = opened(samples, tmp_path / "f.arrow")
+    assert found is not None
+    again = read_picture(found.picture(0), size=8, values=values)
+    assert np.array_equal(again, read_picture(tmp_path / "x.tif", size=8, values=values))
+
+
+def test_trivial_augmentation_keeps_floats_between_black_and_white():
+    spec = ImageInput(size=16, value_range=(0, 4095))
+    transform = make_transform(spec, True, augment="trivial")
+    for seed in range(12):
+        pixels = transform.pixels(transform.read(grey("12 bits of 16", 1), "x"), seed=seed)
+        assert pixels.dtype == torch.float32
+        assert pixels.shape == (3, 16, 16)
+        assert 0 <= pixels.min() <= pixels.max() <= 255
+
+
+def test_images_of_8_bits_and_deeper_ones_share_a_batch():
+    transform = make_transform(ImageInput(size=16, value_range=(0, 4095)), False)
+    kinds = ("8 bits", "12 bits of 16")
+    read = [transform.read(grey(kind, 1), "x") for kind in kinds]
+    batch = transform.together([transform.pixels(each) for each in read])
+    assert batch.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(batch[0], batch[1], atol=0.04, rtol=0)
+
+
+# -- what of an image is not seen ---------------------------------------------------------------
+
+
+def test_further_frames_and_bands_and_long_sides_are_counted(tmp_path):
+    for index in range(6):
+        (tmp_path / "ab"[index % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (90, 30), (index, 0, 0)).save(tmp_path / "ab"[index % 2] / f"{index}.png")
+    frames = [Image.new("L", (20, 20), value) for value in (0, 200)]
+    frames[0].save(tmp_path / "a" / "stack.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "b" / "moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("CMYK", (20, 20)).save(tmp_path / "b" / "inks.jpg")
+    splits = open_data(tmp_path, modality="image", val_split=0.3)
+    traits = (splits.train.traits, splits.val.traits)
+    counts = count(*traits)
+    assert (counts.images, counts.frames, counts.bands, counts.deep) == (9, 2, 0, 0)
+    assert cut_short(0.875, *traits) == 6
+
+
+@pytest.mark.parametrize("resize", ["pad", "squash"])
+@pytest.mark.parametrize("train", [False, True])
+def test_padding_and_squashing_keep_both_ends_of_a_long_image(resize, train):
+    modes = {"pad": "border", "squash": "squash"}
+    spec = ImageInput(size=40, crop=1.0, crop_mode=modes[resize], mean=(0.5,) * 3, std=(1,) * 3)
+    picture = Image.new("RGB", (320, 40), "white")
+    picture.paste("black", (0, 0, 160, 40))
+    transform = make_transform(spec, train, flip=False, min_scale=1.0)
+    row = transform(picture, seed=1)[0, 20]
+    assert row[2] < -0.4
+    assert row[-3] > 0.4
+
+
+def test_a_run_records_its_range_and_predicts_by_it(tmp_path):
+    data = folder_of(tmp_path / "data", "12 bits of 16", 12)
+    run = zoo.finetune(
+        "cnn", data, epochs=1, image_size=16, workers=0, resize="pad",
+        output=tmp_path / "run", reporter=Quiet(),
+    )  # fmt: skip
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["spec"]["input"]["value_range"] == [0, 2047]
+    assert record["spec"]["input"]["crop_mode"] == "border"
+    assert record["data"]["images"]["deep"] == 12
+    assert record["data"]["images"]["value_range_given"] is False
+    path = data / "a" / "0.png"
+    kept = run.evaluate(data)["val"].metrics
+    assert kept["accuracy"] == run.metrics["accuracy"]
+    prepared = run.predictor()
+    from zoo.predictor import Asked
+
+    pixels = prepared.prepare(Asked(str(path), "x"))
+    values = np.asarray(Image.open(path)).astype(float) * 255 / 2047
+    assert float(pixels.max()) == pytest.approx(float(values.max()), rel=0.3)
+    (alone,) = run.predict([path])
+    outputs = prepared.outputs([pixels])[0]
+    assert prepared.answer(Asked(str(path), "x"), outputs).label == alone.label
+
+
+@pytest.mark.parametrize("given", [(5, 5), (9, 1), (0, float("nan"))])
+def test_a_range_that_is_not_one_is_refused(given):
+    with pytest.raises(UsageError, match=r"--range .* is not valid"):
+        zoo.finetune("cnn", value_range=given)
+
+
+def test_an_unknown_way_to_resize_is_refused():
+    with pytest.raises(UsageError, match="--resize stretch is not valid"):
+        zoo.finetune("cnn", resize="stretch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"crop": 1e-6}, {"size": 4096, "crop": 0.2}, {"mean": (1e9,) * 3}, {"std": (0.0,) * 3},
+        {"min_size": 10**9}, {"multiple_of": 10**9}, {"value_range": (1.0,)},
+        {"std": (float("nan"),) * 3},
+    ],
+)  # fmt: skip
+def test_an_input_that_would_take_gigabytes_or_make_no_sense_is_refused(field):
+    with pytest.raises(ContractError):
+        ImageInput(**field)

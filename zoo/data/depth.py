@@ -1,0 +1,109 @@
+"""Images with more than 8 bits a pixel: one scale of grey for a whole dataset.
+
+X-rays have 12 bits in 16, CT numbers are negative, satellite images are floats: what counts as
+black and as white is not in the file. It is found over all training images, or given, recorded with
+the run, and the same wherever the run is used. Values stay 32-bit floats up to the network.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ValueRange: TypeAlias = tuple[float, ...]
+"""The values of black and of white; empty where images have 8 bits."""
+
+OVERSAMPLING = 2
+"""An image is decoded at no less than this many times the size that is asked for: a decoder's
+reduction is coarser than the resizing after it."""
+
+SCALED = "zoo: 0 to 255"
+"""In the ``info`` of an image that has been scaled already, as decoded ones in the cache have."""
+
+_SHARE = 0.001
+"""Of an image's pixels, at either end, that do not count for its range: dead pixels, labels."""
+
+_RARE = 0.02
+"""Of the images, at either end, that do not count for the range of a dataset."""
+
+_MOST_SAMPLED = 2**20  # pixels of one image from which its range is found
+
+_STRIP = 2**22  # pixels that are scaled at a time
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Whether an image is a grey one of 16 or 32 bits, or of floats, and not scaled yet."""
+    return SCALED not in picture.info and picture.mode.startswith(("I", "F"))
+
+
+def scaled(picture: Image.Image, values: ValueRange, size: int | None = None) -> Image.Image:
+    """A deep image as floats of 0 to 255, mode ``F``.
+
+    Args:
+        picture: As it was opened.
+        values: What becomes 0, and what 255; beyond them is cut off. NaN becomes 0.
+        size: The shorter side in pixels that is needed; a larger image is reduced by a whole
+            factor, the mean of a block, to no less than twice that.
+    """
+    factor = 1 if size is None else max(1, min(picture.size) // (OVERSAMPLING * size))
+    width, height = picture.size
+    whole = Image.new("F", (-(-width // factor), -(-height // factor)))
+    rows = factor * max(1, _STRIP // (width * factor))
+    for top in range(0, height, rows):  # all at once would take several times the image's memory
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        part = Image.fromarray(_scaled(np.asarray(strip), values))
+        whole.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
+    return whole
+
+
+def _scaled(grey: NDArray[np.generic], values: ValueRange) -> NDArray[np.float32]:
+    low, high = values
+    wide = np.nan_to_num(grey.astype(np.float64), nan=low, posinf=high, neginf=low)
+    return np.clip((wide - low) * (255 / (high - low)), 0, 255).astype(np.float32)
+
+
+def own_range(picture: Image.Image) -> ValueRange:
+    """The values between which nearly all pixels of one image lie; they are never equal."""
+    low, high = extent(picture)
+    return (low, high) if low < high else (low, low + 1)
+
+
+def extent(picture: Image.Image) -> tuple[float, float]:
+    """The least and the greatest value of an image, but for one pixel in a thousand at each end."""
+    stride = max(1, round((picture.width * picture.height / _MOST_SAMPLED) ** 0.5))
+    rows = range(0, picture.height, stride)
+    if stride == 1:
+        grey = np.asarray(picture).ravel()
+    else:
+        lines = [picture.crop((0, row, picture.width, row + 1)) for row in rows]
+        grey = np.concatenate([np.asarray(line)[0, ::stride] for line in lines])
+    grey = grey[np.isfinite(grey)]
+    if not len(grey):
+        return 0.0, 0.0
+    least, greatest = int(_SHARE * len(grey)), len(grey) - 1 - int(_SHARE * len(grey))
+    if least == 0 and len(grey) > 16:  # a single odd pixel of a small image
+        least, greatest = 1, len(grey) - 2
+    ordered = np.partition(grey, (least, greatest))
+    return float(ordered[least]), float(ordered[greatest])
+
+
+def common_range(
+    lows: NDArray[np.float64], highs: NDArray[np.float64], *, whole: bool
+) -> tuple[float, float]:
+    """One range for the images of a dataset.
+
+    Args:
+        lows: :func:`extent` of each.
+        highs: Likewise.
+        whole: Whether the values are whole numbers. Where none is negative, the range is that of
+            their bits: 0 to 255, 4095, 65535, ….
+    """
+    low = float(np.quantile(lows, _RARE, method="lower"))
+    high = float(np.quantile(highs, 1 - _RARE, method="higher"))
+    if whole and low >= 0:
+        bits = max(8, int(high).bit_length())
+        return 0.0, float(2**bits - 1)
+    return (low, high) if low < high else (low, low + 1)

@@ -1,0 +1,111 @@
+"""What decoding every image once shows of each, beyond whether it can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zoo.data.depth import ValueRange, common_range, extent, is_deep
+
+Traits: TypeAlias = NDArray[Any]
+"""``(N,)`` of :data:`TRAITS`."""
+
+TRAITS = np.dtype(
+    [
+        ("length", np.float32),  # the longer side over the shorter one
+        ("frames", np.bool_),  # there are more than the first
+        ("bands", np.bool_),  # there are more than the ones that are read
+        ("halved", np.bool_),  # of 16 bits a colour 8 are read
+        ("deep", np.bool_),
+        ("whole", np.bool_),  # deep, and of whole numbers
+        ("low", np.float64),  # deep: where nearly all values lie
+        ("high", np.float64),
+    ]
+)
+
+_PREVIEWS = frozenset(("MPO", "ICO"))  # their other frames are the same image, smaller
+
+_SAMPLES_A_PIXEL = 277  # a tag of TIFF's
+
+
+def note_traits(picture: Image.Image, traits: Traits) -> None:
+    """Fill one row of traits, from an image as it was opened."""
+    width, height = picture.size
+    traits["length"] = max(width, height) / max(1, min(width, height))
+    traits["frames"] = picture.format not in _PREVIEWS and getattr(picture, "is_animated", False)
+    samples = getattr(picture, "tag_v2", {}).get(_SAMPLES_A_PIXEL, 1)
+    traits["bands"] = samples > len(picture.getbands())
+    traits["halved"] = not is_deep(picture) and any("16" in _raw_mode(t) for t in _tiles(picture))
+
+
+def note_values(picture: Image.Image, traits: Traits) -> None:
+    """Fill in what needs the pixels."""
+    if is_deep(picture):
+        traits["deep"], traits["whole"] = True, picture.mode != "F"
+        traits["low"], traits["high"] = extent(picture)
+
+
+def _tiles(picture: Image.Image) -> list[Any]:
+    return getattr(picture, "tile", None) or []
+
+
+def _raw_mode(tile: Any) -> str:
+    """How a decoder of Pillow's unpacks pixels: ``RGB;16B``."""
+    args = tile[3]
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def range_of(traits: Traits | None) -> ValueRange:
+    """The one range of the deep images among some; empty where there are none."""
+    if traits is None or not traits["deep"].any():
+        return ()
+    deep = traits[traits["deep"]]
+    return common_range(deep["low"], deep["high"], whole=bool(deep["whole"].all()))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many of some images have what the network does not see.
+
+    Attributes:
+        images: All of them.
+        deep: Grey, with more than 8 bits.
+        halved: Of 16 bits a colour, of which 8 are read.
+        frames: Of several frames, of which the first is read.
+        bands: Of more bands than are read.
+    """
+
+    images: int
+    deep: int
+    halved: int
+    frames: int
+    bands: int
+
+
+def count(*traits: Traits | None) -> Counts:
+    """Counts over several splits."""
+    known = [each for each in traits if each is not None]
+    names = ("deep", "halved", "frames", "bands")
+    return Counts(
+        sum(map(len, known)), *(int(sum(each[name].sum() for each in known)) for name in names)
+    )
+
+
+def cut_short(kept: float, *traits: Traits | None) -> int:
+    """How many images are so long that less than 60 % of their longer side is left.
+
+    Args:
+        kept: The share of the shorter side that the centre crop keeps.
+        traits: Of several splits.
+    """
+    known = [each["length"] for each in traits if each is not None]
+    return int(sum((kept / lengths < LEAST_KEPT).sum() for lengths in known))
+
+
+LEAST_KEPT = 0.6
+"""A photograph of 4:3 keeps 0.66 of its longer side at the usual crop of 0.875; those are too many
+to be told of."""
