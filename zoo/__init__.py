@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.api import resume as resume
     from zoo.backbone import Backbone as Backbone
     from zoo.backbone import Batch as Batch
-    from zoo.backbone import build as build
+    from zoo.building import build as build
     from zoo.comparison import Comparison as Comparison
     from zoo.comparison import compare as compare
     from zoo.embedding import embed as embed
@@ -57,7 +57,7 @@ _PUBLIC = {
     "TextInput": "zoo.spec",
     "Weights": "zoo.spec",
     "ZooError": "zoo.errors",
-    "build": "zoo.backbone",
+    "build": "zoo.building",
     "export_run": "zoo.export",
     "embed": "zoo.embedding",
     "compare": "zoo.comparison",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo import job
-from zoo.backbone import Backbone, build
+from zoo.backbone import Backbone
+from zoo.building import build, refuse_larger
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.reports import BadFiles
@@ -27,7 +28,7 @@ from zoo.run_record import FinishedRun
 from zoo.spec import Pooling
 from zoo.start import for_weights, tokenizer_beside, wish
 from zoo.surgery import Surgery, name_of
-from zoo.weights import choose, fetch, refuse_larger
+from zoo.weights import choose, fetch
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:

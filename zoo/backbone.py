@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ContractError, HeadWidthError, PluginError, WeightsError, ZooError
-from zoo.offline import no_network
-from zoo.padding import by_length, padding_matters
+from zoo.errors import ContractError, HeadWidthError, WeightsError
+from zoo.padding import by_length
 from zoo.stages import Stage, Stages, lies_under
 from zoo.torch_faults import spare_group_norms
 from zoo.torchvision_ops import declare_missing_operators
@@ -22,7 +19,7 @@ from zoo.torchvision_ops import declare_missing_operators
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from zoo.spec import BackboneSpec, Weights
+    from zoo.spec import BackboneSpec
 
 declare_missing_operators()
 
@@ -72,6 +69,7 @@ class Backbone(nn.Module):
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
         token_embedding: str = "",
+        loaded: Callable[[StateDict], StateDict] | None = None,
     ) -> None:
         super().__init__()
         spare_group_norms(net)
@@ -93,6 +91,7 @@ class Backbone(nn.Module):
         self._unadaptable = frozenset(unadaptable)
         self._token_embedding = token_embedding
         self.unpadded = False
+        self._loaded = loaded
 
     @classmethod
     def wrap(
@@ -112,6 +111,7 @@ class Backbone(nn.Module):
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
         token_embedding: str = "",
+        loaded: Callable[[StateDict], StateDict] | None = None,
     ) -> Self:
         """Make a backbone of a library's network.
 
@@ -142,6 +142,9 @@ class Backbone(nn.Module):
                 first that do not, such as a class token. ``None`` for any other network.
             token_embedding: Path of the layer that makes vectors of token ids, where it is not
                 the first ``nn.Embedding`` with a row for each token.
+            loaded: Only where the library itself has read the weights into ``net``: from the
+                tensors of its file to the names and shapes of ``net``. The core then compares
+                them instead of loading them.
 
         Raises:
             ContractError: A parameter lies in no stage, or a stage holds none.
@@ -166,6 +169,7 @@ class Backbone(nn.Module):
             unadaptable=unadaptable,
             prefix_tokens=prefix_tokens,
             token_embedding=token_embedding,
+            loaded=loaded,
         )
 
     # -- the way forward ---------------------------------------------------------------------
@@ -443,7 +447,9 @@ class Backbone(nn.Module):
 
         Raises:
             WeightsError: The weights are of another architecture; the message says which names
-                and shapes differ. Nothing has been changed then.
+                and shapes differ, and nothing has been changed then. Or the network does not
+                hold their values afterwards: it is of a narrower type, or shares tensors that
+                differ in the file.
         """
         plain = self._from_native(dict(state)) if self._from_native else dict(state)
         prefix = f"{self.head_path}."
@@ -461,9 +467,31 @@ class Backbone(nn.Module):
         complete: StateDict = self.net.state_dict()
         complete.update(rest)  # in place: it carries version numbers that some networks ask for
         self.net.load_state_dict(complete)
+        _demand_values(rest, self.net.state_dict(), self.spec.name, source)
         if not head_difference:
             self.head.load_state_dict(head)
+            _demand_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
         return not head_difference
+
+    @property
+    def loads_itself(self) -> bool:
+        """Whether the loader says that its library has read the weights into ``net``."""
+        return self._loaded is not None
+
+    def compare_loaded(self, state: Mapping[str, Tensor], *, source: str = "the weights") -> None:
+        """Demand that ``net`` holds the values of ``state`` wherever names and shapes agree.
+
+        Args:
+            state: Names to tensors, as they are in the file.
+            source: How an error calls the weights.
+
+        Raises:
+            WeightsError: It holds others.
+        """
+        plain = self._loaded(dict(state)) if self._loaded else dict(state)
+        own = self.net.state_dict()
+        known = {k: v for k, v in plain.items() if k in own and v.shape == own[k].shape}
+        _demand_values(known, own, self.spec.name, source)
 
     def native_files(self, classes: Sequence[str], task: str = "single-label") -> Mapping[str, str]:
         """Text files that the library wants beside the weights, by name; often none."""
@@ -475,68 +503,6 @@ class Backbone(nn.Module):
         Empty where the plugin gives none.
         """
         return self._native_code(self) if self._native_code else ""
-
-
-def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
-    """Import the loader that ``spec`` names and let it build the backbone.
-
-    Args:
-        spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
-        weights: What to start from; ``None`` for random parameters.
-
-    Raises:
-        PluginError: The loader cannot be imported, fails, or returns something else.
-    """
-    module, _, function = spec.loader.partition(":")
-    try:
-        loader = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(
-            f"the loader of {spec.name}, {spec.loader!r}, cannot be imported: {error}",
-            hint="'zoo plugins' shows every plugin and its status.",
-        ) from error
-    try:
-        with _no_more_than_weights(spec, weights):
-            backbone = loader(spec, weights)
-    except ZooError:
-        raise
-    except Exception as error:  # a plugin's fault, or that of a spec which it did not write
-        text = (str(error).strip().splitlines() or ["no message"])[0]
-        raise PluginError(
-            f"the loader of {spec.name}, {spec.loader!r}, raised {type(error).__name__}: {text}"
-        ) from error
-    if not isinstance(backbone, Backbone):
-        raise PluginError(
-            f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
-        )
-    backbone.unpadded = padding_matters(backbone)
-    return backbone
-
-
-@contextmanager
-def _no_more_than_weights(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
-    """Refuse the network to a loader whose weights are on this machine.
-
-    The spec may stand in a run folder, or come from the config.json of some folder, and name
-    whatever its author wanted; the libraries would ask for that with the user's token.
-
-    Raises:
-        WeightsError: The loader failed after it had asked for another host.
-    """
-    if weights is not None and weights.uri.startswith(("http://", "https://", "hf:")):
-        yield
-        return
-    with no_network() as hosts:
-        try:
-            yield
-        except Exception as error:
-            if not hosts:
-                raise
-            raise WeightsError(
-                f"{spec.name} names something that is not on this machine: building it asks for "
-                f"{hosts[0]}, and what a folder describes is built without a network",
-                hint="Take a folder that is complete in itself, or give the other network's name.",
-            ) from error
 
 
 def _take_out(net: nn.Module, path: str) -> nn.Module:
@@ -577,3 +543,27 @@ def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> li
         )
         if names
     ]
+
+
+def _demand_values(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str, source: str
+) -> None:
+    """Demand that each tensor of ``given`` has the same values in ``own``."""
+    others = [key for key, tensor in given.items() if not _holds(own[key], tensor)]
+    if others:
+        raise WeightsError(
+            f"{name} does not hold the values of {source}: {len(others)} of {len(given)} tensors "
+            f"differ: {', '.join(others[:3])}{', …' if len(others) > 3 else ''}",
+            hint="Its plugin is at fault: the network must be float32, and tensors that differ "
+            "in the file must not be shared.",
+        )
+
+
+def _holds(own: Tensor, given: Tensor) -> bool:
+    """Whether ``own`` has the values of ``given``, in float32 or in the type of the file."""
+    if own.is_meta:
+        return False
+    given = given.to(own.device)
+    wide = own.dtype in (torch.float32, torch.float64)
+    left, right = (own, given.to(own.dtype)) if wide else (own.to(given.dtype), given)
+    return torch.equal(left, right) or torch.allclose(left, right, rtol=0, atol=0, equal_nan=True)

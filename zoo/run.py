@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from zoo.backbone import Backbone, build
+from zoo.backbone import Backbone
+from zoo.building import build, refuse_larger
 from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.inputs import Lost, without_unreadable
@@ -47,7 +48,7 @@ from zoo.run_record import LOCK_FILE
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
 from zoo.trained_on import read_digests
-from zoo.weights import read_state_dict, refuse_larger
+from zoo.weights import read_state_dict
 
 
 class Run:

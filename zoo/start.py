@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.backbone import Backbone, build
+from zoo.backbone import Backbone
+from zoo.building import build, refuse_larger
 from zoo.data import Samples, Splits, train_tokenizer
 from zoo.data.text import require_separator
 from zoo.data.traits import range_of
@@ -18,7 +19,7 @@ from zoo.registry import Resolved
 from zoo.request import Request, Resize
 from zoo.run_record import TOKENIZER, origin_of
 from zoo.spec import BackboneSpec, Weights
-from zoo.weights import choose, fetch, file_sha256, refuse_larger
+from zoo.weights import choose, fetch, file_sha256
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

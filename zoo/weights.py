@@ -1,4 +1,4 @@
-"""Pretrained parameters: fetch them, read them safely, load them."""
+"""Pretrained parameters: fetch them, read them safely."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zoo.backbone import Backbone, build
-from zoo.errors import WeightsError, ZooError
+from zoo.errors import WeightsError
 from zoo.fetching import choose, fetch, file_sha256
-from zoo.spec import BackboneSpec, Weights
 
-__all__ = ["choose", "fetch", "file_sha256", "load_into", "read_state_dict", "refuse_larger"]
+__all__ = ["choose", "fetch", "file_sha256", "read_state_dict", "read_tensors"]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -95,38 +93,27 @@ def _runs_code(path: Path) -> WeightsError:
     )
 
 
-def refuse_larger(spec: BackboneSpec, path: Path) -> None:
-    """Refuse a network with more parameters than its weights have bytes, before it takes memory.
-
-    For a spec that stands in a run folder. The network is built on the meta device to see, where
-    its library allows that.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, or of all weights files in a folder that ``save_pretrained`` wrote.
 
     Raises:
-        WeightsError: It has.
+        WeightsError: As for :func:`read_state_dict`; or the folder holds no weights.
     """
-    try:
-        with torch.device("meta"):
-            count = sum(p.numel() for p in build(spec, None).parameters()) + spec.feature_dim
-        size = path.stat().st_size
-    except (ZooError, OSError):  # whoever builds it, or reads the weights, says what is wrong
-        return
-    if count > size:
+    if not path.is_dir():
+        return read_state_dict(path)
+    patterns = (
+        "model.safetensors",
+        "model-*.safetensors",
+        "pytorch_model.bin",
+        "pytorch_model-*.bin",
+    )
+    files: list[Path] = next(filter(None, (sorted(path.glob(name)) for name in patterns)), [])
+    if not files:
         raise WeightsError(
-            f"{spec.name} as it is described has {count:,} parameters, and {path} has {size:,} "
-            "bytes",
-            hint="Take the run's own files, all of them.",
+            f"{path} holds no weights",
+            hint="Give a folder with model.safetensors, as save_pretrained writes it.",
         )
-
-
-def load_into(backbone: Backbone, weights: Weights | None) -> Backbone:
-    """Fetch ``weights`` and load them into ``backbone``; ``None`` leaves it as it is.
-
-    The usual last line of a loader. A published head that does not fit is left out.
-    """
-    if weights is not None:
-        path = fetch(weights)
-        backbone.load_native_state_dict(read_state_dict(path), source=f"the weights in {path}")
-    return backbone
+    return {name: tensor for file in files for name, tensor in read_state_dict(file).items()}
 
 
 def _first_line(error: BaseException) -> str:

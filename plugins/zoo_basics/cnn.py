@@ -7,7 +7,6 @@ import inspect
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Weights
-from zoo.weights import load_into
 
 
 class SmallCnn(nn.Module):
@@ -56,8 +55,8 @@ class SmallCnn(nn.Module):
         return outputs
 
 
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
-    """The CNN with random parameters, or with those of a run."""
+def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+    """The CNN with random parameters; the core loads those of a run."""
     first, second = spec.config["channels"]
     net = SmallCnn(
         channels=(first, second),
@@ -65,14 +64,13 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         features=spec.feature_dim,
         dropout=spec.config["dropout"],
     )
-    backbone = Backbone.wrap(
+    return Backbone.wrap(
         net,
         spec=spec,
         head="head",
         stages=["conv1", "conv2", "linear"],
         native_code=_native_code,
     )
-    return load_into(backbone, weights)
 
 
 _NATIVE_CODE = """\

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Batch, Weights
-from zoo.weights import load_into
 
 EMBEDDING_STD = 0.1
 """Embeddings drawn as small as trained ones are: drawn from N(0, 1), the table outweighs what a
@@ -94,8 +93,8 @@ def text_features(net: nn.Module, batch: Batch) -> Tensor:
     return features
 
 
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
-    """The LSTM with random parameters, or with those of a run.
+def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+    """The LSTM with random parameters; the core loads those of a run.
 
     Args:
         spec: Its ``vocab_size`` and ``pad_id`` are those of the tokenizer trained on the data.
@@ -108,7 +107,7 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         dropout=spec.config["dropout"],
     )
     stages = {"embedding": ["embedding"], "lstm": ["lstm_forward", "lstm_backward"]}
-    backbone = Backbone.wrap(
+    return Backbone.wrap(
         net,
         spec=spec,
         head="head",
@@ -116,7 +115,6 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         extract=text_features,
         native_code=_native_code,
     )
-    return load_into(backbone, weights)
 
 
 _NATIVE_CODE = """\

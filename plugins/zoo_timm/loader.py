@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo import Backbone, BackboneSpec, Batch, Weights
 from zoo.errors import UsageError, WeightsError
 from zoo.weights import fetch, read_state_dict
-from zoo_timm.heads import find_layout, unify
+from zoo_timm.heads import HeadLayout, find_layout, unify
 from zoo_timm.library import timm
 from zoo_timm.stages import stage_paths
 
@@ -57,8 +57,8 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         return _from_file(spec, path)
     net = _published(spec, weights, name, path)
     if weights.classes:
-        return assemble(net, spec)
-    backbone = assemble(build(spec, 1), spec, head=False)
+        return assemble(net, spec, read=True)
+    backbone = assemble(build(spec, 1), spec, head=False, read=True)
     backbone.load_native_state_dict(net.state_dict(), source=f"the weights in {path}")
     return backbone
 
@@ -106,13 +106,16 @@ def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:
     )
 
 
-def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbone:
+def assemble(
+    net: nn.Module, spec: BackboneSpec, *, head: bool = True, read: bool = False
+) -> Backbone:
     """The backbone around timm's own network, whose heads become one linear layer.
 
     Args:
         net: As :func:`build` gives it, with outputs.
         spec: What it was built from.
         head: Whether a head was published; if not, the backbone gets an identity for one.
+        read: Whether weights are loaded here, after timm's conversion.
     """
     layout = find_layout(net)
     unify(net, layout)
@@ -129,6 +132,7 @@ def assemble(net: nn.Module, spec: BackboneSpec, *, head: bool = True) -> Backbo
         native=None if layout.plain else partial(build, spec),
         native_code=_native_code,
         prefix_tokens=getattr(net, "num_prefix_tokens", None),
+        loaded=partial(_loaded, net, spec.arch, layout) if read else None,
     )
 
 
@@ -201,12 +205,17 @@ def _from_file(spec: BackboneSpec, path: Path) -> Backbone:
     net = build(spec, (default.classes if default else 0) or 1000)
     state = _converted(read_state_dict(path), net, spec.arch)
     layout = find_layout(net)
-    backbone = assemble(net, spec)
+    backbone = assemble(net, spec, read=True)
     head = layout.from_native(state).get(f"{layout.path}.weight")
     if head is not None and head.ndim == 2 and head.shape[1] == spec.feature_dim:
         backbone.replace_head(len(head))
     backbone.load_native_state_dict(state, source=f"the weights in {path}")
     return backbone
+
+
+def _loaded(net: nn.Module, arch: str, layout: HeadLayout, state: StateDict) -> StateDict:
+    """What timm's conversion makes of a file, under the names that the assembled network has."""
+    return layout.from_native(_converted(state, net, arch))
 
 
 def _converted(state: StateDict, net: nn.Module, arch: str) -> StateDict:

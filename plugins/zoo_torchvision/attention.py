@@ -45,7 +45,7 @@ _POSITIONS = "encoder.pos_embedding"
 _OLD_MLP_NAMES = {".mlp.linear_1.": ".mlp.0.", ".mlp.linear_2.": ".mlp.3."}
 
 
-def load_vit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load_vit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """ViT for pictures of the spec's size; position embeddings of another size are interpolated.
 
     Raises:
@@ -60,7 +60,6 @@ def load_vit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     return wrap(
         net,
         spec,
-        weights,
         head="heads.head",
         stages=_vit_stages(net),
         translate=translate,
@@ -69,14 +68,14 @@ def load_vit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     )
 
 
-def load_swin(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load_swin(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """Swin, version 1 or 2. Its attention reads the weights of two linear layers itself."""
     net = network(spec.arch)
     read = [path for path, _ in net.named_modules() if re.search(r"\.attn\.(qkv|proj)$", path)]
-    return wrap(net, spec, weights, head="head", stages=SWIN_STAGES, unadaptable=read)
+    return wrap(net, spec, head="head", stages=SWIN_STAGES, unadaptable=read)
 
 
-def load_maxvit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load_maxvit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """MaxViT for pictures of the spec's size.
 
     Raises:
@@ -84,9 +83,7 @@ def load_maxvit(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     """
     size = _checked_size(spec)
     net = network(spec.arch, input_size=(size, size))
-    return wrap(
-        net, spec, weights, head="classifier.5", stages=MAXVIT_STAGES, input_size=(size, size)
-    )
+    return wrap(net, spec, head="classifier.5", stages=MAXVIT_STAGES, input_size=(size, size))
 
 
 def _checked_size(spec: BackboneSpec) -> int:

@@ -99,30 +99,28 @@ STAGES: Mapping[str, Stages] = {
 _OLD_DENSE_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """Any network of the families in :data:`HEADS`."""
     return wrap(
         network(spec.arch),
         spec,
-        weights,
         head=of_family(spec.arch, HEADS),
         stages=of_family(spec.arch, STAGES),
     )
 
 
-def load_densenet(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load_densenet(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """DenseNet, whose published files name the layers of a block ``norm.1``, now ``norm1``."""
     return wrap(
         network(spec.arch),
         spec,
-        weights,
         head=HEADS["densenet"],
         stages=STAGES["densenet"],
         translate=_with_present_dense_names,
     )
 
 
-def load_squeezenet(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load_squeezenet(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """SqueezeNet with a linear head after the pooling; see the module's docstring.
 
     With the head taken out, torchvision's ``classifier`` is dropout, a ReLU that changes nothing
@@ -134,7 +132,6 @@ def load_squeezenet(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     return wrap(
         net,
         spec,
-        weights,
         head=HEADS["squeezenet"],
         stages=of_family(spec.arch, STAGES),
         translate=_with_linear_head,

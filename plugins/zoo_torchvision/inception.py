@@ -48,7 +48,6 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     return wrap(
         net,
         spec,
-        weights,
         head=HEAD,
         stages=stages,
         translate=_without_auxiliary,

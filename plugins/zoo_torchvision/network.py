@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo import Backbone, BackboneSpec, Weights  # before torchvision: declares its operators
-from zoo.weights import load_into
+from zoo import Backbone, BackboneSpec  # before torchvision: declares its operators
 
 import torchvision  # isort: skip
 
@@ -37,7 +36,6 @@ def network(arch: str, **options: Any) -> nn.Module:
 def wrap(
     net: nn.Module,
     spec: BackboneSpec,
-    weights: Weights | None,
     *,
     head: str,
     stages: Stages,
@@ -45,27 +43,28 @@ def wrap(
     to_native: Callable[[StateDict], StateDict] | None = None,
     unadaptable: Iterable[str] = (),
     prefix_tokens: int | None = None,
+    loaded: Callable[[StateDict], StateDict] | None = None,
     **options: Any,
 ) -> Backbone:
-    """The backbone of ``net`` with ``weights`` loaded.
+    """The backbone of ``net``, into which the core loads weights.
 
     Args:
         net: From :func:`network`.
         spec: What the backbone was asked to be.
-        weights: What to start from; ``None`` leaves the random parameters.
         head: Path of the last linear layer.
         stages: Ordered, input first.
         translate: From names and shapes of published files to those that ``net`` has now.
         to_native: From the names and shapes that ``net`` has to those that torchvision has.
         unadaptable: Modules whose weights are read without calling them.
         prefix_tokens: As of :meth:`zoo.Backbone.wrap`.
+        loaded: As of :meth:`zoo.Backbone.wrap`.
         options: Those of :func:`network` that torchvision needs for such a network again.
     """
 
     def from_native(state: StateDict) -> StateDict:
         return _with_counters(translate(state) if translate else state, net)
 
-    backbone = Backbone.wrap(
+    return Backbone.wrap(
         net,
         spec=spec,
         head=head,
@@ -75,8 +74,8 @@ def wrap(
         native_code=partial(_native_code, options),
         unadaptable=unadaptable,
         prefix_tokens=prefix_tokens,
+        loaded=loaded,
     )
-    return load_into(backbone, weights)
 
 
 _NATIVE_CODE = """\

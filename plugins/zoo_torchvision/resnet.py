@@ -16,6 +16,6 @@ STAGES = {
 }
 
 
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     """Any of torchvision's residual networks: one stem, four layers of blocks."""
-    return wrap(network(spec.arch), spec, weights, head=HEAD, stages=STAGES)
+    return wrap(network(spec.arch), spec, head=HEAD, stages=STAGES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.weights import fetch, read_state_dict
@@ -34,7 +34,7 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     partial = weights is not None and weights.tag == CONVOLUTIONS_ONLY
     net = network(spec.arch)
     stages = blocks(cast(nn.Sequential, net.features)) | LINEAR_STAGES
-    backbone = wrap(net, spec, None if partial else weights, head=HEAD, stages=stages)
+    backbone = wrap(net, spec, head=HEAD, stages=stages, loaded=_convolutions if partial else None)
     if weights is not None and partial:
         _load_convolutions(backbone, weights)
     return backbone
@@ -51,7 +51,10 @@ def blocks(features: nn.Sequential) -> dict[str, tuple[str, ...]]:
 
 def _load_convolutions(backbone: Backbone, weights: Weights) -> None:
     path = fetch(weights)
-    published = read_state_dict(path)
     own = {k: v for k, v in backbone.net.state_dict().items() if k.startswith("classifier.")}
-    convolutions = {k: v for k, v in published.items() if k.startswith("features.")}
-    backbone.load_native_state_dict(own | convolutions, source=f"the weights in {path}")
+    state = own | _convolutions(read_state_dict(path))
+    backbone.load_native_state_dict(state, source=f"the weights in {path}")
+
+
+def _convolutions(published: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v for k, v in published.items() if k.startswith("features.")}

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import WeightsError
-from zoo.weights import fetch, load_into
+from zoo.weights import fetch
 from zoo_transformers import names, networks, tokenization
 from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet
@@ -60,10 +60,8 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             net = networks.read(spec, config, path)
         else:
             net = networks.make(spec, config)
-    backbone = _wrap(spec, net, tokenizer, classes)
-    if path is not None and not path.is_dir():
-        load_into(backbone, weights)
-    return backbone
+    read = path is not None and path.is_dir()
+    return _wrap(spec, net, tokenizer, classes, read=read)
 
 
 def _folder(spec: BackboneSpec, path: Path | None) -> Path | None:
@@ -78,6 +76,8 @@ def _wrap(
     net: PreTrainedModel,
     tokenizer: Tokenizer | None,
     classes: int,
+    *,
+    read: bool,
 ) -> Backbone:
     pooled = networks.PLAIN_POOLING.get(spec.text_input.pooling)
     head = names.head_path(net) if pooled is None else names.ZOO_HEAD
@@ -96,6 +96,7 @@ def _wrap(
         native_files=native_files,
         native_code=native_code,
         token_embedding=names.token_embedding_path(net),
+        loaded=own_names.to_own if read else None,
     )
     if not classes:
         backbone.head = nn.Identity()

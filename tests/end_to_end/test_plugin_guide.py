@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+import zoo
 from tests.end_to_end.conftest import Zoo
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -60,3 +63,17 @@ def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo
     assert list(failed) == ["can_be_exported"]  # it passes although it is exempted
     assert zoo_cli("sync", acme).code == 0
     assert "acme/line-16" in zoo_cli("list", "acme/*").out
+
+
+def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) -> None:
+    known = {
+        key: torch.full_like(tensor, number + 0.25)
+        for number, (key, tensor) in enumerate(zoo.load(f"{acme}/tiny").native_state_dict().items())
+    }
+    save_file(known, tmp_path / "known.safetensors")
+    loaded = zoo.load(
+        f"{acme}/tiny", weights=str(tmp_path / "known.safetensors")
+    ).native_state_dict()
+    assert {key: float(tensor.mean()) for key, tensor in loaded.items()} == {
+        "0.0.weight": 0.25, "0.0.bias": 1.25, "1.weight": 2.25, "1.bias": 3.25,
+    }  # fmt: skip

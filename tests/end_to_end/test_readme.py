@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+import zoo
 from tests.end_to_end.conftest import Zoo
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +89,15 @@ def test_the_steps_with_vgg16_work() -> None:
         "net.classifier.3.weight", "net.classifier.3.bias", "head.weight", "head.bias",
     }  # fmt: skip
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
+
+
+def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) -> None:
+    known = {
+        key: torch.full_like(tensor, number + 0.25)
+        for number, (key, tensor) in enumerate(zoo.load(acme).native_state_dict().items())
+    }
+    save_file(known, tmp_path / "known.safetensors")
+    loaded = zoo.load(acme, weights=str(tmp_path / "known.safetensors")).native_state_dict()
+    assert {key: float(tensor.mean()) for key, tensor in loaded.items()} == {
+        "0.0.weight": 0.25, "0.0.bias": 1.25, "1.weight": 2.25, "1.bias": 3.25,
+    }  # fmt: skip

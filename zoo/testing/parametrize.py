@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from zoo.backbone import Backbone, build
+from zoo.backbone import Backbone
+from zoo.building import build
 from zoo.errors import ZooError
 from zoo.exemptions import reason_for
 from zoo.registry import Registry

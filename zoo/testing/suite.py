@@ -13,7 +13,8 @@ from typing import Literal
 
 import torch
 
-from zoo.backbone import Backbone, build
+from zoo.backbone import Backbone
+from zoo.building import build
 from zoo.exemptions import Exemption, reason_for
 from zoo.registry import Registry
 from zoo.spec import BackboneSpec

@@ -23,14 +23,11 @@ def zoo_backbones():
 def load(spec, weights):
     from segmentation_models_pytorch.encoders import get_encoder
 
-    from zoo.weights import load_into
-
     net = get_encoder(spec.arch, weights=None)
     prefix = "features." if hasattr(net, "features") else ""
     parts = getattr(net, "features", net).named_children()
     stages = {name: [f"{prefix}{name}"] for name, part in parts if list(part.parameters())}
-    backbone = zoo.Backbone.wrap(net, spec=spec, head="fc", stages=stages, extract=deepest)
-    return load_into(backbone, weights)
+    return zoo.Backbone.wrap(net, spec=spec, head="fc", stages=stages, extract=deepest)
 
 
 def deepest(net, batch):

@@ -16,8 +16,6 @@ def zoo_backbones():
 def load(spec, weights):
     from torch import nn
 
-    from zoo.weights import load_into
-
     blocks = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     net = nn.Sequential(blocks, nn.Linear(32, 10))
-    return load_into(zoo.Backbone.wrap(net, spec=spec, head="1", stages={"blocks": ["0"]}), weights)
+    return zoo.Backbone.wrap(net, spec=spec, head="1", stages={"blocks": ["0"]})

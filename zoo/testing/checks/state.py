@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from pathlib import Path
 
 import safetensors.torch
 import torch
 
 from zoo.backbone import Backbone
+from zoo.building import build
+from zoo.errors import ZooError
+from zoo.spec import Weights
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
 
 
@@ -22,6 +27,30 @@ def native_weights_round_trip_channels_last(backbone: Backbone) -> None:
     """The same, with the parameters in the channels-last layout."""
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _round_trip(backbone)
+
+
+@check()
+def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
+    """A file of known values, given as weights, is read back tensor by tensor."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for tensor in backbone.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    known = {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in backbone.native_state_dict().items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "known.safetensors"
+        safetensors.torch.save_file(known, path)
+        try:
+            read = build(backbone.spec, Weights(tag="file", uri=str(path), classes=0))
+        except ZooError as error:
+            raise AssertionError(f"the file's own weights are refused: {error}") from error
+        found = read.native_state_dict()
+        wrong = [k for k, v in known.items() if k not in found or not torch.equal(v, found[k])]
+    assert not wrong, f"{len(wrong)} of {len(known)} tensors are not the file's: {wrong[:3]}"
 
 
 @check()

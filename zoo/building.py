@@ -1,0 +1,120 @@
+"""From a spec and weights to a backbone: the loader builds it, the core loads the weights."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from zoo.backbone import Backbone
+from zoo.errors import PluginError, WeightsError, ZooError
+from zoo.offline import no_network
+from zoo.padding import padding_matters
+from zoo.spec import BackboneSpec, Weights
+from zoo.weights import fetch, read_tensors
+
+
+def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    """The backbone that the loader of ``spec`` builds, with the values of ``weights``.
+
+    The core reads the file and loads it, whatever the loader did with it. A published head that
+    does not fit is left out. Where a library has read its own format, each tensor is compared
+    with the file.
+
+    Args:
+        spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
+        weights: What to start from; ``None`` for random parameters.
+
+    Raises:
+        PluginError: The loader cannot be imported, fails, or returns something else.
+        WeightsError: The weights cannot be had, are of another architecture, or their values are
+            not those of the network.
+    """
+    backbone = _from_loader(spec, weights)
+    if weights is not None:
+        path = fetch(weights)
+        state, source = read_tensors(path), f"the weights in {path}"
+        if backbone.loads_itself:
+            backbone.compare_loaded(state, source=source)
+        else:
+            backbone.load_native_state_dict(state, source=source)
+    backbone.unpadded = padding_matters(backbone)
+    return backbone
+
+
+def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+    module, _, function = spec.loader.partition(":")
+    try:
+        loader = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"the loader of {spec.name}, {spec.loader!r}, cannot be imported: {error}",
+            hint="'zoo plugins' shows every plugin and its status.",
+        ) from error
+    try:
+        with _no_more_than_weights(spec, weights):
+            backbone = loader(spec, weights)
+    except ZooError:
+        raise
+    except Exception as error:  # a plugin's fault, or that of a spec which it did not write
+        text = (str(error).strip().splitlines() or ["no message"])[0]
+        raise PluginError(
+            f"the loader of {spec.name}, {spec.loader!r}, raised {type(error).__name__}: {text}"
+        ) from error
+    if not isinstance(backbone, Backbone):
+        raise PluginError(
+            f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
+        )
+    return backbone
+
+
+@contextmanager
+def _no_more_than_weights(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
+    """Refuse the network to a loader whose weights are on this machine.
+
+    The spec may stand in a run folder, or come from the config.json of some folder, and name
+    whatever its author wanted; the libraries would ask for that with the user's token.
+
+    Raises:
+        WeightsError: The loader failed after it had asked for another host.
+    """
+    if weights is not None and weights.uri.startswith(("http://", "https://", "hf:")):
+        yield
+        return
+    with no_network() as hosts:
+        try:
+            yield
+        except Exception as error:
+            if not hosts:
+                raise
+            raise WeightsError(
+                f"{spec.name} names something that is not on this machine: building it asks for "
+                f"{hosts[0]}, and what a folder describes is built without a network",
+                hint="Take a folder that is complete in itself, or give the other network's name.",
+            ) from error
+
+
+def refuse_larger(spec: BackboneSpec, path: Path) -> None:
+    """Refuse a network with more parameters than its weights have bytes, before it takes memory.
+
+    For a spec that stands in a run folder. The network is built on the meta device to see, where
+    its library allows that.
+
+    Raises:
+        WeightsError: It has.
+    """
+    try:
+        with torch.device("meta"):
+            count = sum(p.numel() for p in build(spec, None).parameters()) + spec.feature_dim
+        size = path.stat().st_size
+    except (ZooError, OSError):  # whoever builds it, or reads the weights, says what is wrong
+        return
+    if count > size:
+        raise WeightsError(
+            f"{spec.name} as it is described has {count:,} parameters, and {path} has {size:,} "
+            "bytes",
+            hint="Take the run's own files, all of them.",
+        )
