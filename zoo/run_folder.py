@@ -135,7 +135,8 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
         files.write_text(folder / METRICS, "".join(lines))
         outputs = task.decode(outcome.logits)
         write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task.name)
-        write_digests(folder, outcome.train)
+        origin = record.get("origin")
+        write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
         _write_record(folder, full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,21 @@ DIGESTS = "trained_on.bin"
 _MOST = 2**30  # bytes, of 134 million samples
 
 
-def write_digests(folder: Path, train: Samples) -> None:
-    """Keep what training samples hold, so that an evaluation recognises them; the demo has none."""
+def write_digests(folder: Path, train: Samples, before: Path | None = None) -> None:
+    """Keep what training samples hold, so that an evaluation recognises them; the demo has none.
+
+    Args:
+        folder: The run's.
+        train: Its training samples.
+        before: The folder of the run that it started from, whose samples it has learned from too.
+    """
     contents = np.array([], dtype=np.uint64) if train.contents is None else train.contents
+    earlier = None
+    if before is not None:
+        with suppress(RunError):  # the run goes on without
+            earlier = read_digests(before)
+    if earlier is not None:
+        contents = np.concatenate((contents, earlier))
     with replacing(folder / DIGESTS) as temporary:
         temporary.write_bytes(np.unique(contents).astype("<u8").tobytes())
 

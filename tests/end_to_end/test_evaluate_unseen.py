@@ -70,6 +70,26 @@ def test_a_test_split_is_measured_without_the_images_that_were_trained_on(
         run.evaluate(data / "train")
 
 
+def test_what_the_run_before_was_trained_on_is_left_out_too(
+    trained: Run, photos: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    for path in photos.glob("*/*.jpg"):
+        if path.stem in "01":
+            (few / path.parent.name).mkdir(parents=True, exist_ok=True)
+            (few / path.parent.name / path.name).write_bytes(path.read_bytes() + b"x")
+    second = zoo.finetune(
+        "cnn",
+        few,
+        **QUICK,
+        weights=str(trained.folder / "model.safetensors"),
+        output=tmp_path / "second",
+        reporter=Quiet(),
+    )
+    measured = second.evaluate(photos)["unseen"]
+    assert (measured.samples, measured.left_out) == (15, 57)
+
+
 def test_a_report_on_data_says_what_is_left_out(trained: Run, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "again.jpg")
     said, samples, words = trained.judged(photos)
