@@ -242,6 +242,10 @@ def opening(
             "split_seed": recipe.seed,
             "text_column": request.text_column,
             "label_column": request.label_column,
+            "columns": {
+                "inputs": list(splits.input_columns),
+                "labels": list(splits.label_columns),
+            },
         },
         "evaluation_batch": PLAIN_BATCH,
         "versions": versions(),

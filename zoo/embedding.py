@@ -164,6 +164,7 @@ def embed(
         label_column=label_column,
         task=task,
         bad_files=bad_files,
+        learned=run.learned_columns if run else Columns(),
     )
     for fact in rows.notes:
         reporter.note(fact)

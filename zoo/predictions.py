@@ -289,7 +289,8 @@ def _rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDA
     numbers = pc.list_flatten(lists)
     if numbers.null_count:
         raise ValueError(f"nothing in some places of {column!r}")
-    return np.asarray(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)
+    # A copy: what Arrow gives may not be written to, and PyTorch asks for that.
+    return np.array(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)
 
 
 def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.inputs import Lost, without_unreadable
 from zoo.data.measured import Measured, measured
-from zoo.data.reports import BadFiles
+from zoo.data.reports import BadFiles, Findings
 from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
@@ -110,6 +110,11 @@ class Run:
         """Whether the inputs are pairs of texts."""
         return len(self._trained_on.columns.inputs) == 2
 
+    @property
+    def learned_columns(self) -> Columns:
+        """The columns of the table that it was trained on; none of folders."""
+        return self._trained_on.learned
+
     def next_command(self) -> str:
         """A command that tries the run on one of its validation inputs."""
         folder, example = shlex.quote(str(self.folder)), self.record["example"]
@@ -172,8 +177,8 @@ class Run:
         Args:
             inputs: Paths of pictures, folders of them, tables, Pillow pictures, or texts. For a
                 run on pairs, tables and tuples of two texts.
-            text_column: The column of a table that holds the input, or the two of pairs; for
-                pairs those of training by default.
+            text_column: The column of a table that holds the input, or the two of pairs; by
+                default that of training.
             threshold: The probability from which on an input has a class, 0.5 by default; only
                 where several classes may be.
             bad_files: ``error`` stops at an input that cannot be read; with ``skip`` a
@@ -187,15 +192,19 @@ class Run:
             UsageError: A threshold that cannot be.
         """
         self._check_threshold(threshold)
-        columns = text_column or (self._trained_on.columns.inputs if self.pairs else None)
         lost: dict[int, Lost] = {}
+        findings, trained = Findings("error"), self._trained_on
         samples = open_inputs(
             inputs,
             self.spec.modality,
-            columns,
+            text_column or trained.columns.inputs,
             pairs=self.pairs,
             lost=lost if bad_files == "skip" else None,
+            learned=trained.learned,
+            findings=findings,
         )
+        for fact in findings.notes:
+            (reporter or Quiet()).note(fact)
         if bad_files == "skip":
             samples = without_unreadable(samples, lost)
         logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
@@ -314,6 +323,7 @@ class Run:
             seed=trained.seed,
             text_column=text_column or trained.columns.inputs,
             label_column=label_column or trained.columns.labels,
+            learned=trained.learned,
             task=self.task.name,
             bad_files=bad_files,
         )
@@ -487,7 +497,7 @@ class _TrainedOn:
     """What an evaluation needs to know of the training data.
 
     Attributes:
-        columns: Those that were named.
+        columns: Those that were named, and as learned ones those that were read.
         val_split: The share that was held out.
         seed: Decided which samples that was.
         fingerprint: Of the data.
@@ -500,6 +510,11 @@ class _TrainedOn:
     fingerprint: str
     val: str
 
+    @property
+    def learned(self) -> Columns:
+        """The columns that were read."""
+        return Columns(self.columns.learned_inputs, self.columns.learned_labels)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """From ``data`` of ``run.json``.
@@ -507,7 +522,10 @@ class _TrainedOn:
         Raises:
             TypeError, ValueError, ZooError: It is something else.
         """
-        columns = Columns.named(data.get("text_column"), data.get("label_column"))
+        read = data.get("columns") or {}
+        found = Columns.named(_names(read.get("inputs")), _names(read.get("labels")))
+        named = Columns.named(data.get("text_column"), data.get("label_column"))
+        columns = named.learned(found)
         share = float(data.get("val_split", 0.2))
         check_share(share)
         if not all(isinstance(name, str) for name in (*columns.inputs, *columns.labels)):
@@ -519,3 +537,10 @@ class _TrainedOn:
             fingerprint=str(data.get("fingerprint", "")),
             val=str(data.get("val_fingerprint", "")),
         )
+
+
+def _names(given: Any) -> list[str]:
+    """Names of columns, as ``run.json`` lists them."""
+    if given is not None and not (isinstance(given, list) and all(type(n) is str for n in given)):
+        raise TypeError("columns that are not a list of names")
+    return given or []

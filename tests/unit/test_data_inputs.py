@@ -87,9 +87,9 @@ def test_tables_and_text_files_give_their_texts(tmp_path):
     (tmp_path / "x.csv").write_text("id,review\n1,good\n2,bad\n")
     (tmp_path / "y.txt").write_text("one\n\ntwo\n")
     samples = open_inputs([str(tmp_path / "x.csv"), tmp_path / "y.txt", "three"], "text")
-    assert raws(samples) == ["good", "bad", "one", "two", "three"]
+    assert raws(samples) == ["good", "bad", "one", "", "two", "three"]
     assert names(samples)[1] == f"{tmp_path / 'x.csv'} row 2"
-    assert names(samples)[3] == f"{tmp_path / 'y.txt'} line 3"
+    assert names(samples)[4] == f"{tmp_path / 'y.txt'} line 3"
 
 
 def test_a_table_with_a_row_of_nothing(tmp_path):

@@ -258,6 +258,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: TaskNam
     read = read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task)
     assert read.inputs == ("a", "b", "c")
     assert read.outputs.tolist() == outputs.tolist()
+    assert read.outputs.flags.writeable
     assert read.labels.tolist() == labels.tolist()
 
 

@@ -122,18 +122,37 @@ def command(
 def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
     """The inputs with the lines of standard input in the place of ``-``."""
     from zoo.data import Text
+    from zoo.data.inputs import blank_lines, lines_of
+    from zoo.data.reports import Findings
 
     expanded: list[Any] = []
     for given in inputs:
         if given == "-":
-            lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").split("\n")
-            texts = [(i, line.rstrip("\r")) for i, line in enumerate(lines, 1) if line.strip()]
-            expanded += [_pair(i, text) if pairs else Text(text) for i, text in texts]
+            lines = lines_of(sys.stdin.buffer.read().decode("utf-8-sig", "replace"))
+            if not any(line.strip() for line in lines):
+                continue
+            findings = Findings("error")
+            blank_lines(lines, "standard input", findings)
+            expanded += [_pair(i, t) if pairs else Text(t) for i, t in enumerate(lines, 1)]
+            for fact in findings.notes:
+                note(fact)
         else:
+            _refuse_missing(given)
             expanded.append(given)
     if not expanded:
         raise UsageError("there is nothing on standard input", hint="Give a text a line.")
     return expanded
+
+
+def _refuse_missing(given: str) -> None:
+    """Whoever names a file with blanks in its name does not mean the name as a text."""
+    from zoo.data.inputs import names_file
+
+    if names_file(given) and not Path(given).expanduser().exists():
+        raise DataError(
+            f"there is no file {given}",
+            hint="Give a file that is there, or texts on standard input with '-'.",
+        )
 
 
 def _pair(number: int, line: str) -> tuple[str, ...]:

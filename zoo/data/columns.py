@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -50,10 +50,14 @@ class Columns:
     Attributes:
         inputs: The column of texts or pictures, or the two of pairs of texts.
         labels: The column of labels, or those of the numbers to predict.
+        learned_inputs: The columns that the run was trained on, whose names go before the lists.
+        learned_labels: Likewise.
     """
 
     inputs: Names = ()
     labels: Names = ()
+    learned_inputs: Names = ()
+    learned_labels: Names = ()
 
     @classmethod
     def named(cls, inputs: ColumnNames = None, labels: ColumnNames = None) -> Columns:
@@ -69,6 +73,13 @@ class Columns:
                 hint="Give --text-column once for a column of inputs, or twice for pairs of texts.",
             )
         return columns
+
+    def learned(self, before: Columns) -> Columns:
+        """With the columns that a run was trained on, for where the user names none."""
+        return replace(self, learned_inputs=before.inputs, learned_labels=before.labels)
+
+
+NO_COLUMNS = Columns()
 
 
 def read_part(
@@ -87,6 +98,7 @@ def read_part(
     """
     labels = _label_columns(table, columns, task, demanded=False)
     inputs = _input_columns(table, modality, columns, labels)
+    _tell_of_others(table, columns, inputs, findings)
     cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
     usable = np.ones(len(table.data), dtype=bool) if table.rows is None else table.rows.copy()
     for row, reason in sorted(cells.faults.items()):
@@ -107,7 +119,7 @@ def read_part(
     known = None if cells.labels is None else cells.labels.take(rows)
     if known is not None and table.rows is not None:
         known = known.occurring()
-    return Part(table.title, read, known, rows=rows)
+    return Part(table.title, read, known, rows=rows, columns=(inputs, labels))
 
 
 def path_column(table: Table, columns: Columns) -> str | None:
@@ -185,6 +197,8 @@ def _label_columns(table: Table, columns: Columns, task: Wish, *, demanded: bool
         )
     if columns.labels:
         return tuple(_named(table, name, "--label-column") for name in columns.labels)
+    if columns.learned_labels and set(columns.learned_labels) <= set(table.data.column_names):
+        return columns.learned_labels
     usual = NUMBER_COLUMNS if task == "regression" else LABEL_COLUMNS
     found = _present(table, usual, but=columns.inputs)[:1]
     if not found and demanded:
@@ -205,7 +219,22 @@ def _input_columns(table: Table, modality: Modality, columns: Columns, labels: N
         )
     for name in columns.inputs:
         _check_kind(table, modality, _named(table, name, "--text-column"))
+    learned = columns.learned_inputs
+    if not columns.inputs and learned and set(learned) <= set(table.data.column_names):
+        for name in learned:
+            _check_kind(table, modality, name)
+        return learned
     return columns.inputs or (_found_input(table, modality, labels),)
+
+
+def _tell_of_others(table: Table, columns: Columns, inputs: Names, findings: Findings) -> None:
+    """Note where a table has its inputs in another column than the run was trained on."""
+    learned = columns.learned_inputs
+    if learned and not columns.inputs and inputs != learned:
+        findings.note(
+            f"{table.title} has no column {_quoted(learned)}, which the run was trained on; "
+            f"{_quoted(inputs)} is read (--text-column names another)"
+        )
 
 
 def _found_input(table: Table, modality: Modality, labels: Names) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from PIL import Image
 
-from zoo.data.columns import ColumnNames, Columns, read_part
+from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
 from zoo.data.folders import pictures_below
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
-from zoo.files import is_utf8
+from zoo.files import is_utf8, open_regular
 from zoo.spec import Modality
 
 Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Pair"
@@ -37,13 +39,15 @@ def open_inputs(
     *,
     pairs: bool = False,
     lost: dict[int, Lost] | None = None,
+    learned: Columns = NO_COLUMNS,
+    findings: Findings | None = None,
 ) -> Samples:
     """The inputs of a prediction, in the order given; folders are read through, sorted by name.
 
     For pictures: paths of pictures, of folders and of tables of paths, pictures in memory
     (``PIL.Image.Image``), and encoded ones (bytes). For texts: the texts themselves, and paths of
-    tables and of ``.txt`` files with a text a line. For pairs: tuples of two texts, and paths of
-    tables.
+    tables and of ``.txt`` files with a text a line, blank ones included. For pairs: tuples of two
+    texts, and paths of tables.
 
     Args:
         inputs: What to predict.
@@ -52,12 +56,14 @@ def open_inputs(
         pairs: Whether the run takes pairs of texts.
         lost: Is given what cannot be used, by the place among all inputs that it would have had;
             ``None`` to stop at it.
+        learned: The columns that the run was trained on, where ``text_column`` names none.
+        findings: Is told what was guessed.
 
     Raises:
         DataError: There is no such file, or it is not of this modality, or there is nothing.
         BadFilesError: An input cannot be used, and there is no ``lost`` to keep it.
     """
-    columns = Columns.named(text_column)
+    columns, findings = Columns.named(text_column).learned(learned), findings or Findings("error")
     if columns.inputs and pairs != (len(columns.inputs) == 2):
         takes = "pairs, from two columns" if pairs else "one input, from one column"
         raise DataError(
@@ -68,7 +74,7 @@ def open_inputs(
     groups, count = list[Inputs](), 0
     for number, given in enumerate(_listed(inputs), start=1):
         own: dict[int, Lost] = {}
-        groups.append(read(given, number, columns, None if lost is None else own))
+        groups.append(read(given, number, columns, None if lost is None else own, findings))
         if lost is not None:
             lost |= {count + place: each for place, each in own.items()}
         count += len(groups[-1]) + len(own)
@@ -102,7 +108,31 @@ def _listed(inputs: Iterable[Given]) -> Iterable[Given]:
             f"inputs come as a list; a single {type(inputs).__name__} was given",
             hint="Put it into a list: [input].",
         )
-    return inputs
+    # A table in memory gives the names of its columns, one by one, to whoever goes through it.
+    if isinstance(inputs, Mapping) or hasattr(inputs, "columns") or hasattr(inputs, "column_names"):
+        raise DataError(
+            f"inputs come as a list; a {type(inputs).__name__} was given",
+            hint='Give the list of one column: frame["text"].tolist(). Or the path of a table.',
+        )
+    return map(_checked, itertools.count(1), inputs)
+
+
+def _checked(number: int, given: Any) -> Given:
+    """An input as it is, if it is of a kind that a run takes."""
+    if isinstance(given, tuple):
+        fits = all(isinstance(each, str) for each in given)
+    else:
+        fits = isinstance(given, (str, os.PathLike, bytes, Image.Image))
+    if not fits:
+        what = (
+            "a tuple of other things than texts" if isinstance(given, tuple) else repr(type(given))
+        )
+        raise DataError(
+            f"input {number} is {what}",
+            hint="Give texts or paths; for pictures in memory Pillow's images or their encoded bytes.",
+        )
+    result: Given = given
+    return result
 
 
 def _joined(groups: Sequence[Inputs]) -> Listed:
@@ -110,7 +140,9 @@ def _joined(groups: Sequence[Inputs]) -> Listed:
     return Listed(tuple(raw for raw, _ in pairs), tuple(name for _, name in pairs))
 
 
-def _pictures(given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None) -> Inputs:
+def _pictures(
+    given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None, told: Findings
+) -> Inputs:
     if isinstance(given, (bytes, Image.Image)):
         return _one(given, f"picture {number}")
     if isinstance(given, tuple):
@@ -133,7 +165,7 @@ def _pictures(given: Given, number: int, columns: Columns, lost: dict[int, Lost]
             hint="Give picture files, folders of them, or a table with a column of their paths.",
         )
     if looks_like_table(path):
-        return _column(path, "image", columns, lost)
+        return _column(path, "image", columns, lost, told)
     if path.suffix and not looks_like_picture(path):
         raise DataError(
             f"this run takes pictures; {path} does not look like one",
@@ -142,13 +174,15 @@ def _pictures(given: Given, number: int, columns: Columns, lost: dict[int, Lost]
     return _one(os.fspath(path), os.fspath(path))
 
 
-def _pairs(given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None) -> Inputs:
+def _pairs(
+    given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None, told: Findings
+) -> Inputs:
     if isinstance(given, tuple) and len(given) == 2:
         return _one((_utf8(given[0], number), _utf8(given[1], number)), f"pair {number}")
     if isinstance(given, (bytes, Image.Image)):
         raise _not_text(f"input {number}", "is a picture")
     if not isinstance(given, (tuple, Text)) and looks_like_table(given):
-        return _texts(Path(given), number, columns, lost)
+        return _texts(Path(given), number, columns, lost, told)
     raise DataError(
         f"this run takes pairs of texts; input {number} is none",
         hint="Give a table with both columns, or on standard input ('-') two texts a line with "
@@ -156,7 +190,9 @@ def _pairs(given: Given, number: int, columns: Columns, lost: dict[int, Lost] | 
     )
 
 
-def _texts(given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None) -> Inputs:
+def _texts(
+    given: Given, number: int, columns: Columns, lost: dict[int, Lost] | None, told: Findings
+) -> Inputs:
     if isinstance(given, (bytes, Image.Image)):
         raise _not_text(f"input {number}", "is a picture")
     if isinstance(given, tuple):
@@ -176,41 +212,122 @@ def _texts(given: Given, number: int, columns: Columns, lost: dict[int, Lost] | 
             hint="Give a table, or texts on standard input with '-'.",
         )
     if looks_like_table(path):
-        return _column(path, "text", columns, lost)
+        return _column(path, "text", columns, lost, told)
     if path.suffix.lower() == ".txt":
-        return _lines(path)
+        return _lines(path, told)
     raise _not_text(str(path), "is neither a table nor a .txt file")
 
 
+_FILES = frozenset(
+    [
+        ".txt",
+        ".text",
+        ".md",
+        ".rst",
+        ".log",
+        ".htm",
+        ".html",
+        ".xml",
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".odt",
+        ".rtf",
+        ".xls",
+        ".xlsx",
+        ".ods",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zip",
+        ".zst",
+        ".tar",
+        ".tgz",
+        ".arrow",
+        ".feather",
+        ".avro",
+        ".orc",
+        ".db",
+        ".sqlite",
+        ".npy",
+        ".npz",
+        ".pkl",
+        ".yaml",
+        ".yml",
+    ]
+)
+"""What names of files end in that hold texts, and that no text of one word does."""
+
+
+def names_file(text: str) -> bool:
+    """Whether a text ends as the name of a file does: ``notes.txt``, ``my photo.jpg``."""
+    known = looks_like_table(text) or looks_like_picture(text)
+    return "\n" not in text and (known or os.path.splitext(text)[1].lower() in _FILES)
+
+
 def _is_path(text: str) -> bool:
-    """Whether a string is meant as a path: the name of a table or picture, or a folder's path."""
+    """Whether a string is meant as a path: the name of a file, or a folder's path.
+
+    A text of several words that ends like a file is one only where that file is there.
+    """
     if any(char.isspace() for char in text.strip()):
-        return (looks_like_table(text) or looks_like_picture(text)) and _exists(text)
-    if looks_like_table(text) or looks_like_picture(text):
+        return names_file(text) and _exists(text)
+    if names_file(text) or text.startswith(_PLACES):
         return True
-    return (os.sep in text or text.lower().endswith(".txt")) and _exists(text)
+    return (os.sep in text or bool(_SUFFIX.search(text))) and _exists(text)
+
+
+_PLACES = tuple(start + os.sep for start in (".", "..", "~"))
+_SUFFIX = re.compile(r"\.\w{1,8}$")
 
 
 def _exists(text: str) -> bool:
-    return os.path.exists(os.path.expanduser(text))
-
-
-def _lines(path: Path) -> Listed:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return os.path.exists(os.path.expanduser(text))
+    except ValueError:  # a NUL
+        return False
+
+
+def lines_of(content: str) -> list[str]:
+    """The lines of a text file as other programs count them: form feeds and the like end none."""
+    ending = "\n" if "\n" in content else "\r"  # the latter alone is of old Macs
+    lines = content.split(ending)
+    if not lines[-1]:
+        del lines[-1]
+    return [line.removesuffix("\r") for line in lines]
+
+
+def blank_lines(lines: Sequence[str], where: str, findings: Findings) -> None:
+    """Note how many lines hold nothing; each has its answer, so that answers and lines align."""
+    if blank := [i for i, line in enumerate(lines, 1) if not line.strip()]:
+        findings.note(
+            f"{where} has {len(blank):,} blank line{'s' * (len(blank) > 1)}, the first at "
+            f"{blank[0]:,}; answered like the others, and meaning nothing"
+        )
+
+
+def _lines(path: Path, findings: Findings) -> Listed:
+    try:
+        with open_regular(path) as file:
+            lines = lines_of(file.read().decode("utf-8-sig"))
     except (OSError, UnicodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    filled = [(line, f"{path} line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    return Listed(tuple(line for line, _ in filled), tuple(name for _, name in filled))
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read as UTF-8 text: {reason}") from error
+    if not any(line.strip() for line in lines):
+        return Listed((), ())
+    blank_lines(lines, str(path), findings)
+    return Listed(tuple(lines), tuple(f"{path} line {i}" for i in range(1, len(lines) + 1)))
 
 
 def _column(
-    path: Path, modality: Modality, columns: Columns, lost: dict[int, Lost] | None
+    path: Path, modality: Modality, columns: Columns, lost: dict[int, Lost] | None, told: Findings
 ) -> Inputs:
     findings = Findings("error" if lost is None else "skip")
     table = read_table(path)
     part = read_part(table, modality, columns, findings, labelled=False)
     findings.settle()
+    for fact in findings.notes:
+        told.note(fact)
     if lost is not None and part.rows is not None:
         reasons = dict(findings.found)
         for row in sorted(set(range(len(table.data))) - set(part.rows.tolist())):

@@ -154,6 +154,7 @@ class Part:
         inputs: Its inputs.
         labels: Its labels; ``None`` where it has none, as many test splits.
         others: Files among the inputs that are none, by their names.
+        columns: Those of a table that the inputs, and the labels, were read from.
         rows: Of a table: the number of each input's row, from 0.
     """
 
@@ -161,6 +162,7 @@ class Part:
     inputs: Inputs
     labels: AnyLabels | None
     others: tuple[str, ...] = ()
+    columns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     rows: Indices | None = None
 
     def take(self, indices: Indices) -> Part:

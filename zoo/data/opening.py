@@ -19,7 +19,7 @@ from zoo.data.classes import (
     require_samples,
     require_variety,
 )
-from zoo.data.columns import ColumnNames, Columns
+from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
@@ -56,6 +56,7 @@ def open_data(
     dedupe: bool = False,
     need: Literal["train", "evaluate"] = "train",
     known_classes: Sequence[str] | None = None,
+    learned: Columns = NO_COLUMNS,
 ) -> Splits:
     """Open a folder, a table or a Hub data set; every picture in it is decoded once as a check.
 
@@ -79,6 +80,7 @@ def open_data(
             ``val`` and ``test`` that have labels, or else all there is
             (:meth:`Splits.to_evaluate`).
         known_classes: For an evaluation, the class names (or columns of numbers) of the run.
+        learned: For an evaluation, the columns that the run was trained on, where none are named.
 
     Raises:
         UsageError: There is no such task.
@@ -88,7 +90,8 @@ def open_data(
     """
     check_share(val_split)
     check_task(task)
-    columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
+    columns = Columns.named(text_column, label_column).learned(learned)
+    findings = Findings(bad_files)
     request = Request(str(source), modality, columns, findings, val_split, seed, task)
     layout = layout_of(request)
     if need == "train":
@@ -133,8 +136,16 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
         require_variety(train.labels, parts[own], classes)
     splits = _splits(request, classes, task, train=train, val=val)
     others = tuple(name for part in parts.values() for name in part.others)
-    removed = before - len(train)
-    return replace(splits, shared=found.shared, near=found.near, removed=removed, others=others)
+    inputs, labels = parts[own].columns
+    return replace(
+        splits,
+        shared=found.shared,
+        near=found.near,
+        removed=before - len(train),
+        others=others,
+        input_columns=inputs,
+        label_columns=labels,
+    )
 
 
 def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:

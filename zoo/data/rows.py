@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.data.cells import Wish
 from zoo.data.classes import agree_on_numbers, in_order, label_array
-from zoo.data.columns import ColumnNames, Columns
+from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.inputs import open_inputs
 from zoo.data.labels import Part
 from zoo.data.layouts import Request, layout_of
@@ -61,6 +61,7 @@ def open_rows(
     label_column: ColumnNames = None,
     task: Wish = "auto",
     bad_files: BadFiles = "error",
+    learned: Columns = NO_COLUMNS,
 ) -> Rows:
     """Open a folder, a table or a Hub data set as :func:`zoo.data.open_data` does, labels or not.
 
@@ -75,13 +76,15 @@ def open_rows(
         label_column: As there.
         task: As there.
         bad_files: As there.
+        learned: As there.
 
     Raises:
         DataError: There is nothing of this modality there, or no such split.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_task(task)
-    columns, findings = Columns.named(text_column, label_column), Findings(bad_files)
+    columns = Columns.named(text_column, label_column).learned(learned)
+    findings = Findings(bad_files)
     parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, task))
     if split is not None and split not in parts:
         raise DataError(f"{source} has no split {split!r}", hint=f"It has: {', '.join(parts)}.")
@@ -155,7 +158,7 @@ def agreeing(parts: Mapping[str, Part], findings: Findings) -> dict[str, Part]:
 
 def _parts(request: Request) -> dict[str, Part]:
     if _unlabelled(request):
-        samples = open_inputs([request.source], request.modality)
+        samples = open_inputs([request.source], request.modality, findings=request.findings)
         return {"all": Part(request.source, samples.inputs, None)}
     layout = layout_of(request)
     parts = {name: layout[name](False, request.task) for name in _ORDER if name in layout}

@@ -255,6 +255,8 @@ class Splits:
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
         skipped: What was left out because it could not be read, one ``path: reason`` each.
         notes: What else has been left out or guessed, a fact each.
+        input_columns: The columns of the table that the inputs were read from; empty of folders.
+        label_columns: Those that the labels were read from.
         others: Files among the pictures that are not called like pictures, and were passed over.
         shared: The inputs of ``val`` and ``test`` whose contents ``train`` has too, or had.
         near: The other pictures of them that look like one in ``train``; ``None`` where there are
@@ -278,6 +280,8 @@ class Splits:
     source: str
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    input_columns: tuple[str, ...] = ()
+    label_columns: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     near: tuple[str, ...] | None = ()

@@ -1,0 +1,227 @@
+"""``predict`` and ``evaluate`` read what training read, and give one answer an input."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from zoo.errors import DataError
+
+WORDS = {"good": "a fine warm film", "bad": "a dull cold film"}
+
+
+def _table(path: Path, header: str, rows: int = 24) -> Path:
+    """Texts that tell the label in ``verdict``; in ``text`` and ``body`` words that do not."""
+    lines = [header]
+    for i in range(rows):
+        label = "good" if i % 2 else "bad"
+        cells = {"verdict": WORDS[label], "text": f"number {i}", "body": f"row {i}", "label": label}
+        cells |= {"target": "good" if i < 5 else "bad", "answer": label}
+        lines.append(",".join(cells[name] for name in header.split(",")))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("columns")
+    table = _table(folder / "train.csv", "text,verdict,label")
+    made = zoo.finetune(
+        "lstm",
+        data=table,
+        text_column="verdict",
+        output=folder / "run",
+        epochs=4,
+        batch_size=4,
+        lr=0.02,
+    )
+    assert made.metrics["accuracy"] == 1.0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def guessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a table whose columns were found by their names."""
+    folder = tmp_path_factory.mktemp("guessed")
+    table = _table(folder / "train.csv", "body,label")
+    zoo.finetune("lstm", data=table, output=folder / "run", epochs=1)
+    return folder / "run"
+
+
+def test_predict_reads_the_column_that_training_read(run: Path, tmp_path: Path) -> None:
+    table = _table(tmp_path / "new.csv", "text,verdict,label")
+    opened = zoo.open_run(run)
+    said = opened.predict([table])
+    assert [p.input for p in said] == [WORDS["good" if i % 2 else "bad"] for i in range(24)]
+    assert [p.to_json()["label"] for p in said] == ["good" if i % 2 else "bad" for i in range(24)]
+    assert next(iter(opened.evaluate(table).values())).metrics["accuracy"] == 1.0
+    named = opened.predict([table], text_column="text")
+    assert named[3].input == "number 3"
+
+
+def test_a_table_without_the_column_that_was_named_for_training_is_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    table = _table(tmp_path / "new.csv", "text,label")
+    with pytest.raises(DataError, match="has no column 'verdict'; its columns: 'text'") as caught:
+        zoo.open_run(run).predict([table])
+    assert "--text-column" in caught.value.hint
+
+
+def test_columns_that_training_found_by_their_names_go_before_all_others(
+    guessed: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    record = json.loads((guessed / "run.json").read_text())
+    assert record["data"]["columns"] == {"inputs": ["body"], "labels": ["label"]}
+    table = _table(tmp_path / "new.csv", "text,body,target,label")
+    opened = zoo.open_run(guessed)
+    assert [p.input for p in opened.predict([table])] == [f"row {i}" for i in range(24)]
+    confusion = next(iter(opened.evaluate(table).values())).confusion
+    assert confusion is not None
+    assert [sum(row) for row in confusion] == [2, 2]  # not 19 and 5
+    other = _table(tmp_path / "other.csv", "text,label")
+    done = zoo_cli("predict", guessed, other)
+    assert "has no column 'body', which the run was trained on; 'text' is read" in done.err
+    assert done.out.splitlines()[3].startswith("number 3\t")
+    for name, more in (("found", ()), ("named", ("--text-column", "body"))):
+        zoo_cli("embed", guessed, table, "--output", tmp_path / f"{name}.npy", *more)
+    found, named = (np.load(tmp_path / f"{name}.npy") for name in ("found", "named"))
+    assert np.array_equal(found, named)
+
+
+@pytest.mark.parametrize(
+    "columns", [{"inputs": "body"}, {"inputs": [3]}, {"labels": {"a": 1}}, ["body"], "body"]
+)
+def test_columns_of_a_damaged_record_are_told(guessed: Path, tmp_path: Path, columns: Any) -> None:
+    record = json.loads((guessed / "run.json").read_text())
+    record["data"]["columns"] = columns
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(zoo.errors.RunError, match="is damaged"):
+        zoo.open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text": ["a", "b"], "label": ["x", "y"]},
+        pandas.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}),
+        SimpleNamespace(column_names=["text"]),  # datasets.Dataset and pyarrow.Table have them
+    ],
+)
+def test_a_table_in_memory_is_refused_and_not_answered_column_name_by_column_name(
+    run: Path, given: Any
+) -> None:
+    with pytest.raises(DataError, match=r"inputs come as a list; a .* was given") as caught:
+        zoo.open_run(run).predict(given)
+    assert "tolist()" in caught.value.hint
+
+
+@pytest.mark.parametrize("given", [{"text": "a"}, float("nan"), 3, None, ["a"], ("a", 3)])
+def test_an_input_of_another_kind_is_named_by_its_place(run: Path, given: Any) -> None:
+    with pytest.raises(DataError, match="input 2 is "):
+        zoo.open_run(run).predict(["a fine film", given])
+
+
+def test_a_column_of_a_table_in_memory_is_answered_row_by_row(run: Path) -> None:
+    column = pandas.Series(["a fine warm film", "a dull cold film"])
+    assert [p.to_json()["label"] for p in zoo.open_run(run).predict(column)] == ["good", "bad"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notes.txt", "notes.md", "notes.docx", "./notes", "../notes", "~/notes", "old.csv.gz"],
+)
+def test_the_name_of_a_file_that_is_missing_is_not_classified(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = zoo_cli("predict", run, name)
+    assert (done.code, done.out) == (1, "")
+    assert "there is no file" in done.err
+    assert Path(name).name in done.err
+
+
+@pytest.mark.parametrize("name", ["my notes.txt", "my notes.docx", "my table.csv"])
+def test_a_missing_file_with_blanks_in_its_name_is_not_classified_either(
+    run: Path, zoo_cli: Zoo, name: str
+) -> None:
+    done = zoo_cli("predict", run, name)
+    assert (done.code, done.out) == (1, "")
+    assert f"there is no file {name}" in done.err
+    assert zoo.open_run(run).predict([f"see {name}"])[0].input == f"see {name}"  # a text in a list
+
+
+@pytest.mark.parametrize("name", ["my notes.txt", "notes.txt"])
+def test_a_text_file_is_read_whatever_its_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("a fine warm film\n")
+    assert [p.input for p in zoo.open_run(run).predict([name])] == ["a fine warm film"]
+
+
+@pytest.mark.parametrize("name", ["notes.md", "notes.x1"])
+def test_a_file_of_another_kind_is_told_and_its_name_not_classified(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("a fine warm film\n")
+    with pytest.raises(DataError, match=r"is neither a table nor a \.txt file"):
+        zoo.open_run(run).predict([name])
+
+
+LINES = [
+    "one\x0ctwo",
+    "three\u2028four",
+    "",
+    "five\u2029\x85six",
+    " ",
+    "a\x1cb\x1dc\x1ed\x0b",
+    "\ta",
+]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_text_file_gets_one_answer_a_line(
+    run: Path, tmp_path: Path, zoo_cli: Zoo, ending: str, last: bool
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text(ending.join(LINES) + ending * last, newline="")
+    done = zoo_cli("predict", run, path, "--json")
+    assert [row["input"] for row in json.loads(done.out)] == LINES
+    assert "has 2 blank lines, the first at 3" in done.err
+
+
+def test_standard_input_gets_one_answer_a_line(
+    run: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo
+) -> None:
+    content = "\n".join(["", *LINES, "", ""]) + "\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
+    done = zoo_cli("predict", run, "-", "--json")
+    assert [row["input"] for row in json.loads(done.out)] == ["", *LINES, "", ""]
+    assert "standard input has 5 blank lines, the first at 1" in done.err
+
+
+def test_embed_gives_one_row_a_line(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
+    done = zoo_cli("embed", run, tmp_path / "lines.txt", "--output", tmp_path / "f.parquet")
+    assert len(pandas.read_parquet(tmp_path / "f.parquet")) == len(LINES)
+    assert "has 2 blank lines" in done.err
+
+
+def test_a_text_file_that_is_a_pipe_is_refused_at_once(run: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match="cannot be read as UTF-8 text: it is not a regular file"):
+        zoo.open_run(run).predict([tmp_path / "pipe.txt"])
