@@ -7,16 +7,23 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo.data.depth import OVERSAMPLING, SCALED, ValueRange, is_deep, own_range, scaled
+from zoo.data.formats import (
+    is_too_much_metadata,
+    known_formats,
+    missing_plugin,
+    without_metadata,
+)
 from zoo.data.looks import SIDE, Looks, looks_of
 from zoo.data.samples import Inputs, Picture, Samples
 from zoo.data.traits import TRAITS, Traits, note_traits, note_values
@@ -26,18 +33,11 @@ from zoo.files import is_utf8
 # fmt: off
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif",
+    ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif", ".jxl",
 ))
 # fmt: on
-"""File names that stand for pictures. HEIC is among them although Pillow alone does not read it:
-an unreadable picture is reported, an unknown file name is passed over."""
-
-_FORMATS = (
-    *("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000"),
-    *("ICO", "HEIF", "TGA"),
-)
-"""What those names stand for, as Pillow calls it. Left to itself, it goes by a file's contents,
-and starts Ghostscript where they are PostScript. TGA, which has no mark of its own, comes last."""
+"""File names that stand for pictures. HEIC is among them although Pillow alone does not read it
+(:mod:`zoo.data.formats`): an unreadable picture is reported, an unknown file name is passed over."""
 
 MOST_PIXELS = 178_956_970
 """Larger pictures are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
@@ -87,18 +87,21 @@ def read_picture(
     path = name or ("the picture" if given else os.fspath(source))  # type: ignore[arg-type]
     if isinstance(source, Image.Image):
         return _read(source, size, path, values)
+
+    def read(picture: Image.Image) -> Image.Image:
+        if size is not None:
+            _reduce(picture, OVERSAMPLING * size)
+        return _read(picture, size, path, values)
+
     try:
-        with _opened(source) as picture:
-            if size is not None:
-                _reduce(picture, OVERSAMPLING * size)
-            return _read(picture, size, path, values)
+        return _with_opened(source, read)
     except BadFilesError:
         raise
     # Pillow's readers let through whatever the parser of a damaged file ran into: OSError,
     # SyntaxError, ValueError, struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
         raise BadFilesError(
-            f"{path} cannot be read as a picture: {_reason(error)}",
+            f"{path} cannot be read as a picture: {_reason(error, path)}",
             paths=(path,),
             hint="Mend or remove the file, or leave such files out with --bad-files skip.",
         ) from error
@@ -168,14 +171,16 @@ def _examine_some(inputs: Inputs, start: int) -> Examined:
     thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
     traits = np.zeros(len(wanted), dtype=TRAITS)
     found = [
-        _examine(samples.picture(i), thumbnails[place], traits[place : place + 1])
+        _examine(samples.picture(i), samples.input(i), thumbnails[place], traits[place : place + 1])
         for place, i in enumerate(wanted)
     ]
     reasons = {i: reason for i, (_, reason) in zip(wanted, found, strict=True) if reason}
     return Examined([digest for digest, _ in found], looks_of(thumbnails), traits, reasons)
 
 
-def _examine(raw: Picture, thumbnail: NDArray[np.uint8], traits: Traits) -> tuple[bytes, str]:
+def _examine(
+    raw: Picture, name: str, thumbnail: NDArray[np.uint8], traits: Traits
+) -> tuple[bytes, str]:
     """The digest of a file, and why it cannot be read; else ``thumbnail`` and ``traits`` are filled."""
     if isinstance(raw, Image.Image):
         _note(raw, thumbnail, traits)
@@ -185,12 +190,15 @@ def _examine(raw: Picture, thumbnail: NDArray[np.uint8], traits: Traits) -> tupl
     except (OSError, ValueError) as error:
         return b"", _reason(error)
     digest = hashlib.sha256(content).digest()
+
+    def look(picture: Image.Image) -> None:
+        _reduce(picture, SIDE)
+        _note(picture, thumbnail, traits)
+
     try:
-        with _opened(content) as picture:
-            _reduce(picture, SIDE)
-            _note(picture, thumbnail, traits)
+        _with_opened(content, look)
     except Exception as error:  # as in read_picture
-        return digest, _reason(error)
+        return digest, _reason(error, name)
     return digest, ""
 
 
@@ -229,16 +237,30 @@ def _file(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+_T = TypeVar("_T")
+
+
+def _with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Image], _T]) -> _T:
+    """What ``use`` makes of the picture; again without its texts, where Pillow refuses those."""
+    try:
+        with _opened(source) as picture:
+            return use(picture)
+    except ValueError as error:
+        if not is_too_much_metadata(error):
+            raise
+        content = source if isinstance(source, bytes) else _file(source).read_bytes()
+        with _opened(without_metadata(content)) as picture:
+            return use(picture)
+
+
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
     """The picture, of whose pixels nothing has been decoded yet.
 
     Raises:
         ValueError: It has more than :data:`MOST_PIXELS`, or is no file that could be one.
     """
-    Image.init()  # at the first call, it makes Pillow's readers known
-    formats = [name for name in _FORMATS if name in Image.OPEN]
     picture = Image.open(
-        io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=formats
+        io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=known_formats()
     )
     if picture.width * picture.height > MOST_PIXELS:
         picture.close()
@@ -281,10 +303,12 @@ def _on_white(picture: Image.Image) -> Image.Image:
     return whole
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, name: str = "") -> str:
     """Pillow's reason in a few words, without the names of its buffers."""
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, UnidentifiedImageError):
+        if missing := missing_plugin(name):
+            return missing
         return "not a picture of a kind that is read"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MOST_PIXELS:,} pixels"
