@@ -73,6 +73,8 @@ def header(
     adapters.take_out(start.backbone)
     facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
     how = forward.precision + (", compiled" if forward.compiles else "")
+    if forward.precision != "fp32":
+        how += "; evaluated in fp32"
     return {**facts, "precision": how, "device": str(forward.device)}
 
 
@@ -248,6 +250,7 @@ def opening(
             },
         },
         "evaluation_batch": PLAIN_BATCH,
+        "evaluation_precision": "fp32",
         "versions": versions(),
         "plugins": dict(plugins),
         "machine": {

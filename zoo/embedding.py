@@ -22,7 +22,6 @@ from zoo.engine.device import choose_device
 from zoo.engine.features import backbone_key, compute
 from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
-from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import UsageError
 from zoo.extraction import fill_features
@@ -219,8 +218,7 @@ def _columns_of(run: Run) -> ColumnNames:
 
 
 def _of_run(run: Run, device: torch.device, workers: int | None) -> _Network:
-    precision = run.record["precision"] if device.type == run.record["device"] else "fp32"
-    forward = Forward(run.load(), device=device, precision=precision)
+    forward = Forward(run.load(), device=device, precision="fp32")
     tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.modality == "text" else None
     return _Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
 
@@ -247,8 +245,8 @@ def _of_backbone(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         start = start_from(request, resolved, _as_training(rows, source), reporter)
-    precision = resolve_precision("auto", device)
-    forward = Forward(start.backbone, device=device, precision=precision)
+    # In bfloat16 a vector would depend on the other inputs of its batch.
+    forward = Forward(start.backbone, device=device, precision="fp32")
     feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
     return _Network(forward, feed, None)
 

@@ -20,6 +20,7 @@ from zoo.account import instructions
 from zoo.backbone import Backbone
 from zoo.curve import write_curve
 from zoo.data import Samples, Splits
+from zoo.engine.batch_norm import refuse_single
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
 from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
@@ -283,13 +284,19 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         account.header(request, start, splits, task, recipe, phases, forward)
         | account.solver_change(default, recipe, request, phases)
     )
+    feeds = make_feeds(request, start, splits, recipe, phases, manner.reporter, accelerator)
+    try:
+        refuse_single(forward, phases, recipe, lambda: feeds.val.batch([(0, 0)]))
+    except ZooError:
+        feeds.close()
+        raise
     return Prepared(
         request=request,
         start=start,
         splits=splits,
         task=task,
         loss=_loss(task, splits, recipe),
-        feeds=make_feeds(request, start, splits, recipe, phases, manner.reporter, accelerator),
+        feeds=feeds,
         recipe=recipe,
         phases=phases,
         forward=forward,

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import zoo
@@ -379,3 +381,37 @@ def test_patience_ends_a_phase(tmp_path: Path) -> None:
     lines = [json.loads(x) for x in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) < 30
     assert [line["best"] for line in lines[-2:]] == [False, False]
+
+
+def test_a_number_said_of_an_image_is_the_same_alone_and_in_company_though_bf16_trained(
+    tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    generator = np.random.default_rng(0)
+    rows = ["file,price"]
+    for number in range(40):
+        pixels = generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{200_000 + 100_000 * pixels.mean() / 128:.0f}")
+    (tmp_path / "houses.csv").write_text("\n".join(rows))
+    run = zoo.finetune(
+        "cnn", tmp_path / "houses.csv", task="regression", label_column="price", image_size=32,
+        epochs=1, precision="bf16", workers=0, output=tmp_path / "run", reporter=Quiet(),
+    )  # fmt: skip
+    images = sorted(tmp_path.glob("*.png"))
+    together = [next(iter(p.values.values())) for p in run.predict(images, device="cpu")]
+    alone = [
+        next(iter(run.predict([image], device="cpu")[0].values.values())) for image in images[:5]
+    ]
+    assert together[:5] == pytest.approx(alone, rel=1e-5)
+    assert run.record["precision"] == "bf16"
+    assert run.record["evaluation_precision"] == "fp32"
+    again = run.evaluate(tmp_path / "houses.csv")["val"].metrics
+    assert again == pytest.approx(run.metrics, rel=1e-6)
+
+
+def test_a_frozen_beginning_in_bf16_is_measured_in_float32(photos: Path, tmp_path: Path) -> None:
+    run = zoo.finetune(
+        "cnn", photos, strategy="full", freeze_until="conv1", cached_views=2, epochs=2,
+        precision="bf16", image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+    )  # fmt: skip
+    assert run.evaluate(photos, device="cpu")["val"].metrics == pytest.approx(run.metrics, rel=1e-5)

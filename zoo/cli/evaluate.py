@@ -109,15 +109,27 @@ def _what(result: Evaluation) -> str:
     return words
 
 
+_WHOLE = 40  # classes up to which all rows and the confusion matrix are printed
+_PAIRS = 20  # confusions that are named instead
+
+
 def _print_details(result: Evaluation) -> None:
     say("")
-    rows = result.per_class
-    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    rows = list(result.per_class.items())
+    columns = list(dict.fromkeys(key for _, row in rows for key in row))
+    if more := len(rows) > _WHOLE:
+        say(f"the {_WHOLE} weakest of {len(rows):,} classes; --json has all")
+        rows = sorted(rows, key=lambda row: (row[1].get("support") == 0, row[1].get("f1", 0)))
     print_table(
         ["class" if "support" in columns else "number", *columns],
-        [[name, *(_cell(row.get(key)) for key in columns)] for name, row in rows.items()],
+        [[name, *(_cell(row.get(key)) for key in columns)] for name, row in rows[:_WHOLE]],
     )
     if result.confusion is None:
+        return
+    if more:
+        say("\nwhat is most often taken for what")
+        pairs = result.confusions()[:_PAIRS]
+        print_table(["true class", "predicted", "samples"], [[t, p, str(n)] for t, p, n in pairs])
         return
     say("\nconfusion (rows: true class, columns: predicted class)")
     numbers = [str(i) for i in range(len(rows))]
@@ -125,7 +137,9 @@ def _print_details(result: Evaluation) -> None:
         ["", *numbers, "class"],
         [
             [number, *counts, name]
-            for number, counts, name in zip(numbers, result.confusion, rows, strict=True)
+            for number, counts, name in zip(
+                numbers, result.confusion, result.per_class, strict=True
+            )
         ],
     )
 

@@ -25,6 +25,9 @@ _TIDIED_EVERY = 4  # batches
 class Forward:
     """Feeds batches to one backbone the way the run says.
 
+    What is told or measured (:meth:`logits`, :meth:`predict`) is computed in float32, whatever
+    trains: in bfloat16 an answer depends on the other samples of its batch, in the third digit.
+
     Args:
         backbone: Moved to ``device``. Networks for pictures become channels-last where that is
             faster: in bfloat16, off the CPU, and in float32 on a CPU from 96 pixels on. There
@@ -72,18 +75,22 @@ class Forward:
             value = value.contiguous(memory_format=self._layout)
         return self._normalise(value) if value.dtype == torch.uint8 else value
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """Autocast as the precision says."""
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
-        )
+    def autocast(self, *, exact: bool = False) -> AbstractContextManager[None]:
+        """Autocast as the precision says; none for what has to be ``exact``."""
+        enabled = self.precision == "bf16" and not exact
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     @torch.inference_mode()
-    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode."""
+    def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
+        """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode.
+
+        Args:
+            batch: Anywhere.
+            exact: Compute in float32 whatever the precision, as :meth:`logits` does.
+        """
         self.backbone.eval()
         placed = self.place(batch)
-        with self.autocast():
+        with self.autocast(exact=exact):
             return self._features_of(placed)(placed).float().cpu()
 
     def _features_of(self, batch: Mapping[str, Tensor]) -> Callable[[Mapping[str, Tensor]], Tensor]:
@@ -97,14 +104,14 @@ class Forward:
         batch: Mapping[str, Tensor],
         features: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
     ) -> Tensor:
-        """``(B, outputs)``, float32, on the CPU; the backbone in evaluation mode.
+        """``(B, outputs)``, computed in float32, on the CPU; the backbone in evaluation mode.
 
         Args:
             batch: What ``features`` takes, anywhere.
             features: From a placed batch to ``(B, feature_dim)``; the backbone's by default.
         """
         self.backbone.eval()
-        with self.autocast():
+        with self.autocast(exact=True):
             made = (features or self.backbone.features)(self.place(batch))
         return head_logits(self.backbone, made.float())
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.data.transforms import mixed_seed
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
+from zoo.engine.batch_norm import normalises_batches
 from zoo.engine.compiled import quickened
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
@@ -67,6 +68,7 @@ class Learner:
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
         self.norm = 0.0
+        self._least = 1
         self._pull = pull if phase.trains_backbone else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ class Learner:
         # Compiled code is for steps of one size; a smaller one is not worth another compiling.
         whole = self._forward.dynamic or samples == self._recipe.batch_size
         call = self._quick if self._quick and whole else self._model
-        parts = list(_parts(inputs, targets, self.accumulate))
+        parts = list(_parts(inputs, targets, self.accumulate, self._least))
         for index, (some, expected) in enumerate(parts):
             last = index == len(parts) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
@@ -133,7 +135,8 @@ class Learner:
     def _halve(self, error: RuntimeError, samples: int) -> bool:
         """Prepare another try of the step in parts of half the size, where that may help."""
         out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not (out_of_memory and self._recipe.fit_memory and self.accumulate < samples):
+        can_halve = self.accumulate * self._least < samples
+        if not (out_of_memory and self._recipe.fit_memory and can_halve):
             return False
         self._prepared.zero_grad()
         if torch.accelerator.is_available():
@@ -173,6 +176,9 @@ class Learner:
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
+        # Of one sample batch normalisation may have no statistics; see refuse_single.
+        roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
+        self._least = 2 if roomy and normalises_batches(backbone) else 1
         if self._forward.compiles and self._source.compilable and not self._phase.gradual:
             self._quick = quickened(self._model, dynamic=self._forward.dynamic)
         # In the model's order, which Accelerate expects of sharded parameters.
@@ -232,11 +238,19 @@ class Learner:
         return {names[p]: own for p, own in trained}
 
 
-def _parts(inputs: Inputs, targets: Tensor, count: int) -> Iterator[tuple[Inputs, Tensor]]:
-    """A batch cut into at most ``count`` parts of like size, in its order."""
-    size = -(-len(targets) // count)
-    for start in range(0, len(targets), size):
-        part = slice(start, start + size)
+def _parts(
+    inputs: Inputs, targets: Tensor, count: int, least: int
+) -> Iterator[tuple[Inputs, Tensor]]:
+    """A batch cut into at most ``count`` parts of like size, in its order.
+
+    None has fewer than ``least`` samples where the batch has as many.
+    """
+    size = -(-len(targets) // min(count, max(1, len(targets) // least)))
+    starts = list(range(0, len(targets), size))
+    if len(starts) > 1 and len(targets) - starts[-1] < least:
+        starts.pop()  # the part before takes what would be too few
+    for start, stop in zip(starts, [*starts[1:], len(targets)], strict=True):
+        part = slice(start, stop)
         if isinstance(inputs, Tensor):
             yield inputs[part], targets[part]
         else:

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+MATRIX = 200
+"""Classes up to which JSON has the whole confusion matrix."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How well predictions fit labels.
@@ -36,7 +40,11 @@ class Evaluation:
     trained_on: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data; without ``confusion`` where there is none."""
+        """The fields as JSON data; without ``confusion`` where there is none.
+
+        With more than :data:`MATRIX` classes ``confusions`` lists what was taken for what: a
+        matrix of 3,000 classes, nearly all of it 0, would be 50 MB.
+        """
         document: dict[str, Any] = {
             "metrics": dict(self.metrics),
             "per_class": {name: dict(row) for name, row in self.per_class.items()},
@@ -44,9 +52,23 @@ class Evaluation:
             "left_out": self.left_out,
             "trained_on": self.trained_on,
         }
-        if self.confusion is not None:
-            document["confusion"] = [list(row) for row in self.confusion]
-        return document
+        if self.confusion is None:
+            return document
+        if len(self.confusion) > MATRIX:
+            keys = ("true", "predicted", "samples")
+            listed = [dict(zip(keys, pair, strict=True)) for pair in self.confusions()]
+            return {**document, "confusions": listed}
+        return {**document, "confusion": [list(row) for row in self.confusion]}
+
+    def confusions(self) -> list[tuple[str, str, int]]:
+        """True class, class predicted in its place, and how often; the most frequent first."""
+        counts = np.array(self.confusion if self.confusion is not None else [])
+        if not counts.size:
+            return []
+        np.fill_diagonal(counts, 0)
+        names, order = list(self.per_class), np.argsort(-counts, axis=None, kind="stable")
+        pairs = zip(*np.unravel_index(order[: np.count_nonzero(counts)], counts.shape), strict=True)
+        return [(names[i], names[j], int(counts[i, j])) for i, j in pairs]
 
 
 # -- one class a sample ------------------------------------------------------------------------

@@ -70,33 +70,41 @@ class Prefixed(Batches):
             for split, loader in training_views(setting)
         ]
         self._train = feeds.train.over(_Outputs(feeds.train, views, feeds.train_labels))
-        val = self._cached("val", feeds.val, feeds.val_labels)
+        val = self._cached("val", feeds.val, feeds.val_labels, exact=True)
         self._val = feeds.val.over(_Outputs(feeds.val, [val], feeds.val_labels))
 
     def validate(self) -> Tensor:
         """By a forward pass of the part that trains."""
         return self._predict(self._prefix.features)
 
-    def _cached(self, split: str, loader: Loader, labels: NDArray[Any]) -> _Rows:
+    def _cached(
+        self, split: str, loader: Loader, labels: NDArray[Any], *, exact: bool = False
+    ) -> _Rows:
         setting, prefix = self._setting, self._prefix
-        rows = _Rows(prefix, _lengths(loader, len(labels)))
-        weights = feature_cache.backbone_key(
-            setting.forward.backbone, setting.forward.precision, frozen=True
-        )
+        # What is measured is computed in float32 from the first layer on.
+        precision = "fp32" if exact else setting.forward.precision
+        dtype = torch.float32 if exact else prefix.outputs.dtype
+        rows = _Rows(dtype, _lengths(loader, len(labels)))
+        weights = feature_cache.backbone_key(setting.forward.backbone, precision, frozen=True)
         cut = _path(prefix)
         rows.array = feature_cache.compute(
             setting.cache,
             key=(weights, setting.feeds.key, split, f"up to {cut}"),
             shape=(rows.count, *prefix.shape),
-            dtype=_STORED[prefix.outputs.dtype],
-            fill=lambda array: self._fill(array, rows, loader, len(labels)),
-            facts=feature_cache.facts_of(setting, f"{split}, up to {cut}", len(labels)),
+            dtype=_STORED[dtype],
+            fill=lambda array: self._fill(array, rows, loader, len(labels), exact=exact),
+            facts={
+                **feature_cache.facts_of(setting, f"{split}, up to {cut}", len(labels)),
+                "precision": precision,
+            },
             reporter=setting.reporter,
         )
         return rows
 
     @torch.inference_mode()
-    def _fill(self, array: NDArray[Any], rows: _Rows, loader: Loader, count: int) -> None:
+    def _fill(
+        self, array: NDArray[Any], rows: _Rows, loader: Loader, count: int, *, exact: bool
+    ) -> None:
         forward, prefix = self._setting.forward, self._prefix
         forward.backbone.eval()
         reporter = self._setting.reporter
@@ -105,7 +113,7 @@ class Prefixed(Batches):
         with loader, forward.inference(count), steps as advance:
             for batch in loader:
                 placed = forward.place(batch)
-                with forward.autocast():
+                with forward.autocast(exact=exact):
                     outputs = prefix.run(placed)
                 if "attention_mask" in placed:
                     outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
@@ -124,8 +132,8 @@ class _Rows:
 
     array: NDArray[Any]
 
-    def __init__(self, prefix: Prefix, lengths: NDArray[np.int64]) -> None:
-        self._dtype = prefix.outputs.dtype
+    def __init__(self, dtype: torch.dtype, lengths: NDArray[np.int64]) -> None:
+        self._dtype = dtype
         self._ends = np.cumsum(lengths)
         self._lengths = lengths
         self.count = int(lengths.sum())

@@ -124,7 +124,9 @@ class Features:
             for split, loader in training_views(setting)
         ]
         # As it is, so that a later evaluation agrees to the bit.
-        self._val = self._cached("val", feeds.val, len(feeds.val_labels), compiled=False)
+        self._val = self._cached(
+            "val", feeds.val, len(feeds.val_labels), compiled=False, exact=True
+        )
         self._labels = torch.from_numpy(feeds.train_labels)
         # In the batches of the validation split, for the same reason.
         self._partition = feeds.val.batches.arranged()
@@ -169,28 +171,31 @@ class Features:
         return logits
 
     def _cached(
-        self, split: str, loader: Loader, count: int, *, compiled: bool
+        self, split: str, loader: Loader, count: int, *, compiled: bool, exact: bool = False
     ) -> NDArray[np.float32]:
         setting = self._setting
         forward = setting.forward
-        weights = feature_cache.backbone_key(forward.backbone, forward.precision, compiled=compiled)
+        precision = "fp32" if exact else forward.precision
+        weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
         return feature_cache.compute(
             setting.cache,
             key=(weights, setting.feeds.key, split),
             shape=(count, forward.backbone.spec.feature_dim),
             dtype=np.float32,
-            fill=lambda features: self._fill(features, loader, compiled),
-            facts=feature_cache.facts_of(setting, split, count),
+            fill=lambda features: self._fill(features, loader, compiled, exact),
+            facts={**feature_cache.facts_of(setting, split, count), "precision": precision},
             reporter=setting.reporter,
         )
 
-    def _fill(self, features: NDArray[np.float32], loader: Loader, compiled: bool) -> None:
+    def _fill(
+        self, features: NDArray[np.float32], loader: Loader, compiled: bool, exact: bool
+    ) -> None:
         forward, reporter = self._setting.forward, self._setting.reporter
         steps = reporter.steps("features", len(loader))
         # Its workers end even if somebody keeps an exception: what comes next reads the features.
         with loader, forward.inference(len(features), compiled=compiled), steps as advance:
             for batch in loader:
-                features[batch["index"].numpy()] = forward.features(batch).numpy()
+                features[batch["index"].numpy()] = forward.features(batch, exact=exact).numpy()
                 advance()
         give_back()
 

@@ -115,7 +115,12 @@ def _pictures(
     try:
         forward = Forward(subject.network().eval(), device=subject.device, precision="fp32")
         placed = forward.place({"pixel_values": batch["pixel_values"]})["pixel_values"]
-        heat = look_at_pictures(forward.backbone, placed, [c.case.output for c in cards])
+        heat = look_at_pictures(
+            forward.backbone,
+            placed,
+            [c.case.output for c in cards],
+            [c.case.against for c in cards],
+        )
     except Exception as error:  # as in gallery(); the pictures are there, and stay
         return list(cards), "", str(error).split("\n")[0] or type(error).__name__
     cards = [

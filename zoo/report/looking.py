@@ -63,7 +63,12 @@ class Piece:
 # -- pictures ----------------------------------------------------------------------------------
 
 
-def look_at_pictures(backbone: Backbone, pixels: Tensor, outputs: Sequence[int]) -> Heat:
+def look_at_pictures(
+    backbone: Backbone,
+    pixels: Tensor,
+    outputs: Sequence[int],
+    against: Sequence[bool] | None = None,
+) -> Heat:
     """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) of one output for each picture.
 
     It is taken of the last stage whose maps tell four places a side apart and have a gradient:
@@ -73,6 +78,8 @@ def look_at_pictures(backbone: Backbone, pixels: Tensor, outputs: Sequence[int])
         backbone: In evaluation mode.
         pixels: Prepared, on its device: ``(B, 3, size, size)``.
         outputs: For each picture the output that is asked about.
+        against: For each whether to show what spoke against the output instead: of a class that
+            the network rules out, nothing may have spoken for it, and the map would be dark.
 
     Raises:
         Unseen: No stage puts out maps, or none has a gradient.
@@ -83,7 +90,11 @@ def look_at_pictures(backbone: Backbone, pixels: Tensor, outputs: Sequence[int])
     with torch.enable_grad(), _fixed(backbone):
         path, first = _seen(backbone, pixels[:1], outputs[:1])
         rest = _grad_cam(backbone, path, pixels[1:], outputs[1:]) if len(pixels) > 1 else first[:0]
-    cams = torch.cat([first, rest]).relu().float()  # (B, 1, h, w)
+    cams = torch.cat([first, rest])  # (B, 1, h, w)
+    if against is not None:
+        signs = [-1.0 if negative else 1.0 for negative in against]
+        cams = cams * cams.new_tensor(signs)[:, None, None, None]
+    cams = cams.relu().float()
     whole = LayerAttribution.interpolate(cams, (size, size), "bicubic")[:, 0].clamp(min=0)
     peak = whole.amax(dim=(1, 2), keepdim=True)
     maps = torch.where(peak > _LEAST_SEEN, whole / peak.clamp(min=_LEAST_SEEN), 0.0)

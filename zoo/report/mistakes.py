@@ -26,6 +26,8 @@ class Case:
         true: What is so.
         confidence: The probability of what was said, in [0, 1]; ``None`` for numbers.
         wrong: Whether it is a mistake.
+        against: Whether the run says that the output is not so; what led to that is what spoke
+            against the output.
     """
 
     index: int
@@ -34,6 +36,7 @@ class Case:
     true: str
     confidence: float | None
     wrong: bool
+    against: bool = False
 
 
 def cases(task: TaskName, judged: Judged, classes: Sequence[str]) -> list[Case]:
@@ -85,6 +88,7 @@ def _of_several(judged: Judged, classes: Sequence[str]) -> list[Case]:
                 true=", ".join(own) or "none of the classes",
                 confidence=float(sure[i, place]),
                 wrong=mistaken,
+                against=not yes,
             )
         )
     return found

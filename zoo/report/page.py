@@ -209,6 +209,7 @@ def _meaning(key: str, value: float, count: int) -> str:
         return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
     return {
         "macro_f1": "mean over the classes",
+        "balanced_accuracy": "mean recall of the classes",
         "micro_f1": "over all decisions",
         "map": "mean average precision",
         "loss": "lower is better",
@@ -234,7 +235,8 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
         ("started from", lineage(record)),
         ("licence of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
-        ("strategy", _strategy(recipe)),
+        ("strategy", _strategy(recipe, record.get("phases"))),
+        ("chosen by", NAMES.get(subject.task.metric, subject.task.metric)),
         ("surgery", str(record.get("surgery") or "")),
         ("seed", str(recipe.get("seed", ""))),
         ("precision", f"{record['precision']} on {record['device']}"),
@@ -251,12 +253,21 @@ def _input(subject: Subject) -> str:
     return f"up to {spec.text_input.max_length:,} tokens, {spec.text_input.pooling} pooling"
 
 
-def _strategy(recipe: Mapping[str, Any]) -> str:
-    parts = [str(recipe["strategy"])] if "strategy" in recipe else []
-    for key, name in (("lr", "learning rate"), ("batch_size", "batches of"), ("epochs", "epochs")):
-        if isinstance(recipe.get(key), (int, float)):
-            parts.append(f"{name} {recipe[key]:g}")
-    return ", ".join(parts)
+def _strategy(recipe: Mapping[str, Any], phases: Any) -> str:
+    """The strategy, and what each of its phases did."""
+    strategy = str(recipe.get("strategy", ""))
+    if not isinstance(phases, list):
+        return strategy
+    return "; ".join([strategy, *(_phase(phase) for phase in phases)])
+
+
+def _phase(phase: Mapping[str, Any]) -> str:
+    if "epochs" not in phase:
+        return f"{phase['name']}: head solved by L-BFGS"
+    used = phase["settings"]
+    size = used.get("batch_size", used.get("probe_batch_size"))
+    batches = f", batches of {size:g}" if isinstance(size, int) else ""
+    return f"{phase['name']}: {phase['epochs']:g} epochs, learning rate {phase['lr']:g}{batches}"
 
 
 def _warnings(record: Mapping[str, Any]) -> list[str]:
@@ -331,19 +342,28 @@ def _commands(subject: Subject) -> list[tuple[str, str]]:
 
 
 def _leading(history: Sequence[Mapping[str, Any]]) -> str:
-    """The key of the figure that the epochs were compared by; empty where there are none."""
-    return leading(history[0]) if history and any(key in history[0] for key in NAMES) else ""
+    """The key of the metric that the epochs were compared by; empty where there are none."""
+    if not history or not any(key in history[0] for key in NAMES):
+        return ""
+    return leading(history[0], str(history[0].get("metric", "")))
 
 
 def _curves(history: Sequence[Mapping[str, Any]], best: Any) -> list[tuple[str, charts.Curves]]:
-    """Charts over the epochs, each with a title."""
-    phases = [str(line["phase"]) for line in history]
+    """Charts over the epochs, each with a title.
+
+    A strength of regularisation that a head was solved for is no epoch, and has no place there.
+    """
     best = best if isinstance(best, int) else None
+    solved = sum("strength" in line for line in history)
+    figure = _leading(history)
+    if solved:
+        best = best - solved if best is not None and best > solved else None
+        history = [line for line in history if "strength" not in line]
+    phases = [str(line["phase"]) for line in history]
     losses = {
         "training": [_number(line.get("train_loss")) for line in history],
         "validation": [_number(line.get("loss")) for line in history],
     }
-    figure = _leading(history)
     drawn = [("Loss", charts.curves(losses, phases, best))]
     if figure and figure != "loss":
         figures = {"validation": [_number(line.get(figure)) for line in history]}

@@ -1,0 +1,88 @@
+"""Batches of one sample and batch normalisation; long lists of classes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.cli.evaluate import _print_details
+from zoo.engine.batch_norm import normalises_batches, refuse_single
+from zoo.engine.forward import Forward
+from zoo.engine.learner import _parts
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import STRATEGIES
+from zoo.engine.tasks import SingleLabel
+from zoo.errors import UsageError
+
+
+def check(size: int, strategy: str = "full", **wishes: object) -> None:
+    backbone = zoo.load("resnet18", weights="none", classes=2)
+    recipe = Recipe.default("image", pretrained=False).changed(strategy=strategy, **wishes)
+    forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
+    example = {"pixel_values": torch.rand(1, 3, size, size)}
+    refuse_single(forward, STRATEGIES[strategy](recipe), recipe, lambda: example)
+    if strategy == "full":
+        backbone.train()
+        backbone(example)  # what would stop training in its midst
+
+
+@pytest.mark.parametrize("wishes", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 3}])
+def test_batches_of_one_that_batch_norm_cannot_train_on_are_refused(wishes: dict) -> None:
+    with pytest.raises(UsageError, match=r"leaves batches of one sample, .* 'net\.layer4") as error:
+        check(32, **wishes)
+    assert "at least 2 samples" in error.value.hint
+
+
+def test_batches_of_one_are_taken_where_maps_are_large_or_normalisation_is_frozen() -> None:
+    check(64, batch_size=1)
+    check(32, "probe", batch_size=1, epochs=1)
+
+
+@pytest.mark.parametrize(("samples", "count"), [(5, 16), (33, 16), (32, 4), (3, 2), (2, 2), (1, 4)])
+def test_no_part_of_a_step_has_one_sample_where_two_are_needed(samples: int, count: int) -> None:
+    targets = torch.arange(samples)
+    parts = [own for _, own in _parts(targets, targets, count, 2)]
+    assert torch.equal(torch.cat(parts), targets)
+    assert len(parts) <= count
+    assert min(map(len, parts)) >= min(2, samples)
+    assert max(map(len, _parts_of_one(targets, samples))) == 1
+
+
+def _parts_of_one(targets: torch.Tensor, samples: int) -> list[torch.Tensor]:
+    return [own for _, own in _parts(targets, targets, samples, 1)]
+
+
+def test_batch_norm_is_found_where_it_trains() -> None:
+    backbone = zoo.load("cnn", weights="none", classes=2)
+    assert normalises_batches(backbone)
+    backbone.freeze()
+    assert not normalises_batches(backbone)
+    assert isinstance(backbone.net, nn.Module)
+
+
+def test_an_evaluation_of_3000_classes_fits_on_a_screen_and_in_a_small_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = np.repeat(np.arange(3000), 2)
+    said = labels.copy()
+    said[:6] = 7  # classes 0, 1 and 2 are all taken for 7
+    logits = torch.nn.functional.one_hot(torch.from_numpy(said), 3000).float()
+    result = SingleLabel().evaluation(logits, labels, [f"class {k}" for k in range(3000)])
+    assert result.confusions() == [(f"class {k}", "class 7", 2) for k in range(3)]
+    document = json.dumps(result.to_json())
+    assert len(document) < 500_000
+    assert json.loads(document)["confusions"][0] == {
+        "true": "class 0",
+        "predicted": "class 7",
+        "samples": 2,
+    }
+    _print_details(result)
+    printed = capsys.readouterr().out
+    assert len(printed) < 10_000
+    assert "the 40 weakest of 3,000 classes; --json has all" in printed
+    assert printed.index("class 0 ") < printed.index("class 7 ")

@@ -1,0 +1,61 @@
+"""What the report says of a head that was solved for, and where a network looked to rule a class out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+import zoo
+from zoo.predictions import Judged
+from zoo.report.looking import look_at_pictures
+from zoo.report.mistakes import cases
+from zoo.report.page import _curves, _strategy
+
+SOLVED = [
+    {"phase": "probe", "metric": "macro_f1", "strength": 10.0**-k, "macro_f1": 0.5, "loss": 1.0}
+    for k in range(5)
+]
+STEPS = [
+    {"phase": "full", "metric": "macro_f1", "lr": 1e-4, "macro_f1": 0.5 + k / 10, "loss": 1.0}
+    for k in range(3)
+]
+
+
+def test_strengths_of_regularisation_are_not_drawn_as_epochs() -> None:
+    assert _curves(SOLVED, 2) == []
+    drawn = dict(_curves([*SOLVED, *STEPS], 7))
+    assert drawn.keys() == {"Loss", "Macro F1"}
+    chart = drawn["Macro F1"]
+    assert [tick.text for tick in chart.across] == ["1", "2", "3"]
+    assert chart.best == chart.across[1].at  # the second of the epochs, the seventh of the lines
+    assert dict(_curves([*SOLVED, *STEPS], 3))["Loss"].best is None
+
+
+def test_the_strategy_names_what_a_phase_used_and_nothing_else() -> None:
+    recipe = {"strategy": "two-stage", "lr": 0.1, "batch_size": 32, "epochs": 5}
+    probe = {"name": "probe", "solver": "lbfgs", "settings": {"seed": 0}}
+    full = {"name": "full", "epochs": 5, "lr": 0.1, "settings": {"batch_size": 32}}
+    assert _strategy(recipe | {"strategy": "probe"}, [probe]) == (
+        "probe; probe: head solved by L-BFGS"
+    )
+    assert _strategy(recipe, [probe, full]).endswith(
+        "; full: 5 epochs, learning rate 0.1, batches of 32"
+    )
+    assert _strategy(recipe, None) == "two-stage"
+
+
+def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> None:
+    torch.manual_seed(0)
+    backbone = zoo.load("cnn", weights="none", classes=2).eval()
+    with torch.no_grad():  # every feature speaks against the first class
+        backbone.head[-1].weight[0].fill_(-1.0) if hasattr(
+            backbone.head, "__getitem__"
+        ) else backbone.head.weight[0].fill_(-1.0)
+    pixels = torch.rand(2, 3, 32, 32)
+    plain = look_at_pictures(backbone, pixels, [0, 0]).maps
+    turned = look_at_pictures(backbone, pixels, [0, 0], [True, True]).maps
+    assert turned.max(axis=(1, 2)).min() == 1.0
+    assert turned.mean() > plain.mean()
+    judged = Judged(("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]]))
+    found = {case.said: case.against for case in cases("multi-label", judged, ["x", "y"])}
+    assert found == {"not x": True, "x": False}
