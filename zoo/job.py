@@ -37,7 +37,7 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
-from zoo.errors import ContractError, RunError, Stopped
+from zoo.errors import ContractError, RunError, Stopped, ZooError
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
 from zoo.heap import give_back
