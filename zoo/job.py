@@ -20,9 +20,10 @@ from zoo.account import instructions
 from zoo.backbone import Backbone
 from zoo.curve import write_curve
 from zoo.data import Samples, Splits
+from zoo.data.text import cut_in_words
 from zoo.engine.batch_norm import refuse_single
 from zoo.engine.checkpoint import SAVE_SECONDS, Keeper
-from zoo.engine.compiling import Work, resolve_compile
+from zoo.engine.compiling import Work, resolve_compile, settle_precision
 from zoo.engine.device import choose_device
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
@@ -61,6 +62,7 @@ from zoo.run_folder import (
     refuse_links,
     remove_leftovers,
 )
+from zoo.spec import BackboneSpec
 from zoo.start import Start, start_from
 from zoo.surgery import Surgery, name_of, operate
 
@@ -278,6 +280,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     forward = Forward(start.backbone, device=device, precision=precision)
+    settle_precision(request.precision, forward, manner.reporter)
     work = Work.of(phases, recipe, len(splits.train))
     forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
     manner.reporter.header(
@@ -290,6 +293,9 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     except ZooError:
         feeds.close()
         raise
+    if cut := _cut(feeds, start.backbone.spec):
+        manner.reporter.note(cut)
+        splits = replace(splits, notes=(*splits.notes, cut))
     return Prepared(
         request=request,
         start=start,
@@ -302,6 +308,13 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
         forward=forward,
         plugin=resolved.spec.plugin,
     )
+
+
+def _cut(feeds: Feeds, spec: BackboneSpec) -> str:
+    """How many texts of training and validation are not read to their end, in words."""
+    both = [loader.feed for loader in (feeds.train, feeds.val)]
+    cut, count = sum(feed.cut for feed in both), sum(len(feed.samples) for feed in both)
+    return cut_in_words(cut, count, spec.text_input, "--max-length N sets where") if cut else ""
 
 
 # -- training ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from zoo.data.inputs import Lost, without_unreadable
 from zoo.data.measured import Measured, measured
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.splitting import check_share
+from zoo.data.text import cut_in_words
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
@@ -461,6 +462,10 @@ class Run:
         forward = self._forward(device)
         feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
         with feed.plain(samples) as loader:
+            if cut := loader.feed.cut:
+                advice = "the run was trained so (zoo finetune --max-length)"
+                words = cut_in_words(cut, len(samples), self.spec.text_input, advice)
+                (reporter or Quiet()).note(words)
             return forward.predict(loader, count=len(samples), reporter=reporter or Quiet())
 
     def _forward(self, device: str) -> Forward:

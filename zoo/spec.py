@@ -128,6 +128,7 @@ class TextInput(JsonData):
         own_tokenizer: Whether the loaded backbone brings a tokenizer. If not, the zoo trains
             one on the training split and saves it with the run.
         pad_id: The token id that fills short sequences.
+        usual_length: Where its publisher cuts texts, and the zoo without ``--max-length``; 0 for 512.
     """
 
     max_length: int = 512
@@ -135,6 +136,7 @@ class TextInput(JsonData):
     vocab_size: int = 30_000
     own_tokenizer: bool = True
     pad_id: int = 0
+    usual_length: int = 0
 
     def __post_init__(self) -> None:
         _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")

@@ -100,7 +100,8 @@ def _fitted_spec(
 ) -> BackboneSpec:
     """The spec with the size or length that the request and the data ask for."""
     if spec.modality == "text":
-        limit = request.max_length or min(spec.text_input.max_length, TEXT_LENGTH)
+        usual = spec.text_input.usual_length or TEXT_LENGTH
+        limit = request.max_length or min(spec.text_input.max_length, usual)
         if limit > spec.text_input.max_length:
             raise UsageError(
                 f"--max-length {limit} is more than {spec.name} takes",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from zoo.spec import Pooling
@@ -35,6 +39,8 @@ class Family:
     embedding_paths: tuple[str, ...] = ()
     looks_for_padding: bool = False
 
+
+_COUNTER = "create_position_ids_from_input_ids"
 
 _ROBERTA = Family(head="classifier.out_proj", offset_positions=True)
 
@@ -80,6 +86,24 @@ def longest_text(config: Mapping[str, Any]) -> int:
     Networks without a table of positions take any length; 512 stands for them.
     """
     positions = config.get("max_position_embeddings") or config.get("n_positions") or 512
-    if not family_of(str(config.get("model_type"))).offset_positions:
+    model_type = str(config.get("model_type"))
+    if not (family_of(model_type).offset_positions or _counts_from_padding(model_type)):
         return int(positions)
     return int(positions) - int(config.get("pad_token_id") or 0) - 1
+
+
+@cache
+def _counts_from_padding(model_type: str) -> bool:
+    """Whether the library's code for a type counts positions from the padding's id, as RoBERTa's.
+
+    Its source is searched for the function that does; to import it would take torch.
+    """
+    if not re.fullmatch(r"[\w-]+", model_type):
+        return False  # it would be a pattern, or a path
+    library = importlib.util.find_spec("transformers")
+    module = f"modeling_{model_type.replace('-', '_')}.py"
+    return any(
+        _COUNTER in source.read_text(encoding="utf-8", errors="replace")
+        for place in (library.submodule_search_locations if library else None) or []
+        for source in Path(place).glob(f"models/*/{module}")
+    )

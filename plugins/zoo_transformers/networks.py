@@ -24,6 +24,7 @@ from zoo import BackboneSpec, Batch
 from zoo.errors import ContractError, NameLookupError, WeightsError, ZooError
 from zoo_transformers import names, sizes
 from zoo_transformers.families import family_of
+from zoo_transformers.resolve import ADAPTER
 
 # Settled by the zoo, or said about the file and not about the network.
 _NOT_OPTIONS = (
@@ -49,9 +50,6 @@ _NOT_OPTIONS = (
     "_experts_implementation",
     "_experts_implementation_internal",
 )
-
-
-ADAPTER = "adapter_config.json"
 
 
 def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:

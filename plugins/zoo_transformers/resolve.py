@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ Json = Mapping[str, Any]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _POOLING_FILE = "1_Pooling/config.json"
+_LENGTH_FILE = "sentence_bert_config.json"
+ADAPTER = "adapter_config.json"
 # sentence-transformers: flags up to version 5, one word since.
 _SENTENCE_POOLING: Mapping[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
@@ -58,17 +61,26 @@ def resolve(name: str) -> BackboneSpec | None:
 def _from_folder(folder: Path) -> BackboneSpec:
     file = folder / "config.json"
     if not file.is_file():
+        if (folder / ADAPTER).is_file():
+            raise NameLookupError(
+                f"{folder} holds an adapter of PEFT ({ADAPTER}), not a whole network",
+                hint="Merge it into its base and save that: model.merge_and_unload()"
+                ".save_pretrained(FOLDER), with the tokenizer; then give path:FOLDER.",
+            )
         what = "has no config.json" if folder.is_dir() else "is no folder"
         raise NameLookupError(
             f"'{SCHEME}{folder}' leads to no network: {folder} {what}",
             hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",
         )
     folder = folder.resolve()
-    wish = folder / _POOLING_FILE
+    wish: dict[str, Any] = {}
+    for declared in (folder / _POOLING_FILE, folder / _LENGTH_FILE):
+        if declared.is_file():
+            wish |= _parse(declared.read_text(encoding="utf-8"), str(declared))
     return _spec(
         f"{SCHEME}{folder}",
         config=_parse(file.read_text(encoding="utf-8"), str(file)),
-        wish=_parse(wish.read_text(encoding="utf-8"), str(wish)) if wish.is_file() else {},
+        wish=wish,
         weights=("folder", str(folder)),
         header=sizes.read_header(folder),
     )
@@ -81,14 +93,15 @@ def _from_hub(name: str, repo: str) -> BackboneSpec:
             f"the Hub's {repo} has no config.json, so it holds no network of Transformers",
             hint="'zoo list --modality text --all' shows the encoders of the catalogue.",
         )
-    try:
-        wish = hub.read(repo, _POOLING_FILE)
-    except WeightsUnavailable:
-        wish = None  # The cache has the config and not this file: it was not asked for.
+    wish: dict[str, Any] = {}
+    for file in (_POOLING_FILE, _LENGTH_FILE):
+        with suppress(WeightsUnavailable):  # the cache has the config and not this file
+            if declared := hub.read(repo, file):
+                wish |= _parse(declared, f"{repo}/{file}")
     return _spec(
         name,
         config=_parse(config, f"{repo}/config.json"),
-        wish=_parse(wish, f"{repo}/{_POOLING_FILE}") if wish else {},
+        wish=wish,
         weights=("hub", f"hf:{repo}"),
         header={},
     )
@@ -111,6 +124,7 @@ def _spec(
             pooling=pooling,
             vocab_size=config["vocab_size"],
             pad_id=_pad_id(config),
+            usual_length=_usual_length(wish),
         ),
         loader=LOADER,
         weights=(
@@ -188,6 +202,12 @@ def _pad_id(config: Json) -> int:
         if isinstance(token, int) and 0 <= token < config["vocab_size"]:
             return token
     return 0
+
+
+def _usual_length(wish: Json) -> int:
+    """Where sentence-transformers cuts texts for this network; 0 where it does not say."""
+    length = wish.get("max_seq_length")
+    return length if type(length) is int and length > 0 else 0
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

@@ -45,9 +45,10 @@ class Failure:
 
 
 class Feed(Dataset[TensorBatch], ABC):
-    """Makes batches of ``samples``."""
+    """Makes batches of ``samples``, of which ``cut`` are longer than the network reads."""
 
     samples: Samples
+    cut = 0
 
     @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
@@ -105,6 +106,7 @@ class TextFeed(Feed):
                 stop = min(start + _CHUNK, len(samples))
                 tokens = encoder.tokens([_text(samples, i) for i in range(start, stop)])
                 lengths += [len(own.ids) for own in tokens]
+                self.cut += sum(own.cut for own in tokens)
                 ids.write(np.concatenate([own.ids for own in tokens]).astype(np.int32).tobytes())
                 if pairs:
                     joined = np.concatenate([own.types for own in tokens])

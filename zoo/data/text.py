@@ -30,10 +30,12 @@ class Tokens(NamedTuple):
         ids: Token ids, special ones included.
         types: For each which text it belongs to, as the tokenizer says: mostly 0 for the first
             and 1 for the second of a pair.
+        cut: Whether the input was longer than the network reads.
     """
 
     ids: list[int]
     types: list[int]
+    cut: bool = False
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = False) -> Tokenizer:
@@ -118,7 +120,10 @@ class TextEncoder:
                 f"the tokenizer cannot take a text apart: {error}",
                 hint="It is damaged: put the tokenizer.json of the network in its place.",
             ) from error
-        tokens = [Tokens(e.ids or [self._for_nothing], e.type_ids or [0]) for e in encodings]
+        tokens = [
+            Tokens(e.ids or [self._for_nothing], e.type_ids or [0], bool(e.overflowing))
+            for e in encodings
+        ]
         self._refuse_unknown(max((max(own.ids) for own in tokens), default=0))
         return tokens
 
@@ -146,6 +151,21 @@ class TextEncoder:
             mask[row, : len(sequence)] = 1
         batch = {"input_ids": _padded(ids, longest, self.input.pad_id), "attention_mask": mask}
         return batch if types is None else batch | {"token_type_ids": _padded(types, longest, 0)}
+
+
+def cut_in_words(cut: int, count: int, text_input: TextInput, advice: str) -> str:
+    """How many texts are not read to their end; empty where all are.
+
+    Args:
+        cut: How many.
+        count: Of how many.
+        text_input: Says where they are cut.
+        advice: How to change it.
+    """
+    if not cut:
+        return ""
+    are = "text is" if count == 1 else f"texts {'is' if cut == 1 else 'are'}"
+    return f"{cut:,} of {count:,} {are} cut at {text_input.max_length:,} tokens; {advice}"
 
 
 def _padded(sequences: Sequence[Sequence[int]], longest: int, fill: int) -> Tensor:

@@ -113,6 +113,33 @@ def resolve_compile(
     return quick + cost < plain
 
 
+def settle_precision(wish: str, forward: Forward, reporter: Reporter) -> None:
+    """Try bfloat16 on a small batch; where ``auto`` chose it and the network cannot, take float32.
+
+    Args:
+        wish: As of the request.
+        forward: Its precision may change.
+        reporter: Is told so.
+
+    Raises:
+        UsageError: ``bf16`` was asked for, and the network cannot.
+    """
+    if forward.precision != "bf16":
+        return
+    try:
+        forward.features(_example(forward.backbone, 1))
+    except RuntimeError as error:  # e.g. a mask of float32's smallest number, which overflows
+        reason = (str(error).splitlines() or ["?"])[0]
+        name = forward.backbone.spec.name
+        if wish == "bf16":
+            raise UsageError(
+                f"{name} cannot compute in bfloat16: {reason}",
+                hint="Leave it out: --precision fp32",
+            ) from error
+        forward.precision = "fp32"
+        reporter.note(f"{name} cannot compute in bfloat16 ({reason}); it computes in fp32")
+
+
 class Trial:
     """A copy of the backbone that computes made-up batches, as it is or compiled.
 

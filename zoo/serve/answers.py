@@ -21,6 +21,10 @@ class Prediction(BaseModel):
     values: dict[str, float] | None = Field(
         None, description="regression: column to number, in the units of the training data"
     )
+    cut: bool | None = Field(
+        None,
+        description="true where the text is longer than the network reads; its end was not read",
+    )
 
 
 class Seconds(BaseModel):

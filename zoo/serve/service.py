@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo.cores import usable_cores
+from zoo.data.text import Tokens
 from zoo.errors import BadFilesError
 from zoo.predictor import Asked, Predictor, Prepared
 from zoo.serve.batching import Batcher, Computed
@@ -77,7 +78,9 @@ class Service:
             self._predictor.answer(asked, each.outputs, threshold=threshold).to_json()
             for asked, each in zip(inputs, computed, strict=True)
         ]
-        for prediction in predictions:
+        for prediction, each in zip(predictions, computed, strict=True):
+            if each.cut:
+                prediction["cut"] = True
             if "probabilities" in prediction:
                 prediction["probabilities"] = dict(
                     list(prediction["probabilities"].items())[:top_k]
@@ -88,7 +91,8 @@ class Service:
     async def _compute(self, asked: Asked) -> Computed:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparers, self._predictor.prepare, asked)
-        return await asyncio.wrap_future(self._batcher.submit(prepared))
+        computed = await asyncio.wrap_future(self._batcher.submit(prepared))
+        return replace(computed, cut=isinstance(prepared, Tokens) and prepared.cut)
 
     def close(self) -> None:
         """Compute what is waiting, and end all threads."""

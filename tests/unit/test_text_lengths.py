@@ -1,0 +1,162 @@
+"""How long texts may be: what is cut is told, and the longest text that is promised is computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import zoo
+from tests.made_runs import weighted_run
+from tests.unit.test_padding import TIGHT, network, words
+from zoo import BackboneSpec, Run, TextInput, build
+from zoo.data.text import TextEncoder
+from zoo.engine.compiling import settle_precision
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Quiet
+from zoo.errors import NameLookupError, UsageError
+from zoo.predictor import Asked
+from zoo.serve.service import Service
+from zoo_transformers.catalogue import LOADER
+from zoo_transformers.families import longest_text
+from zoo_transformers.resolve import resolve
+
+_SMALL: Mapping[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 42,
+    "vocab_size": 60,
+    "pad_token_id": 1,
+}
+
+
+class Notes(Quiet):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_a_text_that_is_longer_than_the_network_reads_is_told_apart_to_the_token() -> None:
+    encoder = TextEncoder(words(), TextInput(max_length=4, vocab_size=60))
+    assert [len(each) for each in encoder.encode(["a a a", "a a a a", "a a a a a"])] == [3, 4, 4]
+    assert [each.cut for each in encoder.tokens(["a a a", "a a a a", "a a a a a"])] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    rows = [
+        f"{'fine' if i % 2 else 'bad'}{' word' * (9 if i < 4 else 1)},{i % 2}" for i in range(20)
+    ]
+    table.write_text("text,label\n" + "\n".join(rows) + "\n")
+    reporter = Notes()
+    run = zoo.finetune(
+        "lstm", data=str(table), max_length=4, epochs=1, output=tmp_path / "run", device="cpu",
+        reporter=reporter,
+    )  # fmt: skip
+    [told] = [note for note in reporter.told if "cut" in note]
+    assert told == "4 of 20 texts are cut at 4 tokens; --max-length N sets where"
+    assert told in run.record["data"]["notes"]
+    page = run.report(tmp_path / "page.html", device="cpu")
+    assert told in page.path.read_text(encoding="utf-8")
+    answered = Notes()
+    run.predict(["fine word", "fine word word word word word"], reporter=answered)
+    assert answered.told[0].startswith("1 of 2 texts is cut at 4 tokens")
+    other = tmp_path / "other.csv"
+    other.write_text("text,label\nfine a b c d e f,1\nbad g h i j k l m,0\n")
+    judged = Notes()
+    run.evaluate(str(other), reporter=judged)
+    assert judged.told[0].startswith("2 of 2 texts are cut at 4 tokens")
+
+
+def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> None:
+    import asyncio
+
+    spec = network("bert", TIGHT["bert"], "mean").spec.with_input(max_length=4)
+    run = Run(weighted_run(tmp_path / "run", spec, tokenizer=words()))
+    service = Service(run.predictor(device="cpu"))
+    try:
+        inputs = [Asked("a few", "1"), Asked("a few words to learn from", "2")]
+        found = asyncio.run(service.answer(inputs, threshold=None, top_k=None))
+    finally:
+        service.close()
+    assert [each.get("cut") for each in found.predictions] == [None, True]
+
+
+@pytest.mark.parametrize("model_type", ["longformer", "data2vec-text", "roberta-prelayernorm"])
+def test_the_longest_text_that_is_promised_is_computed(model_type: str) -> None:
+    config = {"model_type": model_type, **_SMALL, "attention_window": [4, 4]}
+    assert longest_text(config) == 40
+    spec = BackboneSpec(
+        name="hf/tiny",
+        modality="text",
+        feature_dim=16,
+        params=0,
+        input=TextInput(max_length=40, pooling="mean", vocab_size=60, pad_id=1),
+        loader=LOADER,
+        config=config,
+    )
+    ids = torch.randint(5, 60, (1, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = (
+            build(spec, None)
+            .eval()
+            .features({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        )
+    assert features.shape == (1, 16)
+    assert features.isfinite().all()
+
+
+def test_positions_are_counted_from_the_first_where_the_library_does_so() -> None:
+    assert longest_text({"model_type": "bert", **_SMALL}) == 42
+    assert longest_text({"model_type": "../*", **_SMALL}) == 42
+
+
+def test_the_length_that_sentence_transformers_states_is_the_default(tmp_path: Path) -> None:
+    config = {"model_type": "bert", **_SMALL, "max_position_embeddings": 900}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for stated, usual in ((800, 800), ("800", 0), (None, 0)):
+        (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": stated}))
+        spec = resolve(f"path:{tmp_path}")
+        assert spec is not None
+        assert spec.text_input.usual_length == usual
+        assert spec.text_input.max_length == 900
+
+
+def test_an_adapter_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(NameLookupError, match="adapter of PEFT") as caught:
+        resolve(f"path:{tmp_path}")
+    assert "merge_and_unload" in str(caught.value.hint)
+
+
+def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
+    config = {**_SMALL, "pad_token_id": 0, "relative_attention": True, "pos_att_type": ["c2p"]}
+    backbone = network("deberta", config, "mean")
+    forward = Forward(backbone, device=torch.device("cpu"), precision="bf16")
+    with pytest.raises(UsageError, match="bfloat16") as caught:
+        settle_precision("bf16", forward, Quiet())
+    assert "--precision fp32" in str(caught.value.hint)
+    reporter = Notes()
+    settle_precision("auto", forward, reporter)
+    assert forward.precision == "fp32"
+    assert "overflow" in reporter.told[0]
+
+
+def test_a_network_that_can_keeps_bfloat16() -> None:
+    forward = Forward(
+        network("bert", TIGHT["bert"], "mean"), device=torch.device("cpu"), precision="bf16"
+    )
+    settle_precision("auto", forward, Quiet())
+    assert forward.precision == "bf16"
