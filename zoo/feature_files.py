@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,9 +45,54 @@ class FeatureFile:
 
 
 def describe(path: Path, facts: Mapping[str, str | int]) -> None:
-    """Note what the features in ``path`` are of, where that can be written."""
+    """Note what the features in ``path`` are of and their checksum, where that can be written.
+
+    Without a checksum they are not used again.
+    """
     with suppress(OSError):
-        write_text(path.with_suffix(".json"), json.dumps(dict(facts)))
+        own = _checksum(path)
+        write_text(path.with_suffix(".json"), json.dumps({**facts, _CHECKSUM: own}))
+        _verified[path] = _identity(path)
+
+
+def is_whole(path: Path) -> bool | None:
+    """Whether a file holds what was written to it; ``None`` where it is absent or that is not known.
+
+    A file is read through once a process.
+    """
+    try:
+        if _verified.get(path) == _identity(path):
+            return True
+        recorded = facts_beside(path).get(_CHECKSUM)
+        if recorded is None:
+            return None
+        whole = _checksum(path) == recorded
+        if whole:
+            _verified[path] = _identity(path)
+        return whole
+    except OSError:
+        return None
+
+
+_CHECKSUM = "crc32"  # among the facts; it is to find damage, not malice
+
+_verified: dict[Path, tuple[int, int, int]] = {}
+
+_CHUNK = 2**20  # bytes that are read at a time, which fit into a core's cache
+
+
+def _checksum(path: Path) -> int:
+    value, chunk = 0, memoryview(bytearray(_CHUNK))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(chunk):
+            value = zlib.crc32(chunk[:count], value)
+    return value
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Of a file, the same until it is replaced; its times change whenever it is used."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def mark_used(path: Path) -> None:

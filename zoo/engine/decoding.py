@@ -14,7 +14,7 @@ from zoo.data import Samples
 from zoo.data.decoded import decode, estimated_bytes, opened
 from zoo.data.depth import ValueRange
 from zoo.engine.progress import Reporter
-from zoo.feature_files import describe, mark_used
+from zoo.feature_files import describe, is_whole, mark_used
 
 MOST_BYTES = 10**9
 """What a split may take decoded; beyond that its pictures are decoded anew in each epoch."""
@@ -64,7 +64,10 @@ def decoded_once(
         return samples
     key = f"{samples.fingerprint}\n{size}\n{values}\n{PIL.__version__}"
     file = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.arrow"
-    found = opened(samples, file)
+    whole = is_whole(file)
+    if whole is False:
+        reporter.note(f"the decoded images in {file} are damaged; they are decoded again")
+    found = opened(samples, file) if whole else None
     if found is None:
         if (taken := estimated_bytes(samples, size, values)) > MOST_BYTES:
             reporter.note(f"decoded, {taken / 1e9:.1f} GB of pictures; they are decoded each time")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zoo.backbone import Backbone
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.progress import Reporter
-from zoo.feature_files import describe, mark_used
+from zoo.feature_files import describe, is_whole, mark_used
 from zoo.files import claim, replacing
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def compute(
     """
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     path = folder / f"{name}.npy"
-    if (found := _read(path, shape, dtype)) is not None:
+    whole = is_whole(path)
+    if whole is False:
+        reporter.note(f"the features in {path} are damaged; they are computed again")
+    if whole and (found := _read(path, shape, dtype)) is not None:
         mark_used(path)
         return found
     try:
