@@ -413,7 +413,7 @@ def _setting(
         cache=cache_folder() / "features",
         keeper=keeper,
         interrupts=interrupts,
-        reporter=Watchful(manner.reporter, interrupts) if alone else manner.reporter,
+        reporter=Watchful(manner.reporter, interrupts, stops=alone),
     )
 
 

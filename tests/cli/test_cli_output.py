@@ -161,3 +161,15 @@ def test_the_decorator_is_the_same() -> None:
     with pytest.raises(SystemExit) as left:
         fail()
     assert left.value.code == 1
+
+
+def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.cli.output import tame_streams
+
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    monkeypatch.setattr("warnings.showwarning", lambda *_: None)
+    tame_streams()
+    print("to nobody")
+    print("to nobody", file=sys.stderr)
+    assert sys.stdin.read() == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -254,3 +255,21 @@ def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
     with pytest.raises(RunError, match="is finished"):
         zoo.resume(run, reporter=Quiet())
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+class Unread(Quiet):
+    """As a log whose reader goes away after the first epoch."""
+
+    def epoch(self, record: Any, epochs: int) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> None:
+    whole = zoo.finetune(**options(tmp_path / "whole"))
+    losses = {signal.SIGHUP: StopsAt(3, signal.SIGHUP), signal.SIGPIPE: Unread()}
+    for number, reporter in losses.items():
+        with pytest.raises(Stopped) as told:
+            zoo.finetune(**options(tmp_path / f"{number}", reporter=reporter))
+        assert told.value.signal == number
+        run = zoo.resume(tmp_path / f"{number}", reporter=Quiet())
+        assert run.record["sha256"] == whole.record["sha256"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from zoo.engine import interrupts
 from zoo.engine.interrupts import SIGNALS, Interrupts
+from zoo.engine.progress import Quiet, Watchful
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +23,7 @@ def as_in_a_terminal() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -63,7 +66,7 @@ def test_the_first_is_noted_and_told_and_afterwards_all_is_as_before(
 def test_two_at_once_are_one(capfd: pytest.CaptureFixture[str]) -> None:
     watched = Interrupts()
     with watched.noted():
-        at_once(*SIGNALS)
+        at_once(signal.SIGINT, signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
     assert watched.received == signal.SIGINT
@@ -117,3 +120,33 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
+
+
+def test_under_nohup_a_lost_terminal_changes_nothing() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watched = Interrupts()
+    with watched.noted():
+        signal.raise_signal(signal.SIGHUP)
+    assert watched.received is None
+
+
+class Deaf(Quiet):
+    """Cannot be written to."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def note(self, text: str) -> None:
+        raise OSError(self._number, text)
+
+
+@pytest.mark.parametrize(
+    ("number", "received"),
+    [(errno.EPIPE, signal.SIGPIPE), (errno.EIO, None), (errno.ENOSPC, None)],
+)
+def test_a_reader_that_goes_stops_the_run_and_a_log_that_fails_does_not(
+    number: int, received: int | None
+) -> None:
+    interrupts = Interrupts()
+    Watchful(Deaf(number), interrupts).note("out of memory")
+    assert interrupts.received == received

@@ -29,9 +29,10 @@ _stdout: list[TextIO] = []  # standard output, while documents_only keeps it for
 
 
 def note(text: str) -> None:
-    """Say something that is not the result, on standard error."""
-    for line in str(text).splitlines():
-        print(clean(line), file=sys.stderr)
+    """Say something that is not the result, on standard error, if anybody is there."""
+    with contextlib.suppress(OSError):
+        for line in str(text).splitlines():
+            print(clean(line), file=sys.stderr)
 
 
 def say(text: str) -> None:
@@ -160,29 +161,56 @@ def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
         if (settings or {}).get("debug") and not _is_broken_pipe(reason):
             import traceback
 
-            traceback.print_exception(reason)
+            note("".join(traceback.format_exception(reason)))
         raise SystemExit(_report(reason)) from None
 
 
 def tame_streams() -> None:
-    """Let no odd character end a command, and show the zoo's warnings in one line each."""
+    """Let no odd character end a command, and show the zoo's warnings in one line each.
+
+    A stream that the shell has closed (``2>&-``) leads nowhere: else there is none in Python, and
+    the next file that is opened gets the descriptor that libraries write their messages to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _leading_nowhere(number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
 
 
+def _leading_nowhere(number: int) -> TextIO:
+    try:
+        os.fstat(number)  # something that was opened since the process began may have it
+    except OSError:
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+    return open(os.devnull, "w" if number else "r", encoding="utf-8")
+
+
+def _silence() -> None:
+    """What is left in the buffers for a reader that has gone would only fail again at the exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _report(error: BaseException) -> int:
     """Say what went wrong; returns the exit status."""
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        print("Interrupted.", file=sys.stderr)
+        note("Interrupted.")
         return 130
     if _is_broken_pipe(error):
-        # Nobody reads any more: what is left in the buffer would only fail again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 1
     if isinstance(error, ZooError):
         _complain(error.message, error.hint)
+        _silence()
         return 128 + error.signal if isinstance(error, Stopped) else 1
     else:
         first = (str(error).strip().splitlines() or [""])[0]
@@ -203,7 +231,8 @@ def _complain(message: str, hint: str) -> None:
     for index, part in enumerate([*message.splitlines(), *hint.splitlines()]):
         wrapper.initial_indent = INDENT if index else "Error: "
         text = clean(part)
-        print(wrapper.fill(text) if columns else wrapper.initial_indent + text, file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody reads any more; the exit status tells it
+            print(wrapper.fill(text) if columns else wrapper.initial_indent + text, file=sys.stderr)
 
 
 def _terminal_width() -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, save, and say how to go on."""
+"""Ctrl-C, SIGTERM and a lost terminal while training: finish the step, save, say how to go on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else []))
+GONE = int(getattr(signal, "SIGPIPE", signal.SIGTERM))
+"""What stands for a reader of the messages that has gone, as after ``2>&1 | head``."""
 
 _NOTICE = b"\nstopping when this step is saved; a second time leaves at once\n"
 _TOGETHER = 0.1  # seconds: programs send two signals at once, as ``timeout`` does; people cannot
@@ -41,13 +44,16 @@ class Interrupts:
             yield
             return
         before: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+        if _HANGUP and before[_HANGUP] == signal.SIG_IGN:
+            del before[_HANGUP]  # under nohup a run outlives its terminal
 
         # It stays in place: Python loses a signal whose handler another one's has just taken away.
         def note(number: int, frame: FrameType | None) -> None:
             if self.received is None:
                 self._since, self.received = time.monotonic(), number
                 if self._tells:  # not by print, which a signal may come in the middle of
-                    os.write(2, _NOTICE)
+                    with suppress(OSError):  # the terminal has gone
+                        os.write(2, _NOTICE)
             elif time.monotonic() - self._since > _TOGETHER:
                 _leave(number, frame, before[number])
 
@@ -58,6 +64,11 @@ class Interrupts:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def reader_gone(self) -> None:
+        """Note that nobody reads what is said any more, which counts as a signal to stop."""
+        if self.received is None:
+            self._since, self.received = time.monotonic(), GONE
 
 
 def _leave(number: int, frame: FrameType | None, handler: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,11 +33,34 @@ class Reporter(Protocol):
 
 
 class Watchful:
-    """Passes everything on, and between two steps notices that somebody wants to stop."""
+    """Passes everything on, and between two steps notices that somebody wants to stop.
 
-    def __init__(self, reporter: Reporter, interrupts: Interrupts) -> None:
-        self._reporter, self._interrupts = reporter, interrupts
-        self.header, self.note, self.epoch = reporter.header, reporter.note, reporter.epoch
+    What cannot be written does not end the run. A reader that has gone (``2>&1 | head``) counts as
+    a signal to stop; a terminal that has gone without one, or a log on a full disk, do not.
+
+    Args:
+        reporter: Where everything goes.
+        interrupts: Whether somebody wants to stop.
+        stops: Whether the functions of :meth:`steps` raise; of several processes none may alone.
+    """
+
+    def __init__(self, reporter: Reporter, interrupts: Interrupts, *, stops: bool = True) -> None:
+        self._reporter, self._interrupts, self._stops = reporter, interrupts, stops
+
+    def header(self, facts: Mapping[str, str]) -> None:
+        """As the reporter's."""
+        with self._unheard():
+            self._reporter.header(facts)
+
+    def note(self, text: str) -> None:
+        """As the reporter's."""
+        with self._unheard():
+            self._reporter.note(text)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """As the reporter's."""
+        with self._unheard():
+            self._reporter.epoch(record, epochs)
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
@@ -43,11 +68,20 @@ class Watchful:
         with self._reporter.steps(what, total) as advance:
 
             def watch() -> None:
-                advance()
-                if self._interrupts.received is not None:
+                with self._unheard():
+                    advance()
+                if self._stops and self._interrupts.received is not None:
                     raise Interrupted
 
             yield watch
+
+    @contextmanager
+    def _unheard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                self._interrupts.reader_gone()
 
 
 class Quiet:
@@ -74,7 +108,14 @@ class Console:
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
 
-        self._console = RichConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        class Enduring(RichConsole):
+            def on_broken_pipe(self) -> None:
+                raise  # rich, which would exit, calls this as it handles the error
+
+        # Without standard error, as under pythonw, what is said goes nowhere.
+        self._console = Enduring(
+            file=sys.stderr or io.StringIO(), highlight=False, markup=False, soft_wrap=True
+        )
 
     def header(self, facts: Mapping[str, str]) -> None:
         """The facts, aligned."""
@@ -120,4 +161,4 @@ class Console:
 
     def _print(self, text: str) -> None:
         self._console.print("".join(c for c in text if c.isprintable()))
-        sys.stderr.flush()
+        self._console.file.flush()
