@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from zoo.data.flags import flag_of, vectors
 from zoo.data.labels import AnyLabels, Labels, LabelSets, Numbers, plain_label
 from zoo.data.samples import TaskName
 from zoo.data.tables import Table
@@ -37,10 +39,12 @@ class Cells:
         labels: Those without a usable label hold something that means nothing. ``None`` where
             no row has one, as in many published test splits.
         faults: Why rows cannot be used, by their number from 0.
+        note: How the labels were understood, where that had to be guessed.
     """
 
     labels: AnyLabels | None
     faults: Mapping[int, str] = field(default_factory=dict)
+    note: str = ""
 
 
 def read_cells(table: Table, columns: Sequence[str], task: Wish) -> Cells:
@@ -54,6 +58,8 @@ def read_cells(table: Table, columns: Sequence[str], task: Wish) -> Cells:
         "multi-label": _several,
         "regression": _numbers,
     }
+    if len(columns) > 1 and task != "regression":
+        return _columns_of_flags(table, columns, task)
     return read[_task_of(table, columns[0]) if task == "auto" else task](table, columns)
 
 
@@ -75,6 +81,8 @@ def split_cell(text: str) -> list[str]:
 def _task_of(table: Table, column: str) -> TaskName:
     """Multi-label where cells hold lists, or the column says ``labels`` and a cell has several."""
     if _holds(list, table, column):
+        return "multi-label"
+    if _is_text(_arrow(table, column)) and vectors(_values(table, column)) is not None:
         return "multi-label"
     if column.strip().lower() == _SEVERAL and _is_text(_arrow(table, column)):
         texts = _arrow(table, column).to_pylist()
@@ -118,6 +126,9 @@ def _single(table: Table, columns: Sequence[str]) -> Cells:
 def _several(table: Table, columns: Sequence[str]) -> Cells:
     (column,) = columns
     given = _class_names(table.data.features[column])
+    flagged = None if given else vectors(_values(table, column))
+    if flagged is not None:
+        return _vectors_of_flags(table, column, flagged)
     sets = [_set(value, given) for value in _values(table, column)]
     names = given or tuple(dict.fromkeys(name for own in sets for name in own or ()))
     place = {name: i for i, name in enumerate(names)}
@@ -149,6 +160,76 @@ def _class_names(feature: Any) -> tuple[str, ...]:
 
     inner = getattr(feature, "feature", feature)
     return tuple(inner.names) if isinstance(inner, datasets.ClassLabel) else ()
+
+
+# -- zeros and ones ----------------------------------------------------------------------------
+
+
+def _vectors_of_flags(table: Table, column: str, given: NDArray[np.float64]) -> Cells:
+    filled = ~np.isnan(given).any(axis=1)
+    if not np.isin(given[filled], (0, 1)).all():
+        raise DataError(
+            f"column {column!r} of {table.title} holds vectors of numbers that are not all 0 or 1",
+            hint="A label is there or not: write 0 and 1. Numbers to predict have a column each, "
+            "and --task regression.",
+        )
+    flags, count = given == 1, given.shape[1]
+    names = tuple(map(str, range(count)))
+    missing = {int(row): f"no label in column {column!r}" for row in np.flatnonzero(~filled)}
+    note = (
+        f"column {column!r} holds vectors of {count} zeros and ones; the classes are called by "
+        f"their places, 0 to {count - 1}{_never(names, flags)}"
+    )
+    return Cells(LabelSets(names, flags, ordered=True), missing, note)
+
+
+def _columns_of_flags(table: Table, columns: Sequence[str], task: Wish) -> Cells:
+    """One column a label. Where each row has exactly one, it is its class."""
+    flags = np.zeros((len(table.data), len(columns)), dtype=np.bool_)
+    faults: dict[int, str] = {}
+    for place, column in enumerate(columns):
+        for row, value in enumerate(_values(table, column)):
+            flag = flag_of(value)
+            if flag is None and _text(value):
+                raise DataError(
+                    f"column {column!r} of {table.title} has {str(value)[:40]!r} in row {row + 1}; "
+                    "where there is a column for each label, it holds 0 or 1",
+                    hint="Name the columns of labels alone with --label-column. For numbers to "
+                    "predict give --task regression.",
+                )
+            if flag is None:
+                faults.setdefault(row, f"neither 0 nor 1 in column {column!r}")
+            flags[row, place] = flag == 1
+    if len(faults) == len(flags):
+        return Cells(None)
+    names, counts = tuple(columns), flags.sum(axis=1)
+    one = np.array([row in faults for row in range(len(flags))]) | (counts == 1)
+    if task == "multi-label" or (task == "auto" and not one.all()):
+        note = f"the labels are in {len(names)} columns of zeros and ones{_never(names, flags)}"
+        return Cells(LabelSets(names, flags, ordered=True), faults, note)
+    for wrong in np.flatnonzero(~one).tolist():
+        faults[wrong] = f"{counts[wrong]} labels of {len(names)}, where one is the class"
+    note = (
+        f"each row has 1 in one of {len(names)} columns, its class{_never(names, flags)}; where "
+        "there may be several give --task multi-label"
+    )
+    return Cells(Labels(names, flags.argmax(axis=1), ordered=True), faults, note)
+
+
+def _never(names: Sequence[str], flags: NDArray[np.bool_]) -> str:
+    never = [names[place] for place in np.flatnonzero(flags.sum(axis=0) == 0).tolist()]
+    return f"; no row has {', '.join(map(repr, never))}" if never else ""
+
+
+def columns_of_flags(table: Table) -> list[str]:
+    """The columns that hold zeros and ones alone, both of them."""
+    found = []
+    for name in table.data.column_names:
+        values = _arrow(table, name).unique().to_pylist()
+        flags = {flag_of(value) for value in values if _text(value)}
+        if flags == {0.0, 1.0}:
+            found.append(str(name))
+    return found
 
 
 # -- numbers -----------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zoo.data.cells import Cells, Wish, read_cells
+from zoo.data.cells import Cells, Wish, columns_of_flags, read_cells
 from zoo.data.labels import Part
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
@@ -27,7 +28,7 @@ ColumnNames: TypeAlias = str | Sequence[str] | None
 # fmt: off
 TEXT_COLUMNS: Names = (
     "text", "sentence", "review", "content", "comment", "message", "body", "document", "tweet",
-    "utterance", "question", "query", "description", "headline", "title", "input", "texts",
+    "comment_text", "utterance", "question", "query", "description", "headline", "title", "input", "texts",
 )
 PICTURE_COLUMNS: Names = (
     "image", "img", "picture", "photo", "path", "image_path", "img_path", "file_path", "filepath",
@@ -100,6 +101,8 @@ def read_part(
     inputs = _input_columns(table, modality, columns, labels)
     _tell_of_others(table, columns, inputs, findings)
     cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
+    if cells.note:
+        findings.note(f"{table.title}: {cells.note}")
     usable = np.ones(len(table.data), dtype=bool) if table.rows is None else table.rows.copy()
     for row, reason in sorted(cells.faults.items()):
         if usable[row]:
@@ -190,11 +193,6 @@ def _inputs(table: Table, modality: Modality, columns: Names, rows: Indices) -> 
 
 
 def _label_columns(table: Table, columns: Columns, task: Wish, *, demanded: bool) -> Names:
-    if len(columns.labels) > 1 and task != "regression":
-        raise DataError(
-            f"{len(columns.labels)} columns of labels were named: {_quoted(columns.labels)}",
-            hint="Several are for numbers: --task regression. Else give --label-column once.",
-        )
     if columns.labels:
         return tuple(_named(table, name, "--label-column") for name in columns.labels)
     if columns.learned_labels and set(columns.learned_labels) <= set(table.data.column_names):
@@ -205,9 +203,18 @@ def _label_columns(table: Table, columns: Columns, task: Wish, *, demanded: bool
         what = "numbers to predict" if task == "regression" else "labels"
         raise DataError(
             f"{table.title} has no column of {what}; its columns: {_names(table)}",
-            hint="Name the column with --label-column.",
+            hint=_advice(table),
         )
     return tuple(found)
+
+
+def _advice(table: Table) -> str:
+    """How to name the labels; where there seems to be a column for each, all of them."""
+    flags = columns_of_flags(table)
+    if len(flags) < 2:
+        return "Name the column with --label-column."
+    named = " ".join(f"--label-column {shlex.quote(name)}" for name in flags)
+    return f"Name the column with --label-column; for a column a label: {named}"
 
 
 def _input_columns(table: Table, modality: Modality, columns: Columns, labels: Names) -> Names:
