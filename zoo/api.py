@@ -218,7 +218,8 @@ def finetune(
         pooling: ``cls``, ``mean``, ``last`` or ``pooler``, for texts.
         text_column: Column of a table that holds the texts, or the paths of pictures; two for
             pairs of texts.
-        label_column: Column of a table that holds the labels; one or more of numbers.
+        label_column: Column of a table that holds the labels; several of numbers,
+            or of zeros and ones for a label each.
         task: ``single-label``, ``multi-label``, ``regression``; ``auto`` takes one of the first two
             as the labels are.
         val_split: Share held out where the data has no validation split.

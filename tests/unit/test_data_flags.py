@@ -123,8 +123,7 @@ def test_a_label_that_no_row_has_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "kind"),
-    [(".parquet", int), (".parquet", float), (".parquet", bool), (".jsonl", int)]
-    + [(".jsonl", float), (".jsonl", bool), (".csv", int), (".csv", float)],
+    [(s, k) for s in (".parquet", ".jsonl", ".csv") for k in (int, float, bool)][:-1],
 )
 def test_vectors_of_zeros_and_ones_are_a_class_for_each_place(
     tmp_path: Path, suffix: str, kind: type

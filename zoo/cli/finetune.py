@@ -71,7 +71,7 @@ Examples:
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of labels; one or more of numbers.",
+    help="Column of labels; repeat for numbers or for a 0/1 column a label.",
 )
 @_data("--val-split", default=0.2, metavar="SHARE", help="Held out without a split; default: 0.2.")
 @_data(

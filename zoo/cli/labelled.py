@@ -24,7 +24,7 @@ _OPTIONS = (
         multiple=True,
         callback=one_or_more,
         metavar="NAME",
-        help="Column of labels; one or more of numbers.",
+        help="Column of labels; repeat for numbers or for a 0/1 column a label.",
     ),
     click.option(
         "--task",
