@@ -164,6 +164,8 @@ def _with_names(
                     yield chunk
 
             yield file, chunks()
+        # Old names must never stand beside new features, should a kill come between two renames.
+        names_beside(path).unlink(missing_ok=True)
 
 
 def _chunks(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,11 +130,26 @@ def lay_over(policy: Policy, path: Path) -> Policy:
             f"{path} has schema {schema}; this zoo reads up to {SCHEMA}",
             hint="Upgrade zoo: pip install -U zoo",
         )
+    if _is_foreign(data):
+        warnings.warn(
+            f"{path} is ignored: it says nothing of zoo's ({', '.join(sorted({'schema', *_TABLES}))})",
+            stacklevel=2,
+        )
+        return policy
     reader.known(data, {"schema", *_TABLES})
     for name, apply in _TABLES.items():
         if table := reader.take(data, name, kind=dict, default={}):
             policy = apply(policy, table, reader)
     return replace(policy, files=(*policy.files, path))
+
+
+def _is_foreign(data: Mapping[str, Any]) -> bool:
+    """Whether a file called ``registry.toml`` is another program's.
+
+    Nothing at its top is zoo's, and nothing looks like a misspelling of what is.
+    """
+    own = {"schema", *_TABLES}
+    return bool(data) and not any(key in own or closest(key, own, 1) for key in data)
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ class Run:
         registry: Registry | None = None,
         backbone: Backbone | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
         self._surgery, self._registry = surgery, registry
         self._backbone = backbone
         self.record = read_record(self.folder)
@@ -92,6 +93,13 @@ class Run:
         except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
             raise RunError(f"{self.folder / LOCK_FILE} {reason}") from error
+
+    @property
+    def folder(self) -> Path:
+        """As it was given, as long as that leads there; after a change of directory, absolute."""
+        return (
+            self._given if os.path.abspath(self._given) == str(self._absolute) else self._absolute
+        )
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.backbone_name}, {len(self.classes)} classes)"

@@ -25,3 +25,31 @@ def test_a_folder_that_is_there_stays_as_it_is(zoo: Zoo, tmp_path: Path) -> None
     assert done.code == 1
     assert "zoo-acme exists" in done.err
     assert list((tmp_path / "zoo-acme").iterdir()) == []
+
+
+def test_a_plugin_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from zoo.errors import UsageError
+    from zoo.new_plugin import write_plugin
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_plugin("acme", "image", tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_two_plugins_of_one_name_the_first_stays_whole(tmp_path: Path) -> None:
+    from zoo.errors import UsageError
+    from zoo.new_plugin import write_plugin
+
+    folder = write_plugin("acme", "image", tmp_path)
+    files = sorted(folder.rglob("*"))
+    with pytest.raises(UsageError, match="zoo-acme exists"):
+        write_plugin("acme", "image", tmp_path)
+    assert sorted(folder.rglob("*")) == files

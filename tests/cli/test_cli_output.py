@@ -173,3 +173,20 @@ def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     print("to nobody")
     print("to nobody", file=sys.stderr)
     assert sys.stdin.read() == ""
+
+
+def test_too_little_memory_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, output.fail_cleanly({}):
+        raise MemoryError
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert "there is not enough memory" in said
+    assert "--batch-size" in said
+
+
+def test_a_traceback_holds_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), output.fail_cleanly({"debug": True}):
+        raise ValueError("photo\x1b]0;owned\x07.png")
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert not set(said) & {"\x1b", "\x07"}

@@ -158,3 +158,12 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="cannot be read: Is a directory") as caught:
         lay_over(Policy(), tmp_path)
     assert str(tmp_path) in caught.value.message
+
+
+def test_another_programs_registry_toml_is_ignored_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "registry.toml").write_text('[servers]\nindex = "https://example.org"\n')
+    with pytest.warns(UserWarning, match="is ignored: it says nothing of zoo's"):
+        policy = load_policy(folder=tmp_path / "deep")
+    assert tmp_path / "registry.toml" not in policy.files
+    assert policy.order

@@ -212,3 +212,16 @@ def test_a_split_that_the_data_do_not_have_is_named(
     with pytest.raises(RunError, match=f"photos has no split '{split}'") as caught:
         run.evaluate("photos", split=split)
     assert caught.value.hint == "It has: val."
+
+
+def test_an_opened_run_stays_open_when_the_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_run(tmp_path / "runs" / "one", PICTURES)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = open_run("runs/one")
+    assert run.folder == Path("runs/one")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run.folder == tmp_path / "runs" / "one"
+    assert (run.folder / "run.json").is_file()

@@ -212,6 +212,12 @@ def _report(error: BaseException) -> int:
         _complain(error.message, error.hint)
         _silence()
         return 128 + error.signal if isinstance(error, Stopped) else 1
+    elif isinstance(error, MemoryError):
+        _complain(
+            "there is not enough memory",
+            "Close other programs, or raise the limit (ulimit -v); for a fine-tune try a smaller "
+            "--batch-size, --image-size or --max-length, and --workers 0.",
+        )
     else:
         first = (str(error).strip().splitlines() or [""])[0]
         _complain(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from zoo.errors import UsageError
@@ -47,14 +48,17 @@ def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
         )
     distribution = distribution_name(name)
     folder = parent / distribution
-    if folder.exists():
-        raise UsageError(f"{folder} exists", hint="Choose another name, or remove the folder.")
+    above = [upper for upper in folder.parents if not upper.exists()]
     package = distribution.replace("-", "_")
     facts = {"name": name, "package": package, "distribution": distribution, "core": __version__}
     environment = jinja2.Environment(
         keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
+    claimed = False
     try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()  # of two that start together, one has it
+        claimed = True
         for part in ("common", modality):
             root = TEMPLATES / part
             for template in sorted(root.rglob("*.j2")):
@@ -63,7 +67,15 @@ def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
                 (folder / place).write_text(text, encoding="utf-8", newline="\n")
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if claimed:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # something else may be there by now
+            for upper in above:
+                upper.rmdir()
+        if isinstance(error, FileExistsError) and not claimed:
+            raise UsageError(
+                f"{error.filename} exists", hint="Choose another name, or remove it."
+            ) from error
         if isinstance(error, OSError):
             raise UsageError(
                 f"{folder} cannot be written: {error.strerror or error}",
