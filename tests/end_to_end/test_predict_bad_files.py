@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,10 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_data_splits import unreadable
+from zoo.data.drawn import open_sample
+from zoo.data.rows import open_rows
 from zoo.data.text import train_tokenizer
+from zoo.errors import DataError
 from zoo.registry import Registry
 
 NUMBERS = {"name": "regression", "mean": [1.0, 2.0], "std": [1.0, 1.0]}
@@ -160,6 +165,35 @@ def test_a_folder_that_cannot_be_listed_is_answered_behind_the_others(
         rows = zoo_cli("predict", run, pictures, "--bad-files", "skip", "--json").json
     assert len(rows) == 6
     assert rows[5]["input"] == os.fspath(pictures / "more")
+
+
+def test_what_a_folder_holds_beside_images_is_told(
+    pictures: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    (pictures / "scan.dat").write_bytes(b"x")
+    (pictures / "@eaDir").mkdir()
+    (pictures / "again").symlink_to(".")
+    done = zoo_cli("predict", picture_run(tmp_path / "run"), pictures)
+    assert len(done.out.splitlines()) == 5
+    assert f"1 file ({pictures / 'scan.dat'}) not called like images not read" in done.err
+    assert "1 system folder" in done.err
+    assert "1 link" in done.err
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        partial(open_rows, modality="image"),
+        partial(open_rows, modality="text"),
+        partial(open_sample, samples=2),
+    ],
+)
+def test_data_that_cannot_be_listed_are_said_to_be_so(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    unreadable(pictures, monkeypatch)
+    with pytest.raises(DataError, match="new cannot be read: Permission denied"):
+        read(pictures)
 
 
 def test_nothing_that_can_be_read_is_an_error(pictures: Path, tmp_path: Path, zoo_cli: Zoo) -> None:

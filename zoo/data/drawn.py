@@ -18,6 +18,7 @@ from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import agreeing, readable
 from zoo.data.samples import Indices, Samples, Splits
 from zoo.data.tables import looks_like_table
+from zoo.data.walk import loose_files
 from zoo.errors import BadFilesError, DataError
 from zoo.spec import Modality
 
@@ -95,7 +96,7 @@ def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
 def _possible(source: str) -> Sequence[Modality]:
     """What the inputs may be, the likelier first: only tables hold texts."""
     path = Path(os.path.expanduser(source))
-    if os.path.isdir(path) and not any(looks_like_table(entry) for entry in path.iterdir()):
+    if os.path.isdir(path) and not any(map(looks_like_table, loose_files(path))):
         return ("image",)
     return ("text", "image")
 

@@ -71,6 +71,8 @@ def pictures_below(folder: Path, findings: Findings) -> list[str]:
     for path, reason in walked.unread:
         findings.add(path, reason)
     note_unfollowed([walked], findings)
+    if others := [str(path) for path in _not_pictures(walked.files)]:
+        findings.note(f"{_counted(others, 'file')} not called like images not read")
     return walked.pictures
 
 

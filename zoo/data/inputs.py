@@ -154,6 +154,8 @@ def _pictures(
         findings = Findings("error" if lost is None else "skip")
         found = [os.path.relpath(picture, path) for picture in pictures_below(path, findings)]
         findings.settle()
+        for fact in findings.notes:
+            told.note(fact)
         if lost is not None:  # folders that cannot be listed come behind what can be read
             lost |= dict(enumerate(findings.found, start=len(found)))
         if not found and not findings.found:

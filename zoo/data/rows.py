@@ -21,7 +21,7 @@ from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples, TaskName
 from zoo.data.traits import Traits
-from zoo.data.walk import visible_folders
+from zoo.data.walk import loose_files, visible_folders
 from zoo.errors import DataError
 from zoo.spec import Modality
 
@@ -172,7 +172,7 @@ def _unlabelled(request: Request) -> bool:
     if request.modality == "text":
         return path.suffix.lower() == ".txt" and os.path.isfile(path)
     if os.path.isdir(path):
-        loose = any(looks_like_picture(entry) for entry in path.iterdir())
+        loose = any(looks_like_picture(entry) for entry in loose_files(path))
         return loose and not visible_folders(path)
     return looks_like_picture(path) and os.path.isfile(path)
 

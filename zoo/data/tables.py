@@ -14,6 +14,7 @@ from zoo.data.expansion import BATCH, refuse_expansion
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
 from zoo.data.table_cache import cause, kept
+from zoo.data.walk import loose_files
 from zoo.errors import DataError
 from zoo.files import sha256_once
 
@@ -59,7 +60,7 @@ def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
     Raises:
         DataError: Two tables stand for one split, or none of several is the training split.
     """
-    tables = sorted(p for p in folder.iterdir() if looks_like_table(p) and p.name[0] != ".")
+    tables = [path for path in loose_files(folder) if looks_like_table(path)]
     found = by_split(dict.fromkeys(path.stem for path in tables))
     chosen = {
         split: [path for path in tables if path.stem in stems] for split, stems in found.items()
