@@ -244,6 +244,7 @@ def opening(
             "split_seed": recipe.seed,
             "text_column": request.text_column,
             "label_column": request.label_column,
+            "quoting": request.quoting or "auto",
             "columns": {
                 "inputs": list(splits.input_columns),
                 "labels": list(splits.label_columns),

@@ -13,6 +13,7 @@ from zoo.backbone import Backbone
 from zoo.building import build, refuse_larger
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
+from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
 from zoo.data.transforms import Augment
 from zoo.engine.checkpoint import SAVE_SECONDS
@@ -148,6 +149,7 @@ def finetune(
     task: Wish = "auto",
     val_split: float = 0.2,
     bad_files: BadFiles = "error",
+    quoting: Quoting | None = None,
     dedupe: bool = False,
     metric: str | None = None,
     seed: int = 0,
@@ -226,6 +228,8 @@ def finetune(
         dedupe: Whether training leaves out what validation or test has too: the same file, a
             picture that looks the same, or the same text but for case, blanks and Unicode form.
         bad_files: ``error``, or ``skip`` for leaving them out.
+        quoting: How CSV and TSV files mark texts that contain their delimiter: ``double``, ``backslash``
+            or ``none``; by default found out.
         metric: Chooses the best epoch and ends training early: ``accuracy``, ``balanced_accuracy``,
             ``macro_f1``, ``micro_f1``, ``map``, ``loss``, ``rmse``, ``mae`` or ``r2``, as the task
             has them. By default ``accuracy``, or ``balanced_accuracy`` where rare classes are to

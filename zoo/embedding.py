@@ -14,6 +14,7 @@ import torch
 from zoo.data import Samples, Splits
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
 from zoo.data.rows import Rows, open_rows
 from zoo.embedding_files import Features, check_output, write_features
@@ -106,6 +107,7 @@ def embed(
     label_column: ColumnNames = None,
     task: Wish = "auto",
     bad_files: BadFiles = "error",
+    quoting: Quoting | None = None,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
@@ -131,6 +133,7 @@ def embed(
         label_column: As there.
         task: As there.
         bad_files: As there.
+        quoting: As there.
         device: As there.
         workers: As there.
         registry: What is installed by default.
@@ -163,6 +166,7 @@ def embed(
         label_column=label_column,
         task=task,
         bad_files=bad_files,
+        quoting=quoting or (run.learned_columns.quoting if run else None),
         learned=run.learned_columns if run else Columns(),
     )
     for fact in rows.notes:

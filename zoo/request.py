@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, get_args
 from zoo.data import Samples, Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
+from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
 from zoo.data.samples import Renamed
 from zoo.engine.compiled import COMPILES
@@ -57,6 +58,7 @@ class Request:
     task: Wish = "auto"
     val_split: float = 0.2
     bad_files: BadFiles = "error"
+    quoting: Quoting | None = None
     dedupe: bool = False
     surgery: str | None = None
     device: str = "auto"
@@ -192,6 +194,7 @@ class Request:
             label_column=self.label_column,
             task=self.task,
             bad_files=self.bad_files,
+            quoting=self.quoting,
             dedupe=self.dedupe,
         )
 

@@ -16,6 +16,7 @@ from zoo.backbone import Backbone
 from zoo.building import build, refuse_larger
 from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.dialects import QUOTINGS, Quoting
 from zoo.data.inputs import Lost, without_unreadable
 from zoo.data.measured import Measured, measured
 from zoo.data.reports import BadFiles, Findings
@@ -177,6 +178,7 @@ class Run:
         text_column: ColumnNames = None,
         threshold: float | None = None,
         bad_files: BadFiles = "error",
+        quoting: Quoting | None = None,
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -190,6 +192,7 @@ class Run:
                 default that of training.
             threshold: The probability from which on an input has a class, 0.5 by default; only
                 where several classes may be.
+            quoting: As in training, which is also the default.
             bad_files: ``error`` stops at an input that cannot be read; with ``skip`` a
                 ``NoPrediction`` with the reason stands in its place.
             device: ``auto``, ``cpu``, ``cuda``, …
@@ -211,6 +214,7 @@ class Run:
             lost=lost if bad_files == "skip" else None,
             learned=trained.learned,
             findings=findings,
+            quoting=quoting or trained.columns.quoting,
         )
         for fact in findings.notes:
             (reporter or Quiet()).note(fact)
@@ -266,6 +270,7 @@ class Run:
         text_column: ColumnNames = None,
         label_column: ColumnNames = None,
         bad_files: BadFiles = "error",
+        quoting: Quoting | None = None,
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -283,6 +288,7 @@ class Run:
             text_column: As in training, which is also the default.
             label_column: As in training, which is also the default.
             bad_files: ``error``, or ``skip`` for leaving them out.
+            quoting: As in training, which is also the default.
             device: ``auto``, ``cpu``, ``cuda``, …
             workers: Processes that prepare pictures.
             reporter: Sees the steps.
@@ -297,6 +303,7 @@ class Run:
             text_column=text_column,
             label_column=label_column,
             bad_files=bad_files,
+            quoting=quoting,
             reporter=reporter or Quiet(),
         )
         results = {}
@@ -319,6 +326,7 @@ class Run:
         text_column: ColumnNames = None,
         label_column: ColumnNames = None,
         bad_files: BadFiles,
+        quoting: Quoting | None = None,
         reporter: Reporter,
     ) -> dict[str, Measured]:
         """What an evaluation on ``data`` measures, by split; arguments as of :meth:`evaluate`."""
@@ -335,6 +343,7 @@ class Run:
             learned=trained.learned,
             task=self.task.name,
             bad_files=bad_files,
+            quoting=quoting or trained.columns.quoting,
         )
         for fact in splits.notes:
             reporter.note(fact)
@@ -526,7 +535,8 @@ class _TrainedOn:
     @property
     def learned(self) -> Columns:
         """The columns that were read."""
-        return Columns(self.columns.learned_inputs, self.columns.learned_labels)
+        columns = self.columns
+        return Columns(columns.learned_inputs, columns.learned_labels, quoting=columns.quoting)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -537,7 +547,9 @@ class _TrainedOn:
         """
         read = data.get("columns") or {}
         found = Columns.named(_names(read.get("inputs")), _names(read.get("labels")))
-        named = Columns.named(data.get("text_column"), data.get("label_column"))
+        named = Columns.named(
+            data.get("text_column"), data.get("label_column"), _quoting(data.get("quoting"))
+        )
         columns = named.learned(found)
         share = float(data.get("val_split", 0.2))
         check_share(share)
@@ -557,3 +569,11 @@ def _names(given: Any) -> list[str]:
     if given is not None and not (isinstance(given, list) and all(type(n) is str for n in given)):
         raise TypeError("columns that are not a list of names")
     return given or []
+
+
+def _quoting(given: Any) -> Quoting | None:
+    """How tables are written, as ``run.json`` says."""
+    if given is not None and given not in QUOTINGS:
+        raise ValueError(f"quoting {given!r}")
+    found: Quoting | None = given
+    return found

@@ -12,6 +12,7 @@ from zoo.cli.columns import one_or_more
 from zoo.cli.output import emit_json, print_table, say
 
 if TYPE_CHECKING:
+    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
     from zoo.engine.metrics import Evaluation
 
@@ -53,6 +54,11 @@ Examples:
     type=click.Choice(["error", "skip"]),
     help="What to do about files and rows that cannot be read; default: error.",
 )
+@click.option(
+    "--quoting",
+    type=click.Choice(["auto", "double", "backslash", "none"]),
+    help="How CSV and TSV tables quote texts; default: as in training.",
+)
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -63,6 +69,7 @@ def command(
     text_column: str | tuple[str, ...] | None,
     label_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
+    quoting: Quoting | None,
     device: str,
     workers: int | None,
     as_json: bool,
@@ -84,6 +91,7 @@ def command(
         text_column=text_column,
         label_column=label_column,
         bad_files=bad_files,
+        quoting=quoting,
         device=device,
         workers=workers,
         reporter=Console(),

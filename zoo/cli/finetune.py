@@ -80,6 +80,11 @@ Examples:
     type=click.Choice(["error", "skip"]),
     help="What to do about files and rows that cannot be read; default: error.",
 )
+@_data(
+    "--quoting",
+    type=click.Choice(["auto", "double", "backslash", "none"]),
+    help="How CSV and TSV tables quote texts; default: found out.",
+)
 @_data("--dedupe", is_flag=True, help="Train without what validation or test has too.")
 @_data("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
 @_data(

@@ -38,6 +38,11 @@ _OPTIONS = (
         type=click.Choice(["error", "skip"]),
         help="What to do about inputs that cannot be read; default: error.",
     ),
+    click.option(
+        "--quoting",
+        type=click.Choice(["auto", "double", "backslash", "none"]),
+        help="How CSV and TSV tables quote texts; default: found out.",
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from zoo.cli.output import clean, emit_json, note, say
 from zoo.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
     from zoo.predictions import AnyPrediction
 
@@ -61,6 +62,11 @@ Examples:
     type=click.Choice(["error", "skip"]),
     help="Stop at inputs that cannot be read, or answer each with the reason; default: error.",
 )
+@click.option(
+    "--quoting",
+    type=click.Choice(["auto", "double", "backslash", "none"]),
+    help="How CSV and TSV tables quote texts; default: as in training.",
+)
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
 @click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -72,6 +78,7 @@ def command(
     output: Path | None,
     text_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
+    quoting: Quoting | None,
     device: str,
     workers: int | None,
     as_json: bool,
@@ -100,6 +107,7 @@ def command(
         text_column=text_column,
         threshold=threshold,
         bad_files=bad_files,
+        quoting=quoting,
         device=device,
         workers=workers,
         reporter=Console(),

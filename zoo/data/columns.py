@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from zoo.data.cells import Cells, Wish, columns_of_flags, read_cells
+from zoo.data.dialects import Quoting
 from zoo.data.labels import Part
 from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
@@ -53,21 +54,32 @@ class Columns:
         labels: The column of labels, or those of the numbers to predict.
         learned_inputs: The columns that the run was trained on, whose names go before the lists.
         learned_labels: Likewise.
+        quoting: How a table of delimited texts marks those that contain its delimiter.
     """
 
     inputs: Names = ()
     labels: Names = ()
     learned_inputs: Names = ()
     learned_labels: Names = ()
+    quoting: Quoting = "auto"
 
     @classmethod
-    def named(cls, inputs: ColumnNames = None, labels: ColumnNames = None) -> Columns:
+    def named(
+        cls,
+        inputs: ColumnNames = None,
+        labels: ColumnNames = None,
+        quoting: Quoting | None = None,
+    ) -> Columns:
         """From what the user gave.
 
         Raises:
             DataError: A column is named twice, or more than two are to hold the inputs.
         """
-        columns = cls(_listed(inputs, "--text-column"), _listed(labels, "--label-column"))
+        columns = cls(
+            _listed(inputs, "--text-column"),
+            _listed(labels, "--label-column"),
+            quoting=quoting or "auto",
+        )
         if len(columns.inputs) > 2:
             raise DataError(
                 f"{len(columns.inputs)} columns of inputs were named: {_quoted(columns.inputs)}",
@@ -101,6 +113,8 @@ def read_part(
     inputs = _input_columns(table, modality, columns, labels)
     _tell_of_others(table, columns, inputs, findings)
     cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
+    if table.note:
+        findings.note(f"{table.title}: {table.note}")
     if cells.note:
         findings.note(f"{table.title}: {cells.note}")
     usable = np.ones(len(table.data), dtype=bool) if table.rows is None else table.rows.copy()

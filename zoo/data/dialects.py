@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from zoo.data.records import Record, examined, records_of
 from zoo.errors import DataError
 
 _BOMS = (
@@ -22,6 +23,12 @@ _BOMS = (
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LONGEST_FIELD = 2**31 - 1
 
+Quoting = Literal["auto", "double", "backslash", "none"]
+"""How a table marks texts that contain its delimiter: in quotes, with a quotation mark inside of them
+doubled or after a backslash; or not at all."""
+
+QUOTINGS: tuple[Quoting, ...] = get_args(Quoting)
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -31,29 +38,33 @@ class Dialect:
         encoding: Python's name of the encoding.
         delimiter: Between fields.
         quoting: ``csv.QUOTE_MINIMAL`` or ``csv.QUOTE_NONE``.
+        escape: What stands before a quotation mark inside of quotes; empty where it is doubled.
+        note: What the user should know of how it is written.
     """
 
     encoding: str
     delimiter: str
     quoting: Literal[0, 3]
+    escape: str = ""
+    note: str = ""
 
 
-def dialect_of(path: Path) -> Dialect:
+def dialect_of(path: Path, quoting: Quoting = "auto") -> Dialect:
     """Find out how ``path`` is written, and read it through once to be sure.
 
     Tables with tabs are often written without quoting; a quotation mark at the start of a text
     would then swallow the rows up to the next one. Quotes are taken as quoting only where every
-    field that starts with one is quoted properly.
+    field that starts with one is quoted properly. In all other tables quotes that are not closed,
+    or that swallow what looks like rows, are errors.
 
     Raises:
-        DataError: It is empty, not UTF-8 or UTF-16, or a row has more fields than the header.
+        DataError: It is empty, not UTF-8 or UTF-16, a row has more fields than the header, or its
+            quotes cannot be trusted.
     """
     encoding = _encoding(path)
     try:
         delimiter = _delimiter(path, encoding)
-        dialect = Dialect(encoding, delimiter, csv.QUOTE_MINIMAL)
-        if delimiter == "\t" and not _quotes_are_quoting(path, encoding):
-            dialect = Dialect(encoding, delimiter, csv.QUOTE_NONE)
+        dialect = _chosen(path, encoding, delimiter, quoting)
         _check_rows(path, dialect)
     except UnicodeError as error:
         raise DataError(
@@ -63,6 +74,49 @@ def dialect_of(path: Path) -> Dialect:
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from error
     return dialect
+
+
+def _chosen(path: Path, encoding: str, delimiter: str, quoting: Quoting) -> Dialect:
+    doubled = Dialect(encoding, delimiter, csv.QUOTE_MINIMAL)
+    plain = Dialect(encoding, delimiter, csv.QUOTE_NONE)
+    escaped = replace(doubled, escape="\\")
+    if quoting != "auto":
+        return {"double": doubled, "backslash": escaped, "none": plain}[quoting]
+    if delimiter == "\t" and not _quotes_are_quoting(path, encoding):
+        return plain
+    try:
+        records = examined(_records(path, doubled), delimiter)
+    except csv.Error as error:
+        if _fits(path, escaped):
+            return replace(escaped, note="quotation marks in it are escaped with backslashes")
+        raise _untrusted(path, f"{error}", fits=_fits(path, plain)) from error
+    if records.swallowed:
+        first, lines = records.swallowed
+        words = f"line {first}: a text in quotes runs over {lines} lines that look like rows"
+        raise _untrusted(path, words, fits=True, meant=True)
+    return replace(doubled, note=records.in_words())
+
+
+def _untrusted(path: Path, words: str, *, fits: bool, meant: bool = False) -> DataError:
+    hint = "Fix the line: a quotation mark inside of quotes is doubled."
+    if fits:
+        hint += " Where the marks are part of the texts, give --quoting none."
+    if meant:
+        hint += " Where the text has so many lines, give --quoting double."
+    return DataError(f"{path} cannot be read as a table: {words}", hint=hint)
+
+
+def _records(path: Path, dialect: Dialect) -> Iterator[Record]:
+    with path.open(encoding=dialect.encoding, newline="") as file, _long_fields():
+        yield from records_of(file, dialect.delimiter)
+
+
+def _fits(path: Path, dialect: Dialect) -> bool:
+    """Whether every row of the table has as many fields as its header, in that dialect."""
+    try:
+        return len({len(fields) for fields in _rows(path, dialect, strict=True)}) == 1
+    except csv.Error:
+        return False
 
 
 def _undecodable(path: Path) -> str:
@@ -133,7 +187,11 @@ def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[lis
     """The rows that are not blank, the header first."""
     with path.open(encoding=dialect.encoding, newline="") as file, _long_fields():
         reader = csv.reader(
-            file, delimiter=dialect.delimiter, quoting=dialect.quoting, strict=strict
+            file,
+            delimiter=dialect.delimiter,
+            quoting=dialect.quoting,
+            strict=strict,
+            escapechar=dialect.escape or None,
         )
         yield from (fields for fields in reader if fields)
 

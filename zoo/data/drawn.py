@@ -11,6 +11,7 @@ import numpy as np
 from zoo.data.cells import Wish
 from zoo.data.classes import choose_classes, label_array, require_samples, require_variety
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.dialects import Quoting
 from zoo.data.labels import AnyLabels, Labels
 from zoo.data.layouts import Request, layout_of
 from zoo.data.opening import check_task
@@ -36,6 +37,7 @@ def open_sample(
     label_column: ColumnNames = None,
     task: Wish = "auto",
     bad_files: BadFiles = "error",
+    quoting: Quoting | None = None,
 ) -> Splits:
     """Some samples of the training split, or of data without splits; no other input is read.
 
@@ -48,6 +50,7 @@ def open_sample(
         label_column: As there.
         task: As there.
         bad_files: As there, of the inputs that are drawn.
+        quoting: As there.
 
     Returns:
         ``train`` alone, in the order of the data; its fingerprint is one of the inputs alone.
@@ -58,7 +61,7 @@ def open_sample(
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_task(task)
-    columns = Columns.named(text_column, label_column)
+    columns = Columns.named(text_column, label_column, quoting)
     errors = list[DataError]()
     for kind in (modality,) if modality else _possible(str(source)):
         request = Request(str(source), kind, columns, Findings(bad_files), 0.5, seed, task)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
+from zoo.data.dialects import Quoting
 from zoo.data.folders import pictures_below
 from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import Findings
@@ -40,6 +41,7 @@ def open_inputs(
     pairs: bool = False,
     lost: dict[int, Lost] | None = None,
     learned: Columns = NO_COLUMNS,
+    quoting: Quoting | None = None,
     findings: Findings | None = None,
 ) -> Samples:
     """The inputs of a prediction, in the order given; folders are read through, sorted by name.
@@ -58,12 +60,16 @@ def open_inputs(
             ``None`` to stop at it.
         learned: The columns that the run was trained on, where ``text_column`` names none.
         findings: Is told what was guessed.
+        quoting: As for :func:`zoo.data.open_data`.
 
     Raises:
         DataError: There is no such file, or it is not of this modality, or there is nothing.
         BadFilesError: An input cannot be used, and there is no ``lost`` to keep it.
     """
-    columns, findings = Columns.named(text_column).learned(learned), findings or Findings("error")
+    columns, findings = (
+        Columns.named(text_column, quoting=quoting).learned(learned),
+        findings or Findings("error"),
+    )
     if columns.inputs and pairs != (len(columns.inputs) == 2):
         takes = "pairs, from two columns" if pairs else "one input, from one column"
         raise DataError(
@@ -325,7 +331,7 @@ def _column(
     path: Path, modality: Modality, columns: Columns, lost: dict[int, Lost] | None, told: Findings
 ) -> Inputs:
     findings = Findings("error" if lost is None else "skip")
-    table = read_table(path)
+    table = read_table(path, columns.quoting)
     part = read_part(table, modality, columns, findings, labelled=False)
     findings.settle()
     for fact in findings.notes:

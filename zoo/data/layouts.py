@@ -156,7 +156,7 @@ def _text_folder(request: Request, root: Path) -> Layout:
 def _table_files(request: Request, files: Mapping[str, Path]) -> Layout:
     if list(files) != ["all"]:
         return {key: _table_reader(request, path, key) for key, path in files.items()}
-    table = read_table(files["all"])
+    table = read_table(files["all"], request.columns.quoting)
     splits = by_split_column(table, request.columns, request.modality, request.findings)
     return _tables(request, splits or {"all": table})
 
@@ -167,8 +167,8 @@ def _tables(request: Request, tables: Mapping[str, Table]) -> Layout:
 
 def _table_reader(request: Request, given: Table | Path, split: str = "") -> Reader:
     def read(labelled: bool, task: Wish) -> Part:
-        table = read_table(given) if isinstance(given, Path) else given
         columns = request.columns
+        table = read_table(given, columns.quoting) if isinstance(given, Path) else given
         if split:
             refuse_other_splits(table, columns, split)
         if labelled:

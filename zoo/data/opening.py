@@ -21,6 +21,7 @@ from zoo.data.classes import (
 )
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
+from zoo.data.dialects import Quoting
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
 from zoo.data.looks import Looks
@@ -57,6 +58,7 @@ def open_data(
     need: Literal["train", "evaluate"] = "train",
     known_classes: Sequence[str] | None = None,
     learned: Columns = NO_COLUMNS,
+    quoting: Quoting | None = None,
 ) -> Splits:
     """Open a folder, a table or a Hub data set; every picture in it is decoded once as a check.
 
@@ -81,6 +83,8 @@ def open_data(
             (:meth:`Splits.to_evaluate`).
         known_classes: For an evaluation, the class names (or columns of numbers) of the run.
         learned: For an evaluation, the columns that the run was trained on, where none are named.
+        quoting: How CSV and TSV files mark texts that contain their delimiter: ``double``,
+            ``backslash`` or ``none``; ``None`` or ``auto`` to find out.
 
     Raises:
         UsageError: There is no such task.
@@ -90,7 +94,7 @@ def open_data(
     """
     check_share(val_split)
     check_task(task)
-    columns = Columns.named(text_column, label_column).learned(learned)
+    columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     request = Request(str(source), modality, columns, findings, val_split, seed, task)
     layout = layout_of(request)

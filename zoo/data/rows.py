@@ -13,6 +13,7 @@ import numpy as np
 from zoo.data.cells import Wish
 from zoo.data.classes import agree_on_numbers, in_order, label_array
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
+from zoo.data.dialects import Quoting
 from zoo.data.inputs import open_inputs
 from zoo.data.labels import Part
 from zoo.data.layouts import Request, layout_of
@@ -62,6 +63,7 @@ def open_rows(
     task: Wish = "auto",
     bad_files: BadFiles = "error",
     learned: Columns = NO_COLUMNS,
+    quoting: Quoting | None = None,
 ) -> Rows:
     """Open a folder, a table or a Hub data set as :func:`zoo.data.open_data` does, labels or not.
 
@@ -77,13 +79,14 @@ def open_rows(
         task: As there.
         bad_files: As there.
         learned: As there.
+        quoting: As there.
 
     Raises:
         DataError: There is nothing of this modality there, or no such split.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_task(task)
-    columns = Columns.named(text_column, label_column).learned(learned)
+    columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, task))
     if split is not None and split not in parts:

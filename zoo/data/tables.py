@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.dialects import dialect_of
+from zoo.data.dialects import Quoting, dialect_of
 from zoo.data.expansion import BATCH, refuse_expansion
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
@@ -38,12 +38,14 @@ class Table:
         title: How reports call it.
         folder: What paths of pictures in it are relative to.
         rows: ``(N,)``, which of its rows are meant; ``None`` for all.
+        note: What the user should know of how it is written.
     """
 
     data: datasets.Dataset
     title: str
     folder: Path
     rows: NDArray[np.bool_] | None = None
+    note: str = ""
 
 
 def looks_like_table(path: str | os.PathLike[str]) -> bool:
@@ -91,7 +93,7 @@ def _several(folder: Path, split: str, paths: Sequence[Path]) -> DataError:
     )
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, quoting: Quoting = "auto") -> Table:
     """Read a table through ``datasets``: kept as an Arrow file in its cache, and memory-mapped.
 
     All values of CSV and TSV files stay the texts that they are, so that ``007`` keeps its zeros.
@@ -101,7 +103,7 @@ def read_table(path: Path) -> Table:
     """
     with quiet():
         try:
-            data = _read(path)
+            data, note = _read(path, quoting)
             _check_texts(data, path)
         except DataError:
             raise
@@ -112,20 +114,20 @@ def read_table(path: Path) -> Table:
                 f"{path} cannot be read as a table: {cause(error)}",
                 hint="Tables are CSV, TSV, JSON lines or Parquet.",
             ) from error
-    return Table(data, str(path), path.parent)
+    return Table(data, str(path), path.parent, note=note)
 
 
-def _read(path: Path) -> datasets.Dataset:
+def _read(path: Path, quoting: Quoting) -> tuple[datasets.Dataset, str]:
     digest = _digest(path)
     if _has_no_rows(path):
         raise DataError(f"{path} has no rows")
     suffix = path.suffix.lower()
     if suffix in DELIMITED:
-        return _read_delimited(path, digest)
+        return _read_delimited(path, digest, quoting)
     if suffix in JSON:
-        return kept(path, digest, "json", _read_json)
+        return kept(path, digest, "json", _read_json), ""
     refuse_expansion(path)
-    return kept(path, digest, "parquet", _read_parquet)
+    return kept(path, digest, "parquet", _read_parquet), ""
 
 
 def _digest(path: Path) -> str:
@@ -179,14 +181,15 @@ def _check_texts(data: datasets.Dataset, path: Path) -> None:
             ) from error
 
 
-def _read_delimited(path: Path, digest: str) -> datasets.Dataset:
+def _read_delimited(path: Path, digest: str, quoting: Quoting) -> tuple[datasets.Dataset, str]:
     import datasets
     import pandas
 
-    dialect = dialect_of(path)
+    dialect = dialect_of(path, quoting)
     options: dict[str, Any] = {
         "sep": dialect.delimiter,
         "quoting": dialect.quoting,
+        "escapechar": dialect.escape or None,
         "encoding": dialect.encoding,
         "keep_default_na": False,
     }
@@ -196,7 +199,7 @@ def _read_delimited(path: Path, digest: str) -> datasets.Dataset:
     def read(pattern: str, cache: str) -> datasets.Dataset:
         return datasets.Dataset.from_csv(pattern, features=texts, cache_dir=cache, **options)
 
-    return kept(path, digest, f"delimited {dialect}", read)
+    return kept(path, digest, f"delimited {options}", read), dialect.note
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
+from zoo.data.dialects import Quoting
 from zoo.data.drawn import open_sample
 from zoo.data.reports import BadFiles
 from zoo.data.samples import Splits
@@ -63,6 +64,7 @@ def recommend(
     label_column: ColumnNames = None,
     task: Wish = "auto",
     bad_files: BadFiles = "error",
+    quoting: Quoting | None = None,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
@@ -84,6 +86,7 @@ def recommend(
         label_column: As there.
         task: As there.
         bad_files: As there.
+        quoting: As there.
         device: As there.
         workers: As there.
         registry: What is installed by default.
@@ -111,6 +114,7 @@ def recommend(
                 label_column=label_column,
                 task=task,
                 bad_files=bad_files,
+                quoting=quoting,
             )
             for fact in sample.notes:
                 watch.reporter.note(fact)
@@ -121,7 +125,7 @@ def recommend(
                 max_params=max_params,
                 random=weights == "none",
             )
-            options = tuple(_options(text_column, label_column, task, bad_files))
+            options = tuple(_options(text_column, label_column, task, bad_files, quoting))
             progress.begin(_empty(sample, left_out, options), candidates)
             setting = Setting(
                 sample=sample,
@@ -254,7 +258,11 @@ def _refuse(*, samples: int, time_limit: float | None, weights: str) -> None:
 
 
 def _options(
-    text_column: ColumnNames, label_column: ColumnNames, task: str, bad_files: str
+    text_column: ColumnNames,
+    label_column: ColumnNames,
+    task: str,
+    bad_files: str,
+    quoting: Quoting | None,
 ) -> Iterator[str]:
     """The options of the fine-tune that follows, as they were given here."""
     for option, names in (("--text-column", text_column), ("--label-column", label_column)):
@@ -264,6 +272,8 @@ def _options(
         yield from ("--task", task)
     if bad_files != "error":
         yield from ("--bad-files", bad_files)
+    if quoting not in (None, "auto"):
+        yield from ("--quoting", quoting)
 
 
 def _nothing_to_rank(ranking: Ranking) -> RunError:
