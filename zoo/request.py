@@ -182,6 +182,7 @@ class Request:
                     f"the demo data have one class a sample, and are no {self.task}",
                     hint="Give your own with --data PATH.",
                 )
+            self._refuse_for_demo()
             return demo_data(modality, classes=self.classes, seed=self.seed)
         return open_data(
             self.data,
@@ -197,6 +198,17 @@ class Request:
             quoting=self.quoting,
             dedupe=self.dedupe,
         )
+
+    def _refuse_for_demo(self) -> None:
+        """Raise a :class:`UsageError` for an option about data, which demo data have no use for."""
+        usual = {field.name: field.default for field in fields(self)}
+        for option in ("text_column", "label_column", "val_split", "bad_files", "dedupe"):
+            if getattr(self, option) != usual[option]:
+                name = f"--{option.replace('_', '-')}"
+                raise UsageError(
+                    f"{name} is for data of your own, and none were given",
+                    hint=f"Give them with --data PATH, or leave {name} out.",
+                )
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; what is ``None`` stays as it is."""

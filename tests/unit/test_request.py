@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from zoo.errors import RunError, UsageError
 from zoo.request import Request
@@ -74,3 +75,47 @@ def test_options_of_the_other_modality_are_refused(
 def test_the_demo_data_have_one_task(task: str) -> None:
     with pytest.raises(UsageError, match=f"the demo data have one class a sample, .* no {task}"):
         Request(backbone="acme", task=task).open("image")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("text_column", "body"),
+        ("label_column", "stars"),
+        ("val_split", 0.5),
+        ("bad_files", "skip"),
+        ("dedupe", True),
+    ],
+)
+def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
+    name = f"--{option.replace('_', '-')}"
+    with pytest.raises(UsageError, match=f"{name} is for data of your own") as error:
+        Request(backbone="acme", **{option: value}).open("image")
+    assert "--data PATH" in error.value.hint
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for split, count in (("train", 4), ("val", 2)):
+        for shade, name in enumerate("ab"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("RGB", (8, 8), (100 * shade, 20 * number, len(split)))
+                image.save(tmp_path / split / name / f"{number}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", ["text_column", "label_column"])
+def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
+    name = f"--{option.replace('_', '-')} body"
+    with pytest.raises(UsageError, match=f"{name} is for tables") as error:
+        Request(backbone="acme", data=str(folders), **{option: "body"}).open("image")
+    assert "Leave" in error.value.hint
+
+
+def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folders: Path) -> None:
+    splits = Request(backbone="acme", data=str(folders), val_split=0.4).open("image")
+    assert len(splits.train) == 8
+    assert any("--val-split is not used" in note for note in splits.notes)
+    usual = Request(backbone="acme", data=str(folders)).open("image")
+    assert not any("--val-split" in note for note in usual.notes)

@@ -35,7 +35,7 @@ from zoo.data.samples import (
     content_fingerprint,
     splits_fingerprint,
 )
-from zoo.data.splitting import check_share, split
+from zoo.data.splitting import VAL_SPLIT, check_share, split
 from zoo.data.traits import Traits
 from zoo.errors import DataError, UsageError, did_you_mean
 from zoo.spec import Modality
@@ -111,8 +111,11 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
             hint="Put the training data beside it, called train.",
         )
     first = layout[own](True, request.task)
+    _refuse_columns(request, first)
     task = first.known.task
     parts = {own: first, **({"val": layout["val"](True, task)} if "val" in layout else {})}
+    if "val" in parts and request.val_split != VAL_SPLIT:
+        request.findings.note("--val-split is not used: the data have a validation split")
     request.findings.settle()
     parts = _plain(parts, (), request.findings)
     classes = choose_classes(parts[own])
@@ -150,6 +153,21 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
         input_columns=inputs,
         label_columns=labels,
     )
+
+
+def _refuse_columns(request: Request, part: Part) -> None:
+    """Raise a :class:`UsageError` where columns were named and the data have none."""
+    if part.columns != ((), ()):
+        return
+    for option, names in (
+        ("--text-column", request.columns.inputs),
+        ("--label-column", request.columns.labels),
+    ):
+        if names:
+            raise UsageError(
+                f"{option} {names[0]} is for tables, and {request.source} has none",
+                hint=f"Leave {option} out, or give the table with --data.",
+            )
 
 
 def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:

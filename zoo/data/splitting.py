@@ -7,6 +7,9 @@ import numpy as np
 from zoo.data.samples import Indices, LabelArray, TaskName
 from zoo.errors import DataError
 
+VAL_SPLIT = 0.2
+"""The share that validates where nobody has said how much."""
+
 
 def split(task: TaskName, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
     """Indices for training and for validation, as suits the task; the latter may be empty.
