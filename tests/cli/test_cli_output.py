@@ -190,3 +190,29 @@ def test_a_traceback_holds_no_control_characters(capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert not set(said) & {"\x1b", "\x07"}
+
+
+def test_what_torch_says_to_its_own_people_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), output.fail_cleanly({}):
+        raise NotImplementedError(
+            "Could not run 'torchvision::nms' with arguments from the 'MPS' backend. This could be "
+            "because the operator doesn't exist for this backend. If you are a Facebook employee"
+        )
+    said = capsys.readouterr().err
+    assert "Could not run 'torchvision::nms' with arguments from the 'MPS' backend." in said
+    assert "Facebook" not in said
+
+
+def test_libraries_are_quiet_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+    import warnings
+
+    from zoo.quiet import quiet
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with quiet():
+            warnings.warn("captum has set required_grads", stacklevel=1)
+            logging.getLogger("matplotlib").error("no font")
+        logging.getLogger("matplotlib").error("afterwards")
+    assert [record.message for record in caplog.records] == ["afterwards"]

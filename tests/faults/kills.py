@@ -29,7 +29,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "full": {"backbone": "cnn", "classes": 3, "epochs": 2, "workers": 1},
     "probe": {"backbone": "cnn", "classes": 3, "epochs": 30},
     "two-stage": {"backbone": "lstm", "classes": 2, "epochs": 1},
-    "gradual": {"backbone": "cnn", "classes": 3, "epochs": 2},
+    "gradual": {"backbone": "cnn", "classes": 3, "epochs": 2, "ema": 0.9},
     "lora": {"backbone": "cnn", "classes": 3, "epochs": 2, "lora_dropout": 0.1},
     "bias": {"backbone": "cnn", "classes": 3, "epochs": 2, "mixup": 0.2, "augment": "trivial"},
     "norm": {"backbone": "cnn", "classes": 3, "epochs": 2, "ema": 0.9, "balanced": True},

@@ -219,7 +219,9 @@ def _report(error: BaseException) -> int:
             "--batch-size, --image-size or --max-length, and --workers 0.",
         )
     else:
-        first = (str(error).strip().splitlines() or [""])[0]
+        from zoo.quiet import in_a_line
+
+        first = in_a_line(error) if str(error).strip() else ""
         _complain(
             f"unexpected {type(error).__name__}{f': {first}' if first else ''}",
             "Run the command again with --debug to see where it comes from.",

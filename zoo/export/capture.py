@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -15,6 +10,8 @@ from zoo.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export.batches import Batches
 from zoo.export.recurrent import Whole
+from zoo.quiet import in_a_line as in_a_line
+from zoo.quiet import quiet as quiet
 
 
 class Pictures(nn.Module):
@@ -78,22 +75,3 @@ def dynamic_shapes(batches: Batches) -> dict[str, dict[int, Dim]]:
         return {"pixel_values": {0: batch}}
     length = Dim("length", min=batches.shortest, max=batches.longest)
     return {name: {0: batch, 1: length} for name in batches.axes}
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings and logs of libraries from the user: what they made is checked afterwards."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def in_a_line(error: Exception) -> str:
-    """The first line of a message, or what kind of error it is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from zoo.backbone import Backbone
 from zoo.data import Normalise, Samples, TextEncoder
 from zoo.engine.forward import Forward
 from zoo.predictions import Shown
+from zoo.quiet import quiet
 from zoo.report.looking import Piece, Unseen, look_at_pictures, look_at_texts
 from zoo.report.mistakes import Case, cases
 from zoo.report.pictures import overlay_uri, picture_uri, whereabouts
@@ -67,7 +68,8 @@ def gallery(subject: Subject) -> Gallery:
     method, unseen = "", ""
     if chosen:
         try:
-            cards, method, unseen = _with_looks(subject, cards)
+            with quiet():  # captum and Matplotlib
+                cards, method, unseen = _with_looks(subject, cards)
         except Exception as error:  # a plugin's network may do anything; the page is due even so
             unseen = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return Gallery(tuple(cards), method, unseen, any(case.wrong for case in chosen))

@@ -1,0 +1,31 @@
+"""What libraries say on their own account: kept from the user, or cut to what concerns one. No torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+_ADVICE = (
+    " This could be because the operator doesn't exist"  # then torch names Facebook's employees
+)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings and logs of libraries from the user: what they made is checked afterwards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def in_a_line(error: BaseException) -> str:
+    """The first line of a message, or what kind of error it is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].partition(_ADVICE)[0][:300] if lines else type(error).__name__
