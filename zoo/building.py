@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from zoo.backbone import Backbone
 from zoo.errors import PluginError, WeightsError, ZooError
+from zoo.files import require_regular
 from zoo.offline import no_network
 from zoo.padding import padding_matters
 from zoo.spec import BackboneSpec, Weights
 from zoo.weights import fetch, read_tensors
+
+_LAYERS = 100_000
+"""The most modules of a network; the largest of the catalogues has fewer than 10,000."""
+
+
+class _TooManyLayers(WeightsError):
+    """A network with more than :data:`_LAYERS` modules."""
 
 
 def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
@@ -55,7 +65,7 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             hint="'zoo plugins' shows every plugin and its status.",
         ) from error
     try:
-        with _no_more_than_weights(spec, weights):
+        with _no_more_than_weights(spec, weights), _of_few_layers(spec):
             backbone = loader(spec, weights)
     except ZooError:
         raise
@@ -69,6 +79,40 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
         )
     return backbone
+
+
+@contextmanager
+def _of_few_layers(spec: BackboneSpec) -> Iterator[None]:
+    """Stop a network that has far more layers than any, while it is built.
+
+    Numbers of layers stand in many fields, nested ones too, and each layer takes time before it
+    takes memory.
+
+    Raises:
+        WeightsError: It has.
+    """
+    left, thread = _LAYERS, threading.get_ident()
+
+    def count(*_: object) -> None:
+        nonlocal left
+        if threading.get_ident() == thread:
+            left -= 1
+            if left < 0:
+                raise RuntimeError("too many layers")  # for the library; the user reads the next
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    except Exception as error:
+        if left >= 0:
+            raise
+        raise _TooManyLayers(
+            f"{spec.name} as it is described has more than {_LAYERS:,} layers, which no network "
+            "of the zoo has",
+            hint="Take the config.json, or the run.json, that belongs to the weights.",
+        ) from error
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -107,9 +151,12 @@ def refuse_larger(spec: BackboneSpec, path: Path) -> None:
         WeightsError: It has.
     """
     try:
+        require_regular(path)
         with torch.device("meta"):
             count = sum(p.numel() for p in build(spec, None).parameters()) + spec.feature_dim
         size = path.stat().st_size
+    except _TooManyLayers:
+        raise
     except (ZooError, OSError):  # whoever builds it, or reads the weights, says what is wrong
         return
     if count > size:

@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo.errors import PolicyError, closest
 from zoo.places import config_folder
+from zoo.small_files import read_small
 
 SCHEMA = 1
 FILE = "registry.toml"
@@ -113,7 +114,7 @@ def lay_over(policy: Policy, path: Path) -> Policy:
         PolicyError: It is not TOML, or holds an unknown key or a value of the wrong kind.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small(path).decode("utf-8-sig").replace("\r\n", "\n")
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path} is not TOML: {error}", hint="Mend the line it names.") from error

@@ -21,6 +21,7 @@ from zoo.reach import hub_reachable
 from zoo.run import Run
 from zoo.run_folder import CARD, METRICS
 from zoo.run_record import LOCK_FILE, MODEL, read_run
+from zoo.small_files import read_small
 
 PREFIX = "hf:"
 
@@ -147,7 +148,7 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     contents = {path: text.encode() for path, text in texts.items()}
     contents |= _prepared(run, backbone)
     if (run.folder / METRICS).is_file():
-        contents[METRICS] = (run.folder / METRICS).read_bytes()
+        contents[METRICS] = read_small(run.folder / METRICS)
     return dict(sorted(contents.items()))
 
 

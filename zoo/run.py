@@ -30,6 +30,7 @@ from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.tasks import Task, task_from_json
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.figures import THRESHOLD
+from zoo.files import require_regular
 from zoo.heads import make_head
 from zoo.offline import no_network
 from zoo.panics import panics_are_errors
@@ -48,6 +49,7 @@ from zoo.report.subject import Subject, read_history
 from zoo.request import Request
 from zoo.run_folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
 from zoo.run_record import LOCK_FILE
+from zoo.small_files import TOKENIZER_LIMIT
 from zoo.spec import BackboneSpec
 from zoo.surgery import Surgery, operate
 from zoo.trained_on import read_digests
@@ -508,6 +510,7 @@ class Run:
         from tokenizers import Tokenizer
 
         try:
+            require_regular(self.folder / TOKENIZER, limit=TOKENIZER_LIMIT)
             with panics_are_errors():
                 return Tokenizer.from_file(str(self.folder / TOKENIZER))
         except Exception as error:  # tokenizers raises plain Exception for whatever is wrong

@@ -18,6 +18,7 @@ from typing import Any
 from zoo.errors import RunError, ZooError
 from zoo.figures import leading
 from zoo.files import sha256_of
+from zoo.small_files import read_small
 from zoo.spec import BackboneSpec, Weights
 
 FORMAT = 1
@@ -202,10 +203,8 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
         RunError: There is none, it is no lock file of a run, or it is of the other kind.
     """
     path = folder / LOCK_FILE
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        raise RunError(f"{path} cannot be read: it is no file")
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(read_small(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"has no {LOCK_FILE}" if os.path.exists(folder) else "does not exist"
         raise RunError(
@@ -213,7 +212,8 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
             hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read: {reason}") from error
     if flaw := _flaw(record):
         raise RunError(f"{path} is not the lock file of a run: {flaw}")
     if record["format"] > FORMAT:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.errors import WeightsError
 from zoo.fetching import choose, fetch, file_sha256
+from zoo.files import require_regular
 
 __all__ = ["choose", "fetch", "file_sha256", "read_state_dict", "read_tensors"]
 
@@ -28,6 +29,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             memory than it has bytes.
     """
     try:
+        require_regular(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         _refuse_archive(path)

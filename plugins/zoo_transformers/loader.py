@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import WeightsError
+from zoo.small_files import read_small
 from zoo.weights import fetch
 from zoo_transformers import names, networks, tokenization
 from zoo_transformers.native import native_code, native_files
@@ -113,7 +114,7 @@ def _as_published(spec: BackboneSpec, folder: Path) -> BackboneSpec:
     file = folder / "config.json"
     if not file.is_file():
         return spec
-    shipped: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    shipped: Mapping[str, Any] = json.loads(read_small(file))
     if shipped.get("model_type") != spec.config["model_type"]:
         raise WeightsError(
             f"{folder} holds a network of type {shipped.get('model_type')!r}, and {spec.name} "

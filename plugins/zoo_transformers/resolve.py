@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo import BackboneSpec, TextInput, Weights
 from zoo.errors import NameLookupError, WeightsUnavailable
+from zoo.small_files import read_small, refuse_endless
 from zoo.spec import Pooling
 from zoo_transformers import hub, sizes
 from zoo_transformers.catalogue import LIBRARY_LICENSE, LOADER
@@ -60,6 +61,7 @@ def resolve(name: str) -> BackboneSpec | None:
 
 def _from_folder(folder: Path) -> BackboneSpec:
     file = folder / "config.json"
+    _demand_ends(folder)
     if not file.is_file():
         if (folder / ADAPTER).is_file():
             raise NameLookupError(
@@ -76,14 +78,27 @@ def _from_folder(folder: Path) -> BackboneSpec:
     wish: dict[str, Any] = {}
     for declared in (folder / _POOLING_FILE, folder / _LENGTH_FILE):
         if declared.is_file():
-            wish |= _parse(declared.read_text(encoding="utf-8"), str(declared))
+            wish |= _parse(read_small(declared).decode(), str(declared))
     return _spec(
         f"{SCHEME}{folder}",
-        config=_parse(file.read_text(encoding="utf-8"), str(file)),
+        config=_parse(read_small(file).decode(), str(file)),
         wish=wish,
         weights=("folder", str(folder)),
         header=sizes.read_header(folder),
     )
+
+
+def _demand_ends(folder: Path) -> None:
+    """Refuse a folder that holds a pipe, a device or a file without end."""
+    try:
+        for each in (folder, (folder / _POOLING_FILE).parent):
+            if each.is_dir():
+                refuse_endless(each)
+    except OSError as error:
+        raise NameLookupError(
+            f"{error.filename} cannot be read: {error.strerror}",
+            hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",
+        ) from error
 
 
 def _from_hub(name: str, repo: str) -> BackboneSpec:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.output import emit_json, say
+from zoo.small_files import read_small
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -263,7 +264,7 @@ def _run_folders(start: str) -> Iterator[str]:
 
 def _is_finished(folder: str) -> bool:
     try:
-        record = json.loads(Path(folder, "run.json").read_bytes())
+        record = json.loads(read_small(Path(folder, "run.json")))
         return bool(record.get("finished", True))
     except (OSError, ValueError, AttributeError):
         return True  # whoever opens it will say what is wrong with it

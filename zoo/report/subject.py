@@ -16,6 +16,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.tasks import Task
 from zoo.errors import RunError
 from zoo.predictions import Judged
+from zoo.small_files import read_small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,13 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: It is damaged.
     """
-    if not path.is_file():
-        return []
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in read_small(path).decode().splitlines()]
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read: {reason}") from error
     if not all(isinstance(line, dict) and isinstance(line.get("phase"), str) for line in lines):
         raise RunError(f"{path} is damaged: a line is no epoch")
     return lines

@@ -1,0 +1,118 @@
+"""Pipes, devices and files of many gigabytes, wherever a run or a folder may hold a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from tests.faults.test_hostile_weights import copied, tiny_bert
+from zoo.errors import NameLookupError, WeightsError
+from zoo.small_files import read_small
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(60 * 2**30)
+
+
+ENDLESS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a pipe": (os.mkfifo, "not a regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    "60 GB": (_sparse, "bytes"),
+}
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert") / "bert")
+
+
+def _replaced(path: Path, kind: str) -> str:
+    """Put something endless in a file's place; what is said of it."""
+    path.unlink(missing_ok=True)
+    make, words = ENDLESS[kind]
+    make(path)
+    return words
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("file", ["run.json", "metrics.jsonl", "model.safetensors"])
+def test_a_run_with_an_endless_file_is_refused_by_its_name(
+    file: str, kind: str, run_of_photos: Path, few_photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    if (file, kind) == ("model.safetensors", "60 GB"):
+        pytest.skip("weights may be large; a safetensors file is mapped, not read")
+    run = copied(run_of_photos, tmp_path / "run")
+    words = _replaced(run / file, kind)
+    uses: dict[str, Any] = {"metrics.jsonl": ("report", run)}
+    done = zoo_cli(*uses.get(file, ("predict", run, few_photos / "red" / "0.png")))
+    assert done.code == 1
+    assert str(run / file) in done.err
+    assert words in done.err
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+        "1_Pooling/config.json",
+    ],
+)
+def test_a_folder_of_transformers_with_an_endless_file_is_refused_by_its_name(
+    file: str, kind: str, bert: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "net"))
+    (folder / file).parent.mkdir(exist_ok=True)
+    words = _replaced(folder / file, kind)
+    with pytest.raises(NameLookupError) as told:
+        zoo.load(f"path:{folder}")
+    assert str(folder / file) in told.value.message
+    assert words in told.value.message
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_endless_weights_of_a_folder_are_refused_by_their_name(
+    file: str, kind: str, bert: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "net"))
+    words = _replaced(folder / file, kind)
+    with pytest.raises(NameLookupError, match=words):
+        zoo.load(f"path:{folder}")
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_an_endless_registry_file_is_told_or_passed_over(
+    kind: str, outside: Path, zoo_cli: Zoo
+) -> None:
+    words = _replaced(Path("registry.toml"), kind)
+    done = zoo_cli("show", "cnn")
+    assert done.code == 0 or (words in done.err and "registry.toml" in done.err)
+
+
+def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"{}\r\n")
+    assert read_small(tmp_path / "a.json") == b"{}\r\n"
+
+
+def test_a_network_of_too_many_layers_is_stopped_while_it_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zoo.building._LAYERS", 3)
+    with pytest.raises(WeightsError, match="basics/cnn as it is described has more than 3 layers"):
+        zoo.load("cnn", weights="none")
+    monkeypatch.undo()
+    assert zoo.load("cnn", weights="none").net is not None
