@@ -53,12 +53,19 @@ _MOST = {
 }
 
 
+_REPEATED = ("layer", "block", "depth", "stage", "expert", "group", "repeat")
+_LABELS = ("id2label", "label2id")
+_ITEMS = 100_000
+"""Of anything that a config repeats or lists, its labels aside."""
+
+
 def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
     """Refuse what cannot be the number of anything in a network.
 
     Raises:
         NameLookupError: The config has such a number; the message names it.
     """
+    _refuse_endless(name, config)
     for key in (*_COUNTS, *_MOST):
         value = config.get(key)
         if value is None:
@@ -71,6 +78,23 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
                 f"must be a whole number{bound}",
                 hint="Take the config.json of the network that the weights are of.",
             )
+
+
+def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> None:
+    """Refuse numbers of layers, and lists, that the library would go through for minutes."""
+    for key, value in config.items():
+        where = f"{place}{key}"
+        counts = type(value) is int and any(word in key for word in _REPEATED)
+        many = isinstance(value, (list, Mapping)) and key not in _LABELS and len(value) > _ITEMS
+        if many or (counts and value > _ITEMS):
+            what = f"{len(value):,} items" if many else f"{value:,}"
+            raise NameLookupError(
+                f"{name} cannot be built: its config.json has {what} in {where}, and a network "
+                f"has at most {_ITEMS:,}",
+                hint="Take the config.json of the network that the weights are of.",
+            )
+        if isinstance(value, Mapping):
+            _refuse_endless(name, value, f"{where}.")
 
 
 def of_files(folder: Path) -> int:

@@ -12,8 +12,9 @@ import pytest
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from tests.faults.test_hostile_configs import says
 from tests.faults.test_hostile_weights import copied, tiny_bert
-from zoo.errors import NameLookupError, WeightsError
+from zoo.errors import NameLookupError, RunError, WeightsError
 from zoo.small_files import read_small
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
@@ -116,3 +117,48 @@ def test_a_network_of_too_many_layers_is_stopped_while_it_is_built(
         zoo.load("cnn", weights="none")
     monkeypatch.undo()
     assert zoo.load("cnn", weights="none").net is not None
+
+
+MILLIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "a list": (
+        {"model_type": "funnel", "d_model": 8, "block_sizes": [1] * 10**6},
+        "1,000,000 items in block_sizes",
+    ),
+    "another name": ({"encoder_layers": 10**7}, "10,000,000 in encoder_layers"),
+    "a nested field": (
+        {"text_config": {"num_hidden_layers": 10**7}},
+        "10,000,000 in text_config.num_hidden_layers",
+    ),
+    "several fields": (
+        {
+            "model_type": "bart",
+            "d_model": 8,
+            "decoder_layers": 900,
+            "encoder_attention_heads": 1,
+            "decoder_attention_heads": 1,
+            "decoder_ffn_dim": 8,
+        },
+        "more than 1,000 layers",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MILLIONS)
+def test_millions_of_layers_in_any_field_are_refused(
+    what: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.building._LAYERS", 1000)  # as many as a test has time for
+    folder = Path(shutil.copytree(bert, tmp_path / "net"))
+    changes, words = MILLIONS[what]
+    with pytest.raises((WeightsError, NameLookupError), match=words) as told:
+        zoo.load(says(folder, **changes), weights="none")
+    assert str(folder) in told.value.message
+
+
+def test_a_run_of_too_many_layers_is_refused(
+    run_of_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.building._LAYERS", 3)
+    with pytest.raises(RunError, match="more than 3 layers") as told:
+        zoo.open_run(run_of_photos).load()
+    assert str(run_of_photos) in told.value.message

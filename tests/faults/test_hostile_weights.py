@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 import zoo
+import zoo.backbone  # declares what torchvision lacks here
 from tests.end_to_end.conftest import Zoo
 from tests.faults.malicious import KINDS, TENSORS, runs
 from zoo.errors import RunError, WeightsError
