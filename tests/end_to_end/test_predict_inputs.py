@@ -225,3 +225,34 @@ def test_a_text_file_that_is_a_pipe_is_refused_at_once(run: Path, tmp_path: Path
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(DataError, match="cannot be read as UTF-8 text: it is not a regular file"):
         zoo.open_run(run).predict([tmp_path / "pipe.txt"])
+
+
+def test_quoting_is_recorded_and_is_the_default_of_what_follows(
+    tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    rows = [f"number {i},{'good' if i % 2 else 'bad'}" for i in range(24)]
+    rows[5], rows[15] = '"number 5,good', 'number 15",good'
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    arguments = ("finetune", "lstm", "--data", path, "--output", tmp_path / "run", "--epochs", 1)
+    done = zoo_cli(*arguments)
+    assert done.code == 1
+    assert "line 7: a text in quotes runs over 11 lines that look like rows" in done.err
+    assert not (tmp_path / "run").exists()
+    done = zoo_cli(*arguments, "--quoting", "none")
+    assert done.code == 0, done.err
+    data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    assert (data["quoting"], data["train"] + data["val"]) == ("none", 24)
+    done = zoo_cli("predict", tmp_path / "run", path)
+    assert [line.split("\t")[0] for line in done.out.splitlines()][5] == '"number 5'
+    assert len(done.out.splitlines()) == 24
+    assert "(4 samples)" in zoo_cli("evaluate", tmp_path / "run", "--data", path).out
+    assert zoo_cli("predict", tmp_path / "run", path, "--quoting", "auto").code == 1
+
+
+def test_a_record_of_another_quoting_is_damaged(guessed: Path, tmp_path: Path) -> None:
+    record = json.loads((guessed / "run.json").read_text())
+    record["data"]["quoting"] = "sideways"
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(zoo.errors.RunError, match="is damaged: quoting 'sideways'"):
+        zoo.open_run(tmp_path)
