@@ -161,14 +161,14 @@ def _what_trains(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
         if phase.solved
         else f"{phase.epochs} epochs, {_rates(backbone, phase, recipe)}"
     )
-    return f"trains {trained:,} of {every:,} parameters ({_what(phase)}), {course}"
+    return f"trains {trained:,} of {every:,} parameters ({_what(backbone, phase)}), {course}"
 
 
-def _what(phase: Phase) -> str:
+def _what(backbone: Backbone, phase: Phase) -> str:
     if not phase.trains_backbone:
         return "the head, on cached features"
-    whole = {"all": "backbone", "bias": "biases", "norm": "normalisation", "lora": "LoRA"}
-    what = f"{whole[phase.parameters]} and head"
+    whole = {"all": "backbone", "bias": "biases", "norm": "normalisation"}
+    what = f"{whole.get(phase.parameters) or adapters.in_words(backbone)} and head"
     if phase.gradual:
         what += " at first, then stage after stage"
     return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from zoo.errors import ContractError, HeadWidthError, WeightsError
 from zoo.padding import by_length
@@ -66,6 +67,7 @@ class Backbone(nn.Module):
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
+        adaptable: Iterable[str] = (),
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
         token_embedding: str = "",
@@ -88,6 +90,7 @@ class Backbone(nn.Module):
         self._native = native
         self._native_files = native_files
         self._native_code = native_code
+        self._adaptable = frozenset(adaptable)
         self._unadaptable = frozenset(unadaptable)
         self._token_embedding = token_embedding
         self.unpadded = False
@@ -108,6 +111,7 @@ class Backbone(nn.Module):
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
+        adaptable: Iterable[str] = (),
         unadaptable: Iterable[str] = (),
         prefix_tokens: int | None = None,
         token_embedding: str = "",
@@ -135,6 +139,8 @@ class Backbone(nn.Module):
             native_code: From the backbone, whose head is linear, to Python source that needs no
                 zoo: ``load(folder)``, the library's network with the ``model.safetensors`` in
                 ``folder``, in evaluation mode; ``logits(network, batch)``, its outputs.
+            adaptable: Modules of the library's own that PEFT can put LoRA beside, although they
+                are none of torch's linear layers or convolutions.
             unadaptable: Modules whose weights the network reads without calling the module, so
                 that an adapter there would do nothing.
             prefix_tokens: Of a network whose layers give tokens, ``(B, T, width)``, in which each
@@ -166,6 +172,7 @@ class Backbone(nn.Module):
             native=native,
             native_files=native_files,
             native_code=native_code,
+            adaptable=adaptable,
             unadaptable=unadaptable,
             prefix_tokens=prefix_tokens,
             token_embedding=token_embedding,
@@ -342,7 +349,8 @@ class Backbone(nn.Module):
     def adapter_targets(self) -> list[str]:
         """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
 
-        In a network that has neither, embeddings. Never the head, a depthwise or grouped convolution, the projection inside
+        Besides them what the loader declared ``adaptable``; in a network without any of these,
+        embeddings. Never the head, a depthwise or grouped convolution, the projection inside
         ``nn.MultiheadAttention``, which reads the weight without calling the module, or what
         the loader declared ``unadaptable`` for the same reason.
         """
@@ -351,9 +359,15 @@ class Backbone(nn.Module):
             for path, module in self.net.named_modules()
             if isinstance(module, nn.MultiheadAttention)
         }
-        modules = [(path, m) for path, m in self.net.named_modules() if path not in fused]
+        modules = [
+            (path, m)
+            for path, m in self.net.named_modules()
+            if path not in fused and not is_parametrized(m)  # a merged weight would be lost
+        ]
         layers = [
-            path for path, m in modules if isinstance(m, nn.Linear) or _is_full_convolution(m)
+            path
+            for path, m in modules
+            if isinstance(m, nn.Linear) or _is_full_convolution(m) or path in self._adaptable
         ]
         return layers or [path for path, m in modules if isinstance(m, nn.Embedding)]
 
@@ -522,7 +536,8 @@ def _as_batch(batch: Batch | Tensor) -> Batch:
 
 
 def _is_full_convolution(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and module.groups == 1
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return isinstance(module, kinds) and module.groups == 1
 
 
 def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import WeightsError
@@ -94,6 +95,7 @@ def _wrap(
         tokenizer=tokenizer,
         to_native=own_names.to_library,
         from_native=own_names.to_own,
+        adaptable=[path for path, module in net.named_modules() if isinstance(module, Conv1D)],
         native_files=native_files,
         native_code=native_code,
         token_embedding=names.token_embedding_path(net),

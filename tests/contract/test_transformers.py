@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -22,6 +23,8 @@ from torch import nn
 from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.data import TextEncoder
+from zoo.engine import adapters
+from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.heads import make_head
 from zoo.spec import Pooling
@@ -29,7 +32,7 @@ from zoo.testing.checks import CHECKS
 from zoo_transformers import loader, names, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
-from zoo_transformers.names import classifier_head
+from zoo_transformers.names import classifier_head, encoder_prefix
 from zoo_transformers.resolve import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +84,16 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "classifier_pooling": "mean",
     },
 }
+LORA = Recipe(
+    strategy="lora",
+    epochs=1,
+    probe_epochs=1,
+    lr=1e-3,
+    probe_lr=1e-3,
+    layer_decay=1.0,
+    weight_decay=0.0,
+    lora_rank=2,
+)
 PLAIN: tuple[Pooling, ...] = ("cls", "mean", "last")
 UNKNOWN = {
     "ernie": _BERT,
@@ -510,6 +523,34 @@ def test_a_decoder_without_padding_reads_every_token_of_its_texts(tmp_path: Path
     plain = AutoTokenizer.from_pretrained(run)
     assert plain("fine !!! !")["input_ids"] == tokenizer.encode("fine !!! !").ids == [1, 2, 0]
     assert plain.pad_token == "<end>"
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "last"])
+def test_lora_adapts_every_layer_of_a_decoder_and_merges_into_it(pooling: Pooling) -> None:
+    """GPT-2's layers are the library's own ``Conv1D``, with transposed weights."""
+    torch.manual_seed(0)
+    backbone = build(tiny("gpt2", pooling), None).eval()
+    backbone.replace_head(2)
+    names = {key: value.shape for key, value in backbone.native_state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapters.insert(backbone, LORA)
+    prefix = encoder_prefix(backbone.net)
+    layers = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert [path for path, _ in adapters._layers(backbone)] == [
+        f"{prefix}h.{block}.{layer}" for block in range(2) for layer in layers
+    ]
+    assert adapters.in_words(backbone).startswith("LoRA beside 8 layers with ")
+    with torch.no_grad():
+        for path, parameter in backbone.net.named_parameters():
+            if "lora_B" in path:
+                parameter.normal_()
+        batch = encoded(word_tokenizer(0), 0)
+        before = backbone(batch)
+        adapters.merge(backbone)
+        after = backbone(batch)
+    assert torch.allclose(before, after, atol=1e-5)
+    assert {key: value.shape for key, value in backbone.native_state_dict().items()} == names
 
 
 @pytest.mark.parametrize("pooling", ["pooler", "mean"])

@@ -9,9 +9,21 @@ import torch
 from torch import nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, Stage, build
+from zoo.engine import adapters
+from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError
 from zoo.stages import Stages
 
+LORA = Recipe(
+    strategy="lora",
+    epochs=1,
+    probe_epochs=1,
+    lr=1e-3,
+    probe_lr=1e-3,
+    layer_decay=1.0,
+    weight_decay=0.0,
+    lora_rank=2,
+)
 SPEC = BackboneSpec(
     name="test/small",
     modality="image",
@@ -178,3 +190,31 @@ def test_a_loader_that_returns_a_plain_network_is_named() -> None:
     spec = replace(SPEC, loader=f"{__name__}:nothing")
     with pytest.raises(PluginError, match=r"returned Sequential, not a zoo\.Backbone"):
         build(spec, None)
+
+
+class Experts(nn.Module):
+    """A layer whose matrices are parameters of its own, beside a convolution over a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 1, bias=False)  # 12
+        self.experts = nn.Parameter(torch.zeros(2, 4, 6))  # 48
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2, bias=False))  # 6
+        self.head = nn.Identity()
+
+
+def test_lora_says_what_share_of_the_weights_it_stands_beside() -> None:
+    backbone = Backbone.wrap(
+        Experts(), spec=SPEC, head="head", stages=["conv", "experts", "normed"]
+    )
+    assert backbone.adapter_targets() == ["conv"]
+    adapters.insert(backbone, LORA)
+    assert adapters.in_words(backbone) == "LoRA beside 1 layers with 18% of the backbone's weights"
+
+
+def test_lora_beside_embeddings_alone_is_told() -> None:
+    net = nn.Sequential(nn.Embedding(5, 4), nn.LSTM(4, 4), nn.Identity())
+    backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
+    adapters.insert(backbone, LORA)
+    words = "LoRA beside 1 embeddings alone with 11% of the backbone's weights"
+    assert adapters.in_words(backbone) == words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,8 +42,21 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
             lora_dropout=recipe.lora_dropout,
             target_modules=targets,
         )
-        inject_adapter_in_model(config, backbone.net)
+        with warnings.catch_warnings():
+            # Of layers that keep their weights transposed, which PEFT settles by itself.
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+            inject_adapter_in_model(config, backbone.net)
     backbone.unfreeze(*[path for path, _ in backbone.net.named_parameters() if is_adapter(path)])
+
+
+def in_words(backbone: Backbone) -> str:
+    """What the adapters stand beside, and how much of the weights that is."""
+    bases = [layer.get_base_layer() for _, layer in _layers(backbone)]
+    every = sum(p.numel() for path, p in backbone.net.named_parameters() if not is_adapter(path))
+    beside = sum(p.numel() for base in bases for p in base.parameters())
+    tables = all(isinstance(base, nn.Embedding) for base in bases)
+    kind = "embeddings alone" if tables else "layers"
+    return f"LoRA beside {len(bases)} {kind} with {beside / every:.0%} of the backbone's weights"
 
 
 def merge(backbone: Backbone) -> None:
