@@ -95,7 +95,27 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
         if name or not image.fixed_size:
             raise
         raise _no_such_size(spec, _in_a_line(error) or type(error).__name__) from error
+    _demand_whole_patches(net, spec)
     return net
+
+
+def _demand_whole_patches(net: nn.Module, spec: BackboneSpec) -> None:
+    """Refuse a size whose last rows and columns would be in no patch, and so be ignored.
+
+    Raises:
+        UsageError: The network would ignore them.
+    """
+    patches = getattr(net, "patch_embed", None)
+    sides = getattr(patches, "patch_size", None)
+    if not spec.image_input.fixed_size or sides is None or getattr(patches, "dynamic_img_pad", False):
+        return
+    side, size = max(sides) if isinstance(sides, tuple) else sides, spec.image_input.size
+    if rest := size % side:
+        raise UsageError(
+            f"{spec.name} would ignore the last {rest} rows and columns of {size}: it reads "
+            f"patches of {side} x {side} pixels",
+            hint=f"The nearest sizes are {size - rest} and {size - rest + side}.",
+        )
 
 
 def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:

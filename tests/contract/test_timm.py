@@ -533,3 +533,10 @@ def test_a_head_that_one_linear_layer_cannot_stand_for_is_told() -> None:
         heads._grouped(["a", "b"], [3, 4], 8)
     with pytest.raises(ContractError, match="the heads at no place"):
         heads._grouped([], [], 8)
+
+
+def test_a_size_whose_last_rows_no_patch_holds_is_refused() -> None:
+    spec = ROWS["vit_tiny_patch16_224"].with_input(size=239)
+    with pytest.raises(UsageError, match="ignore the last 15 rows and columns of 239") as caught:
+        build(spec, 2)
+    assert "224 and 240" in caught.value.hint

@@ -26,9 +26,12 @@ from tests.contract.test_transformers import tiny, word_tokenizer
 from tests.end_to_end.conftest import Zoo, photos, zoo_cli
 from tests.made_runs import weighted_run
 from zoo import BackboneSpec
+from zoo.data.pictures import read_picture
 from zoo.data.text import train_tokenizer
+from zoo.data.transforms import make_transform, resized
 from zoo.errors import RunError, UsageError
 from zoo.export import TOLERANCE, formats
+from zoo.export.preparation import _picture_steps
 from zoo.registry import Registry
 
 __all__ = ["photos", "zoo_cli"]
@@ -86,6 +89,38 @@ def distributions(predictions: Any, classes: Any) -> np.ndarray[Any, Any]:
 
 
 # -- everyday --------------------------------------------------------------------------------
+
+
+def test_the_guides_code_decodes_every_kind_of_image_as_a_run_does(
+    cnn: zoo.Run, tmp_path: Path
+) -> None:
+    """Transparent, turned, grey, CMYK and very long images, and 16 bits where the run takes them."""
+    pixels = np.random.default_rng(1).integers(0, 255, (40, 56, 4), dtype=np.uint8)
+    rgba = Image.fromarray(pixels, "RGBA")
+    palette = rgba.convert("RGB").quantize(16)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    rgba.save(tmp_path / "rgba.png")
+    rgba.convert("LA").save(tmp_path / "la.png")
+    palette.save(tmp_path / "palette.png", transparency=3)
+    rgba.convert("RGB").save(tmp_path / "turned.jpg", exif=turned)
+    rgba.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    rgba.convert("1").save(tmp_path / "bits.png")
+    Image.fromarray(pixels[:, :, 0].reshape(4, -1)).save(tmp_path / "long.png")
+    deep = pixels[:, :, 0].astype(np.uint16) * 16
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    images = sorted(tmp_path.iterdir())
+    prepare = guide()["prepare"]
+    for image in images:
+        given = replace(cnn.spec.image_input, value_range=(0.0, 4095.0))
+        wanted = make_transform(given, train=False)(
+            read_picture(image, size=resized(given), values=given.value_range)
+        )
+        found = prepare(image, _picture_steps(given))
+        np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=image.name)
+    eight = _picture_steps(cnn.spec.image_input)
+    with pytest.raises(ValueError, match="8 bits"):
+        prepare(tmp_path / "deep.png", eight)
 
 
 def test_the_guides_code_gives_a_runs_predictions_of_pictures(cnn: zoo.Run, tmp_path: Path) -> None:
