@@ -391,7 +391,9 @@ def test_the_families_of_pictures_are_exported(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow(0.2)
-@pytest.mark.parametrize(("kind", "pooling"), [("bert", "pooler"), ("distilbert", "mean")])
+@pytest.mark.parametrize(
+    ("kind", "pooling"), [("bert", "pooler"), ("distilbert", "mean"), ("gpt2", "last")]
+)
 def test_the_families_of_texts_are_exported(kind: str, pooling: Any, tmp_path: Path) -> None:
     spec = tiny(kind, pooling)
     run = zoo.open_run(weighted_run(tmp_path / "run", spec, tokenizer=word_tokenizer(0)))
