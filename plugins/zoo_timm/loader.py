@@ -107,7 +107,11 @@ def _demand_whole_patches(net: nn.Module, spec: BackboneSpec) -> None:
     """
     patches = getattr(net, "patch_embed", None)
     sides = getattr(patches, "patch_size", None)
-    if not spec.image_input.fixed_size or sides is None or getattr(patches, "dynamic_img_pad", False):
+    if (
+        not spec.image_input.fixed_size
+        or sides is None
+        or getattr(patches, "dynamic_img_pad", False)
+    ):
         return
     side, size = max(sides) if isinstance(sides, tuple) else sides, spec.image_input.size
     if rest := size % side:
