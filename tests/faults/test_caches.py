@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.faults import children
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,3 +34,49 @@ def test_a_killed_builder_leaves_nothing_that_the_next_start_takes_for_whole(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(" 0 lost\n")
+
+
+def test_features_killed_while_they_are_written_are_computed_again(tmp_path: Path) -> None:
+    from zoo.engine.features import compute
+    from zoo.engine.progress import Quiet
+
+    whole = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+    def features(fill: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
+        return compute(
+            tmp_path, key=("net", "data"), shape=(4, 3), dtype=np.float32, fill=fill,
+            facts={"samples": 4}, reporter=Quiet(),
+        )  # fmt: skip
+
+    def half(array: NDArray[Any]) -> None:
+        array[:2] = 7
+        array.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert children.wait(children.fork(lambda: features(half))) == children.KILLED
+    assert [path.name[0] for path in tmp_path.glob(".*.npy")] == ["."], "killed too early"
+    assert np.array_equal(features(lambda array: np.copyto(array, whole)), whole)
+    assert np.array_equal(features(half), whole), "the second look is at the file"
+
+
+def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) -> None:
+    from zoo.data.decoded import decode, opened
+    from zoo.data.samples import Paths, Samples
+
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    samples = Samples("image", Paths.under(tmp_path, [f"{n}.png" for n in range(3)]))
+    file = tmp_path / "cache" / "images.arrow"
+
+    def half() -> None:
+        for _ in decode(samples, 8, file):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert children.wait(children.fork(half)) == children.KILLED
+    assert list(file.parent.glob(".*.arrow")), "killed too early"
+    assert not file.exists()
+    assert sum(decode(samples, 8, file)) == 3
+    found = opened(samples, file)
+    assert found is not None
+    reds = [found.picture(n).getpixel((0, 0))[0] for n in range(3)]  # type: ignore[union-attr]
+    assert reds == [0, 1, 2]
