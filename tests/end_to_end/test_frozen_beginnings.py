@@ -13,7 +13,7 @@ import torch
 import zoo
 from tests.end_to_end.test_resume import StopsAt
 from tests.end_to_end.test_strategies import few, pretrained, write_texts
-from zoo.data import loader as loading
+from zoo.data import transforms as loading
 from zoo.engine import prefixed
 from zoo.engine.progress import Quiet
 from zoo.errors import Stopped
