@@ -273,3 +273,17 @@ def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> 
         assert told.value.signal == number
         run = zoo.resume(tmp_path / f"{number}", reporter=Quiet())
         assert run.record["sha256"] == whole.record["sha256"]
+
+
+def test_too_little_memory_leaves_no_unfinished_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo import job
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(job, "fit", full)
+    with pytest.raises(MemoryError):
+        zoo.finetune(**options(tmp_path / "deep" / "run"))
+    assert not (tmp_path / "deep").exists()
