@@ -536,8 +536,10 @@ def _as_batch(batch: Batch | Tensor) -> Batch:
 
 
 def _is_full_convolution(module: nn.Module) -> bool:
+    """Of torch's own making: one that standardises its weight gives other outputs once merged."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    return isinstance(module, kinds) and module.groups == 1
+    own = any(type(module).forward is kind.forward for kind in kinds)
+    return own and isinstance(module, kinds) and module.groups == 1
 
 
 def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -218,3 +218,16 @@ def test_lora_beside_embeddings_alone_is_told() -> None:
     adapters.insert(backbone, LORA)
     words = "LoRA beside 1 embeddings alone with 11% of the backbone's weights"
     assert adapters.in_words(backbone) == words
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that is not linear in its weight."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(pixels, self.weight / self.weight.std(), self.bias)
+
+
+def test_lora_leaves_out_convolutions_that_change_their_weight_before_use() -> None:
+    net = nn.Sequential(Standardised(3, 4, 1), nn.Conv2d(4, 8, 1), nn.Identity())
+    backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
+    assert backbone.adapter_targets() == ["1"]
