@@ -254,7 +254,8 @@ def test_pairs_of_texts(
     with texts.open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         said_of = zoo_cli("predict", run, "-", "--json").json
-    assert [row["label"] for row in said_of] == ["first", "second"]
+    assert [row["label"] for row in said_of[::2]] == ["first", "second"]
+    assert said_of[1]["input"] == ["", ""]
     in_python = zoo.open_run(run).predict([("a cat runs", "a dog runs")])
     assert in_python[0].to_json()["input"] == said_of[0]["input"]
     assert in_python[0].probabilities == pytest.approx(said_of[0]["probabilities"], abs=1e-5)  # type: ignore[union-attr]

@@ -333,6 +333,8 @@ def _tell(run: Any, as_json: bool) -> None:
                 "skipped": run.record["data"]["skipped"],
                 "passed_over": run.record["data"].get("passed_over", 0),
                 "notes": run.record["data"].get("notes", []),
+                "columns": run.record["data"].get("columns"),
+                "quoting": run.record["data"].get("quoting", "auto"),
                 "shared": run.record["data"].get("shared", []),
                 "near": run.record["data"].get("near", []),
                 "removed": run.record["data"].get("removed", 0),

@@ -141,7 +141,7 @@ def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
                 continue
             findings = Findings("error")
             blank_lines(lines, "standard input", findings)
-            expanded += [_pair(i, t) if pairs else Text(t) for i, t in enumerate(lines, 1)]
+            expanded += [_pair(i, line) if pairs else Text(line) for i, line in enumerate(lines, 1)]
             for fact in findings.notes:
                 note(fact)
         else:
@@ -164,6 +164,8 @@ def _refuse_missing(given: str) -> None:
 
 
 def _pair(number: int, line: str) -> tuple[str, ...]:
+    if not line.strip():
+        return "", ""  # one answer a line, always
     texts = tuple(line.split("\t"))
     if len(texts) != 2 or not all(text.strip() for text in texts):
         raise DataError(
