@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from zoo.data.samples import Paths, Samples
 from zoo.data.traits import count, cut_short, range_of
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
+from zoo.export.preparation import _picture_steps
 from zoo.spec import ImageInput
 
 SIDE = 24
@@ -214,3 +219,58 @@ def test_an_unknown_way_to_resize_is_refused():
 def test_an_input_that_would_take_gigabytes_or_make_no_sense_is_refused(field):
     with pytest.raises(ContractError):
         ImageInput(**field)
+
+
+_PEAK = """
+import resource, sys
+from zoo.data import read_picture
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+read_picture(sys.argv[1], size=224, values=(0, 4095))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow(minutes=1)
+@pytest.mark.parametrize(("mode", "most"), [("I;16", 0.7e9), ("RGBA", 1.6e9)])
+def test_reading_the_largest_images_takes_no_more_than_is_promised(tmp_path, mode, most):
+    path = tmp_path / "large.png"
+    Image.new(mode, (13_377, 13_377)).save(path, compress_level=1)
+    command = [sys.executable, "-W", "ignore", "-c", _PEAK, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < most
+
+
+def test_a_deep_image_is_turned_upright():
+    values = np.zeros((10, 20), np.uint16)
+    values[:, :5] = 4095
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.fromarray(values).save(file, "PNG", exif=exif)
+    seen = read_picture(file.getvalue(), values=(0, 4095))
+    assert seen.size == (10, 20)
+    assert np.asarray(seen)[:5].min() == 255
+    assert np.asarray(seen)[5:].max() == 0
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("kind", ["12 bits of 16", "transparent", "long", "large"])
+def test_the_guide_s_own_code_prepares_images_as_the_zoo_does(tmp_path, mode, kind):
+    guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (code,) = (block for block in guide.split("```python\n") if "def prepare(path" in block)
+    names: dict[str, Any] = {}
+    exec(code.split("```")[0], names)
+    made = {
+        "12 bits of 16": lambda: grey("12 bits of 16", 1),
+        "large": lambda: grey("12 bits of 16", 1).resize((200, 150)),
+        "transparent": lambda: Image.new("RGBA", (30, 20), (200, 10, 90, 100)),
+        "long": lambda: Image.linear_gradient("L").resize((700, 20)).convert("RGB"),
+    }
+    made[kind]().save(tmp_path / "x.png")
+    given = ImageInput(size=16, crop_mode=mode, value_range=(0, 4095))
+    transform = make_transform(given, False)
+    known = transform(transform.read(str(tmp_path / "x.png"), "x"))
+    steps = json.loads(json.dumps(_picture_steps(given)))
+    seen = names["prepare"](tmp_path / "x.png", steps)
+    np.testing.assert_allclose(seen, known.numpy(), atol=1e-4)

@@ -124,9 +124,10 @@ def _read(
         )
     picture.load()
     if values == "own":
-        return _upright(scaled(picture, own_range(picture), size)).convert("L").convert("RGB")
+        shown = scaled(_upright(picture), own_range(picture), size)
+        return shown.convert("L").convert("RGB")
     assert not isinstance(values, str)
-    return _upright(scaled(picture, values, size))
+    return scaled(_upright(picture), values, size)
 
 
 @dataclass(frozen=True)
