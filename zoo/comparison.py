@@ -189,7 +189,7 @@ def _in_common(runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[list[Judg
     shared = [key for key in places[0] if all(key in other for other in places[1:])]
     if not shared:
         raise RunError(
-            f"{' and '.join(str(run.folder) for run in runs)} have no validation samples in common",
+            f"{' and '.join(str(run.folder) for run in runs)} have no samples in common that none was trained on",
             hint="Judge them on the same data: --data PATH, with data that none was trained on.",
         )
     remarks = []

@@ -59,10 +59,13 @@ class Outcome:
     logits: Tensor
 
 
-def claim_folder(output: Path | None, name: str) -> tuple[Path, tuple[Path, ...]]:
+def claim_folder(
+    output: Path | None, name: str, what: str = "run"
+) -> tuple[Path, tuple[Path, ...]]:
     """Make the new folder ``output``, or by default the first free one of ``runs/NAME-1``, …
 
-    To make it is to claim it: of processes that start together, each has its own.
+    To make it is to claim it: of processes that start together, each has its own. ``what`` is how
+    an error calls that which is to be written.
 
     Returns:
         The folder, and those above it that had to be made too, the innermost first.
@@ -80,21 +83,21 @@ def claim_folder(output: Path | None, name: str) -> tuple[Path, tuple[Path, ...]
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(folder, error, what) from error
         try:
             folder.mkdir()
             break
         except (FileExistsError, FileNotFoundError):
             continue  # another run has it, or one that has been discarded took 'runs' with it
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(folder, error, what) from error
     return folder, above
 
 
 @contextmanager
-def claimed(output: Path | None, name: str) -> Iterator[Path]:
+def claimed(output: Path | None, name: str, what: str = "run") -> Iterator[Path]:
     """The folder of :func:`claim_folder`, which goes away if the block fails."""
-    folder, above = claim_folder(output, name)
+    folder, above = claim_folder(output, name, what)
     try:
         yield folder
     except BaseException:
@@ -244,12 +247,12 @@ def refuse_existing(folder: Path) -> None:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, what: str = "run") -> Iterator[Path]:
     """A hidden folder beside ``folder``, which is claimed, that takes its name at a good end.
 
     If the block fails, neither is left, nor what had to be made above them.
     """
-    with claimed(folder, ""):
+    with claimed(folder, "", what):
         temporary = folder.with_name(f".{folder.name}.{os.urandom(6).hex()}")
         temporary.mkdir()
         try:
@@ -300,8 +303,8 @@ def _write_example(folder: Path, samples: Samples) -> str | list[str]:
     return EXAMPLE
 
 
-def _unwritable(folder: Path, error: OSError) -> RunError:
+def _unwritable(folder: Path, error: OSError, what: str = "run") -> RunError:
     return RunError(
-        f"the run cannot be written to {folder}: {error.strerror or error}",
+        f"the {what} cannot be written to {folder}: {error.strerror or error}",
         hint="Give another place with --output DIR.",
     )

@@ -12,6 +12,7 @@ import contextlib
 import copy
 import logging
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -93,7 +94,10 @@ def smallest_input(name: str) -> BackboneSpec:
     """The row, for the smallest pictures that the network takes, 64 pixels where it need not be built for a size."""
     spec = ROWS[name].in_namespace("timm")
     image = spec.image_input
-    side = image.min_size if image.fixed_size else min(image.fitting(64), image.size)
+    patch = re.search(r"patch(\d+)", name)
+    step = int(patch[1]) if patch else 1  # a size between would leave rows and columns unread
+    smallest = -(-image.min_size // step) * step
+    side = smallest if image.fixed_size else min(image.fitting(64), image.size)
     return spec.with_input(size=side)
 
 

@@ -53,7 +53,7 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
     assert done.json.keys() == {
         *("run", "backbone", "weights", "classes", "strategy", "best_epoch", "metrics"),
         *("samples_per_second", "seconds", "skipped", "passed_over", "task"),
-        *("notes", "shared", "near", "removed", "report"),
+        *("notes", "shared", "near", "removed", "report", "columns", "quoting", "metric"),
     }
     assert done.json["report"] == str(tmp_path / "run" / "report.html")
     assert Path(done.json["report"]).is_file()

@@ -77,16 +77,16 @@ def test_a_network_that_cannot_be_is_refused_before_it_is_built(
 @pytest.mark.parametrize("key", ["num_hidden_layers", "num_labels"])
 def test_what_is_no_number_of_layers_or_labels_is_named(folder: Path, key: str, value: Any) -> None:
     value = value * 10**6 if value == 10**6 else value
-    with pytest.raises(NameLookupError, match=f"config.json says {key} ") as caught:
+    with pytest.raises(NameLookupError, match=rf"config.json (says|has .* in) {key}\b") as caught:
         zoo.load(says(folder, **{key: value}))
-    assert str(value) in caught.value.message
+    assert str(value) in caught.value.message.replace(",", "")
 
 
 def test_a_run_whose_spec_lies_is_refused_as_its_folder_is(folder: Path) -> None:
     spec = zoo.load(says(folder)).spec
     data = spec.to_json()
     data["config"]["num_hidden_layers"] = 10**6
-    with pytest.raises(NameLookupError, match="num_hidden_layers '1000000'"):
+    with pytest.raises(NameLookupError, match="1,000,000 in num_hidden_layers"):
         zoo.build(BackboneSpec.from_json(data), None)
 
 

@@ -96,7 +96,7 @@ def export_run(
         )
     above = [parent for parent in folder.parents if not parent.exists()]
     try:
-        with new_folder(folder) as temporary:
+        with new_folder(folder, "export") as temporary:
             return _written(run, backbone, chosen, folder, temporary)
     except BaseException as error:
         with suppress(OSError):  # another export may be there by now
