@@ -114,12 +114,21 @@ def _demand_whole_patches(net: nn.Module, spec: BackboneSpec) -> None:
     ):
         return
     side, size = max(sides) if isinstance(sides, tuple) else sides, spec.image_input.size
+    if size in _published_sizes(net, spec):  # some were pretrained so, and go on as they were
+        return
     if rest := size % side:
         raise UsageError(
             f"{spec.name} would ignore the last {rest} rows and columns of {size}: it reads "
             f"patches of {side} x {side} pixels",
             hint=f"The nearest sizes are {size - rest} and {size - rest + side}.",
         )
+
+
+def _published_sizes(net: nn.Module, spec: BackboneSpec) -> set[int]:
+    """The sizes that the network was pretrained for."""
+    config: Any = getattr(net, "pretrained_cfg", None) or {}
+    own = {int(config["input_size"][-1])} if config.get("input_size") else set()
+    return own | {int(getattr(w.input, "size", 0)) for w in spec.weights if w.input}
 
 
 def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:

@@ -24,6 +24,7 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(" 0 lost\n")
