@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import re
@@ -255,6 +256,19 @@ def test_what_does_not_answer_as_the_run_is_not_kept(
     changed = replace(formats.WRITERS["native"], run=run)
     monkeypatch.setitem(formats.WRITERS, "native", changed)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=words):
+        zoo.export_run(cnn, format="native", output=tmp_path / "new" / "out")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_disk_that_fills_while_an_export_is_written_is_told_and_nothing_is_left(
+    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    changed = replace(formats.WRITERS["native"], write=write)
+    monkeypatch.setitem(formats.WRITERS, "native", changed)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"the export cannot be written to .*: No space left"):
         zoo.export_run(cnn, format="native", output=tmp_path / "new" / "out")
     assert not os.listdir(tmp_path)
 

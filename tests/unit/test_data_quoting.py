@@ -58,6 +58,20 @@ def test_a_stray_quotation_mark_that_swallows_rows_is_an_error_that_names_its_li
     assert closed.partition(",")[0] in _texts(plain)
 
 
+@pytest.mark.parametrize("quoting", ["double", "backslash"])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_quotation_mark_that_is_never_closed_is_an_error_also_where_quoting_is_asked_for(
+    tmp_path: Path, delimiter: str, quoting: str
+) -> None:
+    rows = [f"number {i}{delimiter}{i % 2}" for i in range(40)]
+    rows[20] = f'"number 20{delimiter}0'
+    path = _write(tmp_path / "x.csv", rows, f"text{delimiter}label")
+    with pytest.raises(DataError, match=r"x\.csv cannot be read as a table") as caught:
+        _open(path, quoting=quoting)
+    assert "--quoting" in caught.value.hint
+    assert len(_texts(_open(path, quoting="none"))) == 40
+
+
 def test_one_row_that_is_swallowed_is_told_by_its_label(tmp_path: Path) -> None:
     rows = [*(f"number {i},{i % 2}" for i in range(9)), '"open,1', "lost,0", 'closed",1']
     path = _write(tmp_path / "x.csv", rows)

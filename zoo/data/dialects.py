@@ -72,7 +72,10 @@ def dialect_of(path: Path, quoting: Quoting = "auto") -> Dialect:
             hint="Save the table as 'CSV UTF-8'.",
         ) from error
     except csv.Error as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
+        raise DataError(
+            f"{path} cannot be read as a table with --quoting {quoting}: {error}",
+            hint="Fix the line, or leave --quoting out.",
+        ) from error
     return dialect
 
 
@@ -80,17 +83,18 @@ def _chosen(path: Path, encoding: str, delimiter: str, quoting: Quoting) -> Dial
     doubled = Dialect(encoding, delimiter, csv.QUOTE_MINIMAL)
     plain = Dialect(encoding, delimiter, csv.QUOTE_NONE)
     escaped = replace(doubled, escape="\\")
-    if quoting != "auto":
-        return {"double": doubled, "backslash": escaped, "none": plain}[quoting]
-    if delimiter == "\t" and not _quotes_are_quoting(path, encoding):
+    auto = quoting == "auto"
+    if quoting in ("backslash", "none"):
+        return escaped if quoting == "backslash" else plain
+    if auto and delimiter == "\t" and not _quotes_are_quoting(path, encoding):
         return plain
     try:
         records = examined(_records(path, doubled), delimiter)
     except csv.Error as error:
-        if _fits(path, escaped):
+        if auto and _fits(path, escaped):
             return replace(escaped, note="quotation marks in it are escaped with backslashes")
         raise _untrusted(path, f"{error}", fits=_fits(path, plain)) from error
-    if records.swallowed:
+    if auto and records.swallowed:
         first, lines = records.swallowed
         words = f"line {first}: a text in quotes runs over {lines} lines that look like rows"
         raise _untrusted(path, words, fits=True, meant=True)
@@ -172,7 +176,7 @@ def _quotes_are_quoting(path: Path, encoding: str) -> bool:
 
 def _check_rows(path: Path, dialect: Dialect) -> None:
     width = number = 0
-    for number, fields in enumerate(_rows(path, dialect)):
+    for number, fields in enumerate(_rows(path, dialect, strict=bool(dialect.escape))):
         width = width or len(fields)
         if len(fields) > width:
             raise DataError(
