@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,15 @@ class Unread(Quiet):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
+@pytest.fixture
+def attached() -> Iterator[None]:
+    """As on a terminal: under ``nohup`` the tests would go on without one, and so would training."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("attached")
 def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> None:
     whole = zoo.finetune(**options(tmp_path / "whole"))
     losses = {signal.SIGHUP: StopsAt(3, signal.SIGHUP), signal.SIGPIPE: Unread()}
