@@ -15,9 +15,10 @@ from zoo.downloads import download, tell
 from zoo.errors import WeightsError, WeightsUnavailable
 from zoo.files import sha256_once
 from zoo.first_hashes import first_hash, record_of, remember
-from zoo.places import cached_file, hub_parts, torch_folder
+from zoo.places import torch_folder
 from zoo.reach import hub_reachable, reachable
 from zoo.run_record import LOCK_FILE, read_run
+from zoo.shelf import cached_file, hub_parts
 from zoo.spec import BackboneSpec, Weights
 
 _WEB = ("http://", "https://")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.figures import NAMES
-from zoo.places import hub_parts
 from zoo.run_record import lineage
+from zoo.shelf import hub_parts
 
 _HUB = "hf:"
 

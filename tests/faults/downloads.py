@@ -56,7 +56,7 @@ def _torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
     import huggingface_hub.hf_api  # noqa: F401  so that children inherit what they need
 
     from zoo import Weights
-    from zoo.places import cached_file
+    from zoo.shelf import cached_file
     from zoo.weights import fetch
 
     chance, tally = random.Random(seed), Tally()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Weights, places
+from zoo import Weights, places, shelf
 
 VARIABLES = (
     "ZOO_CACHE",
@@ -36,7 +36,7 @@ def _touch(path: Path) -> Path:
 
 
 def _find(uri: str) -> Path | None:
-    return places.cached_file(Weights(tag="t", uri=uri))
+    return shelf.cached_file(Weights(tag="t", uri=uri))
 
 
 def test_the_caches_of_torch_and_of_the_hub_are_where_these_put_them(home: Path) -> None:
@@ -121,12 +121,12 @@ def test_a_snapshot_without_weights_does_not_count() -> None:
 
 def test_a_shelf_lists_a_folder_once_for_many_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[Path] = []
-    listing = places._listing
-    monkeypatch.setattr(places, "_listing", lambda folder: listed.append(folder) or listing(folder))
-    shelf = places.Shelf()
+    listing = shelf._listing
+    monkeypatch.setattr(shelf, "_listing", lambda folder: listed.append(folder) or listing(folder))
+    once = shelf.Shelf()
     for number in range(50):
-        assert shelf.find(f"https://x.y/{number}.pth") is None
-        assert shelf.find(f"hf:timm/net{number}/model.safetensors") is None
+        assert once.find(f"https://x.y/{number}.pth") is None
+        assert once.find(f"hf:timm/net{number}/model.safetensors") is None
     assert listed == [places.torch_folder(), places.hub_folder()]
 
 
@@ -140,4 +140,4 @@ def test_a_shelf_lists_a_folder_once_for_many_questions(monkeypatch: pytest.Monk
     ],
 )
 def test_an_address_of_the_hub_is_taken_apart(uri: str, parts: tuple[str, str | None]) -> None:
-    assert places.hub_parts(uri) == parts
+    assert shelf.hub_parts(uri) == parts

@@ -183,7 +183,7 @@ class _Listing:
     """
 
     def __init__(self, registry: Registry, tests: Mapping[str, Test]) -> None:
-        from zoo.places import Shelf
+        from zoo.shelf import Shelf
 
         self.unreadable: dict[str, ZooError] = {}
         self.unknown: Counter[str] = Counter()

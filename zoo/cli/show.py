@@ -163,7 +163,7 @@ def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
     if not offered:
         say("\nweights\nnone published: it starts from random parameters")
         return
-    from zoo.places import Shelf
+    from zoo.shelf import Shelf
 
     shelf = Shelf()
     say("\nweights")
@@ -201,7 +201,7 @@ def _print_stages(backbone: Backbone) -> None:
 def _document(
     spec: BackboneSpec, backbone: Backbone | None, reason: str, *, layers: bool
 ) -> dict[str, Any]:
-    from zoo.places import Shelf
+    from zoo.shelf import Shelf
 
     shelf = Shelf()
     document = spec.to_json()

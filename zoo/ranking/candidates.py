@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from zoo.errors import RunError, ZooError
 from zoo.fetching import choose
-from zoo.places import Shelf
 from zoo.reach import hub_reachable, reachable
 from zoo.registry import Registry, Resolved
+from zoo.shelf import Shelf
 from zoo.spec import Modality, Weights
 
 UNREACHABLE = "weights not on this machine, and their host is out of reach"
