@@ -313,8 +313,8 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
 def _cut(feeds: Feeds, spec: BackboneSpec) -> str:
     """How many texts of training and validation are not read to their end, in words."""
     both = [loader.feed for loader in (feeds.train, feeds.val)]
-    cut, count = sum(feed.cut for feed in both), sum(len(feed.samples) for feed in both)
-    return cut_in_words(cut, count, spec.text_input, "--max-length N sets where") if cut else ""
+    cut, count = int(sum(feed.cut.sum() for feed in both)), sum(len(feed.samples) for feed in both)
+    return cut_in_words(cut, count, spec.text_input) if cut else ""
 
 
 # -- training ----------------------------------------------------------------------------------

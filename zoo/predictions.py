@@ -35,11 +35,14 @@ class Prediction:
         input: The path of the picture, or the text, or the pair of texts.
         label: The class with the highest probability.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
     """
 
     input: Shown
     label: str
     probabilities: Mapping[str, float]
+    unread: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
@@ -47,6 +50,7 @@ class Prediction:
             "input": _listed(self.input),
             "label": self.label,
             "probabilities": dict(self.probabilities),
+            **_unread(self.unread),
         }
 
 
@@ -58,11 +62,14 @@ class SetPrediction:
         input: The path of the picture, or the text, or the pair of texts.
         labels: The classes whose probability reaches the threshold, the likeliest first.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
     """
 
     input: Shown
     labels: tuple[str, ...]
     probabilities: Mapping[str, float]
+    unread: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
@@ -70,6 +77,7 @@ class SetPrediction:
             "input": _listed(self.input),
             "labels": list(self.labels),
             "probabilities": dict(self.probabilities),
+            **_unread(self.unread),
         }
 
 
@@ -80,14 +88,17 @@ class NumberPrediction:
     Attributes:
         input: The path of the picture, or the text, or the pair of texts.
         values: Columns of the training data to numbers, in their units.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
     """
 
     input: Shown
     values: Mapping[str, float]
+    unread: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
-        return {"input": _listed(self.input), "values": dict(self.values)}
+        return {"input": _listed(self.input), "values": dict(self.values), **_unread(self.unread)}
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ def predictions_of(
     classes: Sequence[str],
     *,
     threshold: float,
+    unread: Sequence[tuple[str, ...]] = (),
 ) -> list[AnyPrediction]:
     """What the outputs say of ``samples``.
 
@@ -126,24 +138,27 @@ def predictions_of(
         outputs: Probabilities or numbers, ``(len(samples), len(classes))``.
         classes: Names of classes, or of columns of numbers.
         threshold: The probability from which on an input has a class, where several may be.
+        unread: Of each input, what the network did not get to see; empty where that is nothing.
     """
+    lacks = unread or [()] * len(samples)
     names = [shown(samples, i) for i in range(len(samples))]
     rows = outputs.tolist()
     if task == "regression":
         return [
-            NumberPrediction(name, dict(zip(classes, row, strict=True)))
-            for name, row in zip(names, rows, strict=True)
+            NumberPrediction(name, dict(zip(classes, row, strict=True)), lack)
+            for name, row, lack in zip(names, rows, lacks, strict=True)
         ]
     ranked = [
         dict(sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1])) for row in rows
     ]
     if task == "single-label":
         return [
-            Prediction(name, next(iter(row)), row) for name, row in zip(names, ranked, strict=True)
+            Prediction(name, next(iter(row)), row, lack)
+            for name, row, lack in zip(names, ranked, lacks, strict=True)
         ]
     return [
-        SetPrediction(name, tuple(key for key, p in row.items() if p >= threshold), row)
-        for name, row in zip(names, ranked, strict=True)
+        SetPrediction(name, tuple(key for key, p in row.items() if p >= threshold), row, lack)
+        for name, row, lack in zip(names, ranked, lacks, strict=True)
     ]
 
 
@@ -310,6 +325,10 @@ def shown(samples: Samples, index: int) -> Shown:
 
 def _names_in(flags: NDArray[np.bool_], classes: Sequence[str]) -> list[list[str]]:
     return [[classes[int(i)] for i in np.flatnonzero(row)] for row in flags]
+
+
+def _unread(names: Sequence[str]) -> dict[str, list[str]]:
+    return {"unread": list(names)} if names else {}
 
 
 def _listed(given: Shown) -> str | list[str]:

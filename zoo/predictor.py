@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,29 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.data import Samples, TextEncoder, make_transform
-from zoo.data.samples import Listed, Raw
+from zoo.data.reading import Reading
+from zoo.data.samples import Listed, Picture, Raw
+from zoo.data.seen import END
 from zoo.data.text import Tokens
+from zoo.data.traits import TRAITS
+from zoo.data.transforms import ImageTransform
 from zoo.engine.forward import Forward
 from zoo.engine.tasks import Task
 from zoo.figures import THRESHOLD
 from zoo.predictions import AnyPrediction, predictions_of
 
-Prepared: TypeAlias = "Tensor | Tokens"
-"""A picture as ``(3, size, size)`` of 0 to 255, or a text as its tokens."""
+
+class Prepared(NamedTuple):
+    """One input as the network takes it.
+
+    Attributes:
+        content: A picture as ``(3, size, size)`` of 0 to 255, or a text as its tokens.
+        unread: What of it the network does not get to see, as in
+            :class:`zoo.predictions.Prediction`.
+    """
+
+    content: Tensor | Tokens
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class Predictor:
         task: What the outputs mean.
         classes: Names of classes, or of columns of numbers.
         pairs: Whether the inputs are pairs of texts.
+        reading: Of pictures, how the run reads them.
     """
 
     def __init__(
@@ -58,10 +73,11 @@ class Predictor:
         task: Task,
         classes: Sequence[str],
         pairs: bool,
+        reading: Reading | None = None,
     ) -> None:
         self._forward, self._task, self._classes = forward, task, classes
         self._spec = spec = forward.backbone.spec
-        self._pairs = pairs
+        self._pairs, self._reading = pairs, reading
         image = spec.modality == "image"
         self._transform = make_transform(spec.image_input, train=False) if image else None
         self._encoder = None if image else TextEncoder(tokenizer, spec.text_input)
@@ -70,15 +86,22 @@ class Predictor:
         """What :meth:`outputs` takes of one input.
 
         Raises:
-            BadFilesError: A picture cannot be read.
+            BadFilesError: A picture cannot be read, or is on another scale than in training.
             DataError: A pair of texts, and the tokenizer cannot tell them apart.
         """
         if self._transform is not None:
             assert not isinstance(asked.raw, tuple)
-            return self._transform.pixels(self._transform.read(asked.raw, asked.name))
+            return self._picture(self._transform, asked.raw, asked.name)
         assert self._encoder is not None
         text = asked.raw if isinstance(asked.raw, tuple) else str(asked.raw)
-        return self._encoder.tokens([text])[0]
+        tokens = self._encoder.tokens([text])[0]
+        return Prepared(tokens, (END,) if tokens.cut else ())
+
+    def _picture(self, transform: ImageTransform, raw: Picture, name: str) -> Prepared:
+        traits, reading = np.zeros(1, TRAITS), self._reading or Reading(transform.input)
+        picture = transform.read(raw, name, traits)
+        reading.refuse(traits, name)
+        return Prepared(transform.pixels(picture), reading.names(traits)[0])
 
     def outputs(self, prepared: Sequence[Prepared]) -> NDArray[np.float64]:
         """What is said of several inputs, in one forward pass: ``(len(prepared), classes)``.
@@ -92,7 +115,12 @@ class Predictor:
         return self._task.decode(self._forward.logits(self._batch(prepared)))
 
     def answer(
-        self, asked: Asked, outputs: NDArray[np.float64], *, threshold: float | None = None
+        self,
+        asked: Asked,
+        outputs: NDArray[np.float64],
+        *,
+        threshold: float | None = None,
+        unread: tuple[str, ...] = (),
     ) -> AnyPrediction:
         """One row of :meth:`outputs`, ``(classes,)``, by the user's names.
 
@@ -101,11 +129,17 @@ class Predictor:
             outputs: The row.
             threshold: The probability from which on an input has a class, where several may be;
                 0.5 by default.
+            unread: As :meth:`prepare` says.
         """
         samples = Samples(self._spec.modality, Listed((asked.raw,), (asked.name,)))
         threshold = THRESHOLD if threshold is None else threshold
         (prediction,) = predictions_of(
-            self._task.name, samples, outputs[None], self._classes, threshold=threshold
+            self._task.name,
+            samples,
+            outputs[None],
+            self._classes,
+            threshold=threshold,
+            unread=[unread],
         )
         return prediction
 
@@ -122,10 +156,10 @@ class Predictor:
 
     def _batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
         if self._transform is not None:
-            pixels = [p for p in prepared if isinstance(p, Tensor)]
+            pixels = [p.content for p in prepared if isinstance(p.content, Tensor)]
             return {"pixel_values": self._transform.together(pixels)}
         assert self._encoder is not None
-        tokens = [p for p in prepared if isinstance(p, Tokens)]
+        tokens = [p.content for p in prepared if isinstance(p.content, Tokens)]
         apart = self._pairs and any(any(each.types) for each in tokens)
         types = [each.types for each in tokens] if apart else None
         return self._encoder.collate([each.ids for each in tokens], types)

@@ -19,9 +19,10 @@ from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import QUOTINGS, Quoting
 from zoo.data.inputs import Lost, without_unreadable
 from zoo.data.measured import Measured, measured
+from zoo.data.reading import Reading
 from zoo.data.reports import BadFiles, Findings
+from zoo.data.seen import NotSeen, not_seen
 from zoo.data.splitting import check_share
-from zoo.data.text import cut_in_words
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
@@ -221,14 +222,15 @@ class Run:
         for fact in findings.notes:
             (reporter or Quiet()).note(fact)
         if bad_files == "skip":
-            samples = without_unreadable(samples, lost)
-        logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
+            samples = without_unreadable(samples, lost, self._reading)
+        logits, found = self._logits(samples, device=device, workers=workers, reporter=reporter)
         predictions = predictions_of(
             self.task.name,
             samples,
             self.task.decode(logits),
             self.classes,
             threshold=THRESHOLD if threshold is None else threshold,
+            unread=found.names,
         )
         for place in sorted(lost):
             predictions.insert(place, NoPrediction(*lost[place]))
@@ -249,6 +251,7 @@ class Run:
             task=self.task,
             classes=self.classes,
             pairs=self.pairs,
+            reading=self._reading,
         )
 
     def _check_threshold(self, threshold: float | None) -> None:
@@ -311,12 +314,13 @@ class Run:
         results = {}
         for name, own in chosen.items():
             samples = own.samples
-            logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
+            logits, found = self._logits(samples, device=device, workers=workers, reporter=reporter)
             assert samples.labels is not None
             results[name] = replace(
                 self.task.evaluation(logits, samples.labels, self.classes),
                 left_out=own.left_out,
                 trained_on=own.trained_on,
+                notes=(*own.notes, *found.facts),
             )
         return results
 
@@ -359,7 +363,14 @@ class Run:
                 f"{self.folder} does not say what it was trained on: samples of that may be among "
                 "these"
             )
-        return measured(chosen, digests, trained.val)
+        found = measured(chosen, digests, trained.val)
+        if self._reading is None or bad_files == "error":  # reading then stops at the first misfit
+            return found
+        fitting = {name: _fitting(own, self._reading) for name, own in found.items()}
+        for own in fitting.values():
+            for fact in own.notes:
+                reporter.note(fact)
+        return fitting
 
     def judged(
         self,
@@ -398,7 +409,7 @@ class Run:
         held_out = self._held_out(data, split, bad_files=skip, reporter=reporter or Quiet())
         name = "test" if "test" in held_out else next(iter(held_out))
         samples = held_out[name].samples
-        logits = self._logits(samples, device=device, workers=workers, reporter=reporter)
+        logits, _ = self._logits(samples, device=device, workers=workers, reporter=reporter)
         inputs = tuple(shown(samples, i) for i in range(len(samples)))
         assert samples.labels is not None
         said = Judged(inputs, samples.labels, self.task.decode(logits))
@@ -477,15 +488,26 @@ class Run:
 
     def _logits(
         self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
-    ) -> Tensor:
-        forward = self._forward(device)
+    ) -> tuple[Tensor, NotSeen]:
+        """The outputs ``(N, outputs)`` for all samples, and what of those was not read."""
+        forward, reporter = self._forward(device), reporter or Quiet()
         feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
-        with feed.plain(samples) as loader:
-            if cut := loader.feed.cut:
-                advice = "the run was trained so (zoo finetune --max-length)"
-                words = cut_in_words(cut, len(samples), self.spec.text_input, advice)
-                (reporter or Quiet()).note(words)
-            return forward.predict(loader, count=len(samples), reporter=reporter or Quiet())
+        with feed.plain(samples, self._reading) as loader:
+            logits = forward.predict(loader, count=len(samples), reporter=reporter)
+            found = not_seen(loader, self.spec.input, trained=True)
+        for fact in found.facts:
+            reporter.note(fact)
+        return logits, found
+
+    @property
+    def _reading(self) -> Reading | None:
+        """How images are read; ``None`` for texts."""
+        if self.spec.modality != "image":
+            return None
+        trained = self._trained_on
+        return Reading(
+            self.spec.image_input, trained=True, deep=trained.deep, windowed=trained.windowed
+        )
 
     def _forward(self, device: str) -> Forward:
         place = choose_device(device)
@@ -517,6 +539,26 @@ class Run:
             raise RunError(f"{self.folder / TOKENIZER} cannot be read: {error}") from error
 
 
+def _fitting(own: Measured, reading: Reading) -> Measured:
+    """What can be measured of a split: without images that are on another scale than training's.
+
+    Raises:
+        BadFilesError: That would leave nothing.
+    """
+    samples = own.samples
+    misfits = reading.misfits(samples.traits) if samples.traits is not None else {}
+    good = [i for i in range(len(samples)) if i not in misfits]
+    if not misfits:
+        return own
+    findings = Findings("skip" if good else "error")
+    for i, reason in misfits.items():
+        findings.add(samples.input(i), reason)
+    findings.settle()
+    first = findings.skipped[0] + (", …" if len(misfits) > 1 else "")
+    words = f"{len(misfits):,} of {len(samples):,} images are left out ({first})"
+    return replace(own, samples=samples.select(good), notes=(words,))
+
+
 @dataclass(frozen=True)
 class _TrainedOn:
     """What an evaluation needs to know of the training data.
@@ -527,6 +569,8 @@ class _TrainedOn:
         seed: Decided which samples that was.
         fingerprint: Of the data.
         val: The fingerprint of the validation samples.
+        deep: Whether all images had more than 8 bits a pixel.
+        windowed: Whether most pixels of many training images were out of the range of grey.
     """
 
     columns: Columns
@@ -534,6 +578,8 @@ class _TrainedOn:
     seed: int
     fingerprint: str
     val: str
+    deep: bool
+    windowed: bool
 
     @property
     def learned(self) -> Columns:
@@ -564,6 +610,8 @@ class _TrainedOn:
             seed=int(data.get("split_seed", 0)),
             fingerprint=str(data.get("fingerprint", "")),
             val=str(data.get("val_fingerprint", "")),
+            deep=bool((data.get("images") or {}).get("all_deep", False)),
+            windowed=bool((data.get("images") or {}).get("windowed", False)),
         )
 
 

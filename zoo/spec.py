@@ -129,6 +129,8 @@ class TextInput(JsonData):
             one on the training split and saves it with the run.
         pad_id: The token id that fills short sequences.
         usual_length: Where its publisher cuts texts, and the zoo without ``--max-length``; 0 for 512.
+        longest: Of a run, the most tokens that its network takes, where it was trained on fewer;
+            0 for ``max_length``.
     """
 
     max_length: int = 512
@@ -137,6 +139,7 @@ class TextInput(JsonData):
     own_tokenizer: bool = True
     pad_id: int = 0
     usual_length: int = 0
+    longest: int = 0
 
     def __post_init__(self) -> None:
         _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")

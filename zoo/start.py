@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.backbone import Backbone
 from zoo.building import build, refuse_larger
 from zoo.data import Samples, Splits, train_tokenizer
+from zoo.data.reading import outside_in_words
 from zoo.data.text import require_separator
 from zoo.data.traits import range_of
 from zoo.engine.progress import Reporter
@@ -100,16 +101,24 @@ def _fitted_spec(
 ) -> BackboneSpec:
     """The spec with the size or length that the request and the data ask for."""
     if spec.modality == "text":
-        usual = spec.text_input.usual_length or TEXT_LENGTH
-        limit = request.max_length or min(spec.text_input.max_length, usual)
-        if limit > spec.text_input.max_length:
+        text = spec.text_input
+        longest = text.longest or text.max_length
+        usual = text.max_length if text.longest else text.usual_length or TEXT_LENGTH
+        limit = request.max_length or min(text.max_length, usual)
+        if limit > longest:
             raise UsageError(
                 f"--max-length {limit} is more than {spec.name} takes",
-                hint=f"Give at most {spec.text_input.max_length}.",
+                hint=f"Give at most {longest}.",
             )
-        changed = spec.with_input(max_length=limit)
+        changed = spec.with_input(max_length=limit, longest=longest)
         return changed.with_input(pooling=request.pooling) if request.pooling else changed
     spec = spec.with_input(**_reading(request, splits))
+    if words := outside_in_words(spec.image_input, splits.train.traits):
+        low, high = spec.image_input.value_range
+        raise UsageError(
+            f"--range {low:g} {high:g} does not fit the data: {words}",
+            hint="Leave --range out to have it found from the images, or give black and white.",
+        )
     given = spec.image_input
     size = request.image_size
     if size is None and not given.fixed_size:
@@ -138,7 +147,8 @@ def _reading(request: Request, splits: Splits) -> dict[str, Any]:
     The scale of grey is that of these data, also where training starts from a run with another.
     """
     square = _SQUARES[request.resize] if request.resize else {}
-    values = request.value_range or range_of(splits.train.traits)
+    found = range_of(splits.train.traits) or range_of(splits.val.traits if splits.val else None)
+    values = request.value_range or found
     return {"value_range": tuple(values), **square}
 
 

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import zoo
 from zoo.data import make_transform, open_data, read_picture
 from zoo.data.decoded import decode, opened
 from zoo.data.depth import extent
-from zoo.data.samples import Paths, Samples
-from zoo.data.traits import count, cut_short, range_of
+from zoo.data.reading import Reading, reading_in_words, reading_record
+from zoo.data.samples import Paths, Samples, Splits
+from zoo.data.traits import TRAITS, note_values, range_of
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
 from zoo.export.preparation import _picture_steps
+from zoo.predictor import Asked
 from zoo.spec import ImageInput
 
 SIDE = 24
+
+
+class Notes(Quiet):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
 
 
 def grey(kind: str, seed: int) -> Image.Image:
@@ -61,7 +74,7 @@ def test_the_range_of_a_dataset_is_found_from_all_its_images(tmp_path, kind, low
     splits = open_data(folder_of(tmp_path, kind), modality="image")
     found = range_of(splits.train.traits)
     assert found == pytest.approx((low, high), abs=0.02 * (high - low))
-    assert count(splits.train.traits, splits.val.traits).deep == 6
+    assert reading_record(ImageInput(), splits, given=False)["deep"] == 6
 
 
 def test_images_of_8_bits_have_no_range(tmp_path):
@@ -141,7 +154,191 @@ def test_images_of_8_bits_and_deeper_ones_share_a_batch():
     torch.testing.assert_close(batch[0], batch[1], atol=0.04, rtol=0)
 
 
+# -- pixels without data, and images on another scale -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata"),
+    [(np.float32, -9999.0), (np.float32, -3.4028234663852886e38), (np.int32, -32768), (np.uint16, 65535)],
+)  # fmt: skip
+def test_pixels_without_data_are_black_and_count_for_no_range(tmp_path, kind, nodata):
+    for index in range(6):
+        values = np.linspace(100, 200, SIDE * SIDE).reshape(SIDE, SIDE).astype(kind)
+        values[:10] = nodata
+        path = tmp_path / "ab"[index % 2] / f"{index}.tif"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(values).save(path, tiffinfo={42113: f"{nodata!r} "})
+    splits = open_data(tmp_path, modality="image")
+    low, high = range_of(splits.train.traits)
+    assert (low, high) == ((0, 255) if kind is not np.float32 else pytest.approx((142, 200), abs=1))
+    seen = np.asarray(read_picture(path, values=(low, high)))
+    assert (seen[:10] == 0).all()
+    assert seen[-1, -1] == pytest.approx(255 * min(1, (200 - low) / (high - low)), abs=0.5)
+    spec = ImageInput(value_range=(low, high))
+    assert reading_record(spec, splits, given=False)["nodata"] == 6
+    assert "without data" in reading_in_words(spec, splits, given=False)["nodata"]
+
+
+def test_an_image_without_any_data_is_black_and_does_not_count():
+    picture = Image.fromarray(np.full((4, 4), -1, np.float32))
+    picture.tag_v2 = {42113: "-1"}
+    traits = np.zeros(2, TRAITS)
+    note_values(picture, traits[:1])
+    note_values(Image.fromarray(np.float32([[3, 5]])), traits[1:])
+    assert range_of(traits) == (3, 5)
+    assert range_of(traits[:1]) == (0, 1)
+    assert np.asarray(read_picture(picture, values=(3, 5))).max() == 0
+    assert Reading(ImageInput(value_range=(3, 5))).misfits(traits) == {}
+
+
+def images_of(folder: Path, **values: NDArray[np.generic]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, each in values.items():
+        Image.fromarray(each).save(folder / f"{name}.png")
+    return folder
+
+
+def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_asked(tmp_path):
+    data = folder_of(tmp_path / "data", "12 bits of 16", 12)
+    run = zoo.finetune(
+        "cnn", data, epochs=1, image_size=16, workers=0, output=tmp_path / "run",
+        device="cpu", reporter=Quiet(),
+    )  # fmt: skip
+    assert run.record["data"]["images"]["all_deep"] is True
+    assert run.record["data"]["images"]["windowed"] is False
+    draw = np.random.default_rng(0)
+    new = images_of(
+        tmp_path / "new",
+        bright=draw.integers(40_000, 65_535, (SIDE, SIDE)).astype(np.uint16),
+        shallow=draw.integers(0, 255, (SIDE, SIDE)).astype(np.uint8),
+        some=np.where(draw.random((SIDE, SIDE)) < 0.2, 9000, 900).astype(np.uint16),
+    )
+    with pytest.raises(BadFilesError, match=r"bright\.png .* more than half .* 0 to 2047"):
+        run.predict([new], workers=0)
+    told = Notes()
+    bright, shallow, some = run.predict([new], bad_files="skip", workers=0, reporter=told)
+    assert "0 to 2047, the range of the training images" in bright.to_json()["error"]
+    assert shallow.to_json()["unread"] == ["shallow"]
+    assert some.to_json()["unread"] == ["beyond"]
+    assert told.told == [
+        "values beyond 0 to 2047 in 1 of 2 images; they become black or white",
+        "8 bits a pixel in 1 of 2 images, of which 0 is black and 255 white; the training images "
+        "were deeper, with black and white at 0 to 2047",
+    ]
+    # evaluate
+    for name in "ab":
+        images_of(tmp_path / "other" / name, bright=np.asarray(Image.open(new / "bright.png")))
+        images_of(tmp_path / "other" / name, good=np.asarray(Image.open(new / "some.png")) // 5)
+    with pytest.raises(BadFilesError, match="more than half"):
+        run.evaluate(tmp_path / "other", workers=0)
+    result = run.evaluate(tmp_path / "other", bad_files="skip", workers=0)["all"]
+    assert result.samples == 2
+    assert result.notes[0].startswith("2 of 4 images are left out")
+    for name in "ab":
+        (tmp_path / "other" / name / "good.png").unlink()
+    with pytest.raises(BadFilesError, match="2 inputs cannot be used"):
+        run.evaluate(tmp_path / "other", bad_files="skip", workers=0)
+    # a server
+    with pytest.raises(BadFilesError, match="more than half"):
+        run.predictor(device="cpu").prepare(Asked(str(new / "bright.png"), "x"))
+    assert run.predictor(device="cpu").prepare(Asked(str(new / "some.png"), "x")).unread == (
+        "beyond",
+    )
+
+
+def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
+    draw = np.random.default_rng(0)
+    traits = np.zeros(20, TRAITS)
+    for row in range(20):
+        note_values(Image.fromarray(draw.normal(-900, 300, (9, 9)).astype(np.int32)), traits[row:])
+    spec = ImageInput(value_range=(-160, 240))
+    samples = Samples("image", Paths.under(".", ["x"] * 20), traits=traits)
+    splits = Splits("image", ("a", "b"), samples, None, None, "", "")
+    assert reading_record(spec, splits, given=True)["windowed"] is True
+    assert len(Reading(spec).misfits(traits)) == 20
+    assert Reading(spec, windowed=True).misfits(traits) == {}
+    assert Reading(spec, windowed=True).in_words(traits)["beyond"].startswith("values beyond -160")
+
+
+def test_a_range_that_makes_all_images_white_is_refused(tmp_path):
+    data = folder_of(tmp_path / "data", "12 bits of 16")
+    with pytest.raises(UsageError, match=r"--range 0 1 does not fit .* 6 of 6|5 of 5|4 of 4"):
+        zoo.finetune("cnn", data, value_range=(0, 1), output=tmp_path / "run", reporter=Quiet())
+
+
 # -- what of an image is not seen ---------------------------------------------------------------
+
+
+def test_predictions_and_evaluations_say_what_of_the_images_is_not_seen(tmp_path):
+    run = zoo.finetune(
+        "cnn", folder_of(tmp_path / "data", "8 bits"), epochs=1, image_size=16, workers=0, output=tmp_path / "run",
+        device="cpu", reporter=Quiet(),
+    )  # fmt: skip
+    new = tmp_path / "new" / run.classes[0]
+    new.mkdir(parents=True)
+    frames = [Image.new("RGB", (20, 20), (value, 0, 0)) for value in (0, 200)]
+    frames[0].save(new / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].resize((90, 20)).save(new / "wide.png")
+    frames[1].save(new / "whole.png")
+    told = Notes()
+    found = run.predict([new], workers=0, reporter=told)
+    assert [each.to_json().get("unread") for each in found] == [["frames"], None, ["crop"]]
+    assert told.told == [
+        "several frames in 1 of 3 images; the first is used",
+        "more than 40 % of the longer side is cut off in 1 of 3 images; the run was trained so "
+        "(zoo finetune --resize pad or squash keeps all of it)",
+    ]
+    parallel = run.predict([new], workers=2)
+    assert [each.to_json() for each in parallel] == [each.to_json() for each in found]
+    judged = Notes()
+    result = run.evaluate(new.parent, workers=0, reporter=judged)["all"]
+    assert result.to_json()["notes"] == told.told
+    assert set(told.told) <= set(judged.told)
+    server = run.predictor(device="cpu")
+    assert server.prepare(Asked((new / "wide.png").read_bytes(), "x")).unread == ("crop",)
+    assert server.prepare(Asked(str(new / "whole.png"), "x")).unread == ()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_a_color_are_counted_in_training_and_in_answers(tmp_path, kind):
+    content = deep_rgb(kind)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            (tmp_path / name / f"{index}.{kind.lower()}").write_bytes(content)
+    splits = open_data(tmp_path, modality="image")
+    words = reading_in_words(ImageInput(), splits, given=False)["halved"]
+    assert words == "16 bits a color in 6 of 6 images; the upper 8 are used"
+    transform, traits = make_transform(ImageInput(size=16), False), np.zeros(1, TRAITS)
+    transform.read(content, "x", traits)
+    assert Reading(ImageInput()).names(traits) == (("halved",),)
+
+
+def deep_rgb(kind: str) -> bytes:
+    """16 x 16 pixels of 16 bits a color, which Pillow reads and does not write."""
+    values = np.full((16, 16, 3), 0x7FFF)
+    if kind == "PNG":
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        ]
+        packed = [
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        ]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    data = values.astype("<u2").tobytes()
+    after = 8 + len(data) + 6  # the header, the pixels, and the bits of each color
+    tags = [
+        (256, 3, 1, 16), (257, 3, 1, 16), (258, 3, 3, 8 + len(data)), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, 16), (279, 4, 1, len(data)), (284, 3, 1, 1),
+    ]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<I", after)
+    bits = struct.pack("<HHH", 16, 16, 16)
+    return head + data + bits + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
 
 
 def test_further_frames_and_bands_and_long_sides_are_counted(tmp_path):
@@ -153,10 +350,8 @@ def test_further_frames_and_bands_and_long_sides_are_counted(tmp_path):
     frames[0].save(tmp_path / "b" / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("CMYK", (20, 20)).save(tmp_path / "b" / "inks.jpg")
     splits = open_data(tmp_path, modality="image", val_split=0.3)
-    traits = (splits.train.traits, splits.val.traits)
-    counts = count(*traits)
-    assert (counts.images, counts.frames, counts.bands, counts.deep) == (9, 2, 0, 0)
-    assert cut_short(0.875, *traits) == 6
+    found = reading_record(ImageInput(), splits, given=False)
+    assert [found[name] for name in ("frames", "bands", "deep", "crop")] == [2, 0, 0, 6]
 
 
 @pytest.mark.parametrize("resize", ["pad", "squash"])
@@ -187,13 +382,12 @@ def test_a_run_records_its_range_and_predicts_by_it(tmp_path):
     kept = run.evaluate(data)["val"].metrics
     assert kept["accuracy"] == run.metrics["accuracy"]
     prepared = run.predictor()
-    from zoo.predictor import Asked
-
-    pixels = prepared.prepare(Asked(str(path), "x"))
+    found = prepared.prepare(Asked(str(path), "x"))
+    pixels = found.content
     values = np.asarray(Image.open(path)).astype(float) * 255 / 2047
     assert float(pixels.max()) == pytest.approx(float(values.max()), rel=0.3)
     (alone,) = run.predict([path])
-    outputs = prepared.outputs([pixels])[0]
+    outputs = prepared.outputs([found])[0]
     assert prepared.answer(Asked(str(path), "x"), outputs).label == alone.label
 
 
@@ -255,7 +449,7 @@ def test_a_deep_image_is_turned_upright():
 
 
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
-@pytest.mark.parametrize("kind", ["12 bits of 16", "transparent", "long", "large"])
+@pytest.mark.parametrize("kind", ["12 bits of 16", "transparent", "long", "large", "nodata"])
 def test_the_guide_s_own_code_prepares_images_as_the_zoo_does(tmp_path, mode, kind):
     guide = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
     (code,) = (block for block in guide.split("```python\n") if "def prepare(path" in block)
@@ -267,7 +461,13 @@ def test_the_guide_s_own_code_prepares_images_as_the_zoo_does(tmp_path, mode, ki
         "transparent": lambda: Image.new("RGBA", (30, 20), (200, 10, 90, 100)),
         "long": lambda: Image.linear_gradient("L").resize((700, 20)).convert("RGB"),
     }
-    made[kind]().save(tmp_path / "x.png")
+    if kind == "nodata":
+        values = np.asarray(grey("CT numbers", 1)) + 2000
+        values[:, :9] = -32768
+        Image.fromarray(values).save(tmp_path / "x.tif", tiffinfo={42113: "-32768"})
+        (tmp_path / "x.tif").rename(tmp_path / "x.png")
+    else:
+        made[kind]().save(tmp_path / "x.png")
     given = ImageInput(size=16, crop_mode=mode, value_range=(0, 4095))
     transform = make_transform(given, False)
     known = transform(transform.read(str(tmp_path / "x.png"), "x"))

@@ -66,17 +66,22 @@ def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> N
         reporter=reporter,
     )  # fmt: skip
     [told] = [note for note in reporter.told if "cut" in note]
-    assert told == "4 of 20 texts are cut at 4 tokens; --max-length N sets where"
+    assert told == "4 of 20 texts are cut at 4 tokens; --max-length N, at most 256, reads more"
     assert told in run.record["data"]["notes"]
     page = run.report(tmp_path / "page.html", device="cpu")
     assert told in page.path.read_text(encoding="utf-8")
     answered = Notes()
     run.predict(["fine word", "fine word word word word word"], reporter=answered)
-    assert answered.told[0].startswith("1 of 2 texts is cut at 4 tokens")
+    assert answered.told == [
+        "1 of 2 texts is cut at 4 tokens; the run was trained so (--max-length N, at most 256)"
+    ]
+    short, long = run.predict(["fine word", "fine word word word word word"])
+    assert (short.to_json().get("unread"), long.to_json()["unread"]) == (None, ["end"])
     other = tmp_path / "other.csv"
     other.write_text("text,label\nfine a b c d e f,1\nbad g h i j k l m,0\n")
     judged = Notes()
-    run.evaluate(str(other), reporter=judged)
+    results = run.evaluate(str(other), reporter=judged)
+    assert results["all"].to_json()["notes"] == judged.told
     assert judged.told[0].startswith("2 of 2 texts are cut at 4 tokens")
 
 
@@ -91,7 +96,7 @@ def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> No
         found = asyncio.run(service.answer(inputs, threshold=None, top_k=None))
     finally:
         service.close()
-    assert [each.get("cut") for each in found.predictions] == [None, True]
+    assert [each.get("unread") for each in found.predictions] == [None, ["end"]]
 
 
 @pytest.mark.parametrize("model_type", ["longformer", "data2vec-text", "roberta-prelayernorm"])

@@ -216,6 +216,8 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     errors = [row.get("error") for row in rows]
     if any(errors):
         columns["error"] = errors
+    if any("unread" in row for row in rows):
+        columns["unread"] = [row.get("unread", []) for row in rows]
     first = next(row for row in rows if "error" not in row)
     if "values" in first:
         values = [row.get("values", {}) for row in rows]

@@ -7,7 +7,8 @@ the run, and the same wherever the run is used. Values stay 32-bit floats up to 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import math
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +34,41 @@ _MOST_SAMPLED = 2**20  # pixels of one image from which its range is found
 
 _STRIP = 2**22  # pixels that are scaled at a time
 
+_NODATA = 42113  # GDAL's tag of TIFF
+
 
 def is_deep(picture: Image.Image) -> bool:
     """Whether an image is a grey one of 16 or 32 bits, or of floats, and not scaled yet."""
     return SCALED not in picture.info and picture.mode.startswith(("I", "F"))
 
 
-def scaled(picture: Image.Image, values: ValueRange, size: int | None = None) -> Image.Image:
+def nodata_of(picture: Image.Image) -> float | None:
+    """The value that stands for "nothing was measured here" in an image as it was opened.
+
+    GDAL writes it into TIFFs; ``None`` where there is none, and for NaN, which is none anyway.
+    """
+    try:
+        value = float(str(getattr(picture, "tag_v2", {}).get(_NODATA, "nan")).strip(" \0"))
+    except ValueError:
+        return None
+    return None if np.isnan(value) else value
+
+
+def scaled(
+    picture: Image.Image,
+    values: ValueRange,
+    size: int | None = None,
+    *,
+    nodata: float | None = None,
+) -> Image.Image:
     """A deep image as floats of 0 to 255, mode ``F``.
 
     Args:
-        picture: As it was opened.
+        picture: As it was opened, or turned.
         values: What becomes 0, and what 255; beyond them is cut off. NaN becomes 0.
         size: The shorter side in pixels that is needed; a larger image is reduced by a whole
             factor, the mean of a block, to no less than twice that.
+        nodata: The value of pixels without data, which become 0.
     """
     factor = 1 if size is None else max(1, min(picture.size) // (OVERSAMPLING * size))
     width, height = picture.size
@@ -54,40 +76,82 @@ def scaled(picture: Image.Image, values: ValueRange, size: int | None = None) ->
     rows = factor * max(1, _STRIP // (width * factor))
     for top in range(0, height, rows):  # all at once would take several times the image's memory
         strip = picture.crop((0, top, width, min(top + rows, height)))
-        part = Image.fromarray(_scaled(np.asarray(strip), values))
+        part = Image.fromarray(_scaled(np.asarray(strip), values, nodata))
         whole.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
     return whole
 
 
-def _scaled(grey: NDArray[np.generic], values: ValueRange) -> NDArray[np.float32]:
+def _scaled(
+    grey: NDArray[np.generic], values: ValueRange, nodata: float | None
+) -> NDArray[np.float32]:
     low, high = values
     wide = np.nan_to_num(grey.astype(np.float64), nan=low, posinf=high, neginf=low)
+    if nodata is not None:
+        wide[without_data(grey, nodata)] = low
     return np.clip((wide - low) * (255 / (high - low)), 0, 255).astype(np.float32)
 
 
-def own_range(picture: Image.Image) -> ValueRange:
+def without_data(grey: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
+    """Where the pixels have the value of those without data, in the file's own precision."""
+    close: NDArray[np.bool_] = np.isclose(grey.astype(np.float64), nodata, rtol=1e-6, atol=0)
+    return close
+
+
+def own_range(picture: Image.Image, nodata: float | None = None) -> ValueRange:
     """The values between which nearly all pixels of one image lie; they are never equal."""
-    low, high = extent(picture)
+    low, high = extent(picture, nodata)
     return (low, high) if low < high else (low, low + 1)
 
 
-def extent(picture: Image.Image) -> tuple[float, float]:
+def extent(picture: Image.Image, nodata: float | None = None) -> tuple[float, float]:
     """The least and the greatest value of an image, but for one pixel in a thousand at each end."""
-    stride = max(1, round((picture.width * picture.height / _MOST_SAMPLED) ** 0.5))
-    rows = range(0, picture.height, stride)
-    if stride == 1:
-        grey = np.asarray(picture).ravel()
-    else:
-        lines = [picture.crop((0, row, picture.width, row + 1)) for row in rows]
-        grey = np.concatenate([np.asarray(line)[0, ::stride] for line in lines])
+    found = spread(picture, nodata)
+    return (found.low, found.high) if np.isfinite(found.low) else (0.0, 0.0)
+
+
+class Spread(NamedTuple):
+    """Where the values of an image lie; NaN where it has none.
+
+    Attributes:
+        low: The least but for one pixel in a thousand.
+        middle: The median.
+        high: The greatest but for one pixel in a thousand.
+        lacks: Whether there are pixels without data.
+    """
+
+    low: float
+    middle: float
+    high: float
+    lacks: bool
+
+
+def spread(picture: Image.Image, nodata: float | None = None) -> Spread:
+    """Where the values of a deep image lie; pixels of ``nodata``, and NaN, do not count."""
+    grey = _sampled(picture)
+    lacks = False
+    if nodata is not None:
+        none = without_data(grey, nodata)
+        lacks, grey = bool(none.any()), grey[~none]
     grey = grey[np.isfinite(grey)]
     if not len(grey):
-        return 0.0, 0.0
+        return Spread(math.nan, math.nan, math.nan, lacks)
     least, greatest = int(_SHARE * len(grey)), len(grey) - 1 - int(_SHARE * len(grey))
     if least == 0 and len(grey) > 16:  # a single odd pixel of a small image
         least, greatest = 1, len(grey) - 2
-    ordered = np.partition(grey, (least, greatest))
-    return float(ordered[least]), float(ordered[greatest])
+    middle = len(grey) // 2
+    ordered = np.partition(grey, (least, middle, greatest))
+    low, median, high = (float(ordered[place]) for place in (least, middle, greatest))
+    return Spread(low, median, high, lacks)
+
+
+def _sampled(picture: Image.Image) -> NDArray[Any]:
+    """The values of an image, of a large one some, in a row."""
+    stride = max(1, round((picture.width * picture.height / _MOST_SAMPLED) ** 0.5))
+    rows = range(0, picture.height, stride)
+    if stride == 1:
+        return np.asarray(picture).ravel()
+    lines = [picture.crop((0, row, picture.width, row + 1)) for row in rows]
+    return np.concatenate([np.asarray(line)[0, ::stride] for line in lines])
 
 
 def common_range(
@@ -101,6 +165,9 @@ def common_range(
         whole: Whether the values are whole numbers. Where none is negative, the range is that of
             their bits: 0 to 255, 4095, 65535, ….
     """
+    lows, highs = lows[np.isfinite(lows)], highs[np.isfinite(highs)]
+    if not len(lows):  # images without any data
+        return 0.0, 1.0
     low = float(np.quantile(lows, _RARE, method="lower"))
     high = float(np.quantile(highs, 1 - _RARE, method="higher"))
     if whole and low >= 0:

@@ -15,6 +15,7 @@ from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
 from zoo.data.dialects import Quoting
 from zoo.data.folders import pictures_below
 from zoo.data.pictures import examine, looks_like_picture
+from zoo.data.reading import Reading
 from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
@@ -89,17 +90,23 @@ def open_inputs(
     return Samples(modality, groups[0] if len(groups) == 1 else _joined(groups))
 
 
-def without_unreadable(samples: Samples, lost: dict[int, Lost]) -> Samples:
-    """``samples`` without the images that cannot be decoded; ``lost`` is given those.
+def without_unreadable(
+    samples: Samples, lost: dict[int, Lost], reading: Reading | None = None
+) -> Samples:
+    """``samples`` without the images that cannot be decoded, or used; ``lost`` is given those.
 
     Args:
         samples: What :func:`open_inputs` has read.
         lost: What it could not, by place among all inputs; images are put among them.
+        reading: What images must be like.
 
     Raises:
         BadFilesError: None of the inputs can be used.
     """
-    reasons = examine(samples.inputs).reasons if samples.modality == "image" else {}
+    reasons = dict[int, str]()
+    if reading is not None:
+        seen = examine(samples.inputs)
+        reasons = reading.misfits(seen.traits) | seen.reasons
     places = [i for i in range(len(samples) + len(lost)) if i not in lost]
     good = [i for i in range(len(samples)) if i not in reasons]
     lost |= {places[i]: (samples.input(i), reason) for i, reason in reasons.items()}

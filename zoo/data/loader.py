@@ -13,12 +13,15 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
+from zoo.data.reading import Reading
 from zoo.data.samples import Pair, Samples
 from zoo.data.text import TextEncoder
+from zoo.data.traits import TRAITS, Traits
 from zoo.data.transforms import ImageTransform, mixed_seed
 from zoo.errors import ZooError
 from zoo.heap import give_back
@@ -45,10 +48,19 @@ class Failure:
 
 
 class Feed(Dataset[TensorBatch], ABC):
-    """Makes batches of ``samples``, of which ``cut`` are longer than the network reads."""
+    """Makes batches of ``samples``.
+
+    Attributes:
+        samples: Which.
+        cut: Which of them are texts that are longer than the network reads, ``(N,)``; empty of
+            pictures.
+        reading: How pictures are read, where batches are to hold ``traits`` of them, for
+            :attr:`Loader.traits`.
+    """
 
     samples: Samples
-    cut = 0
+    cut: NDArray[np.bool_] = np.zeros(0, np.bool_)
+    reading: Reading | None = None
 
     @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
@@ -63,10 +75,13 @@ class ImageFeed(Feed):
     them they are floats, and normalised.
     """
 
-    def __init__(self, samples: Samples, transform: ImageTransform, seed: int) -> None:
+    def __init__(
+        self, samples: Samples, transform: ImageTransform, seed: int, reading: Reading | None = None
+    ) -> None:
         self.samples = samples
         self.transform = transform
         self.seed = seed
+        self.reading = reading
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,11 +96,21 @@ class ImageFeed(Feed):
             return Failure(error)
 
     def _batch(self, keys: Sequence[Key]) -> TensorBatch:
-        pixels = self.transform.together([self._pixels(*key) for key in keys])
-        return {"pixel_values": pixels} | _labels(self.samples, [index for _, index in keys])
+        traits = np.zeros(len(keys), TRAITS)
+        rows = [traits[place : place + 1] for place in range(len(keys))]
+        prepared = [self._pixels(*key, row) for key, row in zip(keys, rows, strict=True)]
+        batch = {"pixel_values": self.transform.together(prepared)}
+        if self.reading is not None:  # as bytes, since a batch holds tensors
+            batch["traits"] = torch.from_numpy(traits.view(np.uint8).reshape(len(keys), -1))
+        return batch | _labels(self.samples, [index for _, index in keys])
 
-    def _pixels(self, variation: int, index: int) -> Tensor:
-        picture = self.transform.read(self.samples.picture(index), self.samples.input(index))
+    def _pixels(self, variation: int, index: int, traits: Traits) -> Tensor:
+        name = self.samples.input(index)
+        if self.reading is None:
+            picture = self.transform.read(self.samples.picture(index), name)
+        else:
+            picture = self.transform.read(self.samples.picture(index), name, traits)
+            self.reading.refuse(traits, name)
         return self.transform.pixels(picture, seed=mixed_seed(self.seed, variation, index))
 
 
@@ -100,18 +125,18 @@ class TextFeed(Feed):
     def __init__(self, samples: Samples, encoder: TextEncoder) -> None:
         self.samples = samples
         self.encoder = encoder
-        pairs, lengths = samples.pairs, []
+        pairs, lengths, cut = samples.pairs, list[int](), list[bool]()
         with tempfile.TemporaryFile() as ids, tempfile.TemporaryFile() as types:
             for start in range(0, len(samples), _CHUNK):
                 stop = min(start + _CHUNK, len(samples))
                 tokens = encoder.tokens([_text(samples, i) for i in range(start, stop)])
                 lengths += [len(own.ids) for own in tokens]
-                self.cut += sum(own.cut for own in tokens)
+                cut += [own.cut for own in tokens]
                 ids.write(np.concatenate([own.ids for own in tokens]).astype(np.int32).tobytes())
                 if pairs:
                     joined = np.concatenate([own.types for own in tokens])
                     types.write(joined.astype(np.int32).tobytes())
-            self.lengths = np.array(lengths, dtype=np.int64)
+            self.lengths, self.cut = np.array(lengths, np.int64), np.array(cut, np.bool_)
             self._ends = np.cumsum(self.lengths)
             self._ids = _mapped(ids)
             self._types = _mapped(types) if pairs else None
@@ -219,10 +244,15 @@ class Loader(DataLoader[TensorBatch]):
 
     Its workers stay from one pass to the next. They end when it is closed, which a ``with`` does,
     and when a batch cannot be had.
+
+    Attributes:
+        traits: What the pictures that have been read are like (:mod:`zoo.data.traits`), ``(N,)``
+            by their place among the samples, where the feed watches.
     """
 
     def __init__(self, feed: Feed, batches: Batches, **options: Any) -> None:
         self.feed, self.batches = feed, batches
+        self.traits: Traits = np.zeros(len(feed.samples) if feed.reading is not None else 0, TRAITS)
         super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
@@ -261,12 +291,19 @@ class Loader(DataLoader[TensorBatch]):
             with _signals_held():
                 batches = super().__iter__()  # starts the workers, where they do not run
             for batch in batches:
-                yield _or_raise(batch)
+                yield self._noted(_or_raise(batch))
         except GeneratorExit:  # whoever leaves a pass unfinished may want another
             raise
         except BaseException:
             self.close()
             raise
+
+    def _noted(self, batch: TensorBatch) -> TensorBatch:
+        """The batch without the traits that a watching feed has put into it."""
+        if self.feed.reading is not None:
+            rows = np.ascontiguousarray(batch.pop("traits").numpy())
+            self.traits[batch["index"].numpy()] = rows.view(TRAITS)[:, 0]
+        return batch
 
     def close(self) -> None:
         """End the worker processes and the thread that pins memory; another pass starts new ones.
@@ -299,6 +336,7 @@ def make_loader(
     drop_last: bool = False,
     share: Share = (0, 1),
     balanced: bool = False,
+    reading: Reading | None = None,
 ) -> Loader:
     """Batches of ``samples``: the inputs, ``index`` (positions among the samples), ``labels``.
 
@@ -319,6 +357,8 @@ def make_loader(
         balanced: When shuffled, draw with replacement so that each class is equally likely; see
             :func:`zoo.data.balance.balanced_chances`. A picture that is drawn again in an epoch
             is varied anew.
+        reading: How pictures are read: what does not fit is refused, and what of them is not seen
+            is noted in :attr:`Loader.traits`.
 
     Raises:
         UsageError: ``balanced``, and the labels are numbers rather than classes.
@@ -329,7 +369,7 @@ def make_loader(
     lengths = None
     feed: ImageFeed | TextFeed
     if transform is not None:
-        feed = ImageFeed(samples, transform, seed)
+        feed = ImageFeed(samples, transform, seed, reading)
     elif encoder is not None:
         feed, workers = TextFeed(samples, encoder), 0
         lengths = feed.lengths if by_length else None

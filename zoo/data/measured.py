@@ -24,11 +24,13 @@ class Measured:
         left_out: How many more the split has, which the run was trained on.
         trained_on: How many of ``samples`` have contents that the run was trained on too: of its own
             validation samples, which stay whole, so that their metrics are those of the run.
+        notes: What else is left out, a fact each.
     """
 
     samples: Samples
     left_out: int = 0
     trained_on: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def measured(

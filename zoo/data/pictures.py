@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.depth import OVERSAMPLING, SCALED, ValueRange, is_deep, own_range, scaled
+from zoo.data.depth import OVERSAMPLING, SCALED, ValueRange, is_deep, nodata_of, own_range, scaled
 from zoo.data.formats import (
     is_too_much_metadata,
     known_formats,
@@ -65,6 +65,7 @@ def read_picture(
     size: int | None = None,
     name: str | None = None,
     values: ValueRange | Literal["own"] = (),
+    traits: Traits | None = None,
 ) -> Image.Image:
     """A picture as RGB, upright (EXIF orientation applied), on white where it is transparent.
 
@@ -78,6 +79,7 @@ def read_picture(
         name: How an error calls the picture, where ``source`` is not a path.
         values: What is black and what is white in pictures with more than 8 bits; ``own``, to
             show one to people, takes the picture's own and makes it RGB.
+        traits: One row that is filled in with what the image is like.
 
     Raises:
         BadFilesError: It is no picture, or a damaged one, or has more than 8 bits and ``values``
@@ -86,12 +88,12 @@ def read_picture(
     given = isinstance(source, (bytes, Image.Image))
     path = name or ("the picture" if given else os.fspath(source))  # type: ignore[arg-type]
     if isinstance(source, Image.Image):
-        return _read(source, size, path, values)
+        return _read(source, size, path, values, traits)
 
     def read(picture: Image.Image) -> Image.Image:
         if size is not None:
             _reduce(picture, OVERSAMPLING * size)
-        return _read(picture, size, path, values)
+        return _read(picture, size, path, values, traits)
 
     try:
         return _with_opened(source, read)
@@ -108,11 +110,17 @@ def read_picture(
 
 
 def _read(
-    picture: Image.Image, size: int | None, name: str, values: ValueRange | Literal["own"]
+    picture: Image.Image,
+    size: int | None,
+    name: str,
+    values: ValueRange | Literal["own"],
+    traits: Traits | None,
 ) -> Image.Image:
     """What :func:`read_picture` gives of a picture that is open."""
     if SCALED in picture.info:
         return picture
+    if traits is not None:
+        note_traits(picture, traits)
     if not is_deep(picture):
         return _rgb(_upright(picture))
     if not values:
@@ -123,11 +131,14 @@ def _read(
             hint="Convert it to 8 bits, or train with --range LOW HIGH.",
         )
     picture.load()
+    nodata = nodata_of(picture)
     if values == "own":
-        shown = scaled(_upright(picture), own_range(picture), size)
+        shown = scaled(_upright(picture), own_range(picture, nodata), size, nodata=nodata)
         return shown.convert("L").convert("RGB")
     assert not isinstance(values, str)
-    return scaled(_upright(picture), values, size)
+    if traits is not None:
+        note_values(picture, traits)
+    return scaled(_upright(picture), values, size, nodata=nodata)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zoo.data.depth import ValueRange, common_range, extent, is_deep
+from zoo.data.depth import ValueRange, common_range, is_deep, nodata_of, spread
 
 Traits: TypeAlias = NDArray[Any]
 """``(N,)`` of :data:`TRAITS`."""
@@ -22,8 +21,10 @@ TRAITS = np.dtype(
         ("halved", np.bool_),  # of 16 bits a colour 8 are read
         ("deep", np.bool_),
         ("whole", np.bool_),  # deep, and of whole numbers
-        ("low", np.float64),  # deep: where nearly all values lie
+        ("low", np.float64),  # deep: where nearly all values lie; NaN where there are none
+        ("middle", np.float64),  # deep: the median
         ("high", np.float64),
+        ("nodata", np.bool_),  # deep: there are pixels that stand for none
     ]
 )
 
@@ -46,7 +47,9 @@ def note_values(picture: Image.Image, traits: Traits) -> None:
     """Fill in what needs the pixels."""
     if is_deep(picture):
         traits["deep"], traits["whole"] = True, picture.mode != "F"
-        traits["low"], traits["high"] = extent(picture)
+        found = spread(picture, nodata_of(picture))
+        traits["low"], traits["middle"], traits["high"] = found.low, found.middle, found.high
+        traits["nodata"] = found.lacks
 
 
 def _tiles(picture: Image.Image) -> list[Any]:
@@ -65,47 +68,3 @@ def range_of(traits: Traits | None) -> ValueRange:
         return ()
     deep = traits[traits["deep"]]
     return common_range(deep["low"], deep["high"], whole=bool(deep["whole"].all()))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many of some images have what the network does not see.
-
-    Attributes:
-        images: All of them.
-        deep: Grey, with more than 8 bits.
-        halved: Of 16 bits a colour, of which 8 are read.
-        frames: Of several frames, of which the first is read.
-        bands: Of more bands than are read.
-    """
-
-    images: int
-    deep: int
-    halved: int
-    frames: int
-    bands: int
-
-
-def count(*traits: Traits | None) -> Counts:
-    """Counts over several splits."""
-    known = [each for each in traits if each is not None]
-    names = ("deep", "halved", "frames", "bands")
-    return Counts(
-        sum(map(len, known)), *(int(sum(each[name].sum() for each in known)) for name in names)
-    )
-
-
-def cut_short(kept: float, *traits: Traits | None) -> int:
-    """How many images are so long that less than 60 % of their longer side is left.
-
-    Args:
-        kept: The share of the shorter side that the centre crop keeps.
-        traits: Of several splits.
-    """
-    known = [each["length"] for each in traits if each is not None]
-    return int(sum((kept / lengths < LEAST_KEPT).sum() for lengths in known))
-
-
-LEAST_KEPT = 0.6
-"""A photograph of 4:3 keeps 0.66 of its longer side at the usual crop of 0.875; those are too many
-to be told of."""

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.data.pictures import read_picture
+from zoo.data.traits import Traits
 from zoo.errors import UsageError
 from zoo.spec import ImageInput
 from zoo.torchvision_ops import declare_missing_operators
@@ -93,14 +94,21 @@ class ImageTransform:
         )
         self._normalise = Normalise(image_input)
 
-    def read(self, source: str | bytes | Image.Image, name: str) -> Image.Image:
+    def read(
+        self, source: str | bytes | Image.Image, name: str, traits: Traits | None = None
+    ) -> Image.Image:
         """A picture as this takes it: no larger than needed, on the run's scale of grey.
+
+        Args:
+            source: Where it is.
+            name: How an error calls it.
+            traits: One row that is filled in with what the image is like.
 
         Raises:
             BadFilesError: It cannot be read.
         """
-        values = self.input.value_range
-        return read_picture(source, size=self.decode_size, name=name, values=values)
+        size, values = self.decode_size, self.input.value_range
+        return read_picture(source, size=size, name=name, values=values, traits=traits)
 
     def together(self, pixels: Sequence[Tensor]) -> Tensor:
         """Several results of :meth:`pixels` as a batch, ``(B, 3, size, size)``, channels last.

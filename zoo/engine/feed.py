@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo.cores import usable_cores
 from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
+from zoo.data.reading import Reading
 from zoo.data.transforms import MIN_SCALE, Augment
 from zoo.spec import BackboneSpec
 
@@ -47,9 +48,9 @@ class Feed:
     pin: bool = False
     share: tuple[int, int] = (0, 1)
 
-    def plain(self, samples: Samples) -> Loader:
-        """Every sample once, without augmentation."""
-        return self._loader(samples, train=False, batch_size=PLAIN_BATCH)
+    def plain(self, samples: Samples, reading: Reading | None = None) -> Loader:
+        """Every sample once, without augmentation; ``reading`` as of :func:`zoo.data.make_loader`."""
+        return self._loader(samples, train=False, batch_size=PLAIN_BATCH, reading=reading)
 
     def view(self, samples: Samples, number: int) -> Loader:
         """Every sample once, in order, in one of its variations."""
@@ -71,7 +72,13 @@ class Feed:
         return f"flip {self.flip}, scale {self.min_scale}, {self.augment}, seed {self.seed}"
 
     def _loader(
-        self, samples: Samples, *, train: bool, batch_size: int, shuffle: bool = False
+        self,
+        samples: Samples,
+        *,
+        train: bool,
+        batch_size: int,
+        shuffle: bool = False,
+        reading: Reading | None = None,
     ) -> Loader:
         image = self.spec.modality == "image"
         transform = self._transform(train) if image else None
@@ -91,6 +98,7 @@ class Feed:
             drop_last=lonely,
             share=self.share if shuffle else (0, 1),
             balanced=shuffle and self.balanced,
+            reading=reading,
         )
 
     def _transform(self, train: bool) -> ImageTransform:

@@ -29,6 +29,7 @@ class Evaluation:
         samples: How many there are.
         left_out: How many more there were, which the run was trained on.
         trained_on: How many of ``samples`` are in the training data too.
+        notes: What of the samples was left out or not read to the end, a fact each.
         confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
     """
 
@@ -38,6 +39,7 @@ class Evaluation:
     confusion: Sequence[Sequence[int]] | None = None
     left_out: int = 0
     trained_on: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data; without ``confusion`` where there is none.
@@ -51,6 +53,7 @@ class Evaluation:
             "samples": self.samples,
             "left_out": self.left_out,
             "trained_on": self.trained_on,
+            "notes": list(self.notes),
         }
         if self.confusion is None:
             return document

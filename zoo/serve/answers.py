@@ -21,9 +21,12 @@ class Prediction(BaseModel):
     values: dict[str, float] | None = Field(
         None, description="regression: column to number, in the units of the training data"
     )
-    cut: bool | None = Field(
+    unread: list[str] | None = Field(
         None,
-        description="true where the text is longer than the network reads; its end was not read",
+        description="what of the input the network did not see: the 'end' of a text that is longer "
+        "than it reads; of an image with several 'frames' or more 'bands' than three those after "
+        "the first; the lower 8 of 16 bits a color ('halved'); pixels without data ('nodata') or "
+        "'beyond' the run's range of grey; the sides that the 'crop' cuts off",
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo.cores import usable_cores
-from zoo.data.text import Tokens
 from zoo.errors import BadFilesError
 from zoo.predictor import Asked, Predictor, Prepared
 from zoo.serve.batching import Batcher, Computed
@@ -75,12 +74,12 @@ class Service:
             )
         computed = [_or_raise(each) for each in found]
         predictions = [
-            self._predictor.answer(asked, each.outputs, threshold=threshold).to_json()
+            self._predictor.answer(
+                asked, each.outputs, threshold=threshold, unread=each.unread
+            ).to_json()
             for asked, each in zip(inputs, computed, strict=True)
         ]
-        for prediction, each in zip(predictions, computed, strict=True):
-            if each.cut:
-                prediction["cut"] = True
+        for prediction in predictions:
             if "probabilities" in prediction:
                 prediction["probabilities"] = dict(
                     list(prediction["probabilities"].items())[:top_k]
@@ -92,7 +91,7 @@ class Service:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparers, self._predictor.prepare, asked)
         computed = await asyncio.wrap_future(self._batcher.submit(prepared))
-        return replace(computed, cut=isinstance(prepared, Tokens) and prepared.cut)
+        return replace(computed, unread=prepared.unread)
 
     def close(self) -> None:
         """Compute what is waiting, and end all threads."""

@@ -1,0 +1,42 @@
+"""What of some inputs the network did not get to see, once a loader has read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.data.loader import Loader
+from zoo.data.reading import Reading
+from zoo.data.text import cut_in_words
+from zoo.spec import ImageInput, TextInput
+
+END = "end"
+"""What the network does not see of a text that is cut."""
+
+
+@dataclass(frozen=True)
+class NotSeen:
+    """What of N inputs was not read.
+
+    Attributes:
+        names: Of each, by name; see :meth:`zoo.data.reading.Reading.unread`, and :data:`END` of texts.
+        facts: The same over all, in words.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    facts: tuple[str, ...]
+
+
+def not_seen(loader: Loader, given: ImageInput | TextInput, *, trained: bool = False) -> NotSeen:
+    """What a loader has not read of its samples, after a whole pass.
+
+    Args:
+        loader: Of images that it watches, or of texts.
+        given: What the network takes.
+        trained: Whether a run was trained so, which nothing but another fine-tune changes.
+    """
+    if isinstance(given, TextInput):
+        cut = loader.feed.cut
+        words = cut_in_words(int(cut.sum()), len(cut), given, trained=trained)
+        return NotSeen(tuple((END,) if own else () for own in cut), (words,) if words else ())
+    reading, traits = loader.feed.reading or Reading(given, trained=trained), loader.traits
+    return NotSeen(reading.names(traits), tuple(reading.in_words(traits).values()))
