@@ -16,6 +16,7 @@
     ├── DataError             data that cannot be trained on
     │   ├── ClassesError          classes that do not fit the request or each other
     │   └── BadFilesError         files that cannot be read
+    ├── WorkersError          processes that prepare batches and cannot go on
     ├── RunError              a run folder that cannot be written or read
     └── Stopped               a run that a signal has stopped, and that can go on
 
@@ -100,6 +101,10 @@ class BadFilesError(DataError):
     def __init__(self, message: str, *, paths: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.paths = paths
+
+
+class WorkersError(ZooError):
+    """A process that prepares batches has ended, or cannot send what it has made."""
 
 
 class RunError(ZooError):

@@ -38,7 +38,7 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
-from zoo.errors import ContractError, RunError, Stopped, ZooError
+from zoo.errors import ContractError, RunError, Stopped, WorkersError, ZooError
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
 from zoo.heap import give_back
@@ -339,6 +339,9 @@ def _train(
         fitted = fit(setting, prepared.phases)
     except Interrupted as error:
         raise _stopped(folder, interrupts, manner) from error
+    except WorkersError as error:
+        error.hint += f" Go on: {_going_on(folder, manner)}" if keeper.saved else ""
+        raise
     except ContractError as error:
         manner.registry.judge(prepared.plugin, error.message)
         raise

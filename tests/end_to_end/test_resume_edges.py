@@ -22,8 +22,9 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_resume import StopsAt, options
+from zoo.data import ImageFeed
 from zoo.engine.progress import Quiet
-from zoo.errors import RunError, Stopped, UsageError
+from zoo.errors import RunError, Stopped, UsageError, WorkersError
 
 
 class StopsIn(Quiet):
@@ -82,6 +83,29 @@ def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: 
         zoo.resume(run, reporter=StopsIn("features"))
     assert (run / "last" / "state.safetensors").read_bytes() == before
     assert zoo.resume(run, reporter=Quiet()).record["sha256"] == whole.record["sha256"]
+
+
+def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"epochs": 1, "workers": 1}
+    whole = zoo.finetune(**options(tmp_path / "whole", **own))
+    main, asked, calls = os.getpid(), ImageFeed.__getitems__, list[object]()
+
+    def killed(feed: ImageFeed, keys: Any) -> Any:
+        calls.append(keys)
+        if os.getpid() != main and len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return asked(feed, keys)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFeed, "__getitems__", killed)
+        with pytest.raises(WorkersError, match="killed by SIGKILL") as caught:
+            zoo.finetune(**options(tmp_path / "killed", **own))
+    assert f"zoo finetune --resume {tmp_path / 'killed'}" in caught.value.hint
+    run = zoo.resume(tmp_path / "killed", reporter=Quiet())
+    assert run.record["sha256"] == whole.record["sha256"]
+    assert run.metrics == whole.metrics
 
 
 def test_a_run_that_is_paused_for_long_in_an_epoch_ends_and_resumes(

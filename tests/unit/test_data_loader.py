@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
+import tempfile
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -23,9 +27,9 @@ from zoo.data import (
     open_inputs,
     train_tokenizer,
 )
-from zoo.data.loader import Feed
+from zoo.data.loader import Feed, ImageFeed, Loader
 from zoo.data.samples import Listed, Paths
-from zoo.errors import BadFilesError
+from zoo.errors import BadFilesError, WorkersError
 from zoo.spec import ImageInput, TextInput
 
 WORDS = [
@@ -169,6 +173,100 @@ def test_a_signal_to_the_group_ends_no_worker_that_is_just_starting(tmp_path):
 
         loader.worker_init_fn = late
         assert len(list(loader)) == 3
+
+
+def with_workers(samples: Samples, workers: int = 1, **options):
+    transform = make_transform(ImageInput(size=16), False)
+    return make_loader(samples, transform=transform, batch_size=4, workers=workers, **options)
+
+
+@pytest.fixture
+def long_temporary_folder(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / ("a" * 110)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # Sockets that this process has had before decide where those of its workers are.
+    monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)
+    return folder
+
+
+def test_batches_come_from_workers_whose_temporary_folder_has_a_long_name(
+    tmp_path, long_temporary_folder
+):
+    samples = pictures(tmp_path)
+    with with_workers(samples, workers=0) as here, with_workers(samples) as loader:
+        for own, sent in zip(here, loader, strict=True):
+            assert own.keys() == sent.keys()
+            assert all(torch.equal(own[name], sent[name]) for name in own)
+    assert not any(long_temporary_folder.iterdir())
+    assert tempfile.gettempdir() == str(long_temporary_folder)
+
+
+def test_where_no_socket_has_room_for_its_name_that_is_said(
+    tmp_path, long_temporary_folder, monkeypatch
+):
+    monkeypatch.setattr("zoo.data.worker_batches._SHORT", ())
+    began = time.monotonic()
+    with with_workers(pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+        list(loader)
+    assert "AF_UNIX path too long" in caught.value.message
+    assert "--workers 0" in caught.value.hint
+    assert "TMPDIR" in caught.value.hint
+    assert time.monotonic() - began < 20
+
+
+class Starving(ImageFeed):
+    """Its worker may open no more files from the second batch on."""
+
+    def __getitems__(self, keys):
+        if keys[0][1] >= 4:
+            most = len(os.listdir("/proc/self/fd"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return {"index": torch.tensor([index for _, index in keys])}
+
+
+class Killed(ImageFeed):
+    """Its worker is killed at the second batch, as the system does where memory is short."""
+
+    def __getitems__(self, keys):
+        if keys[0][1] >= 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitems__(keys)
+
+
+def of_feed(kind: type[ImageFeed], samples: Samples) -> Loader:
+    plain = with_workers(samples, workers=0)
+    return Loader(kind(samples, plain.feed.transform, 0), plain.batches, num_workers=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not count files")
+def test_a_worker_that_may_open_no_more_files_says_so(tmp_path):
+    with of_feed(Starving, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+        list(loader)
+    assert "Too many open files" in caught.value.message
+    assert "ulimit -n" in caught.value.hint
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no signals")
+def test_a_worker_that_is_killed_is_told_with_its_signal_and_where_it_is_waited_for(tmp_path):
+    began, before = time.monotonic(), signal.getsignal(signal.SIGCHLD)
+    with of_feed(Killed, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+        list(loader)
+    assert caught.value.message == "a worker process that prepares batches was killed by SIGKILL"
+    assert "--workers 0" in caught.value.hint
+    assert time.monotonic() - began < 30
+    assert signal.getsignal(signal.SIGCHLD) == before
+
+
+def test_a_batch_whose_worker_has_gone_cannot_be_opened(tmp_path):
+    with with_workers(pictures(tmp_path)) as loader:
+        raw = iter(torch.utils.data.DataLoader.__iter__(loader))
+        packed = next(raw)
+        loader._iterator._workers[0].kill()
+        loader._iterator._workers[0].join()
+        with pytest.raises(WorkersError, match="could not hand over its batch"):
+            packed.open()
+        assert isinstance(packed.pin_memory(), WorkersError)
 
 
 def test_batches_without_labels_have_none(tmp_path):

@@ -23,7 +23,16 @@ from zoo.data.samples import Pair, Samples
 from zoo.data.text import TextEncoder
 from zoo.data.traits import TRAITS, Traits
 from zoo.data.transforms import ImageTransform, mixed_seed
-from zoo.errors import ZooError
+from zoo.data.worker_batches import (
+    Packed,
+    Unsent,
+    deaths_noticed_when_awaited,
+    died,
+    lost,
+    pack,
+    shorten_sockets,
+)
+from zoo.errors import WorkersError, ZooError
 from zoo.heap import give_back
 
 Key: TypeAlias = tuple[int, int]
@@ -253,7 +262,8 @@ class Loader(DataLoader[TensorBatch]):
     def __init__(self, feed: Feed, batches: Batches, **options: Any) -> None:
         self.feed, self.batches = feed, batches
         self.traits: Traits = np.zeros(len(feed.samples) if feed.reading is not None else 0, TRAITS)
-        super().__init__(feed, batch_sampler=batches, collate_fn=_as_it_is, **options)
+        how = pack if options.get("num_workers") else _as_it_is
+        super().__init__(feed, batch_sampler=batches, collate_fn=how, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
         """Choose what the next pass gives.
@@ -287,15 +297,19 @@ class Loader(DataLoader[TensorBatch]):
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
         if self.num_workers and self._iterator is None:
             give_back()
+        batches: Any = ()
         try:
-            with _signals_held():
+            with _signals_held(), deaths_noticed_when_awaited():
                 batches = super().__iter__()  # starts the workers, where they do not run
             for batch in batches:
                 yield self._noted(_or_raise(batch))
         except GeneratorExit:  # whoever leaves a pass unfinished may want another
             raise
-        except BaseException:
+        except BaseException as error:
+            dead = died(getattr(batches, "_workers", ()))
             self.close()
+            if dead and isinstance(error, RuntimeError | WorkersError):
+                raise dead from None
             raise
 
     def _noted(self, batch: TensorBatch) -> TensorBatch:
@@ -363,6 +377,7 @@ def make_loader(
     Raises:
         UsageError: ``balanced``, and the labels are numbers rather than classes.
         BadFilesError: While iterating, from any process: a picture cannot be read.
+        WorkersError: While iterating: a worker has ended, or cannot send its batch.
     """
     if (transform is None) == (encoder is None):
         raise ValueError("give transform for pictures, or encoder for texts")
@@ -389,13 +404,19 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_leave_signals_to_the_main_process,
+        worker_init_fn=_begin_work,
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-def _or_raise(batch: TensorBatch | Failure) -> TensorBatch:
+def _or_raise(batch: TensorBatch | Failure | Packed | Unsent | ZooError) -> TensorBatch:
+    if isinstance(batch, Packed):
+        return _or_raise(batch.open())
+    if isinstance(batch, ZooError):
+        raise batch
+    if isinstance(batch, Unsent):
+        raise lost(batch.reason)
     if isinstance(batch, Failure):
         raise batch.error
     return batch
@@ -432,7 +453,12 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _leave_signals_to_the_main_process(_: int) -> None:
+def _begin_work(_: int) -> None:
+    shorten_sockets()
+    _leave_signals_to_the_main_process()
+
+
+def _leave_signals_to_the_main_process() -> None:
     """Ctrl-C reaches every process of the terminal, and SIGTERM may reach every one of a group.
 
     What becomes of them, the main process decides, and to finish its step it needs the batches.

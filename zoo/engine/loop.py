@@ -33,7 +33,7 @@ from zoo.engine.sources import Batches, Features, Source, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
-from zoo.errors import RunError
+from zoo.errors import RunError, WorkersError
 
 _NAMED = 32  # samples that an error names
 
@@ -131,6 +131,7 @@ def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
     Raises:
         RunError: The loss is no number any more, or the state cannot be saved.
         Interrupted: After a signal; the state has been saved.
+        WorkersError: A process that prepares batches has ended; the state has been saved.
     """
     with closing(setting.feeds):
         return _Fit(setting, phases).run()
@@ -160,6 +161,10 @@ class _Fit:
                 progress.phase, progress.epoch = progress.phase + 1, 0
         except Interrupted:
             self._save()
+            raise
+        except WorkersError:  # raised between two steps, where a batch was waited for
+            if self.setting.accelerator.num_processes == 1:  # else the others are not here
+                self._save()
             raise
         if not progress.best_epoch:
             raise RunError(
