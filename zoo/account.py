@@ -65,6 +65,7 @@ def header(
         "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
+        **_lacking(start),
         "strategy": settings.in_words(recipe, phases),
     }
     for phase in phases:
@@ -76,6 +77,18 @@ def header(
     if forward.precision != "fp32":
         how += "; evaluated in fp32"
     return {**facts, "precision": how, "device": str(forward.device)}
+
+
+def _lacking(start: Start) -> dict[str, str]:
+    """What the weights lack that their name promises."""
+    notes = weights_notes(start.backbone)
+    return {"weights lack": "; ".join(notes)} if notes else {}
+
+
+def weights_notes(backbone: Backbone) -> list[str]:
+    """What of the weights is not as their name promises; the head is replaced in any case."""
+    flaw = backbone.head_flaw
+    return [*backbone.weights_notes, *([f"{flaw}; a new one is trained"] if flaw else [])]
 
 
 def _padding(start: Start) -> dict[str, str]:
@@ -206,6 +219,7 @@ def opening(
         "params": sum(p.numel() for p in start.backbone.parameters()),
         "unpadded": start.backbone.unpadded,
         "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
+        "weights_notes": weights_notes(start.backbone),
         "origin": start.origin,
         "classes": list(splits.classes),
         "task": task.to_json(),

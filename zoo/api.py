@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.recipe import Recipe, Solver
-from zoo.errors import UsageError
+from zoo.errors import UsageError, WeightsError
 from zoo.heads import make_head
 from zoo.registry import Registry
 from zoo.request import Request, Resize
@@ -50,14 +51,15 @@ def load(
     Args:
         name: As in ``zoo list``; ``name.tag`` for certain weights; the name of a published run.
         classes: Puts a new head with so many outputs; without it the published head stays, or
-            that of the run.
+            that of the run or the file, an identity where that has none.
         weights: ``auto``, ``none``, a tag, or a path.
         head: Kind of the new head.
         registry: What is installed by default.
 
     Raises:
         NameLookupError: There is no such backbone.
-        WeightsError: The weights cannot be had or do not fit.
+        WeightsError: The weights cannot be had or do not fit, or their head is not the one that
+            they are said to have.
         RunError: The name stands for a run that cannot be read.
     """
     registry = registry or Registry.discover()
@@ -76,6 +78,14 @@ def load(
             bias=backbone.head_bias,
         )
         backbone.replace_head(new)
+    elif backbone.head_flaw:
+        raise WeightsError(
+            f"the published head of {resolved.spec.name} cannot be had from the weights "
+            f"{chosen.tag if chosen else ''}: {backbone.head_flaw}",
+            hint="zoo.load(…, classes=N) puts a new head with N outputs.",
+        )
+    for note in backbone.weights_notes:
+        warnings.warn(f"{resolved.spec.name}: {note}", stacklevel=2)
     return backbone
 
 

@@ -49,7 +49,9 @@ class Backbone(nn.Module):
     ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
     head has a bias: the library's own classifier would drop one that it has no place for), ``tokenizer`` (texts only),
     ``prefix_tokens`` (as of :meth:`wrap`), ``unpadded`` (whether the texts of each length are
-    computed apart, because padding would change their features; :func:`build` measures it).
+    computed apart, because padding would change their features; :func:`build` measures it),
+    ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
+    (why the published head is not there, or not as its plugin states; empty where it is).
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Backbone(nn.Module):
         self._unadaptable = frozenset(unadaptable)
         self._token_embedding = token_embedding
         self.unpadded = False
+        self.weights_notes: tuple[str, ...] = ()
+        self.head_flaw = ""
         self._loaded = loaded
 
     @classmethod
@@ -419,7 +423,7 @@ class Backbone(nn.Module):
         where ``head_path`` is no module of the network.
         """
         if self._native:
-            net = self._native(self._outputs())
+            net = self._native(self.outputs())
             net.load_state_dict(self.native_state_dict())
             return net.train(self.training)
         net = copy.deepcopy(self.net)
@@ -429,7 +433,8 @@ class Backbone(nn.Module):
             return None
         return net
 
-    def _outputs(self) -> int:
+    def outputs(self) -> int:
+        """How many outputs the head has."""
         reference = next(self.net.parameters())
         features = torch.zeros(2, self.spec.feature_dim).to(reference)
         with torch.no_grad():
@@ -450,10 +455,13 @@ class Backbone(nn.Module):
     ) -> bool:
         """Take over parameters and buffers that have the library's own names.
 
+        What of the network the weights do not hold is in ``weights_notes`` afterwards, and why
+        their head cannot be used in ``head_flaw``.
+
         Args:
             state: Names to tensors, e.g. from ``model.safetensors`` or torchvision's files.
-            strict_head: Whether the head's tensors must be there and fit. Otherwise a head of
-                another width is left as it is.
+            strict_head: Whether the head's tensors must be there and fit. Otherwise a linear head
+                of any number of outputs is taken over, and another one is left out.
             source: How an error calls the weights.
 
         Returns:
@@ -465,47 +473,82 @@ class Backbone(nn.Module):
                 hold their values afterwards: it is of a narrower type, or shares tensors that
                 differ in the file.
         """
+        self.weights_notes, self.head_flaw = (), ""
         plain = self._from_native(dict(state)) if self._from_native else dict(state)
-        prefix = f"{self.head_path}."
-        head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
-        rest = {k: v for k, v in plain.items() if not k.startswith(prefix)}
-        difference = _difference(rest, self.net.state_dict())
-        head_difference = _difference(head, self.head.state_dict())
+        head, rest = self._parted(plain)
+        own = self.net.state_dict()
+        difference = _difference(rest, own)
         if strict_head:
-            difference += head_difference
+            difference += _difference(head, self.head.state_dict())
         if difference:
             raise WeightsError(
                 f"{source} are not of {self.spec.name}: {'; '.join(difference)}",
                 hint="Give weights of this architecture, or '--weights none' to start from random ones.",
             )
-        complete: StateDict = self.net.state_dict()
-        complete.update(rest)  # in place: it carries version numbers that some networks ask for
-        self.net.load_state_dict(complete)
+        # A conversion hands the network's own tensors on where the file has none.
+        given = {key for key in rest if rest[key].data_ptr() != own[key].data_ptr()}
+        own.update(rest)  # in place: it carries version numbers that some networks ask for
+        self.net.load_state_dict(own)
         _demand_values(rest, self.net.state_dict(), self.spec.name, source)
-        if not head_difference:
-            self.head.load_state_dict(head)
-            _demand_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
-        return not head_difference
+        self._note_missing(given, "not among them, and start random")
+        return self._take_head(head, source)
+
+    def _parted(self, plain: StateDict) -> tuple[StateDict, StateDict]:
+        """The head's tensors under their names within it, and the others."""
+        prefix = f"{self.head_path}."
+        head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
+        return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
+
+    def _take_head(self, head: StateDict, source: str) -> bool:
+        """Put the published head in, if there is one that can be; else it is noted."""
+        weight = head.get("weight", torch.empty(0))
+        linear = weight.ndim == 2 and weight.shape[1] == self.spec.feature_dim
+        if _difference(head, self.head.state_dict()) and linear and head.keys() <= _LINEAR:
+            self.replace_head(nn.Linear(weight.shape[1], len(weight), bias="bias" in head))
+        if not head or _difference(head, self.head.state_dict()):
+            if head:
+                shapes = {f"{self.head_path}.{k} {tuple(v.shape)}": k for k, v in head.items()}
+                self.head_flaw = f"the head in them does not fit: {_some(shapes)}"
+            return False
+        self.head.load_state_dict(head)
+        _demand_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
+        return True
+
+    def _note_missing(self, given: set[str], what: str) -> None:
+        """Note the parameters of ``net`` that the weights say nothing of."""
+        missing = [key for key, _ in self.net.named_parameters() if key not in given]
+        if missing:
+            fact = f"of the network's parameters {len(missing)} are {what}: {_some(missing)}"
+            self.weights_notes = (*self.weights_notes, fact)
 
     @property
     def loads_itself(self) -> bool:
         """Whether the loader says that its library has read the weights into ``net``."""
         return self._loaded is not None
 
-    def compare_loaded(self, state: Mapping[str, Tensor], *, source: str = "the weights") -> None:
-        """Demand that ``net`` holds the values of ``state`` wherever names and shapes agree.
+    def compare_loaded(self, state: Mapping[str, Tensor], *, source: str = "the weights") -> bool:
+        """Demand that ``net`` holds the values of ``state``; the head is taken over.
+
+        ``weights_notes`` and ``head_flaw`` are as after :meth:`load_native_state_dict`.
 
         Args:
             state: Names to tensors, as they are in the file.
             source: How an error calls the weights.
 
+        Returns:
+            Whether the head was taken over.
+
         Raises:
             WeightsError: It holds others.
         """
-        plain = self._loaded(dict(state)) if self._loaded else dict(state)
+        self.weights_notes, self.head_flaw = (), ""
+        head, rest = self._parted(self._loaded(dict(state)) if self._loaded else dict(state))
         own = self.net.state_dict()
-        known = {k: v for k, v in plain.items() if k in own and v.shape == own[k].shape}
+        known = {k: v for k, v in rest.items() if k in own and v.shape == own[k].shape}
         _demand_values(known, own, self.spec.name, source)
+        given = {key for key in known if known[key].data_ptr() != own[key].data_ptr()}
+        self._note_missing(given, "not in the file under their names: random, or not compared")
+        return self._take_head(head, source)
 
     def native_files(self, classes: Sequence[str], task: str = "single-label") -> Mapping[str, str]:
         """Text files that the library wants beside the weights, by name; often none."""
@@ -517,6 +560,15 @@ class Backbone(nn.Module):
         Empty where the plugin gives none.
         """
         return self._native_code(self) if self._native_code else ""
+
+
+_LINEAR = {"weight", "bias"}
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of many names."""
+    listed = list(names)
+    return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
 
 
 def _take_out(net: nn.Module, path: str) -> nn.Module:
@@ -552,7 +604,7 @@ def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> li
         if k in given and given[k].shape != wanted[k].shape
     ]
     return [
-        f"{len(names)} {what}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+        f"{len(names)} {what}: {_some(names)}"
         for what, names in (
             ("missing", missing),
             ("unknown", unknown),
@@ -570,7 +622,7 @@ def _demand_values(
     if others:
         raise WeightsError(
             f"{name} does not hold the values of {source}: {len(others)} of {len(given)} tensors "
-            f"differ: {', '.join(others[:3])}{', …' if len(others) > 3 else ''}",
+            f"differ: {_some(others)}",
             hint="Its plugin is at fault: the network must be float32, and tensors that differ "
             "in the file must not be shared.",
         )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from zoo.backbone import Backbone
@@ -27,16 +28,19 @@ class _TooManyLayers(WeightsError):
     """A network with more than :data:`_LAYERS` modules."""
 
 
-def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def build(spec: BackboneSpec, weights: Weights | None, *, unpadded: bool | None = None) -> Backbone:
     """The backbone that the loader of ``spec`` builds, with the values of ``weights``.
 
-    The core reads the file and loads it, whatever the loader did with it. A published head that
-    does not fit is left out. Where a library has read its own format, each tensor is compared
-    with the file.
+    The core reads the file and loads it, whatever the loader did with it. Where a library has
+    read its own format, each tensor is compared with the file. The head is that of the weights;
+    without one that can be used it is an identity, never a random layer. ``weights_notes`` and
+    ``head_flaw`` of the backbone say what the weights lack.
 
     Args:
         spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
         weights: What to start from; ``None`` for random parameters.
+        unpadded: Whether the texts of each length are computed apart, where a run has recorded
+            it; else it is measured, which takes as long as computing a few short texts.
 
     Raises:
         PluginError: The loader cannot be imported, fails, or returns something else.
@@ -48,11 +52,27 @@ def build(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         path = fetch(weights)
         state, source = read_tensors(path), f"the weights in {path}"
         if backbone.loads_itself:
-            backbone.compare_loaded(state, source=source)
+            taken = backbone.compare_loaded(state, source=source)
         else:
-            backbone.load_native_state_dict(state, source=source)
-    backbone.unpadded = padding_matters(backbone)
+            taken = backbone.load_native_state_dict(state, source=source)
+        _settle_head(backbone, weights, taken=taken)
+    backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
+
+
+def _settle_head(backbone: Backbone, weights: Weights, *, taken: bool) -> None:
+    """Leave no random head, and say where the published one is not what its plugin states."""
+    if not taken:
+        backbone.head = nn.Identity()
+        backbone.head_flaw = backbone.head_flaw or (
+            f"they hold no head, and one with {weights.classes} outputs is promised"
+            if weights.classes
+            else ""
+        )
+    elif weights.classes and (found := backbone.outputs()) != weights.classes:
+        backbone.head_flaw = (
+            f"the head in them has {found} outputs instead of the {weights.classes} promised"
+        )
 
 
 def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
@@ -153,7 +173,8 @@ def refuse_larger(spec: BackboneSpec, path: Path) -> None:
     try:
         require_regular(path)
         with torch.device("meta"):
-            count = sum(p.numel() for p in build(spec, None).parameters()) + spec.feature_dim
+            meta = build(spec, None, unpadded=False)
+            count = sum(p.numel() for p in meta.parameters()) + spec.feature_dim
         size = path.stat().st_size
     except _TooManyLayers:
         raise

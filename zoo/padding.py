@@ -44,7 +44,8 @@ def padding_matters(backbone: Backbone) -> bool:
         raise ContractError(
             f"padding changes the answers of {spec.name}, and without padding it does not take "
             f"texts of {_FEW} tokens: what it says of a text would depend on the texts beside it",
-            hint="Choose another backbone: zoo list --modality text",
+            hint=f"Choose another --pooling than {spec.text_input.pooling}, or another backbone: "
+            "zoo list --modality text",
         )
     return False
 

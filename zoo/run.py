@@ -150,10 +150,12 @@ class Run:
         path = self.folder / MODEL
         try:
             refuse_larger(self.spec, path)
-            backbone = build(self.spec, None)
+            unpadded = self.record.get("unpadded")
+            backbone = build(
+                self.spec, None, unpadded=unpadded if unpadded in (True, False) else None
+            )
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
-        backbone.unpadded |= bool(self.record.get("unpadded", False))
         head = make_head(
             self.record["head"],
             self.spec.feature_dim,

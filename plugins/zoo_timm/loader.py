@@ -237,11 +237,7 @@ def _from_file(spec: BackboneSpec, path: Path) -> Backbone:
     default = spec.default_weights
     net = build(spec, (default.classes if default else 0) or 1000)
     state = _converted(read_state_dict(path), net, spec.arch)
-    layout = find_layout(net)
     backbone = assemble(net, spec, read=True)
-    head = layout.from_native(state).get(f"{layout.path}.weight")
-    if head is not None and head.ndim == 2 and head.shape[1] == spec.feature_dim:
-        backbone.replace_head(len(head))
     backbone.load_native_state_dict(state, source=f"the weights in {path}")
     return backbone
 

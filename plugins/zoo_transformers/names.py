@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from zoo.errors import ContractError
+from zoo_transformers.conversion import converted
 from zoo_transformers.families import family_of
 
 POOLER = "pooler"
@@ -116,7 +117,7 @@ class Names:
         own = self._net.state_dict()
         renamed = {
             self._rename(key): tensor
-            for key, tensor in state.items()
+            for key, tensor in converted(self._net, state).items()
             if not (key.startswith(self._head) and not tensor.numel())
         }
         if not own.keys() & renamed.keys():

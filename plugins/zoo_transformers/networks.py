@@ -80,6 +80,8 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
             f"{spec.config['model_type']!r}, which {spec.name} is",
             hint="A newer version may: pip install --upgrade transformers",
         ) from error
+    # Where a type has two encoders (Funnel), the library looks through these before it takes the first.
+    config.architectures = []
     return config
 
 

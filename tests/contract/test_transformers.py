@@ -18,7 +18,7 @@ import pytest
 import safetensors.torch
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from torch import nn
+from torch import Tensor, nn
 
 from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
@@ -29,7 +29,7 @@ from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.heads import make_head
 from zoo.spec import Pooling
 from zoo.testing.checks import CHECKS
-from zoo_transformers import loader, names, tokenization
+from zoo_transformers import loader, names, networks, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
 from zoo_transformers.names import classifier_head, encoder_prefix
@@ -682,6 +682,83 @@ def test_weights_of_another_architecture_are_refused(
         uri = folder if form == "folder" else folder / "model.safetensors"
         with pytest.raises(WeightsError, match=named[what]):
             build(tiny("bert", pooling), Weights(tag="file", uri=str(uri), classes=0))
+
+
+def mixture(folder: Path) -> BackboneSpec:
+    """Twelve experts, whose tensors lie singly in the file and fused in the network."""
+    import transformers
+
+    sizes = {"hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 1, "num_labels": 3}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 12}
+    config = transformers.MixtralConfig(vocab_size=VOCAB, pad_token_id=0, **sizes, **heads)
+    transformers.MixtralForSequenceClassification(config).save_pretrained(folder)
+    word_tokenizer(0).save(str(folder / "tokenizer.json"))
+    spec = resolve(f"path:{folder}")
+    assert spec is not None
+    return spec
+
+
+def expert(backbone: Backbone, number: int) -> Tensor:
+    """What the network has of an expert's first layer: ``(6, 8)``."""
+    fused: Tensor = backbone.net.model.layers[0].mlp.experts.gate_up_proj  # type: ignore[union-attr,index]
+    return fused[number, :6]
+
+
+def test_tensors_that_the_library_fuses_are_compared_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = mixture(tmp_path)
+    file = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    single = Weights(tag="file", uri=str(tmp_path / "model.safetensors"), classes=0)
+    for weights in (spec.default_weights, single):
+        backbone = build(spec, weights)
+        for number in (2, 10):
+            name = f"model.layers.0.block_sparse_moe.experts.{number}.w1.weight"
+            assert torch.equal(expert(backbone, number), file[name])
+        assert torch.equal(backbone.head.weight, file["score.weight"])
+        assert backbone.weights_notes == ()
+
+    def other(*given: Any) -> Any:
+        net = read(*given)
+        net.model.layers[0].mlp.experts.gate_up_proj.data[11, 5, 7] += 1e-3
+        return net
+
+    read = networks.read
+    monkeypatch.setattr(networks, "read", other)
+    with pytest.raises(WeightsError, match=r"1 of \d+ tensors differ: .*experts\.gate_up_proj"):
+        build(spec, spec.default_weights)
+
+
+def test_a_damaged_mixture_names_the_tensors_that_are_missing(tmp_path: Path) -> None:
+    spec = mixture(tmp_path)
+    path = tmp_path / "model.safetensors"
+    kept = {k: v for k, v in safetensors.torch.load_file(path).items() if ".7.w1" not in k}
+    safetensors.torch.save_file(kept, tmp_path / "part.safetensors")
+    with pytest.raises(WeightsError, match="gate_up_proj"):
+        build(spec, Weights(tag="file", uri=str(tmp_path / "part.safetensors"), classes=0))
+
+
+def test_a_pooling_layer_that_a_file_lacks_is_told_to_be_random(tmp_path: Path) -> None:
+    first = build(tiny("bert", "mean"), None)
+    folder = write(first, tmp_path / "run", ["a", "b"])
+    file = folder / "model.safetensors"
+    kept = {k: v for k, v in safetensors.torch.load_file(file).items() if "pooler" not in k}
+    safetensors.torch.save_file(kept, file)
+    for uri in (folder, file):
+        weights = Weights(tag="file", uri=str(uri), classes=0)
+        (note,) = build(tiny("bert", "pooler"), weights).weights_notes
+        assert "parameters 2 are not" in note
+        assert "bert.pooler.dense.weight" in note
+        assert build(tiny("bert", "mean"), weights).weights_notes == ()
+
+
+def test_a_folders_head_of_another_width_is_told(tmp_path: Path) -> None:
+    first = build(tiny("bert", "pooler"), None)
+    first.replace_head(3)
+    folder = write(first, tmp_path / "run", list("abc"))
+    found = build(tiny("bert", "pooler"), Weights(tag="V1", uri=str(folder), classes=2))
+    assert found.head_flaw == "the head in them has 3 outputs instead of the 2 promised"
+    assert torch.equal(found.head.weight, first.head.weight)
 
 
 def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:

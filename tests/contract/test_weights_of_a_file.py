@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 import zoo
 from zoo.building import build
 from zoo.errors import WeightsError
+from zoo.index import Index
+from zoo.policy import Policy
+from zoo.registry import Registry, Resolved
 from zoo.spec import BackboneSpec, ImageInput, Weights
 from zoo.testing.checks import CHECKS
 from zoo.weights import read_state_dict, read_tensors
@@ -149,3 +153,65 @@ def test_other_values_are_an_error_that_names_the_tensors(tmp_path: Path) -> Non
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="holds no weights"):
         read_tensors(tmp_path)
+
+
+HEADS = {
+    "none": ({}, "they hold no head"),
+    "of three outputs": (
+        {"1.weight": torch.full((3, 4), 0.5), "1.bias": torch.zeros(3)},
+        "has 3 outputs instead of the 2 promised",
+    ),
+    "of two layers": (
+        {"1.0.weight": torch.ones(5, 4), "1.2.weight": torch.ones(2, 5)},
+        r"does not fit: 1\.0\.weight \(5, 4\), 1\.2\.weight \(2, 5\)",
+    ),
+}
+
+
+def with_head(head: dict[str, Tensor], path: Path, classes: int) -> Weights:
+    body = {k: v for k, v in net().state_dict().items() if k.startswith("0")}
+    save_file(body | head, path)
+    return Weights(tag="V1", uri=str(path), classes=classes, default=True)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_published_head_that_is_not_as_promised_is_an_error(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, words = HEADS[kind]
+    weights = with_head(head, tmp_path / "w.safetensors", classes=2)
+    spec = replace(spec_of("only_builds"), weights=(weights,))
+    registry = Registry([], Policy(), Index(tmp_path))
+    monkeypatch.setattr(registry, "resolve", lambda name: Resolved(spec, "auto", None))
+    with pytest.raises(WeightsError, match=words):
+        zoo.load("bad/only_builds", registry=registry)
+    assert zoo.load("bad/only_builds", registry=registry, classes=7).outputs() == 7
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("none", "Identity"), ("of three outputs", "Linear")])
+def test_without_a_promise_the_head_is_that_of_the_file_or_none(
+    kind: str, kept: str, tmp_path: Path
+) -> None:
+    head, _ = HEADS[kind]
+    backbone = build(spec_of("only_builds"), with_head(head, tmp_path / "w.safetensors", 0))
+    assert (type(backbone.head).__name__, backbone.head_flaw) == (kept, "")
+    if head:
+        assert torch.equal(backbone.head.weight, head["1.weight"])
+
+
+def hands_on_its_own(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+    made = net()
+    own = {k.removeprefix("0."): v for k, v in made.state_dict().items()}
+    return wrap(made, spec, from_native=lambda s: {"0.3.bias": own["3.bias"]} | s)
+
+
+@pytest.mark.parametrize("loader", ["hands_on_its_own", "loads_some"])
+def test_parameters_that_the_weights_do_not_hold_are_named(loader: str, tmp_path: Path) -> None:
+    state = {k: v for k, v in net().state_dict().items() if k not in ("0.3.bias", "0.3.weight")}
+    if loader == "hands_on_its_own":
+        state["0.3.weight"] = torch.ones(4, 4)
+    save_file(state, tmp_path / "w.safetensors")
+    weights = Weights(tag="V1", uri=str(tmp_path / "w.safetensors"), classes=2)
+    (note,) = build(spec_of(loader), weights).weights_notes
+    assert "0.3.bias" in note
+    assert ("0.3.weight" in note) == (loader == "loads_some")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import zoo
@@ -100,6 +101,70 @@ def test_a_chain_of_three_with_other_classes_and_another_head(
     assert runs[2].record["origin"]["name"] == "my-plants"
     assert runs[2].record["origin"]["origin"] == origin
     assert runs[2].record["weights"]["tag"] == "my-plants"
+
+
+@pytest.fixture
+def at_step_0(tmp_path: Path) -> Callable[[], dict[str, torch.Tensor]]:
+    """What ``--surgery look:look`` has seen of the network before it trained."""
+    (tmp_path / "look.py").write_text(
+        "from safetensors.torch import save_file\n"
+        "def look(backbone):\n"
+        "    if backbone.training:  # and not when the run is opened again\n"
+        "        net = backbone.net.state_dict()\n"
+        "        save_file({k: v.clone() for k, v in net.items()}, 'start.safetensors')\n"
+    )
+    return lambda: load_file(tmp_path / "start.safetensors")
+
+
+def test_training_starts_from_the_published_runs_values_to_the_bit(
+    photos: Path,
+    plants: Path,
+    train: Train,
+    zoo_cli: Zoo,
+    at_step_0: Callable[[], dict[str, torch.Tensor]],
+) -> None:
+    a = train("cnn", photos, "my-animals", "--image-size", 32)
+    done = zoo_cli(
+        *("finetune", "my-animals", "--data", plants, "--epochs", 1, "--workers", 0),
+        *("--strategy", "full", "--surgery", "look:look", "--output", "b"),
+    )
+    assert done.code == 0, done.err
+    published = load_file(a / "model.safetensors")
+    start = at_step_0()
+    assert start.keys() == {key for key in published if not key.startswith("head.")}
+    assert all(torch.equal(start[key], published[key]) for key in start)
+    assert f"my-animals ({a}/model.safetensors)" in done.err
+    assert record_of(Path("b"))["weights_notes"] == []
+    trained = load_file("b/model.safetensors")
+    assert not all(torch.equal(start[key], trained[key]) for key in start)  # the test can fail
+
+
+@pytest.mark.parametrize("name", ["cnn", "timm/test_resnet", "torchvision/squeezenet1_1"])
+def test_training_starts_from_the_values_of_a_file_and_says_what_it_lacks(
+    name: str,
+    plants: Path,
+    tmp_path: Path,
+    zoo_cli: Zoo,
+    at_step_0: Callable[[], dict[str, torch.Tensor]],
+) -> None:
+    backbone = zoo.load(name, weights="none")
+    backbone.replace_head(5)
+    # Kept as their library has them; squeezenet's head is a convolution there.
+    state = {k: v.detach().clone() for k, v in backbone.native_state_dict().items()}
+    state[f"{backbone.head_path}.more.weight"] = torch.ones(3)  # a head of another kind
+    save_file(state, tmp_path / "w.safetensors")
+    done = zoo_cli(
+        *("finetune", name, "--weights", "w.safetensors", "--data", plants, "--image-size", 64),
+        *("--epochs", 1, "--workers", 0, "--strategy", "full", "--surgery", "look:look"),
+        *("--output", "run"),
+    )
+    assert done.code == 0, done.err
+    start, known = at_step_0(), backbone.net.state_dict()
+    assert start.keys() == known.keys()
+    assert all(torch.equal(start[key], known[key]) for key in start)
+    (note,) = record_of(Path("run"))["weights_notes"]
+    assert f"{backbone.head_path}.more.weight (3,)" in note
+    assert note in " ".join(done.err.split())
 
 
 def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(

@@ -161,12 +161,15 @@ def test_weights_of_another_architecture_are_refused_by_name(backbone: Backbone)
     assert torch.equal(backbone.net[0][0].weight, before)
 
 
-def test_a_published_head_of_another_width_is_left_out(backbone: Backbone) -> None:
-    state = dict(backbone.native_state_dict())
+def test_a_linear_head_of_any_width_is_taken_over(backbone: Backbone) -> None:
+    state = {k: v.clone() for k, v in backbone.native_state_dict().items()}
     backbone.replace_head(2)
-    assert backbone.load_native_state_dict(state) is False
     with pytest.raises(WeightsError, match="weight is"):
         backbone.load_native_state_dict(state, strict_head=True)
+    assert backbone.load_native_state_dict(state) is True
+    assert torch.equal(backbone.head.weight, state["3.weight"])
+    assert backbone.outputs() == 10
+    assert (backbone.weights_notes, backbone.head_flaw) == ((), "")
 
 
 def test_a_loader_that_does_not_exist_is_the_plugins_fault() -> None:

@@ -128,6 +128,15 @@ def test_a_network_that_needs_padding_and_heeds_it_is_refused() -> None:
             network("canine", {**config, "num_hash_buckets": 64, "num_hash_functions": 2}, pooling)
 
 
+def test_funnel_is_refused_with_a_pooling_that_padding_changes_and_the_way_out_is_told() -> None:
+    config = {"block_sizes": [1, 1], "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 24}
+    for pooling in ("mean", "last"):
+        with pytest.raises(ContractError, match="tiny-funnel") as error:
+            network("funnel", {**config, "pad_token_id": 0}, pooling)
+        assert "--pooling" in str(error.value.hint)
+    assert not network("funnel", {**config, "pad_token_id": 0}, "pooler").unpadded
+
+
 def test_no_export_of_a_run_pads_where_padding_changes_its_answers(tmp_path: Path) -> None:
     spec = network("fnet", LEAKING["fnet"], "mean").spec
     run = Run(weighted_run(tmp_path / "run", spec, tokenizer=words()))
@@ -146,3 +155,12 @@ def test_what_was_found_at_the_start_of_a_run_holds_for_its_answers(tmp_path: Pa
     spec = network("bert", TIGHT["bert"], "mean").spec
     folder = weighted_run(tmp_path / "run", spec, tokenizer=words(), unpadded=True)
     assert Run(folder).load().unpadded
+
+
+def test_opening_a_run_does_not_measure_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = network("bert", TIGHT["bert"], "mean").spec
+    folder = weighted_run(tmp_path / "run", spec, tokenizer=words(), unpadded=False)
+    monkeypatch.setattr("zoo.building.padding_matters", lambda backbone: 1 / 0)
+    assert Run(folder).load().unpadded is False

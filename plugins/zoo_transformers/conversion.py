@@ -1,0 +1,52 @@
+"""A file's tensors as the library reads them: renamed, and fused where the network fuses them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import suppress
+
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    WeightConverter,
+    WeightRenaming,
+    WeightTransform,
+    dot_natural_key,
+    rename_source_key,
+)
+
+
+def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` under the names and shapes that the library's own reader gives it.
+
+    The experts of a mixture lie singly in files and fused in networks, for example. What the
+    library does not convert, or the network does not have, keeps its name.
+    """
+    own = net.state_dict()
+    transforms = get_model_conversion_mapping(net)
+    converters = {
+        pattern: entry
+        for entry in transforms
+        if isinstance(entry, WeightConverter)
+        for pattern in entry.source_patterns
+    }
+    renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
+    found: dict[str, Tensor] = {}
+    fused: dict[str, WeightTransform] = {}
+    for key in sorted(state, key=dot_natural_key):
+        name, pattern = rename_source_key(
+            key, renamings, list(converters.values()), net.base_model_prefix, own
+        )
+        if name not in own or key in own:
+            found[key] = state[key]
+        elif pattern is None:
+            found[name] = state[key]
+        else:
+            part = fused.setdefault(name, copy.deepcopy(converters[pattern]))
+            part.add_tensor(name, key, pattern, state[key])
+    for name, part in fused.items():
+        with suppress(Exception):  # not of this network; the comparison of names says so in full
+            found |= part.convert(name, model=net, config=net.config)
+    return found
