@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import PolicyError, closest
+from zoo.foreign_registry import foreign_sign
 from zoo.places import config_folder
 from zoo.small_files import read_small
+from zoo.toml_lines import salvaged, stated_key
 
 SCHEMA = 1
 FILE = "registry.toml"
@@ -92,19 +94,49 @@ def user_file() -> Path:
 
 
 def _layers(folder: Path | None) -> list[Path]:
-    layers = [shipped_file(), user_file(), *_nearest(folder)]
     # os.path.isfile, unlike Path.is_file, takes a folder that may not be read for an absent file
-    found = [path.resolve() for path in layers if os.path.isfile(path)]
-    return list(dict.fromkeys(found))
+    own = [path.resolve() for path in (shipped_file(), user_file()) if os.path.isfile(path)]
+    return list(dict.fromkeys([*own, *_nearest(folder, own)]))
 
 
-def _nearest(folder: Path | None) -> list[Path]:
+def _nearest(folder: Path | None, own: list[Path]) -> list[Path]:
+    """The first file from ``folder`` up that is not another program's."""
     try:
         start = (folder or Path.cwd()).absolute()
     except FileNotFoundError:  # the working directory has been removed
         return []
-    files = (parent / FILE for parent in (start, *start.parents))
-    return [path for path in files if os.path.isfile(path)][:1]
+    for path in (parent / FILE for parent in (start, *start.parents)):
+        if not os.path.isfile(path):
+            continue
+        if path.resolve() in own or not (sign := _foreign_sign(path)):
+            return [path.resolve()]
+        warnings.warn(
+            f"{path} is ignored, as another program's: {sign}. If it is zoo's, write "
+            f"'schema = {SCHEMA}' at its top",
+            stacklevel=2,
+        )
+    return []
+
+
+def _foreign_sign(path: Path) -> str:
+    """What shows that a file is not zoo's; the empty string if nothing does."""
+    try:
+        content = read_small(path)
+    except OSError as error:
+        others = os.name == "posix" and os.stat(path).st_uid != os.geteuid()
+        # The user's own is complained of where it is read.
+        return f"it cannot be read ({error.strerror or error})" if others else ""
+    try:
+        return foreign_sign(tomllib.loads(_decoded(content)))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = content.decode("utf-8-sig", errors="replace")
+        found = salvaged(text)
+        fault = f"it is not valid TOML ({error})"
+        return "" if found and not foreign_sign(found) else fault
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def lay_over(policy: Policy, path: Path) -> Policy:
@@ -114,7 +146,7 @@ def lay_over(policy: Policy, path: Path) -> Policy:
         PolicyError: It is not TOML, or holds an unknown key or a value of the wrong kind.
     """
     try:
-        text = read_small(path).decode("utf-8-sig").replace("\r\n", "\n")
+        text = _decoded(read_small(path))
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{path} is not TOML: {error}", hint="Mend the line it names.") from error
@@ -131,26 +163,11 @@ def lay_over(policy: Policy, path: Path) -> Policy:
             f"{path} has schema {schema}; this zoo reads up to {SCHEMA}",
             hint="Upgrade zoo: pip install -U zoo",
         )
-    if _is_foreign(data):
-        warnings.warn(
-            f"{path} is ignored: it says nothing of zoo's ({', '.join(sorted({'schema', *_TABLES}))})",
-            stacklevel=2,
-        )
-        return policy
     reader.known(data, {"schema", *_TABLES})
     for name, apply in _TABLES.items():
         if table := reader.take(data, name, kind=dict, default={}):
             policy = apply(policy, table, reader)
     return replace(policy, files=(*policy.files, path))
-
-
-def _is_foreign(data: Mapping[str, Any]) -> bool:
-    """Whether a file called ``registry.toml`` is another program's.
-
-    Nothing at its top is zoo's, and nothing looks like a misspelling of what is.
-    """
-    own = {"schema", *_TABLES}
-    return bool(data) and not any(key in own or closest(key, own, 1) for key in data)
 
 
 class _Reader:
@@ -200,8 +217,9 @@ class _Reader:
                 stated = table = stated_key(code)
             elif "=" in code:
                 stated = (*table, *stated_key(f"{code.partition('=')[0]}= 0"))
-            if stated and stated == where[: len(stated)] and len(stated) > best[0]:
-                best = (len(stated), number)
+            common = min(len(stated), len(where))
+            if stated[:common] == where[:common] and common > best[0]:
+                best = (common, number)
         return best[1]
 
 
@@ -212,19 +230,6 @@ _KINDS = {
     list: "a list of names",
     int: "a whole number",
 }
-
-
-def stated_key(toml: str) -> tuple[str, ...]:
-    """The dotted key that one line of TOML states, part by part."""
-    try:
-        data: Any = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError:
-        return ()
-    path = []
-    while isinstance(data, dict) and data:
-        key, data = next(iter(data.items()))
-        path.append(key)
-    return tuple(path)
 
 
 def _resolve(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Policy:

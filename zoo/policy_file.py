@@ -13,7 +13,7 @@ from typing import Any
 import tomlkit
 from tomlkit.items import InlineTable
 
-from zoo.policy import stated_key
+from zoo.toml_lines import stated_key
 
 
 def with_run(text: str, name: str, folder: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import PolicyError
-from zoo.policy import FILE, Policy, lay_over, load_policy, shipped_file
+from zoo.policy import FILE, Policy, lay_over, load_policy, shipped_file, user_file
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,8 @@ def test_a_later_schema_asks_for_an_upgrade(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"[aliases\n", "is not TOML"), (b"a = '\xff'\n", "is not UTF-8")]
+    ("content", "message"),
+    [(b"[aliases\n", "is not TOML"), (b"[aliases]\na = '\xff'\n", "is not UTF-8")],
 )
 def test_a_file_that_cannot_be_parsed_is_named(project: Path, content: bytes, message: str) -> None:
     (project / FILE).write_bytes(content)
@@ -160,10 +161,85 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     assert str(tmp_path) in caught.value.message
 
 
-def test_another_programs_registry_toml_is_ignored_with_a_warning(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "registry.toml").write_text('[servers]\nindex = "https://example.org"\n')
-    with pytest.warns(UserWarning, match="is ignored: it says nothing of zoo's"):
-        policy = load_policy(folder=tmp_path / "deep")
-    assert tmp_path / "registry.toml" not in policy.files
-    assert policy.order
+FOREIGN = {
+    "a table": ('[servers]\nindex = "https://example.org"\n', "'servers' is not zoo's"),
+    "other plugins": ('[plugins.lint]\npath = "x"\n', "[plugins.lint] has no 'enabled'"),
+    "more of plugins": (
+        '[plugins.lint]\nenabled = true\npath = "x"\n',
+        "[plugins.lint] has more than 'enabled'",
+    ),
+    "other models": ('[models.gpt]\nprovider = "acme"\n', "[models.gpt] has no 'run'"),
+    "names of models": ('[models]\ngpt = "acme-4"\n', "'gpt' in [models] is not a table"),
+    "tables in a list": ('[[plugins]]\nname = "lint"\n', "'plugins' is a list"),
+    "another order": ('[resolve]\nextensions = ["ts"]\n', "[resolve] has no 'order'"),
+    "aliases beside it": ('[aliases]\nll = "ls -l"\n[tools]\nnode = "20"\n', "'tools' is not"),
+    "not TOML": ("servers:\n  - a\n", "it is not valid TOML ("),
+    "TOML that is broken": (
+        "[servers]\na = \n[plugins.lint]\npath = 1\n",
+        "it is not valid TOML (",
+    ),
+    "bytes": ("\x00\x01", "it is not valid TOML ("),
+}
+
+
+@pytest.mark.parametrize(("text", "sign"), FOREIGN.values(), ids=FOREIGN)
+def test_another_programs_registry_toml_is_ignored_with_one_line_and_the_next_is_used(
+    project: Path, text: str, sign: str
+) -> None:
+    own = _write(project, '[aliases]\nmine = "torchvision/resnet18"\n')
+    (project / "deep" / "er").mkdir(parents=True)
+    (project / "deep" / FILE).write_text(text)
+    with pytest.warns(UserWarning, match="is ignored") as told:
+        policy = load_policy(folder=project / "deep" / "er")
+    (line,) = [str(warning.message) for warning in told]
+    assert line.startswith(f"{project / 'deep' / FILE} is ignored, as another program's: {sign}")
+    assert "write 'schema = 1' at its top" in line
+    assert policy.files[-1] == own.resolve()
+    assert policy.aliases["mine"] == "torchvision/resnet18"
+
+
+OWN = {
+    "schema": ("schema = 1\n[servers]\na = 1\n", "line 2: unknown key 'servers'"),
+    "a run": ("[models.a]\nrun = 'x'\n[servers]\na = 1\n", "line 3: unknown key 'servers'"),
+    "a run with more": ("[models.a]\nrun = 'x'\ntag = 1\n", "line 3: unknown key 'tag'"),
+    "a misspelt run": ("[models.a]\nrnu = 'x'\n", "line 2: unknown key 'rnu'"),
+    "a misspelt switch": ("[plugins.timm]\nenabeld = true\n", "line 2: unknown key 'enabeld'"),
+    "a misspelt pin": ("[weights.'a/b']\nsha265 = 'x'\n", "line 2: unknown key 'sha265'"),
+    "a misspelt table": ("[modles.a]\nrun = 'x'\n", "line 1: unknown key 'modles'"),
+    "an alias": ("[aliases]\na = 'b/c'\n[pins]\n", "line 3: unknown key 'pins'"),
+    "not TOML": ("[plugins.timm]\nenabled = \n", "is not TOML: "),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), OWN.values(), ids=OWN)
+def test_what_is_wrong_in_zoos_own_file_stays_an_error(
+    project: Path, text: str, message: str
+) -> None:
+    path = _write(project, text)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(folder=project)
+    assert caught.value.message.startswith(str(path))
+    assert message in caught.value.message
+
+
+def test_in_the_users_own_folder_nothing_is_another_programs(tmp_path: Path) -> None:
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text("[servers]\na = 1\n")
+    with pytest.raises(PolicyError, match="line 1: unknown key 'servers'"):
+        load_policy(folder=tmp_path)
+
+
+def test_a_file_of_another_user_that_cannot_be_read_is_ignored(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(project, "schema = 1\n")
+
+    def refused(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.policy.read_small", refused)
+        patched.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+        patched.setattr("zoo.policy.shipped_file", lambda: Path("/nowhere"))
+        with pytest.warns(UserWarning, match="it cannot be read \\(Permission denied\\)"):
+            assert load_policy(folder=project).files == ()
