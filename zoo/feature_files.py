@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,10 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.files import write_text
-
-ABANDONED = 24 * 3600.0
-"""Seconds after which a file that nobody has written to is what a killed process has left."""
-
+from zoo.leftovers import remove_abandoned
+from zoo.small_files import read_small
 
 SUFFIXES = (".npy", ".arrow")
 
@@ -131,12 +128,9 @@ def remove(files: Iterable[FeatureFile]) -> None:
             path.unlink(missing_ok=True)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove what processes were writing when they were killed."""
-    for path in _arrays(folder, ".*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
+def remove_left(folder: Path) -> None:
+    """Remove the arrays that processes were writing when they were killed."""
+    remove_abandoned(folder, [f".*{suffix}" for suffix in SUFFIXES])
 
 
 def _arrays(folder: Path, pattern: str) -> list[Path]:
@@ -146,7 +140,7 @@ def _arrays(folder: Path, pattern: str) -> list[Path]:
 def facts_beside(path: Path) -> Mapping[str, str | int]:
     """What :func:`describe` has noted of ``path``; empty where that is not known."""
     with suppress(OSError, ValueError):
-        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        facts = json.loads(read_small(path.with_suffix(".json")))
         if isinstance(facts, dict):
             return facts
     return {}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from PIL import Image
 from tests.faults import children
 
 ROOT = Path(__file__).parents[2]
+
+
+def _aged(folder: Path, pattern: str) -> list[Path]:
+    """What a kill has left, as if that were a minute ago."""
+    found = list(folder.glob(pattern))
+    for path in found:
+        os.utime(path, (time.time() - 60,) * 2)
+    return found
 
 
 @pytest.mark.slow(2)
@@ -54,14 +63,17 @@ def test_features_killed_while_they_are_written_are_computed_again(tmp_path: Pat
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert children.wait(children.fork(lambda: features(half))) == children.KILLED
-    assert [path.name[0] for path in tmp_path.glob(".*.npy")] == ["."], "killed too early"
+    assert [path.name[0] for path in _aged(tmp_path, ".*.npy")] == ["."], "killed too early"
     assert np.array_equal(features(lambda array: np.copyto(array, whole)), whole)
     assert np.array_equal(features(half), whole), "the second look is at the file"
+    assert not list(tmp_path.glob(".*")), "what the kill has left is still there"
 
 
 def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) -> None:
-    from zoo.data.decoded import decode, opened
+    from zoo.data.decoded import decode
     from zoo.data.samples import Paths, Samples
+    from zoo.engine.decoding import decoded_once
+    from zoo.engine.progress import Quiet
 
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
@@ -73,10 +85,36 @@ def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) 
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert children.wait(children.fork(half)) == children.KILLED
-    assert list(file.parent.glob(".*.arrow")), "killed too early"
+    assert _aged(file.parent, ".*.arrow"), "killed too early"
     assert not file.exists()
-    assert sum(decode(samples, 8, file)) == 3
-    found = opened(samples, file)
-    assert found is not None
-    reds = [found.picture(n).getpixel((0, 0))[0] for n in range(3)]  # type: ignore[union-attr]
+    found = decoded_once(
+        samples, 8, values=(), folder=file.parent, facts={}, reporter=Quiet()
+    ).inputs
+    assert not list(file.parent.glob(".*")), "what the kill has left is still there"
+    reds = [found[n].getpixel((0, 0))[0] for n in range(3)]  # type: ignore[union-attr]
     assert reds == [0, 1, 2]
+
+
+def test_rows_of_a_table_killed_while_they_are_written_are_read_again(tmp_path: Path) -> None:
+    from zoo.data.table_cache import _fill, _opened
+
+    place = tmp_path / "tables" / "rows"
+
+    def killed(*_: object) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def read(path: str, cache: str) -> Any:
+        import datasets
+
+        return datasets.load_dataset("csv", data_files=path, cache_dir=cache, split="train")
+
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\na,1\nb,2\n")
+    left = children.fork(lambda: _fill(place, table, killed))
+    assert children.wait(left) == children.KILLED
+    assert _aged(place.parent, ".rows-*"), "killed too early"
+    _fill(place, table, read)
+    rows = _opened(place)
+    assert rows is not None
+    assert list(rows["text"]) == ["a", "b"]
+    assert [path.name for path in place.parent.iterdir()] == ["rows"]

@@ -44,7 +44,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
     the same data once, where everything trains no picture is decoded twice, and what --compile has
     compiled is not compiled again. What is removed is made again when it is needed.
     """
-    from zoo.feature_files import compiled_code, feature_files, remove, remove_abandoned
+    from zoo.feature_files import compiled_code, feature_files, remove, remove_left
     from zoo.places import COMPILED, cache_folder
 
     if not prune and (older_than is not None or keep is not None):
@@ -58,7 +58,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
     if prune:
         files = _chosen(files, older_than, keep)
         remove(files)
-        remove_abandoned(folder)
+        remove_left(folder)
     if as_json:
         emit_json([_record(file) for file in files])
         return

@@ -22,6 +22,7 @@ from zoo.data.depth import SCALED, ValueRange
 from zoo.data.pictures import read_picture
 from zoo.data.samples import Indices, Inputs, Samples
 from zoo.files import replacing
+from zoo.leftovers import held
 
 _CHUNK = 64  # pictures that are decoded at a time, and a record batch
 
@@ -109,6 +110,7 @@ def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> 
     """
     with (
         replacing(file) as temporary,
+        held(temporary),
         pa.OSFile(str(temporary), "wb") as sink,
         pa.ipc.new_file(sink, _SCHEMA) as writer,
         ThreadPoolExecutor(max_workers=max(1, round(usable_cores()))) as pool,

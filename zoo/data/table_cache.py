@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import DataError
 from zoo.files import sha256_of
+from zoo.leftovers import held, remove_abandoned
 
 if TYPE_CHECKING:
     import datasets
@@ -101,10 +102,14 @@ def _opened(place: Path) -> datasets.Dataset | None:
     return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
+_WORK = ".rows-"
+
+
 def _fill(place: Path, path: Path, read: Read) -> None:
     """Read the table, and put its rows at ``place``, whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as name:
+    remove_abandoned(place.parent, [f"{_WORK}*"])
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=_WORK) as name, held(Path(name)):
         work = Path(name)
         link = work / f"table{path.suffix.lower()}"
         link.symlink_to(os.path.abspath(path))

@@ -14,7 +14,7 @@ from zoo.data import Samples
 from zoo.data.decoded import decode, estimated_bytes, opened
 from zoo.data.depth import ValueRange
 from zoo.engine.progress import Reporter
-from zoo.feature_files import describe, is_whole, mark_used
+from zoo.feature_files import describe, is_whole, mark_used, remove_left
 
 MOST_BYTES = 10**9
 """What a split may take decoded; beyond that its pictures are decoded anew in each epoch."""
@@ -64,6 +64,7 @@ def decoded_once(
         return samples
     key = f"{samples.fingerprint}\n{size}\n{values}\n{PIL.__version__}"
     file = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.arrow"
+    remove_left(folder)
     whole = is_whole(file)
     if whole is False:
         reporter.note(f"the decoded images in {file} are damaged; they are decoded again")

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from zoo.backbone import Backbone
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.progress import Reporter
-from zoo.feature_files import describe, is_whole, mark_used
+from zoo.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.files import claim, replacing
+from zoo.leftovers import held
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting
@@ -87,6 +88,7 @@ def compute(
     """
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     path = folder / f"{name}.npy"
+    remove_left(folder)
     whole = is_whole(path)
     if whole is False:
         reporter.note(f"the features in {path} are damaged; they are computed again")
@@ -94,7 +96,7 @@ def compute(
         mark_used(path)
         return found
     try:
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, held(temporary):
             array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
             claim(temporary)
             fill(array)
@@ -108,9 +110,9 @@ def compute(
         kept = None
     if kept is not None:
         return kept
-    held = np.empty(shape, dtype=dtype)
-    fill(held)
-    return held
+    in_memory = np.empty(shape, dtype=dtype)
+    fill(in_memory)
+    return in_memory
 
 
 def _read(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:

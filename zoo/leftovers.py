@@ -1,0 +1,67 @@
+"""What killed processes leave half-written in the caches: told from what is being written. No torch.
+
+Whoever writes holds a lock on the temporary file or folder, which ends with its process however that
+ends. Where locks cannot be had, what nobody has written to for a day counts as left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a file that nobody has written to is what a killed process has left."""
+
+
+@contextmanager
+def held(temporary: Path) -> Iterator[None]:
+    """Keep :func:`remove_abandoned` from taking ``temporary``, a file or folder, until the block ends."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.stat(temporary)  # or another process has taken it for left in the moment before
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove what processes were writing in ``folder`` when they were killed."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if _is_left(path):
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
+
+
+def _is_left(path: Path) -> bool:
+    age = time.time() - path.stat().st_mtime
+    if fcntl is None:
+        return age > ABANDONED
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > ABANDONED
+    else:
+        return age > 1  # whoever has just made it may not have its lock yet
+    finally:
+        os.close(descriptor)
