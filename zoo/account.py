@@ -172,7 +172,8 @@ def _what_trains(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
     course = (
         f"solved by L-BFGS for {phase.epochs} strengths of regularisation"
         if phase.solved
-        else f"{phase.epochs} epochs, {_rates(backbone, phase, recipe)}"
+        else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, "
+        f"{_rates(backbone, phase, recipe)}"
     )
     return f"trains {trained:,} of {every:,} parameters ({_what(backbone, phase)}), {course}"
 

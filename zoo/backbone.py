@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -251,9 +252,22 @@ class Backbone(nn.Module):
     def check_stages(self) -> None:
         """Demand that every parameter of ``net`` lies in one stage, and that no stage is empty.
 
+        Nor may any be an integer, or something else than a tensor, as quantized layers have them.
+
         Raises:
             ContractError: It is not so, for example after a layer has been replaced.
         """
+        quantised = [
+            f"{key} is {getattr(value, 'dtype', type(value).__name__)}"
+            for key, value in [*self.net.named_parameters(), *self.net.state_dict().items()]
+            if not isinstance(value, Tensor)
+            or (isinstance(value, nn.Parameter) and not value.is_floating_point())
+        ]
+        if quantised:
+            raise ContractError(
+                f"{self.spec.name} is quantized, and such layers do not train: {_some(quantised)}",
+                hint="Fine-tune it in floating point, and quantize the network of the finished run.",
+            )
         self._stages.check(path for path, _ in self.net.named_parameters())
 
     def stages(self) -> tuple[Stage, ...]:
@@ -371,9 +385,21 @@ class Backbone(nn.Module):
         layers = [
             path
             for path, m in modules
-            if isinstance(m, nn.Linear) or _is_full_convolution(m) or path in self._adaptable
+            if isinstance(m, nn.Linear) or _merges(m) or path in self._adaptable
         ]
         return layers or [path for path, m in modules if isinstance(m, nn.Embedding)]
+
+    def left_unadapted(self) -> Counter[str]:
+        """Convolutions that :meth:`adapter_targets` leaves out for how they use their weights.
+
+        Their classes, and how many there are; depthwise and grouped ones are not among them.
+        """
+        targets = set(self.adapter_targets())
+        return Counter(
+            type(module).__name__
+            for path, module in self.net.named_modules()
+            if isinstance(module, _CONVOLUTIONS) and module.groups == 1 and path not in targets
+        )
 
     # -- what explains it --------------------------------------------------------------------
 
@@ -587,11 +613,44 @@ def _as_batch(batch: Batch | Tensor) -> Batch:
     return {"pixel_values": batch} if isinstance(batch, Tensor) else batch
 
 
-def _is_full_convolution(module: nn.Module) -> bool:
-    """Of torch's own making: one that standardises its weight gives other outputs once merged."""
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    own = any(type(module).forward is kind.forward for kind in kinds)
-    return own and isinstance(module, kinds) and module.groups == 1
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def _merges(module: nn.Module) -> bool:
+    """Whether it is a full convolution with which an adapter can be merged.
+
+    Not one that standardises its weight, for example: merged, it gives other outputs. One whose
+    ``forward`` is not torch's own is tried: two weights added must give the outputs added.
+    """
+    if not isinstance(module, _CONVOLUTIONS) or module.groups != 1:
+        return False
+    return _forwards_as_torch(module) or _is_additive(module)
+
+
+def _forwards_as_torch(module: nn.Module) -> bool:
+    return any(type(module).forward is kind.forward for kind in _CONVOLUTIONS)
+
+
+def _is_additive(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
+    if module.weight.is_meta:
+        return False
+    twin = copy.deepcopy(module).cpu().double().eval()
+    generator = torch.Generator().manual_seed(0)
+    reach = zip(module.kernel_size, module.dilation, module.stride, strict=True)
+    sides = [dilation * (kernel - 1) + 1 + 2 * stride for kernel, dilation, stride in reach]
+    given = torch.randn(1, module.in_channels, *sides, generator=generator).double()
+    first, second = (torch.randn(module.weight.shape, generator=generator) for _ in range(2))
+    outputs = []
+    try:
+        with torch.no_grad():
+            if twin.bias is not None:
+                twin.bias.zero_()
+            for weight in (first, second, first + second):
+                twin.weight.copy_(weight)
+                outputs.append(twin(given))
+    except Exception:  # of another library; what it is good for is unknown
+        return False
+    return torch.allclose(outputs[0] + outputs[1], outputs[2], rtol=1e-4, atol=1e-4)
 
 
 def _difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
@@ -632,6 +691,8 @@ def _holds(own: Tensor, given: Tensor) -> bool:
     """Whether ``own`` has the values of ``given``, in float32 or in the type of the file."""
     if own.is_meta:
         return False
+    if own.is_floating_point() and not given.is_floating_point():
+        return False  # quantized values mean nothing without their scales
     given = given.to(own.device)
     wide = own.dtype in (torch.float32, torch.float64)
     left, right = (own, given.to(own.dtype)) if wide else (own.to(given.dtype), given)

@@ -12,7 +12,6 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     WeightConverter,
     WeightRenaming,
-    WeightTransform,
     dot_natural_key,
     rename_source_key,
 )
@@ -34,7 +33,7 @@ def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Te
     }
     renamings = [entry for entry in transforms if isinstance(entry, WeightRenaming)]
     found: dict[str, Tensor] = {}
-    fused: dict[str, WeightTransform] = {}
+    fused: dict[str, WeightConverter] = {}
     for key in sorted(state, key=dot_natural_key):
         name, pattern = rename_source_key(
             key, renamings, list(converters.values()), net.base_model_prefix, own
@@ -45,7 +44,7 @@ def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Te
             found[name] = state[key]
         else:
             part = fused.setdefault(name, copy.deepcopy(converters[pattern]))
-            part.add_tensor(name, key, pattern, state[key])
+            part.add_tensor(name, key, pattern, state[key])  # type: ignore[arg-type]
     for name, part in fused.items():
         with suppress(Exception):  # not of this network; the comparison of names says so in full
             found |= part.convert(name, model=net, config=net.config)

@@ -111,7 +111,6 @@ def test_a_download_ends_with_the_time(plugin: None, pictures: Path) -> None:
         sample=open_sample(pictures, samples=16),
         seed=0,
         device=torch.device("cpu"),
-        precision="fp32",
         workers=0,
         registry=library.Registry.discover(),
         reporter=Quiet(),

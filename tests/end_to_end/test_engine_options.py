@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from tests.end_to_end.conftest import Zoo
 from zoo import Backbone
 from zoo.engine.progress import Quiet
 from zoo.errors import UsageError
+from zoo.predictor import Asked, Predictor
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
 
@@ -407,6 +411,65 @@ def test_a_number_said_of_an_image_is_the_same_alone_and_in_company_though_bf16_
     assert run.record["evaluation_precision"] == "fp32"
     again = run.evaluate(tmp_path / "houses.csv")["val"].metrics
     assert again == pytest.approx(run.metrics, rel=1e-6)
+
+
+@contextmanager
+def types_computed() -> Iterator[dict[bool, set[torch.dtype]]]:
+    """The types that layers give while they train (``True``) and while they answer."""
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and isinstance(output, torch.Tensor):
+            seen[module.training].add(output.dtype)
+
+    handle = nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "lstm"])
+def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "zoo.job.settle_precision", lambda *_: None
+    )  # it tries bf16, and tells nothing
+    with types_computed() as seen:  # validation and the first report are in here
+        run = zoo.finetune(
+            backbone, classes=3, epochs=1, strategy="full", precision="bf16", workers=0,
+            output=tmp_path / "run", reporter=Quiet(),
+        )  # fmt: skip
+    assert torch.bfloat16 in seen[True]
+    assert seen[False] == {torch.float32}
+    some: list[Any] = (
+        [run.record["example"]] if backbone == "lstm" else [run.folder / "example.png"]
+    )
+    data = tmp_path / "data.csv"
+    if backbone == "lstm":
+        data.write_text("text,label\n" + "".join(f"word {c},{c}\n" for c in run.classes))
+    else:
+        for name in run.classes:
+            (tmp_path / "data" / name).mkdir(parents=True)
+            shutil.copy(run.folder / "example.png", tmp_path / "data" / name)
+        data = tmp_path / "data"
+    run = zoo.open_run(run.folder)
+    for answer in (
+        lambda: run.predict(some),
+        lambda: run.evaluate(data),
+        lambda: run.report(),
+        lambda: asked(run.predictor(), some),
+    ):
+        with types_computed() as seen:
+            answer()
+        assert seen == {True: set(), False: {torch.float32}}
+
+
+def asked(predictor: Predictor, inputs: Sequence[Any]) -> None:
+    """As a server asks."""
+    raws = [Asked(path.read_bytes() if isinstance(path, Path) else path, "it") for path in inputs]
+    predictor.outputs([predictor.prepare(raw) for raw in raws])
 
 
 def test_a_frozen_beginning_in_bf16_is_measured_in_float32(photos: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError
 from zoo.stages import Stages
+from zoo_timm.library import timm
 
 LORA = Recipe(
     strategy="lora",
@@ -212,14 +213,14 @@ def test_lora_says_what_share_of_the_weights_it_stands_beside() -> None:
     )
     assert backbone.adapter_targets() == ["conv"]
     adapters.insert(backbone, LORA)
-    assert adapters.in_words(backbone) == "LoRA beside 1 layers with 18% of the backbone's weights"
+    assert adapters.in_words(backbone) == "LoRA beside 1 layer with 18% of the backbone's weights"
 
 
 def test_lora_beside_embeddings_alone_is_told() -> None:
     net = nn.Sequential(nn.Embedding(5, 4), nn.LSTM(4, 4), nn.Identity())
     backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
     adapters.insert(backbone, LORA)
-    words = "LoRA beside 1 embeddings alone with 11% of the backbone's weights"
+    words = "LoRA beside 1 embedding alone with 11% of the backbone's weights"
     assert adapters.in_words(backbone) == words
 
 
@@ -234,3 +235,45 @@ def test_lora_leaves_out_convolutions_that_change_their_weight_before_use() -> N
     net = nn.Sequential(Standardised(3, 4, 1), nn.Conv2d(4, 8, 1), nn.Identity())
     backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
     assert backbone.adapter_targets() == ["1"]
+    adapters.insert(backbone, LORA)
+    assert "not beside 1 Standardised" in adapters.in_words(backbone)
+
+
+def test_lora_adapts_padded_convolutions_of_other_libraries_and_merging_changes_nothing() -> None:
+    Conv2dSame = timm.layers.Conv2dSame  # noqa: N806
+    net = nn.Sequential(
+        Conv2dSame(3, 4, 3, stride=2), nn.Conv2d(4, 8, 1), nn.Flatten(), nn.Identity()
+    )
+    backbone = Backbone.wrap(net, spec=SPEC, head="3", stages=["0", "1"]).eval()
+    state = torch.get_rng_state()
+    assert backbone.adapter_targets() == ["0", "1"]
+    assert torch.equal(torch.get_rng_state(), state)  # trying a layer draws no random numbers
+    adapters.insert(backbone, LORA)
+    for path, parameter in backbone.net.named_parameters():
+        if adapters.is_adapter(path):
+            nn.init.normal_(parameter, std=0.1)
+    images = torch.randn(2, 3, 15, 15)
+    with torch.no_grad():
+        beside = backbone.net(images)
+        adapters.merge(backbone)
+        torch.testing.assert_close(backbone.net(images), beside, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize:UserWarning")
+@pytest.mark.parametrize("kind", ["packed", "integers"])
+def test_a_quantized_network_is_refused_in_words(kind: str) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 8), nn.Identity())
+    if kind == "packed":
+        net[2] = torch.ao.nn.quantized.dynamic.Linear(4, 8)
+    else:
+        codes = torch.zeros(8, 4, dtype=torch.int8)
+        net[2].weight = nn.Parameter(codes, requires_grad=False)  # type: ignore[assignment]
+    with pytest.raises(ContractError, match=r"quantized, and such layers do not train: 2\."):
+        Backbone.wrap(net, spec=SPEC, head="3", stages=["1", "2"])
+
+
+def test_integers_in_a_file_are_not_taken_for_weights(backbone: Backbone) -> None:
+    state = {k: v.clone() for k, v in backbone.native_state_dict().items()}
+    state["0.0.weight"] = torch.ones_like(state["0.0.weight"], dtype=torch.int8)
+    with pytest.raises(WeightsError, match=r"1 of \d+ tensors differ: 0\.0\.weight"):
+        backbone.load_native_state_dict(state)

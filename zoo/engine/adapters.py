@@ -55,8 +55,13 @@ def in_words(backbone: Backbone) -> str:
     every = sum(p.numel() for path, p in backbone.net.named_parameters() if not is_adapter(path))
     beside = sum(p.numel() for base in bases for p in base.parameters())
     tables = all(isinstance(base, nn.Embedding) for base in bases)
-    kind = "embeddings alone" if tables else "layers"
-    return f"LoRA beside {len(bases)} {kind} with {beside / every:.0%} of the backbone's weights"
+    one, many = ("embedding", "embeddings") if tables else ("layer", "layers")
+    kind = (one if len(bases) == 1 else many) + (" alone" if tables else "")
+    words = f"LoRA beside {len(bases)} {kind} with {beside / every:.0%} of the backbone's weights"
+    left = [f"{count} {name}" for name, count in backbone.left_unadapted().items()]
+    return words + (
+        f", not beside {' and '.join(left)}, which LoRA cannot be merged with," * bool(left)
+    )
 
 
 def merge(backbone: Backbone) -> None:

@@ -44,6 +44,9 @@ from zoo.weights import fetch, file_sha256
 
 Features = NDArray[np.float32]
 
+_PRECISION = "fp32"
+"""In bfloat16 the features of a sample depend on the others of its batch, and so would the order."""
+
 _TIME = "milliseconds"  # among the facts of the features
 
 
@@ -55,7 +58,6 @@ class Setting:
         sample: Its ``train`` split is what they see.
         seed: Of random parameters, and of whatever else is random.
         device: Where they compute.
-        precision: ``fp32`` or ``bf16``.
         workers: Processes that prepare pictures; ``None`` for what fits the machine.
         registry: Names and plugins.
         reporter: Sees the steps.
@@ -65,7 +67,6 @@ class Setting:
     sample: Splits
     seed: int
     device: torch.device
-    precision: str
     workers: int | None
     registry: Registry
     reporter: Reporter
@@ -101,7 +102,7 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
     key = list(_key(candidate, setting, path))
     facts: dict[str, str | int] = {
         "backbone": name,
-        "precision": setting.precision,
+        "precision": _PRECISION,
         "data": setting.sample.source,
         "split": f"{count} drawn with seed {setting.seed}",
         "samples": count,
@@ -171,7 +172,7 @@ class _Work:
     def fill(self, array: Features) -> None:
         """Compute the features."""
         setting, start = self._setting, self.start
-        forward = Forward(start.backbone, device=setting.device, precision=setting.precision)
+        forward = Forward(start.backbone, device=setting.device, precision=_PRECISION)
         feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
         began, check = time.monotonic(), setting.deadline.check
         with setting.deadline.watched(start.backbone.net):
@@ -193,6 +194,8 @@ class _Work:
         run = self._candidate.resolved.run
         if run is not None:
             return Run(run.folder, registry=self._setting.registry).load().head
+        if self.start.backbone.head_flaw:
+            raise _NoSuchHead
         return self.start.backbone.head.cpu()
 
 
@@ -234,7 +237,7 @@ def _key(candidate: Candidate, setting: Setting, weights: Path | None) -> Iterat
     versions = {plugin.name: plugin.version for plugin in setting.registry.plugins()}
     yield "what a ranking sees"
     yield from (__version__, torch.__version__, versions.get(spec.plugin, ""))
-    yield from (setting.precision, setting.device.type, setting.sample.train.fingerprint)
+    yield from (_PRECISION, setting.device.type, setting.sample.train.fingerprint)
     yield json.dumps([spec.to_json(), candidate.weights and candidate.weights.tag], sort_keys=True)
     yield f"seed {setting.seed}" if weights is None else file_sha256(weights)
     yield from _beside(weights)

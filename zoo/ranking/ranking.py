@@ -15,7 +15,6 @@ from zoo.data.drawn import open_sample
 from zoo.data.reports import BadFiles
 from zoo.data.samples import Splits
 from zoo.engine.device import choose_device
-from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
@@ -131,7 +130,6 @@ def recommend(
                 sample=sample,
                 seed=seed,
                 device=place,
-                precision=resolve_precision("auto", place),
                 workers=workers,
                 registry=registry,
                 reporter=watch.reporter,
