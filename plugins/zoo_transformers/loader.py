@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from zoo import Backbone as Backbone  # first: readies torch for torchvision
+
+# isort: split
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import BackboneSpec, Weights
 from zoo.errors import WeightsError
 from zoo.small_files import read_small
 from zoo.weights import fetch

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from zoo import Backbone as Backbone  # first: readies torch for torchvision
+
+# isort: split
 from torch import nn
 from transformers import PreTrainedModel
 

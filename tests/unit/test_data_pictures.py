@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +121,13 @@ def test_a_missing_picture_is_an_error(tmp_path):
 
 
 # -- transforms --------------------------------------------------------------------------------
+
+
+def test_a_transform_that_a_spawned_worker_unpickles_brings_torchvision_along(tmp_path):
+    pickled = pickle.dumps(make_transform(ImageInput(size=16), True, augment="trivial"))
+    code = "import pickle, sys; print(type(pickle.loads(sys.stdin.buffer.read())).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True)
+    assert done.stdout.decode().strip() == "ImageTransform", done.stderr.decode()[-400:]
 
 
 def noise(width: int, height: int) -> Image.Image:

@@ -20,6 +20,9 @@ from zoo.errors import UsageError
 from zoo.spec import ImageInput
 from zoo.torchvision_ops import declare_missing_operators
 
+# Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
+declare_missing_operators()
+
 LONGEST = 16  # times its width that a picture's length may be
 
 MIN_SCALE = 0.35
@@ -85,7 +88,6 @@ class ImageTransform:
                 f"--augment {augment!r} cannot be",
                 hint=f"There are: {', '.join(get_args(Augment))}.",
             )
-        declare_missing_operators()
         self.input = image_input
         self.train = train
         self.decode_size = image_input.size if train else resized(image_input)
