@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from zoo.data import Samples, Splits
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import Quoting
-from zoo.data.reports import BadFiles
+from zoo.data.reading import Reading
+from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
+from zoo.data.text import cut_in_words
 from zoo.embedding_files import Features, check_output, write_features
 from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
@@ -25,13 +28,13 @@ from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import UsageError
-from zoo.extraction import fill_features
+from zoo.extraction import CUT, cut_beside, fill_features
 from zoo.places import cache_folder
 from zoo.registry import Registry
 from zoo.request import FLAGS, Request, Resize
 from zoo.run import Run
 from zoo.run_record import LOCK_FILE, MODEL
-from zoo.spec import BackboneSpec
+from zoo.spec import BackboneSpec, ImageInput, TextInput
 from zoo.start import start_from, tokenizer_beside
 from zoo.weights import choose
 
@@ -49,6 +52,7 @@ class Embedded:
         feature_dim: Width of the features.
         classes: What the numbers in ``labels`` stand for; columns of numbers; empty without labels.
         skipped: Inputs that were left out, one ``path: reason`` each.
+        notes: What else was left out, guessed or not seen by the network, a fact each.
     """
 
     output: Path
@@ -59,6 +63,7 @@ class Embedded:
     feature_dim: int
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -76,6 +81,7 @@ class Embedded:
             "splits": dict(self.splits),
             "classes": list(self.classes),
             "skipped": list(self.skipped),
+            "notes": list(self.notes),
         }
 
 
@@ -171,6 +177,8 @@ def embed(
     )
     for fact in rows.notes:
         reporter.note(fact)
+    if run is not None:
+        rows = _fitting(run, rows, bad_files)
     place = choose_device(device)
     if run is not None:
         network = _of_run(run, place, workers)
@@ -184,6 +192,9 @@ def embed(
         name: _features(network, samples, name, str(data), reporter)
         for name, samples in rows.splits.items()
     }
+    notes = (*_not_seen(network, run, rows), *_cut(network, parts))
+    for fact in notes:
+        reporter.note(fact)
     return Embedded(
         output=target,
         rows=write_features(target, rows, parts),
@@ -193,7 +204,52 @@ def embed(
         feature_dim=network.spec.feature_dim,
         classes=rows.classes,
         skipped=rows.skipped,
+        notes=(*rows.notes, *notes),
     )
+
+
+# -- what is not seen --------------------------------------------------------------------------
+
+
+def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:
+    """Without images that are on another scale than those that the run was trained on.
+
+    Raises:
+        BadFilesError: There are some, and ``bad_files`` is ``error``; or there are no others.
+    """
+    reading, findings, splits = run.reading, Findings(bad_files), dict[str, Samples]()
+    if reading is None:
+        return rows
+    for name, samples in rows.splits.items():
+        misfits = reading.misfits(samples.traits) if samples.traits is not None else {}
+        for i, reason in misfits.items():
+            findings.add(samples.input(i), reason)
+        good = [i for i in range(len(samples)) if i not in misfits]
+        splits[name] = samples.select(good) if misfits else samples
+    if not any(map(len, splits.values())):
+        findings.mode = "error"
+    findings.settle()
+    return replace(rows, splits=splits, skipped=(*rows.skipped, *findings.skipped))
+
+
+def _not_seen(network: _Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
+    """The scale of grey and what of the images is not seen, a fact each; nothing of texts."""
+    known = [each.traits for each in rows.splits.values() if each.traits is not None]
+    given = network.spec.input
+    if not known or not isinstance(given, ImageInput):
+        return ()
+    reading = (run.reading if run else None) or Reading(given)
+    return tuple(reading.with_range(np.concatenate(known)).values())
+
+
+def _cut(network: _Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
+    """How many texts are cut, also where their features are from the cache."""
+    given = network.spec.input
+    if not isinstance(given, TextInput):
+        return ()
+    cut = sum(cut_beside(part) for part in parts.values())
+    words = cut_in_words(cut, sum(map(len, parts.values())), given, trained=network.run is not None)
+    return (words,) if words else ()
 
 
 # -- the network -------------------------------------------------------------------------------
@@ -277,6 +333,17 @@ def _features(
     if not len(samples):
         return np.empty((0, width), dtype=np.float32)
     limit = getattr(network.spec.input, "max_length", None)
+    facts: dict[str, str | int] = {
+        "backbone": network.spec.name,
+        "precision": forward.precision,
+        "data": source,
+        "split": split,
+        "samples": len(samples),
+    }
+
+    def fill(array: NDArray[np.float32]) -> None:
+        facts[CUT] = fill_features(array, samples, network.feed, forward, reporter)
+
     return compute(
         cache_folder() / "features",
         key=(
@@ -286,13 +353,7 @@ def _features(
         ),
         shape=(len(samples), width),
         dtype=np.float32,
-        fill=lambda array: fill_features(array, samples, network.feed, forward, reporter),
-        facts={
-            "backbone": network.spec.name,
-            "precision": forward.precision,
-            "data": source,
-            "split": split,
-            "samples": len(samples),
-        },
+        fill=fill,
+        facts=facts,
         reporter=reporter,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,17 @@ from zoo.data import Samples
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
+from zoo.feature_files import facts_beside
+
+CUT = "cut"
+"""Among the facts beside features: how many of the samples are texts that were cut."""
+
+
+def cut_beside(features: NDArray[np.float32]) -> int:
+    """How many texts were cut when these features were computed, by the facts beside them."""
+    path = getattr(features, "filename", None)
+    kept = facts_beside(Path(path)).get(CUT) if path else None
+    return kept if isinstance(kept, int) else 0
 
 
 def fill_features(
@@ -21,7 +33,7 @@ def fill_features(
     forward: Forward,
     reporter: Reporter,
     check: Callable[[], Any] = lambda: None,
-) -> None:
+) -> int:
     """Put the features of ``samples`` into ``array``, ``(N, feature_dim)``, in their order.
 
     Args:
@@ -31,6 +43,9 @@ def fill_features(
         forward: Runs the backbone.
         reporter: Sees the steps.
         check: Called between two batches; what it raises is passed on.
+
+    Returns:
+        How many of the samples are texts that were cut.
     """
     with (
         feed.plain(samples) as loader,
@@ -41,3 +56,4 @@ def fill_features(
             check()
             array[batch["index"].numpy()] = forward.features(batch).numpy()
             advance()
+        return int(loader.feed.cut.sum())

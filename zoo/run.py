@@ -224,7 +224,7 @@ class Run:
         for fact in findings.notes:
             (reporter or Quiet()).note(fact)
         if bad_files == "skip":
-            samples = without_unreadable(samples, lost, self._reading)
+            samples = without_unreadable(samples, lost, self.reading)
         logits, found = self._logits(samples, device=device, workers=workers, reporter=reporter)
         predictions = predictions_of(
             self.task.name,
@@ -253,7 +253,7 @@ class Run:
             task=self.task,
             classes=self.classes,
             pairs=self.pairs,
-            reading=self._reading,
+            reading=self.reading,
         )
 
     def _check_threshold(self, threshold: float | None) -> None:
@@ -366,9 +366,9 @@ class Run:
                 "these"
             )
         found = measured(chosen, digests, trained.val)
-        if self._reading is None or bad_files == "error":  # reading then stops at the first misfit
+        if self.reading is None or bad_files == "error":  # reading then stops at the first misfit
             return found
-        fitting = {name: _fitting(own, self._reading) for name, own in found.items()}
+        fitting = {name: _fitting(own, self.reading) for name, own in found.items()}
         for own in fitting.values():
             for fact in own.notes:
                 reporter.note(fact)
@@ -494,7 +494,7 @@ class Run:
         """The outputs ``(N, outputs)`` for all samples, and what of those was not read."""
         forward, reporter = self._forward(device), reporter or Quiet()
         feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
-        with feed.plain(samples, self._reading) as loader:
+        with feed.plain(samples, self.reading) as loader:
             logits = forward.predict(loader, count=len(samples), reporter=reporter)
             found = not_seen(loader, self.spec.input, trained=True)
         for fact in found.facts:
@@ -502,7 +502,7 @@ class Run:
         return logits, found
 
     @property
-    def _reading(self) -> Reading | None:
+    def reading(self) -> Reading | None:
         """How images are read; ``None`` for texts."""
         if self.spec.modality != "image":
             return None

@@ -96,21 +96,28 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
     )
 
 
+def at_usual_length(spec: BackboneSpec) -> BackboneSpec:
+    """The spec of a network for texts with the length to which those are cut by default."""
+    text = spec.text_input
+    usual = text.max_length if text.longest else text.usual_length or TEXT_LENGTH
+    longest = text.longest or text.max_length
+    return spec.with_input(max_length=min(text.max_length, usual), longest=longest)
+
+
 def _fitted_spec(
     request: Request, spec: BackboneSpec, splits: Splits, weights: Weights | None
 ) -> BackboneSpec:
     """The spec with the size or length that the request and the data ask for."""
     if spec.modality == "text":
-        text = spec.text_input
-        longest = text.longest or text.max_length
-        usual = text.max_length if text.longest else text.usual_length or TEXT_LENGTH
-        limit = request.max_length or min(text.max_length, usual)
+        changed = at_usual_length(spec)
+        longest = changed.text_input.longest
+        limit = request.max_length or changed.text_input.max_length
         if limit > longest:
             raise UsageError(
                 f"--max-length {limit} is more than {spec.name} takes",
                 hint=f"Give at most {longest}.",
             )
-        changed = spec.with_input(max_length=limit, longest=longest)
+        changed = changed.with_input(max_length=limit)
         return changed.with_input(pooling=request.pooling) if request.pooling else changed
     spec = spec.with_input(**_reading(request, splits))
     if words := outside_in_words(spec.image_input, splits.train.traits):

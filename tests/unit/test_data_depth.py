@@ -28,6 +28,7 @@ from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
 from zoo.export.preparation import _picture_steps
 from zoo.predictor import Asked
+from zoo.ranking.ranking import Watch
 from zoo.spec import ImageInput
 
 SIDE = 24
@@ -238,6 +239,22 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
         (tmp_path / "other" / name / "good.png").unlink()
     with pytest.raises(BadFilesError, match="2 inputs cannot be used"):
         run.evaluate(tmp_path / "other", bad_files="skip", workers=0)
+    # features
+    Image.open(new / "some.png").save(tmp_path / "other" / "a" / "some.png")
+    with pytest.raises(BadFilesError, match="2 inputs cannot be used"):
+        zoo.embed(tmp_path / "run", tmp_path / "other", output=tmp_path / "x.npy", workers=0)
+    kept_features = zoo.embed(
+        tmp_path / "run", tmp_path / "other", output=tmp_path / "x.npy", workers=0, bad_files="skip",
+        device="cpu",
+    )  # fmt: skip
+    assert (kept_features.samples, len(kept_features.skipped)) == (1, 2)
+    assert kept_features.notes == (
+        "0 is black and 2047 white; 1 image is deeper than 8 bits",
+        "values beyond 0 to 2047 in 1 of 1 image; they become black or white",
+    )
+    (tmp_path / "other" / "a" / "some.png").unlink()
+    with pytest.raises(BadFilesError, match="2 inputs cannot be used"):
+        zoo.embed(tmp_path / "run", tmp_path / "other", output=tmp_path / "x.npy", bad_files="skip")
     # a server
     with pytest.raises(BadFilesError, match="more than half"):
         run.predictor(device="cpu").prepare(Asked(str(new / "bright.png"), "x"))
@@ -264,6 +281,15 @@ def test_a_range_that_makes_all_images_white_is_refused(tmp_path):
     data = folder_of(tmp_path / "data", "12 bits of 16")
     with pytest.raises(UsageError, match=r"--range 0 1 does not fit .* 6 of 6|5 of 5|4 of 4"):
         zoo.finetune("cnn", data, value_range=(0, 1), output=tmp_path / "run", reporter=Quiet())
+
+
+def test_a_ranking_reads_deep_images_on_one_scale_and_says_so(tmp_path):
+    told = Notes()
+    zoo.recommend(
+        folder_of(tmp_path / "data", "12 bits of 16", 12), ["cnn"], weights="none", samples=12,
+        device="cpu", workers=0, time_limit=None, watch=Watch(told),
+    )  # fmt: skip
+    assert told.told[0] == "0 is black and 2047 white; 12 images are deeper than 8 bits"
 
 
 # -- what of an image is not seen ---------------------------------------------------------------

@@ -14,13 +14,15 @@ import zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_padding import TIGHT, network, words
 from zoo import BackboneSpec, Run, TextInput, build
-from zoo.data.text import TextEncoder
+from zoo.data.text import TextEncoder, cut_in_words
 from zoo.engine.compiling import settle_precision
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
 from zoo.predictor import Asked
+from zoo.ranking.ranking import Watch
 from zoo.serve.service import Service
+from zoo.start import at_usual_length
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import longest_text
 from zoo_transformers.resolve import resolve
@@ -83,6 +85,44 @@ def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> N
     results = run.evaluate(str(other), reporter=judged)
     assert results["all"].to_json()["notes"] == judged.told
     assert judged.told[0].startswith("2 of 2 texts are cut at 4 tokens")
+
+
+def test_features_and_rankings_say_how_many_texts_are_cut_also_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    table = tmp_path / "texts.csv"
+    rows = [
+        f"{'fine' if i % 2 else 'bad'} word{' word' * 300 * (i < 4)},{i % 2}" for i in range(12)
+    ]
+    table.write_text("text,label\n" + "\n".join(rows) + "\n")
+    told = "4 of 12 texts are cut at 64 tokens; --max-length N, at most 256, reads more"
+    for _ in range(2):  # computed, and from the cache
+        reporter = Notes()
+        found = zoo.embed(
+            "lstm", table, output=tmp_path / "x.npy", weights="none", max_length=64,
+            device="cpu", reporter=reporter,
+        )  # fmt: skip
+        assert told in reporter.told
+        assert found.to_json()["notes"] == [told]
+        reporter = Notes()
+        zoo.recommend(
+            table, ["lstm"], weights="none", samples=12, device="cpu", time_limit=None,
+            watch=Watch(reporter),
+        )  # fmt: skip
+        assert "4 of 12 texts are cut at 256 tokens" in " ".join(reporter.told)
+
+
+def test_a_run_is_trained_further_at_any_length_that_its_network_takes() -> None:
+    spec = network("bert", TIGHT["bert"], "mean").spec
+    longest = spec.text_input.max_length
+    short = at_usual_length(spec).with_input(max_length=3)
+    assert at_usual_length(short).text_input.max_length == 3
+    assert at_usual_length(short).text_input.longest == longest
+    wide = spec.with_input(max_length=8192)
+    assert at_usual_length(wide).text_input.max_length == 512
+    words = cut_in_words(1, 2, at_usual_length(wide).text_input)
+    assert words == "1 of 2 texts is cut at 512 tokens; --max-length N, at most 8,192, reads more"
 
 
 def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ class Reading:
             if mask.any()
         }
 
+    def with_range(self, traits: Traits) -> dict[str, str]:
+        """As :meth:`in_words`, and the scale of grey where images have more than 8 bits."""
+        if not self.input.value_range or not traits["deep"].any():
+            return self.in_words(traits)
+        words = _range_in_words(self.input, traits, given=True)
+        return {"range": words, **self.in_words(traits)}
+
     def misfits(self, traits: Traits) -> dict[int, str]:
         """The indices of images that are on another scale than the training images, and why."""
         if not self.input.value_range:

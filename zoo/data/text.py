@@ -153,7 +153,9 @@ class TextEncoder:
         return batch if types is None else batch | {"token_type_ids": _padded(types, longest, 0)}
 
 
-def cut_in_words(cut: int, count: int, text_input: TextInput, *, trained: bool = False) -> str:
+def cut_in_words(
+    cut: int, count: int, text_input: TextInput, *, trained: bool = False, command: str = ""
+) -> str:
     """How many texts are not read to their end, and how to change it; empty where all are.
 
     Args:
@@ -161,6 +163,7 @@ def cut_in_words(cut: int, count: int, text_input: TextInput, *, trained: bool =
         count: Of how many.
         text_input: Says where they are cut, and how long texts may be at most.
         trained: Whether a run was trained so, which nothing but another fine-tune changes.
+        command: The command that has the option for it, where it is another one.
     """
     if not cut:
         return ""
@@ -169,7 +172,7 @@ def cut_in_words(cut: int, count: int, text_input: TextInput, *, trained: bool =
     longest = text_input.longest or text_input.max_length
     if longest <= text_input.max_length:
         return f"{what}, the most that the network takes"
-    option = f"--max-length N, at most {longest:,}"
+    option = f"{command and command + ' '}--max-length N, at most {longest:,}"
     return f"{what}; {f'the run was trained so ({option})' if trained else f'{option}, reads more'}"
 
 

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from zoo.data import Splits
+from zoo.data.text import cut_in_words
 from zoo.engine.features import compute
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
-from zoo.extraction import fill_features
+from zoo.extraction import CUT, cut_beside, fill_features
 from zoo.feature_files import facts_beside
 from zoo.files import sha256_of
 from zoo.places import cache_folder
@@ -38,7 +39,8 @@ from zoo.registry import Registry
 from zoo.request import Request
 from zoo.run import Run
 from zoo.run_record import TOKENIZER
-from zoo.start import Start, start_from
+from zoo.spec import BackboneSpec
+from zoo.start import Start, at_usual_length, start_from
 from zoo.version import __version__
 from zoo.weights import fetch, file_sha256
 
@@ -109,7 +111,7 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
     }
 
     def fill(array: Features) -> None:
-        work.fill(array)
+        facts[CUT] = work.fill(array)
         facts[_TIME] = work.milliseconds
 
     folder = cache_folder() / "features"
@@ -122,6 +124,8 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
         facts=facts,
         reporter=setting.reporter,
     )
+    if cut := cut_beside(features):
+        setting.reporter.note(f"{name}: {_cut_in_words(cut, count, candidate.resolved.spec)}")
     if not np.isfinite(features).all():
         raise ContractError(f"{name} gives features that are not finite")
     chances = None
@@ -138,6 +142,10 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
             )
     spent = work.milliseconds or _kept_time(features)
     return Extracted(features, chances, spent and spent / count)
+
+
+def _cut_in_words(cut: int, count: int, spec: BackboneSpec) -> str:
+    return cut_in_words(cut, count, at_usual_length(spec).text_input, command="zoo finetune")
 
 
 class _NoSuchHead(Exception):
@@ -169,15 +177,17 @@ class _Work:
             torch.manual_seed(setting.seed)
             return start_from(request, candidate.resolved, setting.sample, setting.reporter)
 
-    def fill(self, array: Features) -> None:
-        """Compute the features."""
+    def fill(self, array: Features) -> int:
+        """Compute the features, and tell how many texts were cut for that."""
         setting, start = self._setting, self.start
         forward = Forward(start.backbone, device=setting.device, precision=_PRECISION)
         feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
         began, check = time.monotonic(), setting.deadline.check
         with setting.deadline.watched(start.backbone.net):
-            fill_features(array, setting.sample.train, feed, forward, setting.reporter, check)
+            reporter = setting.reporter
+            cut = fill_features(array, setting.sample.train, feed, forward, reporter, check)
         self.milliseconds = max(1, round(1000 * (time.monotonic() - began)))
+        return cut
 
     @torch.inference_mode()
     def fill_chances(self, array: Features, features: Features) -> None:

@@ -12,8 +12,10 @@ from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
 from zoo.data.drawn import open_sample
+from zoo.data.reading import Reading
 from zoo.data.reports import BadFiles
 from zoo.data.samples import Splits
+from zoo.data.traits import range_of
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError
@@ -23,7 +25,7 @@ from zoo.ranking.features import Extracted, Setting, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import leep, logme, probe, targets_of
 from zoo.registry import Registry
-from zoo.spec import Modality
+from zoo.spec import ImageInput, Modality
 
 SAMPLES = 1000
 TIME_LIMIT = 300.0
@@ -115,7 +117,7 @@ def recommend(
                 bad_files=bad_files,
                 quoting=quoting,
             )
-            for fact in sample.notes:
+            for fact in (*sample.notes, *_not_seen(sample)):
                 watch.reporter.note(fact)
             candidates, left_out = find_candidates(
                 registry,
@@ -239,6 +241,15 @@ def _scores(found: Extracted, sample: Splits, setting: Setting) -> dict[str, Any
         "logme": evidence,
         "leep": leep(found.chances, labels) if single and found.chances is not None else None,
     }
+
+
+def _not_seen(sample: Splits) -> tuple[str, ...]:
+    """The scale of grey, and what no network gets to see of images; crops are each network's own."""
+    traits = sample.train.traits
+    if traits is None:
+        return ()
+    whole = ImageInput(value_range=range_of(traits), crop_mode="squash")
+    return tuple(Reading(whole).with_range(traits).values())
 
 
 def _refuse(*, samples: int, time_limit: float | None, weights: str) -> None:
