@@ -67,6 +67,7 @@ class Backbone(nn.Module):
         tokenizer: Tokenizer | None = None,
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
+        to_file: Callable[[StateDict, str], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
@@ -90,6 +91,7 @@ class Backbone(nn.Module):
         self._extract = extract
         self._to_native = to_native
         self._from_native = from_native
+        self._to_file = to_file
         self._native = native
         self._native_files = native_files
         self._native_code = native_code
@@ -113,6 +115,7 @@ class Backbone(nn.Module):
         tokenizer: Tokenizer | None = None,
         to_native: Callable[[StateDict], StateDict] | None = None,
         from_native: Callable[[StateDict], StateDict] | None = None,
+        to_file: Callable[[StateDict, str], StateDict] | None = None,
         native: Callable[[int], nn.Module] | None = None,
         native_files: Callable[[Backbone, Sequence[str], str], Mapping[str, str]] | None = None,
         native_code: Callable[[Backbone], str] | None = None,
@@ -136,7 +139,9 @@ class Backbone(nn.Module):
                 network on ``pixel_values``.
             tokenizer: The text network's own tokenizer.
             to_native: Turns the plain names and shapes into the library's, where they differ.
-            from_native: Its inverse.
+            from_native: Its inverse, and that of ``to_file``.
+            to_file: From the plain names and shapes and the name of the task to what the file of
+                a run holds, where that depends on the task.
             native: Builds the library's own network with that many outputs, where putting the
                 head back at its path does not make one.
             native_files: From the backbone, the class names and the name of the task to the text
@@ -174,6 +179,7 @@ class Backbone(nn.Module):
             tokenizer=tokenizer,
             to_native=to_native,
             from_native=from_native,
+            to_file=to_file,
             native=native,
             native_files=native_files,
             native_code=native_code,
@@ -472,9 +478,22 @@ class Backbone(nn.Module):
         A plain network of the library, built for as many outputs as the head has, loads it.
         The tensors are the backbone's own, not copies.
         """
-        state: StateDict = self.net.state_dict()
-        state |= {f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()}
+        state = self._plain_state_dict()
         return self._to_native(state) if self._to_native else state
+
+    def file_state_dict(self, task: str) -> StateDict:
+        """What the file of a run of that task holds: :meth:`native_state_dict`, mostly.
+
+        A library that would give out what the head says as if it were the answer must not find
+        the head in its place.
+        """
+        if self._to_file:
+            return self._to_file(self._plain_state_dict(), task)
+        return self.native_state_dict()
+
+    def _plain_state_dict(self) -> StateDict:
+        state: StateDict = self.net.state_dict()
+        return state | {f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()}
 
     def load_native_state_dict(
         self, state: Mapping[str, Tensor], *, strict_head: bool = False, source: str = "the weights"

@@ -280,7 +280,8 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     forward = Forward(start.backbone, device=device, precision=precision)
-    settle_precision(request.precision, forward, manner.reporter)
+    trains = any(phase.trains_backbone for phase in phases)
+    settle_precision(request.precision, forward, manner.reporter, trains=trains)
     work = Work.of(phases, recipe, len(splits.train))
     forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
     manner.reporter.header(

@@ -214,7 +214,12 @@ def _native(record: Mapping[str, Any]) -> str:
     if pooling in ("cls", "mean", "last"):
         return (
             "the library loads the network from this folder; its features are the last hidden "
-            f"states pooled by {pooling!r}, and `classifier.*` holds the head."
+            f"states pooled by {pooling!r}, and `zoo_head.*` holds the head."
+        )
+    if pooling == "pooler" and meaning(record).startswith("\nThe outputs are standardised"):
+        return (
+            "the library loads the network from this folder, but not as a classifier, whose answers "
+            "would be standardised; `zoo_head.*` holds the head."
         )
     return (
         f"the plain network, built for {len(record['classes'])} outputs, loads it without zoo."

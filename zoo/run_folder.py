@@ -283,7 +283,7 @@ def write_model(
     Raises:
         OSError: They cannot be written.
     """
-    write_tensors(folder / MODEL, backbone.native_state_dict(), {"format": "pt"})
+    write_tensors(folder / MODEL, backbone.file_state_dict(task), {"format": "pt"})
     for name, text in backbone.native_files(classes, task).items():
         files.write_text(folder / name, text)
     if tokenizer is not None:

@@ -98,6 +98,7 @@ def _wrap(
         tokenizer=tokenizer,
         to_native=own_names.to_library,
         from_native=own_names.to_own,
+        to_file=own_names.to_file,
         adaptable=[path for path, module in net.named_modules() if isinstance(module, Conv1D)],
         native_files=native_files,
         native_code=native_code,

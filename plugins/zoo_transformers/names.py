@@ -25,6 +25,9 @@ from zoo_transformers.families import family_of
 POOLER = "pooler"
 """What the library calls the pooling layer of an encoder."""
 
+_STANDARDISED = ("regression",)
+"""The tasks whose outputs are not yet the answers."""
+
 ZOO_HEAD = "zoo_head"
 """Where a head sits in the file that the library's own classifier has no place for."""
 
@@ -133,10 +136,19 @@ class Names:
         spare = {k: v for k, v in own.items() if k not in kept and not self._of_encoder(k)}
         return kept | spare
 
-    def to_library(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``state`` as a run's file has it: the head where the library applies it likewise."""
+    def to_file(self, state: Mapping[str, Tensor], task: str) -> dict[str, Tensor]:
+        """``state`` as the file of a run of ``task`` has it.
+
+        The library's pipeline would give out numbers as the network has them, standardised; so
+        its classifier refuses their file, as it does where it would apply the head otherwise.
+        """
+        return self.to_library(state, apart=task in _STANDARDISED)
+
+    def to_library(self, state: Mapping[str, Tensor], *, apart: bool = False) -> dict[str, Tensor]:
+        """``state`` with the head where the library applies it likewise, else or ``apart``."""
         head = {k.removeprefix(self._head): v for k, v in state.items() if k.startswith(self._head)}
-        if not head or (self._shapes and _shapes(head) == self._shapes):
+        likewise = self._shapes and _shapes(head) == self._shapes
+        if not head or (likewise and not apart):
             return dict(state)
         rest = {k: v for k, v in state.items() if not k.startswith(self._head)}
         kept = {f"{ZOO_HEAD}.{k}": v for k, v in head.items()}

@@ -39,7 +39,7 @@ def native_files(backbone: Backbone, classes: Sequence[str], task: str) -> Mappi
 
     With them ``AutoTokenizer`` and, for the library's own pooling,
     ``AutoModelForSequenceClassification`` load the run's folder and give the same logits.
-    With another pooling ``AutoModel`` loads it and gives the same last hidden states, and the
+    With another pooling, or where logits are not the answers, ``AutoModel`` loads it and gives the same last hidden states, and the
     classifier refuses it (:class:`.names.Names`).
     """
     files = {"config.json": _config(backbone, classes, task)}
@@ -99,11 +99,19 @@ def _input_names(backbone: Backbone) -> list[str]:
 
 
 _LIBRARY_POOLING = """\
-from transformers import AutoModelForSequenceClassification
+from pathlib import Path
+
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 
 def load(folder):
-    return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    config = AutoConfig.from_pretrained(folder)
+    network = AutoModelForSequenceClassification.from_config(config)
+    state = load_file(Path(folder) / "model.safetensors")
+    state = {{k.replace("zoo_head.", "{head}."): v for k, v in state.items() if v.numel()}}
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def logits(network, batch):
@@ -156,5 +164,5 @@ def native_code(backbone: Backbone) -> str:
     pooling = backbone.spec.text_input.pooling
     outputs, features = backbone.head.out_features, backbone.spec.feature_dim
     if pooling not in _POOLED:
-        return _LIBRARY_POOLING.format(outputs=outputs)
+        return _LIBRARY_POOLING.format(outputs=outputs, head=backbone.head_path)
     return _PLAIN_POOLING.format(outputs=outputs, features=features, pooled=_POOLED[pooling])

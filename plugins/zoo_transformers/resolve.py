@@ -64,11 +64,7 @@ def _from_folder(folder: Path) -> BackboneSpec:
     _demand_ends(folder)
     if not file.is_file():
         if (folder / ADAPTER).is_file():
-            raise NameLookupError(
-                f"{folder} holds an adapter of PEFT ({ADAPTER}), not a whole network",
-                hint="Merge it into its base and save that: model.merge_and_unload()"
-                ".save_pretrained(FOLDER), with the tokenizer; then give path:FOLDER.",
-            )
+            raise _an_adapter(str(folder))
         what = "has no config.json" if folder.is_dir() else "is no folder"
         raise NameLookupError(
             f"'{SCHEME}{folder}' leads to no network: {folder} {what}",
@@ -88,6 +84,14 @@ def _from_folder(folder: Path) -> BackboneSpec:
     )
 
 
+def _an_adapter(where: str, base: str = "") -> NameLookupError:
+    return NameLookupError(
+        f"{where} holds an adapter of PEFT ({ADAPTER}){base}, not a whole network",
+        hint="Merge it into its base and save that: model.merge_and_unload()"
+        ".save_pretrained(FOLDER), with the tokenizer; then give path:FOLDER.",
+    )
+
+
 def _demand_ends(folder: Path) -> None:
     """Refuse a folder that holds a pipe, a device or a file without end."""
     try:
@@ -104,6 +108,9 @@ def _demand_ends(folder: Path) -> None:
 def _from_hub(name: str, repo: str) -> BackboneSpec:
     config = hub.read(repo, "config.json")
     if config is None:
+        if (adapter := hub.read(repo, ADAPTER)) is not None:
+            base = _parse(adapter, f"{repo}/{ADAPTER}").get("base_model_name_or_path")
+            raise _an_adapter(f"the Hub's {repo}", f" of {base}" if isinstance(base, str) else "")
         raise NameLookupError(
             f"the Hub's {repo} has no config.json, so it holds no network of Transformers",
             hint="'zoo list --modality text --all' shows the encoders of the catalogue.",

@@ -151,7 +151,7 @@ TEXTS = ["w7 w8 w9 w10 w11", "w12", "w20 w30 w40 w7 w7 w7 w9 w13"]
 def write(backbone: Backbone, folder: Path, classes: list[str], task: str = "single-label") -> Path:
     """The files of a run that the library reads."""
     folder.mkdir()
-    state = {k: v.clone().contiguous() for k, v in backbone.native_state_dict().items()}
+    state = {k: v.clone().contiguous() for k, v in backbone.file_state_dict(task).items()}
     safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     for name, text in backbone.native_files(classes, task).items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -466,7 +466,6 @@ def test_a_decoder_whose_score_has_no_bias_gives_the_librarys_logits(tmp_path: P
     [
         ("single-label", "single_label_classification", lambda logits: logits.softmax(-1)),
         ("multi-label", "multi_label_classification", torch.sigmoid),
-        ("regression", "regression", lambda logits: logits),
     ],
 )
 def test_the_librarys_pipeline_turns_logits_into_what_the_task_means(
@@ -491,6 +490,35 @@ def test_the_librarys_pipeline_turns_logits_into_what_the_task_means(
         logits = backbone(encoded(backbone.tokenizer, 0))[0]
     wanted = dict(zip("abc", function(logits).tolist(), strict=True))
     assert {row["label"]: row["score"] for row in said} == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "gpt2"])
+def test_the_librarys_classifier_refuses_numbers_that_are_standardised(
+    model_type: str, tmp_path: Path
+) -> None:
+    from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
+
+    spec = tiny(model_type, "pooler")
+    backbone = build(spec, None).eval()
+    backbone.tokenizer = word_tokenizer(spec.text_input.pad_id)
+    backbone.replace_head(1)
+    folder = write(backbone, tmp_path / "run", ["price"], task="regression")
+    with pytest.raises(ValueError, match="Could not load model"):
+        pipeline("text-classification", model=str(folder), device="cpu")
+    with pytest.raises(RuntimeError, match=r"size|shape|mismatch"):
+        AutoModelForSequenceClassification.from_pretrained(folder)
+    AutoModel.from_pretrained(folder)
+    batch = encoded(backbone.tokenizer, spec.text_input.pad_id)
+    weights = Weights(tag="run", uri=str(folder / "model.safetensors"), classes=1)
+    again = build(spec, weights).eval()
+    lines: dict[str, Any] = {}
+    exec(backbone.native_code(), lines)
+    plain = lines["load"](folder)
+    with torch.no_grad():
+        assert torch.equal(again(batch), backbone(batch))
+        torch.testing.assert_close(
+            lines["logits"](plain, batch), backbone(batch), rtol=0, atol=1e-6
+        )
 
 
 def test_a_decoder_without_padding_reads_every_token_of_its_texts(tmp_path: Path) -> None:

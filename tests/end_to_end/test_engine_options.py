@@ -434,7 +434,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "zoo.job.settle_precision", lambda *_: None
+        "zoo.job.settle_precision", lambda *_, **__: None
     )  # it tries bf16, and tells nothing
     with types_computed() as seen:  # validation and the first report are in here
         run = zoo.finetune(

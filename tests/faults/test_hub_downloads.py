@@ -25,6 +25,8 @@ FILES = {
     "acme/net/model.safetensors": CONTENT,
     "acme/net/pytorch_model.bin": b"the same in another form",
     "acme/bare/config.json": b"{}",
+    "acme/adapter/adapter_config.json": b'{"base_model_name_or_path": "acme/net"}',
+    "acme/adapter/adapter_model.safetensors": b"matrices",
 }
 FILE = Weights(tag="V1", uri="hf:acme/net/model.safetensors")
 FOLDER = Weights(tag="V1", uri="hf:acme/net")
@@ -204,3 +206,9 @@ def test_a_name_of_the_hub_that_leads_to_no_network_is_said_in_words(
     with pytest.raises(expected, match=words) as error:
         resolve(name)
     assert error.value.hint or "JSON" in error.value.message
+
+
+def test_a_repository_that_holds_an_adapter_is_called_one_with_its_base(hub: Hub) -> None:
+    with pytest.raises(NameLookupError, match=r"adapter of PEFT .* of acme/net") as error:
+        resolve("hf/acme/adapter")
+    assert "merge_and_unload" in str(error.value.hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,10 +192,10 @@ def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
     backbone = network("deberta", config, "mean")
     forward = Forward(backbone, device=torch.device("cpu"), precision="bf16")
     with pytest.raises(UsageError, match="bfloat16") as caught:
-        settle_precision("bf16", forward, Quiet())
+        settle_precision("bf16", forward, Quiet(), trains=False)
     assert "--precision fp32" in str(caught.value.hint)
     reporter = Notes()
-    settle_precision("auto", forward, reporter)
+    settle_precision("auto", forward, reporter, trains=True)
     assert forward.precision == "fp32"
     assert "overflow" in reporter.told[0]
 
@@ -203,5 +204,41 @@ def test_a_network_that_can_keeps_bfloat16() -> None:
     forward = Forward(
         network("bert", TIGHT["bert"], "mean"), device=torch.device("cpu"), precision="bf16"
     )
-    settle_precision("auto", forward, Quiet())
+    before = copy.deepcopy(forward.backbone.state_dict())
+    drawn = torch.get_rng_state()
+    settle_precision("auto", forward, Quiet(), trains=True)
+    assert forward.precision == "bf16"
+    after = forward.backbone.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(parameter.grad is None for parameter in forward.backbone.parameters())
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+class Overflows(torch.autograd.Function):
+    """Finite forwards, and infinite backwards."""
+
+    @staticmethod
+    def forward(_context: Any, given: torch.Tensor) -> torch.Tensor:
+        return given.clone()
+
+    @staticmethod
+    def backward(_context: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return gradient * float("inf")
+
+
+def test_a_network_that_overflows_in_the_backward_pass_alone_trains_in_float32() -> None:
+    def runner() -> Forward:
+        backbone = network("bert", TIGHT["bert"], "mean")
+        layer = backbone.net.encoder.layer[0]  # type: ignore[index,union-attr]
+        layer.register_forward_hook(lambda _m, _i, out: Overflows.apply(out))
+        return Forward(backbone, device=torch.device("cpu"), precision="bf16")
+
+    forward, reporter = runner(), Notes()
+    settle_precision("auto", forward, reporter, trains=True)
+    assert forward.precision == "fp32"
+    assert "not finite" in reporter.told[0]
+    with pytest.raises(UsageError, match="bfloat16: what it gives is not finite"):
+        settle_precision("bf16", runner(), Quiet(), trains=True)
+    forward = runner()
+    settle_precision("bf16", forward, Quiet(), trains=False)  # a head alone needs no gradient of it
     assert forward.precision == "bf16"

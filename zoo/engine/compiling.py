@@ -113,31 +113,56 @@ def resolve_compile(
     return quick + cost < plain
 
 
-def settle_precision(wish: str, forward: Forward, reporter: Reporter) -> None:
-    """Try bfloat16 on a small batch; where ``auto`` chose it and the network cannot, take float32.
+def settle_precision(wish: str, forward: Forward, reporter: Reporter, *, trains: bool) -> None:
+    """Try bfloat16 on two samples, a text padded; where ``auto`` chose it in vain, take float32.
 
     Args:
         wish: As of the request.
         forward: Its precision may change.
         reporter: Is told so.
+        trains: Whether the backbone trains, and gradients must be finite too.
 
     Raises:
         UsageError: ``bf16`` was asked for, and the network cannot.
     """
-    if forward.precision != "bf16":
+    if forward.precision != "bf16" or not (reason := _fault_in_bf16(forward, trains=trains)):
         return
+    name = forward.backbone.spec.name
+    if wish == "bf16":
+        raise UsageError(
+            f"{name} cannot compute in bfloat16: {reason}",
+            hint="Leave it out: --precision fp32",
+        )
+    forward.precision = "fp32"
+    reporter.note(f"{name} cannot compute in bfloat16 ({reason}); it computes in fp32")
+
+
+def _fault_in_bf16(forward: Forward, *, trains: bool) -> str:
+    """What goes wrong forwards, or backwards where it trains; empty where nothing does.
+
+    In evaluation mode, so that no statistics move and no random numbers are drawn.
+    """
+    backbone = forward.backbone.eval()
+    batch = dict(_example(backbone, 2))
+    if backbone.spec.modality == "text":
+        rest = batch["attention_mask"].shape[1] // 2
+        batch["attention_mask"][1, rest:] = 0
+        batch["input_ids"][1, rest:] = backbone.spec.text_input.pad_id
+    parameters = [p for p in backbone.net.parameters() if p.requires_grad]
     try:
-        forward.features(_example(forward.backbone, 1))
+        with torch.set_grad_enabled(trains), forward.autocast():
+            features = backbone.features(forward.place(batch)).float()
+        made = [features]
+        if trains and features.requires_grad:
+            features.square().sum().backward()  # type: ignore[no-untyped-call]
+            made += [p.grad for p in parameters if p.grad is not None]
+        numbers = all(bool(torch.isfinite(tensor).all()) for tensor in made)
+        return "" if numbers else "what it gives is not finite"
     except RuntimeError as error:  # e.g. a mask of float32's smallest number, which overflows
-        reason = (str(error).splitlines() or ["?"])[0]
-        name = forward.backbone.spec.name
-        if wish == "bf16":
-            raise UsageError(
-                f"{name} cannot compute in bfloat16: {reason}",
-                hint="Leave it out: --precision fp32",
-            ) from error
-        forward.precision = "fp32"
-        reporter.note(f"{name} cannot compute in bfloat16 ({reason}); it computes in fp32")
+        return (str(error).splitlines() or ["?"])[0]
+    finally:
+        for parameter in parameters:
+            parameter.grad = None
 
 
 class Trial:

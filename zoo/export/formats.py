@@ -143,7 +143,8 @@ def _run_program(folder: Path) -> Runner:
 
 def _write_native(backbone: Backbone, batches: Batches, folder: Path) -> None:
     source = native_source(backbone, batches.run)
-    write_model(folder, backbone, batches.run.classes, batches.run.tokenizer)
+    run = batches.run
+    write_model(folder, backbone, run.classes, run.tokenizer, task=run.task.name)
     files.write_text(folder / LOADER, source)
 
 
