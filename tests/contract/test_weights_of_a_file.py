@@ -215,3 +215,16 @@ def test_parameters_that_the_weights_do_not_hold_are_named(loader: str, tmp_path
     (note,) = build(spec_of(loader), weights).weights_notes
     assert "0.3.bias" in note
     assert ("0.3.weight" in note) == (loader == "loads_some")
+
+
+def test_loading_warns_of_parameters_that_the_weights_do_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {k: v for k, v in net().state_dict().items() if k != "0.3.bias"}
+    save_file(state, tmp_path / "w.safetensors")
+    weights = Weights(tag="V1", uri=str(tmp_path / "w.safetensors"), classes=2, default=True)
+    spec = replace(spec_of("hands_on_its_own"), weights=(weights,))
+    registry = Registry([], Policy(), Index(tmp_path))
+    monkeypatch.setattr(registry, "resolve", lambda name: Resolved(spec, "auto", None))
+    with pytest.warns(UserWarning, match=r"1 are not among them, and start random: 0\.3\.bias"):
+        zoo.load("bad/hands_on_its_own", registry=registry)
