@@ -27,6 +27,7 @@ from urllib.request import Request, urlopen
 
 from zoo.errors import WeightsError
 from zoo.files import sha256_of
+from zoo.small_files import read_small
 from zoo.unseen import clean
 
 TRIES = 4
@@ -135,7 +136,7 @@ def _try(url: str, target: Path, *, digits: str, if_other: str) -> str:
 def _held(url: str, part: Path, note: Path) -> _Held:
     """What can be continued: a part that is known to be of the file that is at ``url``."""
     try:
-        facts = json.loads(note.read_text(encoding="utf-8"))
+        facts = json.loads(read_small(note))
         held = _Held(part.stat().st_size, facts["total"], facts["validator"])
         if facts["url"] == url and held.validator and held.size <= (held.total or held.size):
             return held

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from zoo.files import write_text
 from zoo.places import cache_folder
+from zoo.small_files import read_small
 
 
 def record_of(url: str) -> Path:
@@ -21,7 +22,7 @@ def record_of(url: str) -> Path:
 def first_hash(url: str) -> str:
     """All 64 digits, or the empty string where nothing has been recorded."""
     try:
-        record = json.loads(record_of(url).read_text(encoding="utf-8"))
+        record = json.loads(read_small(record_of(url)))
         return str(record["sha256"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""

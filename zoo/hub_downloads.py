@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import WeightsError
-from zoo.files import sha256_once
+from zoo.files import open_regular, sha256_once
 from zoo.places import hub_folder
 
 _SMALL = ("*.json", "*.txt", "*.model")
@@ -103,9 +103,10 @@ def _right(file: Path) -> bool:
     if re.fullmatch(r"[0-9a-f]{64}", name):
         return sha256_once(file) == name
     if re.fullmatch(r"[0-9a-f]{40}", name):
-        content = file.read_bytes()
-        git = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
-        git.update(content)
+        with open_regular(file) as content:
+            git = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+            while chunk := content.read(2**20):
+                git.update(chunk)
         return git.hexdigest() == name
     return True
 

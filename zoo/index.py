@@ -25,6 +25,7 @@ from zoo.discovery import Plugin, Source, guarded
 from zoo.errors import PluginError, ZooError
 from zoo.manners import observed
 from zoo.places import cache_folder
+from zoo.small_files import read_small
 from zoo.spec import BackboneSpec
 from zoo.version import __version__
 
@@ -138,7 +139,7 @@ class Index:
 
     def _read(self, source: Source, key: str) -> Catalogue | None:
         try:
-            header, _, body = self._path(source).read_bytes().partition(b"\n")
+            header, _, body = read_small(self._path(source)).partition(b"\n")
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
             remarks, names, *lines = body.splitlines()

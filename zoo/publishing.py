@@ -19,6 +19,7 @@ from zoo.policy import Policy, lay_over, user_file
 from zoo.policy_file import with_run, without_run
 from zoo.registry import Registry
 from zoo.run_record import FinishedRun, read_run
+from zoo.small_files import read_small
 
 _NAME = re.compile(r"[^\W_][\w.-]{0,99}")
 _WORDS = ("auto", "none")  # what --weights means by them
@@ -159,7 +160,7 @@ def _check_own(file: Path) -> None:
 
 
 def _rewrite(file: Path, edit: Callable[[str], str]) -> None:
-    given = file.read_bytes() if file.exists() else b"schema = 1\n"
+    given = read_small(file) if file.exists() else b"schema = 1\n"
     mark = codecs.BOM_UTF8 if given.startswith(codecs.BOM_UTF8) else b""
     text = edit(given.removeprefix(mark).decode())
     with files.replacing(file) as temporary:

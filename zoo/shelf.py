@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from zoo.places import hub_folder, torch_folder
+from zoo.small_files import read_small
 from zoo.spec import Weights
 
 _PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
@@ -78,7 +79,7 @@ def _snapshots(repo: Path) -> Iterator[Path]:
     """The snapshots of a repository in the Hub's cache, that of ``main`` first."""
     main = ""
     with suppress(OSError):
-        main = (repo / "refs" / "main").read_text(encoding="utf-8").strip()
+        main = read_small(repo / "refs" / "main").decode(errors="replace").strip()
     names = _listing(repo / "snapshots")
     for name in sorted(names, key=lambda name: (name != main, name)):
         yield repo / "snapshots" / name

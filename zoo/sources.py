@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import files
+from zoo.small_files import read_small
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -110,7 +111,7 @@ def _suffix(name: str) -> str:
 
 def _kept(cache: Path, stamp: str) -> list[Source] | None:
     try:
-        record = json.loads(cache.read_bytes())
+        record = json.loads(read_small(cache))
         if record["stamp"] != stamp:
             return None
         return [Source(**{**row, "requires": tuple(row["requires"])}) for row in record["sources"]]

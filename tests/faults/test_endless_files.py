@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from tests.end_to_end.conftest import Zoo
 from tests.faults.test_hostile_configs import says
 from tests.faults.test_hostile_weights import copied, tiny_bert
 from zoo.errors import NameLookupError, RunError, WeightsError
+from zoo.feature_files import describe, feature_files
+from zoo.first_hashes import first_hash, record_of, remember
 from zoo.small_files import read_small
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
@@ -102,6 +105,31 @@ def test_an_endless_registry_file_is_told_or_passed_over(
     words = _replaced(Path("registry.toml"), kind)
     done = zoo_cli("show", "cnn")
     assert done.code == 0 or (words in done.err and "registry.toml" in done.err)
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_endless_files_in_the_users_own_caches_are_made_again_or_passed_over(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("ZOO_CACHE", str(cache))
+    expected = json.loads(zoo_cli("show", "cnn", "--json").out)
+    kept = [*cache.glob("index/*.jsonl"), cache / "plugins.json"]
+    assert len(kept) > 3
+    for file in kept:
+        _replaced(file, kind)
+    assert json.loads(zoo_cli("show", "cnn", "--json").out) == expected
+
+    remember("https://example.org/a.pth", "0" * 64)
+    _replaced(record_of("https://example.org/a.pth"), kind)
+    assert first_hash("https://example.org/a.pth") == ""
+    array = tmp_path / "features" / "a.npy"
+    array.parent.mkdir()
+    array.write_bytes(b"12")
+    describe(array, {"samples": 2})
+    assert feature_files(array.parent)[0].facts["samples"] == 2
+    _replaced(array.with_suffix(".json"), kind)
+    assert feature_files(array.parent)[0].facts == {}
 
 
 def test_a_small_file_is_read_whole(tmp_path: Path) -> None:

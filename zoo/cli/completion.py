@@ -199,8 +199,8 @@ def _parts_file(name: str) -> Path:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return read_small(file).decode()
+    except (OSError, ValueError):
         return ""
 
 
