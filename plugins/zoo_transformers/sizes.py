@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,19 @@ _MOST = {
 }
 
 
-_REPEATED = ("layer", "block", "depth", "stage", "expert", "group", "repeat")
+_COUNTED = re.compile(
+    r"(?P<deep>layer|block|depth|stage|repeat)s?$|(?P<wide>expert|group)s?$"
+    r"|^(?:num|n)_.*(?:(?P<deep2>layer|block|depth|stage|repeat)|(?P<wide2>expert|group))"
+    r"|(?P<wide3>expert|group|layer)s?_num$"
+)
+"""Names of fields that count what is repeated; ``vocab_size_per_layer_input`` does not."""
+
+_DEEP, _WIDE = 1000, 20_000
+"""The most of what follows one another, and of what lies side by side, as experts do."""
+
 _LABELS = ("id2label", "label2id")
 _ITEMS = 100_000
-"""Of anything that a config repeats or lists, its labels aside."""
+"""Of anything that a config lists, its labels aside."""
 
 
 def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
@@ -84,13 +94,15 @@ def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> No
     """Refuse numbers of layers, and lists, that the library would go through for minutes."""
     for key, value in config.items():
         where = f"{place}{key}"
-        counts = type(value) is int and any(word in key for word in _REPEATED)
-        many = isinstance(value, (list, Mapping)) and key not in _LABELS and len(value) > _ITEMS
-        if many or (counts and value > _ITEMS):
+        most = _ITEMS
+        many = isinstance(value, (list, Mapping)) and key not in _LABELS and len(value) > most
+        if type(value) is int and (counted := _COUNTED.search(key)):
+            most = _DEEP if counted["deep"] or counted["deep2"] else _WIDE
+        if many or (most != _ITEMS and value > most):
             what = f"{len(value):,} items" if many else f"{value:,}"
             raise NameLookupError(
                 f"{name} cannot be built: its config.json has {what} in {where}, and a network "
-                f"has at most {_ITEMS:,}",
+                f"has at most {most:,}",
                 hint="Take the config.json of the network that the weights are of.",
             )
         if isinstance(value, Mapping):

@@ -19,6 +19,7 @@ from zoo.errors import NameLookupError, RunError, WeightsError
 from zoo.feature_files import describe, feature_files
 from zoo.first_hashes import first_hash, record_of, remember
 from zoo.small_files import read_small
+from zoo_transformers.sizes import refuse_impossible
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 
@@ -157,6 +158,11 @@ MILLIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"text_config": {"num_hidden_layers": 10**7}},
         "10,000,000 in text_config.num_hidden_layers",
     ),
+    "few enough to be built for a minute": (
+        {"model_type": "bart", "d_model": 8, "decoder_layers": 9000},
+        "9,000 in decoder_layers, and a network has at most 1,000",
+    ),
+    "experts": ({"num_local_experts": 10**6}, "1,000,000 in num_local_experts"),
     "several fields": (
         {
             "model_type": "bart",
@@ -181,6 +187,11 @@ def test_millions_of_layers_in_any_field_are_refused(
     with pytest.raises((WeightsError, NameLookupError), match=words) as told:
         zoo.load(says(folder, **changes), weights="none")
     assert str(folder) in told.value.message
+
+
+def test_sizes_whose_names_speak_of_layers_count_none() -> None:
+    refuse_impossible("net", {"text_config": {"vocab_size_per_layer_input": 262_144}})
+    refuse_impossible("net", {"block_size": 4096, "layer_norm_eps": 1e-6, "num_experts": 512})
 
 
 def test_a_run_of_too_many_layers_is_refused(
