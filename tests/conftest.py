@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 # Two test processes on two cores: more threads would only wait for each other. Before torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -76,6 +77,16 @@ def pytest_collection_finish() -> None:
 
 def _minutes(slow: pytest.Mark | None) -> float:
     return float(slow.args[0]) if slow and slow.args else 0.0
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left_in_the_current_folder() -> Iterator[None]:
+    """Every test that trains says where to, or works in a folder of its own."""
+    runs = Path.cwd() / "runs"
+    before = set(runs.glob("*"))
+    yield
+    left = sorted(path.name for path in set(runs.glob("*")) - before)
+    assert not left, f"left in {runs.name}/ of the current folder: {', '.join(left)}"
 
 
 @pytest.fixture(scope="session", autouse=True)

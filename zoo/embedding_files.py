@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -152,7 +152,11 @@ def _with_names(
     path: Path, rows: Rows, parts: Mapping[str, Features]
 ) -> Iterator[tuple[BinaryIO, Iterator[Features]]]:
     """A file to write to, and what to write; while that is taken, the rows are named beside it."""
-    with files.replacing(names_beside(path)) as names, files.replacing(path) as temporary:
+    with (
+        ExitStack() as renaming,
+        files.replacing(names_beside(path)) as names,
+        files.replacing(path) as temporary,
+    ):
         with (
             names.open("w", encoding="utf-8", newline="\n") as listing,
             temporary.open("wb") as file,
@@ -164,6 +168,8 @@ def _with_names(
                     yield chunk
 
             yield file, chunks()
+        # Both files are of one process, should another write them at the same time.
+        renaming.enter_context(files.alone_in(path.parent))
         # Old names must never stand beside new features, should a kill come between two renames.
         names_beside(path).unlink(missing_ok=True)
 

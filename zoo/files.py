@@ -40,6 +40,26 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for ``folder``, and keep others waiting.
+
+    Nothing is left in the folder. On Windows, and on file systems without locks, nobody waits.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def claim(path: Path) -> None:
     """Have the system set aside all of a file's length, where it can.
 

@@ -38,6 +38,7 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.tasks import Task, task_of
 from zoo.engine.trackers import refuse_tracker, start_tracker
+from zoo.engine.trainable import refuse_idle
 from zoo.errors import ContractError, RunError, Stopped, WorkersError, ZooError
 from zoo.feeds import make_feeds
 from zoo.heads import make_head
@@ -64,7 +65,7 @@ from zoo.run_folder import (
 )
 from zoo.spec import BackboneSpec
 from zoo.start import Start, start_from
-from zoo.surgery import Surgery, name_of, operate
+from zoo.surgery import Surgery, name_of, operate, sha256_of_code
 
 _LONGEST = 60  # characters of a backbone's name in that of its run folder; of any, up to 4 bytes
 
@@ -130,6 +131,7 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
         record = {
             "created": _now(),
             **_opening(prepared, manner.registry),
+            "surgery_sha256": sha256_of_code(manner.surgery),
             "track": manner.track,
         }
         interrupts = Interrupts(tells=main)
@@ -200,6 +202,7 @@ def resume(folder: Path, manner: Manner) -> Run:
         record = read_record(folder, finished=False)  # it may have ended before the lock was free
         if main:
             remove_leftovers(folder)
+        _refuse_other_surgery(folder, record, manner)
         prepared = prepare(request, manner, accelerator)
         _refuse_change(folder, record, prepared, manner.registry)
         interrupts = Interrupts(tells=main)
@@ -279,6 +282,7 @@ def prepare(request: Request, manner: Manner, accelerator: Accelerator) -> Prepa
     refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
         start.backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
+    refuse_idle(start.backbone, strategy, recipe, request.wishes)
     forward = Forward(start.backbone, device=device, precision=precision)
     trains = any(phase.trains_backbone for phase in phases)
     settle_precision(request.precision, forward, manner.reporter, trains=trains)
@@ -484,6 +488,16 @@ def _agreed(folder: Path) -> Path:
     agreed = [str(folder)]
     broadcast_object_list(agreed)
     return Path(agreed[0])
+
+
+def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], manner: Manner) -> None:
+    """Raise a :class:`RunError` where the code of the same surgery is not what the run began with."""
+    same_name = record["surgery"] == name_of(manner.surgery)
+    if same_name and record.get("surgery_sha256") != sha256_of_code(manner.surgery):
+        raise RunError(
+            f"the code of the surgery {record['surgery']} has changed since {folder} was started",
+            hint="Put it back as it was, or start a new run.",
+        )
 
 
 def _refuse_change(

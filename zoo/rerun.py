@@ -68,6 +68,8 @@ def _differences(first: Run, second: Run) -> list[str]:
         words.append("the data are not the same")
     if (one["weights"] or {}).get("sha256") != (other["weights"] or {}).get("sha256"):
         words.append("the weights it started from are not the same")
+    if one.get("surgery_sha256") != other.get("surgery_sha256"):
+        words.append("the code of the surgery is not the same")
     now = versions()
     words += [
         f"{name} was {one['versions'].get(name)} and is {now[name]}"

@@ -131,6 +131,8 @@ class TextInput(JsonData):
         usual_length: Where its publisher cuts texts, and the zoo without ``--max-length``; 0 for 512.
         longest: Of a run, the most tokens that its network takes, where it was trained on fewer;
             0 for ``max_length``.
+        own_pooling: Whether the network pools as ``pooling`` says whatever else is asked for;
+            ``--pooling`` is refused then.
     """
 
     max_length: int = 512
@@ -140,6 +142,7 @@ class TextInput(JsonData):
     pad_id: int = 0
     usual_length: int = 0
     longest: int = 0
+    own_pooling: bool = False
 
     def __post_init__(self) -> None:
         _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")

@@ -19,7 +19,7 @@ from zoo.panics import panics_are_errors
 from zoo.registry import Resolved
 from zoo.request import Request, Resize
 from zoo.run_record import TOKENIZER, origin_of
-from zoo.spec import BackboneSpec, Weights
+from zoo.spec import BackboneSpec, Pooling, Weights
 from zoo.weights import choose, fetch, file_sha256
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def _fitted_spec(
                 f"--max-length {limit} is more than {spec.name} takes",
                 hint=f"Give at most {longest}.",
             )
-        changed = changed.with_input(max_length=limit)
-        return changed.with_input(pooling=request.pooling) if request.pooling else changed
+        return changed.with_input(max_length=limit, pooling=_pooling(request, spec))
     spec = spec.with_input(**_reading(request, splits))
     if words := outside_in_words(spec.image_input, splits.train.traits):
         low, high = spec.image_input.value_range
@@ -138,6 +137,17 @@ def _fitted_spec(
             hint=f"The nearest size is {fit}: --image-size {fit}.",
         )
     return spec.with_input(size=size) if size else spec
+
+
+def _pooling(request: Request, spec: BackboneSpec) -> Pooling:
+    """The pooling that was asked for, if the network can have another than its own."""
+    own = spec.text_input.pooling
+    if request.pooling not in (None, own) and spec.text_input.own_pooling:
+        raise UsageError(
+            f"--pooling {request.pooling} has no effect: {spec.name} pools by itself ({own})",
+            hint="Leave --pooling out.",
+        )
+    return request.pooling or own
 
 
 _SQUARES: Mapping[Resize, Mapping[str, Any]] = {

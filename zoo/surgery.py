@@ -7,7 +7,10 @@ data, so whoever opens it names the function again.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
+import linecache
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,23 @@ Surgery = Callable[[Backbone], None]
 def name_of(surgery: Surgery | None) -> str | None:
     """``module:function``; ``None`` for no surgery."""
     return f"{surgery.__module__}:{surgery.__qualname__}" if surgery else None
+
+
+def sha256_of_code(surgery: Surgery | None) -> str | None:
+    """What identifies the code of a surgery; ``None`` for no surgery, or where no source is found.
+
+    It is the file of its module, and of a function in a script or notebook the function alone: the
+    rest of those changes between start and resume.
+    """
+    if surgery is None:
+        return None
+    linecache.checkcache()  # the file as it is now
+    try:
+        own = surgery.__module__ == "__main__"
+        code = inspect.getsource(surgery if own else sys.modules[surgery.__module__])
+    except (OSError, TypeError, KeyError):
+        return None
+    return hashlib.sha256(code.encode(errors="surrogatepass")).hexdigest()
 
 
 def find_surgery(name: str) -> Surgery:

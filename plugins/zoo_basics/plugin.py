@@ -22,7 +22,9 @@ _LSTM = BackboneSpec(
     modality="text",
     feature_dim=128,
     params=884_992,
-    input=TextInput(max_length=256, pooling="mean", vocab_size=8_000, own_tokenizer=False),
+    input=TextInput(
+        max_length=256, pooling="mean", vocab_size=8_000, own_tokenizer=False, own_pooling=True
+    ),
     loader="zoo_basics.lstm:load",
     license="Apache-2.0",
     paper="https://doi.org/10.1162/neco.1997.9.8.1735",

@@ -19,10 +19,15 @@ from torch import nn
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.test_resume import StopsAt
 from zoo import Backbone
 from zoo.engine.progress import Quiet
-from zoo.errors import UsageError
+from zoo.errors import RunError, Stopped, UsageError
+from zoo.job import Manner
 from zoo.predictor import Asked, Predictor
+from zoo.registry import Registry
+from zoo.rerun import rerun
+from zoo.surgery import Surgery, find_surgery
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
 
@@ -96,6 +101,25 @@ def test_accumulation_gives_the_losses_of_the_whole_batch(tmp_path: Path) -> Non
     assert losses(four) == pytest.approx(losses(one), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("cnn", "--strategy", "full", "--thaw", "conv1"), "--thaw conv1 has no effect"),
+        (("lstm", "--strategy", "bias", "--freeze", "embedding"), "--freeze embedding has no"),
+        (("lstm", "--strategy", "norm", "--freeze-until", "embedding"), "--freeze-until embedding"),
+        (("lstm", "--pooling", "last"), "basics/lstm pools by itself (mean)"),
+        (("lstm", "--strategy", "lora", "--lora-dropout", 0.5), "--lora-dropout has no effect"),
+    ],
+)
+def test_options_that_would_change_nothing_of_this_network_are_refused(
+    options: tuple[object, ...], words: str, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    refused = zoo_cli("finetune", *options, "--classes", 2, "--output", tmp_path / "run")
+    assert refused.code == 1
+    assert words in refused.err
+    assert not (tmp_path / "run").exists()
+
+
 # -- surgery ------------------------------------------------------------------------------------
 
 
@@ -153,6 +177,34 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
     wrong = zoo_cli("finetune", "cnn", "--surgery", "changes:smoth")
     assert wrong.code == 1
     assert "--surgery changes:smoth cannot be imported" in wrong.err
+
+
+def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "smoothing.py"
+    code.write_text("WIDTH = 3\n\ndef smooth(backbone):\n    backbone.net.conv1[3].stride = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    start = {**QUICK, "output": tmp_path / "run", "save_every": 0}
+    with pytest.raises(Stopped):
+        zoo.finetune("cnn", **start, surgery=find_surgery("smoothing:smooth"), reporter=StopsAt(2))
+
+    def again() -> Surgery:
+        sys.modules.pop("smoothing", None)
+        return find_surgery("smoothing:smooth")
+
+    was = code.read_text()
+    code.write_text(was.replace("stride = 2", "stride = 1"))
+    with pytest.raises(RunError, match="code of the surgery smoothing:smooth has changed"):
+        zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet())
+    code.write_text(was)
+    run = zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet())
+    assert run.record["finished"] is not False
+    code.write_text(was + "# other words\n")
+    manner = Manner(registry=Registry.discover(), reporter=Quiet(), surgery=again())
+    repeat = rerun(run.folder, tmp_path / "again", manner)
+    assert repeat.differences == ("the code of the surgery is not the same",)
+    assert repeat.identical
 
 
 # -- rates, trackers, repetition ------------------------------------------------------------------

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+from zoo.files import sha256_of
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 
 CALM = """
@@ -96,3 +99,25 @@ def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_two_runs_that_start_at_once_without_output_are_both_complete(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2", "--epochs", "1"]
+    command += ["--strategy", "full", "--workers", "0"]
+    both = [
+        subprocess.Popen([*command, "--seed", str(seed)], cwd=tmp_path, stderr=subprocess.PIPE)
+        for seed in (1, 2)
+    ]
+    said = [process.communicate(timeout=300)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    folders = sorted((tmp_path / "runs").iterdir())
+    assert [folder.name for folder in folders] == ["cnn-1", "cnn-2"]
+    runs = [zoo.open_run(folder) for folder in folders]
+    assert {run.record["recipe"]["seed"] for run in runs} == {1, 2}
+    for folder, run in zip(folders, runs, strict=True):
+        assert sha256_of(folder / "model.safetensors") == run.record["sha256"]
+        assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+        assert run.predict([folder / "example.png"])[0].label in ("0", "1")
+        assert not (folder / "last").exists()
+        assert not (folder / ".lock").exists()
+        assert (folder / "report.html").is_file()

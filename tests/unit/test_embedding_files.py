@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from zoo import files
 from zoo.data import Samples
 from zoo.data.rows import Rows
 from zoo.data.samples import Listed
 from zoo.embedding_files import write_features
+
+WRITES_OFTEN = """
+import sys
+import threading
+from pathlib import Path
+from tests.unit.test_embedding_files import write
+for _ in range(12):
+    write(Path(sys.argv[1]), int(sys.argv[2]))
+"""
 
 
 class Killed(BaseException):
@@ -46,3 +59,36 @@ def test_a_kill_between_two_renames_leaves_no_rows_of_other_features(
     write(path, 6)
     lines = [json.loads(line)["input"] for line in names.read_text().splitlines()]
     assert lines == [f"text {number}" for number in range(6)]
+
+
+def test_features_and_rows_are_of_one_process_when_two_write_them_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "h.npy"
+    both = [
+        subprocess.Popen([sys.executable, "-c", WRITES_OFTEN, str(path), count])
+        for count in ("3", "6")
+    ]
+    seen = set()
+    while any(process.poll() is None for process in both):
+        if path.exists():
+            with files.alone_in(tmp_path):
+                rows = (tmp_path / "h.jsonl").read_text().splitlines()
+                seen.add((len(np.load(path)), len(rows)))
+    assert [process.returncode for process in both] == [0, 0]
+    assert seen <= {(3, 3), (6, 6)}
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["h.jsonl", "h.npy"]
+
+
+def test_who_comes_second_to_a_folder_waits(tmp_path: Path) -> None:
+    order = []
+
+    def second() -> None:
+        with files.alone_in(tmp_path):
+            order.append("second")
+
+    with files.alone_in(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]

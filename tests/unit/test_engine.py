@@ -151,7 +151,9 @@ def test_an_explicit_precision_is_taken_as_it_is() -> None:
 
 def test_a_network_that_is_frozen_to_its_end_has_nothing_for_lora() -> None:
     recipe = Recipe.default("image", pretrained=False).changed(freeze_until="second")
-    with pytest.raises(UsageError, match="has no layer that LoRA could adapt after sec") as caught:
+    with pytest.raises(
+        UsageError, match="has no layer that LoRA could adapt after --freeze-until sec"
+    ) as caught:
         adapters.insert(backbone(), recipe)
     assert "--strategy full" in caught.value.hint
 

@@ -23,7 +23,8 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
     keeps them.
 
     Raises:
-        UsageError: There is nothing to put an adapter beside.
+        UsageError: There is nothing to put an adapter beside, or nothing that ``lora_dropout``
+            could drop.
     """
     backbone.freeze()
     if not any(_layers(backbone)):
@@ -33,7 +34,7 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
         if not targets:
             raise UsageError(
                 f"{backbone.spec.name} has no layer that LoRA could adapt"
-                + (f" after {recipe.freeze_until}" if recipe.freeze_until else ""),
+                + (f" after --freeze-until {recipe.freeze_until}" if recipe.freeze_until else ""),
                 hint="Choose --strategy full, bias or two-stage.",
             )
         config = LoraConfig(
@@ -46,6 +47,12 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
             # Of layers that keep their weights transposed, which PEFT settles by itself.
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
             inject_adapter_in_model(config, backbone.net)
+        if recipe.lora_dropout and _tables(backbone):
+            raise UsageError(
+                f"--lora-dropout has no effect: LoRA adapts only embeddings of {backbone.spec.name}, "
+                "and what they are given are ids",
+                hint="Leave --lora-dropout out.",
+            )
     backbone.unfreeze(*[path for path, _ in backbone.net.named_parameters() if is_adapter(path)])
 
 
@@ -54,7 +61,7 @@ def in_words(backbone: Backbone) -> str:
     bases = [layer.get_base_layer() for _, layer in _layers(backbone)]
     every = sum(p.numel() for path, p in backbone.net.named_parameters() if not is_adapter(path))
     beside = sum(p.numel() for base in bases for p in base.parameters())
-    tables = all(isinstance(base, nn.Embedding) for base in bases)
+    tables = _tables(backbone)
     one, many = ("embedding", "embeddings") if tables else ("layer", "layers")
     kind = (one if len(bases) == 1 else many) + (" alone" if tables else "")
     words = f"LoRA beside {len(bases)} {kind} with {beside / every:.0%} of the backbone's weights"
@@ -107,6 +114,11 @@ def plain_state(backbone: Backbone) -> dict[str, Tensor]:
 def is_adapter(path: str) -> bool:
     """Whether a parameter's path is that of an adapter."""
     return any(part.startswith("lora_") for part in path.split("."))
+
+
+def _tables(backbone: Backbone) -> bool:
+    """Whether the adapters stand beside embeddings alone."""
+    return all(isinstance(layer.get_base_layer(), nn.Embedding) for _, layer in _layers(backbone))
 
 
 def _layers(backbone: Backbone) -> Iterator[tuple[str, Any]]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
 from torch import nn
 
 from zoo.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Phase
+from zoo.engine.strategies import Phase, Strategy
+from zoo.errors import UsageError
 
 
 def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: float = 0.0) -> None:
@@ -48,6 +54,52 @@ def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: fl
 def trained_names(backbone: Backbone) -> tuple[str, ...]:
     """The parameters that take gradients now, the head's included."""
     return tuple(name for name, tensor in backbone.named_parameters() if tensor.requires_grad)
+
+
+def refuse_idle(
+    backbone: Backbone, strategy: Strategy, recipe: Recipe, given: Mapping[str, Any]
+) -> None:
+    """Raise a :class:`UsageError` for layers that are to freeze or train and would do so anyway.
+
+    Args:
+        backbone: Is left without adapters.
+        strategy: Makes the phases.
+        recipe: What was asked for, among the rest.
+        given: What was asked for, by the names of the recipe's fields.
+
+    Raises:
+        ZooError: As :func:`choose_trained`.
+    """
+    nothing: Mapping[str, Any] = {"freeze_until": None, "freeze": (), "thaw": ()}
+    for name in nothing:
+        layers = given.get(name)
+        if not layers:
+            continue
+        without = replace(recipe, **{name: nothing[name]})
+        if _ever_trained(backbone, strategy, recipe) == _ever_trained(backbone, strategy, without):
+            option = f"--{name.replace('_', '-')}"
+            shown = layers if isinstance(layers, str) else ", ".join(layers)
+            raise UsageError(
+                f"{option} {shown} has no effect: with the strategy {recipe.strategy!r} the same "
+                "parameters train without it",
+                hint=f"Leave {option} out, or name other layers; 'zoo show' lists the stages.",
+            )
+
+
+def _ever_trained(
+    backbone: Backbone, strategy: Strategy, recipe: Recipe
+) -> list[tuple[tuple[str, ...], list[str]]]:
+    """What trains at the beginning and at the end of each phase, and which modules are at work."""
+    found = []
+    with torch.random.fork_rng():  # adapters are drawn
+        for phase in strategy(recipe):
+            for done in (0.0, 1.0) if phase.gradual else (0.0,):
+                choose_trained(backbone, phase, recipe, done=done)
+                backbone.train()
+                at_work = [path for path, module in backbone.net.named_modules() if module.training]
+                found.append((trained_names(backbone), at_work))
+                adapters.take_out(backbone)
+    return found
 
 
 def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
