@@ -67,7 +67,7 @@ class Health(BaseModel):
     """That the server is there."""
 
     status: str = "ok"
-    waiting: int = Field(description="predictions that are read, prepared or computed now")
+    waiting: int = Field(description="predictions that arrive, are prepared or computed now")
 
 
 class Model(BaseModel):

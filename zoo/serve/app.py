@@ -97,7 +97,7 @@ def create_app(
         body_type="multipart/form-data" if takes_pictures else "application/json",
     )
     _add_page(app)
-    _add_facts(app, run, limits, waiting=lambda: gate.inside)
+    _add_facts(app, run, limits, waiting=lambda: gate.waiting)
     _add_mistakes(app, mistakes)
     _add_predict(app, run, service, limits)
     return gate

@@ -35,6 +35,10 @@ class Arrivals:
         self._limits = limits
         self._now: list[_Arriving] = []
 
+    def __len__(self) -> int:
+        """How many arrive now."""
+        return len(self._now)
+
     async def read(self, receive: Receive, client: str) -> bytes:
         """The body of a request.
 

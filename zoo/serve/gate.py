@@ -69,6 +69,11 @@ class Gate:
         self._arrivals = Arrivals(limits)
         self._of_client: Counter[str] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that arrive, are prepared or computed now."""
+        return len(self._arrivals) + self.inside
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
