@@ -28,7 +28,7 @@ from benchmarks.speed.cases import CASES, GPU_CASES, Case, Contestant
 from benchmarks.speed.inputs import Inputs
 from benchmarks.speed.measuring import MEMORY, Failed, measure
 from benchmarks.speed.table import disagreements, tables
-from zoo.places import cache_folder
+from zoo.system.paths import cache_folder
 
 RESULTS = Path(__file__).with_name("speed.jsonl")
 

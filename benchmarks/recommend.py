@@ -29,8 +29,8 @@ import zoo
 from benchmarks.report import circumstances, percent, put, table
 from benchmarks.transfer import SAME, Plan, lay_out, photographs, shrink
 from zoo.engine.progress import Quiet
-from zoo.publishing import publish
 from zoo.ranking.results import Ranked
+from zoo.registry.publishing import publish
 
 SCORES = ("probe", "logme", "leep")
 

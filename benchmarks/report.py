@@ -19,8 +19,8 @@ import torch
 from filelock import FileLock
 
 import zoo
-from zoo.cores import usable_cores
-from zoo.files import write_text
+from zoo.system.files import write_text
+from zoo.system.processor import usable_cores
 
 README = Path(__file__).with_name("README.md")
 

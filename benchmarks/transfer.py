@@ -27,7 +27,7 @@ from PIL import Image
 import zoo
 from benchmarks.report import circumstances, percent, put, table
 from zoo.engine.progress import Quiet
-from zoo.publishing import publish
+from zoo.registry.publishing import publish
 
 LONGER = 4
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from zoo import BackboneSpec, build
-from zoo.files import sha256_of
-from zoo.run_folder import write_model
+from zoo.runs.folder import write_model
+from zoo.system.files import sha256_of
 
 BYTES = b"what a run has learnt"
 

@@ -17,58 +17,58 @@ if TYPE_CHECKING:
     from zoo.api import load as load
     from zoo.api import open_run as open_run
     from zoo.api import resume as resume
-    from zoo.backbone import Backbone as Backbone
-    from zoo.backbone import Batch as Batch
-    from zoo.building import build as build
-    from zoo.comparison import Comparison as Comparison
-    from zoo.comparison import compare as compare
-    from zoo.embedding import embed as embed
+    from zoo.contract.backbone import Backbone as Backbone
+    from zoo.contract.backbone import Batch as Batch
+    from zoo.contract.exemptions import Exemption as Exemption
+    from zoo.contract.hookspecs import hookimpl as hookimpl
+    from zoo.contract.hookspecs import hookspec as hookspec
+    from zoo.contract.spec import BackboneSpec as BackboneSpec
+    from zoo.contract.spec import ImageInput as ImageInput
+    from zoo.contract.spec import TextInput as TextInput
+    from zoo.contract.spec import Weights as Weights
+    from zoo.contract.stages import Stage as Stage
+    from zoo.embedding.embed import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
     from zoo.errors import ZooError as ZooError
-    from zoo.exemptions import Exemption as Exemption
     from zoo.export import export_run as export_run
-    from zoo.hookspecs import hookimpl as hookimpl
-    from zoo.hookspecs import hookspec as hookspec
-    from zoo.push import push_run as push_run
+    from zoo.export.push import push_run as push_run
     from zoo.ranking.ranking import recommend as recommend
-    from zoo.registry import Registry as Registry
-    from zoo.report.page import Report as Report
-    from zoo.run import Run as Run
-    from zoo.spec import BackboneSpec as BackboneSpec
-    from zoo.spec import ImageInput as ImageInput
-    from zoo.spec import TextInput as TextInput
-    from zoo.spec import Weights as Weights
-    from zoo.stages import Stage as Stage
+    from zoo.registry.registry import Registry as Registry
+    from zoo.runs.compare import Comparison as Comparison
+    from zoo.runs.compare import compare as compare
+    from zoo.runs.report.page import Report as Report
+    from zoo.runs.run import Run as Run
+    from zoo.weights.build import build as build
 
 _PUBLIC = {
-    "Backbone": "zoo.backbone",
-    "BackboneSpec": "zoo.spec",
-    "Batch": "zoo.backbone",
-    "Comparison": "zoo.comparison",
-    "Exemption": "zoo.exemptions",
-    "ImageInput": "zoo.spec",
+    "Backbone": "zoo.contract.backbone",
+    "BackboneSpec": "zoo.contract.spec",
+    "Batch": "zoo.contract.backbone",
+    "Comparison": "zoo.runs.compare",
+    "Exemption": "zoo.contract.exemptions",
+    "ImageInput": "zoo.contract.spec",
     "Phase": "zoo.engine.strategies",
     "Recipe": "zoo.engine.recipe",
-    "Registry": "zoo.registry",
-    "Report": "zoo.report.page",
-    "Run": "zoo.run",
-    "Stage": "zoo.stages",
-    "TextInput": "zoo.spec",
-    "Weights": "zoo.spec",
+    "Registry": "zoo.registry.registry",
+    "Report": "zoo.runs.report.page",
+    "Run": "zoo.runs.run",
+    "Stage": "zoo.contract.stages",
+    "TextInput": "zoo.contract.spec",
+    "Weights": "zoo.contract.spec",
     "ZooError": "zoo.errors",
-    "build": "zoo.building",
+    "build": "zoo.weights.build",
     "export_run": "zoo.export",
-    "embed": "zoo.embedding",
-    "compare": "zoo.comparison",
+    "embed": "zoo.embedding.embed",
+    "compare": "zoo.runs.compare",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
-    "hookimpl": "zoo.hookspecs",
-    "hookspec": "zoo.hookspecs",
+    "hookimpl": "zoo.contract.hookspecs",
+    "hookspec": "zoo.contract.hookspecs",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
     "open_run": "zoo.api",
-    "push_run": "zoo.push",
+    "push_run": "zoo.export.push",
     "recommend": "zoo.ranking.ranking",
     "resume": "zoo.api",
 }

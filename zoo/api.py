@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo import job
-from zoo.backbone import Backbone
-from zoo.building import build, refuse_larger
+from zoo.contract.backbone import Backbone
+from zoo.contract.spec import Pooling
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
@@ -19,18 +18,19 @@ from zoo.data.reports import BadFiles
 from zoo.data.transforms import Augment
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
+from zoo.engine.heads import make_head
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.recipe import Recipe, Solver
+from zoo.engine.surgery import Surgery, name_of
 from zoo.errors import UsageError, WeightsError
-from zoo.heads import make_head
-from zoo.registry import Registry
-from zoo.request import Request, Resize
-from zoo.run import Run
-from zoo.run_record import FinishedRun
-from zoo.spec import Pooling
-from zoo.start import for_weights, tokenizer_beside, wish
-from zoo.surgery import Surgery, name_of
-from zoo.weights import choose, fetch
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import FinishedRun
+from zoo.runs.request import Request, Resize
+from zoo.runs.run import Run
+from zoo.training import finetune as training
+from zoo.training.start import for_weights, tokenizer_beside, wish
+from zoo.weights.build import build, refuse_larger
+from zoo.weights.load import choose, fetch
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:
@@ -264,7 +264,7 @@ def finetune(
         ZooError: Anything that the user can put right. Before training starts nothing has been
             written then.
     """
-    return job.run(*_asked(locals()))
+    return training.run(*_asked(locals()))
 
 
 def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tuple[Path, Curve]:
@@ -286,10 +286,10 @@ def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tu
     except TypeError as error:
         raise UsageError(f"find_lr: {error}", hint="Its options are those of finetune.") from error
     bound.apply_defaults()
-    return job.find_rate(*_asked(bound.arguments))
+    return training.find_rate(*_asked(bound.arguments))
 
 
-def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, job.Manner]:
+def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, training.Manner]:
     """What the arguments of :func:`finetune` ask for, and how it is to be carried out."""
     given = dict(arguments)
     given["max_grad_norm"] = given.pop("clip")
@@ -308,7 +308,7 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, job.Mann
         surgery=name_of(surgery),
         wishes=wishes,
     )
-    manner = job.Manner(
+    manner = training.Manner(
         registry=given["registry"] or Registry.discover(),
         reporter=given["reporter"] or Console(),
         surgery=surgery,
@@ -346,11 +346,11 @@ def resume(
     Raises:
         RunError: The run is finished, or its data have changed.
     """
-    manner = job.Manner(
+    manner = training.Manner(
         registry=registry or Registry.discover(),
         reporter=reporter or Console(),
         surgery=surgery,
         save_every=save_every,
         track=track,
     )
-    return job.resume(Path(folder), manner)
+    return training.resume(Path(folder), manner)

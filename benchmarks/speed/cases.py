@@ -121,7 +121,7 @@ _PROBE = _finetune("resnet18 --strategy probe --weights {start}")
 _FULL = "--strategy full --epochs {epochs}"
 _GENERATED = _finetune("resnet18 --strategy probe --weights {start} --image-size 96")
 _TIMM = (
-    "-c 'from zoo.torchvision_ops import declare_missing_operators as declare; declare(); "
+    "-c 'from zoo.system.tensors.torchvision_operators import declare_missing_operators as declare; declare(); "
     "import timm; timm.list_models()'"
 )
 """With the helper, because torchvision, and so timm, may not import without it."""

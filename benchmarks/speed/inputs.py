@@ -21,7 +21,7 @@ from torch import nn
 
 from benchmarks.report import packaged_model
 from benchmarks.speed.measuring import ROOT
-from zoo.files import write_text
+from zoo.system.files import write_text
 
 EPOCHS, SIZE = 10, 64
 """How the parameters are learnt: epochs, and pixels, few of them so that it takes a minute."""
@@ -124,7 +124,7 @@ def _made(path: Path, make: Callable[[Path], None]) -> Path:
 
 def network(name: str) -> nn.Module:
     """A network with random parameters: torchvision's for two classes, or BERT-base (``bert``)."""
-    from zoo.torchvision_ops import declare_missing_operators
+    from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
     if name == "bert":

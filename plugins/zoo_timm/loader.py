@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Batch, Weights
 from zoo.errors import UsageError, WeightsError
-from zoo.weights import fetch, read_state_dict
+from zoo.weights.load import fetch, read_state_dict
 from zoo_timm.heads import HeadLayout, find_layout, unify
 from zoo_timm.library import timm
 from zoo_timm.stages import stage_paths

@@ -11,7 +11,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, Weights
-from zoo.weights import fetch, read_state_dict
+from zoo.weights.load import fetch, read_state_dict
 from zoo_torchvision.network import network, wrap
 
 HEAD = "classifier.6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable
-from zoo.reach import hub_reachable
+from zoo.system.network import hub_reachable
 
 
 def cached_folder(repo: str) -> Path | None:

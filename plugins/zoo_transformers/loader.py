@@ -17,8 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 from zoo import BackboneSpec, Weights
 from zoo.errors import WeightsError
-from zoo.small_files import read_small
-from zoo.weights import fetch
+from zoo.system.small_files import read_small
+from zoo.weights.load import fetch
 from zoo_transformers import names, networks, tokenization
 from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet

@@ -12,8 +12,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from zoo.contract.spec import Pooling
 from zoo.errors import NameLookupError
-from zoo.spec import Pooling
 
 Header = Mapping[str, int]
 """Names of floating-point tensors to their number of elements."""

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from zoo import BackboneSpec
 from zoo.errors import WeightsError
-from zoo.panics import panics_are_errors
+from zoo.system.panics import panics_are_errors
 from zoo_transformers import hub
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from filelock import FileLock
 
 from tests.cli.conftest import Zoo
 from tests.made_runs import made_run
-from zoo import BackboneSpec, ImageInput, publishing
-from zoo.policy import user_file
+from zoo import BackboneSpec, ImageInput
+from zoo.registry import publishing
+from zoo.registry.policy import user_file
 
 OWN = """# my own settings
 [aliases]  # short

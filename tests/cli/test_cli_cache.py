@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Zoo
-from zoo.feature_files import describe
-from zoo.leftovers import held
-from zoo.places import COMPILED
+from zoo.engine.feature_files import describe
+from zoo.system.leftovers import held
+from zoo.system.paths import COMPILED
 
 
 @pytest.fixture

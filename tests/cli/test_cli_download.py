@@ -88,7 +88,9 @@ def test_what_cannot_be_had_is_told_and_the_others_are_fetched(
 
 
 def test_fetching_imports_neither_torch_nor_the_hubs_client() -> None:
-    code = "import sys, zoo.fetching; print({'torch', 'huggingface_hub', 'rich'} & {*sys.modules})"
+    code = (
+        "import sys, zoo.weights.find; print({'torch', 'huggingface_hub', 'rich'} & {*sys.modules})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -143,7 +143,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def discover() -> None:
             raise error
 
-        monkeypatch.setattr("zoo.registry.Registry.discover", discover)
+        monkeypatch.setattr("zoo.registry.registry.Registry.discover", discover)
 
     return arrange
 

@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import Zoo
 from tests.made_runs import made_run
 from zoo import BackboneSpec, Weights
-from zoo.policy import load_policy
+from zoo.registry.policy import load_policy
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate")
 ADDED = {"alias", "cached", "run"}
@@ -313,7 +313,9 @@ assert not [name for name in {HEAVY!r} if name in sys.modules]
 def test_listing_takes_a_twentieth_of_the_time_that_timm_takes() -> None:
     ours = [sys.executable, "-m", "zoo", "list"]
     # Beside a CPU torch, torchvision and with it timm cannot be imported without this line.
-    declare = "from zoo.torchvision_ops import declare_missing_operators as d; d(); "
+    declare = (
+        "from zoo.system.tensors.torchvision_operators import declare_missing_operators as d; d(); "
+    )
     theirs = [sys.executable, "-c", f"{declare}import timm; timm.list_models()"]
     _seconds(ours)
     figures = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(3)]

@@ -33,7 +33,7 @@ def test_a_plugin_that_cannot_be_written_leaves_nothing(
     import errno
 
     from zoo.errors import UsageError
-    from zoo.new_plugin import write_plugin
+    from zoo.testing.new_plugin import write_plugin
 
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -46,7 +46,7 @@ def test_a_plugin_that_cannot_be_written_leaves_nothing(
 
 def test_of_two_plugins_of_one_name_the_first_stays_whole(tmp_path: Path) -> None:
     from zoo.errors import UsageError
-    from zoo.new_plugin import write_plugin
+    from zoo.testing.new_plugin import write_plugin
 
     folder = write_plugin("acme", "image", tmp_path)
     files = sorted(folder.rglob("*"))

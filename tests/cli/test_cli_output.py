@@ -207,7 +207,7 @@ def test_libraries_are_quiet_for_a_while(caplog: pytest.LogCaptureFixture) -> No
     import logging
     import warnings
 
-    from zoo.quiet import quiet
+    from zoo.system.library_output import quiet
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import ACME, Zoo
-from zoo.cores import usable_cores
+from zoo.system.processor import usable_cores
 
 Install = Callable[..., Path]
 
@@ -87,7 +87,7 @@ def test_sync_tells_the_number_of_backbones(zoo: Zoo, acme: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.reach.hub_reachable", lambda: False)
+    monkeypatch.setattr("zoo.system.network.hub_reachable", lambda: False)
 
 
 def _findings(zoo: Zoo, code: int) -> dict[str, dict[str, str]]:
@@ -163,7 +163,9 @@ def test_a_missing_and_an_old_library_are_wrong(
 def test_a_torchvision_that_does_not_match_is_explained(
     zoo: Zoo, acme: Path, monkeypatch: pytest.MonkeyPatch, works: bool, status: str
 ) -> None:
-    monkeypatch.setattr("zoo.torchvision_ops.declare_missing_operators", lambda: works)
+    monkeypatch.setattr(
+        "zoo.system.tensors.torchvision_operators.declare_missing_operators", lambda: works
+    )
     finding = _findings(zoo, 0)["torch and torchvision"]
     assert finding["status"] == status
     assert ("works around it" in finding["advice"]) is not works

@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import zoo
-from zoo.building import build
+from zoo.contract.spec import BackboneSpec, ImageInput, Weights
 from zoo.errors import WeightsError
-from zoo.index import Index
-from zoo.policy import Policy
-from zoo.registry import Registry, Resolved
-from zoo.spec import BackboneSpec, ImageInput, Weights
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry, Resolved
 from zoo.testing.checks import CHECKS
-from zoo.weights import read_state_dict, read_tensors
+from zoo.weights.build import build
+from zoo.weights.load import read_state_dict, read_tensors
 
 CHECK = CHECKS["the_weights_of_a_file_are_loaded"]
 OWN = {"loaded": dict}

@@ -198,7 +198,7 @@ def _table(path: Path, /, **columns: list[str]) -> None:
 
 
 def _bert(folder: Path) -> None:
-    from zoo.torchvision_ops import declare_missing_operators
+    from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()  # Transformers imports torchvision
     from transformers import BertConfig, BertModel, BertTokenizer

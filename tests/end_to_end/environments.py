@@ -18,7 +18,7 @@ DISTRIBUTIONS = Path(__file__).parents[1] / "third_party"
 FORKS = """
 import gc, json, os, sys
 import sklearn.metrics, torch, zoo.api, zoo.cli, zoo.testing.suite
-from zoo.torchvision_ops import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 declare_missing_operators()
 import torchvision

@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Zoo
 from zoo.engine import decoding
 from zoo.engine.decoding import worth_decoding
 from zoo.engine.progress import Quiet
-from zoo.places import cache_folder
+from zoo.system.paths import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from zoo.engine.compiling import LEAST_SECONDS, Work, resolve_compile
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
 from zoo.errors import UsageError
-from zoo.places import COMPILED, cache_folder
+from zoo.system.paths import COMPILED, cache_folder
 
 TOLERANCE = 1e-4
 """Of the largest feature: what compiled features may differ by from plain ones, in float32."""

@@ -22,12 +22,12 @@ from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_resume import StopsAt
 from zoo import Backbone
 from zoo.engine.progress import Quiet
+from zoo.engine.surgery import Surgery, find_surgery
 from zoo.errors import RunError, Stopped, UsageError
-from zoo.job import Manner
-from zoo.predictor import Asked, Predictor
-from zoo.registry import Registry
-from zoo.rerun import rerun
-from zoo.surgery import Surgery, find_surgery
+from zoo.registry.registry import Registry
+from zoo.runs.predictor import Asked, Predictor
+from zoo.training.finetune import Manner
+from zoo.training.rerun import rerun
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
 
@@ -486,7 +486,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "zoo.job.settle_precision", lambda *_, **__: None
+        "zoo.training.finetune.settle_precision", lambda *_, **__: None
     )  # it tries bf16, and tells nothing
     with types_computed() as seen:  # validation and the first report are in here
         run = zoo.finetune(

@@ -12,7 +12,7 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.errors import DataError, RunError
-from zoo.run import Run
+from zoo.runs.run import Run
 
 QUICK = {"epochs": 1, "image_size": 32, "workers": 0, "device": "cpu"}
 

@@ -19,14 +19,14 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import job
 from zoo.engine.progress import Quiet
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import flag
 from zoo.engine.strategies import STRATEGIES
 from zoo.errors import UsageError
-from zoo.files import sha256_of
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
+from zoo.system.files import sha256_of
+from zoo.training import finetune as training
 
 NOT_ABOUT_TRAINING = {
     *("backbone", "data", "classes", "text_column", "label_column", "task", "val_split"),
@@ -140,7 +140,7 @@ def world(
     data = _images(root / "data") if request.param == "image" else _texts(root / "data.csv")
     made = World(request.param, data, root / "start", root, Registry.discover())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "_report", lambda *_: None)
+        patch.setattr(training, "_report", lambda *_: None)
         patch.setattr(gc, "collect", lambda *_: 0)  # half of the time of so small a run
         made.train(strategy="full", epochs=1, weights="none", output=made.start)
         yield made

@@ -89,7 +89,7 @@ def test_texts_give_what_they_give_when_everything_runs_in_each_step(
 
 
 def cache() -> Path:
-    from zoo.places import cache_folder
+    from zoo.system.paths import cache_folder
 
     return cache_folder() / "features"
 

@@ -39,7 +39,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_every_hook_has_an_example() -> None:
-    from zoo import hookspecs
+    from zoo.contract import hookspecs
 
     hooks = {name for name in vars(hookspecs) if name.startswith("zoo_")}
     assert hooks == set(re.findall(r"def (zoo_\w+)", "\n".join(HOOKS)))

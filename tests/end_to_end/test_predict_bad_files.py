@@ -21,7 +21,7 @@ from zoo.data.drawn import open_sample
 from zoo.data.rows import open_rows
 from zoo.data.text import train_tokenizer
 from zoo.errors import DataError
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 NUMBERS = {"name": "regression", "mean": [1.0, 2.0], "std": [1.0, 1.0]}
 

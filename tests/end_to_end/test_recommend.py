@@ -20,7 +20,7 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.errors import UsageError
-from zoo.publishing import publish
+from zoo.registry.publishing import publish
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_a_second_ranking_builds_no_network(
     def refuse(*_: object) -> None:
         raise AssertionError("a network is built")
 
-    monkeypatch.setattr("zoo.start.build", refuse)
-    monkeypatch.setattr("zoo.run.build", refuse)
+    monkeypatch.setattr("zoo.training.start.build", refuse)
+    monkeypatch.setattr("zoo.runs.run.build", refuse)
     second = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
     assert second["ranked"] == first["ranked"]
     assert second["left_out"] == []
@@ -216,7 +216,7 @@ def test_texts_numbers_and_several_labels_are_ranked_too(home: Path, tmp_path: P
 def test_features_of_a_run_are_those_of_its_own_backbone_in_the_order_of_the_data(
     run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.embedding_files.CHUNK", 7)  # 60 samples are no multiple of it
+    monkeypatch.setattr("zoo.embedding.files.CHUNK", 7)  # 60 samples are no multiple of it
     files = {s: tmp_path / f"features.{s}" for s in ("parquet", "npy", "safetensors")}
     for file in files.values():
         done = zoo_cli("embed", run, stripes, "--output", file, "--workers", 0, "--json")

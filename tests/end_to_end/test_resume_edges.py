@@ -215,12 +215,12 @@ def test_a_run_goes_on_where_it_began_or_not_at_all(tmp_path: Path) -> None:
 def test_a_resumed_run_is_tracked_as_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo import job
+    from zoo.training import finetune as training
 
     started: list[str] = []
-    monkeypatch.setattr(job, "start_tracker", lambda _, name, *__: started.append(name))
-    monkeypatch.setattr(job, "refuse_tracker", lambda _: None)
-    monkeypatch.setattr(job, "Accelerator", _untracked)
+    monkeypatch.setattr(training, "start_tracker", lambda _, name, *__: started.append(name))
+    monkeypatch.setattr(training, "refuse_tracker", lambda _: None)
+    monkeypatch.setattr(training, "Accelerator", _untracked)
     run = stopped(tmp_path / "run", track="tensorboard")
     shutil.copytree(run, tmp_path / "copy")
     zoo.resume(run, reporter=Quiet())
@@ -264,19 +264,21 @@ def test_resuming_a_run_that_still_trains_is_refused_and_never_trains_it_again(
 def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo import job
+    from zoo.training import finetune as training
 
-    run, locked = stopped(tmp_path / "run"), job.locked
+    run, locked = stopped(tmp_path / "run"), training.locked
 
     @contextmanager
     def late(folder: Path, leads: bool = True):  # type: ignore[no-untyped-def]
         with monkeypatch.context() as patch:  # the other process ends just before the lock is had
-            patch.setattr(job, "locked", locked)
-            job.resume(folder, job.Manner(registry=zoo.Registry.discover(), reporter=Quiet()))
+            patch.setattr(training, "locked", locked)
+            training.resume(
+                folder, training.Manner(registry=zoo.Registry.discover(), reporter=Quiet())
+            )
         with locked(folder, leads):
             yield
 
-    monkeypatch.setattr(job, "locked", late)
+    monkeypatch.setattr(training, "locked", late)
     with pytest.raises(RunError, match="is finished"):
         zoo.resume(run, reporter=Quiet())
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
@@ -312,12 +314,12 @@ def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> 
 def test_too_little_memory_leaves_no_unfinished_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo import job
+    from zoo.training import finetune as training
 
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(job, "fit", full)
+    monkeypatch.setattr(training, "fit", full)
     with pytest.raises(MemoryError):
         zoo.finetune(**options(tmp_path / "deep" / "run"))
     assert not (tmp_path / "deep").exists()

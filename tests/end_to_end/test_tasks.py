@@ -22,7 +22,7 @@ import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
 from tests.end_to_end.test_bad_input import Refused, refused
 from zoo.errors import UsageError
-from zoo.torchvision_ops import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 __all__ = ["refused"]
 

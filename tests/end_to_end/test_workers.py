@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 import zoo
+from zoo.contract.spec import ImageInput
 from zoo.data import make_loader, make_transform
 from zoo.data.opening import open_data
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, Stopped
-from zoo.spec import ImageInput
 
 WORKERS = 2
 

@@ -33,7 +33,7 @@ from zoo.data.transforms import make_transform, resized
 from zoo.errors import RunError, UsageError
 from zoo.export import TOLERANCE, formats
 from zoo.export.preparation import _picture_steps
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 __all__ = ["photos", "zoo_cli"]
 

@@ -20,8 +20,8 @@ from tests.contract.test_transformers import tiny, word_tokenizer
 from tests.faults.hosts import WritableHub, only_hub
 from tests.made_runs import weighted_run
 from zoo.errors import RunError, UsageError
-from zoo.push import public_record
-from zoo.registry import Registry
+from zoo.export.push import public_record
+from zoo.registry.registry import Registry
 
 REPO = "acme/my-plants"
 SECRET = "a sentence that only the validation split has"

@@ -43,7 +43,7 @@ def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
     """What builds each cache, and writes down in a file what it has come to."""
     import zoo
     from zoo.engine.progress import Quiet
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     registry = Registry.discover()  # so that no training has to wait for the index
 

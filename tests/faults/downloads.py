@@ -56,8 +56,8 @@ def _torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
     import huggingface_hub.hf_api  # noqa: F401  so that children inherit what they need
 
     from zoo import Weights
-    from zoo.shelf import cached_file
-    from zoo.weights import fetch
+    from zoo.weights.load import fetch
+    from zoo.weights.shelf import cached_file
 
     chance, tally = random.Random(seed), Tally()
     for number, uri in enumerate(

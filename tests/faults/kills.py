@@ -59,7 +59,7 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
 
     import zoo
     from zoo.engine.progress import Quiet
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     torch.set_num_threads(1)
     chance, tally, registry = random.Random(seed), Tally(), Registry.discover()

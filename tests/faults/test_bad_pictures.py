@@ -13,12 +13,12 @@ import torch
 from tests.end_to_end.conftest import Zoo
 from tests.faults import pictures
 from tests.faults.conftest import class_folders
+from zoo.contract.spec import ImageInput
 from zoo.data import make_transform, open_data, read_picture
 from zoo.data.pictures import LARGEST_FILE, MOST_PIXELS
 from zoo.data.samples import Splits
 from zoo.data.traits import range_of
 from zoo.errors import BadFilesError
-from zoo.spec import ImageInput
 
 
 def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:

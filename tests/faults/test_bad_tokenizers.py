@@ -14,7 +14,7 @@ from tests.unit.test_run_record import TEXTS
 from zoo import TextInput, open_run
 from zoo.data import TextEncoder
 from zoo.errors import RunError, WeightsError
-from zoo.start import tokenizer_beside
+from zoo.training.start import tokenizer_beside
 from zoo_transformers.tokenization import _read
 
 WORDS = {"[UNK]": 0, "a": 1}

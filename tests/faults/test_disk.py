@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import Zoo, photos
 from zoo.engine import features
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, ZooError
-from zoo.tensor_files import write_tensors
+from zoo.system.tensors.files import write_tensors
 
 __all__ = ["photos"]  # a fixture
 

@@ -18,11 +18,12 @@ from urllib.error import URLError
 import pytest
 
 from tests.faults.hosts import Host, up
-from zoo import Weights, downloads
+from zoo import Weights
 from zoo.errors import WeightsError, WeightsUnavailable
-from zoo.files import sha256_of
-from zoo.first_hashes import first_hash, record_of
-from zoo.weights import fetch
+from zoo.system.files import sha256_of
+from zoo.weights import downloads
+from zoo.weights.first_hashes import first_hash, record_of
+from zoo.weights.load import fetch
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = bytes(reversed(CONTENT))
@@ -309,8 +310,10 @@ def test_an_old_file_is_read_once_a_process_and_again_when_it_changes(
 ) -> None:
     path = fetch(weights_at(host))
     read: list[Path] = []
-    monkeypatch.setattr("zoo.files._RACY", 0)
-    monkeypatch.setattr("zoo.files.sha256_of", lambda path: read.append(path) or sha256_of(path))
+    monkeypatch.setattr("zoo.system.files._RACY", 0)
+    monkeypatch.setattr(
+        "zoo.system.files.sha256_of", lambda path: read.append(path) or sha256_of(path)
+    )
     for _ in range(3):
         fetch(weights_at(host))
     assert read == [path]

@@ -15,10 +15,10 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.faults.test_hostile_configs import says
 from tests.faults.test_hostile_weights import copied, tiny_bert
+from zoo.engine.feature_files import describe, feature_files
 from zoo.errors import NameLookupError, RunError, WeightsError
-from zoo.feature_files import describe, feature_files
-from zoo.first_hashes import first_hash, record_of, remember
-from zoo.small_files import read_small
+from zoo.system.small_files import read_small
+from zoo.weights.first_hashes import first_hash, record_of, remember
 from zoo_transformers.sizes import refuse_impossible
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
@@ -141,7 +141,7 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
 def test_a_network_of_too_many_layers_is_stopped_while_it_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zoo.building._LAYERS", 3)
+    monkeypatch.setattr("zoo.weights.build._LAYERS", 3)
     with pytest.raises(WeightsError, match="basics/cnn as it is described has more than 3 layers"):
         zoo.load("cnn", weights="none")
     monkeypatch.undo()
@@ -181,7 +181,7 @@ MILLIONS: dict[str, tuple[dict[str, Any], str]] = {
 def test_millions_of_layers_in_any_field_are_refused(
     what: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.building._LAYERS", 1000)  # as many as a test has time for
+    monkeypatch.setattr("zoo.weights.build._LAYERS", 1000)  # as many as a test has time for
     folder = Path(shutil.copytree(bert, tmp_path / "net"))
     changes, words = MILLIONS[what]
     with pytest.raises((WeightsError, NameLookupError), match=words) as told:
@@ -197,7 +197,7 @@ def test_sizes_whose_names_speak_of_layers_count_none() -> None:
 def test_a_run_of_too_many_layers_is_refused(
     run_of_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.building._LAYERS", 3)
+    monkeypatch.setattr("zoo.weights.build._LAYERS", 3)
     with pytest.raises(RunError, match="more than 3 layers") as told:
         zoo.open_run(run_of_photos).load()
     assert str(run_of_photos) in told.value.message

@@ -26,16 +26,16 @@ from zoo.data import open_data
 from zoo.data.cells import split_cell
 from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
-from zoo.discovery import Source
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
-from zoo.index import FORMAT, Index
-from zoo.job import _short
-from zoo.model_card import plain
-from zoo.policy import Policy, lay_over
-from zoo.policy_file import with_run, without_run
-from zoo.registry import Registry
-from zoo.run_record import read_record, read_run
-from zoo.weights import read_state_dict
+from zoo.registry.discovery import Source
+from zoo.registry.index import FORMAT, Index
+from zoo.registry.policy import Policy, lay_over
+from zoo.registry.policy_file import with_run, without_run
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import read_record, read_run
+from zoo.runs.model_card import plain
+from zoo.training.finetune import _short
+from zoo.weights.load import read_state_dict
 
 EVERYDAY = 50
 """Cases of a property in the everyday suite."""

@@ -13,8 +13,8 @@ import pytest
 
 import zoo
 from tests.faults.test_hostile_weights import tiny_bert
+from zoo.contract.spec import BackboneSpec
 from zoo.errors import NameLookupError, WeightsError
-from zoo.spec import BackboneSpec
 from zoo_transformers import sizes
 
 

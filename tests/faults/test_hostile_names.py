@@ -12,7 +12,7 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
 from tests.faults.conftest import class_folders
-from zoo.model_card import hub_card, model_card
+from zoo.runs.model_card import hub_card, model_card
 
 ESCAPES = "\x1b[31mred\x1b[0m\x07\x08"
 MARKS = "\u202egnp.exe\u200f\u2066"

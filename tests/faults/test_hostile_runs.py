@@ -44,7 +44,13 @@ def published(run: Path, outside: Path) -> Path:
 # -- code --------------------------------------------------------------------------------------
 
 
-LOADERS = ("evil:load", "os:system", "zoo.surgery:find_surgery", "subprocess:run", "..evil:load")
+LOADERS = (
+    "evil:load",
+    "os:system",
+    "zoo.engine.surgery:find_surgery",
+    "subprocess:run",
+    "..evil:load",
+)
 
 
 @pytest.mark.parametrize("loader", LOADERS)

@@ -14,8 +14,8 @@ import pytest
 from tests.faults.hosts import COMMIT, Hub, only_hub
 from zoo import Weights
 from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable, ZooError
-from zoo.fetching import _delete
-from zoo.weights import fetch
+from zoo.weights.find import _delete
+from zoo.weights.load import fetch
 from zoo_transformers.resolve import resolve
 
 CONTENT = bytes(range(256)) * 1000
@@ -170,7 +170,11 @@ def test_weights_in_pieces_count_when_all_are_there(hub: Hub) -> None:
 @pytest.mark.parametrize(("offline", "reached"), [("", "True"), ("1", "False")])
 def test_hf_hub_offline_is_respected(hub: Hub, offline: str, reached: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from zoo.reach import hub_reachable; print(hub_reachable())"],
+        [
+            sys.executable,
+            "-c",
+            "from zoo.system.network import hub_reachable; print(hub_reachable())",
+        ],
         env=os.environ | {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": offline},
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.faults.conftest import class_folders
 from zoo.errors import DataError
-from zoo.files import write_text
+from zoo.system.files import write_text
 
 ODD = os.fsdecode(b"\xff")
 SHORT = ("--epochs", 1, "--image-size", 16, "--workers", 0)

@@ -20,8 +20,8 @@ from tests.end_to_end.conftest import Zoo
 from tests.faults.test_hostile_runs import altered
 from tests.faults.test_hostile_weights import copied, tiny_bert
 from zoo.errors import WeightsError, ZooError
-from zoo.offline import NetworkRefused, no_network
-from zoo.reach import reachable
+from zoo.system.network import reachable
+from zoo.system.offline import NetworkRefused, no_network
 
 ELSEWHERE = ("hf-hub:someone/else", "hf_hub:someone/else", "someone/else", "https://else.example/n")
 

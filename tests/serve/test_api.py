@@ -18,7 +18,7 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import COLOURS, picture, texts_run
-from zoo.predictor import Predictor
+from zoo.runs.predictor import Predictor
 from zoo.serve import Limits, create_app, read_mistakes
 from zoo.serve import mistakes as serve_mistakes
 
@@ -425,7 +425,7 @@ def test_a_fault_of_the_server_is_told_without_its_inside(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("zoo.predictor.Predictor.answer", fail)
+    monkeypatch.setattr("zoo.runs.predictor.Predictor.answer", fail)
 
     async def ask(client: httpx.AsyncClient) -> httpx.Response:
         client._transport.raise_app_exceptions = False  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import itertools
 import textwrap
 from pathlib import Path
 
-from zoo.discovery import Source
+from zoo.registry.discovery import Source
 
 GOOD = """
 import zoo

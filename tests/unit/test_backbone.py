@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, Stage, build
+from zoo.contract.stages import Stages
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, WeightsError
-from zoo.stages import Stages
 from zoo_timm.library import timm
 
 LORA = Recipe(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import zoo
+from zoo.contract.spec import ImageInput
 from zoo.data import make_transform, open_data, read_picture
 from zoo.data.decoded import decode, opened
 from zoo.data.depth import extent
@@ -27,9 +28,8 @@ from zoo.data.traits import TRAITS, note_values, range_of
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
 from zoo.export.preparation import _picture_steps
-from zoo.predictor import Asked
 from zoo.ranking.ranking import Watch
-from zoo.spec import ImageInput
+from zoo.runs.predictor import Asked
 
 SIDE = 24
 

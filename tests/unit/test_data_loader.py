@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.contract.spec import ImageInput, TextInput
 from zoo.data import (
     Samples,
     TextEncoder,
@@ -30,7 +31,6 @@ from zoo.data import (
 from zoo.data.loader import Feed, ImageFeed, Loader
 from zoo.data.samples import Listed, Paths
 from zoo.errors import BadFilesError, WorkersError
-from zoo.spec import ImageInput, TextInput
 
 WORDS = [
     "the",

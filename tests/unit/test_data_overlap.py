@@ -10,11 +10,11 @@ import pytest
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
 from tests.end_to_end.conftest import Zoo, zoo_cli
-from zoo.account import overlap_in_words
 from zoo.data import open_data
 from zoo.data.looks import NEAR, alike, looks_of
 from zoo.data.overlap import text_contents
 from zoo.errors import DataError
+from zoo.training.summary import overlap_in_words
 
 __all__ = ["zoo_cli"]
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.contract.spec import ImageInput
 from zoo.data import make_transform, read_picture
 from zoo.errors import BadFilesError
-from zoo.spec import ImageInput
 
 
 def pixel(picture: Image.Image) -> tuple[int, ...]:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from zoo import predictions
 from zoo.data import expansion, table_cache, tables
 from zoo.data.samples import Listed, Samples, TaskName
 from zoo.data.tables import read_table
 from zoo.errors import DataError, RunError
-from zoo.predictions import read_predictions, write_predictions
+from zoo.runs import predictions
+from zoo.runs.predictions import read_predictions, write_predictions
 
 Write = Callable[[Path, list[str]], None]
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from zoo.contract.spec import TextInput
 from zoo.data import TextEncoder, train_tokenizer
 from zoo.errors import DataError
-from zoo.spec import TextInput
 
 TEXTS = ["The cat sat on the mat.", "A dog sat on the log!", "the cat and the dog"] * 5
 

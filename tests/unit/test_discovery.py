@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_plugins import Folder
-from zoo import sources
-from zoo.discovery import Plugin, Source, fingerprint, incompatibility, installed
 from zoo.errors import NameLookupError, PluginError
+from zoo.registry import entry_points
+from zoo.registry.discovery import Plugin, Source, fingerprint, incompatibility, installed
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_kept_answer_spares_reading_the_environment(
     cache = tmp_path / "plugins.json"
     _install(folder.path, "acme")
     before = installed(cache)
-    monkeypatch.setattr(sources, "_read_environment", lambda: pytest.fail("it was read again"))
+    monkeypatch.setattr(entry_points, "_read_environment", lambda: pytest.fail("it was read again"))
     (folder.path / "unrelated.txt").touch()
     assert installed(cache) == before
 
@@ -113,9 +113,9 @@ def test_finders_of_distributions_that_cannot_be_watched_forbid_keeping(
         def find_distributions(*_: object) -> list[object]:
             return []
 
-    assert sources.environment_stamp()
+    assert entry_points.environment_stamp()
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
-    assert sources.environment_stamp() == ""
+    assert entry_points.environment_stamp() == ""
 
 
 def test_damaged_metadata_of_one_distribution_hides_no_other(folder: Folder) -> None:

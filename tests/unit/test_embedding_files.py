@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo import files
 from zoo.data import Samples
 from zoo.data.rows import Rows
 from zoo.data.samples import Listed
-from zoo.embedding_files import write_features
+from zoo.embedding.files import write_features
+from zoo.system import files
 
 WRITES_OFTEN = """
 import sys

@@ -12,7 +12,6 @@ import torch
 
 from tests.unit.test_backbone import SPEC, small_net
 from zoo import Backbone
-from zoo.curve import write_curve
 from zoo.engine import adapters
 from zoo.engine.checkpoint import STATE, Keeper
 from zoo.engine.device import choose_device
@@ -24,9 +23,10 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import find_strategy
 from zoo.engine.tasks import SingleLabel
 from zoo.errors import NameLookupError, RunError, UsageError
-from zoo.index import Index
-from zoo.policy import Policy
-from zoo.registry import Registry
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
+from zoo.training.curve import write_curve
 
 
 def empty_registry(folder: Path) -> Registry:

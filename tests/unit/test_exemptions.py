@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zoo.contract.exemptions import Exemption, reason_for
 from zoo.errors import ContractError
-from zoo.exemptions import Exemption, reason_for
 
 
 def test_an_exemption_is_for_the_backbones_that_it_names() -> None:

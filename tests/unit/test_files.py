@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import files
+from zoo.system import files
 
 
 def test_text_is_written_and_replaced_without_leftovers(tmp_path: Path) -> None:

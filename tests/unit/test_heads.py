@@ -13,8 +13,8 @@ from torch import nn
 
 from tests.unit.test_backbone import PICTURES, SPEC, small_net
 from zoo import Backbone
+from zoo.engine.heads import make_head
 from zoo.errors import NameLookupError, UsageError
-from zoo.heads import make_head
 
 
 def backbone(dropout: float, head: str = "linear") -> Backbone:

@@ -7,7 +7,7 @@ import platform
 import psutil
 import pytest
 
-from zoo.heap import give_back
+from zoo.system.memory import give_back
 
 BLOCK, BLOCKS = 100_000, 1_000  # each too small for pages of its own
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_plugins import Folder
-from zoo import index as index_module
-from zoo.discovery import Plugin, Source
 from zoo.errors import PluginError
-from zoo.index import Index
+from zoo.registry import index as index_module
+from zoo.registry.discovery import Plugin, Source
+from zoo.registry.index import Index
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_fresh_catalogue_is_read_without_importing_the_plugin(
 def test_bad_manners_are_remarked_on_and_the_remark_is_kept(
     folder: Folder, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.manners.PATIENCE", 0.01)
+    monkeypatch.setattr("zoo.registry.side_effects.PATIENCE", 0.01)
     source = folder.good(
         "acme",
         "net",

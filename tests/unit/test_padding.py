@@ -14,11 +14,11 @@ from torch import nn
 
 from tests.made_runs import weighted_run
 from zoo import Backbone, BackboneSpec, Run, TextInput, build
+from zoo.contract.spec import Pooling
 from zoo.data import train_tokenizer
 from zoo.errors import ContractError, RunError
 from zoo.export import export_run
 from zoo.export.native import native_source
-from zoo.spec import Pooling
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import width_of
 
@@ -162,5 +162,5 @@ def test_opening_a_run_does_not_measure_again(
 ) -> None:
     spec = network("bert", TIGHT["bert"], "mean").spec
     folder = weighted_run(tmp_path / "run", spec, tokenizer=words(), unpadded=False)
-    monkeypatch.setattr("zoo.building.padding_matters", lambda backbone: 1 / 0)
+    monkeypatch.setattr("zoo.weights.build.padding_matters", lambda backbone: 1 / 0)
     assert Run(folder).load().unpadded is False

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import Weights, places, shelf
+from zoo import Weights
+from zoo.system import paths
+from zoo.weights import shelf
 
 VARIABLES = (
     "ZOO_CACHE",
@@ -50,22 +52,22 @@ print(constants.HF_HUB_CACHE)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     torch_hub, hub = map(Path, result.stdout.split())
-    assert places.torch_folder() == torch_hub / "checkpoints"
-    assert places.hub_folder() == hub == home / ".cache" / "huggingface" / "hub"
+    assert paths.torch_folder() == torch_hub / "checkpoints"
+    assert paths.hub_folder() == hub == home / ".cache" / "huggingface" / "hub"
 
 
 @pytest.mark.parametrize(
     ("variables", "function", "wanted"),
     [
-        ({"ZOO_CACHE": "~/own"}, places.cache_folder, "own"),
-        ({"ZOO_CACHE": "", "XDG_CACHE_HOME": "~/x"}, places.cache_folder, "x/zoo"),
-        ({"XDG_CONFIG_HOME": "~/x"}, places.config_folder, "x/zoo"),
-        ({"TORCH_HOME": "~/t"}, places.torch_folder, "t/hub/checkpoints"),
-        ({"XDG_CACHE_HOME": "~/x"}, places.torch_folder, "x/torch/hub/checkpoints"),
-        ({"HF_HUB_CACHE": "$HOME/h"}, places.hub_folder, "h"),
-        ({"HUGGINGFACE_HUB_CACHE": "~/h"}, places.hub_folder, "h"),
-        ({"HF_HOME": "~/h"}, places.hub_folder, "h/hub"),
-        ({"XDG_CACHE_HOME": "~/x"}, places.hub_folder, "x/huggingface/hub"),
+        ({"ZOO_CACHE": "~/own"}, paths.cache_folder, "own"),
+        ({"ZOO_CACHE": "", "XDG_CACHE_HOME": "~/x"}, paths.cache_folder, "x/zoo"),
+        ({"XDG_CONFIG_HOME": "~/x"}, paths.config_folder, "x/zoo"),
+        ({"TORCH_HOME": "~/t"}, paths.torch_folder, "t/hub/checkpoints"),
+        ({"XDG_CACHE_HOME": "~/x"}, paths.torch_folder, "x/torch/hub/checkpoints"),
+        ({"HF_HUB_CACHE": "$HOME/h"}, paths.hub_folder, "h"),
+        ({"HUGGINGFACE_HUB_CACHE": "~/h"}, paths.hub_folder, "h"),
+        ({"HF_HOME": "~/h"}, paths.hub_folder, "h/hub"),
+        ({"XDG_CACHE_HOME": "~/x"}, paths.hub_folder, "x/huggingface/hub"),
     ],
 )
 def test_variables_move_the_folders(
@@ -85,7 +87,7 @@ def test_variables_move_the_folders(
 def test_a_downloaded_file_is_found_by_its_name(tail: str) -> None:
     uri = f"https://download.pytorch.org/models/resnet18-f37072fd.pth{tail}"
     assert _find(uri) is None
-    path = _touch(places.torch_folder() / "resnet18-f37072fd.pth")
+    path = _touch(paths.torch_folder() / "resnet18-f37072fd.pth")
     assert _find(uri) == path
 
 
@@ -96,7 +98,7 @@ def test_a_local_file_is_found_where_it_is(home: Path) -> None:
 
 
 def test_a_file_of_the_hub_is_found_in_the_snapshot_of_main_first() -> None:
-    repo = places.hub_folder() / "models--org--name"
+    repo = paths.hub_folder() / "models--org--name"
     _touch(repo / "snapshots" / "aaa" / "model.safetensors")
     newest = _touch(repo / "snapshots" / "bbb" / "model.safetensors")
     (repo / "refs").mkdir()
@@ -110,7 +112,7 @@ def test_a_file_of_the_hub_is_found_in_the_snapshot_of_main_first() -> None:
 
 
 def test_a_snapshot_without_weights_does_not_count() -> None:
-    snapshot = places.hub_folder() / "models--org--name" / "snapshots" / "aaa"
+    snapshot = paths.hub_folder() / "models--org--name" / "snapshots" / "aaa"
     _touch(snapshot / "config.json")
     assert _find("hf:org/name") is None
     (snapshot / "model.safetensors").symlink_to(snapshot / "blob-that-was-deleted")
@@ -127,7 +129,7 @@ def test_a_shelf_lists_a_folder_once_for_many_questions(monkeypatch: pytest.Monk
     for number in range(50):
         assert once.find(f"https://x.y/{number}.pth") is None
         assert once.find(f"hf:timm/net{number}/model.safetensors") is None
-    assert listed == [places.torch_folder(), places.hub_folder()]
+    assert listed == [paths.torch_folder(), paths.hub_folder()]
 
 
 @pytest.mark.parametrize(

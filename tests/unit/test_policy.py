@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import PolicyError
-from zoo.policy import FILE, Policy, lay_over, load_policy, shipped_file, user_file
+from zoo.registry.policy import FILE, Policy, lay_over, load_policy, shipped_file, user_file
 
 
 @pytest.fixture(autouse=True)
@@ -238,8 +238,8 @@ def test_a_file_of_another_user_that_cannot_be_read_is_ignored(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr("zoo.policy.read_small", refused)
+        patched.setattr("zoo.registry.policy.read_small", refused)
         patched.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
-        patched.setattr("zoo.policy.shipped_file", lambda: Path("/nowhere"))
+        patched.setattr("zoo.registry.policy.shipped_file", lambda: Path("/nowhere"))
         with pytest.warns(UserWarning, match="it cannot be read \\(Permission denied\\)"):
             assert load_policy(folder=project).files == ()

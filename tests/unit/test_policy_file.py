@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from zoo.policy_file import with_run, without_run
+from zoo.registry.policy_file import with_run, without_run
 
 FILES = {
     "empty": "",

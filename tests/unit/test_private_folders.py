@@ -10,8 +10,8 @@ import pytest
 
 from zoo.engine import compiled
 from zoo.errors import UsageError
-from zoo.places import COMPILED
-from zoo.private_folders import require_private
+from zoo.system.paths import COMPILED
+from zoo.system.private_folders import require_private
 
 
 def test_a_new_folder_is_the_users_alone(tmp_path: Path) -> None:

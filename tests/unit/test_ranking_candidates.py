@@ -10,8 +10,6 @@ from tests.made_runs import made_run
 from tests.unit.fake_plugins import Folder
 from zoo import BackboneSpec, ImageInput, Weights
 from zoo.errors import NameLookupError
-from zoo.index import Index
-from zoo.policy import Policy
 from zoo.ranking.candidates import (
     UNPUBLISHED,
     UNREACHABLE,
@@ -21,7 +19,9 @@ from zoo.ranking.candidates import (
     find_candidates,
     in_order,
 )
-from zoo.registry import Registry, Resolved
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry, Resolved
 
 CATALOGUE = """
 import zoo

@@ -8,12 +8,12 @@ import pytest
 
 from tests.made_runs import made_run
 from tests.unit.fake_plugins import Folder
-from zoo.discovery import Source
+from zoo.contract.spec import BackboneSpec
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
-from zoo.index import Index
-from zoo.policy import Policy, load_policy
-from zoo.registry import PluginStatus, Registry
-from zoo.spec import BackboneSpec
+from zoo.registry.discovery import Source
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy, load_policy
+from zoo.registry.registry import PluginStatus, Registry
 
 RESOLVER = """
 @zoo.hookimpl

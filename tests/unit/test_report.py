@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput
-from zoo.comparison import EXACT, _holm, mcnemar
-from zoo.comparison import Contest as Contest
 from zoo.data import TextEncoder, train_tokenizer
 from zoo.engine.tasks import MultiLabel, Regression, SingleLabel
 from zoo.errors import RunError
-from zoo.predictions import Judged, read_predictions
-from zoo.report.calibration import calibration
-from zoo.report.looking import Unseen, look_at_pictures, look_at_texts
-from zoo.report.mistakes import MOST, cases
-from zoo.report.pictures import whereabouts
-from zoo.report.subject import read_history
+from zoo.runs.compare import EXACT, _holm, mcnemar
+from zoo.runs.compare import Contest as Contest
+from zoo.runs.predictions import Judged, read_predictions
+from zoo.runs.report.calibration import calibration
+from zoo.runs.report.looking import Unseen, look_at_pictures, look_at_texts
+from zoo.runs.report.mistakes import MOST, cases
+from zoo.runs.report.pictures import whereabouts
+from zoo.runs.report.subject import read_history
 
 # -- calibration -------------------------------------------------------------------------------
 

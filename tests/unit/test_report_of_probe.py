@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 import zoo
-from zoo.predictions import Judged
-from zoo.report.looking import look_at_pictures
-from zoo.report.mistakes import cases
-from zoo.report.page import _curves, _strategy
+from zoo.runs.predictions import Judged
+from zoo.runs.report.looking import look_at_pictures
+from zoo.runs.report.mistakes import cases
+from zoo.runs.report.page import _curves, _strategy
 
 SOLVED = [
     {"phase": "probe", "metric": "macro_f1", "strength": 10.0**-k, "macro_f1": 0.5, "loss": 1.0}

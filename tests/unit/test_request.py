@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import RunError, UsageError
-from zoo.request import Request
+from zoo.runs.request import Request
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:

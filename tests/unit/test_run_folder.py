@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import RunError
-from zoo.run_folder import claim_folder, claimed, new_folder
+from zoo.runs.folder import claim_folder, claimed, new_folder
 
 
 def test_runs_that_start_at_once_have_folders_of_their_own(

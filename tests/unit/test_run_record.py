@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from tests.made_runs import made_run
-from zoo import account, open_run
+from zoo import open_run
+from zoo.contract.spec import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.errors import RunError
-from zoo.index import Index
-from zoo.job import _refuse_change
-from zoo.policy import load_policy
-from zoo.registry import Registry
-from zoo.run_record import lineage, origin_of, read_run
-from zoo.spec import BackboneSpec, ImageInput, TextInput, Weights
+from zoo.registry.index import Index
+from zoo.registry.policy import load_policy
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import lineage, origin_of, read_run
+from zoo.training import summary
+from zoo.training.finetune import _refuse_change
 
 PICTURES = BackboneSpec(
     name="acme/net", modality="image", feature_dim=8, params=100, input=ImageInput(size=32),
@@ -186,7 +187,7 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
         recipe=SimpleNamespace(strategy="full"),
     )
     registry = Registry([], load_policy(), Index())
-    now = account.versions()
+    now = summary.versions()
     record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
         _refuse_change(tmp_path, record, prepared, registry)
@@ -207,7 +208,7 @@ def test_a_split_that_the_data_do_not_have_is_named(
     split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None}, notes=())
-    monkeypatch.setattr("zoo.run.open_data", lambda *_, **__: held_out)
+    monkeypatch.setattr("zoo.runs.run.open_data", lambda *_, **__: held_out)
     run = open_run(made_run(tmp_path / "run", PICTURES))
     with pytest.raises(RunError, match=f"photos has no split '{split}'") as caught:
         run.evaluate("photos", split=split)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from zoo import BackboneSpec, ImageInput, TextInput, Weights
-from zoo import spec as spec_module
+from zoo.contract import spec as spec_module
 from zoo.errors import ContractError
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 
 def _image(**changes: Any) -> BackboneSpec:

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zoo.tensor_files import write_tensors
+from zoo.system.tensors.files import write_tensors
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

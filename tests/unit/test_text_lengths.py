@@ -20,10 +20,10 @@ from zoo.engine.compiling import settle_precision
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
-from zoo.predictor import Asked
 from zoo.ranking.ranking import Watch
+from zoo.runs.predictor import Asked
 from zoo.serve.service import Service
-from zoo.start import at_usual_length
+from zoo.training.start import at_usual_length
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import longest_text
 from zoo_transformers.resolve import resolve

@@ -17,8 +17,8 @@ from tests.made_runs import made_run
 from tests.unit.test_backbone import SPEC
 from zoo import Weights
 from zoo.errors import RunError, WeightsError, WeightsUnavailable
-from zoo.reach import reachable
-from zoo.weights import choose, fetch, file_sha256, read_state_dict
+from zoo.system.network import reachable
+from zoo.weights.load import choose, fetch, file_sha256, read_state_dict
 
 TENSORS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 

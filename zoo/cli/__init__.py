@@ -130,7 +130,7 @@ def _debug_option(*, hidden: bool = True) -> click.Option:
 def _no_plugin_option(*, hidden: bool = True) -> click.Option:
     def switch_off(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> None:
         if names:  # in the environment, so that processes which the command starts see it too
-            from zoo.policy import WITHOUT
+            from zoo.registry.policy import WITHOUT
 
             os.environ[WITHOUT] = ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names])
 

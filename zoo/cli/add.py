@@ -11,8 +11,8 @@ from zoo.cli import completion
 from zoo.cli.output import clean, emit_json, say
 
 if TYPE_CHECKING:
-    from zoo.publishing import Published
-    from zoo.registry import Registry
+    from zoo.registry.publishing import Published
+    from zoo.registry.registry import Registry
 
 
 @click.command(
@@ -39,7 +39,7 @@ def command(
     'zoo finetune NAME', 'zoo show NAME', zoo.load(NAME). The run folder stays where it is, and
     must stay there.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     if remove is not None:
         if run is not None or name is not None or replace:
@@ -50,7 +50,7 @@ def command(
         raise click.UsageError("Missing argument 'RUN', the folder of a run.")
     if name is None:
         raise click.UsageError("Missing option '--name', such as --name my-animals.")
-    from zoo.publishing import publish
+    from zoo.registry.publishing import publish
 
     added = publish(name, run, registry=Registry.discover(), replace=replace)
     if as_json:
@@ -60,7 +60,7 @@ def command(
 
 
 def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
-    from zoo.publishing import withdraw
+    from zoo.registry.publishing import withdraw
 
     folder, file = withdraw(name, registry=registry)
     if as_json:

@@ -13,7 +13,7 @@ from zoo.cli.output import emit_json, print_table, say
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.feature_files import FeatureFile
+    from zoo.engine.feature_files import FeatureFile
 
 _COLUMNS = ("backbone", "precision", "data", "split", "samples", "features", "size", "last used")
 _FACTS = _COLUMNS[:6]
@@ -44,8 +44,8 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
     the same data once, where everything trains no picture is decoded twice, and what --compile has
     compiled is not compiled again. What is removed is made again when it is needed.
     """
-    from zoo.feature_files import compiled_code, feature_files, remove, remove_left
-    from zoo.places import COMPILED, cache_folder
+    from zoo.engine.feature_files import compiled_code, feature_files, remove, remove_left
+    from zoo.system.paths import COMPILED, cache_folder
 
     if not prune and (older_than is not None or keep is not None):
         raise UsageError(

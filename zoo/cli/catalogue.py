@@ -19,7 +19,7 @@ from zoo.cli.output import emit_json, note, print_table, say
 from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
 ACCURACY = "their published top-1 accuracy"
 LICENSE = "the license of their weights"
@@ -136,7 +136,7 @@ def command(
     their accuracy is that on their validation data. The licence is that of the default weights;
     'cached' says whether they are on this machine.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
@@ -183,7 +183,7 @@ class _Listing:
     """
 
     def __init__(self, registry: Registry, tests: Mapping[str, Test]) -> None:
-        from zoo.shelf import Shelf
+        from zoo.weights.shelf import Shelf
 
         self.unreadable: dict[str, ZooError] = {}
         self.unknown: Counter[str] = Counter()

@@ -14,8 +14,8 @@ from zoo.cli.counts import parameter_count
 from zoo.cli.output import emit_json, note, say
 
 if TYPE_CHECKING:
-    from zoo.registry import Registry
-    from zoo.spec import BackboneSpec
+    from zoo.contract.spec import BackboneSpec
+    from zoo.registry.registry import Registry
     from zoo.testing.suite import Outcome
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "expected": "expected"}
@@ -58,7 +58,7 @@ def command(
     the smallest of each family, which is the first of a backbone's tags. Exit status 1 if a check
     fails, or an exempted one passes, or nothing was checked.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     registry = Registry.discover()
     outcomes = []

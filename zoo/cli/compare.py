@@ -11,7 +11,7 @@ from zoo.cli import completion
 from zoo.cli.output import clean, emit_json, note, print_table, say
 
 if TYPE_CHECKING:
-    from zoo.comparison import Comparison, Contender
+    from zoo.runs.compare import Comparison, Contender
 
 _TESTS = {
     "mcnemar-exact": "McNemar's exact test",
@@ -62,8 +62,8 @@ def command(
     All are judged on the same samples. McNemar's test says how likely such a difference is if
     there is none; with more than two runs, Holm's correction is applied.
     """
-    from zoo.comparison import compare
     from zoo.engine.progress import Console
+    from zoo.runs.compare import compare
 
     found = compare(
         runs, data=data, split=split, device=device, workers=workers, reporter=Console()
@@ -80,7 +80,7 @@ def command(
 
 def _print_runs(found: Comparison) -> None:
     from zoo.cli.counts import in_bytes
-    from zoo.figures import NAMES
+    from zoo.contract.metric_names import NAMES
 
     metrics = list(found.contenders[0].evaluation.metrics)
     names = [NAMES.get(key, key) for key in metrics]
@@ -104,7 +104,7 @@ def _print_runs(found: Comparison) -> None:
 
 def _print_classes(found: Comparison) -> None:
     """F1 (or RMSE) of the first run, and how far the others are from it."""
-    from zoo.comparison import class_differences
+    from zoo.runs.compare import class_differences
 
     first, others = found.contenders[0], found.contenders[1:]
     rows = first.evaluation.per_class

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.output import emit_json, say
-from zoo.small_files import read_small
+from zoo.system.small_files import read_small
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
 Items = list["CompletionItem"]
 Complete = Callable[[click.Context, click.Parameter, str], Items]
@@ -106,11 +106,11 @@ def one_of(*words: str, fallback: str = "") -> Complete:
 
 def _registry() -> Registry:
     """What is installed, as far as it has been asked before: nothing is imported."""
-    from zoo.discovery import Source, installed
-    from zoo.index import Catalogue, Index
-    from zoo.places import cache_folder
-    from zoo.policy import load_policy
-    from zoo.registry import Registry
+    from zoo.registry.discovery import Source, installed
+    from zoo.registry.index import Catalogue, Index
+    from zoo.registry.policy import load_policy
+    from zoo.registry.registry import Registry
+    from zoo.system.paths import cache_folder
 
     class Kept(Index):
         def catalogue(self, source: Source) -> Catalogue:
@@ -148,8 +148,8 @@ def _row(registry: Registry, name: str) -> tuple[str, Mapping[str, Any] | None]:
 
 
 def _plugins(_: click.Context, __: str) -> Iterable[str]:
-    from zoo.discovery import installed
-    from zoo.places import cache_folder
+    from zoo.registry.discovery import installed
+    from zoo.system.paths import cache_folder
 
     return sorted({source.name for source in installed(cache_folder() / "plugins.json")})
 
@@ -180,7 +180,7 @@ def keep_parts(names: Iterable[str], stages: Iterable[str], layers: Iterable[str
         stages: Input first.
         layers: Native paths of its modules.
     """
-    from zoo.files import write_text
+    from zoo.system.files import write_text
 
     parts = json.dumps({"stages": list(stages), "layers": [path for path in layers if path]})
     for name in {*names}:
@@ -192,7 +192,7 @@ def keep_parts(names: Iterable[str], stages: Iterable[str], layers: Iterable[str
 def _parts_file(name: str) -> Path:
     from urllib.parse import quote
 
-    from zoo.places import cache_folder
+    from zoo.system.paths import cache_folder
 
     return cache_folder() / "stages" / f"{quote(name, safe='')}.json"
 

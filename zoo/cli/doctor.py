@@ -16,11 +16,11 @@ import click
 
 from zoo.cli.counts import in_bytes
 from zoo.cli.output import emit_json, print_table, say
-from zoo.cores import usable_cores
 from zoo.errors import ZooError
+from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
-    from zoo.registry import PluginStatus, Registry
+    from zoo.registry.registry import PluginStatus, Registry
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _computing() -> Iterator[Finding]:
 
         from zoo.engine.device import choose_device
         from zoo.engine.precision import resolve_precision
-        from zoo.torchvision_ops import declare_missing_operators
+        from zoo.system.tensors.torchvision_operators import declare_missing_operators
     except (ImportError, OSError) as error:
         advice = "Install it anew: pip install --force-reinstall torch"
         yield Finding("torch", "error", f"cannot be imported: {error}", advice)
@@ -144,7 +144,7 @@ def _computing() -> Iterator[Finding]:
 
 
 def _storage() -> Iterator[Finding]:
-    from zoo.places import cache_folder, hub_folder, torch_folder
+    from zoo.system.paths import cache_folder, hub_folder, torch_folder
 
     yield _writable(cache_folder())
     for subject, folder in (("torch cache", torch_folder()), ("Hub cache", hub_folder())):
@@ -181,7 +181,7 @@ def _size(folder: Path) -> str:
 
 
 def _registry() -> Iterator[Finding]:
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     try:
         registry = Registry.discover()
@@ -239,7 +239,7 @@ def _policy(registry: Registry) -> Iterator[Finding]:
 
 
 def _hub() -> Finding:
-    from zoo.reach import hub_reachable
+    from zoo.system.network import hub_reachable
 
     if hub_reachable():
         return Finding("Hugging Face Hub", "ok", "within reach")

@@ -12,7 +12,7 @@ from zoo.cli.output import emit_json, note, print_table
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
 
 @click.command(
@@ -35,7 +35,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     without a network. A name may have a tag, as in 'zoo show'. Exit status 1 if some cannot be had;
     the others are fetched all the same.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     registry, rows, failed = Registry.discover(), [], False
     for name in names:
@@ -56,7 +56,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _fetched(name: str, registry: Registry) -> dict[str, Any]:
-    from zoo.fetching import choose, fetch
+    from zoo.weights.find import choose, fetch
 
     resolved = registry.resolve(name)
     weights = choose(resolved.spec, resolved.weights)

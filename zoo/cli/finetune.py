@@ -12,8 +12,8 @@ from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import clean, emit_json, say
 from zoo.cli.sections import SectionedCommand, section
+from zoo.contract.metric_names import in_words
 from zoo.errors import UsageError
-from zoo.figures import in_words
 
 
 class _BatchSize(click.ParamType[Any]):
@@ -238,7 +238,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     Ctrl-C finishes the step, saves, and says how to go on; a second one leaves at once.
     """
     import zoo
-    from zoo.surgery import find_surgery
+    from zoo.engine.surgery import find_surgery
 
     resumed, find_lr = options.pop("resume"), options.pop("find_lr")
     surgery = find_surgery(options.pop("surgery")) if options["surgery"] else None
@@ -311,7 +311,7 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
 
 
 def _tell(run: Any, as_json: bool) -> None:
-    from zoo.report.page import REPORT
+    from zoo.runs.report.page import REPORT
 
     results, page = run.record["results"], run.folder / REPORT
     if as_json:

@@ -10,7 +10,7 @@ import click
 from zoo.cli.output import emit_json, say
 
 if TYPE_CHECKING:
-    from zoo.spec import Modality
+    from zoo.contract.spec import Modality
 
 
 @click.command(
@@ -37,7 +37,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(name: str, modality: Modality, output: Path, as_json: bool) -> None:
     """Write a distribution that publishes a backbone: zoo-NAME/, ready to install and to edit."""
-    from zoo.new_plugin import write_plugin
+    from zoo.testing.new_plugin import write_plugin
 
     folder = write_plugin(name, modality, output)
     files = [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]

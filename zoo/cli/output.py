@@ -17,8 +17,8 @@ from typing import Any, TextIO
 import click
 
 from zoo.errors import Stopped, ZooError
-from zoo.unseen import clean as clean
-from zoo.unseen import clean_lines, escaped
+from zoo.system.characters import clean as clean
+from zoo.system.characters import clean_lines, escaped
 
 INDENT = " " * len("Error: ")
 
@@ -219,7 +219,7 @@ def _report(error: BaseException) -> int:
             "--batch-size, --image-size or --max-length, and --workers 0.",
         )
     else:
-        from zoo.quiet import in_a_line
+        from zoo.system.library_output import in_a_line
 
         first = in_a_line(error) if str(error).strip() else ""
         _complain(

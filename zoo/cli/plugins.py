@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
     zoo); conflict (two distributions publish one name); disabled (by registry.toml or
     ZOO_PLUGINS).
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     statuses = Registry.discover().plugins()
     if as_json:

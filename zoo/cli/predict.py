@@ -17,7 +17,7 @@ from zoo.errors import DataError, RunError, UsageError
 if TYPE_CHECKING:
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
-    from zoo.predictions import AnyPrediction
+    from zoo.runs.predictions import AnyPrediction
 
 
 @click.command(
@@ -207,7 +207,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
     """What is said as columns: the inputs; ``label`` and ``probability``, or ``labels``, and a
     column for each class that is kept, in the run's order; or one for each number."""
-    from zoo.predictions import input_columns
+    from zoo.runs.predictions import input_columns
 
     shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
     if any(isinstance(each, tuple) for each in shown):  # of pairs, what failed has one name
@@ -246,7 +246,7 @@ def _write(path: Path, table: Table) -> None:
 def _write_csv(path: Path, table: Table) -> None:
     import csv
 
-    from zoo.files import replacing
+    from zoo.system.files import replacing
 
     columns = [[_harmless(cell) for cell in cells] for cells in table.values()]
     with replacing(path) as temporary:
@@ -272,7 +272,7 @@ def _write_parquet(path: Path, table: Table) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from zoo.files import replacing
+    from zoo.system.files import replacing
 
     with replacing(path) as temporary, temporary.open("wb") as file:  # a path must be UTF-8
         pq.write_table(pa.table(dict(table)), file)

@@ -12,7 +12,7 @@ from zoo.cli.counts import in_bytes
 from zoo.cli.output import clean, emit_json, print_table, say
 
 if TYPE_CHECKING:
-    from zoo.push import Pushed
+    from zoo.export.push import Pushed
 
 
 @click.command(

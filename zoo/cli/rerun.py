@@ -44,10 +44,10 @@ def command(
     Exits with 1 if the weights are not the same to the last byte.
     """
     from zoo.engine.progress import Console
-    from zoo.job import Manner
-    from zoo.registry import Registry
-    from zoo.rerun import rerun
-    from zoo.surgery import find_surgery
+    from zoo.engine.surgery import find_surgery
+    from zoo.registry.registry import Registry
+    from zoo.training.finetune import Manner
+    from zoo.training.rerun import rerun
 
     operation = find_surgery(surgery) if surgery else None
     manner = Manner(registry=Registry.discover(), reporter=Console(), surgery=operation)

@@ -10,14 +10,14 @@ import click
 from zoo.cli import completion
 from zoo.cli.catalogue import input_size
 from zoo.cli.output import emit_json, note, print_facts, print_table, say
-from zoo.run_record import lineage
+from zoo.registry.run_record import lineage
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.backbone import Backbone
-    from zoo.run_record import FinishedRun
-    from zoo.spec import BackboneSpec, Weights
+    from zoo.contract.backbone import Backbone
+    from zoo.contract.spec import BackboneSpec, Weights
+    from zoo.registry.run_record import FinishedRun
 
 
 @click.command(
@@ -47,7 +47,7 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
     its library allows it without memory for them. Of a run that 'zoo add' has given a name, it
     also shows what that was trained on and what it started from.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     resolved = Registry.discover().resolve(name)
     spec, run = resolved.spec, resolved.run
@@ -101,7 +101,7 @@ def _built(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
 
     backbone = zoo.build(spec, None)
     if run is not None:
-        from zoo.heads import make_head
+        from zoo.engine.heads import make_head
 
         head = make_head(
             run.record["head"], spec.feature_dim, len(run.classes), bias=backbone.head_bias
@@ -163,7 +163,7 @@ def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
     if not offered:
         say("\nweights\nnone published: it starts from random parameters")
         return
-    from zoo.shelf import Shelf
+    from zoo.weights.shelf import Shelf
 
     shelf = Shelf()
     say("\nweights")
@@ -201,7 +201,7 @@ def _print_stages(backbone: Backbone) -> None:
 def _document(
     spec: BackboneSpec, backbone: Backbone | None, reason: str, *, layers: bool
 ) -> dict[str, Any]:
-    from zoo.shelf import Shelf
+    from zoo.weights.shelf import Shelf
 
     shelf = Shelf()
     document = spec.to_json()

@@ -23,7 +23,7 @@ def command(plugin: str, as_json: bool) -> None:
     Useful after an upgrade of the library. It builds every architecture without memory for its
     parameters, which may take minutes, and is kept until the plugin itself changes.
     """
-    from zoo.registry import Registry
+    from zoo.registry.registry import Registry
 
     count = Registry.discover().sync(plugin)
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from zoo.contract.spec import Modality
 from zoo.data.cells import Cells, Wish, columns_of_flags, read_cells
 from zoo.data.dialects import Quoting
 from zoo.data.labels import Part
@@ -17,7 +18,6 @@ from zoo.data.reports import Findings
 from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
 from zoo.data.tables import Table
 from zoo.errors import DataError, did_you_mean
-from zoo.spec import Modality
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from zoo.cores import usable_cores
 from zoo.data.depth import SCALED, ValueRange
 from zoo.data.pictures import read_picture
 from zoo.data.samples import Indices, Inputs, Samples
-from zoo.files import replacing
-from zoo.leftovers import held
+from zoo.system.files import replacing
+from zoo.system.leftovers import held
+from zoo.system.processor import usable_cores
 
 _CHUNK = 64  # pictures that are decoded at a time, and a record batch
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from zoo.contract.spec import Modality
 from zoo.data.samples import Indices, Listed, Samples, Splits, content_fingerprint
 from zoo.data.samples import splits_fingerprint as fingerprint_of
 from zoo.data.splitting import stratified_split
 from zoo.errors import ClassesError
-from zoo.spec import Modality
 
 DIGITS_EPOCHS = 8
 DIGITS_SIZE = 32  # pixels; the digits are scanned at 8 x 8, and more shows no more of them

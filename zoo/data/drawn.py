@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.contract.spec import Modality
 from zoo.data.cells import Wish
 from zoo.data.classes import choose_classes, label_array, require_samples, require_variety
 from zoo.data.columns import ColumnNames, Columns
@@ -21,7 +22,6 @@ from zoo.data.samples import Indices, Samples, Splits
 from zoo.data.tables import looks_like_table
 from zoo.data.walk import loose_files
 from zoo.errors import BadFilesError, DataError
-from zoo.spec import Modality
 
 LEAST = 5
 """Samples of a class that are drawn, of those that there are, however many classes there are."""

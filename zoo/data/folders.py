@@ -20,7 +20,7 @@ from zoo.data.walk import (
     walk,
 )
 from zoo.errors import DataError
-from zoo.files import is_utf8
+from zoo.system.files import is_utf8
 
 
 def read_class_folders(folder: Path, findings: Findings) -> Part:

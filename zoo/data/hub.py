@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.data.split_names import split_of
 from zoo.data.tables import Table, quiet
 from zoo.errors import DataError
-from zoo.reach import hub_reachable
+from zoo.system.network import hub_reachable
 
 if TYPE_CHECKING:
     import datasets

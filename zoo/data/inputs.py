@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from PIL import Image
 
+from zoo.contract.spec import Modality
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
 from zoo.data.dialects import Quoting
 from zoo.data.folders import pictures_below
@@ -20,8 +21,7 @@ from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
-from zoo.files import is_utf8, open_regular
-from zoo.spec import Modality
+from zoo.system.files import is_utf8, open_regular
 
 Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Pair"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from zoo.contract.spec import Modality
 from zoo.data.cells import Wish
 from zoo.data.classes import refuse_measurements
 from zoo.data.columns import Columns, read_part, require_labels
@@ -26,8 +27,7 @@ from zoo.data.split_folders import (
 from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.data.walk import holds_pictures
 from zoo.errors import DataError
-from zoo.files import is_utf8
-from zoo.spec import Modality
+from zoo.system.files import is_utf8
 
 Reader: TypeAlias = Callable[[bool, Wish], Part]
 """Reads one split; the arguments say whether it must have labels, and of which task."""

@@ -33,7 +33,7 @@ from zoo.data.worker_batches import (
     shorten_sockets,
 )
 from zoo.errors import WorkersError, ZooError
-from zoo.heap import give_back
+from zoo.system.memory import give_back
 
 Key: TypeAlias = tuple[int, int]
 """Variation and position among the samples. The variation is the epoch, which travels with each

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from zoo.cores import usable_cores
+from zoo.system.processor import usable_cores
 
 Looks: TypeAlias = NDArray[np.uint64]
 """``(N, 4)``: 255 signs a picture, the lowest frequencies first; all zero for what has no looks."""

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from zoo.contract.spec import Modality
 from zoo.data.cells import Wish
 from zoo.data.classes import (
     agree_on_numbers,
@@ -38,7 +39,6 @@ from zoo.data.samples import (
 from zoo.data.splitting import VAL_SPLIT, check_share, split
 from zoo.data.traits import Traits
 from zoo.errors import DataError, UsageError, did_you_mean
-from zoo.spec import Modality
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 

@@ -28,7 +28,7 @@ from zoo.data.looks import SIDE, Looks, looks_of
 from zoo.data.samples import Inputs, Picture, Samples
 from zoo.data.traits import TRAITS, Traits, note_traits, note_values
 from zoo.errors import BadFilesError
-from zoo.files import is_utf8
+from zoo.system.files import is_utf8
 
 # fmt: off
 SUFFIXES = frozenset((

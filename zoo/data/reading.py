@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract.spec import ImageInput
 from zoo.data.samples import Splits
 from zoo.data.traits import Traits
 from zoo.errors import BadFilesError
-from zoo.spec import ImageInput
 
 Mask: TypeAlias = NDArray[np.bool_]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.contract.spec import Modality
 from zoo.data.cells import Wish
 from zoo.data.classes import agree_on_numbers, in_order, label_array
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
@@ -24,7 +25,6 @@ from zoo.data.samples import LabelArray, Samples, TaskName
 from zoo.data.traits import Traits
 from zoo.data.walk import loose_files, visible_folders
 from zoo.errors import DataError
-from zoo.spec import Modality
 
 _ORDER = ("all", "train", "val", "test")
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo.spec import Modality
+from zoo.contract.spec import Modality
 
 if TYPE_CHECKING:
     import datasets

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.loader import Loader
 from zoo.data.reading import Reading
 from zoo.data.text import cut_in_words
-from zoo.spec import ImageInput, TextInput
 
 END = "end"
 """What the network does not see of a text that is cut."""

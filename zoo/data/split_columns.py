@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract.spec import Modality
 from zoo.data.columns import Columns, path_column
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
 from zoo.data.tables import Table
 from zoo.errors import DataError
-from zoo.spec import Modality
 
 _SURE = ("split", "splits", "data_split", "dataset_split")
 _POSSIBLE = ("set", "subset", "partition")

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import DataError
-from zoo.files import sha256_of
-from zoo.leftovers import held, remove_abandoned
+from zoo.system.files import sha256_of
+from zoo.system.leftovers import held, remove_abandoned
 
 if TYPE_CHECKING:
     import datasets

@@ -16,7 +16,7 @@ from zoo.data.split_names import by_split
 from zoo.data.table_cache import cause, kept
 from zoo.data.walk import loose_files
 from zoo.errors import DataError
-from zoo.files import sha256_once
+from zoo.system.files import sha256_once
 
 if TYPE_CHECKING:
     import datasets

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import TextInput
 from zoo.data.samples import Pair
 from zoo.errors import DataError, WeightsError
-from zoo.panics import panics_are_errors
-from zoo.spec import TextInput
+from zoo.system.panics import panics_are_errors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

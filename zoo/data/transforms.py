@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.contract.spec import ImageInput
 from zoo.data.pictures import read_picture
 from zoo.data.traits import Traits
 from zoo.errors import UsageError
-from zoo.spec import ImageInput
-from zoo.torchvision_ops import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
 declare_missing_operators()

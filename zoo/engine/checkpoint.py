@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import RunError
-from zoo.tensor_files import write_tensors
+from zoo.system.tensors.files import write_tensors
 
 STATE = "state.safetensors"
 SAVE_SECONDS = 120.0

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UsageError
-from zoo.places import COMPILED, cache_folder
-from zoo.private_folders import require_private
-from zoo.torch_faults import keep_headers_in
+from zoo.system.paths import COMPILED, cache_folder
+from zoo.system.private_folders import require_private
+from zoo.system.tensors.torch_workarounds import keep_headers_in
 
 COMPILES = ("auto", "on", "off")
 

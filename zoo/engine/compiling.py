@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.engine.compiled import quickened
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
+from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.progress import Reporter
-from zoo.feature_files import describe, is_whole, mark_used, remove_left
-from zoo.files import claim, replacing
-from zoo.leftovers import held
+from zoo.system.files import claim, replacing
+from zoo.system.leftovers import held
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zoo.cores import usable_cores
+from zoo.contract.spec import BackboneSpec
 from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
 from zoo.data.reading import Reading
 from zoo.data.transforms import MIN_SCALE, Augment
-from zoo.spec import BackboneSpec
+from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -9,13 +9,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.data import Loader, Normalise
 from zoo.engine.compiled import quickened
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
-from zoo.heap import give_back
+from zoo.system.memory import give_back
 
 _LARGE = 96  # pixels
 _MANY = 64  # samples

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import UsageError
 
 HEAD_PULL = 0.01

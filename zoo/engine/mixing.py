@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from zoo.data.transforms import mixed_seed, seeded
 from zoo.errors import UsageError
-from zoo.torchvision_ops import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 
 Batch = Mapping[str, Tensor]
 Shape = tuple[int, ...]

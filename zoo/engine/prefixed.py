@@ -15,7 +15,7 @@ from zoo.data.loader import Feed, Key, TensorBatch, TextFeed
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.sources import Batches, training_views
-from zoo.heap import give_back
+from zoo.system.memory import give_back
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting

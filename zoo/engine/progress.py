@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from zoo.contract.metric_names import NAMES, leading
 from zoo.engine.interrupts import Interrupted, Interrupts
-from zoo.figures import NAMES, leading
 
 Advance = Callable[[], None]
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from zoo.contract.spec import Modality
 from zoo.data.transforms import Augment
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError, did_you_mean
-from zoo.spec import Modality
 
 Solver = Literal["adamw", "lbfgs"]
 

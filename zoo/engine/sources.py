@@ -15,7 +15,7 @@ from zoo.data import Loader
 from zoo.engine import features as feature_cache
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
-from zoo.heap import give_back
+from zoo.system.memory import give_back
 
 if TYPE_CHECKING:
     from zoo.engine.loop import Setting

@@ -8,7 +8,7 @@ from typing import Literal
 
 from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import NameLookupError, did_you_mean
-from zoo.registry import Registry
+from zoo.registry.registry import Registry
 
 Parameters = Literal["all", "bias", "norm", "lora"]
 

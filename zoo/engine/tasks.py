@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from zoo.contract.metric_names import THRESHOLD
 from zoo.data.samples import LabelArray, Splits, TaskName
 from zoo.engine.criteria import criteria_of, default_metric, ranked
 from zoo.engine.metrics import (
@@ -27,7 +28,6 @@ from zoo.engine.metrics import (
     single_label_figures,
 )
 from zoo.errors import RunError
-from zoo.figures import THRESHOLD
 
 _LEAST = 1e-300
 """Stands for a probability of 0, whose logarithm is no number."""

@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from zoo import files
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export.batches import Batches
 from zoo.export.capture import in_a_line
@@ -21,9 +20,10 @@ from zoo.export.formats import FORMATS as FORMATS
 from zoo.export.formats import MODEL_FILES, WRITERS, Format, Runner, check_format
 from zoo.export.preparation import PREPARATION, preparation
 from zoo.export.readme import readme
-from zoo.run import Run
-from zoo.run_folder import new_folder, refuse_existing
-from zoo.run_record import TOKENIZER
+from zoo.registry.run_record import TOKENIZER
+from zoo.runs.folder import new_folder, refuse_existing
+from zoo.runs.run import Run
+from zoo.system import files
 
 TOLERANCE = 1e-4
 """The largest difference, in float32, that an export's logits may have from the run's own."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.data.text import TextEncoder
-from zoo.run import Run
+from zoo.runs.run import Run
 
 TensorBatch = dict[str, Tensor]
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export.batches import Batches
 from zoo.export.recurrent import Whole
-from zoo.quiet import in_a_line as in_a_line
-from zoo.quiet import quiet as quiet
+from zoo.system.library_output import in_a_line as in_a_line
+from zoo.system.library_output import quiet as quiet
 
 
 class Pictures(nn.Module):

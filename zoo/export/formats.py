@@ -16,14 +16,14 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from zoo import files
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import RunError, UsageError
 from zoo.export import recurrent
 from zoo.export.batches import Batches, TensorBatch
 from zoo.export.capture import capture, dynamic_shapes, in_a_line, quiet
 from zoo.export.native import LOADER, native_source
-from zoo.run_folder import MODEL, write_model
+from zoo.runs.folder import MODEL, write_model
+from zoo.system import files
 
 Format: TypeAlias = Literal["native", "onnx", "torch-export"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import RunError
-from zoo.run import Run
+from zoo.runs.run import Run
 
 LOADER = "load.py"
 

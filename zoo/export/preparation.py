@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.contract.spec import ImageInput
 from zoo.data.depth import OVERSAMPLING
 from zoo.data.text import UNKNOWN
 from zoo.data.transforms import LONGEST, resized
 from zoo.export.batches import Batches
 from zoo.export.portable import last_part
-from zoo.run import Run
-from zoo.run_record import TOKENIZER
-from zoo.spec import ImageInput
+from zoo.registry.run_record import TOKENIZER
+from zoo.runs.run import Run
 
 PREPARATION = "preprocessing.json"
 

@@ -9,8 +9,8 @@ from zoo.export.formats import Format
 from zoo.export.native import LOADER
 from zoo.export.portable import last_part
 from zoo.export.preparation import PREPARATION
-from zoo.model_card import licence, meaning, plain
-from zoo.run import Run
+from zoo.runs.model_card import licence, meaning, plain
+from zoo.runs.run import Run
 
 _LINES: Mapping[Format, str] = {
     "native": """\

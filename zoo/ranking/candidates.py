@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from zoo.contract.spec import Modality, Weights
 from zoo.errors import RunError, ZooError
-from zoo.fetching import choose
-from zoo.reach import hub_reachable, reachable
-from zoo.registry import Registry, Resolved
-from zoo.shelf import Shelf
-from zoo.spec import Modality, Weights
+from zoo.registry.registry import Registry, Resolved
+from zoo.system.network import hub_reachable, reachable
+from zoo.weights.find import choose
+from zoo.weights.shelf import Shelf
 
 UNREACHABLE = "weights not on this machine, and their host is out of reach"
 UNPUBLISHED = "no weights published"

@@ -22,27 +22,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from zoo.contract.spec import BackboneSpec
 from zoo.data import Splits
 from zoo.data.text import cut_in_words
+from zoo.engine.extraction import CUT, cut_beside, fill_features
+from zoo.engine.feature_files import facts_beside
 from zoo.engine.features import compute
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
-from zoo.extraction import CUT, cut_beside, fill_features
-from zoo.feature_files import facts_beside
-from zoo.files import sha256_of
-from zoo.places import cache_folder
 from zoo.ranking.candidates import Candidate
 from zoo.ranking.deadline import Deadline, OutOfTime
-from zoo.registry import Registry
-from zoo.request import Request
-from zoo.run import Run
-from zoo.run_record import TOKENIZER
-from zoo.spec import BackboneSpec
-from zoo.start import Start, at_usual_length, start_from
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import TOKENIZER
+from zoo.runs.request import Request
+from zoo.runs.run import Run
+from zoo.system.files import sha256_of
+from zoo.system.paths import cache_folder
+from zoo.training.start import Start, at_usual_length, start_from
 from zoo.version import __version__
-from zoo.weights import fetch, file_sha256
+from zoo.weights.load import fetch, file_sha256
 
 Features = NDArray[np.float32]
 

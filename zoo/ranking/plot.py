@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo import files
 from zoo.errors import RunError, UsageError
 from zoo.ranking.results import Ranked, Ranking
+from zoo.system import files
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COST = "seconds a thousand samples"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.contract.spec import ImageInput, Modality
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
@@ -24,8 +25,7 @@ from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, Setting, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import leep, logme, probe, targets_of
-from zoo.registry import Registry
-from zoo.spec import ImageInput, Modality
+from zoo.registry.registry import Registry
 
 SAMPLES = 1000
 TIME_LIMIT = 300.0

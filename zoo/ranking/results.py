@@ -7,9 +7,9 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
+from zoo.contract.spec import Modality
 from zoo.data.samples import TaskName
 from zoo.ranking.candidates import LeftOut
-from zoo.spec import Modality
 
 _LONG = 40  # characters of a name
 

@@ -16,9 +16,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as HTTPError
 
-from zoo.files import is_utf8
-from zoo.predictor import Asked
-from zoo.run import Run
+from zoo.runs.predictor import Asked
+from zoo.runs.run import Run
 from zoo.serve import answers
 from zoo.serve.bodies import read_json, read_pictures
 from zoo.serve.gate import PREDICT, Gate
@@ -26,6 +25,7 @@ from zoo.serve.limits import Limits
 from zoo.serve.mistakes import Mistakes
 from zoo.serve.refusals import Refusal, shortened
 from zoo.serve.service import Service
+from zoo.system.files import is_utf8
 from zoo.version import __version__
 
 _PAGE = {

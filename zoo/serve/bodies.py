@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from zoo.predictor import Asked
+from zoo.runs.predictor import Asked
 from zoo.serve.limits import Limits
 from zoo.serve.refusals import Refusal, shortened
 

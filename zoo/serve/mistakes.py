@@ -13,9 +13,9 @@ from typing import Any
 from zoo.data.expansion import Expands
 from zoo.data.pictures import looks_like_picture, read_picture
 from zoo.errors import RunError, ZooError
-from zoo.predictions import read_bounded
-from zoo.run import Run
-from zoo.run_folder import PREDICTIONS
+from zoo.runs.folder import PREDICTIONS
+from zoo.runs.predictions import read_bounded
+from zoo.runs.run import Run
 
 MOST = 24
 """Mistakes that are shown."""

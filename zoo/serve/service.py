@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zoo.cores import usable_cores
 from zoo.errors import BadFilesError
-from zoo.predictor import Asked, Predictor, Prepared
+from zoo.runs.predictor import Asked, Predictor, Prepared
 from zoo.serve.batching import Batcher, Computed
 from zoo.serve.refusals import Refusal
+from zoo.system.processor import usable_cores
 
 _PREPARERS = 4
 """The most threads that decode pictures: at the zoo's limit on pixels each may take 0.7 GB."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from zoo.discovery import Source
-from zoo.exemptions import Exemption
-from zoo.manners import PATIENCE
-from zoo.spec import BackboneSpec
+from zoo.contract.exemptions import Exemption
+from zoo.contract.spec import BackboneSpec
+from zoo.registry.discovery import Source
+from zoo.registry.side_effects import PATIENCE
 from zoo.testing.checks import CHECKS
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
@@ -25,8 +25,8 @@ LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*"
 
 _ASK = """
 import json, sys
-from zoo.discovery import Plugin, Source
-from zoo.manners import observed
+from zoo.registry.discovery import Plugin, Source
+from zoo.registry.side_effects import observed
 with observed() as manners:
     answer = Plugin(Source(**json.loads(sys.argv[1]))).ask("zoo_backbones")
     count = len(list(answer or ()))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from zoo.backbone import Backbone
-from zoo.building import build
+from zoo.contract.backbone import Backbone
+from zoo.contract.exemptions import reason_for
+from zoo.contract.spec import BackboneSpec
 from zoo.errors import ZooError
-from zoo.exemptions import reason_for
-from zoo.registry import Registry
-from zoo.spec import BackboneSpec
+from zoo.registry.registry import Registry
 from zoo.testing.checks import CHECKS, Check, NotApplicable
+from zoo.weights.build import build
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

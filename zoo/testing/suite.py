@@ -13,14 +13,14 @@ from typing import Literal
 
 import torch
 
-from zoo.backbone import Backbone
-from zoo.building import build
-from zoo.exemptions import Exemption, reason_for
-from zoo.registry import Registry
-from zoo.spec import BackboneSpec
+from zoo.contract.backbone import Backbone
+from zoo.contract.exemptions import Exemption, reason_for
+from zoo.contract.spec import BackboneSpec
+from zoo.registry.registry import Registry
 from zoo.testing.catalogue import PLUGIN_CHECKS, Catalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
+from zoo.weights.build import build
 
 Status = Literal["passed", "failed", "skipped", "expected"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.cases import BATCH
-from zoo.torchvision_ops import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 # torchvision from PyPI does not import beside a CPU build of torch, nor does what imports it.
 declare_missing_operators()

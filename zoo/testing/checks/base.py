@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zoo.backbone import Backbone, Batch
-from zoo.spec import BackboneSpec, Modality
+from zoo.contract.backbone import Backbone, Batch
+from zoo.contract.spec import BackboneSpec, Modality
 
 TOLERANCE = 1e-4
 """Largest difference of two outputs that should agree, as a share of the largest value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.data import TextEncoder, train_tokenizer
 from zoo.testing.checks.base import (
     NotApplicable,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.backbone import Backbone
+from zoo.contract.backbone import Backbone
 from zoo.errors import HeadWidthError
 from zoo.testing.checks.base import (
     NotApplicable,

@@ -9,11 +9,11 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from zoo.backbone import Backbone
-from zoo.building import build
+from zoo.contract.backbone import Backbone
+from zoo.contract.spec import Weights
 from zoo.errors import ZooError
-from zoo.spec import Weights
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
+from zoo.weights.build import build
 
 
 @check()

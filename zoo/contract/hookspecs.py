@@ -1,0 +1,72 @@
+"""The hooks that a plugin may implement, and what each must return.
+
+A plugin is a distribution with an entry point in the group ``zoo.plugins``; the entry point's
+name is the plugin's namespace, and it names a module (or an object) whose functions carry
+``@zoo.hookimpl``. Each plugin is asked alone: one that raises costs its own backbones only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from zoo.contract.exemptions import Exemption
+from zoo.contract.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+hookspec = pluggy.HookspecMarker("zoo")
+hookimpl = pluggy.HookimplMarker("zoo")
+
+HeadFactory = Callable[[int, int], "nn.Module"]
+"""From ``(feature_dim, outputs)`` to a module that maps ``(B, feature_dim)`` to ``(B, outputs)``."""
+
+StrategyFactory = Callable[..., Any]
+"""From a :class:`zoo.engine.recipe.Recipe` to the phases of training; see :mod:`zoo.engine.strategies`."""
+
+
+@hookspec
+def zoo_backbones() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
+    """The plugin's catalogue.
+
+    Called when the plugin is new or has changed, then kept in the index; it must not import
+    torch. Names are within the plugin's namespace.
+    """
+
+
+@hookspec
+def zoo_resolve(name: str) -> BackboneSpec | None:
+    """The backbone of a canonical ``name`` outside the catalogue, or ``None``.
+
+    The spec's own name is canonical too: ``hf/<org>/<name>``, or ``path:<absolute folder>``.
+    Called for names that begin with the plugin's namespace (``hf/<org>/<name>``), and for
+    names with a scheme (``path:<folder>``), for which every plugin is asked. It may read files
+    and the network, and raise a :class:`zoo.ZooError` for a name that is its own but wrong.
+    """
+
+
+@hookspec
+def zoo_heads() -> Mapping[str, HeadFactory]:  # type: ignore[empty-body]
+    """Heads by name, for ``--head``."""
+
+
+@hookspec
+def zoo_strategies() -> Mapping[str, StrategyFactory]:  # type: ignore[empty-body]
+    """Strategies by name, for ``--strategy``."""
+
+
+@hookspec
+def zoo_exemptions() -> Iterable[Exemption]:  # type: ignore[empty-body]
+    """Checks that some of the plugin's backbones are known not to pass, each with its reason."""
+
+
+@hookspec
+def zoo_sync() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
+    """The catalogue made anew from the library that is installed, for ``zoo sync``.
+
+    It may import torch and take minutes. A plugin whose ``zoo_backbones`` is written by hand
+    does not implement it.
+    """

@@ -1,0 +1,140 @@
+"""Whether padding changes what a network says of a text, and how to compute without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ContractError
+
+if TYPE_CHECKING:
+    from zoo.contract.backbone import Backbone
+
+Features = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
+
+_FEW, _MORE = 2, (6, 16)
+"""Tokens of the texts: few, so that convolutions reach the padding from each of them, and more for
+networks that do not take so few."""
+
+_PADDING = 9
+_LARGEST = 1e-4
+"""Largest difference between a text alone and padded, as a share of the largest value."""
+
+
+def padding_matters(backbone: Backbone) -> bool:
+    """Whether the features of a text depend on the padding beside it, measured on random tokens.
+
+    They do if noise in the embeddings of padding changes a single bit (nothing else differs
+    then, so that a sound mask leaves none), or if a text alone gives other features than padded.
+
+    Raises:
+        ContractError: They do, and the network does not take short texts without padding.
+    """
+    spec = backbone.spec
+    if spec.modality != "text" or next(backbone.net.parameters()).is_meta:
+        return False
+    matters = _measured(backbone, _FEW)
+    if matters is not None:
+        return matters
+    if any(_measured(backbone, tokens) for tokens in _MORE):
+        raise ContractError(
+            f"padding changes the answers of {spec.name}, and without padding it does not take "
+            f"texts of {_FEW} tokens: what it says of a text would depend on the texts beside it",
+            hint=f"Choose another --pooling than {spec.text_input.pooling}, or another backbone: "
+            "zoo list --modality text",
+        )
+    return False
+
+
+def _measured(backbone: Backbone, tokens: int) -> bool | None:
+    """Whether padding matters to texts of that many tokens; ``None`` where it takes none such."""
+    if backbone.spec.text_input.max_length <= tokens:
+        return None
+    alone, padded = _examples(backbone, tokens)
+    try:
+        with torch.no_grad(), _evaluated(backbone.net):
+            wanted = backbone.features(alone)
+            given = backbone.features(padded)
+            with _noise_in_padding(backbone, padded["attention_mask"]):
+                disturbed = backbone.features(padded)
+    except Exception:  # a network's own; what it cannot compute at all is told where it computes
+        return None
+    if not torch.equal(given, disturbed):
+        return True
+    scale = max(1e-6, float(wanted.abs().max()))
+    return float((given - wanted).abs().max()) > _LARGEST * scale
+
+
+def by_length(extract: Features, net: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """The features of a batch, the texts of each length computed together: ``(B, feature_dim)``."""
+    mask = batch["attention_mask"]  # (B, T), padding on the right
+    lengths = mask.sum(dim=1)
+    parts, places = [], []
+    for length in sorted(set(lengths.tolist())):
+        rows = (lengths == length).nonzero().squeeze(1)
+        parts.append(
+            extract(net, {key: _rows(value, rows, length, mask) for key, value in batch.items()})
+        )
+        places.append(rows)
+    return torch.cat(parts)[torch.cat(places).argsort()]
+
+
+def _rows(value: Tensor, rows: Tensor, length: int, mask: Tensor) -> Tensor:
+    return value[rows, :length] if value.shape == mask.shape else value[rows]
+
+
+def _examples(backbone: Backbone, tokens: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Two texts without padding, and the same with it."""
+    text, device = backbone.spec.text_input, next(backbone.net.parameters()).device
+    padding = min(_PADDING, text.max_length - tokens)
+    generator = torch.Generator().manual_seed(0)
+    low = min(5, text.vocab_size - 1)
+    ids = torch.randint(low, text.vocab_size, (2, tokens), generator=generator)
+    ids[ids == text.pad_id] = low if low != text.pad_id else 0
+    ones, behind = torch.ones_like(ids), torch.zeros(2, padding, dtype=ids.dtype)
+    alone = {"input_ids": ids, "attention_mask": ones}
+    padded = {
+        "input_ids": torch.cat([ids, behind + text.pad_id], dim=1),
+        "attention_mask": torch.cat([ones, behind], dim=1),
+    }
+    return _on(device, alone), _on(device, padded)
+
+
+def _on(device: torch.device, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.to(device) for key, value in batch.items()}
+
+
+@contextmanager
+def _evaluated(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and every module's own mode after."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def _noise_in_padding(backbone: Backbone, mask: Tensor) -> Iterator[None]:
+    """Other embeddings where the mask is 0; the ids stay, which some networks look at."""
+    layer = backbone.token_embedding()
+
+    def disturb(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if not isinstance(output, Tensor) or output.shape[:2] != mask.shape:
+            return output
+        generator = torch.Generator().manual_seed(1)
+        noise = torch.randn(output.shape, generator=generator).to(output)
+        return output + noise * (mask == 0).unsqueeze(-1)
+
+    handle = layer.register_forward_hook(disturb) if layer is not None else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()

@@ -1,0 +1,1 @@
+"""Features of whole datasets, in files that other programs read."""

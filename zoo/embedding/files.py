@@ -1,0 +1,221 @@
+"""Files of features: Parquet, NumPy's format, safetensors; written in chunks, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Samples
+from zoo.data.rows import Rows
+from zoo.errors import RunError, UsageError
+from zoo.system import files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK = 1024
+"""Samples that are in memory at a time when a file is written."""
+
+Features = NDArray[np.float32]
+
+
+def check_output(path: Path) -> None:
+    """Raise a :class:`UsageError` if ``path`` is called like no file of features."""
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(
+            f"--output {path} is of no known kind", hint=f"End it in {', '.join(_WRITERS)}."
+        )
+
+
+def write_features(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
+    """Write the features of all rows, and what names the rows.
+
+    Args:
+        path: Its suffix says the kind of file; see docs/choosing.md.
+        rows: Their names, splits and labels.
+        parts: Of each split ``(N, feature_dim)``, perhaps mapped into memory.
+
+    Returns:
+        The file that names the rows: ``path`` itself, or one beside it.
+
+    Raises:
+        RunError: They cannot be written.
+    """
+    try:
+        return _WRITERS[path.suffix.lower()](path, rows, parts)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="Give another place with --output FILE.",
+        ) from error
+
+
+def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
+    """A row a sample, in chunks; the vector is a list of one length in the column ``features``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    width = next(iter(parts.values())).shape[1]
+    schema = pa.schema(
+        [
+            ("input", pa.string()),
+            ("split", pa.string()),
+            ("label", _label_type(rows)),
+            ("features", pa.list_(pa.float32(), width)),
+        ]
+    )
+    with (
+        files.replacing(path) as temporary,
+        temporary.open("wb") as file,  # a path must be UTF-8
+        pq.ParquetWriter(file, schema) as writer,
+    ):
+        for names, chunk in _chunks(rows, parts):
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(chunk.reshape(-1)), width)
+            columns = [[row[key] for row in names] for key in ("input", "split", "label")]
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=False)]
+            writer.write_table(pa.Table.from_arrays([*arrays, vectors], schema=schema))
+    return path
+
+
+def _label_type(rows: Rows) -> pa.DataType:
+    import pyarrow as pa
+
+    if rows.task == "multi-label":
+        return pa.list_(pa.string())
+    if rows.task == "regression":
+        return pa.list_(pa.float32()) if len(rows.classes) > 1 else pa.float32()
+    return pa.string()
+
+
+def _write_npy(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
+    """The matrix ``(N, feature_dim)`` in NumPy's format, and the rows' names beside it."""
+    width = next(iter(parts.values())).shape[1]
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), width)}
+    with _with_names(path, rows, parts) as (file, chunks):
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(chunk.astype("<f4").data)
+    return names_beside(path)
+
+
+def _write_safetensors(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
+    """``features`` and ``labels``, and the rows' names beside them.
+
+    The library's own writer takes whole tensors alone. The format is eight bytes with the length
+    of a header in JSON, the header, and the tensors' bytes
+    (https://github.com/huggingface/safetensors#format).
+    """
+    width = next(iter(parts.values())).shape[1]
+    labels = _all_labels(rows)
+    size, end = 4 * len(rows) * width, 0 if labels is None else labels.nbytes
+    described: dict[str, Any] = {
+        "__metadata__": {"classes": json.dumps(rows.classes, ensure_ascii=False)},
+        "features": {"dtype": "F32", "shape": [len(rows), width], "data_offsets": [0, size]},
+    }
+    if labels is not None:
+        kind = "I64" if labels.dtype == np.int64 else "F32"
+        offsets = [size, size + end]
+        described["labels"] = {"dtype": kind, "shape": labels.shape, "data_offsets": offsets}
+    header = json.dumps(described).encode()
+    header += b" " * (-len(header) % 8)
+    with _with_names(path, rows, parts) as (file, chunks):
+        file.write(len(header).to_bytes(8, "little") + header)
+        for chunk in chunks:
+            file.write(chunk.astype("<f4").data)
+        if labels is not None:
+            file.write(labels.astype(labels.dtype.newbyteorder("<")).data)
+    return names_beside(path)
+
+
+_Writer = Callable[[Path, Rows, Mapping[str, Features]], Path]
+
+_WRITERS: Mapping[str, _Writer] = {
+    ".parquet": _write_parquet,
+    ".npy": _write_npy,
+    ".safetensors": _write_safetensors,
+}
+
+
+def names_beside(path: Path) -> Path:
+    """The file that names the rows of ``path``: ``features.npy`` has ``features.jsonl``."""
+    return path.with_suffix(".jsonl")
+
+
+@contextmanager
+def _with_names(
+    path: Path, rows: Rows, parts: Mapping[str, Features]
+) -> Iterator[tuple[BinaryIO, Iterator[Features]]]:
+    """A file to write to, and what to write; while that is taken, the rows are named beside it."""
+    with (
+        ExitStack() as renaming,
+        files.replacing(names_beside(path)) as names,
+        files.replacing(path) as temporary,
+    ):
+        with (
+            names.open("w", encoding="utf-8", newline="\n") as listing,
+            temporary.open("wb") as file,
+        ):
+
+            def chunks() -> Iterator[Features]:
+                for named, chunk in _chunks(rows, parts):
+                    listing.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in named)
+                    yield chunk
+
+            yield file, chunks()
+        # Both files are of one process, should another write them at the same time.
+        renaming.enter_context(files.alone_in(path.parent))
+        # Old names must never stand beside new features, should a kill come between two renames.
+        names_beside(path).unlink(missing_ok=True)
+
+
+def _chunks(
+    rows: Rows, parts: Mapping[str, Features]
+) -> Iterator[tuple[list[dict[str, Any]], Features]]:
+    """Names and labels of some samples, and their features, until all have been had."""
+    for split, samples in rows.splits.items():
+        for start in range(0, len(samples), CHUNK):
+            stop = min(start + CHUNK, len(samples))
+            names = [_named(rows, split, samples, index) for index in range(start, stop)]
+            yield names, np.ascontiguousarray(parts[split][start:stop])
+
+
+def _named(rows: Rows, split: str, samples: Samples, index: int) -> dict[str, Any]:
+    """``input`` (a path, or a table and the number of a row), ``split``, and ``label``."""
+    return {"input": samples.input(index), "split": split, "label": _label(rows, samples, index)}
+
+
+def _label(rows: Rows, samples: Samples, index: int) -> Any:
+    """A class name, a list of them, a number, or a list of those; ``None`` without labels."""
+    if samples.labels is None:
+        return None
+    own = samples.labels[index]
+    if rows.task == "single-label":
+        return rows.classes[own]
+    if rows.task == "multi-label":
+        return [rows.classes[place] for place in np.flatnonzero(own)]
+    return own.tolist() if len(own) > 1 else float(own[0])
+
+
+def _all_labels(rows: Rows) -> NDArray[Any] | None:
+    """As the task has them; -1, or NaN, where a split has none."""
+    if rows.task is None:
+        return None
+    single = rows.task == "single-label"
+    return np.concatenate(
+        [
+            samples.labels
+            if samples.labels is not None
+            else np.full(
+                len(samples) if single else (len(samples), len(rows.classes)),
+                -1 if single else np.nan,
+                dtype=np.int64 if single else np.float32,
+            )
+            for samples in rows.splits.values()
+        ]
+    )

@@ -1,0 +1,59 @@
+"""Features of whole splits, from a backbone into an array that may be larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data import Samples
+from zoo.engine.feature_files import facts_beside
+from zoo.engine.feed import Feed
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Reporter
+
+CUT = "cut"
+"""Among the facts beside features: how many of the samples are texts that were cut."""
+
+
+def cut_beside(features: NDArray[np.float32]) -> int:
+    """How many texts were cut when these features were computed, by the facts beside them."""
+    path = getattr(features, "filename", None)
+    kept = facts_beside(Path(path)).get(CUT) if path else None
+    return kept if isinstance(kept, int) else 0
+
+
+def fill_features(
+    array: NDArray[np.float32],
+    samples: Samples,
+    feed: Feed,
+    forward: Forward,
+    reporter: Reporter,
+    check: Callable[[], Any] = lambda: None,
+) -> int:
+    """Put the features of ``samples`` into ``array``, ``(N, feature_dim)``, in their order.
+
+    Args:
+        array: In memory, or mapped into it.
+        samples: N of them.
+        feed: Prepares them.
+        forward: Runs the backbone.
+        reporter: Sees the steps.
+        check: Called between two batches; what it raises is passed on.
+
+    Returns:
+        How many of the samples are texts that were cut.
+    """
+    with (
+        feed.plain(samples) as loader,
+        forward.inference(len(array), compiled=forward.compiles),
+        reporter.steps("features", len(loader)) as advance,
+    ):
+        for batch in loader:
+            check()
+            array[batch["index"].numpy()] = forward.features(batch).numpy()
+            advance()
+        return int(loader.feed.cut.sum())

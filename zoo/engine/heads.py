@@ -1,0 +1,94 @@
+"""The heads that the zoo itself offers; plugins add theirs through ``zoo_heads``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo.contract.hookspecs import HeadFactory
+from zoo.errors import NameLookupError, UsageError, did_you_mean
+from zoo.registry.registry import Registry
+
+
+def linear(feature_dim: int, outputs: int, *, bias: bool = True) -> nn.Module:
+    """One linear layer: ``(B, feature_dim)`` to ``(B, outputs)``."""
+    return nn.Linear(feature_dim, outputs, bias=bias)
+
+
+def mlp(feature_dim: int, outputs: int) -> nn.Module:
+    """Two linear layers with a hidden width of ``feature_dim``, at most 512, and dropout."""
+    hidden = min(feature_dim, 512)
+    return nn.Sequential(
+        nn.Linear(feature_dim, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, outputs)
+    )
+
+
+HEADS: Mapping[str, HeadFactory] = {"linear": linear, "mlp": mlp}
+
+
+class _Dropout:
+    """Drops features on their way into a head, while the head is in training mode."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        features, *rest = inputs
+        return (functional.dropout(features, self.share, training=head.training), *rest)
+
+
+def make_head(
+    name: str,
+    feature_dim: int,
+    outputs: int,
+    *,
+    registry: Registry | None = None,
+    dropout: float = 0.0,
+    bias: bool = True,
+) -> nn.Module:
+    """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
+
+    Args:
+        name: One of the zoo's own, or of a plugin.
+        feature_dim: Width of the backbone's features.
+        outputs: Number of classes.
+        registry: Whose plugins to ask; what is installed by default.
+        dropout: Share of the features, in [0, 1), that is dropped before the head in training.
+            It is a hook on the head rather than a layer around it, so that the head's parameters
+            keep their names wherever they are listed or saved.
+
+        bias: Whether the linear head has one (:attr:`zoo.Backbone.head_bias`).
+
+    Raises:
+        NameLookupError: Neither the zoo nor a plugin has it.
+        UsageError: ``dropout`` lies outside.
+    """
+    if not 0 <= dropout < 1:
+        raise UsageError(
+            f"--dropout {dropout:g} cannot be", hint="Give a number from 0 on and below 1."
+        )
+    factory = _factory(name, registry)
+    head = (
+        linear(feature_dim, outputs, bias=bias)
+        if factory is linear
+        else factory(feature_dim, outputs)
+    )
+    if dropout:
+        head.register_forward_pre_hook(_Dropout(dropout))
+    return head
+
+
+def _factory(name: str, registry: Registry | None) -> HeadFactory:
+    if name in HEADS:
+        return HEADS[name]
+    offered = (registry or Registry.discover()).offers("zoo_heads")
+    if name not in offered:
+        known = [*HEADS, *offered]
+        guess = did_you_mean(name, known)
+        raise NameLookupError(
+            f"no head is called {name!r}.{guess}", hint=f"Heads: {', '.join(known)}."
+        )
+    factory: HeadFactory = offered[name]
+    return factory

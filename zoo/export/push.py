@@ -1,0 +1,270 @@
+"""A run on the Hugging Face Hub: what is sent of it, and sending it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.contract.backbone import Backbone
+from zoo.errors import RunError, UsageError, ZooError
+from zoo.export import loaded, write_preparation
+from zoo.export.batches import Batches
+from zoo.export.native import LOADER, native_source
+from zoo.export.portable import data_name, is_address, without_folders
+from zoo.registry.run_record import LOCK_FILE, MODEL, read_run
+from zoo.runs.folder import CARD, METRICS
+from zoo.runs.model_card import hub_card
+from zoo.runs.run import Run
+from zoo.system.network import hub_reachable
+from zoo.system.small_files import read_small
+
+PREFIX = "hf:"
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
+_KEPT = (
+    *("format", "created", "finished", "backbone", "spec", "params", "weights", "origin"),
+    *("classes", "task", "head", "strategy", "recipe", "precision", "device", "data"),
+    *("evaluation_batch", "versions", "results", "sha256"),
+)
+"""What of ``run.json`` is sent: not the request, the machine, or the example."""
+
+_KEPT_OF_DATA = (
+    *("source", "fingerprint", "train", "val", "removed", "val_split", "split_seed"),
+    *("text_column", "label_column"),
+)
+"""Not the inputs that were left out or are in both splits, which are paths or texts."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What came of :func:`push_run`.
+
+    Attributes:
+        repo: ``org/name``.
+        url: Its page.
+        private: Whether it was to be private.
+        files: Bytes by path in the repository.
+        card: The model card, which is its ``README.md``.
+        commit: The commit's name; ``None`` where nothing was sent.
+    """
+
+    repo: str
+    url: str
+    private: bool
+    files: Mapping[str, int]
+    card: str
+    commit: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``zoo push --json`` prints it."""
+        return {
+            "repo": self.repo,
+            "url": self.url,
+            "private": self.private,
+            "files": [{"path": path, "bytes": size} for path, size in self.files.items()],
+            "card": self.card,
+            "sent": self.commit is not None,
+            "commit": self.commit,
+        }
+
+
+def push_run(
+    run: Run | str | Path, repo: str, *, private: bool = False, dry_run: bool = False
+) -> Pushed:
+    """Send a finished run to the Hub, in one commit, with a model card.
+
+    What is sent: the weights, ``run.json`` without paths, requests and inputs, ``metrics.jsonl``,
+    the library's files, ``preprocessing.json``, the tokenizer, ``load.py`` where the library loads
+    the network by itself, and the card. Predictions, examples and anything else stay here.
+
+    Args:
+        run: A run, or its folder.
+        repo: ``hf:<org>/<name>``; made if it is not there, else it gets another commit.
+        private: Whether others must not see it; a repository that is public already is refused.
+        dry_run: Only say what would be sent.
+
+    Raises:
+        UsageError: ``repo`` cannot be a name, or there is no token.
+        RunError: The run cannot be sent, or the Hub is out of reach or refuses.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    name = _checked_name(repo)
+    api = None if dry_run else _ready(name)
+    finished = read_run(run.folder)
+    finished.check_weights()
+    contents = _contents(run, name)
+    weights = run.folder / MODEL
+    commit = None
+    if api is not None:
+        commit = _sent(api, name, {**contents, MODEL: weights}, private=private)
+    return Pushed(
+        repo=name,
+        url=_url(name),
+        private=private,
+        files={**{path: len(data) for path, data in contents.items()}, MODEL: _size(weights)},
+        card=contents[CARD].decode(),
+        commit=commit,
+    )
+
+
+def _checked_name(repo: str) -> str:
+    name = repo.removeprefix(PREFIX)
+    flaw = "--" in name or ".." in name or name.endswith((".git", ".ipynb", "-", "."))
+    if not repo.startswith(PREFIX) or not _NAME.fullmatch(name) or flaw:
+        raise UsageError(
+            f"{repo!r} is no name for a repository",
+            hint="Give hf:<org>/<name>, of letters, digits, '-', '_' and '.': hf:acme/my-plants.",
+        )
+    return name
+
+
+def _url(name: str) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{name}"
+
+
+# -- what is sent ----------------------------------------------------------------------------
+
+
+def _contents(run: Run, name: str) -> dict[str, bytes]:
+    """The small files by their paths in the repository."""
+    backbone = loaded(run)
+    record = public_record(run.record)
+    texts = {
+        LOCK_FILE: json.dumps(record, indent=2, ensure_ascii=False) + "\n",
+        **backbone.native_files(run.classes, run.task.name),
+    }
+    loader = _loader(run, backbone)
+    if loader:
+        texts[LOADER] = loader
+    texts[CARD] = hub_card(record, name, loader=LOADER.removesuffix(".py") if loader else "")
+    contents = {path: text.encode() for path, text in texts.items()}
+    contents |= _prepared(run, backbone)
+    if (run.folder / METRICS).is_file():
+        contents[METRICS] = read_small(run.folder / METRICS)
+    return dict(sorted(contents.items()))
+
+
+def _loader(run: Run, backbone: Backbone) -> str:
+    try:
+        return native_source(backbone, run)
+    except RunError:  # only zoo can load it
+        return ""
+
+
+def _prepared(run: Run, backbone: Backbone) -> dict[str, bytes]:
+    """``preprocessing.json``, and the run's own tokenizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_preparation(Path(folder), run, Batches.of(run, backbone))
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
+def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``run.json`` others may see: no folder of this machine, and no input."""
+    kept = {key: record[key] for key in _KEPT if key in record}
+    data = {key: record["data"][key] for key in _KEPT_OF_DATA if key in record["data"]}
+    spec = {
+        **without_folders(kept["spec"]),
+        "weights": [row for row in kept["spec"].get("weights", ()) if is_address(row["uri"])],
+    }
+    return {
+        **kept,
+        "backbone": without_folders(kept["backbone"]),
+        "spec": spec,
+        "weights": without_folders(kept.get("weights")),
+        "origin": _public_origin(kept.get("origin")),
+        "data": {**data, "source": data_name(str(data.get("source", "")))},
+    }
+
+
+def _public_origin(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if origin is None:
+        return None
+    return {
+        **without_folders(origin),
+        "data": data_name(str(origin.get("data", ""))),
+        "origin": _public_origin(origin.get("origin")),
+    }
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+# -- sending ---------------------------------------------------------------------------------
+
+
+def _ready(name: str) -> Any:
+    """The Hub's client, where there is a token and the Hub answers."""
+    import huggingface_hub
+
+    token = huggingface_hub.get_token()
+    if not token:
+        raise UsageError(
+            f"there is no token for the Hub, so {name} cannot be written to",
+            hint="Type 'hf auth login', or set HF_TOKEN. --dry-run needs none.",
+        )
+    if not hub_reachable():
+        raise RunError(
+            f"the Hub ({huggingface_hub.constants.ENDPOINT}) is out of reach; nothing was sent",
+            hint="Check the network, HF_ENDPOINT and HF_HUB_OFFLINE.",
+        )
+    return huggingface_hub.HfApi(token=token)
+
+
+def _sent(api: Any, name: str, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
+    """Send everything in one commit; returns its name."""
+    from huggingface_hub import CommitOperationAdd
+
+    try:
+        api.create_repo(name, private=private or None, exist_ok=True)
+        if private and not api.repo_info(name).private:
+            raise RunError(
+                f"{name} is on the Hub already and everybody can see it; nothing was sent",
+                hint="Make it private on its page first, or give another name.",
+            )
+        commit = api.create_commit(
+            name,
+            [CommitOperationAdd(path, content) for path, content in contents.items()],
+            commit_message="Upload a run of zoo",
+        )
+    except ZooError:
+        raise
+    except Exception as error:
+        # The client lets through what its HTTP library raises, which one depends on its version.
+        raise _in_words(error, name) from error
+    return str(commit.oid)
+
+
+def _in_words(error: Exception, name: str) -> RunError:
+    code = getattr(getattr(error, "response", None), "status_code", 0)
+    said = " ".join(str(getattr(error, "server_message", None) or "").split())[:300]
+    reason = f": {said}" if said else ""
+    org = name.partition("/")[0]
+    if code == 401:
+        message = f"the Hub does not take the token ({code}){reason}"
+        hint = "Type 'hf auth login' with a token that may write, or set HF_TOKEN."
+    elif code == 403:
+        message = f"the token may not write to {name} ({code}){reason}"
+        hint = f"Take a token with the right to write, of somebody who belongs to {org!r}."
+    elif code in (400, 404, 409, 422):
+        message = f"the Hub refuses {name} ({code}){reason}"
+        hint = "Give another name, or look at the repository's page."
+    elif code == 429:
+        message = f"the Hub asks to wait ({code}){reason}"
+        hint = "Try again in a few minutes."
+    elif code >= 500:
+        message = f"the Hub has a fault of its own ({code}){reason}"
+        hint = "Try again later."
+    else:
+        first = (str(error).strip().splitlines() or [""])[0][:300]
+        message = f"sending {name} failed: {first or type(error).__name__}"
+        hint = "Try again."
+    return RunError(message, hint=hint)

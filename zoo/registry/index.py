@@ -1,0 +1,244 @@
+"""The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
+
+One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, the names,
+and one row of JSON a line, so that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
+is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
+time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
+cache folder that cannot be written costs time, not function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoo.contract import spec
+from zoo.contract.spec import BackboneSpec
+from zoo.errors import PluginError, ZooError
+from zoo.registry import discovery
+from zoo.registry.discovery import Plugin, Source, guarded
+from zoo.registry.side_effects import observed
+from zoo.system import files
+from zoo.system.paths import cache_folder
+from zoo.system.small_files import read_small
+from zoo.version import __version__
+
+FORMAT = 3
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What one plugin publishes, or why it publishes nothing.
+
+    Attributes:
+        status: ``ok`` or ``broken``.
+        reason: Why it is broken.
+        rows: Names within the plugin's namespace to specs as JSON data.
+        manners: What its author should change although it works; see :mod:`zoo.registry.side_effects`.
+        verdict: What a check, or a backbone's use, has shown of it.
+    """
+
+    status: str
+    reason: str
+    rows: Mapping[str, Row]
+    manners: str = ""
+    verdict: str = ""
+
+    @property
+    def remarks(self) -> str:
+        """All that there is to say of the plugin."""
+        return "; ".join(filter(None, (self.reason, self.manners, self.verdict)))
+
+    def spec(self, name: str, plugin: str) -> BackboneSpec:
+        """The row ``name`` as a spec with its canonical name."""
+        return BackboneSpec.from_json(self.rows[name]).in_namespace(plugin)
+
+
+class Index:
+    """The catalogues of plugins, from the cache where they are fresh.
+
+    Args:
+        folder: Where the files lie; ``<cache>/index`` by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or cache_folder() / "index"
+
+    def kept(self, source: Source) -> Catalogue | None:
+        """The catalogue that was kept for the plugin as it is now, or ``None``."""
+        return self._read(source, self._key(source))
+
+    def catalogue(self, source: Source) -> Catalogue:
+        """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
+        return self.kept(source) or self._asked(source)
+
+    def _asked(self, source: Source) -> Catalogue:
+        try:
+            with observed() as manners:
+                specs = Plugin(source).ask("zoo_backbones")
+                rows = _rows(() if specs is None else specs, "zoo_backbones")
+        except ZooError as error:
+            return Catalogue("broken", error.message, {})
+        catalogue = Catalogue("ok", "", rows, manners=manners.remarks())
+        try:
+            self._write(source, self._key(source), catalogue)
+        except OSError as error:
+            warnings.warn(
+                f"the index cannot be kept in {self.folder} ({error.strerror or error}); "
+                "every command asks the plugins anew",
+                stacklevel=2,
+            )
+        return self.kept(source) or catalogue  # what is kept takes less memory
+
+    def replace(self, source: Source, specs: Iterable[BackboneSpec]) -> Catalogue:
+        """Keep ``specs``, the answer to ``zoo_sync``, as the catalogue until the plugin changes.
+
+        Raises:
+            PluginError: They are no specs, or cannot be kept.
+        """
+        catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"))
+        try:
+            self._write(source, self._key(source), catalogue)
+        except OSError as error:
+            raise PluginError(
+                f"the new catalogue of {source.name!r} cannot be kept in {self.folder}: "
+                f"{error.strerror or error}",
+                hint="Set ZOO_CACHE to a folder that can be written.",
+            ) from error
+        return catalogue
+
+    def judge(self, source: Source, verdict: str) -> None:
+        """Keep with the catalogue what a check, or a backbone's use, has shown of the plugin.
+
+        The empty string takes it back. It lasts until the plugin changes.
+        """
+        key = self._key(source)
+        if (kept := self._read(source, key)) is not None and kept.verdict != verdict:
+            with contextlib.suppress(OSError):  # it is a remark, and costs nothing to lose
+                self._write(source, key, replace(kept, verdict=verdict))
+
+    def _key(self, source: Source) -> str:
+        return f"{self._core}:{discovery.fingerprint(source)}"
+
+    @cached_property
+    def _core(self) -> str:
+        # Rows are written by spec.py: in a checkout it changes without a new version.
+        return f"{__version__}:{os.stat(spec.__file__).st_mtime_ns}"
+
+    def _path(self, source: Source) -> Path:
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
+        return self.folder / f"{safe}.jsonl"
+
+    def _read(self, source: Source, key: str) -> Catalogue | None:
+        try:
+            header, _, body = read_small(self._path(source)).partition(b"\n")
+            if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
+                return None
+            remarks, names, *lines = body.splitlines()
+            rows = _Rows(json.loads(names), lines)
+            return Catalogue("ok", "", rows, *json.loads(remarks))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
+        rows, remarks = catalogue.rows, [catalogue.manners, catalogue.verdict]
+        body = "\n".join(_dump(part) for part in (remarks, list(rows), *rows.values()))
+        header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
+        files.write_text(self._path(source), f"{_dump(header)}\n{body}")
+
+
+class _Rows(Mapping[str, Row]):
+    """Rows by name, each parsed when it is first asked for."""
+
+    def __init__(self, names: Sequence[str], lines: Sequence[bytes]) -> None:
+        self._lines = dict(zip(names, lines, strict=True))
+        self._parsed: dict[str, Row] = {}
+
+    def __getitem__(self, name: str) -> Row:
+        if name not in self._parsed:
+            self._parsed[name] = json.loads(self._lines[name])
+        return self._parsed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def _rows(specs: object, hook: str) -> dict[str, Row]:
+    """A plugin's answer to ``hook``, checked, as JSON data."""
+    if isinstance(specs, (str, bytes)) or not isinstance(specs, Iterable):
+        raise PluginError(f"{hook} returned {type(specs).__name__}, not backbone specs")
+    rows: dict[str, Row] = {}
+    with guarded(hook):  # it may be a generator, which runs only now
+        for given in specs:
+            if not isinstance(given, BackboneSpec):
+                raise PluginError(f"{hook} gave {type(given).__name__}, not a BackboneSpec")
+            if given.name in rows:
+                raise PluginError(f"{hook} gave two specs called {given.name!r}")
+            rows[given.name] = _row(given, hook)
+    return rows
+
+
+def _row(given: BackboneSpec, hook: str) -> Row:
+    try:
+        row: Row = json.loads(_dump(given.to_json()))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{hook}: {given.name!r} does not become JSON: {error}") from error
+    flaws = [_flaw(row, _KINDS), *(_flaw(weights, _WEIGHTS_KINDS) for weights in row["weights"])]
+    if not given.name.isprintable() or " " in given.name:
+        flaws.append("a space or a control character in its name")
+    for flaw in filter(None, flaws):
+        raise PluginError(f"{hook}: {given.name!r} has {flaw}")
+    return row
+
+
+def _flaw(part: Row, kinds: Mapping[str, type]) -> str:
+    """Which value is of a wrong kind; a dataclass takes any."""
+    for field, kind in kinds.items():
+        if type(part[field]) is not kind:
+            return f"a {field} of {part[field]!r}"
+    if not all(isinstance(tag, str) for tag in part.get("tags", ())):
+        return f"tags of {part['tags']!r}"
+    if not all(type(figure) in (int, float) for figure in part.get("metrics", {}).values()):
+        return f"metrics of {part['metrics']!r}"
+    return ""
+
+
+_KINDS: Mapping[str, type] = {
+    "name": str,
+    "feature_dim": int,
+    "params": int,
+    "loader": str,
+    "license": str,
+    "paper": str,
+    "tags": list,
+    "config": dict,
+}
+_WEIGHTS_KINDS: Mapping[str, type] = {
+    "tag": str,
+    "uri": str,
+    "sha256": str,
+    "license": str,
+    "metrics": dict,
+    "default": bool,
+    "classes": int,
+}
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,1 @@
+"""A finished run: its folder, its predictions, its comparison with others, its report."""

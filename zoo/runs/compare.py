@@ -1,0 +1,337 @@
+"""Runs side by side on the same samples, and whether a difference is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.contract.metric_names import THRESHOLD
+from zoo.engine.metrics import Evaluation
+from zoo.engine.progress import Reporter
+from zoo.errors import RunError, UsageError
+from zoo.registry.run_record import MODEL
+from zoo.runs.predictions import Judged, Shown
+from zoo.runs.run import Run
+
+EXACT = 25
+"""Discordant samples up to which the binomial test is used."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A run against the first one.
+
+    Attributes:
+        name: ``mcnemar-exact``, ``mcnemar-corrected``, or for numbers ``wilcoxon``.
+        better: Samples on which this run is right and the first wrong; for numbers, nearer.
+        worse: The opposite.
+        p: The probability of at least such a difference if there were none.
+        p_holm: The same, corrected for the number of runs that are compared with the first.
+    """
+
+    name: str
+    better: int
+    worse: int
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of the runs that are compared.
+
+    Attributes:
+        run: The run.
+        evaluation: On the samples that all have in common.
+        seconds: Training and validation.
+        samples_per_second: In training.
+        params: Parameters, head included; ``None`` where the run does not say.
+        bytes: Of its weights' file.
+        contest: Against the first run; ``None`` for that one.
+    """
+
+    run: Run
+    evaluation: Evaluation
+    seconds: float | None
+    samples_per_second: float | None
+    params: int | None
+    bytes: int | None
+    contest: Contest | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side; the first is what the others are compared with.
+
+    Attributes:
+        contenders: In the order given.
+        samples: How many they are compared on.
+        judged_on: What those are, in words.
+        remarks: What to mind, such as samples that not all runs have.
+    """
+
+    contenders: tuple[Contender, ...]
+    samples: int
+    judged_on: str
+    remarks: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data: ``samples``, ``judged_on``, ``remarks``, ``first``, ``runs``."""
+        return {
+            "samples": self.samples,
+            "judged_on": self.judged_on,
+            "remarks": list(self.remarks),
+            "first": str(self.contenders[0].run.folder),
+            "runs": [_document(contender, self.contenders[0]) for contender in self.contenders],
+        }
+
+
+def compare(
+    runs: Sequence[str | Path | Run],
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+) -> Comparison:
+    """Compare runs of one task and the same classes on the same samples, each with the first.
+
+    Classes are compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; with
+    several labels a sample counts as right if all of them are. Up to :data:`EXACT` discordant
+    samples it is the exact binomial test, else chi-squared with Edwards' correction for continuity
+    (1948, doi:10.1007/BF02289261); Dietterich (1998, doi:10.1162/089976698300017197) says why this
+    test. Numbers are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
+    absolute errors, each the mean over the columns. With more than two runs, Holm's correction
+    (1979, jstor.org/stable/4615733) keeps the chance of any false alarm.
+
+    Args:
+        runs: Run folders, or runs; two or more.
+        data: Labelled data to judge all runs on, as of :meth:`Run.evaluate`; by default what they
+            have kept of their validation samples, of which those that all have are compared.
+        split: One split of ``data``.
+        device: ``auto``, ``cpu``, ``cuda``, …
+        workers: Processes that prepare pictures.
+        reporter: Sees the steps.
+
+    Raises:
+        UsageError: There are fewer than two runs.
+        RunError: They are of different tasks or classes, or have no samples in common.
+        ZooError: As of :meth:`Run.evaluate`.
+    """
+    if len(runs) < 2:
+        raise UsageError("a comparison takes two runs or more", hint="zoo compare RUN RUN …")
+    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    _refuse_others(opened)
+    each = [
+        run.judged(data, split=split, device=device, workers=workers, reporter=reporter)
+        for run in opened
+    ]
+    first, classes = opened[0], opened[0].classes
+    judged = [
+        _in_order(said, run.classes, classes)
+        for (said, _, _), run in zip(each, opened, strict=True)
+    ]
+    judged, remarks = _in_common(opened, judged)
+    merits = [_merits(first.task.name, own) for own in judged]
+    contests = _holm([_contest(first.task.name, merits[0], own) for own in merits[1:]])
+    contenders = [
+        _contender(run, own, classes, contest)
+        for run, own, contest in zip(opened, judged, [None, *contests], strict=True)
+    ]
+    return Comparison(tuple(contenders), len(judged[0]), each[0][2], tuple(remarks))
+
+
+# -- the same samples --------------------------------------------------------------------------
+
+
+def _refuse_others(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.task.name != first.task.name:
+            raise RunError(
+                f"{first.folder} is {first.task.name} and {run.folder} is {run.task.name}, and "
+                "their figures cannot be compared",
+                hint="Compare runs of one task.",
+            )
+        if set(run.classes) != set(first.classes):
+            differ = sorted(set(run.classes) ^ set(first.classes))
+            raise RunError(
+                f"{first.folder} and {run.folder} do not know the same classes: only one has "
+                f"{', '.join(differ[:5])}{', …' if len(differ) > 5 else ''}",
+                hint="Compare runs that were trained on the same classes.",
+            )
+
+
+def _in_order(judged: Judged, own: Sequence[str], wanted: Sequence[str]) -> Judged:
+    """With the outputs in the order of the classes ``wanted``, which are the ``own`` ones."""
+    if tuple(own) == tuple(wanted):
+        return judged
+    places = [list(own).index(name) for name in wanted]
+    outputs = judged.outputs[:, places]
+    if judged.labels.ndim > 1:
+        return Judged(judged.inputs, judged.labels[:, places], outputs)
+    return Judged(judged.inputs, np.argsort(places)[judged.labels], outputs)
+
+
+def _in_common(runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[list[Judged], list[str]]:
+    """The samples that all have, in one order, and in words what is left out.
+
+    Raises:
+        RunError: There are none.
+    """
+    places = [_places(own) for own in judged]
+    shared = [key for key in places[0] if all(key in other for other in places[1:])]
+    if not shared:
+        raise RunError(
+            f"{' and '.join(str(run.folder) for run in runs)} have no samples in common that none was trained on",
+            hint="Judge them on the same data: --data PATH, with data that none was trained on.",
+        )
+    remarks = []
+    if any(len(own) != len(shared) for own in judged):
+        counts = ", ".join(
+            f"{run.folder} has {len(own):,}" for run, own in zip(runs, judged, strict=True)
+        )
+        remarks.append(
+            f"the runs do not have the same samples ({counts}); they are compared on the "
+            f"{len(shared):,} that all have"
+        )
+    taken = [
+        own.take([where[key] for key in shared]) for own, where in zip(judged, places, strict=True)
+    ]
+    return taken, remarks
+
+
+_Key = tuple[Shown, bytes, int]
+"""What stands for the input, its label, and the how-manieth of those that are the same."""
+
+
+def _places(judged: Judged) -> dict[_Key, int]:
+    places: dict[_Key, int] = {}
+    seen: dict[tuple[Shown, bytes], int] = {}
+    for place, (shown, label) in enumerate(zip(judged.inputs, judged.labels, strict=True)):
+        key = (shown, label.tobytes())
+        seen[key] = number = seen.get(key, 0) + 1
+        places[(*key, number)] = place
+    return places
+
+
+# -- the test ----------------------------------------------------------------------------------
+
+
+def _merits(task: str, judged: Judged) -> NDArray[Any]:
+    """How good each sample is, ``(N,)``: whether it is right, or for numbers how near."""
+    if task == "single-label":
+        return np.asarray(judged.outputs.argmax(axis=1) == judged.labels)
+    if task == "multi-label":
+        right = (judged.outputs >= THRESHOLD) == (judged.labels > 0)
+        return np.asarray(right.all(axis=1))
+    errors = np.abs(judged.outputs - judged.labels)  # (N, targets)
+    spread = np.maximum(judged.labels.std(axis=0), np.finfo(np.float32).tiny)
+    return np.asarray(-(errors / spread).mean(axis=1))
+
+
+def _contest(task: str, first: NDArray[Any], other: NDArray[Any]) -> Contest:
+    """Both ``(N,)``; ``p_holm`` is still ``p``."""
+    better, worse = int((other > first).sum()), int((other < first).sum())
+    if task == "regression":
+        p = _wilcoxon(other - first)
+        return Contest("wilcoxon", better, worse, p, p)
+    name, p = mcnemar(better, worse)
+    return Contest(name, better, worse, p, p)
+
+
+def mcnemar(better: int, worse: int) -> tuple[str, float]:
+    """The name of the test that fits, and its two-sided p; see :func:`compare` for the sources.
+
+    Args:
+        better: Samples that the second classifier alone has right.
+        worse: Those that the first alone has right.
+    """
+    from scipy.stats import binomtest, chi2
+
+    discordant = better + worse
+    if discordant == 0:
+        return "mcnemar-exact", 1.0
+    if discordant <= EXACT:
+        return "mcnemar-exact", float(binomtest(better, discordant, 0.5).pvalue)
+    statistic = max(0, abs(better - worse) - 1) ** 2 / discordant
+    return "mcnemar-corrected", float(chi2.sf(statistic, df=1))
+
+
+def _wilcoxon(differences: NDArray[np.float64]) -> float:
+    from scipy.stats import wilcoxon
+
+    finite = differences[np.isfinite(differences)]
+    return float(wilcoxon(finite).pvalue) if finite.any() else 1.0
+
+
+def _holm(contests: Sequence[Contest]) -> list[Contest]:
+    """With Holm's correction: the smallest p times their number, the next times one less, …"""
+    corrected, least = dict[int, float](), 0.0
+    for rank, place in enumerate(sorted(range(len(contests)), key=lambda i: contests[i].p)):
+        least = max(least, min(1.0, (len(contests) - rank) * contests[place].p))
+        corrected[place] = least
+    return [
+        Contest(c.name, c.better, c.worse, c.p, corrected[place])
+        for place, c in enumerate(contests)
+    ]
+
+
+# -- what is told ------------------------------------------------------------------------------
+
+
+def _contender(
+    run: Run, judged: Judged, classes: Sequence[str], contest: Contest | None
+) -> Contender:
+    results, model = run.record["results"], run.folder / MODEL
+    return Contender(
+        run=run,
+        evaluation=run.task.evaluation(run.task.encode(judged.outputs), judged.labels, classes),
+        seconds=_number(results, "seconds"),
+        samples_per_second=_number(results, "samples_per_second"),
+        params=int(params) if (params := _number(run.record, "params")) is not None else None,
+        bytes=model.stat().st_size if model.is_file() else None,
+        contest=contest,
+    )
+
+
+def _number(record: Mapping[str, Any], key: str) -> float | None:
+    value = record.get(key)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _document(contender: Contender, first: Contender) -> dict[str, Any]:
+    contest = contender.contest
+    return {
+        "run": str(contender.run.folder),
+        "backbone": contender.run.backbone_name,
+        "metrics": dict(contender.evaluation.metrics),
+        "seconds": contender.seconds,
+        "samples_per_second": contender.samples_per_second,
+        "params": contender.params,
+        "bytes": contender.bytes,
+        "per_class": {name: dict(row) for name, row in contender.evaluation.per_class.items()},
+        "differences": class_differences(first, contender),
+        "test": None
+        if contest is None
+        else {
+            "name": contest.name,
+            "better": contest.better,
+            "worse": contest.worse,
+            "p": contest.p,
+            "p_holm": contest.p_holm,
+        },
+    }
+
+
+def class_differences(first: Contender, other: Contender) -> dict[str, float]:
+    """For each class the F1 of ``other`` less that of ``first``; for each number the RMSE."""
+    own, theirs = first.evaluation.per_class, other.evaluation.per_class
+    key = "f1" if own and "f1" in next(iter(own.values())) else "rmse"
+    return {name: theirs[name][key] - row[key] for name, row in own.items()}

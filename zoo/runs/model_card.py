@@ -1,0 +1,246 @@
+"""The README.md of a run: what the model is, how good, from what, and how to use it."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.contract.metric_names import NAMES
+from zoo.registry.run_record import lineage
+from zoo.weights.shelf import hub_parts
+
+_HUB = "hf:"
+
+
+def model_card(record: Mapping[str, Any], name: str) -> str:
+    """A model card in Markdown, from the contents of ``run.json``."""
+    command = shlex.quote("".join(c for c in name if c.isprintable()))
+    return f"""{_facts(record, name)}
+## Use
+
+```
+zoo predict {command} INPUT
+zoo evaluate {command} --data DATA
+```
+
+```python
+import zoo
+zoo.open_run({name!r}).predict([...])
+```
+
+`model.safetensors` has the library's own parameter names: {_native(record)}
+{meaning(record)}"""
+
+
+def hub_card(record: Mapping[str, Any], repo: str, *, loader: str = "") -> str:
+    """The model card of a repository on the Hub: a header in YAML, then Markdown.
+
+    Args:
+        record: The contents of ``run.json``, without what others must not see.
+        repo: ``org/name``.
+        loader: The module in the repository that loads the network without zoo, if there is one.
+    """
+    from huggingface_hub import ModelCardData
+
+    header = ModelCardData(**_header(record, repo)).to_yaml()
+    without_zoo = _LOADER.format(loader=loader) if loader else ""
+    return f"""---
+{header}
+---
+
+{_facts(record, repo.partition("/")[2])}
+The figures are those of the validation split, of which nothing is in this repository.
+
+## Use
+
+```python
+import zoo
+from huggingface_hub import snapshot_download
+
+run = zoo.open_run(snapshot_download({repo!r}))
+run.predict([...])
+```
+{without_zoo}
+`preprocessing.json` says step by step how an input is prepared, and has the class names.
+{meaning(record)}"""
+
+
+_LOADER = """
+Without zoo, in a folder with the files of this repository:
+
+```python
+from {loader} import load, logits
+
+network = load(".")
+```
+"""
+
+
+def _facts(record: Mapping[str, Any], name: str) -> str:
+    """The title, and what the model is, how good, and from what."""
+    results, data, recipe = record["results"], record["data"], record["recipe"]
+    weights = record["weights"]
+    started = (
+        f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random parameters"
+    )
+    if record.get("origin"):
+        started = plain(lineage(record))
+    classes = ", ".join(plain(name) for name in record["classes"][:50])
+    task = _task(record)
+    figures = "\n".join(
+        f"| {plain(NAMES.get(key, key))} (validation) | {_number(value, '.4f')} |"
+        for key, value in results["metrics"].items()
+        if key != "loss"
+    )
+    return f"""# {plain(name)}
+
+{plain(record["backbone"])} fine-tuned with zoo {plain(record["versions"]["zoo"])}.
+
+| | |
+| --- | --- |
+| task | {plain(task)} |
+| {"numbers" if task == "regression" else "classes"} | {classes} |
+| data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
+| started from | {started} |
+| licence of those weights | {licence(record)} |
+| strategy | {plain(recipe["strategy"])}, learning rate {_number(recipe["lr"], "g")}, seed {_number(recipe["seed"])} |
+| best epoch | {_number(results["best_epoch"])} |
+{figures}
+"""
+
+
+def _task(record: Mapping[str, Any]) -> str:
+    return str((record.get("task") or {"name": "single-label"})["name"])
+
+
+# -- the header ------------------------------------------------------------------------------
+
+
+def _header(record: Mapping[str, Any], repo: str) -> dict[str, Any]:
+    """The fields of ``huggingface_hub.ModelCardData``; what is not known is left out."""
+    start = _first_weights(record) or {}
+    source, uri = str(record["data"]["source"]), str(start.get("uri") or "")
+    return {
+        "library_name": "zoo",
+        "tags": ["zoo", str(record["backbone"])],
+        "pipeline_tag": _pipeline(record),
+        "base_model": hub_parts(uri)[0] if uri.startswith(_HUB) else None,
+        "datasets": [_data_set(source)] if source.startswith(_HUB) else None,
+        "model_name": repo.partition("/")[2],
+        "eval_results": _eval_results(record, source),
+        **_licence_fields(str(start.get("license") or "")),
+    }
+
+
+def _pipeline(record: Mapping[str, Any]) -> str | None:
+    """The Hub's word for the task; it has none for numbers."""
+    if _task(record) == "regression":
+        return None
+    return f"{record['spec']['modality']}-classification"
+
+
+def _data_set(source: str) -> str:
+    return source.removeprefix(_HUB).partition(":")[0]
+
+
+def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type=_pipeline(record) or "tabular-regression",
+            dataset_type=_data_set(source) if source.startswith(_HUB) else "custom",
+            dataset_name=source,
+            dataset_split="validation",
+            metric_type=key,
+            metric_name=NAMES.get(key, key),
+            metric_value=round(float(value), 6),
+        )
+        for key, value in record["results"]["metrics"].items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    ]
+
+
+def _licence_fields(spdx: str) -> dict[str, str]:
+    """The Hub's identifiers are those of SPDX in lower case; what it does not know is ``other``."""
+    name = spdx.lower().removeprefix("licenseref-")
+    if not spdx:
+        return {}
+    if name != spdx.lower() or not re.fullmatch(r"[a-z0-9.-]+", name):
+        return {"license": "other", "license_name": name}
+    return {"license": name}
+
+
+def _first_weights(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The published weights which the run, or the first of those it goes back to, had."""
+    while record.get("origin"):
+        record = record["origin"]
+    weights: Mapping[str, Any] | None = record["weights"]
+    return weights
+
+
+# -- words -----------------------------------------------------------------------------------
+
+
+def licence(record: Mapping[str, Any]) -> str:
+    """That of the published weights which the run, or the first of those it goes back to, had."""
+    weights = _first_weights(record)
+    if not weights:
+        return "none needed"
+    return plain(weights.get("license") or "not stated by the publisher")
+
+
+def meaning(record: Mapping[str, Any]) -> str:
+    """What the plain network's outputs are, where they are not logits of a softmax."""
+    task = record.get("task") or {}
+    if task.get("name") == "multi-label":
+        return "\nA class's probability is the sigmoid of its output.\n"
+    if task.get("name") != "regression":
+        return ""
+    rows = zip(record["classes"], task["mean"], task["std"], strict=True)
+    formulas = [
+        f"- {plain(name)} = {_number(mean, '.9g')} + {_number(std, '.9g')} × output"
+        for name, mean, std in rows
+    ]
+    return "\nThe outputs are standardised:\n\n" + "\n".join(formulas) + "\n"
+
+
+def _native(record: Mapping[str, Any]) -> str:
+    pooling = record["spec"]["input"].get("pooling")
+    if pooling in ("cls", "mean", "last"):
+        return (
+            "the library loads the network from this folder; its features are the last hidden "
+            f"states pooled by {pooling!r}, and `zoo_head.*` holds the head."
+        )
+    if pooling == "pooler" and meaning(record).startswith("\nThe outputs are standardised"):
+        return (
+            "the library loads the network from this folder, but not as a classifier, whose answers "
+            "would be standardised; `zoo_head.*` holds the head."
+        )
+    return (
+        f"the plain network, built for {len(record['classes'])} outputs, loads it without zoo."
+        if record["head"] == "linear"
+        else f"the plain network loads all but the head, which is zoo's {plain(record['head'])}."
+    )
+
+
+def plain(value: object) -> str:
+    """As text: without what Markdown or HTML would make something of, addresses included."""
+    kept = html.escape("".join(c for c in str(value) if c.isprintable()), quote=False)
+    marked = re.sub(r"[\\`*_{}\[\]|#~]", r"\\\g<0>", kept)
+    return re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)|(@)", _unlinked, marked)
+
+
+def _unlinked(found: re.Match[str]) -> str:
+    """An address with its sign written as a character reference, of which no link is made."""
+    before, sign = found[1] or found[3] or "", found[2] or found[4] or found[5]
+    return f"{before}&#{ord(sign)};"
+
+
+def _number(value: object, form: str = "") -> str:
+    """A number in the given form; what a run folder has in its place, as text."""
+    return format(value, form) if isinstance(value, int | float) else plain(value)

@@ -1,0 +1,217 @@
+"""From numbers to places on a chart; the template draws, so that colours follow the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.runs.report.calibration import Calibration
+
+WIDTH, HEIGHT = 380, 250
+LEFT, RIGHT, TOP, BOTTOM = 46, 22, 16, 36
+
+_MOST_POINTS = 400
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis: where, and what stands there."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: its name, its corners, and those as the ``points`` of SVG."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def svg(self) -> str:
+        """``x,y x,y …``"""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over epochs.
+
+    Attributes:
+        lines: One or two.
+        across: Marks below.
+        up: Marks at the left.
+        best: Where the best epoch is, across.
+        phases: Where each phase begins, and its name; empty where there is but one.
+    """
+
+    lines: tuple[Line, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    best: float | None
+    phases: tuple[Tick, ...]
+
+
+def curves(
+    series: Mapping[str, Sequence[float | None]], phases: Sequence[str], best: int | None
+) -> Curves | None:
+    """Lines of what was measured in each epoch.
+
+    Args:
+        series: Names to a number an epoch; ``None`` where there is none.
+        phases: The phase of each epoch.
+        best: The best epoch, from 1.
+
+    Returns:
+        ``None`` where there are no two numbers to join.
+    """
+    count = len(phases)
+    values = [v for line in series.values() for v in line if v is not None and math.isfinite(v)]
+    if count < 2 or not values:
+        return None
+    low, high, up = _scale(min(values), max(values))
+    x = _Axis(1, count, LEFT, WIDTH - RIGHT)
+    y = _Axis(low, high, HEIGHT - BOTTOM, TOP)
+    lines = tuple(
+        Line(
+            name,
+            tuple(
+                (x(epoch), y(value))
+                for epoch, value in enumerate(line, start=1)
+                if value is not None and math.isfinite(value)
+            ),
+        )
+        for name, line in series.items()
+    )
+    begins = [i for i, phase in enumerate(phases) if i == 0 or phase != phases[i - 1]]
+    every = max(1, math.ceil(count / 8))
+    return Curves(
+        lines=lines,
+        across=tuple(Tick(x(e), str(e)) for e in range(1, count + 1) if e == 1 or e % every == 0),
+        up=tuple(Tick(y(value), f"{value:g}") for value in up),
+        best=x(best) if best and 1 <= best <= count else None,
+        phases=tuple(Tick(x(i + 1), phases[i]) for i in begins) if len(begins) > 1 else (),
+    )
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bin of a reliability diagram, drawn.
+
+    Attributes:
+        x: Its left side.
+        width: In pixels.
+        y: The top of the bar.
+        height: Down to the axis.
+        expected: Where the top would be if the probability held.
+        share: The height of the bar that says how much was said here.
+    """
+
+    x: float
+    width: float
+    y: float
+    height: float
+    expected: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram, drawn."""
+
+    bars: tuple[Bar, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    diagonal: Line
+
+
+def reliability(found: Calibration) -> Reliability:
+    """The shares that were right over the probabilities; below how often each was said."""
+    x, y = _Axis(0, 1, LEFT, WIDTH - RIGHT), _Axis(0, 1, HEIGHT - BOTTOM, TOP)
+    most = max(b.count for b in found.bins)
+    bars = tuple(
+        Bar(
+            x=x(b.low) + 1.5,
+            width=x(b.high) - x(b.low) - 3,
+            y=y(b.right),
+            height=y(0) - y(b.right),
+            expected=y(b.said),
+            share=max(1.5, 26 * b.count / most),
+        )
+        for b in found.bins
+        if b.count
+    )
+    fifths = [i / 5 for i in range(6)]
+    return Reliability(
+        bars=bars,
+        across=tuple(Tick(x(v), f"{v:.0%}") for v in fifths),
+        up=tuple(Tick(y(v), f"{v:.0%}") for v in fifths),
+        diagonal=Line("", ((x(0), y(0)), (x(1), y(1)))),
+    )
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Predicted over true numbers of one column, drawn."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    diagonal: Line
+    shown: int
+    count: int
+
+
+def scatter(name: str, truth: NDArray[np.float64], said: NDArray[np.float64]) -> Scatter | None:
+    """A point a sample, of many evenly chosen ones; both ``(N,)``.
+
+    Returns:
+        ``None`` where nothing is finite.
+    """
+    finite = np.flatnonzero(np.isfinite(truth) & np.isfinite(said))
+    if not len(finite):
+        return None
+    every = max(1, math.ceil(len(finite) / _MOST_POINTS))
+    chosen = finite[::every]
+    numbers = np.concatenate([truth[finite], said[finite]])
+    low, high, marks = _scale(float(numbers.min()), float(numbers.max()))
+    x, y = _Axis(low, high, LEFT, WIDTH - RIGHT), _Axis(low, high, HEIGHT - BOTTOM, TOP)
+    return Scatter(
+        name=name,
+        points=tuple((x(float(truth[i])), y(float(said[i]))) for i in chosen),
+        across=tuple(Tick(x(v), f"{v:g}") for v in marks),
+        up=tuple(Tick(y(v), f"{v:g}") for v in marks),
+        diagonal=Line("", ((x(low), y(low)), (x(high), y(high)))),
+        shown=len(chosen),
+        count=len(truth),
+    )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """From numbers to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        reach = (self.high - self.low) or 1.0
+        return round(self.start + (value - self.low) / reach * (self.end - self.start), 2)
+
+
+def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
+    """Round numbers that hold ``low`` and ``high`` between them, and those to mark."""
+    from matplotlib.ticker import MaxNLocator
+
+    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
+        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    marks = [round(float(v), 12) for v in MaxNLocator(nbins=5).tick_values(low, high)]
+    return marks[0], marks[-1], marks

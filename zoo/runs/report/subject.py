@@ -1,0 +1,73 @@
+"""What a report is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.contract.backbone import Backbone
+from zoo.data import Samples
+from zoo.engine.feed import Feed
+from zoo.engine.tasks import Task
+from zoo.errors import RunError
+from zoo.runs.predictions import Judged
+from zoo.system.small_files import read_small
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A finished run, and the samples that it is judged on.
+
+    Attributes:
+        folder: The run folder.
+        record: What ``run.json`` holds.
+        history: The lines of ``metrics.jsonl``.
+        task: What the outputs mean.
+        judged: The samples with labels and outputs.
+        judged_on: What they are, in words: ``the validation samples``.
+        samples: The same samples to be read; ``None`` where they are not at hand.
+        absent: Why they are not.
+        network: Gives the fine-tuned backbone.
+        feed: Prepares samples as in training.
+        device: Where the network is asked.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    task: Task
+    judged: Judged
+    judged_on: str
+    samples: Samples | None
+    absent: str
+    network: Callable[[], Backbone]
+    feed: Feed
+    device: torch.device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of classes, or of columns of numbers."""
+        return tuple(self.record["classes"])
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; none where there is no such file.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    try:
+        lines = [json.loads(line) for line in read_small(path).decode().splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read: {reason}") from error
+    if not all(isinstance(line, dict) and isinstance(line.get("phase"), str) for line in lines):
+        raise RunError(f"{path} is damaged: a line is no epoch")
+    return lines

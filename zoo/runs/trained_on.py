@@ -1,0 +1,56 @@
+"""The contents that a run was trained on: eight bytes a sample, from which no sample can be had."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data import Samples
+from zoo.data.overlap import Contents
+from zoo.errors import RunError
+from zoo.system.files import read_regular, replacing
+
+DIGESTS = "trained_on.bin"
+"""The first 8 bytes of the sha256 of each sample's contents, once each and sorted."""
+
+_MOST = 2**30  # bytes, of 134 million samples
+
+
+def write_digests(folder: Path, train: Samples, before: Path | None = None) -> None:
+    """Keep what training samples hold, so that an evaluation recognises them; the demo has none.
+
+    Args:
+        folder: The run's.
+        train: Its training samples.
+        before: The folder of the run that it started from, whose samples it has learned from too.
+    """
+    contents = np.array([], dtype=np.uint64) if train.contents is None else train.contents
+    earlier = None
+    if before is not None:
+        with suppress(RunError):  # the run goes on without
+            earlier = read_digests(before)
+    if earlier is not None:
+        contents = np.concatenate((contents, earlier))
+    with replacing(folder / DIGESTS) as temporary:
+        temporary.write_bytes(np.unique(contents).astype("<u8").tobytes())
+
+
+def read_digests(folder: Path) -> Contents | None:
+    """What :func:`write_digests` has kept; ``None`` where it is not there, as in a published run.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    path = folder / DIGESTS
+    try:
+        content = read_regular(path, limit=_MOST)
+        return np.frombuffer(content, dtype="<u8").astype(np.uint64)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="Without the file, samples that the run was trained on cannot be left out.",
+        ) from error

@@ -1,0 +1,1 @@
+"""What torch and torchvision need from the zoo: written tensors, missing operators, workarounds."""

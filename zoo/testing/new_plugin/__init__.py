@@ -1,0 +1,85 @@
+"""Writes a plugin to begin with: a distribution that installs, passes its tests, and can be edited.
+
+``common`` holds what every plugin has, ``image`` and ``text`` a network of that kind. They are
+Jinja templates; ``package`` in a path is replaced by the package's name.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from zoo.contract.spec import Modality
+from zoo.errors import UsageError
+from zoo.version import __version__
+
+NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+
+TEMPLATES = Path(__file__).parent
+
+
+def distribution_name(name: str) -> str:
+    """The distribution of the plugin ``name``; also the name of its folder."""
+    return f"zoo-{name.replace('_', '-')}"
+
+
+def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
+    """Write the distribution of a plugin into a new folder in ``parent``.
+
+    Args:
+        name: The plugin's name, which is its namespace.
+        modality: The kind of network it begins with.
+        parent: The folder that the distribution's folder goes into.
+
+    Returns:
+        The distribution's folder.
+
+    Raises:
+        UsageError: The name cannot be, or the folder exists or cannot be written.
+    """
+    import jinja2
+
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"a plugin cannot be called {name!r}",
+            hint="Use lower-case letters and digits, and '-' or '_' between them.",
+        )
+    distribution = distribution_name(name)
+    folder = parent / distribution
+    above = [upper for upper in folder.parents if not upper.exists()]
+    package = distribution.replace("-", "_")
+    facts = {"name": name, "package": package, "distribution": distribution, "core": __version__}
+    environment = jinja2.Environment(
+        keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False
+    )
+    claimed = False
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()  # of two that start together, one has it
+        claimed = True
+        for part in ("common", modality):
+            root = TEMPLATES / part
+            for template in sorted(root.rglob("*.j2")):
+                place = str(template.relative_to(root).with_suffix("")).replace("package", package)
+                text = environment.from_string(template.read_text(encoding="utf-8")).render(facts)
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                (folder / place).write_text(text, encoding="utf-8", newline="\n")
+    except BaseException as error:
+        if claimed:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # something else may be there by now
+            for upper in above:
+                upper.rmdir()
+        if isinstance(error, FileExistsError) and not claimed:
+            raise UsageError(
+                f"{error.filename} exists", hint="Choose another name, or remove it."
+            ) from error
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"{folder} cannot be written: {error.strerror or error}",
+                hint="Give another place with --output DIR.",
+            ) from error
+        raise
+    return folder

@@ -1,0 +1,1 @@
+"""One fine-tune, from request to run."""

@@ -1,0 +1,86 @@
+"""From the data of a fine-tune to the batches that its phases see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from accelerate import Accelerator
+
+from zoo.data import Samples, Splits
+from zoo.engine.decoding import decoded_once, worth_decoding
+from zoo.engine.feed import Feed
+from zoo.engine.loop import Feeds
+from zoo.engine.progress import Reporter
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+from zoo.runs.request import Request
+from zoo.system.paths import cache_folder
+from zoo.training.start import Start
+
+
+def make_feeds(
+    request: Request,
+    start: Start,
+    splits: Splits,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    reporter: Reporter,
+    accelerator: Accelerator,
+) -> Feeds:
+    """The batches; pictures that are wanted often are decoded first, once.
+
+    Raises:
+        ZooError: Anything that the user can put right, such as a picture that cannot be read.
+    """
+    spec = start.backbone.spec
+    feed = Feed(
+        spec=spec,
+        tokenizer=start.tokenizer,
+        workers=request.workers,
+        flip=splits.flip,
+        min_scale=splits.min_scale,
+        augment=recipe.augment,
+        balanced=recipe.balanced,
+        seed=recipe.seed,
+        pin=torch.cuda.is_available(),
+        share=(accelerator.process_index, accelerator.num_processes),
+    )
+    train, val = splits.train, splits.val
+    assert val is not None
+    often, held_out = train, val
+    if spec.modality == "image" and worth_decoding(
+        request.cache_images,
+        size=spec.image_input.size,
+        device=accelerator.device,
+        epochs=sum(phase.epochs for phase in phases if phase.trains_backbone),
+    ):
+        with accelerator.main_process_first():
+            often = _decoded("train", train, feed, splits, reporter)
+            held_out = _decoded("val", val, feed, splits, reporter)
+    assert train.labels is not None
+    assert val.labels is not None
+    return Feeds(
+        train=feed.shuffled(often, batch_size=recipe.batch_size),
+        plain_train=lambda: feed.plain(train),
+        view=lambda number: feed.view(often, number),
+        variation=feed.variation,
+        val=feed.plain(held_out),
+        train_labels=train.labels,
+        val_labels=val.labels,
+        key=splits.fingerprint,
+        source=splits.source,
+    )
+
+
+def _decoded(
+    name: str, samples: Samples, feed: Feed, splits: Splits, reporter: Reporter
+) -> Samples:
+    return decoded_once(
+        samples,
+        feed.decode_size(train=name == "train"),
+        values=feed.spec.image_input.value_range,
+        folder=cache_folder() / "features",
+        facts={"data": splits.source, "split": f"{name}, pictures", "samples": len(samples)},
+        reporter=reporter,
+    )

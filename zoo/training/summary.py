@@ -1,0 +1,334 @@
+"""What a fine-tune says of itself before it starts, and records when it is over."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from zoo.contract.backbone import Backbone
+from zoo.contract.metric_names import NAMES
+from zoo.data import Splits
+from zoo.data.reading import reading_in_words, reading_record
+from zoo.engine import adapters, settings
+from zoo.engine.feed import PLAIN_BATCH
+from zoo.engine.forward import Forward
+from zoo.engine.groups import parameter_groups
+from zoo.engine.loop import Fitted
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+from zoo.engine.tasks import Task
+from zoo.engine.trainable import choose_trained
+from zoo.runs.request import Request
+from zoo.system.processor import usable_cores
+from zoo.training.start import Start
+from zoo.version import __version__
+
+
+def header(
+    request: Request,
+    start: Start,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    forward: Forward,
+) -> dict[str, str]:
+    """What is about to happen, a fact a line.
+
+    Raises:
+        ZooError: A phase names a stage or layer that does not exist, or cannot train anything.
+    """
+    spec, weights = start.backbone.spec, start.weights
+    assert splits.val is not None
+    names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
+    skipped = f", {len(splits.skipped)} unreadable left out" if splits.skipped else ""
+    shape = (
+        f"{spec.image_input.size} pixels"
+        if spec.modality == "image"
+        else f"up to {spec.text_input.max_length} tokens, {spec.text_input.pooling} pooling"
+    )
+    facts = {
+        "data": f"{splits.source}: {len(splits.train)} training, "
+        f"{len(splits.val)} validation samples{skipped}",
+        "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
+        + (", any number a sample" if splits.task == "multi-label" else ""),
+        **_others(splits),
+        **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
+        **_shared(splits),
+        **_reading(request, start, splits),
+        "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
+        **_padding(start),
+        "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
+        **_lacking(start),
+        "strategy": settings.in_words(recipe, phases),
+    }
+    for phase in phases:
+        choose_trained(start.backbone, phase, recipe)
+        facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
+    adapters.take_out(start.backbone)
+    facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
+    how = forward.precision + (", compiled" if forward.compiles else "")
+    if forward.precision != "fp32":
+        how += "; evaluated in fp32"
+    return {**facts, "precision": how, "device": str(forward.device)}
+
+
+def _lacking(start: Start) -> dict[str, str]:
+    """What the weights lack that their name promises."""
+    notes = weights_notes(start.backbone)
+    return {"weights lack": "; ".join(notes)} if notes else {}
+
+
+def weights_notes(backbone: Backbone) -> list[str]:
+    """What of the weights is not as their name promises; the head is replaced in any case."""
+    flaw = backbone.head_flaw
+    return [*backbone.weights_notes, *([f"{flaw}; a new one is trained"] if flaw else [])]
+
+
+def _padding(start: Start) -> dict[str, str]:
+    """How texts of unequal length come together, where it is not the usual way."""
+    if not start.backbone.unpadded:
+        return {}
+    return {
+        "padding": "would change this network's answers: texts of each length are computed apart"
+    }
+
+
+def _others(splits: Splits) -> dict[str, str]:
+    """Files that nobody would miss, or that have lost their suffix."""
+    if not splits.others:
+        return {}
+    more = ", …" if len(splits.others) > 1 else ""
+    files = "file" if len(splits.others) == 1 else "files"
+    return {
+        "passed over": f"{len(splits.others)} {files} not called like pictures "
+        f"({splits.others[0]}{more})"
+    }
+
+
+def _reading(request: Request, start: Start, splits: Splits) -> dict[str, str]:
+    """How images are read, and what of them is not."""
+    spec = start.backbone.spec
+    if spec.modality != "image":
+        return {}
+    square = {"resize": request.resize} if request.resize else {}
+    given = request.value_range is not None
+    return {**square, **reading_in_words(spec.image_input, splits, given=given)}
+
+
+def _shared(splits: Splits) -> dict[str, str]:
+    """What training has in common with validation and test, if it has."""
+    words = overlap_in_words(splits)
+    return {"shared": words} if words else {}
+
+
+def overlap_in_words(splits: Splits) -> str:
+    """What training has in common with validation and test; empty where that is nothing."""
+    near = splits.near or ()
+    facts = [
+        f"{count} {what}"
+        for count, what in (
+            (len(splits.shared), "validation or test samples are in the training data too"),
+            (len(near), "look like a picture there"),
+        )
+        if count
+    ]
+    if splits.near is None:
+        facts.append("too many pictures to compare all by their looks")
+    if not facts:
+        return ""
+    listed = [*splits.shared, *near]
+    some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
+    if splits.removed:
+        return f"{', '.join(facts)}{some}; {splits.removed} removed from training"
+    advice = "; figures look too good: --dedupe trains without them" if listed else ""
+    return ", ".join(facts) + some + advice
+
+
+def solver_change(
+    default: Recipe, recipe: Recipe, request: Request, phases: Sequence[Phase]
+) -> dict[str, str]:
+    """That a head is trained in steps because of an option, where it would have been solved for."""
+    heads = [phase for phase in phases if not phase.trains_backbone]
+    wanted = recipe.steps_wanted(request.wishes)
+    if not heads or not wanted or default.head_solver == recipe.head_solver:
+        return {}
+    options = ", ".join(settings.flag(name) for name in wanted)
+    return {
+        "head solver": f"AdamW in steps, because of {options}; left out, L-BFGS solves for the "
+        "head to convergence, which is quicker and most often better"
+    }
+
+
+def _what_trains(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
+    every = sum(p.numel() for p in backbone.parameters())
+    trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
+    course = (
+        f"solved by L-BFGS for {phase.epochs} strengths of regularisation"
+        if phase.solved
+        else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, "
+        f"{_rates(backbone, phase, recipe)}"
+    )
+    return f"trains {trained:,} of {every:,} parameters ({_what(backbone, phase)}), {course}"
+
+
+def _what(backbone: Backbone, phase: Phase) -> str:
+    if not phase.trains_backbone:
+        return "the head, on cached features"
+    whole = {"all": "backbone", "bias": "biases", "norm": "normalisation"}
+    what = f"{whole.get(phase.parameters) or adapters.in_words(backbone)} and head"
+    if phase.gradual:
+        what += " at first, then stage after stage"
+    return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what
+
+
+def _rates(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
+    groups = parameter_groups(
+        backbone,
+        lr=phase.lr,
+        layer_decay=phase.layer_decay,
+        weight_decay=0.0,
+        base_width=recipe.base_width,
+    )
+    least = min(group["lr"] for group in groups)
+    falling = f", down to {least:.2g}" if least < phase.lr else ""
+    return f"learning rate {phase.lr:g}{falling}"
+
+
+def opening(
+    request: Request,
+    start: Start,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    forward: Forward,
+    plugins: Mapping[str, str],
+) -> dict[str, Any]:
+    """What ``run.json`` holds while the run trains: the request, and what it led to."""
+    weights, spec = start.weights, start.backbone.spec
+    assert splits.val is not None
+    return {
+        "backbone": spec.name,
+        "spec": spec.to_json(),
+        "params": sum(p.numel() for p in start.backbone.parameters()),
+        "unpadded": start.backbone.unpadded,
+        "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
+        "weights_notes": weights_notes(start.backbone),
+        "origin": start.origin,
+        "classes": list(splits.classes),
+        "task": task.to_json(),
+        "head": request.head,
+        "surgery": request.surgery,
+        "strategy": recipe.strategy,
+        "recipe": recipe.to_json(),
+        "phases": [_phase(phase, recipe) for phase in phases],
+        "request": request.to_json(),
+        "precision": forward.precision,
+        "compile": "on" if forward.compiles else "off",
+        "device": forward.device.type,
+        "data": {
+            "source": splits.source,
+            "fingerprint": splits.fingerprint,
+            "val_fingerprint": splits.val.fingerprint,
+            "train": len(splits.train),
+            "val": len(splits.val),
+            "skipped": list(splits.skipped),
+            "passed_over": len(splits.others),
+            "notes": list(splits.notes),
+            "shared": list(splits.shared),
+            "near": None if splits.near is None else list(splits.near),
+            "removed": splits.removed,
+            "overlap": overlap_in_words(splits),
+            **(
+                {
+                    "images": reading_record(
+                        spec.image_input, splits, given=request.value_range is not None
+                    )
+                }
+                if spec.modality == "image"
+                else {}
+            ),
+            "val_split": request.val_split,
+            "split_seed": recipe.seed,
+            "text_column": request.text_column,
+            "label_column": request.label_column,
+            "quoting": request.quoting or "auto",
+            "columns": {
+                "inputs": list(splits.input_columns),
+                "labels": list(splits.label_columns),
+            },
+        },
+        "evaluation_batch": PLAIN_BATCH,
+        "evaluation_precision": "fp32",
+        "versions": versions(),
+        "plugins": dict(plugins),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": usable_cores(),
+            "device": str(forward.device),
+            "threads": torch.get_num_threads(),
+            "instructions": instructions(),
+        },
+    }
+
+
+def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:
+    """What a phase did, and the settings that it used."""
+    course = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
+    solver = {} if phase.trains_backbone else {"solver": phase.solver}
+    return {"name": phase.name, **solver, **course, "settings": settings.used_by(phase, recipe)}
+
+
+def instructions() -> str:
+    """What torch's kernels use of this processor, such as AVX512; sums are rounded accordingly."""
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def results(fitted: Fitted) -> dict[str, Any]:
+    """What ``run.json`` says of how it went."""
+    best = fitted.history[fitted.best_epoch - 1]
+    solved = {"best_strength": best["strength"]} if "strength" in best else {}
+    return {
+        "best_epoch": fitted.best_epoch,
+        **solved,
+        "metrics": fitted.metrics,
+        "samples_per_second": fitted.samples_per_second,
+        "seconds": fitted.seconds,
+        "memory": most_memory(),
+    }
+
+
+def most_memory() -> dict[str, int]:
+    """The most bytes that this process has had at a time, and those of the GPU where it used one.
+
+    Without the processes that prepare pictures. Nothing where the system does not say.
+    """
+    most: dict[str, int] = {}
+    with suppress(ImportError):  # on Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most["process"] = peak if sys.platform == "darwin" else 1024 * peak
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        most["gpu"] = torch.cuda.max_memory_allocated()
+    return most
+
+
+def versions() -> dict[str, str]:
+    """Of Python, zoo, and the libraries that decide a result."""
+    libraries = (
+        *("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "tokenizers"),
+        *("numpy", "pillow", "scikit-learn", "pyarrow", "safetensors"),
+    )
+    return {
+        "python": platform.python_version(),
+        "zoo": __version__,
+        **{name: importlib.metadata.version(name) for name in libraries},
+    }

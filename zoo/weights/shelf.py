@@ -1,0 +1,94 @@
+"""Which weights are on this machine already. No torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from zoo.contract.spec import Weights
+from zoo.system.paths import hub_folder, torch_folder
+from zoo.system.small_files import read_small
+
+_PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
+
+
+def hub_parts(uri: str) -> tuple[str, str | None]:
+    """``hf:org/name/file`` as ``("org/name", "file")``; without a file the second is ``None``."""
+    org, _, rest = uri.removeprefix("hf:").partition("/")
+    name, _, file = rest.partition("/")
+    return (f"{org}/{name}" if name else org), file or None
+
+
+def cached_file(weights: Weights) -> Path | None:
+    """The file or folder that holds ``weights`` on this machine, or ``None``.
+
+    Only looks at names: a damaged file counts as there until it is read.
+    """
+    return Shelf().find(weights.uri)
+
+
+class Shelf:
+    """The weights on this machine; lists each cache folder once, for many questions."""
+
+    def find(self, uri: str) -> Path | None:
+        """The file or folder that a ``Weights.uri`` stands for, or ``None``."""
+        if uri.startswith(("http://", "https://")):
+            name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
+            return torch_folder() / name if name in self._torch else None
+        if uri.startswith("hf:"):
+            if not self._hub:
+                return None
+            repo, file = hub_parts(uri)
+            folder = f"models--{repo.replace('/', '--')}"
+            return _in_snapshots(hub_folder() / folder, file) if folder in self._hub else None
+        path = Path(os.path.expanduser(uri))
+        return path if os.path.exists(path) else None
+
+    @cached_property
+    def _torch(self) -> frozenset[str]:
+        return _listing(torch_folder())
+
+    @cached_property
+    def _hub(self) -> frozenset[str]:
+        return _listing(hub_folder())
+
+
+def _in_snapshots(repo: Path, file: str | None) -> Path | None:
+    for snapshot in _snapshots(repo):
+        if file is not None:
+            if os.path.exists(snapshot / file):
+                return snapshot / file
+        elif _has_weights(_listing(snapshot)):
+            return snapshot
+    return None
+
+
+def _has_weights(names: frozenset[str]) -> bool:
+    """Whether there are weights among the files, and where they are in pieces, every piece."""
+    weights = [name for name in names if name.endswith((".safetensors", ".bin"))]
+    pieces = Counter(found.group(2, 1, 3) for name in weights if (found := _PIECE.fullmatch(name)))
+    return bool(weights) and all(count == int(of) for (of, *_), count in pieces.items())
+
+
+def _snapshots(repo: Path) -> Iterator[Path]:
+    """The snapshots of a repository in the Hub's cache, that of ``main`` first."""
+    main = ""
+    with suppress(OSError):
+        main = read_small(repo / "refs" / "main").decode(errors="replace").strip()
+    names = _listing(repo / "snapshots")
+    for name in sorted(names, key=lambda name: (name != main, name)):
+        yield repo / "snapshots" / name
+
+
+def _listing(folder: Path) -> frozenset[str]:
+    """The names in a folder whose targets exist; none if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(e.name for e in entries if not e.is_symlink() or os.path.exists(e))
+    except OSError:
+        return frozenset()
