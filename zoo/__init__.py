@@ -22,14 +22,23 @@ if TYPE_CHECKING:
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
+    from zoo.contract.spec import IMAGENET_MEAN as IMAGENET_MEAN
+    from zoo.contract.spec import IMAGENET_STD as IMAGENET_STD
     from zoo.contract.spec import BackboneSpec as BackboneSpec
     from zoo.contract.spec import ImageInput as ImageInput
+    from zoo.contract.spec import Interpolation as Interpolation
+    from zoo.contract.spec import Pooling as Pooling
     from zoo.contract.spec import TextInput as TextInput
     from zoo.contract.spec import Weights as Weights
     from zoo.contract.stages import Stage as Stage
     from zoo.embedding.embed import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
+    from zoo.errors import ContractError as ContractError
+    from zoo.errors import NameLookupError as NameLookupError
+    from zoo.errors import UsageError as UsageError
+    from zoo.errors import WeightsError as WeightsError
+    from zoo.errors import WeightsUnavailable as WeightsUnavailable
     from zoo.errors import ZooError as ZooError
     from zoo.export import export_run as export_run
     from zoo.export.push import push_run as push_run
@@ -39,38 +48,59 @@ if TYPE_CHECKING:
     from zoo.runs.compare import compare as compare
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
+    from zoo.system.network import hub_reachable as hub_reachable
+    from zoo.system.panics import panics_are_errors as panics_are_errors
+    from zoo.system.small_files import read_small as read_small
+    from zoo.system.small_files import refuse_endless as refuse_endless
     from zoo.weights.build import build as build
+    from zoo.weights.find import fetch as fetch
+    from zoo.weights.load import read_state_dict as read_state_dict
 
 _PUBLIC = {
     "Backbone": "zoo.contract.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "Batch": "zoo.contract.backbone",
-    "Comparison": "zoo.runs.compare",
-    "Exemption": "zoo.contract.exemptions",
-    "ImageInput": "zoo.contract.spec",
-    "Phase": "zoo.engine.strategies",
-    "Recipe": "zoo.engine.recipe",
-    "Registry": "zoo.registry.registry",
-    "Report": "zoo.runs.report.page",
-    "Run": "zoo.runs.run",
-    "Stage": "zoo.contract.stages",
-    "TextInput": "zoo.contract.spec",
-    "Weights": "zoo.contract.spec",
-    "ZooError": "zoo.errors",
     "build": "zoo.weights.build",
-    "export_run": "zoo.export",
-    "embed": "zoo.embedding.embed",
     "compare": "zoo.runs.compare",
+    "Comparison": "zoo.runs.compare",
+    "ContractError": "zoo.errors",
+    "embed": "zoo.embedding.embed",
+    "Exemption": "zoo.contract.exemptions",
+    "export_run": "zoo.export",
+    "fetch": "zoo.weights.find",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
     "hookimpl": "zoo.contract.hookspecs",
     "hookspec": "zoo.contract.hookspecs",
+    "hub_reachable": "zoo.system.network",
+    "ImageInput": "zoo.contract.spec",
+    "IMAGENET_MEAN": "zoo.contract.spec",
+    "IMAGENET_STD": "zoo.contract.spec",
+    "Interpolation": "zoo.contract.spec",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
+    "NameLookupError": "zoo.errors",
     "open_run": "zoo.api",
+    "panics_are_errors": "zoo.system.panics",
+    "Phase": "zoo.engine.strategies",
+    "Pooling": "zoo.contract.spec",
     "push_run": "zoo.export.push",
+    "read_small": "zoo.system.small_files",
+    "read_state_dict": "zoo.weights.load",
+    "Recipe": "zoo.engine.recipe",
     "recommend": "zoo.ranking.ranking",
+    "refuse_endless": "zoo.system.small_files",
+    "Registry": "zoo.registry.registry",
+    "Report": "zoo.runs.report.page",
     "resume": "zoo.api",
+    "Run": "zoo.runs.run",
+    "Stage": "zoo.contract.stages",
+    "TextInput": "zoo.contract.spec",
+    "UsageError": "zoo.errors",
+    "Weights": "zoo.contract.spec",
+    "WeightsError": "zoo.errors",
+    "WeightsUnavailable": "zoo.errors",
+    "ZooError": "zoo.errors",
 }
 
 __all__ = sorted(_PUBLIC)

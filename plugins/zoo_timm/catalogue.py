@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from zoo import Backbone, BackboneSpec, ImageInput, Weights
-from zoo.errors import ContractError, UsageError
+from zoo import Backbone, BackboneSpec, ContractError, ImageInput, UsageError, Weights
 from zoo.testing import without_values
 from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ContractError
+from zoo import ContractError
 
 StateDict = dict[str, Tensor]
 

@@ -14,9 +14,16 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Batch, Weights
-from zoo.errors import UsageError, WeightsError
-from zoo.weights.load import fetch, read_state_dict
+from zoo import (
+    Backbone,
+    BackboneSpec,
+    Batch,
+    UsageError,
+    Weights,
+    WeightsError,
+    fetch,
+    read_state_dict,
+)
 from zoo_timm.heads import HeadLayout, find_layout, unify
 from zoo_timm.library import timm
 from zoo_timm.stages import stage_paths

@@ -12,8 +12,7 @@ from typing import cast
 
 from torch import nn
 
-from zoo import Backbone, BackboneSpec, Weights
-from zoo.errors import UsageError
+from zoo import Backbone, BackboneSpec, UsageError, Weights
 from zoo_torchvision.network import StateDict, cut, network, wrap
 
 from torchvision.models.vision_transformer import (  # isort: skip

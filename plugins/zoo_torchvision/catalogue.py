@@ -16,8 +16,16 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from zoo import Backbone, BackboneSpec, ImageInput, Weights, build
-from zoo.contract.spec import IMAGENET_MEAN, IMAGENET_STD, Interpolation
+from zoo import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Backbone,
+    BackboneSpec,
+    ImageInput,
+    Interpolation,
+    Weights,
+    build,
+)
 from zoo_torchvision.attention import SIZE_STEPS
 from zoo_torchvision.network import PUBLISHED_CLASSES, of_family
 from zoo_torchvision.plugin import CATALOGUE

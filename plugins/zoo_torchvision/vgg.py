@@ -10,8 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Weights
-from zoo.weights.load import fetch, read_state_dict
+from zoo import Backbone, BackboneSpec, Weights, fetch, read_state_dict
 from zoo_torchvision.network import network, wrap
 
 HEAD = "classifier.6"

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo.contract.spec import Pooling
+from zoo import Pooling
 
 WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 """The names under which configs state the width of the hidden states."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable
-from zoo.system.network import hub_reachable
+from zoo import NameLookupError, WeightsError, WeightsUnavailable, hub_reachable
 
 
 def cached_folder(repo: str) -> Path | None:

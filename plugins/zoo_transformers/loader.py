@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
+from zoo import WeightsError, fetch, read_small
 
 # isort: split
 import json
@@ -16,9 +17,6 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from zoo import BackboneSpec, Weights
-from zoo.errors import WeightsError
-from zoo.system.small_files import read_small
-from zoo.weights.load import fetch
 from zoo_transformers import names, networks, tokenization
 from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet

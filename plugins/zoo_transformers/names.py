@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
+from zoo import ContractError
 
 # isort: split
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from transformers import (
     PreTrainedModel,
 )
 
-from zoo.errors import ContractError
 from zoo_transformers.conversion import converted
 from zoo_transformers.families import family_of
 

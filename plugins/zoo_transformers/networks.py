@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
+from zoo import ContractError, NameLookupError, WeightsError, ZooError
 
 # isort: split
 import inspect
@@ -24,7 +25,6 @@ from transformers import (
 )
 
 from zoo import BackboneSpec, Batch
-from zoo.errors import ContractError, NameLookupError, WeightsError, ZooError
 from zoo_transformers import names, sizes
 from zoo_transformers.families import family_of
 from zoo_transformers.resolve import ADAPTER

@@ -11,10 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from zoo import BackboneSpec, TextInput, Weights
-from zoo.contract.spec import Pooling
-from zoo.errors import NameLookupError, WeightsUnavailable
-from zoo.system.small_files import read_small, refuse_endless
+from zoo import (
+    BackboneSpec,
+    NameLookupError,
+    Pooling,
+    TextInput,
+    Weights,
+    WeightsUnavailable,
+    read_small,
+    refuse_endless,
+)
 from zoo_transformers import hub, sizes
 from zoo_transformers.catalogue import LIBRARY_LICENSE, LOADER
 from zoo_transformers.families import family_of, longest_text, width_of

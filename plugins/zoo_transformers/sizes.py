@@ -12,8 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from zoo.contract.spec import Pooling
-from zoo.errors import NameLookupError
+from zoo import NameLookupError, Pooling
 
 Header = Mapping[str, int]
 """Names of floating-point tensors to their number of elements."""

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from zoo import BackboneSpec
-from zoo.errors import WeightsError
-from zoo.system.panics import panics_are_errors
+from zoo import BackboneSpec, WeightsError, panics_are_errors
 from zoo_transformers import hub
 
 if TYPE_CHECKING:
