@@ -28,7 +28,7 @@ from zoo import (
 )
 from zoo_torchvision.attention import SIZE_STEPS
 from zoo_torchvision.network import PUBLISHED_CLASSES, of_family
-from zoo_torchvision.plugin import CATALOGUE
+from zoo_torchvision.rows import CATALOGUE
 from zoo_torchvision.vgg import CONVOLUTIONS_ONLY
 
 import torchvision  # isort: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from zoo import BackboneSpec, Exemption, hookimpl
-
-CATALOGUE = Path(__file__).with_name("catalogue.json")
+from zoo_torchvision.rows import read
 
 EXEMPTIONS = (
     Exemption(
@@ -22,8 +19,7 @@ EXEMPTIONS = (
 @hookimpl
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """The rows of ``catalogue.json``, which was made from the torchvision that it names."""
-    rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["backbones"]
-    return [BackboneSpec.from_json(row) for row in rows]
+    return read()
 
 
 @hookimpl

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,9 @@ from zoo.contract.backbone import Backbone
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.progress import Reporter
+from zoo.engine.setting import Setting
 from zoo.system.files import claim, replacing
 from zoo.system.leftovers import held
-
-if TYPE_CHECKING:
-    from zoo.engine.loop import Setting
 
 _WAY = f"channels-last, folded, {PLAIN_BATCH} at a time"
 """How features are computed; a change of it is a change of their last digits."""

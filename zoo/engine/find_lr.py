@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from zoo.engine.learner import Learner
-from zoo.engine.loop import Setting
+from zoo.engine.setting import Setting
 from zoo.engine.sources import Batches
 from zoo.engine.strategies import Phase
 from zoo.errors import RunError, UsageError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +16,10 @@ from zoo.engine.compiled import quickened
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
 from zoo.engine.schedules import schedule
+from zoo.engine.setting import Setting
+from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained, trained_names
-
-if TYPE_CHECKING:
-    from zoo.engine.loop import Setting
-    from zoo.engine.sources import Source, Step
 
 Inputs = Mapping[str, Tensor] | Tensor
 

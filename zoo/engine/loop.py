@@ -4,101 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast
-from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.data import Loader
 from zoo.data.transforms import mixed_seed
 from zoo.engine import adapters
-from zoo.engine.checkpoint import Best, Keeper, Progress
-from zoo.engine.forward import Forward
-from zoo.engine.interrupts import Interrupted, Interrupts
+from zoo.engine.checkpoint import Best, Progress
+from zoo.engine.interrupts import Interrupted
 from zoo.engine.l2sp import Pull
 from zoo.engine.learner import Learner
-from zoo.engine.losses import Loss
 from zoo.engine.prefixed import prefixed
-from zoo.engine.progress import Reporter
-from zoo.engine.recipe import Recipe
+from zoo.engine.setting import Setting
 from zoo.engine.solver import Once, Solver
 from zoo.engine.sources import Batches, Features, Source, Step
 from zoo.engine.strategies import Phase, strength_of
-from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
 from zoo.errors import RunError, WorkersError
 
 _NAMED = 32  # samples that an error names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feeds:
-    """The batches that training and validation see.
-
-    Attributes:
-        train: Shuffled, augmented batches; ``set_epoch`` before each pass.
-        plain_train: The training split once, prepared as for validation; made when needed.
-        view: The training split once, each picture in a variation of it, by the view's number.
-        variation: What decides how the pictures of the views vary, in words.
-        val: The validation split once.
-        train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
-        val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
-        key: What identifies the data, for the feature cache.
-        source: What the data are called.
-    """
-
-    train: Loader
-    plain_train: Callable[[], Loader]
-    view: Callable[[int], Loader]
-    variation: str
-    val: Loader
-    train_labels: NDArray[Any]
-    val_labels: NDArray[Any]
-    key: str
-    source: str
-
-    def close(self) -> None:
-        """End the workers of ``train`` and ``val``; whoever has made the other loaders ends theirs."""
-        self.train.close()
-        self.val.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What a fit works with, whatever the phase.
-
-    Attributes:
-        forward: Runs the backbone.
-        feeds: The batches.
-        recipe: The hyperparameters.
-        task: What the outputs mean, and which figures tell how good they are.
-        loss: From logits and targets to a loss a sample.
-        outputs: Width of the logits.
-        accelerator: One process or many.
-        cache: The folder that keeps features.
-        keeper: Saves the state to go on from.
-        interrupts: Whether somebody wants to stop.
-        reporter: Sees what happens.
-    """
-
-    forward: Forward
-    feeds: Feeds
-    recipe: Recipe
-    task: Task
-    loss: Loss
-    outputs: int
-    accelerator: Accelerator
-    cache: Path
-    keeper: Keeper
-    interrupts: Interrupts
-    reporter: Reporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +14,10 @@ from zoo.data import Loader
 from zoo.data.loader import Feed, Key, TensorBatch, TextFeed
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
+from zoo.engine.setting import Setting
 from zoo.engine.sources import Batches, training_views
+from zoo.engine.strategies import Phase
 from zoo.system.memory import give_back
-
-if TYPE_CHECKING:
-    from zoo.engine.loop import Setting
-    from zoo.engine.strategies import Phase
 
 MOST_BYTES = 16 * 10**9
 """What the outputs of a frozen beginning may take in the cache; beyond that it runs in each step."""

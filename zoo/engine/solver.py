@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from zoo.engine.setting import Setting
+from zoo.engine.sources import Features, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.trainable import choose_trained
-
-if TYPE_CHECKING:
-    from zoo.engine.loop import Setting
-    from zoo.engine.sources import Features, Step
 
 _ROWS = 16_384  # features at a time
 _ITERATIONS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from zoo.data import Loader
 from zoo.engine import features as feature_cache
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
+from zoo.engine.setting import Setting
 from zoo.system.memory import give_back
-
-if TYPE_CHECKING:
-    from zoo.engine.loop import Setting
 
 Inputs = Mapping[str, Tensor] | Tensor
 

@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from zoo.data import Samples, Splits
 from zoo.engine.decoding import decoded_once, worth_decoding
 from zoo.engine.feed import Feed
-from zoo.engine.loop import Feeds
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
+from zoo.engine.setting import Feeds
 from zoo.engine.strategies import Phase
 from zoo.runs.request import Request
 from zoo.system.paths import cache_folder

@@ -27,11 +27,12 @@ from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.forward import Forward
 from zoo.engine.heads import make_head
 from zoo.engine.interrupts import Interrupted, Interrupts
-from zoo.engine.loop import Feeds, Fitted, Setting, fit
+from zoo.engine.loop import Fitted, fit
 from zoo.engine.losses import Loss, make_loss
 from zoo.engine.precision import resolve_precision
 from zoo.engine.progress import Quiet, Reporter, Watchful
 from zoo.engine.recipe import Recipe
+from zoo.engine.setting import Feeds, Setting
 from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy

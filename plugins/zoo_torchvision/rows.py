@@ -1,0 +1,16 @@
+"""The catalogue as a file. No torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from zoo import BackboneSpec
+
+CATALOGUE = Path(__file__).with_name("catalogue.json")
+
+
+def read() -> list[BackboneSpec]:
+    """Every backbone of ``catalogue.json``."""
+    rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["backbones"]
+    return [BackboneSpec.from_json(row) for row in rows]

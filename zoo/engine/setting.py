@@ -1,0 +1,83 @@
+"""What a fit works with, whatever the phase: batches, hyperparameters, the task, where to save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from zoo.data import Loader
+from zoo.engine.checkpoint import Keeper
+from zoo.engine.forward import Forward
+from zoo.engine.interrupts import Interrupts
+from zoo.engine.losses import Loss
+from zoo.engine.progress import Reporter
+from zoo.engine.recipe import Recipe
+from zoo.engine.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feeds:
+    """The batches that training and validation see.
+
+    Attributes:
+        train: Shuffled, augmented batches; ``set_epoch`` before each pass.
+        plain_train: The training split once, prepared as for validation; made when needed.
+        view: The training split once, each picture in a variation of it, by the view's number.
+        variation: What decides how the pictures of the views vary, in words.
+        val: The validation split once.
+        train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
+        val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
+        key: What identifies the data, for the feature cache.
+        source: What the data are called.
+    """
+
+    train: Loader
+    plain_train: Callable[[], Loader]
+    view: Callable[[int], Loader]
+    variation: str
+    val: Loader
+    train_labels: NDArray[Any]
+    val_labels: NDArray[Any]
+    key: str
+    source: str
+
+    def close(self) -> None:
+        """End the workers of ``train`` and ``val``; whoever has made the other loaders ends theirs."""
+        self.train.close()
+        self.val.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a fit works with, whatever the phase.
+
+    Attributes:
+        forward: Runs the backbone.
+        feeds: The batches.
+        recipe: The hyperparameters.
+        task: What the outputs mean, and which figures tell how good they are.
+        loss: From logits and targets to a loss a sample.
+        outputs: Width of the logits.
+        accelerator: One process or many.
+        cache: The folder that keeps features.
+        keeper: Saves the state to go on from.
+        interrupts: Whether somebody wants to stop.
+        reporter: Sees what happens.
+    """
+
+    forward: Forward
+    feeds: Feeds
+    recipe: Recipe
+    task: Task
+    loss: Loss
+    outputs: int
+    accelerator: Accelerator
+    cache: Path
+    keeper: Keeper
+    interrupts: Interrupts
+    reporter: Reporter
