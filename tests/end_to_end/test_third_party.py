@@ -24,7 +24,7 @@ BAD = {
     "twice": ("twice", "broken", "gave two specs called 'net'"),
     "takes-name": ("torchvision", "conflict", "the zoo's own plugin has the name"),
     "wrong-width": ("wrong_width", "ok", ""),
-    "newer-core": ("newer_core", "incompatible", "needs zoo >=99"),
+    "newer-core": ("newer_core", "incompatible", "needs zoo-finetune >=99"),
     "prints": ("prints", "ok", "prints to standard output"),
     "exits": ("exits", "broken", "its import raised SystemExit"),
 }

@@ -214,7 +214,7 @@ def test_a_missing_library_names_the_extra(
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=f"needs {name}, which cannot be imported") as error:
         zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
-    assert "pip install 'zoo[export]'" in error.value.hint
+    assert "pip install 'zoo-finetune[export]'" in error.value.hint
     assert not os.listdir(tmp_path)
 
 

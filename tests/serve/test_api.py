@@ -451,7 +451,7 @@ def test_a_missing_extra_is_named(
     assert (told.code, told.out) == (1, "")
     assert told.err.splitlines() == [
         "Error: zoo serve needs uvicorn, which is not installed",
-        "       pip install 'zoo[serve]'",
+        "       pip install 'zoo-finetune[serve]'",
     ]
 
 

@@ -27,7 +27,7 @@ def _install(place: Path, name: str, version: str = "1.0", *, entry: str = "acme
     metadata = place / f"{name}-{version}.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: zoo>=0.1\n"
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: zoo-finetune>=0.1\n"
     )
     (metadata / "entry_points.txt").write_text(f"[zoo.plugins]\n{name} = {entry}\n")
     return metadata
@@ -44,7 +44,7 @@ def test_the_zoos_own_plugins_are_found_like_any_other() -> None:
 def test_an_installed_distribution_is_described(folder: Folder) -> None:
     _install(folder.path, "acme")
     source = next(source for source in installed() if source.name == "acme")
-    assert source == Source("acme", "acme_plugin", "acme", "1.0", ("zoo>=0.1",))
+    assert source == Source("acme", "acme_plugin", "acme", "1.0", ("zoo-finetune>=0.1",))
 
 
 def test_installing_upgrading_editing_and_removing_are_noticed(
@@ -139,14 +139,15 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
 @pytest.mark.parametrize(
     ("requires", "reason"),
     [
-        (("zoo>=0.1",), ""),
-        (("zoo",), ""),
-        (("zoo>=2", "torch"), "needs zoo >=2, and this is zoo 0.1.0"),
-        (("Zoo <0.1",), "needs zoo <0.1, and this is zoo 0.1.0"),
-        (("zoo-extras>=9", "zoology>=9", "zoo.x>=9"), ""),
-        (("zoo>=9; python_version < '3'",), ""),
-        (("zoo>=9; extra == 'next'",), ""),
-        (("zoo>=>=9",), ""),
+        (("zoo-finetune>=0.1",), ""),
+        (("zoo-finetune",), ""),
+        (("zoo-finetune>=2", "torch"), "needs zoo-finetune >=2, and this is 0.1.0"),
+        (("Zoo_Finetune <0.1",), "needs zoo-finetune <0.1, and this is 0.1.0"),
+        (("zoo>=9",), ""),  # another project
+        (("zoo-finetune-extras>=9", "zoology>=9", "zoo-finetune.x>=9"), ""),
+        (("zoo-finetune>=9; python_version < '3'",), ""),
+        (("zoo-finetune>=9; extra == 'next'",), ""),
+        (("zoo-finetune>=>=9",), ""),
     ],
 )
 def test_a_plugin_says_which_core_it_needs(requires: tuple[str, ...], reason: str) -> None:

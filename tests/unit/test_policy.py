@@ -141,7 +141,7 @@ def test_a_later_schema_asks_for_an_upgrade(project: Path) -> None:
     _write(project, "schema = 2\nnew = 1\n")
     with pytest.raises(PolicyError, match="has schema 2") as caught:
         load_policy(folder=project)
-    assert "pip install -U zoo" in caught.value.hint
+    assert "pip install -U zoo-finetune" in caught.value.hint
 
 
 @pytest.mark.parametrize(

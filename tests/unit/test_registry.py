@@ -48,7 +48,7 @@ def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, inde
         folder.good("good", "net", "net2"),
         folder.plugin("raising", "1 / 0"),
         folder.plugin("leaving", "import sys; sys.exit(0)"),
-        folder.good("newer", "net", requires=("zoo>=99",)),
+        folder.good("newer", "net", requires=("zoo-finetune>=99",)),
         folder.good("off", "net"),
         folder.good("twice", "net", distribution="one"),
         folder.good("twice", "net", distribution="two"),
@@ -67,7 +67,7 @@ def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, inde
     assert _status(registry, "good") == PluginStatus("good", "good-dist", "1.0", "ok", "", 2)
     assert "ZeroDivisionError" in _status(registry, "raising").reason
     assert "SystemExit" in _status(registry, "leaving").reason
-    assert "needs zoo >=99" in _status(registry, "newer").reason
+    assert "needs zoo-finetune >=99" in _status(registry, "newer").reason
     assert _status(registry, "off").reason == "switched off by registry.toml"
     assert _status(registry, "twice").reason.startswith("one and two")
     assert registry.names() == ["good/net", "good/net2"]
@@ -75,12 +75,12 @@ def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, inde
 
 
 def test_the_zoos_own_plugins_keep_their_names(folder: Folder, index: Index) -> None:
-    own = folder.good("torchvision", "net", distribution="zoo")
+    own = folder.good("torchvision", "net", distribution="zoo-finetune")
     taker = folder.good("torchvision", "net", "more", distribution="acme")
     registry = Registry([taker, own], Policy(), index)
     assert [(p.distribution, p.status) for p in registry.plugins()] == [
         ("acme", "conflict"),
-        ("zoo", "ok"),
+        ("zoo-finetune", "ok"),
     ]
     assert "the zoo's own plugin has the name" in registry.plugins()[0].reason
     assert registry.names() == ["torchvision/net"]
@@ -98,7 +98,7 @@ def test_what_switches_a_plugin_off_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_incompatible_or_disabled_plugin_is_not_imported(folder: Folder, index: Index) -> None:
     code = "raise SystemExit('this plugin was imported')"
-    newer = folder.plugin("newer", code, requires=("zoo>=99",))
+    newer = folder.plugin("newer", code, requires=("zoo-finetune>=99",))
     off = folder.plugin("off", code)
     registry = Registry([newer, off], Policy(only=frozenset({"newer"})), index)
     assert [plugin.status for plugin in registry.plugins()] == ["incompatible", "disabled"]

@@ -98,7 +98,7 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
 def test_a_later_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="written by a later zoo") as caught:
         read_run(made_run(tmp_path / "run", PICTURES, format=99))
-    assert "pip install -U zoo" in caught.value.hint
+    assert "pip install -U zoo-finetune" in caught.value.hint
 
 
 def test_what_is_no_run_folder_says_what_would_be_one(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _requirements() -> Iterator[Finding]:
 
     yield Finding("zoo", "ok", f"{__version__} ({Path(__file__).parents[1]})")
     try:
-        texts = importlib.metadata.requires("zoo") or []
+        texts = importlib.metadata.requires("zoo-finetune") or []
     except importlib.metadata.PackageNotFoundError:
         advice = "Install it: pip install -e . in its checkout"
         yield Finding("zoo", "error", "runs without being installed", advice)
@@ -200,13 +200,13 @@ def _registry() -> Iterator[Finding]:
         else:
             yield Finding(subject, "error", f"{plugin.status}: {plugin.reason}", _remedy(plugin))
     if not registry.plugins():
-        advice = "Install the zoo anew: pip install --force-reinstall zoo"
+        advice = "Install the zoo anew: pip install --force-reinstall zoo-finetune"
         yield Finding("plugins", "error", "none is installed", advice)
 
 
 def _remedy(plugin: PluginStatus) -> str:
     if plugin.status == "incompatible":
-        return f"Upgrade one of the two: pip install -U zoo {plugin.distribution}"
+        return f"Upgrade one of the two: pip install -U zoo-finetune {plugin.distribution}"
     if plugin.status == "conflict":
         return "pip uninstall the one that you do not use."
     switch = f"[plugins.{plugin.name}] enabled = false in registry.toml"

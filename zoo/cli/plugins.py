@@ -36,4 +36,6 @@ def command(as_json: bool) -> None:
         [(s.name, s.distribution, s.version, s.status, s.backbones, s.reason) for s in statuses],
     )
     if not statuses:
-        note("No plugin is installed; zoo's own come with it: pip install --force-reinstall zoo")
+        note(
+            "No plugin is installed; zoo's own come with it: pip install --force-reinstall zoo-finetune"
+        )

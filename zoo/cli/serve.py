@@ -139,5 +139,5 @@ def _require_extra() -> None:
         raise UsageError(
             f"zoo serve needs {', '.join(missing)}, which {'are' if missing[1:] else 'is'} not "
             "installed",
-            hint="pip install 'zoo[serve]'",
+            hint="pip install 'zoo-finetune[serve]'",
         )

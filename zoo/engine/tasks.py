@@ -278,7 +278,7 @@ def task_from_json(data: Mapping[str, Any] | None) -> Task:
     if name not in ("single-label", "multi-label", "regression"):
         raise RunError(
             f"the run's task is {name!r}, which this zoo does not know",
-            hint="Upgrade zoo: pip install -U zoo",
+            hint="Upgrade zoo: pip install -U zoo-finetune",
         )
     metric = data.get("metric") or default_metric(name)
     criteria_of(name, metric)

@@ -71,7 +71,7 @@ def _require(libraries: tuple[str, ...]) -> None:
         except ImportError as error:
             raise UsageError(
                 f"--format onnx needs {name}, which cannot be imported: {in_a_line(error)}",
-                hint="Install what it needs: pip install 'zoo[export]'",
+                hint="Install what it needs: pip install 'zoo-finetune[export]'",
             ) from error
 
 

@@ -22,16 +22,20 @@ from zoo.registry.side_effects import observed
 __all__ = ["CORE", "Plugin", "Source", "fingerprint", "guarded", "incompatibility", "installed"]
 
 
-CORE = "zoo"
+CORE = "zoo-finetune"
 """The distribution that the core and its own plugins come in."""
 
 
 def incompatibility(source: Source, core_version: str) -> str:
     """Why ``source`` cannot work with this core; the empty string if it can.
 
-    A plugin says which core it needs as a requirement of its distribution: ``zoo>=2``.
+    A plugin says which core it needs as a requirement of its distribution: ``zoo-finetune>=2``.
     """
-    wishes = [text for text in source.requires if re.match(r"zoo(?![\w.-])", text, re.IGNORECASE)]
+    wishes = [
+        text
+        for text in source.requires
+        if re.match(r"zoo[-_.]+finetune(?![\w.-])", text, re.IGNORECASE)
+    ]
     if source.distribution == CORE or not wishes:
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
@@ -44,7 +48,7 @@ def incompatibility(source: Source, core_version: str) -> str:
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         wanted = requirement.specifier
         if applies and not wanted.contains(core_version, prereleases=True):
-            return f"needs zoo {wanted}, and this is zoo {core_version}"
+            return f"needs {CORE} {wanted}, and this is {core_version}"
     return ""
 
 

@@ -160,7 +160,7 @@ def lay_over(policy: Policy, path: Path) -> Policy:
     if schema > SCHEMA:
         raise PolicyError(
             f"{path} has schema {schema}; this zoo reads up to {SCHEMA}",
-            hint="Upgrade zoo: pip install -U zoo",
+            hint="Upgrade zoo: pip install -U zoo-finetune",
         )
     reader.known(data, {"schema", *_TABLES})
     for name, apply in _TABLES.items():

@@ -219,7 +219,7 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
     if record["format"] > FORMAT:
         raise RunError(
             f"{path} was written by a later zoo (format {record['format']})",
-            hint="Upgrade zoo: pip install -U zoo",
+            hint="Upgrade zoo: pip install -U zoo-finetune",
         )
     if finished and not record.get("finished", True):
         raise RunError(

@@ -1,4 +1,4 @@
-"""A run behind HTTP: a page to try it, and an API for programs. Needs the extra ``zoo[serve]``."""
+"""A run behind HTTP: a page to try it, and an API for programs. Needs the extra ``zoo-finetune[serve]``."""
 
 from zoo.serve.app import create_app as create_app
 from zoo.serve.limits import Limits as Limits
