@@ -143,7 +143,7 @@ def _no_plugin_option(*, hidden: bool = True) -> click.Option:
         expose_value=False,
         is_eager=True,
         callback=switch_off,
-        help="Work as if this plugin were not installed; may be repeated.",
+        help="Ignore this plugin; may be repeated.",
     )
 
 
@@ -162,7 +162,7 @@ Examples:
 )
 @click.version_option(zoo.__version__, "--version", message="zoo %(version)s")
 def cli() -> None:
-    """Fine-tune pretrained networks of every library you trust, on your own data."""
+    """Fine-tune any torchvision, timm or Hugging Face model on your own data."""
 
 
 cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]

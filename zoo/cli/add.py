@@ -26,18 +26,18 @@ Examples:
 @click.argument(
     "run", type=click.Path(path_type=Path), required=False, shell_complete=completion.runs
 )
-@click.option("--name", metavar="NAME", help="What the run is called from now on.")
-@click.option("--replace", is_flag=True, help="Take the name from the run that has it.")
-@click.option("--remove", metavar="NAME", help="Take this name away; the run stays as it is.")
+@click.option("--name", metavar="NAME", help="Name to register.")
+@click.option("--replace", is_flag=True, help="Replace the run that has this name.")
+@click.option("--remove", metavar="NAME", help="Remove this name; the run folder is kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path | None, name: str | None, replace: bool, remove: str | None, as_json: bool
 ) -> None:
-    """Add RUN to the zoo, so that what it has learnt starts other runs.
+    """Register a run under a name, as a backbone for other runs.
 
-    The name is written into your own registry.toml, and works wherever that of a backbone does:
-    'zoo finetune NAME', 'zoo show NAME', zoo.load(NAME). The run folder stays where it is, and
-    must stay there.
+    The name is written to your own registry.toml and works wherever a backbone's name does:
+    'zoo finetune NAME', 'zoo show NAME', zoo.load(NAME). The run folder is not copied and must
+    stay where it is.
     """
     from zoo.registry.registry import Registry
 

@@ -28,21 +28,22 @@ Examples:
   zoo cache --prune --keep 2GB
 """
 )
-@click.option("--prune", is_flag=True, help="Remove features: all, or as the options below say.")
-@click.option("--older-than", type=float, metavar="DAYS", help="Those not used for so many days.")
+@click.option("--prune", is_flag=True, help="Remove entries: all, or those selected below.")
+@click.option(
+    "--older-than", type=float, metavar="DAYS", help="Select entries not used for this many days."
+)
 @click.option(
     "--keep",
     metavar="SIZE",
     callback=byte_count,
-    help="The longest unused, until the rest takes no more than this, e.g. 2GB.",
+    help="Select least recently used entries until the rest fits, e.g. 2GB.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
-    """List the features of frozen backbones, decoded pictures and compiled networks, or remove some.
+    """List or prune cached features and decoded images.
 
-    A strategy that trains the head alone at first finds them there, so that the backbone runs over
-    the same data once, where everything trains no picture is decoded twice, and what --compile has
-    compiled is not compiled again. What is removed is made again when it is needed.
+    The cache holds features of frozen backbones, decoded images and compiled networks, so that
+    none is computed twice for the same data. What is removed is computed again when needed.
     """
     from zoo.engine.feature_files import compiled_code, feature_files, remove, remove_left
     from zoo.system.paths import COMPILED, cache_folder

@@ -101,21 +101,27 @@ Examples:
 """
 )
 @click.argument("pattern", required=False, shell_complete=completion.names)
-@click.option("--all", "everything", is_flag=True, help="The whole catalogue, canonical names.")
-@click.option("--modality", type=click.Choice(["image", "text"]), help="What the backbone takes.")
 @click.option(
-    "--plugin", shell_complete=completion.plugins, help="Backbones of one plugin, e.g. timm."
+    "--all", "everything", is_flag=True, help="List the whole catalogue, by canonical names."
+)
+@click.option("--modality", type=click.Choice(["image", "text"]), help="Type of input.")
+@click.option(
+    "--plugin", shell_complete=completion.plugins, help="List one plugin only, e.g. timm."
 )
 @click.option(
     "--max-params",
     metavar="NUMBER",
     callback=parameter_count,
-    help="At most so many parameters, e.g. 30M.",
+    help="Maximum number of parameters, e.g. 30M.",
 )
-@click.option("--min-accuracy", type=float, help="At least so much top-1 accuracy, in percent.")
-@click.option("--license", "licence", help="Licence of the weights, e.g. apache-2.0 or 'cc-by*'.")
-@click.option("--cached", is_flag=True, help="Only those whose weights are on this machine.")
-@click.option("--sort", type=click.Choice(list(ORDERS)), help="Order; accuracy: best first.")
+@click.option("--min-accuracy", type=float, help="Minimum top-1 accuracy, in percent.")
+@click.option("--license", "licence", help="License of the weights, e.g. apache-2.0 or 'cc-by*'.")
+@click.option(
+    "--cached", is_flag=True, help="List only backbones whose weights are on this machine."
+)
+@click.option(
+    "--sort", type=click.Choice(list(ORDERS)), help="Sort order; accuracy sorts best first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of specs.")
 def command(
     pattern: str | None,
@@ -129,12 +135,12 @@ def command(
     sort: str | None,
     as_json: bool,
 ) -> None:
-    """List the backbones that there are.
+    """List available backbones.
 
-    Without PATTERN: those with short names, or if filters leave none of them, the others. With PATTERN (a part of a name, or a glob such as
-    'resnet*') or --all: everything. Your own runs, which 'zoo add' has given names, come first;
-    their accuracy is that on their validation data. The licence is that of the default weights;
-    'cached' says whether they are on this machine.
+    Without PATTERN, lists backbones with short names, or all others if filters leave none of
+    those. With PATTERN (part of a name, or a glob such as 'resnet*') or --all, lists everything.
+    Runs registered with 'zoo add' come first, with the accuracy on their validation data. The
+    license is that of the default weights; 'cached' says whether they are on this machine.
     """
     from zoo.registry.registry import Registry
 

@@ -38,25 +38,25 @@ Examples:
     metavar="PLUGIN|BACKBONE...",
     shell_complete=completion.names_or_plugins,
 )
-@click.option("--all", "everything", is_flag=True, help="Every backbone of a large plugin.")
+@click.option("--all", "everything", is_flag=True, help="Check every backbone of a large plugin.")
 @click.option(
     "--max-params",
     default="100M",
     show_default=True,
     metavar="NUMBER",
     callback=parameter_count,
-    help="Larger networks are built without values, and checked as far as that goes.",
+    help="Build larger networks without values, and check what is possible.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print what did not pass, and the counts.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only failures and counts.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of outcomes.")
 def command(
     names: tuple[str, ...], everything: bool, max_params: int, quiet: bool, as_json: bool
 ) -> None:
-    """Check that plugins and backbones keep the contract.
+    """Check plugins and backbones against the contract.
 
-    A plugin's catalogue is checked, then its backbones; of a plugin with more than a hundred,
-    the smallest of each family, which is the first of a backbone's tags. Exit status 1 if a check
-    fails, or an exempted one passes, or nothing was checked.
+    Checks a plugin's catalogue, then its backbones; for a plugin with more than a hundred, only
+    the smallest of each family (a backbone's first tag). Exit status 1 if a check fails, an
+    exempted one passes, or nothing was checked.
     """
     from zoo.registry.registry import Registry
 

@@ -43,11 +43,13 @@ Examples:
 @click.option(
     "--data",
     metavar="PATH",
-    help="Labelled data to judge all on; default: the validation samples that they have in common.",
+    help="Labelled data to evaluate on (default: the validation samples that all runs share).",
 )
-@click.option("--split", metavar="val|test", help="One split of --data; default: test, then val.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--split", metavar="val|test", help="Split of --data (default: test, else val).")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     runs: tuple[Path, ...],
@@ -57,10 +59,10 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Compare each RUN with the first: how good, how large, how quick, and whether it is chance.
+    """Compare runs: metrics, size, speed and significance.
 
-    All are judged on the same samples. McNemar's test says how likely such a difference is if
-    there is none; with more than two runs, Holm's correction is applied.
+    Each RUN is compared with the first, on the same samples. Significance is McNemar's test, with
+    Holm's correction for more than two runs.
     """
     from zoo.engine.progress import Console
     from zoo.runs.compare import compare

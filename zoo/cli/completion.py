@@ -58,10 +58,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def command(ctx: click.Context, shell: str, as_json: bool) -> None:
-    """Print what makes SHELL complete zoo's commands, options, backbones, runs and stages.
+    """Print the completion script for your shell.
 
-    The line of your shell below, typed once, does so in every shell that is opened from then on.
-    zsh wants its own completion switched on before: autoload -Uz compinit && compinit
+    Completes commands, options, backbones, runs and stages. Run the line for your shell below
+    once, then open a new shell. zsh needs its completion enabled: autoload -Uz compinit && compinit
     """
     from click.shell_completion import get_completion_class
 

@@ -50,9 +50,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Check versions, device, caches, plugins and network of this machine.
+    """Check this machine's installation and say what to fix.
 
-    Exits with 1 if something is wrong, and says what to do; a warning is not wrong.
+    Checks versions, device, caches, plugins and network. Exit status 1 if there is an error;
+    warnings do not count.
     """
     findings = [*_interpreter(), *_requirements(), *_computing(), *_storage(), *_registry(), _hub()]
     counts = Counter(finding.status for finding in findings)

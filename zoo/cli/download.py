@@ -29,11 +29,11 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Fetch the weights of each backbone NAME that are not on this machine yet.
+    """Download weights for use without a network.
 
-    They go into the usual caches, torch.hub's and the Hub's, and 'zoo finetune' finds them there
-    without a network. A name may have a tag, as in 'zoo show'. Exit status 1 if some cannot be had;
-    the others are fetched all the same.
+    Weights go to the usual caches of torch.hub and the Hugging Face Hub, where 'zoo finetune' finds
+    them. NAME may include a tag, as in 'zoo show'. Exit status 1 if a download fails; the others
+    are downloaded all the same.
     """
     from zoo.registry.registry import Registry
 

@@ -27,15 +27,19 @@ Examples:
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE.parquet|.npy|.safetensors",
-    help="Where the features go.",
+    help="Output file: .parquet, .npy or .safetensors.",
 )
-@click.option("--split", metavar="train|val|test", help="One split alone; default: all.")
-@click.option("--weights", default="auto", metavar="auto|none|TAG|PATH", help="Of a BACKBONE.")
-@click.option("--image-size", type=int, metavar="PIXELS", help="Of a BACKBONE for pictures.")
+@click.option("--split", metavar="train|val|test", help="Embed one split only (default: all).")
+@click.option(
+    "--weights", default="auto", metavar="auto|none|TAG|PATH", help="Weights of a BACKBONE."
+)
+@click.option(
+    "--image-size", type=int, metavar="PIXELS", help="Image size of a BACKBONE, in pixels."
+)
 @click.option(
     "--resize",
     type=click.Choice(["crop", "pad", "squash"]),
-    help="How images become square, for a BACKBONE.",
+    help="How a BACKBONE's images are made square.",
 )
 @click.option(
     "--range",
@@ -43,20 +47,27 @@ Examples:
     nargs=2,
     type=float,
     metavar="LOW HIGH",
-    help="Black and white in images deeper than 8 bits, for a BACKBONE; default: found from DATA.",
+    help="Black and white level of images deeper than 8 bits, for a BACKBONE (default: from DATA).",
 )
-@click.option("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
+@click.option(
+    "--max-length",
+    type=int,
+    metavar="TOKENS",
+    help="Maximum tokens per text; longer texts are truncated.",
+)
 @labelled_data
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
-    """Write the features of all samples of DATA to a file, in the order of the data.
+    """Write the features of a dataset to a file.
 
-    BACKBONE is a name of 'zoo list'; of a RUN, its own preprocessing and its adapted backbone are
-    used. DATA is what 'zoo finetune' takes, with labels or without, and also a folder of loose
-    pictures. Parquet has the inputs' names and labels beside each vector; for .npy and
-    .safetensors they are in a .jsonl file beside it, a line a row.
+    BACKBONE is a name from 'zoo list'; a RUN brings its own preprocessing and fine-tuned
+    backbone. DATA is what 'zoo finetune' takes, with or without labels, or a folder of loose
+    images. Rows are in the order of the data. Parquet keeps the input's name and label beside
+    each vector; for .npy and .safetensors they go to a .jsonl file, one line per row.
     """
     import zoo
     from zoo.engine.progress import Console

@@ -31,36 +31,40 @@ Examples:
     required=True,
     metavar="PATH",
     shell_complete=completion.paths,
-    help="Folder, table, or hf:NAME.",
+    help="Data: a folder, a table, or hf:NAME.",
 )
-@click.option("--split", metavar="val|test", help="One split alone; default: all held out.")
+@click.option(
+    "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
+)
 @click.option(
     "--text-column",
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of texts, two of pairs; default: as in training.",
+    help="Input column; twice for text pairs (default: as in training).",
 )
 @click.option(
     "--label-column",
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of labels, or those of numbers; default: as in training.",
+    help="Label column; may be repeated (default: as in training).",
 )
 @click.option(
     "--bad-files",
     default="error",
     type=click.Choice(["error", "skip"]),
-    help="What to do about files and rows that cannot be read; default: error.",
+    help="What to do with unreadable files and rows (default: error).",
 )
 @click.option(
     "--quoting",
     type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="How CSV and TSV tables quote texts; default: as in training.",
+    help="Quoting in CSV and TSV tables (default: as in training).",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,
@@ -74,13 +78,13 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Print how good RUN is on data: figures of all of it and of each class or number.
+    """Evaluate a run on labelled data.
 
-    Accuracy and macro F1, with the confusion matrix; where there may be several classes, mAP and
-    F1 at a threshold of 0.5; for numbers MAE, RMSE and R².
+    Prints overall and per-class metrics: accuracy, macro F1 and the confusion matrix; for
+    multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE, RMSE and R².
 
-    Data with a test/ split is scored on it; where there is a validation split too, its figures
-    are printed beside it. What RUN was trained on is recognised by its contents, and left out.
+    A test split is used if the data has one, and the validation split is printed beside it.
+    Samples that the run was trained on are recognised by their contents and left out.
     """
     import zoo
     from zoo.engine.progress import Console

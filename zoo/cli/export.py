@@ -31,21 +31,21 @@ Examples:
     "chosen",
     required=True,
     type=click.Choice(_FORMATS),
-    help="native: the library's own weights and the lines that load them; onnx; torch-export: .pt2.",
+    help="native: the library's own weights, with code to load them; onnx; torch-export: .pt2.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A new folder; default: exports/<run>-<format>.",
+    help="New folder (default: exports/<run>-<format>).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
-    """Write RUN in a format that needs no zoo, with a description of its preprocessing.
+    """Export a run to a format that does not need zoo.
 
-    Batches may be of any size and texts of any length; pictures keep the size that the run was
-    trained with. Before the folder gets its name, what is in it is loaded and its outputs are
-    compared with the run's own; if they differ by more than 1e-4, nothing is kept.
+    Batches may have any size and texts any length; images keep the size used in training. The
+    preprocessing is described beside the model. The export is loaded again and its outputs are
+    compared with the run's; if they differ by more than 1e-4, nothing is kept.
     """
     import zoo
 

@@ -23,12 +23,13 @@ class _BatchSize(click.ParamType[Any]):
         return value if value == "auto" else click.INT.convert(value, param, ctx)
 
 
-_what = section("What trains")
-_how = section("How long and how fast")
-_against = section("Against overfitting")
-_rare = section("Where classes are rare")
+_common = section("Common options")
+_what = section("Model")
+_how = section("Optimisation")
+_against = section("Regularisation")
+_rare = section("Class imbalance")
 _data = section("Data")
-_where = section("Where and how")
+_where = section("Run and hardware")
 
 
 @click.command(
@@ -46,51 +47,83 @@ Examples:
 """,
 )
 @click.argument("backbone", required=False, shell_complete=completion.names)
-@_data(
+@_common(
     "--data",
     metavar="PATH",
     shell_complete=completion.paths,
-    help="Folder, table, or hf:NAME; default: demo data.",
+    help="Folder, table, or hf:NAME (default: demo data).",
 )
-@_data("--classes", type=int, metavar="N", help="How many classes the data must have.")
+@_common(
+    "--strategy",
+    shell_complete=completion.strategies,
+    metavar="NAME",
+    help="probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), lora, bias, norm, or a plugin's.",
+)
+@_common("--epochs", type=int, metavar="N", help="Number of epochs of the last phase.")
+@_common("--lr", type=float, metavar="RATE", help="Learning rate of the last phase.")
+@_common(
+    "--batch-size",
+    type=_BatchSize(),
+    metavar="N|auto",
+    help="Samples per step (default: 32); auto: as many as fit in memory.",
+)
+@_common(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Run folder (default: runs/NAME-N).",
+)
+@_data(
+    "--classes",
+    type=int,
+    metavar="N",
+    help="Number of classes the data must have; for the demo data, how many to use.",
+)
 @_data(
     "--task",
     default="auto",
     type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
-    help="One class a sample, several, or numbers; default: one or several, as the labels are.",
+    help="Task (default: single- or multi-label, as the labels are).",
 )
 @_data(
     "--text-column",
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of texts, or of pictures' paths; twice for pairs of texts.",
+    help="Input column: texts or image paths; twice for text pairs.",
 )
 @_data(
     "--label-column",
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of labels; repeat for numbers or for a 0/1 column a label.",
+    help="Label column; repeat for several targets, or one 0/1 column per label.",
 )
-@_data("--val-split", default=0.2, metavar="SHARE", help="Held out without a split; default: 0.2.")
+@_data(
+    "--val-split",
+    default=0.2,
+    metavar="SHARE",
+    help="Fraction held out for validation if the data has no split (default: 0.2).",
+)
 @_data(
     "--bad-files",
     default="error",
     type=click.Choice(["error", "skip"]),
-    help="What to do about files and rows that cannot be read; default: error.",
+    help="What to do with unreadable files and rows (default: error).",
 )
 @_data(
     "--quoting",
     type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="How CSV and TSV tables quote texts; default: found out.",
+    help="Quoting in CSV and TSV tables (default: detected).",
 )
-@_data("--dedupe", is_flag=True, help="Train without what validation or test has too.")
-@_data("--image-size", type=int, metavar="PIXELS", help="Height and width of pictures.")
+@_data(
+    "--dedupe", is_flag=True, help="Drop training samples that also occur in validation or test."
+)
+@_data("--image-size", type=int, metavar="PIXELS", help="Height and width of the images.")
 @_data(
     "--resize",
     type=click.Choice(["crop", "pad", "squash"]),
-    help="How images become square; default: as the weights were trained.",
+    help="How images are made square (default: as the weights were trained).",
 )
 @_data(
     "--range",
@@ -98,26 +131,25 @@ Examples:
     nargs=2,
     type=float,
     metavar="LOW HIGH",
-    help="Black and white in images deeper than 8 bits; default: found from the training images.",
+    help="Black and white level of images deeper than 8 bits (default: from the training images).",
 )
-@_data("--max-length", type=int, metavar="TOKENS", help="Where texts are cut.")
+@_data(
+    "--max-length",
+    type=int,
+    metavar="TOKENS",
+    help="Maximum tokens per text; longer texts are truncated.",
+)
 @_data(
     "--pooling",
     type=click.Choice(["cls", "mean", "last", "pooler"]),
-    help="How one vector is made of a text.",
-)
-@_what(
-    "--strategy",
-    shell_complete=completion.strategies,
-    metavar="NAME",
-    help="probe, full, two-stage, gradual, lora, bias, norm, or a plugin's.",
+    help="How token vectors are pooled into one text vector.",
 )
 @_what(
     "--weights",
     default="auto",
     metavar="auto|none|TAG|PATH",
     shell_complete=completion.tags,
-    help="What to start from.",
+    help="Pretrained weights to start from; none trains from scratch.",
 )
 @_what(
     "--head",
@@ -130,112 +162,149 @@ Examples:
     "--freeze-until",
     metavar="STAGE",
     shell_complete=completion.stages,
-    help="The last stage that never trains.",
+    help="Freeze all stages up to and including this one.",
 )
 @_what(
     "--freeze",
     multiple=True,
     metavar="LAYER",
     shell_complete=completion.layers,
-    help="Never trains; may be repeated.",
+    help="Freeze this layer; may be repeated.",
 )
 @_what(
     "--thaw",
     multiple=True,
     metavar="LAYER",
     shell_complete=completion.layers,
-    help="Trains whatever else is frozen.",
+    help="Train this layer even where others are frozen; may be repeated.",
 )
-@_what("--lora-rank", type=int, metavar="R", help="Rank of LoRA's matrices; default: 8.")
-@_what("--lora-alpha", type=int, metavar="A", help="Their scale is A / R; default: 16.")
-@_what("--lora-dropout", type=float, metavar="P", help="Dropout of their inputs; default: 0.")
-@_what("--surgery", metavar="MODULE:FUNCTION", help="Changes the backbone before it trains.")
-@_how("--epochs", type=int, metavar="N", help="Passes of the strategy's last phase.")
-@_how("--lr", type=float, metavar="RATE", help="Learning rate of the last phase.")
-@_how("--find-lr", is_flag=True, help="Measure which rate suits, say it, and stop.")
-@_how("--layer-decay", type=float, metavar="FACTOR", help="On the rate from stage to stage.")
-@_how("--batch-size", type=_BatchSize(), metavar="N|auto", help="Samples a step; default: 32.")
-@_how("--accumulate", type=int, metavar="N", help="Compute a step in N parts.")
+@_what("--lora-rank", type=int, metavar="R", help="Rank of the LoRA matrices (default: 8).")
+@_what("--lora-alpha", type=int, metavar="A", help="LoRA scale is A / R (default: 16).")
+@_what("--lora-dropout", type=float, metavar="P", help="Dropout on LoRA inputs (default: 0).")
+@_what(
+    "--surgery",
+    metavar="MODULE:FUNCTION",
+    help="Function that modifies the backbone before training.",
+)
+@_how("--find-lr", is_flag=True, help="Run a learning-rate range test, print the result, and stop.")
+@_how(
+    "--layer-decay", type=float, metavar="FACTOR", help="Layer-wise learning-rate decay, per stage."
+)
+@_how(
+    "--accumulate",
+    type=int,
+    metavar="N",
+    help="Gradient accumulation: split each batch into N parts.",
+)
 @_how(
     "--schedule",
     shell_complete=completion.schedules,
     metavar="NAME",
-    help="cosine (default), linear, constant, one-cycle.",
+    help="Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
 )
-@_how("--warmup", type=float, metavar="SHARE", help="In which the rate rises; default: 0.1.")
-@_how("--clip", type=float, metavar="NORM", help="Largest norm of gradients; default: 1.")
+@_how(
+    "--warmup",
+    type=float,
+    metavar="SHARE",
+    help="Fraction of steps for learning-rate warm-up (default: 0.1).",
+)
+@_how("--clip", type=float, metavar="NORM", help="Maximum gradient norm (default: 1).")
 @_how(
     "--head-solver",
     metavar="adamw|lbfgs",
     shell_complete=completion.one_of("adamw", "lbfgs"),
-    help="How a head that trains alone is found.",
+    help="Solver for head-only training: lbfgs (to convergence) or adamw.",
 )
 @_how(
-    "--cached-views", type=int, metavar="K", help="Variations that what is frozen computes, once."
+    "--cached-views",
+    type=int,
+    metavar="K",
+    help="Number of augmented views per image to cache frozen features for.",
 )
-@_how("--patience", type=int, metavar="N", help="End a phase after N epochs without a better.")
+@_how(
+    "--patience",
+    type=int,
+    metavar="N",
+    help="Early stopping: end a phase after N epochs without improvement.",
+)
 @_how(
     "--metric",
     metavar="NAME",
     shell_complete=completion.metrics,
-    help="Chooses the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …",
+    help="Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …",
 )
-@_against("--weight-decay", type=float, metavar="RATE", help="AdamW's decoupled decay.")
-@_against("--dropout", type=float, metavar="P", help="Of the features, before the head.")
-@_against("--label-smoothing", type=float, metavar="P", help="Spread over all classes.")
+@_against("--weight-decay", type=float, metavar="RATE", help="AdamW weight decay.")
+@_against("--dropout", type=float, metavar="P", help="Dropout on the features, before the head.")
+@_against("--label-smoothing", type=float, metavar="P", help="Probability spread over all classes.")
 @_against(
     "--augment",
     metavar="none|trivial",
     shell_complete=completion.one_of("none", "trivial"),
-    help="TrivialAugment beside crops and mirroring.",
+    help="Augmentation beyond crops and flips: TrivialAugment or none.",
 )
-@_against("--mixup", type=float, metavar="ALPHA", help="Mix pairs of pictures.")
-@_against("--cutmix", type=float, metavar="ALPHA", help="Paste parts of pictures into others.")
-@_against("--l2sp", type=float, metavar="ALPHA", help="Pull to the weights at the start.")
-@_against("--ema", type=float, metavar="DECAY", help="Average the weights, e.g. 0.99.")
-@_rare("--class-weights", is_flag=True, help="Rare classes weigh more in the loss.")
-@_rare("--balanced", is_flag=True, help="Each class is drawn equally often.")
-@_rare("--focal", type=float, metavar="GAMMA", help="Focal loss, e.g. 2.")
-@_where("--output", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
+@_against("--mixup", type=float, metavar="ALPHA", help="MixUp strength; 0 is off.")
+@_against("--cutmix", type=float, metavar="ALPHA", help="CutMix strength; 0 is off.")
+@_against(
+    "--l2sp",
+    type=float,
+    metavar="ALPHA",
+    help="L2-SP: penalty on the distance from the pretrained weights.",
+)
+@_against(
+    "--ema",
+    type=float,
+    metavar="DECAY",
+    help="Decay of the exponential moving average of the weights, e.g. 0.99.",
+)
+@_rare("--class-weights", is_flag=True, help="Weight the loss by inverse class frequency.")
+@_rare("--balanced", is_flag=True, help="Sample each class equally often.")
+@_rare("--focal", type=float, metavar="GAMMA", help="Gamma of the focal loss, e.g. 2.")
 @_where(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
     shell_complete=completion.unfinished_runs,
-    help="Go on with this run.",
+    help="Resume an interrupted run.",
 )
-@_where("--save-every", type=float, metavar="SECONDS", help="For --resume; default: 120.")
-@_where("--seed", default=0, metavar="N", help="Of everything random; default: 0.")
+@_where(
+    "--save-every",
+    type=float,
+    metavar="SECONDS",
+    help="Seconds between checkpoints (default: 120).",
+)
+@_where("--seed", default=0, metavar="N", help="Random seed (default: 0).")
 @_where(
     "--precision",
     default="auto",
     type=click.Choice(["auto", "fp32", "bf16"]),
-    help="bf16 where the device is fast at it; default: auto.",
+    help="Numerical precision (default: auto, bf16 where it is fast).",
 )
 @_where(
     "--compile",
     default="auto",
     type=click.Choice(["auto", "on", "off"]),
-    help="Compile the network; default: where a trial says that it repays.",
+    help="Compile the network (default: auto, if a short trial shows a speed-up).",
 )
-@_where("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@_where("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@_where(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@_where("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @_where(
     "--cache-images/--no-cache-images",
     default=None,
-    help="Decode each picture once; default: where it pays.",
+    help="Cache decoded images (default: where it pays off).",
 )
-@_where("--track", metavar="NAME", help="tensorboard, mlflow, wandb, …; resumed runs keep it.")
+@_where("--track", metavar="NAME", help="Experiment tracker: tensorboard, mlflow, wandb, …")
 @_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
-    """Fine-tune BACKBONE on pictures or texts and write a run folder.
+    """Fine-tune a backbone on your images or texts.
 
-    With pretrained weights the head is fitted first, on features that are computed once, and
-    then everything trains from there (two-stage); from random parameters everything trains at
-    once (full). Without --data it runs on a small set of demo data.
+    With pretrained weights, trains the head first on cached features, then the whole network
+    (two-stage); from scratch, trains the whole network (full). Writes a run folder. Without
+    --data, uses a small demo dataset.
 
-    Ctrl-C finishes the step, saves, and says how to go on; a second one leaves at once.
+    Ctrl-C stops after the current step and saves a checkpoint; press it again to quit at once.
     """
     import zoo
     from zoo.engine.surgery import find_surgery
@@ -250,7 +319,8 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
         run = zoo.resume(resumed, surgery=surgery, **kept)
     elif backbone is None:
         raise UsageError(
-            "no backbone was named", hint="zoo finetune BACKBONE; 'zoo list' has them."
+            "no backbone given",
+            hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
         )
     elif find_lr:
         _tell_rate(zoo.find_lr(backbone, surgery=surgery, **options), as_json)

@@ -17,31 +17,31 @@ _OPTIONS = (
         multiple=True,
         callback=one_or_more,
         metavar="NAME",
-        help="Column of texts, or of pictures' paths; twice for pairs of texts.",
+        help="Input column: texts or image paths; twice for text pairs.",
     ),
     click.option(
         "--label-column",
         multiple=True,
         callback=one_or_more,
         metavar="NAME",
-        help="Column of labels; repeat for numbers or for a 0/1 column a label.",
+        help="Label column; repeat for several targets, or one 0/1 column per label.",
     ),
     click.option(
         "--task",
         default="auto",
         type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
-        help="What the labels are; default: one or several classes, as they are.",
+        help="Task (default: single- or multi-label, as the labels are).",
     ),
     click.option(
         "--bad-files",
         default="error",
         type=click.Choice(["error", "skip"]),
-        help="What to do about inputs that cannot be read; default: error.",
+        help="What to do with unreadable inputs (default: error).",
     ),
     click.option(
         "--quoting",
         type=click.Choice(["auto", "double", "backslash", "none"]),
-        help="How CSV and TSV tables quote texts; default: found out.",
+        help="Quoting in CSV and TSV tables (default: detected).",
     ),
 )
 

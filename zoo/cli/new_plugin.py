@@ -26,17 +26,19 @@ Examples:
     type=click.Choice(["image", "text"]),
     default="image",
     show_default=True,
-    help="What its first network takes.",
+    help="Type of input of its first backbone.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="The folder that the new one goes into; the working directory by default.",
+    help="Parent folder (default: the working directory).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(name: str, modality: Modality, output: Path, as_json: bool) -> None:
-    """Write a distribution that publishes a backbone: zoo-NAME/, ready to install and to edit."""
+    """Create a plugin project, ready to install and edit.
+
+    Writes the folder zoo-NAME/ with a tiny backbone and its tests."""
     from zoo.testing.new_plugin import write_plugin
 
     folder = write_plugin(name, modality, output)

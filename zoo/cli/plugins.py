@@ -19,11 +19,10 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(as_json: bool) -> None:
-    """Show each plugin, its status, and why a broken one is broken.
+    """List installed plugins and their status.
 
-    Status: ok; broken (it fails, see the reason); incompatible (it needs another version of
-    zoo); conflict (two distributions publish one name); disabled (by registry.toml or
-    ZOO_PLUGINS).
+    Status: ok; broken (failed, see the reason); incompatible (needs another version of zoo);
+    conflict (two distributions publish one name); disabled (by registry.toml or ZOO_PLUGINS).
     """
     from zoo.registry.registry import Registry
 

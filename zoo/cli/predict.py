@@ -36,12 +36,14 @@ Examples:
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completion.paths
 )
-@click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K likeliest.")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), metavar="K", help="Print only the K most likely classes."
+)
 @click.option(
     "--threshold",
     type=float,
     metavar="P",
-    help="Probability that a class needs where there may be several; default: 0.5.",
+    help="Probability threshold for multi-label runs (default: 0.5).",
 )
 @click.option(
     "--output",
@@ -54,21 +56,23 @@ Examples:
     multiple=True,
     callback=one_or_more,
     metavar="NAME",
-    help="Column of a table that holds the input; twice for pairs.",
+    help="Input column of a table; twice for text pairs.",
 )
 @click.option(
     "--bad-files",
     default="error",
     type=click.Choice(["error", "skip"]),
-    help="Stop at inputs that cannot be read, or answer each with the reason; default: error.",
+    help="error: stop at unreadable inputs (default); skip: report each instead of a prediction.",
 )
 @click.option(
     "--quoting",
     type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="How CSV and TSV tables quote texts; default: as in training.",
+    help="Quoting in CSV and TSV tables (default: as in training).",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,
@@ -83,12 +87,12 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Print what RUN says of each INPUT: classes by the user's names, or numbers.
+    """Predict classes or values with a trained run.
 
-    INPUT is a picture, a folder of pictures, a table, or '-' for texts on standard input, a
-    line each; the two texts of a pair have a tab between them. There is one answer for each input,
-    in their order; with '--bad-files skip' those that cannot be read have an error in its place, and
-    the exit status is 0 as long as one can be read.
+    INPUT is an image, a folder of images, a table, or '-' for texts on standard input, one per
+    line; the two texts of a pair are separated by a tab. Prints one prediction per input, in
+    order. With '--bad-files skip', unreadable inputs get an error in place of a prediction, and
+    the exit status is 0 as long as one input is readable.
     """
     if output and output.suffix not in _WRITERS:
         raise UsageError(

@@ -25,15 +25,15 @@ Examples:
 )
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.argument("repo", metavar="hf:ORG/NAME")
-@click.option("--private", is_flag=True, help="Others must not see it.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
+@click.option("--private", is_flag=True, help="Create a private repository.")
+@click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -> None:
-    """Send RUN to the repository hf:ORG/NAME of the Hugging Face Hub, with a model card.
+    """Upload a run to the Hugging Face Hub, with a model card.
 
-    Sent are the weights, what opens them with and without zoo, and the figures. What is left here:
-    the validation inputs and predictions, and the folders of this machine. The repository is made
-    if it is not there. Whoever sends logs in before, with 'hf auth login'.
+    Uploads the weights, the files that open them with and without zoo, and the metrics to the
+    repository hf:ORG/NAME, which is created if necessary. Not uploaded: validation inputs,
+    predictions, and paths of this machine. Log in first with 'hf auth login'.
     """
     import zoo
 

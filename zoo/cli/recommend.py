@@ -47,50 +47,59 @@ Examples:
 )
 @click.argument("data", shell_complete=completion.paths)
 @click.argument("names", nargs=-1, metavar="[NAME|PATTERN]...", shell_complete=completion.names)
-@click.option("--top", default=5, type=click.IntRange(min=1), metavar="N", help="Rows; default: 5.")
+@click.option(
+    "--top", default=5, type=click.IntRange(min=1), metavar="N", help="Number of rows (default: 5)."
+)
 @click.option(
     "--max-params",
     metavar="NUMBER",
     callback=parameter_count,
-    help="At most so many parameters, e.g. 30M.",
+    help="Maximum number of parameters, e.g. 30M.",
 )
 @click.option(
-    "--modality", type=click.Choice(["image", "text"]), help="Default: what the data are."
+    "--modality", type=click.Choice(["image", "text"]), help="Type of input (default: as the data)."
 )
 @click.option(
     "--time-limit",
     default="5m",
     callback=_duration,
     metavar="SECONDS|5m",
-    help="When to end with what there is; default: 5m.",
+    help="Time limit, after which the ranking so far is printed (default: 5m).",
 )
 @click.option(
     "--weights",
     default="auto",
     type=click.Choice(["auto", "none"]),
-    help="none: rank also what has no weights here, from random parameters.",
+    help="none: also rank backbones without weights on this machine, randomly initialised.",
 )
-@click.option("--samples", default=1000, metavar="N", help="Of the training data; default: 1000.")
-@click.option("--seed", default=0, metavar="N", help="Of everything random; default: 0.")
+@click.option(
+    "--samples",
+    default=1000,
+    metavar="N",
+    help="Number of training samples to use (default: 1000).",
+)
+@click.option("--seed", default=0, metavar="N", help="Random seed (default: 0).")
 @labelled_data
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE.png|.svg|.pdf",
-    help="Draw score against cost.",
+    help="Plot score against cost to this file.",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     data: str, names: tuple[str, ...], top: int, plot: Path | None, as_json: bool, **options: Any
 ) -> None:
-    """Rank backbones by how well their frozen features suit DATA.
+    """Rank backbones by how well their features suit your data.
 
-    Without NAME: your own runs that 'zoo add' has given names, and the short names of 'zoo list',
-    as far as their weights are on this machine or can be fetched. The order is by 'probe', what a
-    linear model on the features comes to on samples that it has not seen; LogME and LEEP stand
-    beside it. docs/choosing.md says what they are and how far to trust them.
+    Without NAME, considers runs registered with 'zoo add' and the short names of 'zoo list' whose
+    weights are on this machine or can be downloaded. Sorted by 'probe', the score of a linear
+    model on frozen features, measured on held-out samples; LogME and LEEP are shown beside it.
+    See docs/choosing.md for what they mean and how far to trust them.
     """
     started = time.monotonic()
     from zoo.ranking.plot import check_plot, write_plot

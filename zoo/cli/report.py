@@ -23,18 +23,20 @@ Examples:
 @click.option(
     "--data",
     metavar="PATH",
-    help="Labelled data to judge RUN on; default: the validation samples that it had.",
+    help="Labelled data to evaluate on (default: the run's validation samples).",
 )
-@click.option("--split", metavar="val|test", help="One split of --data; default: test, then val.")
+@click.option("--split", metavar="val|test", help="Split of --data (default: test, else val).")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where the page goes; default: report.html in RUN.",
+    help="Output file (default: report.html in the run folder).",
 )
-@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
-@click.option("--workers", type=int, metavar="N", help="Processes that prepare pictures.")
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
+@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,
@@ -46,11 +48,11 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Write a page about RUN: one HTML file, to read, to keep and to send.
+    """Write the HTML report of a run.
 
-    What was trained on what, learning curves, each class, confusions, how far probabilities can
-    be believed, the most confident mistakes and where the model looked, time and memory. 'zoo
-    finetune' leaves it in every run folder as report.html.
+    One self-contained file: run details, learning curves, per-class metrics, confusion matrix,
+    calibration, the most confident mistakes with heat maps, time and memory. 'zoo finetune'
+    writes it to every run folder as report.html.
     """
     import zoo
     from zoo.engine.progress import Console

@@ -23,12 +23,12 @@ Examples:
     "--data",
     metavar="PATH",
     shell_complete=completion.paths,
-    help="Where the data are now, if they have moved.",
+    help="Where the data is now, if it has moved.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder."
 )
-@click.option("--surgery", metavar="MODULE:FUNCTION", help="As it was given for the run.")
+@click.option("--surgery", metavar="MODULE:FUNCTION", help="The surgery of the run, as given then.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(
@@ -39,9 +39,10 @@ def command(
     surgery: str | None,
     as_json: bool,
 ) -> None:
-    """Train RUN again from what its run.json says, and compare what came of it.
+    """Repeat a run and compare the weights.
 
-    Exits with 1 if the weights are not the same to the last byte.
+    Trains again from what the run's run.json records. Exit status 1 if the weights are not
+    identical, byte for byte.
     """
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery

@@ -27,48 +27,50 @@ Examples:
     "--host",
     default="127.0.0.1",
     metavar="ADDRESS",
-    help="Where to listen; default: 127.0.0.1, which only this machine reaches.",
+    help="Address to listen on (default: 127.0.0.1, this machine only).",
 )
 @click.option(
     "--port",
     default=8000,
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="Default: 8000; 0 finds a free one.",
+    help="Port (default: 8000); 0 picks a free one.",
 )
 @click.option(
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="Name that browsers may ask for the server by, besides addresses; may be repeated.",
+    help="Host name to accept besides IP addresses; may be repeated.",
 )
 @click.option(
     "--mistakes/--no-mistakes",
     default=None,
-    help="Show validation examples that the run mistook; default: to this machine only.",
+    help="Show misclassified validation samples (default: on this machine only).",
 )
 @click.option(
     "--rate",
     default=50.0,
     type=click.FloatRange(min=0),
     metavar="N",
-    help="Requests a second of one client; default: 50, 0 for any number.",
+    help="Requests per second and client (default: 50; 0: no limit).",
 )
 @click.option(
     "--max-mb",
     default=16.0,
     type=click.FloatRange(min=0, min_open=True),
     metavar="MB",
-    help="Size of a request; default: 16.",
+    help="Maximum size of a request (default: 16).",
 )
 @click.option(
     "--batch-size",
     default=32,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Inputs of all clients that are computed together; default: 32.",
+    help="Maximum number of inputs per batch, over all clients (default: 32).",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document once it listens.")
 def command(
     run: Path,
@@ -82,10 +84,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Serve RUN to browsers, as a page to drop pictures on or type texts into, and to programs.
+    """Serve a run as a web page and an HTTP API.
 
-    Ctrl-C ends it, after what is being answered. There is no password: whoever reaches the address
-    can use it.
+    Ctrl-C stops it after the requests in progress. There is no password: anybody who can reach
+    the address can use it.
     """
     _require_extra()
     import zoo

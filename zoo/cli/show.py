@@ -32,20 +32,22 @@ Examples:
 """
 )
 @click.argument("name", shell_complete=completion.names)
-@click.option("--layers", is_flag=True, help="The module tree, shapes, and which of it trains.")
+@click.option(
+    "--layers", is_flag=True, help="Show the module tree, with shapes and trainable layers."
+)
 @click.option(
     "--freeze-until",
     metavar="STAGE",
     shell_complete=completion.stages,
-    help="Show what trains with these stages frozen.",
+    help="Show what is trainable with the stages up to this one frozen.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) -> None:
-    """Show the facts, weights, stages and head of the backbone NAME.
+    """Show facts, weights, stages and head of a backbone.
 
-    A stage is what --freeze-until names. The network is built without its weights, and where
-    its library allows it without memory for them. Of a run that 'zoo add' has given a name, it
-    also shows what that was trained on and what it started from.
+    --freeze-until takes the name of a stage. The network is built without its weights and, where
+    its library allows it, without memory for them. For a run registered with 'zoo add', also
+    shows what it was trained on and what it started from.
     """
     from zoo.registry.registry import Registry
 

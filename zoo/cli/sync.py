@@ -18,10 +18,10 @@ Examples:
 @click.argument("plugin", shell_complete=completion.plugins)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(plugin: str, as_json: bool) -> None:
-    """Make the catalogue of PLUGIN anew from the library that is installed.
+    """Rebuild a plugin's catalogue from its installed library.
 
-    Useful after an upgrade of the library. It builds every architecture without memory for its
-    parameters, which may take minutes, and is kept until the plugin itself changes.
+    Useful after upgrading the library. Builds every architecture without memory for its
+    parameters, which may take minutes; the result is kept until the plugin changes.
     """
     from zoo.registry.registry import Registry
 
