@@ -65,7 +65,7 @@ Examples:
     "--batch-size",
     type=_BatchSize(),
     metavar="N|auto",
-    help="Samples per step (default: 32); auto: as many as fit in memory.",
+    help="Samples per step (default: 32); auto: accumulate if memory runs out.",
 )
 @_common(
     "--output",
