@@ -122,7 +122,7 @@ def finetune(
     weights: str = "auto",
     freeze_until: str | None = None,
     freeze: Sequence[str] = (),
-    thaw: Sequence[str] = (),
+    unfreeze: Sequence[str] = (),
     lora_rank: int | None = None,
     lora_alpha: int | None = None,
     lora_dropout: float | None = None,
@@ -189,7 +189,7 @@ def finetune(
         weights: ``auto``, ``none``, a tag, or a path.
         freeze_until: The last stage that never trains.
         freeze: Stages or layers that never train.
-        thaw: Stages or layers that train wherever the backbone does, whatever else is frozen.
+        unfreeze: Stages or layers that train wherever the backbone does, whatever else is frozen.
         lora_rank: Rank of the matrices of the strategy ``lora``.
         lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
         lora_dropout: Share of their inputs that are dropped.

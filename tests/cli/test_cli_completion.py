@@ -130,7 +130,7 @@ def test_stages_are_known_once_zoo_show_has_built_the_backbone(asked: Zoo) -> No
     assert words("finetune lstm --freeze-until ") == []
     layers = words("finetune cnn --freeze ")
     assert set(stages) < set(layers)
-    assert words("finetune cnn --thaw ") == layers
+    assert words("finetune cnn --unfreeze ") == layers
 
 
 def test_what_is_broken_offers_nothing_and_says_nothing(asked: Zoo, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_vgg_stages_are_blocks_then_linear_layers() -> None:
     assert sum(p.numel() for p in vgg.head.parameters()) == 4096 * 1000 + 1000
 
 
-def test_frozen_vgg_rests_its_dropout_and_a_thawed_linear_layer_does_not() -> None:
+def test_frozen_vgg_rests_its_dropout_and_an_unfrozen_linear_layer_does_not() -> None:
     vgg = load(small(ROWS["vgg11"]), device="meta")
     vgg.freeze(upto="classifier.0")
     vgg.train()

@@ -39,7 +39,7 @@ OTHER: Mapping[str, Any] = {
     "weights": "none",
     "freeze_until": {"image": "conv1", "text": "embedding"},
     "freeze": {"image": ["conv2"], "text": ["embedding"]},
-    "thaw": {"image": ["conv1"], "text": ["embedding"]},
+    "unfreeze": {"image": ["conv1"], "text": ["embedding"]},
     "lora_rank": 2,
     "lora_alpha": 64,
     "lora_dropout": 0.5,
@@ -76,7 +76,7 @@ OTHER: Mapping[str, Any] = {
 
 WITH: Mapping[str, Mapping[str, Any]] = {
     "patience": {"epochs": 9, "lr": 0.05},  # some epochs without a better one
-    "thaw": {"freeze_until": {"image": "conv2", "text": "embedding"}},
+    "unfreeze": {"freeze_until": {"image": "conv2", "text": "embedding"}},
 }
 """What an option needs beside it to have something to do."""
 

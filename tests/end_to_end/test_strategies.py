@@ -169,7 +169,7 @@ def start_and_end(strategy: str, tmp_path: Path, few: Path, **options: object) -
         ("lora", {"freeze_until": "conv2"}, {"linear.1.weight", "head"}),
         ("full", {"freeze_until": "conv2"}, {"linear.1", "head"}),
         ("full", {"freeze": ["linear", "conv1"]}, {"conv2", "head"}),
-        ("full", {"freeze_until": "linear", "thaw": ["conv2.0"]}, {"conv2.0", "head"}),
+        ("full", {"freeze_until": "linear", "unfreeze": ["conv2.0"]}, {"conv2.0", "head"}),
     ],
 )
 def test_a_strategy_changes_what_it_says_and_nothing_else(
@@ -180,7 +180,7 @@ def test_a_strategy_changes_what_it_says_and_nothing_else(
         assert differs == meant, name
 
 
-def test_gradual_thaws_from_the_head_down_and_keeps_the_optimisers_state() -> None:
+def test_gradual_unfreezes_from_the_head_down_and_keeps_the_optimisers_state() -> None:
     from zoo.engine.recipe import Recipe
     from zoo.engine.trainable import choose_trained
 
@@ -242,7 +242,7 @@ def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["two-stage", "gradual"])
-def test_what_thaws_later_does_not_change_an_earlier_best(
+def test_what_unfreezes_later_does_not_change_an_earlier_best(
     few: Path, tmp_path: Path, strategy: str
 ) -> None:
     misleading = tmp_path / "misleading"  # the more is learnt, the worse it gets

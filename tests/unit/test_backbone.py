@@ -122,7 +122,7 @@ def test_frozen_dropout_is_off_after_train(backbone: Backbone) -> None:
     assert not torch.equal(backbone.features(PICTURES), backbone.features(PICTURES))
 
 
-def test_one_layer_can_be_frozen_and_thawed(backbone: Backbone) -> None:
+def test_one_layer_can_be_frozen_and_unfrozen(backbone: Backbone) -> None:
     backbone.freeze("1.1")
     assert not backbone.net[1][1].weight.requires_grad
     assert backbone.net[1][0].weight.requires_grad
@@ -131,7 +131,7 @@ def test_one_layer_can_be_frozen_and_thawed(backbone: Backbone) -> None:
     assert backbone.net[1][1].training
 
 
-def test_thawing_down_to_a_stage(backbone: Backbone) -> None:
+def test_unfreezing_down_to_a_stage(backbone: Backbone) -> None:
     backbone.freeze()
     backbone.unfreeze(downto="second")
     assert not backbone.net[0][0].weight.requires_grad

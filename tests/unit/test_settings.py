@@ -23,7 +23,7 @@ FOR_BACKBONE: dict[str, Any] = {
     "l2sp": 0.01,
     "layer_decay": 0.5,
     "freeze": ("conv1",),
-    "thaw": ("conv1",),
+    "unfreeze": ("conv1",),
     "freeze_until": "conv1",
     "patience": 2,
 }

@@ -172,7 +172,7 @@ Examples:
     help="Freeze this layer; may be repeated.",
 )
 @_what(
-    "--thaw",
+    "--unfreeze",
     multiple=True,
     metavar="LAYER",
     shell_complete=completion.layers,

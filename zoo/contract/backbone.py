@@ -313,7 +313,7 @@ class Backbone(nn.Module):
         self._require_grad(False, layers, self._stages.upto(upto) if upto else ())
 
     def unfreeze(self, *layers: str, downto: str | None = None) -> None:
-        """Thaw layers, or the stages from the last down to ``downto``, or the whole backbone.
+        """Unfreeze layers, or the stages from the last down to ``downto``, or the whole backbone.
 
         Raises:
             StageError: There is no such stage or layer; the message names the stages.

@@ -266,7 +266,7 @@ class _Fit:
         self.setting.reporter.epoch(record, phase.epochs)
 
     def _final(self, phase: Phase) -> set[str]:
-        """Parameters that stay as they are to the end: frozen ones, where nothing thaws any more."""
+        """Parameters that stay as they are to the end: frozen ones, where nothing unfreezes any more."""
         if phase is not self.phases[-1] or phase.gradual:
             return set()
         return {name for name, p in self.backbone.named_parameters() if not p.requires_grad}

@@ -45,7 +45,7 @@ class Recipe:
         patience: A phase ends after so many epochs without a better one; ``None`` for never.
         freeze_until: The last stage that never trains; ``None`` for none.
         freeze: Stages or layers that never train, whatever the phase.
-        thaw: Stages or layers that train wherever the backbone does, whatever else is frozen.
+        unfreeze: Stages or layers that train wherever the backbone does, whatever else is frozen.
         dropout: Share of the features that are dropped before the head in training.
         label_smoothing: Share of a label's weight that is spread over all classes.
         class_weights: Whether rare classes weigh more in the loss.
@@ -84,7 +84,7 @@ class Recipe:
     patience: int | None = None
     freeze_until: str | None = None
     freeze: tuple[str, ...] = ()
-    thaw: tuple[str, ...] = ()
+    unfreeze: tuple[str, ...] = ()
     dropout: float = 0.0
     label_smoothing: float = 0.0
     class_weights: bool = False

@@ -55,7 +55,7 @@ USES: Mapping[str, _Row] = {
         ("batch_size", "fit_memory", "accumulate", "balanced", "mixup", "cutmix", "l2sp", "ema"),
         _BACKBONE,
     ),
-    **dict.fromkeys(("freeze", "thaw"), _BACKBONE),
+    **dict.fromkeys(("freeze", "unfreeze"), _BACKBONE),
     "freeze_until": _Row(
         lambda phase, recipe: phase.trains_backbone and phase.freeze_until == recipe.freeze_until,
         _BACKBONE.purpose,
@@ -190,7 +190,15 @@ _SHORT = {"max_grad_norm": "clip", "fit_memory": "batch-size auto"}
 # -- in words ----------------------------------------------------------------------------------
 
 _SHOWN = (
-    *("accumulate", "freeze", "thaw", "dropout", "label_smoothing", "class_weights", "balanced"),
+    *(
+        "accumulate",
+        "freeze",
+        "unfreeze",
+        "dropout",
+        "label_smoothing",
+        "class_weights",
+        "balanced",
+    ),
     *("focal", "mixup", "cutmix", "augment", "l2sp", "ema", "patience", "schedule", "cached_views"),
 )
 """Settings that the header names where they are not the default."""

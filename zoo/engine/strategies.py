@@ -38,8 +38,8 @@ class Phase:
         parameters: Which of the backbone's parameters train: ``all``; ``bias``, the biases
             alone; ``norm``, those of normalisation layers alone; ``lora``, matrices of low rank
             beside the frozen ones.
-        gradual: Whether the stages thaw one after another, from the head down, over the first
-            half of the steps; what has thawed goes on with its optimiser's state.
+        gradual: Whether the stages unfreeze one after another, from the head down, over the first
+            half of the steps; what has unfrozen goes on with its optimiser's state.
         solver: ``adamw``; or for a phase that trains the head alone ``lbfgs``, which solves it to
             convergence, an epoch for each of the strengths in ``STRENGTHS``.
     """
@@ -99,9 +99,9 @@ def two_stage(recipe: Recipe) -> Sequence[Phase]:
 
 
 def gradual(recipe: Recipe) -> Sequence[Phase]:
-    """First the head, then the stages thaw from the last to the first.
+    """First the head, then the stages unfreeze from the last to the first.
 
-    Gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146, who thaw a stage an epoch; here
+    Gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146, who unfreeze a stage an epoch; here
     the stages share the first half of the steps, however many epochs those are.
     """
     (everything,) = full(recipe)

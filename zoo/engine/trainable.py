@@ -1,4 +1,4 @@
-"""Which parameters train: what a phase, the recipe, and the progress of training leave thawed."""
+"""Which parameters train: what a phase, the recipe, and the progress of training leave unfrozen."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.errors import UsageError
 
 
 def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: float = 0.0) -> None:
-    """Freeze and thaw ``backbone`` as ``phase`` wants it. The head always trains.
+    """Freeze and unfreeze ``backbone`` as ``phase`` wants it. The head always trains.
 
     Args:
         backbone: Gets adapters if the phase trains some, and has earlier ones merged if not.
         phase: What it is for.
-        recipe: Its ``freeze`` and ``thaw`` name layers that stay frozen, or train, in every phase
+        recipe: Its ``freeze`` and ``unfreeze`` name layers that stay frozen, or train, in every phase
             that trains the backbone.
         done: Share of the phase's steps that are over, in [0, 1].
 
@@ -47,8 +47,8 @@ def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: fl
         backbone.freeze(upto=until)
     if recipe.freeze:
         backbone.freeze(*recipe.freeze)
-    if recipe.thaw:
-        backbone.unfreeze(*recipe.thaw)
+    if recipe.unfreeze:
+        backbone.unfreeze(*recipe.unfreeze)
 
 
 def trained_names(backbone: Backbone) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def refuse_idle(
     Raises:
         ZooError: As :func:`choose_trained`.
     """
-    nothing: Mapping[str, Any] = {"freeze_until": None, "freeze": (), "thaw": ()}
+    nothing: Mapping[str, Any] = {"freeze_until": None, "freeze": (), "unfreeze": ()}
     for name in nothing:
         layers = given.get(name)
         if not layers:
@@ -105,15 +105,15 @@ def _ever_trained(
 def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
     """The last stage that is frozen when a share ``done`` of the phase's steps is over.
 
-    A gradual phase begins with the last stage thawed, and with half of its steps all are.
+    A gradual phase begins with the last stage unfrozen, and with half of its steps all are.
     """
     names = [stage.name for stage in backbone.stages()]
     always = names.index(phase.freeze_until) + 1 if phase.freeze_until else 0
     if not phase.gradual:
         return phase.freeze_until
-    can_thaw = len(names) - always
-    thawed = min(can_thaw, 1 + int(2 * done * (can_thaw - 1) + 1e-9))
-    frozen = len(names) - thawed
+    can_unfreeze = len(names) - always
+    unfrozen = min(can_unfreeze, 1 + int(2 * done * (can_unfreeze - 1) + 1e-9))
+    frozen = len(names) - unfrozen
     return names[frozen - 1] if frozen else None
 
 

@@ -1,4 +1,4 @@
-"""Freezing and thawing: what rests is untouched, what trains moves."""
+"""Freezing and unfreezing: what rests is untouched, what trains moves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def frozen_dropout_is_off(backbone: Backbone) -> None:
 
 @check()
 def gradients_reach_every_parameter(backbone: Backbone) -> None:
-    """With nothing frozen, or thawed again, every parameter receives a gradient."""
+    """With nothing frozen, or unfrozen again, every parameter receives a gradient."""
     backbone.replace_head(2)
     backbone.freeze()
     backbone.unfreeze()
