@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from zoo.contract.padding import by_length
 from zoo.contract.stages import Stage, Stages, lies_under
+from zoo.contract.unpadded import by_length
 from zoo.errors import ContractError, HeadWidthError, WeightsError
 from zoo.system.tensors.torch_workarounds import spare_group_norms
 from zoo.system.tensors.torchvision_operators import declare_missing_operators

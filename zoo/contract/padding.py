@@ -1,20 +1,16 @@
-"""Whether padding changes what a network says of a text, and how to compute without it."""
+"""Whether padding changes what a network says of a text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo.contract.backbone import Backbone
 from zoo.errors import ContractError
-
-if TYPE_CHECKING:
-    from zoo.contract.backbone import Backbone
-
-Features = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
 
 _FEW, _MORE = 2, (6, 16)
 """Tokens of the texts: few, so that convolutions reach the padding from each of them, and more for
@@ -67,24 +63,6 @@ def _measured(backbone: Backbone, tokens: int) -> bool | None:
         return True
     scale = max(1e-6, float(wanted.abs().max()))
     return float((given - wanted).abs().max()) > _LARGEST * scale
-
-
-def by_length(extract: Features, net: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """The features of a batch, the texts of each length computed together: ``(B, feature_dim)``."""
-    mask = batch["attention_mask"]  # (B, T), padding on the right
-    lengths = mask.sum(dim=1)
-    parts, places = [], []
-    for length in sorted(set(lengths.tolist())):
-        rows = (lengths == length).nonzero().squeeze(1)
-        parts.append(
-            extract(net, {key: _rows(value, rows, length, mask) for key, value in batch.items()})
-        )
-        places.append(rows)
-    return torch.cat(parts)[torch.cat(places).argsort()]
-
-
-def _rows(value: Tensor, rows: Tensor, length: int, mask: Tensor) -> Tensor:
-    return value[rows, :length] if value.shape == mask.shape else value[rows]
 
 
 def _examples(backbone: Backbone, tokens: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
