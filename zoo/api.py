@@ -171,6 +171,7 @@ def finetune(
     cache_images: bool | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
+    report: bool = True,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
@@ -257,6 +258,7 @@ def finetune(
             pixels or a GPU, and at most 1 GB a split.
         save_every: Seconds between two saves of the state that :func:`resume` needs.
         track: ``tensorboard``, ``wandb``, ``mlflow``, … of those that Accelerate knows.
+        report: Whether the run gets its ``report.html``; :meth:`Run.report` writes it later too.
         registry: What is installed by default.
         reporter: Sees what happens; standard error by default.
 
@@ -314,6 +316,7 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, training
         surgery=surgery,
         save_every=given["save_every"],
         track=given["track"],
+        report=given["report"],
     )
     return request, Path(output) if output else None, manner
 
@@ -328,6 +331,7 @@ def resume(
     surgery: Surgery | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
+    report: bool = True,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
@@ -340,6 +344,7 @@ def resume(
         surgery: As it was given to :func:`finetune`.
         save_every: Seconds between two saves of the state.
         track: As for :func:`finetune`; by default as the run began, ``none`` for no more of it.
+        report: As for :func:`finetune`.
         registry: What is installed by default.
         reporter: Sees what happens; standard error by default.
 
@@ -352,5 +357,6 @@ def resume(
         surgery=surgery,
         save_every=save_every,
         track=track,
+        report=report,
     )
     return training.resume(Path(folder), manner)

@@ -79,9 +79,13 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
     tmp_path: Path,
 ) -> None:
     notes = Notes()
-    whole = zoo.finetune("cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet())
+    whole = zoo.finetune(
+        "cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet(), report=False
+    )
     with pytest.raises(torch.OutOfMemoryError):
-        zoo.finetune("cnn", **QUICK, surgery=narrow, output=tmp_path / "b", reporter=Quiet())
+        zoo.finetune(
+            "cnn", **QUICK, surgery=narrow, output=tmp_path / "b", reporter=Quiet(), report=False
+        )
     parts = zoo.finetune(
         "cnn", **QUICK | {"batch_size": "auto"}, surgery=narrow, output=tmp_path / "c",
         reporter=notes,
@@ -94,9 +98,17 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
 
 
 def test_accumulation_gives_the_losses_of_the_whole_batch(tmp_path: Path) -> None:
-    one = zoo.finetune("cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet())
+    one = zoo.finetune(
+        "cnn", **QUICK, surgery=roomy, output=tmp_path / "a", reporter=Quiet(), report=False
+    )
     four = zoo.finetune(
-        "cnn", **QUICK, accumulate=4, surgery=roomy, output=tmp_path / "b", reporter=Quiet()
+        "cnn",
+        **QUICK,
+        accumulate=4,
+        surgery=roomy,
+        output=tmp_path / "b",
+        reporter=Quiet(),
+        report=False,
     )
     assert losses(four) == pytest.approx(losses(one), rel=1e-5)
 
@@ -137,13 +149,18 @@ def stray(backbone: Backbone) -> None:
 
 def test_a_backbone_changed_inside_trains_saves_and_predicts(tmp_path: Path) -> None:
     run = zoo.finetune(
-        "cnn", **QUICK, surgery=another_layer, output=tmp_path / "run", reporter=Quiet()
+        "cnn",
+        **QUICK,
+        surgery=another_layer,
+        output=tmp_path / "run",
+        reporter=Quiet(),
+        report=False,
     )
     backbone = zoo.open_run(run.folder, surgery=another_layer).load()
     assert backbone.net.conv2[0].weight.shape == (64, 32, 5, 5)
     assert [stage.name for stage in backbone.stages()] == ["conv1", "conv2", "linear"]
     fresh = zoo.finetune(
-        "cnn", **QUICK, strategy="probe", output=tmp_path / "fresh", reporter=Quiet()
+        "cnn", **QUICK, strategy="probe", output=tmp_path / "fresh", reporter=Quiet(), report=False
     )
     start = fresh.load().net.conv1[0].weight
     assert torch.equal(backbone.net.conv1[0].weight, start)  # frozen by the surgery
@@ -156,7 +173,9 @@ def test_a_backbone_changed_inside_trains_saves_and_predicts(tmp_path: Path) -> 
 
 def test_surgery_that_leaves_a_parameter_in_no_stage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(zoo.ZooError, match=r"lie in no stage: stray.weight"):
-        zoo.finetune("cnn", **QUICK, surgery=stray, output=tmp_path / "run", reporter=Quiet())
+        zoo.finetune(
+            "cnn", **QUICK, surgery=stray, output=tmp_path / "run", reporter=Quiet(), report=False
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -196,12 +215,12 @@ def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
     was = code.read_text()
     code.write_text(was.replace("stride = 2", "stride = 1"))
     with pytest.raises(RunError, match="code of the surgery smoothing:smooth has changed"):
-        zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet())
+        zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet(), report=False)
     code.write_text(was)
-    run = zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet())
+    run = zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet(), report=False)
     assert run.record["finished"] is not False
     code.write_text(was + "# other words\n")
-    manner = Manner(registry=Registry.discover(), reporter=Quiet(), surgery=again())
+    manner = Manner(registry=Registry.discover(), reporter=Quiet(), report=False, surgery=again())
     repeat = rerun(run.folder, tmp_path / "again", manner)
     assert repeat.differences == ("the code of the surgery is not the same",)
     assert repeat.identical
@@ -235,6 +254,7 @@ def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path) -> None:
         track="tensorboard",
         output=tmp_path / "run",
         reporter=Quiet(),
+        report=False,
     )
     events = EventAccumulator(str(run.folder / "tracking"))
     events.Reload()
@@ -362,7 +382,7 @@ def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -
     assert 0 < record["waiting"] < 1
     assert 0 < record["padding"] < 0.9  # one batch of 48 with texts of 2 to 10 words
     assert f"  waiting {record['waiting']:.0%}  padding {record['padding']:.0%}  *" in done.err
-    pictures = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet())
+    pictures = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet(), report=False)
     assert "padding" not in json.loads(
         (pictures.folder / "metrics.jsonl").read_text().split("\n")[0]
     )
@@ -377,7 +397,7 @@ def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:
 
 
 def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
-    run = zoo.finetune("cnn", **QUICK, output=tmp_path / "run", reporter=Quiet())
+    run = zoo.finetune("cnn", **QUICK, output=tmp_path / "run", reporter=Quiet(), report=False)
     done = zoo_cli("rerun", run.folder, "--output", tmp_path / "again", "--json")
     assert done.code == 0, done.err
     assert done.json["identical"] is True
@@ -433,6 +453,7 @@ def test_patience_ends_a_phase(tmp_path: Path) -> None:
         patience=2,
         output=tmp_path / "r",
         reporter=Quiet(),
+        report=False,
     )
     lines = [json.loads(x) for x in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) < 30
@@ -451,7 +472,7 @@ def test_a_number_said_of_an_image_is_the_same_alone_and_in_company_though_bf16_
     (tmp_path / "houses.csv").write_text("\n".join(rows))
     run = zoo.finetune(
         "cnn", tmp_path / "houses.csv", task="regression", label_column="price", image_size=32,
-        epochs=1, precision="bf16", workers=0, output=tmp_path / "run", reporter=Quiet(),
+        epochs=1, precision="bf16", workers=0, output=tmp_path / "run", reporter=Quiet(), report=False,
     )  # fmt: skip
     images = sorted(tmp_path.glob("*.png"))
     together = [next(iter(p.values.values())) for p in run.predict(images, device="cpu")]
@@ -491,7 +512,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     with types_computed() as seen:  # validation and the first report are in here
         run = zoo.finetune(
             backbone, classes=3, epochs=1, strategy="full", precision="bf16", workers=0,
-            output=tmp_path / "run", reporter=Quiet(),
+            output=tmp_path / "run", reporter=Quiet(), report=False,
         )  # fmt: skip
     assert torch.bfloat16 in seen[True]
     assert seen[False] == {torch.float32}
@@ -527,6 +548,6 @@ def asked(predictor: Predictor, inputs: Sequence[Any]) -> None:
 def test_a_frozen_beginning_in_bf16_is_measured_in_float32(photos: Path, tmp_path: Path) -> None:
     run = zoo.finetune(
         "cnn", photos, strategy="full", freeze_until="conv1", cached_views=2, epochs=2,
-        precision="bf16", image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+        precision="bf16", image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(), report=False,
     )  # fmt: skip
     assert run.evaluate(photos, device="cpu")["val"].metrics == pytest.approx(run.metrics, rel=1e-5)

@@ -325,3 +325,15 @@ def test_runs_with_other_samples_are_compared_on_those_in_common(
     none = zoo_cli("compare", run, seeded)
     assert (none.code, "no samples in common" in none.err) == (1, True)
     assert "--data PATH" in none.err
+
+
+def test_a_run_can_do_without_its_report_and_get_it_later(zoo_cli: Zoo, tmp_path: Path) -> None:
+    told = zoo_cli(
+        "finetune", "cnn", "--classes", 2, "--epochs", 1, "--no-report", "--json",
+        "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert told.code == 0
+    assert told.json["report"] is None
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert zoo_cli("report", tmp_path / "run").code == 0
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

@@ -50,6 +50,7 @@ def options(output: Path, **others: object) -> dict[str, object]:
         "workers": 0,
         "output": output,
         "reporter": Quiet(),
+        "report": False,
         **others,
     }
 
@@ -68,7 +69,7 @@ def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bytes(
     assert f"zoo finetune --resume {tmp_path / 'run'}" in stopped.value.hint
     with pytest.raises(RunError, match="is not finished"):
         zoo.open_run(tmp_path / "run")
-    run = zoo.resume(tmp_path / "run", reporter=Quiet())
+    run = zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     assert run.record["sha256"] == whole.record["sha256"]
     assert run.metrics == whole.metrics
     assert not (run.folder / "last").exists()
@@ -84,7 +85,7 @@ def test_changed_data_are_refused(photos: Path, tmp_path: Path) -> None:
         )
     next((photos / "red").iterdir()).unlink()
     with pytest.raises(RunError, match="have changed since"):
-        zoo.resume(tmp_path / "run", reporter=Quiet())
+        zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
 
 
 def test_changed_weights_are_refused(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
     shutil.rmtree(start)
     shutil.copytree(tmp_path / "1", start)
     with pytest.raises(RunError, match=r"the weights that .* started from have changed"):
-        zoo.resume(tmp_path / "run", reporter=Quiet())
+        zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
         zoo.finetune(**options(tmp_path / "run", reporter=StopsAt(3)))
     with FileLock(tmp_path / "run" / ".lock"):
         with pytest.raises(RunError, match="another process"):
-            zoo.resume(tmp_path / "run", reporter=Quiet())
+            zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
 
 
 SLOW = """
@@ -213,4 +214,4 @@ def test_a_run_that_cannot_be_written_at_its_end_is_kept_only_if_something_was_s
     with pytest.raises(RunError, match="no space"):
         zoo.finetune(**options(tmp_path / "run", save_every=0))
     monkeypatch.undo()
-    assert zoo.resume(tmp_path / "run", reporter=Quiet()).metrics["loss"] < 1
+    assert zoo.resume(tmp_path / "run", reporter=Quiet(), report=False).metrics["loss"] < 1

@@ -68,7 +68,7 @@ def test_gradual_with_averaged_weights_goes_on_where_a_stage_unfreezes(tmp_path:
     for step in (6, 7):  # the first steps of the last phase, after each of which a stage joins
         with pytest.raises(Stopped):
             zoo.finetune(**options(tmp_path / f"{step}", **own, reporter=StopsAt(step)))
-        run = zoo.resume(tmp_path / f"{step}", reporter=Quiet())
+        run = zoo.resume(tmp_path / f"{step}", reporter=Quiet(), report=False)
         assert run.record["sha256"] == whole.record["sha256"]
         assert run.metrics == whole.metrics
 
@@ -82,7 +82,9 @@ def test_a_run_stopped_again_while_it_prepares_to_go_on_loses_nothing(tmp_path: 
     with pytest.raises(Stopped):
         zoo.resume(run, reporter=StopsIn("features"))
     assert (run / "last" / "state.safetensors").read_bytes() == before
-    assert zoo.resume(run, reporter=Quiet()).record["sha256"] == whole.record["sha256"]
+    assert (
+        zoo.resume(run, reporter=Quiet(), report=False).record["sha256"] == whole.record["sha256"]
+    )
 
 
 def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
@@ -103,7 +105,7 @@ def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
         with pytest.raises(WorkersError, match="killed by SIGKILL") as caught:
             zoo.finetune(**options(tmp_path / "killed", **own))
     assert f"zoo finetune --resume {tmp_path / 'killed'}" in caught.value.hint
-    run = zoo.resume(tmp_path / "killed", reporter=Quiet())
+    run = zoo.resume(tmp_path / "killed", reporter=Quiet(), report=False)
     assert run.record["sha256"] == whole.record["sha256"]
     assert run.metrics == whole.metrics
 
@@ -116,7 +118,7 @@ def test_a_run_that_is_paused_for_long_in_an_epoch_ends_and_resumes(
     started = clock()
     # Each look at the clock is a day after the last one.
     monkeypatch.setattr(time, "perf_counter", lambda: started + 86_400 * 1000 * (clock() - started))
-    resumed = zoo.resume(run, reporter=Quiet())
+    resumed = zoo.resume(run, reporter=Quiet(), report=False)
     speeds = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert all(0 < line["samples_per_second"] < 0.05 for line in speeds)
     assert 0 < resumed.record["results"]["samples_per_second"] < 0.05
@@ -136,7 +138,7 @@ def test_a_resumed_run_names_its_samples_as_the_undisturbed_one(
     run = stopped(tmp_path / "run", **own)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # from where the data have another relative path
-    zoo.resume(run, reporter=Quiet())
+    zoo.resume(run, reporter=Quiet(), report=False)
     expected = (whole.folder / "predictions.parquet").read_bytes()
     first = pq.read_table(run / "predictions.parquet").to_pydict()["input"][0]
     assert not os.path.isabs(first)
@@ -145,7 +147,7 @@ def test_a_resumed_run_names_its_samples_as_the_undisturbed_one(
 
 
 def test_a_run_killed_after_it_finished_is_tidied(tmp_path: Path, zoo_cli: Zoo) -> None:
-    run = zoo.finetune(**options(tmp_path / "run", epochs=1)).folder
+    run = zoo.finetune(**options(tmp_path / "run", epochs=1, report=True)).folder
     whole = sorted(path.name for path in run.iterdir())
     (run / "last").mkdir()
     (run / "last" / "state.safetensors").write_bytes(b"state")
@@ -166,7 +168,7 @@ def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path: Path)
     run = stopped(tmp_path / "run")
     (run / ".run.0123456789ab.json").write_text("{}")
     (run / "last" / ".state.0123456789ab.safetensors").write_bytes(b"half")
-    zoo.resume(run, reporter=Quiet())
+    zoo.resume(run, reporter=Quiet(), report=False)
     assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
 
 
@@ -178,7 +180,7 @@ def test_a_run_of_other_libraries_is_not_gone_on_with(tmp_path: Path, library: s
     record[key][library] = "0.0.1"
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=f"other versions: {library} 0.0.1, now ") as told:
-        zoo.resume(run, reporter=Quiet())
+        zoo.resume(run, reporter=Quiet(), report=False)
     assert "Install those" in told.value.hint
 
 
@@ -209,7 +211,7 @@ def test_a_run_goes_on_where_it_began_or_not_at_all(tmp_path: Path) -> None:
     record["device"] = "xpu"
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match="xpu"):
-        zoo.resume(run, reporter=Quiet())
+        zoo.resume(run, reporter=Quiet(), report=False)
 
 
 def test_a_resumed_run_is_tracked_as_it_began(
@@ -223,9 +225,9 @@ def test_a_resumed_run_is_tracked_as_it_began(
     monkeypatch.setattr(training, "Accelerator", _untracked)
     run = stopped(tmp_path / "run", track="tensorboard")
     shutil.copytree(run, tmp_path / "copy")
-    zoo.resume(run, reporter=Quiet())
+    zoo.resume(run, reporter=Quiet(), report=False)
     assert started == ["tensorboard"] * 2
-    zoo.resume(tmp_path / "copy", track="none", reporter=Quiet())
+    zoo.resume(tmp_path / "copy", track="none", reporter=Quiet(), report=False)
     assert started == ["tensorboard"] * 2
 
 
@@ -273,14 +275,15 @@ def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
         with monkeypatch.context() as patch:  # the other process ends just before the lock is had
             patch.setattr(training, "locked", locked)
             training.resume(
-                folder, training.Manner(registry=zoo.Registry.discover(), reporter=Quiet())
+                folder,
+                training.Manner(registry=zoo.Registry.discover(), reporter=Quiet(), report=False),
             )
         with locked(folder, leads):
             yield
 
     monkeypatch.setattr(training, "locked", late)
     with pytest.raises(RunError, match="is finished"):
-        zoo.resume(run, reporter=Quiet())
+        zoo.resume(run, reporter=Quiet(), report=False)
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
 
 
@@ -307,7 +310,7 @@ def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> 
         with pytest.raises(Stopped) as told:
             zoo.finetune(**options(tmp_path / f"{number}", reporter=reporter))
         assert told.value.signal == number
-        run = zoo.resume(tmp_path / f"{number}", reporter=Quiet())
+        run = zoo.resume(tmp_path / f"{number}", reporter=Quiet(), report=False)
         assert run.record["sha256"] == whole.record["sha256"]
 
 

@@ -68,6 +68,7 @@ def test_every_strategy_runs_on_networks_for_pictures(
         workers=0,
         output=tmp_path / "run",
         reporter=Quiet(),
+        report=False,
     )
     again = run.evaluate(few, split="val", workers=0)["val"]
     assert again.metrics == run.metrics
@@ -84,6 +85,7 @@ def test_every_strategy_runs_on_the_small_networks(tmp_path: Path, strategy: str
             workers=0,
             output=tmp_path / name,
             reporter=Quiet(),
+            report=False,
         )
         assert np.isfinite(run.metrics["loss"])
         assert zoo.open_run(run.folder).metrics == run.metrics
@@ -109,6 +111,7 @@ def test_every_strategy_runs_on_networks_for_texts(
         batch_size=8,
         output=tmp_path / "run",
         reporter=Quiet(),
+        report=False,
     )
     again = zoo.open_run(run.folder).evaluate(texts, split="val")["val"]
     assert again.metrics == run.metrics
@@ -143,11 +146,11 @@ def start_and_end(strategy: str, tmp_path: Path, few: Path, **options: object) -
     """For each tensor of ``cnn``, whether a strategy has changed it."""
     before = zoo.finetune(
         "cnn", few, strategy="probe", epochs=1, workers=0, image_size=32,
-        output=tmp_path / "start", reporter=Quiet(),
+        output=tmp_path / "start", reporter=Quiet(), report=False,
     )  # fmt: skip
     after = zoo.finetune(
         "cnn", few, strategy=strategy, weights=str(before.folder), epochs=2, lr=1e-2, workers=0,
-        batch_size=4, image_size=32, output=tmp_path / "end", reporter=Quiet(), **options,
+        batch_size=4, image_size=32, output=tmp_path / "end", reporter=Quiet(), report=False, **options,
     )  # fmt: skip
     one = safetensors.torch.load_file(before.folder / "model.safetensors")
     other = safetensors.torch.load_file(after.folder / "model.safetensors")
@@ -209,6 +212,7 @@ def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
         workers=0,
         output=tmp_path / "run",
         reporter=Quiet(),
+        report=False,
     )
     epochs = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     losses = [epoch["train_loss"] for epoch in epochs]
@@ -216,7 +220,7 @@ def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
     assert losses == sorted(losses, reverse=True)  # the weaker the regularisation, the smaller
     adam = zoo.finetune(
         "cnn", classes=5, strategy="probe", head_solver="adamw",
-        workers=0, output=tmp_path / "a", reporter=Quiet(),
+        workers=0, output=tmp_path / "a", reporter=Quiet(), report=False,
     )  # fmt: skip
     assert run.metrics["accuracy"] >= adam.metrics["accuracy"]
 
@@ -230,7 +234,7 @@ def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
             noise.save(tmp_path / "noise" / name / f"{number}.png")
     run = zoo.finetune(
         "cnn", tmp_path / "noise", weights="none", strategy="two-stage", epochs=1, lr=1e-12,
-        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(), report=False,
     )  # fmt: skip
     *solved, full = [
         json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()
@@ -253,7 +257,7 @@ def test_what_unfreezes_later_does_not_change_an_earlier_best(
     def trained(strategy: str) -> zoo.Run:
         return zoo.finetune(
             "cnn", misleading, weights="none", strategy=strategy, head_solver="lbfgs",
-            image_size=32, workers=0, output=tmp_path / strategy, reporter=Quiet(),
+            image_size=32, workers=0, output=tmp_path / strategy, reporter=Quiet(), report=False,
         )  # fmt: skip
 
     probe, both = trained("probe"), trained(strategy)
@@ -267,7 +271,7 @@ def test_a_head_sees_some_views_of_each_picture(tmp_path: Path, few: Path, solve
     def probed(views: int, name: str) -> tuple[zoo.Run, list[float]]:
         run = zoo.finetune(
             "cnn", few, weights="none", strategy="probe", head_solver=solver, cached_views=views,
-            image_size=32, workers=0, output=tmp_path / name, reporter=Quiet(),
+            image_size=32, workers=0, output=tmp_path / name, reporter=Quiet(), report=False,
         )  # fmt: skip
         lines = (run.folder / "metrics.jsonl").read_text().splitlines()
         return run, [json.loads(line)["train_loss"] for line in lines]
@@ -286,7 +290,7 @@ def test_the_record_says_what_chose_the_epoch_and_which_settings_each_phase_used
 ) -> None:
     run = zoo.finetune(
         "cnn", few, weights="none", strategy="two-stage", epochs=1, class_weights=True, ema=0.9,
-        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(),
+        image_size=32, workers=0, output=tmp_path / "run", reporter=Quiet(), report=False,
     )  # fmt: skip
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     best = lines[run.record["results"]["best_epoch"] - 1]

@@ -180,7 +180,7 @@ def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> N
 
 
 def test_what_only_reads_leaves_none(photos: Path, tmp_path: Path) -> None:
-    run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet()))
+    run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet(), report=False))
     assert len(run.predict([photos], workers=WORKERS)) == 72
     assert not children()
     run.evaluate(photos, workers=WORKERS)

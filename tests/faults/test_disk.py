@@ -81,7 +81,7 @@ def trained(output: Path, data: Path | None = None, **options: object) -> zoo.Ru
     return zoo.finetune(
         "cnn", data, classes=None if data else 2, image_size=32, workers=0, cache_images=False,
         save_every=0, output=output,
-        **{"epochs": 2, "batch_size": 16, "reporter": Quiet(), **options},
+        **{"epochs": 2, "batch_size": 16, "reporter": Quiet(), "report": False, **options},
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     hint = f"Make room there, or make it writable; what was saved before is as it was: {resume}"
     assert error.value.hint == hint
     assert not list((tmp_path / "run").rglob(".*.safetensors"))  # no half file
-    resumed = zoo.resume(tmp_path / "run", reporter=Quiet())
+    resumed = zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     assert resumed.record["sha256"] == whole.record["sha256"]
 
 
@@ -162,9 +162,9 @@ def test_data_that_vanish_in_an_epoch_are_named_and_the_run_goes_on_when_they_ar
         trained(tmp_path / "run", photos, reporter=At(2, lambda: photos.rename(away)))
     assert str(photos) in error.value.message
     with pytest.raises(ZooError, match=str(photos)):
-        zoo.resume(tmp_path / "run", reporter=Quiet())
+        zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     away.rename(photos)
-    resumed = zoo.resume(tmp_path / "run", reporter=Quiet())
+    resumed = zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     assert resumed.record["sha256"] == whole.record["sha256"]
 
 

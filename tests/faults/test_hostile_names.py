@@ -62,6 +62,7 @@ def named_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         workers=0,
         output=run,
         reporter=Quiet(),
+        report=False,
     )
     return run, photos
 

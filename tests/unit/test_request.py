@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import zoo
+from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.runs.request import Request
+from zoo.training.finetune import Manner
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:
@@ -119,3 +124,10 @@ def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folde
     assert any("--val-split is not used" in note for note in splits.notes)
     usual = Request(backbone="acme", data=str(folders)).open("image")
     assert not any("--val-split" in note for note in usual.notes)
+
+
+def test_every_option_of_a_fine_tune_goes_somewhere() -> None:
+    fields = {f.name for kind in (Request, Recipe, Manner) for f in dataclasses.fields(kind)}
+    renamed = {"clip": "max_grad_norm", "output": "output"}  # the latter is an argument of its own
+    options = set(inspect.signature(zoo.finetune).parameters)
+    assert {renamed.get(name, name) for name in options} - fields == {"output"}

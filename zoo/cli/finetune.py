@@ -295,6 +295,9 @@ Examples:
     help="Cache decoded images (default: where it pays off).",
 )
 @_where("--track", metavar="NAME", help="Experiment tracker: tensorboard, mlflow, wandb, …")
+@_where(
+    "--report/--no-report", default=True, help="Write report.html to the run folder (default: yes)."
+)
 @_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
@@ -315,7 +318,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     options.pop("surgery", None)
     if resumed:
         _refuse_others(ctx, backbone)
-        kept = {key: options[key] for key in ("save_every", "track") if key in options}
+        kept = {key: options[key] for key in ("save_every", "track", "report") if key in options}
         run = zoo.resume(resumed, surgery=surgery, **kept)
     elif backbone is None:
         raise UsageError(
@@ -333,7 +336,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
     """A run goes on as it began: nothing about it can be changed."""
-    allowed = {"resume", "save_every", "track", "as_json", "surgery"}
+    allowed = {"resume", "save_every", "track", "report", "as_json", "surgery"}
     given = [
         f"--{name.replace('_', '-')}"
         for name in ctx.params

@@ -79,6 +79,7 @@ class Manner:
         surgery: Changes the backbone before it trains; the request has its name.
         save_every: Seconds between two saves of the state.
         track: A tracker of Accelerate's, or ``None``.
+        report: Whether the finished run gets its ``report.html``.
         registry: Names and plugins.
         reporter: Sees what happens.
     """
@@ -88,6 +89,7 @@ class Manner:
     surgery: Surgery | None = None
     save_every: float = SAVE_SECONDS
     track: str | None = None
+    report: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +223,7 @@ def _settled(folder: Path, manner: Manner) -> Run:
         remove_leftovers(folder)
         manner.reporter.note(f"{folder} had been finished; removed what was left there: {names}")
         run = Run(folder, surgery=manner.surgery, registry=manner.registry)
-        if not (folder / REPORT).exists():
+        if manner.report and not (folder / REPORT).exists():
             _report(run, manner, None, "auto")
         return run
 
@@ -368,7 +370,7 @@ def _finished(folder: Path, judged: Judged, manner: Manner, accelerator: Acceler
     gc.collect()
     give_back()
     run = Run(folder, surgery=manner.surgery, registry=manner.registry, backbone=judged.backbone)
-    if accelerator.is_main_process:
+    if manner.report and accelerator.is_main_process:
         _report(run, manner, judged.samples, judged.device)
     return run
 
