@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.unit.test_data_folders import class_folders, open_pictures, picture
 from zoo.data import open_data
 from zoo.data.samples import Splits
 from zoo.data.split_names import by_split, split_of
 from zoo.data.walk import holds_pictures, walk
-from zoo.errors import BadFilesError, DataError
+from zoo.errors import BadFilesError, ClassesError, DataError
 
 
 @pytest.fixture(autouse=True)
@@ -415,3 +416,61 @@ def test_labels_1_and_1_0_of_one_table_are_told_to_be_one_class(tmp_path: Path) 
     assert splits.classes == ("1", "2")
     assert splits.notes == (f"labels '1.0' and '1' of {path} are one class",)
     assert np.bincount(splits.train.labels).tolist() == [16, 8]
+
+
+# -- tables that do not list all images, and folders around the data ----------------------------
+
+
+def _images(folder: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * number, 9, 9)).save(folder / name)
+
+
+@pytest.mark.parametrize("inner", ["", "images/"])
+def test_images_that_no_row_of_the_table_names_are_counted(tmp_path: Path, inner: str) -> None:
+    _images(tmp_path, *(f"{inner}{i}.png" for i in range(6)))
+    rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
+    (tmp_path / "metadata.csv").write_text("file_name,label\n" + rows)
+    splits = open_data(tmp_path, modality="image", val_split=0.5)
+    assert len(splits.train) + len(splits.val) == 4
+    [told] = [note for note in splits.notes if "list" in note]
+    assert told.startswith(f"2 of 6 images in {tmp_path} not used")
+    assert f"{inner}4.png" in told
+
+
+def test_images_of_other_splits_tables_count_as_named(tmp_path: Path) -> None:
+    _images(tmp_path, *(f"{i}.png" for i in range(6)))
+    for split, numbers in {"train": (0, 1), "val": (2, 3), "test": (4,)}.items():
+        rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in numbers)
+        (tmp_path / f"{split}.csv").write_text("file_name,label\n" + rows)
+    splits = open_data(tmp_path, modality="image")
+    assert [note for note in splits.notes if "list" in note] == [
+        f"1 of 6 images in {tmp_path} not used: the table does not list them (5.png)"
+    ]
+    (tmp_path / "test.csv").write_text("")  # its faults are no reason not to train
+    assert len(open_data(tmp_path, modality="image").train) == 2
+
+
+def test_images_that_the_table_of_a_split_folder_does_not_name_are_counted(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        _images(tmp_path / split, *(f"{i}.png" for i in range(5)))
+        rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
+        (tmp_path / split / "metadata.csv").write_text("file_name,label\n" + rows)
+    notes = open_data(tmp_path, modality="image").notes
+    assert len([note for note in notes if note.startswith("1 of 5 images")]) == 2
+
+
+@pytest.mark.parametrize("inner", ["train/cat", "cat"])
+def test_a_folder_around_the_data_is_named_with_what_to_type(tmp_path: Path, inner: str) -> None:
+    _images(tmp_path, f"photos/{inner}/1.png", "photos/val/cat/2.png", "__MACOSX/photos/x.png")
+    with pytest.raises(ClassesError, match="only one class, 'photos'") as caught:
+        open_data(tmp_path, modality="image")
+    assert f"--data {tmp_path / 'photos'}" in caught.value.hint
+
+
+def test_one_class_without_folders_asks_for_another(tmp_path: Path) -> None:
+    _images(tmp_path, "cat/1.png", "cat/2.png")
+    with pytest.raises(ClassesError, match="only one class") as caught:
+        open_data(tmp_path, modality="image")
+    assert caught.value.hint == "Add samples of another class."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from zoo.data.labels import AnyLabels, Labels, Numbers, Part
 from zoo.data.reports import Findings
 from zoo.data.samples import LabelArray
+from zoo.data.walk import visible_folders
 from zoo.errors import ClassesError, DataError, did_you_mean
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
@@ -96,9 +99,18 @@ def choose_classes(part: Part) -> tuple[str, ...]:
         raise ClassesError(f"{part.where} has no samples")
     if len(classes) < 2 and isinstance(labels, Labels):
         raise ClassesError(
-            f"{part.where} has only one class, {listed(classes)}; at least two are needed"
+            f"{part.where} has only one class, {listed(classes)}; at least two are needed",
+            hint=_below(part.where, classes[0]),
         )
     return classes
+
+
+def _below(where: str, only: str) -> str:
+    """What to do about one class: it may be a folder around the classes, as archives have one."""
+    inner = os.path.join(where, only)
+    if os.path.isdir(inner) and visible_folders(Path(inner)):
+        return f"If the folders in {only}/ are the classes or the splits, give --data {inner}."
+    return "Add samples of another class."
 
 
 def check_count(classes: Sequence[str], wanted: int | None, part: Part) -> None:

@@ -25,6 +25,7 @@ from zoo.data.split_folders import (
     with_images_found,
 )
 from zoo.data.tables import Table, find_tables, looks_like_table, read_table
+from zoo.data.unlisted import note_unlisted
 from zoo.data.walk import holds_pictures
 from zoo.errors import DataError
 from zoo.system.files import is_utf8
@@ -107,7 +108,9 @@ def _picture_folder(request: Request, root: Path) -> Layout:
     if splits:
         return {key: _split_reader(request, folder) for key, folder in splits.items()}
     if has_labels_in_table(root):
-        return _table_files(request, find_tables(root, request.findings))
+        tables = find_tables(root, request.findings)
+        note_unlisted(root, tables.values(), request.columns, request.findings)
+        return _table_files(request, tables)
     refuse_splits_as_classes(root)
     return {"all": _folder_reader(request, root)}
 
@@ -122,6 +125,7 @@ def _split_reader(request: Request, folder: Path) -> Reader:
             f"{folder} has tables of several splits: {', '.join(sorted(tables))}",
             hint="Keep one table in each split folder.",
         )
+    note_unlisted(folder, tables.values(), request.columns, request.findings)
     return _table_reader(request, next(iter(tables.values())))
 
 
