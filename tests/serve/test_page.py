@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.serve.conftest import COLOURS, picture
+from tests.serve.conftest import COLOURS, picture, texts_run
 from tests.serve.servers import CHROMIUM, Server, answered, browser, drop, served
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is on the PATH")
 
 Open = Callable[..., Any]
+
+NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 OVERHEAD = 0.3  # seconds that an answer may take beyond the network's
 
@@ -42,6 +45,15 @@ def films(films_run: Path) -> Iterator[Server]:
     with served(films_run) as server:
         yield server
         assert server.stop(signal.SIGTERM)[0] == 0
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serves a run whose classes are called 0 to 9, of which each has a word of its own."""
+    columns = {"text": list(NUMERALS) * 12, "label": [str(n) for n in range(10)] * 12}
+    folder = tmp_path_factory.mktemp("digits")
+    with served(texts_run(folder, "digits-1", columns, epochs=6, lr=0.05)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -165,3 +177,23 @@ def test_a_server_that_cannot_be_reached_is_told(films: Server, opened: Open) ->
     page.fill("#first", "a film")
     page.click("text=Predict")
     assert said(answered(page, 1)) == ["The server does not answer."]
+
+
+@pytest.mark.slow
+def test_the_most_likely_of_classes_named_0_to_9_is_shown_first(
+    digits: Server, opened: Open
+) -> None:
+    page = opened(digits)
+    page.fill("#first", "seven")
+    page.click("text=Predict")
+    card = answered(page, 1)[0]
+    asked = httpx.post(f"{digits.url}/predict", json={"texts": ["seven"]}).json()
+    probabilities = asked["predictions"][0]["probabilities"]
+    ranked = sorted(probabilities, key=lambda name: -probabilities[name])
+    assert said([card]) == ["7"]
+    assert ranked[0] == "7" != sorted(ranked)[0]
+    names = [each.text_content() for each in card.query_selector_all(".bars .class")]
+    assert names == ranked
+    seen = [each for each in card.query_selector_all(".bars li") if each.is_visible()]
+    assert [each.query_selector(".class").inner_text() for each in seen] == ranked[:5]
+    assert [each.get_attribute("class") for each in seen] == ["chosen", None, None, None, None]
