@@ -439,6 +439,19 @@ def test_images_that_no_row_of_the_table_names_are_counted(tmp_path: Path, inner
     assert f"{inner}4.png" in told
 
 
+def test_images_of_a_test_folder_count_although_names_in_the_table_are_the_same(
+    tmp_path: Path,
+) -> None:
+    _images(tmp_path, *(f"{split}/{i}.png" for split in ("train", "test") for i in range(4)))
+    rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
+    (tmp_path / "train.csv").write_text("id,label\n" + rows)
+    notes = open_data(tmp_path, modality="image").notes
+    assert (
+        f"4 of 8 images in {tmp_path} not used: the table does not list them (test/0.png, …)"
+        in (notes)
+    )
+
+
 def test_images_of_other_splits_tables_count_as_named(tmp_path: Path) -> None:
     _images(tmp_path, *(f"{i}.png" for i in range(6)))
     for split, numbers in {"train": (0, 1), "val": (2, 3), "test": (4,)}.items():

@@ -109,7 +109,7 @@ def _picture_folder(request: Request, root: Path) -> Layout:
         return {key: _split_reader(request, folder) for key, folder in splits.items()}
     if has_labels_in_table(root):
         tables = find_tables(root, request.findings)
-        note_unlisted(root, tables.values(), request.columns, request.findings)
+        note_unlisted(root, tables, request.columns, request.findings)
         return _table_files(request, tables)
     refuse_splits_as_classes(root)
     return {"all": _folder_reader(request, root)}
@@ -125,7 +125,7 @@ def _split_reader(request: Request, folder: Path) -> Reader:
             f"{folder} has tables of several splits: {', '.join(sorted(tables))}",
             hint="Keep one table in each split folder.",
         )
-    note_unlisted(folder, tables.values(), request.columns, request.findings)
+    note_unlisted(folder, tables, request.columns, request.findings)
     return _table_reader(request, next(iter(tables.values())))
 
 

@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zoo.data.columns import Columns, path_column
+from zoo.data.columns import Columns, read_part
 from zoo.data.reports import Findings
-from zoo.data.tables import Table, read_table
+from zoo.data.samples import Paths
+from zoo.data.split_folders import with_images_found
+from zoo.data.tables import read_table
 from zoo.data.walk import walk
 from zoo.errors import DataError
 
 
-def note_unlisted(root: Path, tables: Iterable[Path], columns: Columns, findings: Findings) -> None:
-    """Tell how many images in ``root`` and below none of its tables lists.
+def note_unlisted(
+    root: Path, tables: Mapping[str, Path], columns: Columns, findings: Findings
+) -> None:
+    """Tell how many images in ``root`` and below none of its tables, by split, lists.
 
-    A table names images by paths from where it lies, or from a folder beside it. Nothing is told
-    where a table cannot be read or has no column of paths: whoever reads it says so.
+    Nothing is told where a table cannot be read: whoever reads it says so.
     """
     listed = set[str]()
-    for path in tables:
+    for split, path in tables.items():
         try:
-            listed |= _listed(read_table(path, columns.quoting), columns)
+            listed.update(_listed(path, split, columns))
         except DataError:
             return
-    if not listed:
+    if not listed:  # a table that holds its images
         return
-    pictures = [os.path.relpath(path, root) for path in walk(root).pictures]
-    missed = [path for path in pictures if not _is_listed(root, path, listed)]
+    images = [os.path.relpath(path, root) for path in walk(root).pictures]
+    missed = [path for path in images if os.path.abspath(root / path) not in listed]
     if missed:
         more = ", …" if len(missed) > 1 else ""
-        images = "image" if len(pictures) == 1 else "images"
+        noun = "image" if len(images) == 1 else "images"
         findings.note(
-            f"{len(missed):,} of {len(pictures):,} {images} in {root} not used: the table does not "
+            f"{len(missed):,} of {len(images):,} {noun} in {root} not used: the table does not "
             f"list them ({missed[0]}{more})"
         )
 
 
-def _listed(table: Table, columns: Columns) -> set[str]:
-    """The paths in a table's column of images; none where the column holds something else."""
-    column = path_column(table, columns)
-    values = [] if column is None else table.data.data.column(column).to_pylist()
-    return {os.path.normpath(each) for each in values if isinstance(each, str) and each.strip()}
-
-
-def _is_listed(root: Path, path: str, listed: set[str]) -> bool:
-    parts = Path(path).parts
-    ends = (os.path.join(*parts[start:]) for start in range(len(parts)))
-    return any(end in listed for end in ends) or os.path.abspath(root / path) in listed
+def _listed(path: Path, split: str, columns: Columns) -> Iterator[str]:
+    """The images of a table, where its reader looks for them."""
+    aside = Findings("skip")  # what its reader tells itself
+    part = read_part(read_table(path, columns.quoting), "image", columns, aside, labelled=False)
+    inputs = with_images_found(part, split, aside).inputs
+    if isinstance(inputs, Paths):
+        yield from (os.path.abspath(inputs[row]) for row in range(len(inputs)))
