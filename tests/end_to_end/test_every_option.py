@@ -149,7 +149,7 @@ def world(
 def _images(root: Path) -> Path:
     """Twice as many wide images of one class as of the other, and little to tell them by."""
     drawn = np.random.default_rng(0)
-    for name, count, light in (("common", 26, 0), ("rare", 13, 12)):
+    for name, count, light in (("common", 16, 0), ("rare", 8, 12)):
         (root / name).mkdir(parents=True)
         for number in range(count):
             pixels = drawn.integers(0, 200, (20, 28, 3), dtype=np.uint8) + np.uint8(light)
@@ -161,7 +161,7 @@ def _texts(path: Path) -> Path:
     """Twice as many texts of one class as of the other, of unequal length."""
     drawn = random.Random(0)
     rows = []
-    for number in range(39):
+    for number in range(24):
         words = [f"w{drawn.randrange(12)}" for _ in range(drawn.randrange(4, 9))]
         if drawn.random() < 0.3:
             words.append("seldom" if number % 3 == 0 else "often")
