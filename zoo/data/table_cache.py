@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import DataError
-from zoo.system.files import sha256_of
+from zoo.system.files import flush, sha256_of
 from zoo.system.leftovers import held, remove_abandoned
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def _fill(place: Path, path: Path, read: Read) -> None:
         for number, file in enumerate(data.cache_files):
             os.replace(file["filename"], rows / f"{number:05}.arrow")
         del data
+        flush(rows)
         shutil.rmtree(place, ignore_errors=True)  # damaged, or there would be no need
         with suppress(FileExistsError):  # another process was quicker
             _rename(rows, place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -127,7 +126,7 @@ def _written(
     write_preparation(temporary, run, batches)
     files.write_text(temporary / README, readme(run, batches, chosen, difference))
     names = sorted(file.name for file in temporary.iterdir())
-    _flush(temporary)
+    files.flush(temporary)
     model = MODEL_FILES[chosen]
     return Exported(
         folder=folder,
@@ -199,9 +198,3 @@ def _unusable(run: Run, chosen: Format, what: str, error: Exception) -> RunError
 def _others(chosen: Format) -> str:
     rest = " or ".join(name for name in FORMATS if name != chosen)
     return f"Try --format {rest}."
-
-
-def _flush(folder: Path) -> None:
-    for file in folder.iterdir():
-        with file.open("rb+") as opened:
-            os.fsync(opened.fileno())

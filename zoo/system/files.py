@@ -40,6 +40,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def flush(folder: Path) -> None:
+    """Have all files of ``folder``, which is then to be renamed, reach the disk."""
+    for path in folder.iterdir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other process is in such a block for ``folder``, and keep others waiting.
