@@ -27,7 +27,9 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
 from zoo.runs.request import Request, Resize
 from zoo.runs.run import Run
-from zoo.training import finetune as training
+from zoo.training.finetune import find_rate, run
+from zoo.training.manner import Manner
+from zoo.training.resume import resume as go_on
 from zoo.training.start import for_weights, tokenizer_beside, wish
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch
@@ -266,7 +268,7 @@ def finetune(
         ZooError: Anything that the user can put right. Before training starts nothing has been
             written then.
     """
-    return training.run(*_asked(locals()))
+    return run(*_asked(locals()))
 
 
 def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tuple[Path, Curve]:
@@ -288,10 +290,10 @@ def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tu
     except TypeError as error:
         raise UsageError(f"find_lr: {error}", hint="Its options are those of finetune.") from error
     bound.apply_defaults()
-    return training.find_rate(*_asked(bound.arguments))
+    return find_rate(*_asked(bound.arguments))
 
 
-def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, training.Manner]:
+def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, Manner]:
     """What the arguments of :func:`finetune` ask for, and how it is to be carried out."""
     given = dict(arguments)
     given["max_grad_norm"] = given.pop("clip")
@@ -310,7 +312,7 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, training
         surgery=name_of(surgery),
         wishes=wishes,
     )
-    manner = training.Manner(
+    manner = Manner(
         registry=given["registry"] or Registry.discover(),
         reporter=given["reporter"] or Console(),
         surgery=surgery,
@@ -351,7 +353,7 @@ def resume(
     Raises:
         RunError: The run is finished, or its data have changed.
     """
-    manner = training.Manner(
+    manner = Manner(
         registry=registry or Registry.discover(),
         reporter=reporter or Console(),
         surgery=surgery,
@@ -359,4 +361,4 @@ def resume(
         track=track,
         report=report,
     )
-    return training.resume(Path(folder), manner)
+    return go_on(Path(folder), manner)

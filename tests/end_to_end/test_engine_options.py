@@ -26,7 +26,7 @@ from zoo.engine.surgery import Surgery, find_surgery
 from zoo.errors import RunError, Stopped, UsageError
 from zoo.registry.registry import Registry
 from zoo.runs.predictor import Asked, Predictor
-from zoo.training.finetune import Manner
+from zoo.training.manner import Manner
 from zoo.training.rerun import rerun
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
@@ -507,7 +507,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "zoo.training.finetune.settle_precision", lambda *_, **__: None
+        "zoo.training.plan.settle_precision", lambda *_, **__: None
     )  # it tries bf16, and tells nothing
     with types_computed() as seen:  # validation and the first report are in here
         run = zoo.finetune(

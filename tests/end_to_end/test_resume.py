@@ -202,12 +202,12 @@ def test_an_interrupt_is_no_error_of_the_users() -> None:
 def test_a_run_that_cannot_be_written_at_its_end_is_kept_only_if_something_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.training import finetune as training
+    from zoo.training import train
 
     def full(*_: object) -> None:
         raise RunError("no space left on device")
 
-    monkeypatch.setattr(training, "finish_run", full)
+    monkeypatch.setattr(train, "finish_run", full)
     with pytest.raises(RunError, match="no space"):
         zoo.finetune(**options(tmp_path / "deep" / "a" / "run"))
     assert not (tmp_path / "deep").exists()

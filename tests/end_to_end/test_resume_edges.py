@@ -217,12 +217,12 @@ def test_a_run_goes_on_where_it_began_or_not_at_all(tmp_path: Path) -> None:
 def test_a_resumed_run_is_tracked_as_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.training import finetune as training
+    from zoo.training import manner, train
 
     started: list[str] = []
-    monkeypatch.setattr(training, "start_tracker", lambda _, name, *__: started.append(name))
-    monkeypatch.setattr(training, "refuse_tracker", lambda _: None)
-    monkeypatch.setattr(training, "Accelerator", _untracked)
+    monkeypatch.setattr(train, "start_tracker", lambda _, name, *__: started.append(name))
+    monkeypatch.setattr(manner, "refuse_tracker", lambda _: None)
+    monkeypatch.setattr(manner, "Accelerator", _untracked)
     run = stopped(tmp_path / "run", track="tensorboard")
     shutil.copytree(run, tmp_path / "copy")
     zoo.resume(run, reporter=Quiet(), report=False)
@@ -266,22 +266,23 @@ def test_resuming_a_run_that_still_trains_is_refused_and_never_trains_it_again(
 def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.training import finetune as training
+    from zoo.training import resume as resuming
+    from zoo.training.manner import Manner
 
-    run, locked = stopped(tmp_path / "run"), training.locked
+    run, locked = stopped(tmp_path / "run"), resuming.locked
 
     @contextmanager
     def late(folder: Path, leads: bool = True):  # type: ignore[no-untyped-def]
         with monkeypatch.context() as patch:  # the other process ends just before the lock is had
-            patch.setattr(training, "locked", locked)
-            training.resume(
+            patch.setattr(resuming, "locked", locked)
+            resuming.resume(
                 folder,
-                training.Manner(registry=zoo.Registry.discover(), reporter=Quiet(), report=False),
+                Manner(registry=zoo.Registry.discover(), reporter=Quiet(), report=False),
             )
         with locked(folder, leads):
             yield
 
-    monkeypatch.setattr(training, "locked", late)
+    monkeypatch.setattr(resuming, "locked", late)
     with pytest.raises(RunError, match="is finished"):
         zoo.resume(run, reporter=Quiet(), report=False)
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
@@ -317,12 +318,12 @@ def test_a_lost_terminal_and_a_reader_that_goes_save_the_run(tmp_path: Path) -> 
 def test_too_little_memory_leaves_no_unfinished_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.training import finetune as training
+    from zoo.training import train
 
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(training, "fit", full)
+    monkeypatch.setattr(train, "fit", full)
     with pytest.raises(MemoryError):
         zoo.finetune(**options(tmp_path / "deep" / "run"))
     assert not (tmp_path / "deep").exists()

@@ -13,7 +13,7 @@ import zoo
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.runs.request import Request
-from zoo.training.finetune import Manner
+from zoo.training.manner import Manner
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from zoo.registry.policy import load_policy
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import lineage, origin_of, read_run
 from zoo.training import summary
-from zoo.training.finetune import _refuse_change
+from zoo.training.resume import _refuse_change
 
 PICTURES = BackboneSpec(
     name="acme/net", modality="image", feature_dim=8, params=100, input=ImageInput(size=32),
@@ -180,7 +180,7 @@ def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:
 
 
 def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
-    prepared: Any = SimpleNamespace(
+    plan: Any = SimpleNamespace(
         splits=SimpleNamespace(fingerprint="same", source="plants/"),
         start=SimpleNamespace(sha256="", backbone=SimpleNamespace(spec=PICTURES)),
         request=SimpleNamespace(head="linear"),
@@ -190,9 +190,9 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
     now = summary.versions()
     record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
-        _refuse_change(tmp_path, record, prepared, registry)
+        _refuse_change(tmp_path, record, plan, registry)
     assert told.value.message.endswith(f"now {now['torch']}")
-    _refuse_change(tmp_path, record | {"versions": now}, prepared, registry)
+    _refuse_change(tmp_path, record | {"versions": now}, plan, registry)
 
 
 def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:

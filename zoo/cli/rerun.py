@@ -47,7 +47,7 @@ def command(
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery
     from zoo.registry.registry import Registry
-    from zoo.training.finetune import Manner
+    from zoo.training.manner import Manner
     from zoo.training.rerun import rerun
 
     operation = find_surgery(surgery) if surgery else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from zoo.errors import RunError
 from zoo.runs.request import Request
 from zoo.runs.run import Run
-from zoo.training import finetune as training
+from zoo.training.finetune import run
+from zoo.training.manner import Manner
 from zoo.training.summary import versions
 
 
@@ -32,9 +33,7 @@ class Repeat:
         return bool(self.first.record["sha256"] == self.second.record["sha256"])
 
 
-def rerun(
-    folder: Path, output: Path | None, manner: training.Manner, *, data: str | None = None
-) -> Repeat:
+def rerun(folder: Path, output: Path | None, manner: Manner, *, data: str | None = None) -> Repeat:
     """Repeat the run in ``folder``.
 
     Args:
@@ -57,7 +56,7 @@ def rerun(
     )
     if first.record["weights"] is None:  # a demo that found no weights finds none again
         request = request.but(weights="none")
-    second = training.run(request, output, manner)
+    second = run(request, output, manner)
     return Repeat(first, second, tuple(_differences(first, second)))
 
 
