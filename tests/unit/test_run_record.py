@@ -17,7 +17,7 @@ from zoo.registry.index import Index
 from zoo.registry.policy import load_policy
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import lineage, origin_of, read_run
-from zoo.training import summary
+from zoo.training import record as records
 from zoo.training.resume import _refuse_change
 
 PICTURES = BackboneSpec(
@@ -187,7 +187,7 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
         recipe=SimpleNamespace(strategy="full"),
     )
     registry = Registry([], load_policy(), Index())
-    now = summary.versions()
+    now = records.versions()
     record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
         _refuse_change(tmp_path, record, plan, registry)

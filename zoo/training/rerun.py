@@ -10,7 +10,7 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
 from zoo.training.manner import Manner
-from zoo.training.summary import versions
+from zoo.training.record import versions
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from zoo.runs.folder import (
 from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
-from zoo.training import summary
+from zoo.training import record as records
 from zoo.training.manner import Manner, accelerator_for, for_process
 from zoo.training.plan import Plan, make_plan
-from zoo.training.summary import instructions
+from zoo.training.record import instructions
 from zoo.training.train import finished_run, plugins_of, train, write_report
 
 
@@ -122,7 +122,7 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], plan: Plan, registry
             f"the weights that {folder} started from have changed: {record['request']['weights']}",
             hint="Put them back as they were, or start a new run.",
         )
-    now = summary.versions() | plugins_of(plan, registry)
+    now = records.versions() | plugins_of(plan, registry)
     then = record["versions"] | record.get("plugins", {})
     changed = [
         f"{name} {then.get(name)}, now {now.get(name)}"

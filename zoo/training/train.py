@@ -30,7 +30,7 @@ from zoo.runs.report.page import REPORT
 from zoo.runs.run import Run
 from zoo.system.memory import give_back
 from zoo.system.paths import cache_folder
-from zoo.training import summary
+from zoo.training import record as records
 from zoo.training.manner import Manner
 from zoo.training.plan import Plan
 
@@ -99,7 +99,7 @@ def write_report(run: Run, manner: Manner, samples: Samples | None, device: str)
 
 
 def opening_of(plan: Plan, registry: Registry) -> dict[str, Any]:
-    return summary.opening(
+    return records.opening(
         plan.request,
         plan.start,
         plan.splits,
@@ -146,7 +146,7 @@ def setting_of(
 def _outcome(plan: Plan, record: Mapping[str, Any], fitted: Fitted) -> Outcome:
     assert plan.splits.val is not None
     return Outcome(
-        record={**record, "results": summary.results(fitted)},
+        record={**record, "results": records.results(fitted)},
         backbone=plan.start.backbone.cpu(),
         history=fitted.history,
         tokenizer=plan.start.tokenizer,

@@ -1,0 +1,160 @@
+"""What ``run.json`` holds: what was asked for, what it led to, and on which machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from zoo.data import Splits
+from zoo.data.reading import reading_record
+from zoo.engine import settings
+from zoo.engine.feed import PLAIN_BATCH
+from zoo.engine.forward import Forward
+from zoo.engine.loop import Fitted
+from zoo.engine.recipe import Recipe
+from zoo.engine.strategies import Phase
+from zoo.engine.tasks import Task
+from zoo.runs.request import Request
+from zoo.system.processor import usable_cores
+from zoo.training.start import Start
+from zoo.training.summary import overlap_in_words, weights_notes
+from zoo.version import __version__
+
+
+def opening(
+    request: Request,
+    start: Start,
+    splits: Splits,
+    task: Task,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    forward: Forward,
+    plugins: Mapping[str, str],
+) -> dict[str, Any]:
+    """What ``run.json`` holds while the run trains: the request, and what it led to."""
+    weights, spec = start.weights, start.backbone.spec
+    assert splits.val is not None
+    return {
+        "backbone": spec.name,
+        "spec": spec.to_json(),
+        "params": sum(p.numel() for p in start.backbone.parameters()),
+        "unpadded": start.backbone.unpadded,
+        "weights": {**weights.to_json(), "sha256": start.sha256} if weights else None,
+        "weights_notes": weights_notes(start.backbone),
+        "origin": start.origin,
+        "classes": list(splits.classes),
+        "task": task.to_json(),
+        "head": request.head,
+        "surgery": request.surgery,
+        "strategy": recipe.strategy,
+        "recipe": recipe.to_json(),
+        "phases": [_phase(phase, recipe) for phase in phases],
+        "request": request.to_json(),
+        "precision": forward.precision,
+        "compile": "on" if forward.compiles else "off",
+        "device": forward.device.type,
+        "data": {
+            "source": splits.source,
+            "fingerprint": splits.fingerprint,
+            "val_fingerprint": splits.val.fingerprint,
+            "train": len(splits.train),
+            "val": len(splits.val),
+            "skipped": list(splits.skipped),
+            "passed_over": len(splits.others),
+            "notes": list(splits.notes),
+            "shared": list(splits.shared),
+            "near": None if splits.near is None else list(splits.near),
+            "removed": splits.removed,
+            "overlap": overlap_in_words(splits),
+            **(
+                {
+                    "images": reading_record(
+                        spec.image_input, splits, given=request.value_range is not None
+                    )
+                }
+                if spec.modality == "image"
+                else {}
+            ),
+            "val_split": request.val_split,
+            "split_seed": recipe.seed,
+            "text_column": request.text_column,
+            "label_column": request.label_column,
+            "quoting": request.quoting or "auto",
+            "columns": {
+                "inputs": list(splits.input_columns),
+                "labels": list(splits.label_columns),
+            },
+        },
+        "evaluation_batch": PLAIN_BATCH,
+        "evaluation_precision": "fp32",
+        "versions": versions(),
+        "plugins": dict(plugins),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": usable_cores(),
+            "device": str(forward.device),
+            "threads": torch.get_num_threads(),
+            "instructions": instructions(),
+        },
+    }
+
+
+def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:
+    """What a phase did, and the settings that it used."""
+    course = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
+    solver = {} if phase.trains_backbone else {"solver": phase.solver}
+    return {"name": phase.name, **solver, **course, "settings": settings.used_by(phase, recipe)}
+
+
+def instructions() -> str:
+    """What torch's kernels use of this processor, such as AVX512; sums are rounded accordingly."""
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def results(fitted: Fitted) -> dict[str, Any]:
+    """What ``run.json`` says of how it went."""
+    best = fitted.history[fitted.best_epoch - 1]
+    solved = {"best_strength": best["strength"]} if "strength" in best else {}
+    return {
+        "best_epoch": fitted.best_epoch,
+        **solved,
+        "metrics": fitted.metrics,
+        "samples_per_second": fitted.samples_per_second,
+        "seconds": fitted.seconds,
+        "memory": most_memory(),
+    }
+
+
+def most_memory() -> dict[str, int]:
+    """The most bytes that this process has had at a time, and those of the GPU where it used one.
+
+    Without the processes that prepare pictures. Nothing where the system does not say.
+    """
+    most: dict[str, int] = {}
+    with suppress(ImportError):  # on Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most["process"] = peak if sys.platform == "darwin" else 1024 * peak
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        most["gpu"] = torch.cuda.max_memory_allocated()
+    return most
+
+
+def versions() -> dict[str, str]:
+    """Of Python, zoo, and the libraries that decide a result."""
+    libraries = (
+        *("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "tokenizers"),
+        *("numpy", "pillow", "scikit-learn", "pyarrow", "safetensors"),
+    )
+    return {
+        "python": platform.python_version(),
+        "zoo": __version__,
+        **{name: importlib.metadata.version(name) for name in libraries},
+    }
