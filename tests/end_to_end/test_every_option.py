@@ -26,12 +26,11 @@ from zoo.engine.strategies import STRATEGIES
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
 from zoo.system.files import sha256_of
-from zoo.training import finetune as training
 
 NOT_ABOUT_TRAINING = {
     *("backbone", "data", "classes", "text_column", "label_column", "task", "val_split"),
     *("bad_files", "quoting", "dedupe", "value_range"),  # which samples there are: the data's tests
-    *("strategy", "surgery", "output", "registry", "reporter", "track", "save_every"),
+    *("strategy", "surgery", "output", "registry", "report", "reporter", "track", "save_every"),
     *("device", "workers", "cache_images", "compile", "precision"),  # how fast: little may change
 }
 OTHER: Mapping[str, Any] = {
@@ -125,6 +124,7 @@ class World:
             **usual | options,
             registry=self.registry,
             reporter=Quiet(),
+            report=False,
         )
         record = json.loads((run.folder / "run.json").read_text())
         lines = (run.folder / "metrics.jsonl").read_text().splitlines()
@@ -140,7 +140,6 @@ def world(
     data = _images(root / "data") if request.param == "image" else _texts(root / "data.csv")
     made = World(request.param, data, root / "start", root, Registry.discover())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_report", lambda *_: None)
         patch.setattr(gc, "collect", lambda *_: 0)  # half of the time of so small a run
         made.train(strategy="full", epochs=1, weights="none", output=made.start)
         yield made
