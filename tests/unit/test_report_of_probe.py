@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jinja2
 import numpy as np
+import pytest
 import torch
 
 import zoo
@@ -29,6 +33,27 @@ def test_strengths_of_regularisation_are_not_drawn_as_epochs() -> None:
     assert [tick.text for tick in chart.across] == ["1", "2", "3"]
     assert chart.best == chart.across[1].at  # the second of the epochs, the seventh of the lines
     assert dict(_curves([*SOLVED, *STEPS], 3))["Loss"].best is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "unit"),
+    [(SOLVED, "strength"), (STEPS, "epoch"), ([*SOLVED, *STEPS], "strength or epoch")],
+)
+def test_the_table_of_a_probe_calls_a_strength_a_strength(
+    lines: list[dict[str, Any]], unit: str
+) -> None:
+    pages = jinja2.Environment(loader=jinja2.PackageLoader("zoo.runs.report"), autoescape=True)
+    pages.filters |= {"figure": str, "percent": str}
+    parts: Any = pages.get_template("parts.j2").module
+    table = parts.epochs(lines, "macro_f1", {"macro_f1": "macro F1"})
+    assert f'<th scope="col">{unit}</th>' in table
+    assert f'aria-label="Every {unit}"' in table
+    assert ("probe, strength 0.01<" in table) is ("strength" in unit)
+
+
+def test_a_metric_with_a_capital_inside_keeps_its_name_as_a_title() -> None:
+    lines = [{"phase": "full", "metric": "map", "map": k / 10, "loss": 1.0} for k in range(3)]
+    assert [title for title, _ in _curves(lines, 2)] == ["Loss", "mAP"]
 
 
 def test_the_strategy_names_what_a_phase_used_and_nothing_else() -> None:

@@ -368,7 +368,8 @@ def _curves(history: Sequence[Mapping[str, Any]], best: Any) -> list[tuple[str, 
     if figure and figure != "loss":
         figures = {"validation": [_number(line.get(figure)) for line in history]}
         name = NAMES[figure]
-        drawn.append((name[0].upper() + name[1:], charts.curves(figures, phases, best)))
+        title = name if name[1].isupper() else name[0].upper() + name[1:]  # mAP stays mAP
+        drawn.append((title, charts.curves(figures, phases, best)))
     return [(title, chart) for title, chart in drawn if chart is not None]
 
 
