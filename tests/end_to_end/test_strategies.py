@@ -305,8 +305,10 @@ def test_the_record_says_what_chose_the_epoch_and_which_settings_each_phase_used
     assert probe["settings"]["class_weights"] is full["settings"]["class_weights"] is True
 
 
-def test_a_probe_in_steps_says_that_it_is_not_solved_for_and_why(few: Path, zoo_cli: Zoo) -> None:
+def test_a_probe_in_steps_says_that_it_is_not_solved_for_and_why(
+    few: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
     asked = ("finetune", "cnn", "--data", few, "--image-size", 32, "--strategy", "probe")
-    told = zoo_cli(*asked, "--epochs", 1, "--workers", 0).err
+    told = zoo_cli(*asked, "--epochs", 1, "--workers", 0, "--output", tmp_path / "run").err
     assert "AdamW in steps, because of --epochs; left out, L-BFGS solves" in told
     assert zoo_cli(*asked, "--ema", 0.9).code == 1
