@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from zoo.cli import output
 from zoo.errors import UsageError
@@ -173,6 +176,21 @@ def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     print("to nobody")
     print("to nobody", file=sys.stderr)
     assert sys.stdin.read() == ""
+
+
+def test_a_large_image_that_zoo_reads_is_not_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("1", (9500, 9500)).save(tmp_path / "large.png")  # more than half of what zoo refuses
+    said: list[object] = []
+    for known in (True, False):  # the second shows that Pillow would say something
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            if known:
+                output.tame_streams()
+            monkeypatch.setattr("warnings.showwarning", lambda *given: said.append(given))
+            Image.open(tmp_path / "large.png").close()
+            assert bool(said) is not known
 
 
 def test_too_little_memory_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,6 +133,11 @@ def test_an_input_of_another_kind_is_named_by_its_place(run: Path, given: Any) -
         zoo.open_run(run).predict(["a fine film", given])
 
 
+def test_nothing_is_no_list_of_inputs(run: Path) -> None:
+    with pytest.raises(DataError, match="inputs come as a list; NoneType was given"):
+        zoo.open_run(run).predict(None)
+
+
 def test_a_column_of_a_table_in_memory_is_answered_row_by_row(run: Path) -> None:
     column = pandas.Series(["a fine warm film", "a dull cold film"])
     assert [p.to_json()["label"] for p in zoo.open_run(run).predict(column)] == ["good", "bad"]
@@ -140,7 +145,16 @@ def test_a_column_of_a_table_in_memory_is_answered_row_by_row(run: Path) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["notes.txt", "notes.md", "notes.docx", "./notes", "../notes", "~/notes", "old.csv.gz"],
+    [
+        "notes.txt",
+        "notes.md",
+        "notes.docx",
+        "./notes",
+        "../notes",
+        "~/notes",
+        "old.csv.gz",
+        "data/notes",
+    ],
 )
 def test_the_name_of_a_file_that_is_missing_is_not_classified(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, name: str

@@ -101,6 +101,7 @@ def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow(1)
 def test_two_runs_that_start_at_once_without_output_are_both_complete(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2", "--epochs", "1"]
     command += ["--strategy", "full", "--workers", "0"]

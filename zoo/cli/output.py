@@ -178,6 +178,8 @@ def tame_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    # Pillow's, of half the pixels from which zoo itself refuses an image.
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
 
 
 def _leading_nowhere(number: int) -> TextIO:

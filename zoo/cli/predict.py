@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -157,10 +158,13 @@ def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
 
 
 def _refuse_missing(given: str) -> None:
-    """Whoever names a file with blanks in its name does not mean the name as a text."""
+    """Raise a :class:`DataError` for what is meant as a path, and leads nowhere."""
     from zoo.data.inputs import names_file
 
-    if names_file(given) and not Path(given).expanduser().exists():
+    one_word = not any(char.isspace() for char in given)
+    if (names_file(given) or (one_word and os.sep in given)) and not Path(
+        given
+    ).expanduser().exists():
         raise DataError(
             f"there is no file {given}",
             hint="Give a file that is there, or texts on standard input with '-'.",

@@ -127,6 +127,10 @@ def _listed(inputs: Iterable[Given]) -> Iterable[Given]:
             f"inputs come as a list; a {type(inputs).__name__} was given",
             hint='Give the list of one column: frame["text"].tolist(). Or the path of a table.',
         )
+    if not isinstance(inputs, Iterable):
+        raise DataError(
+            f"inputs come as a list; {type(inputs).__name__} was given", hint="Give [input]."
+        )
     return map(_checked, itertools.count(1), inputs)
 
 
