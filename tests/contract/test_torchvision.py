@@ -23,7 +23,7 @@ from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the
 from zoo import Backbone, BackboneSpec, Weights, ZooError, build
 from zoo.errors import UsageError, WeightsError
 from zoo.testing.checks import sample_batch
-from zoo_torchvision import catalogue, plugin
+from zoo_torchvision import catalogue, plugin, rows
 from zoo_torchvision.network import network
 
 import torchvision  # isort: skip
@@ -133,7 +133,7 @@ def test_every_torchvision_classifier_has_a_row() -> None:
 
 
 def test_the_catalogue_names_the_torchvision_it_was_made_from() -> None:
-    data = json.loads(plugin.CATALOGUE.read_text(encoding="utf-8"))
+    data = json.loads(rows.CATALOGUE.read_text(encoding="utf-8"))
     installed = torchvision.__version__.partition("+")[0]
     if data["torchvision"] != installed:
         pytest.skip(f"made from torchvision {data['torchvision']}, installed is {installed}")

@@ -493,7 +493,9 @@ class Backbone(nn.Module):
 
     def _plain_state_dict(self) -> StateDict:
         state: StateDict = self.net.state_dict()
-        return state | {f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()}
+        # In place, since some of torch's modules read the metadata that a copy would lack.
+        state.update({f"{self.head_path}.{k}": v for k, v in self.head.state_dict().items()})
+        return state
 
     def load_native_state_dict(
         self, state: Mapping[str, Tensor], *, strict_head: bool = False, source: str = "the weights"
