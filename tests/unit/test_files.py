@@ -99,6 +99,9 @@ def test_a_pipe_or_a_device_is_refused_at_once_and_never_read(
 def test_a_file_is_read_up_to_its_limit_and_refused_above_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     assert files.read_regular(tmp_path / "file", limit=5) == b"12345"
+    assert files.read_regular(tmp_path / "file", limit=2**60) == b"12345"  # no memory for the limit
+    (tmp_path / "long").write_bytes(bytes(range(256)) * 3000)
+    assert files.read_regular(tmp_path / "long", limit=2**20) == bytes(range(256)) * 3000
     with pytest.raises(OSError, match="5 bytes, and at most 4") as caught:
         files.read_regular(tmp_path / "file", limit=4)
     assert caught.value.errno == errno.EFBIG

@@ -190,7 +190,7 @@ def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
         for number, each in enumerate(kept.examples)
     ]
 
-    alone = anyio.CapacityLimiter(1)  # each may take 0.7 GB while it is decoded
+    alone = anyio.CapacityLimiter(1)  # each may take 1.7 GB while it is decoded
 
     @app.get("/mistakes")
     async def show() -> answers.MistakesPage:

@@ -16,7 +16,7 @@ from zoo.serve.refusals import Refusal
 from zoo.system.processor import usable_cores
 
 _PREPARERS = 4
-"""The most threads that decode pictures: at the zoo's limit on pixels each may take 0.7 GB."""
+"""The most threads that decode pictures: at the zoo's limit on pixels each may take up to 1.7 GB (16-bit RGBA)."""
 
 
 @dataclass(frozen=True)

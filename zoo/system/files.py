@@ -14,6 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 
 _RACY = 2.0  # seconds: a file may change twice within one tick of its file system's clock
+_PIECE = 2**18  # bytes that are read at a time where a file must not be too large
 
 
 @contextmanager
@@ -129,11 +130,14 @@ def open_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> B
 
 def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
     """All bytes of a regular file of at most ``limit`` bytes; errors as of :func:`open_regular`."""
+    content = bytearray()
     with open_regular(path, limit=limit) as file:
-        content = file.read(limit + 1)
+        # In pieces: Python reserves at once what a single call may read at most.
+        while piece := file.read(min(_PIECE, limit + 1 - len(content))):
+            content += piece
     if len(content) > limit:
         raise _too_large(path, len(content), limit)
-    return content
+    return bytes(content)
 
 
 def require_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> None:
