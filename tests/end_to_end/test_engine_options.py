@@ -201,6 +201,8 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
 def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Bytecode of a file of the same size and second would be taken for that of the changed one.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     code = tmp_path / "smoothing.py"
     code.write_text("WIDTH = 3\n\ndef smooth(backbone):\n    backbone.net.conv1[3].stride = 2\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -49,7 +49,7 @@ def test_pictures_are_read_once_a_view_however_many_epochs(
         return zoo.finetune(
             "cnn", few, weights="none", strategy="full", freeze_until="conv2", cached_views=2,
             epochs=6, batch_size=4, image_size=32, workers=0, output=tmp_path / name,
-            **{"reporter": Quiet(), "report": False, **options},
+            **{"reporter": Quiet(), **options},
         )  # fmt: skip
 
     run = trained("run")
@@ -60,7 +60,7 @@ def test_pictures_are_read_once_a_view_however_many_epochs(
     read.clear()
     with pytest.raises(Stopped):
         trained("stopped", reporter=StopsAt(7))
-    resumed = zoo.resume(tmp_path / "stopped", reporter=Quiet(), report=False)
+    resumed = zoo.resume(tmp_path / "stopped", reporter=Quiet())
     assert len(read) == 2 * examples + shown
     assert resumed.record["sha256"] == run.record["sha256"]
 
@@ -74,7 +74,7 @@ def test_texts_give_what_they_give_when_everything_runs_in_each_step(
     def trained(name: str) -> zoo.Run:
         return zoo.finetune(
             f"path:{model}", texts, strategy="full", freeze_until="layer.1", epochs=3,
-            batch_size=8, output=tmp_path / name, reporter=Quiet(), report=False,
+            batch_size=8, output=tmp_path / name, reporter=Quiet(),
         )  # fmt: skip
 
     cached = trained("cached")

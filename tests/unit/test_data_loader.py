@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import tempfile
@@ -215,16 +214,6 @@ def test_where_no_socket_has_room_for_its_name_that_is_said(
     assert time.monotonic() - began < 20
 
 
-class Starving(ImageFeed):
-    """Its worker may open no more files from the second batch on."""
-
-    def __getitems__(self, keys):
-        if keys[0][1] >= 4:
-            most = len(os.listdir("/proc/self/fd"))
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        return {"index": torch.tensor([index for _, index in keys])}
-
-
 class Killed(ImageFeed):
     """Its worker is killed at the second batch, as the system does where memory is short."""
 
@@ -237,14 +226,6 @@ class Killed(ImageFeed):
 def of_feed(kind: type[ImageFeed], samples: Samples) -> Loader:
     plain = with_workers(samples, workers=0)
     return Loader(kind(samples, plain.feed.transform, 0), plain.batches, num_workers=1)
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not count files")
-def test_a_worker_that_may_open_no_more_files_says_so(tmp_path):
-    with of_feed(Starving, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
-        list(loader)
-    assert "Too many open files" in caught.value.message
-    assert "ulimit -n" in caught.value.hint
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no signals")

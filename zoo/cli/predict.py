@@ -162,9 +162,8 @@ def _refuse_missing(given: str) -> None:
     from zoo.data.inputs import names_file
 
     one_word = not any(char.isspace() for char in given)
-    if (names_file(given) or (one_word and os.sep in given)) and not Path(
-        given
-    ).expanduser().exists():
+    path_like = names_file(given) or (one_word and os.sep in given)
+    if path_like and not os.path.exists(os.path.expanduser(given)):
         raise DataError(
             f"there is no file {given}",
             hint="Give a file that is there, or texts on standard input with '-'.",

@@ -328,6 +328,10 @@ class Loader(DataLoader[TensorBatch]):
         running, self._iterator = self._iterator, None
         if running is not None:
             running._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
+            for worker in getattr(running, "_workers", ()):
+                if worker.is_alive():  # one that cannot send what it has waits for ever
+                    worker.kill()
+                    worker.join()
 
     def __enter__(self) -> Self:
         return self

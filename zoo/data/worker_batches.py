@@ -38,7 +38,7 @@ class Packed:
         try:
             return ForkingPickler.loads(self.data)
         except (OSError, RuntimeError, EOFError) as error:
-            raise lost(str(error)) from error
+            raise lost(str(error) or type(error).__name__) from error
 
     def pin_memory(self) -> Any:
         """The batch in memory that a GPU reads from, for the thread of torch's that pins."""
@@ -66,7 +66,7 @@ def pack(batch: Any) -> Packed | Unsent:
     try:
         return Packed(bytes(ForkingPickler.dumps(batch)))
     except (OSError, RuntimeError) as error:  # no socket, no more files, no more shared memory
-        return Unsent(str(error))
+        return Unsent(str(error) or type(error).__name__)
 
 
 def lost(reason: str) -> WorkersError:
