@@ -214,6 +214,16 @@ def test_where_no_socket_has_room_for_its_name_that_is_said(
     assert time.monotonic() - began < 20
 
 
+class Starving(ImageFeed):
+    """Its worker may open no more files from the second batch on."""
+
+    def __getitems__(self, keys):
+        if keys[0][1] >= 4:
+            most = len(os.listdir("/proc/self/fd"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return {"index": torch.tensor([index for _, index in keys])}
+
+
 class Killed(ImageFeed):
     """Its worker is killed at the second batch, as the system does where memory is short."""
 
@@ -226,6 +236,16 @@ class Killed(ImageFeed):
 def of_feed(kind: type[ImageFeed], samples: Samples) -> Loader:
     plain = with_workers(samples, workers=0)
     return Loader(kind(samples, plain.feed.transform, 0), plain.batches, num_workers=1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not count files")
+def test_a_worker_that_may_open_no_more_files_says_so_and_ends(tmp_path):
+    with of_feed(Starving, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+        list(loader)
+    # Either end may meet the limit first, and says another thing of it.
+    assert caught.value.message.startswith("a worker process could not hand over its batch: ")
+    assert "ulimit -n" in caught.value.hint
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no signals")

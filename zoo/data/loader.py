@@ -308,6 +308,7 @@ class Loader(DataLoader[TensorBatch]):
         except BaseException as error:
             dead = died(getattr(batches, "_workers", ()))
             self.close()
+            _end_workers(batches)  # of a pass that keeps none for the next
             if dead and isinstance(error, RuntimeError | WorkersError):
                 raise dead from None
             raise
@@ -326,18 +327,24 @@ class Loader(DataLoader[TensorBatch]):
         somebody keeps puts off.
         """
         running, self._iterator = self._iterator, None
-        if running is not None:
-            running._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
-            for worker in getattr(running, "_workers", ()):
-                if worker.is_alive():  # one that cannot send what it has waits for ever
-                    worker.kill()
-                    worker.join()
+        _end_workers(running)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _end_workers(running: Any) -> None:
+    """End the workers of an iterator of torch's, where it has some; they end once."""
+    workers = getattr(running, "_workers", ())
+    if workers:
+        running._shutdown_workers()  # torch has no public way
+    for worker in workers:
+        if worker.is_alive():  # one that may open no more files does not end by itself
+            worker.kill()
+            worker.join()
 
 
 def make_loader(
