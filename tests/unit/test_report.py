@@ -292,7 +292,7 @@ def test_damaged_predictions_and_histories_are_told(tmp_path: Path) -> None:
         read_predictions(path, ["a"], task="single-label")
     history = tmp_path / "metrics.jsonl"
     assert read_history(history) == []
-    for text, words in (("{", "cannot be read"), ("[1]\n", "a line is no epoch")):
+    for text, words in (("{", "cannot be read"), ("[1]\n", "a line does not describe an epoch")):
         history.write_text(text)
         with pytest.raises(RunError, match=words):
             read_history(history)

@@ -48,8 +48,8 @@ class Backbone(nn.Module):
     Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
     ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
-    head has a bias: the library's own classifier would drop one that it has no place for), ``tokenizer`` (texts only),
-    ``prefix_tokens`` (as of :meth:`wrap`), ``unpadded`` (whether the texts of each length are
+    head has a bias: the library's own classifier would drop one that it has no place for),
+    ``tokenizer`` (texts only), ``prefix_tokens`` (as of :meth:`wrap`), ``unpadded`` (whether the texts of each length are
     computed apart, because padding would change their features; :func:`build` measures it),
     ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
     (why the published head is not there, or not as its plugin states; empty where it is).

@@ -24,6 +24,8 @@ from zoo.system.small_files import read_small
 FORMAT = 1
 LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 
+_WHOLE = "Give another run, or put the file back from a copy of the run."
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -213,9 +215,9 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read: {reason}") from error
+        raise RunError(f"{path} cannot be read: {reason}", hint=_WHOLE) from error
     if flaw := _flaw(record):
-        raise RunError(f"{path} is not the lock file of a run: {flaw}")
+        raise RunError(f"{path} is not the lock file of a run: {flaw}", hint=_WHOLE)
     if record["format"] > FORMAT:
         raise RunError(
             f"{path} was written by a later zoo (format {record['format']})",

@@ -67,7 +67,12 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read: {reason}") from error
+        raise RunError(
+            f"{path} cannot be read: {reason}", hint="Put it back from a copy of the run."
+        ) from error
     if not all(isinstance(line, dict) and isinstance(line.get("phase"), str) for line in lines):
-        raise RunError(f"{path} is damaged: a line is no epoch")
+        raise RunError(
+            f"{path} is damaged: a line does not describe an epoch",
+            hint="Put it back from a copy of the run.",
+        )
     return lines
