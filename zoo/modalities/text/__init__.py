@@ -1,0 +1,1 @@
+"""Texts and pairs of texts that become token ids. Start at modality.py."""
