@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,51 +11,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-
-from tests import messages
-
-_CHOOSE = (
-    "keyword",
-    "deselect",
-    "lf",
-    "stepwise",
-    "collectonly",
-    "ignore",
-    "ignore_glob",
-    "maxfail",
-)
-"""Options with which a run is but a part of the suite."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Note which messages of the zoo this process, and those that it starts, come to see."""
-    if not hasattr(config, "workerinput"):
-        os.environ[messages.FOLDER] = tempfile.mkdtemp(prefix="messages-")
-    messages.watch()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Let the whole everyday suite fail if no test has seen some message, and name each such."""
-    if hasattr(session.config, "workerinput"):
-        return
-    whole = exitstatus == pytest.ExitCode.OK and _everything(session.config)
-    left = messages.unreached(messages.gathered(keep=whole))
-    shutil.rmtree(os.environ[messages.FOLDER])
-    if left and whole:
-        told = session.config.pluginmanager.get_plugin("terminalreporter").stats
-        print(f"\nNo test has seen {len(left)} of the messages; give each a test, or remove it:")
-        print("\n".join(f"{m.file}:{m.lines[0]}: {m.text}" for m in left))
-        print(f"{len(told.get('skipped', ()))} tests were skipped, and have seen none.")
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _everything(config: pytest.Config) -> bool:
-    return (
-        config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        and config.getoption("markexpr").startswith("not slow")
-        and not any(config.getoption(name, None) for name in _CHOOSE)
-    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

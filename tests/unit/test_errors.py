@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +42,21 @@ def test_an_error_has_a_message_and_a_hint(kind: type[ZooError]) -> None:
     assert (error.message, error.hint) == ("What was given.", "What to type.")
     assert str(error) == "What was given.\nWhat to type."
     assert str(kind("What was given.")) == "What was given."
+
+
+def test_every_error_is_expected_by_some_test() -> None:
+    tests = Path(__file__).parents[1]
+    expected = {name for file in tests.rglob("*.py") for name in _expected(file)}
+    assert {kind.__name__ for kind in _tree()} - expected == set()
+
+
+def _expected(file: Path) -> Iterator[str]:
+    """The names in every ``pytest.raises(…)`` of a file."""
+    for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.raises":
+            for node in ast.walk(call):
+                if isinstance(node, ast.Name):
+                    yield node.id
 
 
 def test_bad_files_are_listed() -> None:
