@@ -16,8 +16,8 @@ from zoo.engine.forward import Forward
 from zoo.engine.learner import _parts
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
-from zoo.engine.tasks import SingleLabel
 from zoo.errors import UsageError
+from zoo.tasks.task import SingleLabel
 
 
 def check(size: int, strategy: str = "full", **wishes: object) -> None:

@@ -21,11 +21,11 @@ from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import find_strategy
-from zoo.engine.tasks import SingleLabel
 from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
+from zoo.tasks.task import SingleLabel
 from zoo.training.curve import write_curve
 
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from zoo.engine.losses import MAX_POSITIVE_WEIGHT, balanced_weights, make_loss, positive_weights
 from zoo.errors import UsageError
+from zoo.tasks.losses import MAX_POSITIVE_WEIGHT, balanced_weights, make_loss, positive_weights
 
 CLASSES = np.array([0, 0, 0, 0, 0, 1, 1, 2])
 LABELS = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]], dtype=np.float32)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput
 from zoo.data import TextEncoder, train_tokenizer
-from zoo.engine.tasks import MultiLabel, Regression, SingleLabel
 from zoo.errors import RunError
 from zoo.runs.compare import EXACT, _holm, mcnemar
 from zoo.runs.compare import Contest as Contest
@@ -22,6 +21,7 @@ from zoo.runs.report.looking import Unseen, look_at_pictures, look_at_texts
 from zoo.runs.report.mistakes import MOST, cases
 from zoo.runs.report.pictures import whereabouts
 from zoo.runs.report.subject import read_history
+from zoo.tasks.task import MultiLabel, Regression, SingleLabel
 
 # -- calibration -------------------------------------------------------------------------------
 

@@ -13,10 +13,10 @@ from sklearn import metrics as sk
 from zoo.contract.metric_names import in_words, leading
 from zoo.data import Samples, Splits
 from zoo.data.samples import LabelArray, Listed, TaskName
-from zoo.engine.criteria import CRITERIA
-from zoo.engine.tasks import MultiLabel, Regression, SingleLabel, task_from_json, task_of
 from zoo.errors import RunError, UsageError
 from zoo.runs.predictions import predictions_of
+from zoo.tasks.criteria import CRITERIA
+from zoo.tasks.task import MultiLabel, Regression, SingleLabel, task_from_json, task_of
 
 GENERATOR = np.random.default_rng(0)
 LOGITS = torch.from_numpy(GENERATOR.normal(size=(60, 4)).astype(np.float32))

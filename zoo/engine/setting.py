@@ -14,10 +14,10 @@ from zoo.data import Loader
 from zoo.engine.checkpoint import Keeper
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
-from zoo.engine.losses import Loss
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
-from zoo.engine.tasks import Task
+from zoo.tasks.losses import Loss
+from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

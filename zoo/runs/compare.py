@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.contract.metric_names import THRESHOLD
-from zoo.engine.metrics import Evaluation
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import MODEL
 from zoo.runs.predictions import Judged, Shown
 from zoo.runs.run import Run
+from zoo.tasks.metrics import Evaluation
 
 EXACT = 25
 """Discordant samples up to which the binomial test is used."""

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from zoo.contract.backbone import Backbone
 from zoo.data import Samples, read_picture
-from zoo.engine.tasks import task_from_json
 from zoo.errors import RunError
 from zoo.registry.run_record import FORMAT, LOCK_FILE
 from zoo.registry.run_record import MODEL as MODEL
@@ -30,6 +29,7 @@ from zoo.runs.predictions import write_predictions
 from zoo.runs.trained_on import write_digests
 from zoo.system import files
 from zoo.system.tensors.files import write_tensors
+from zoo.tasks.task import task_from_json
 from zoo.weights.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"

@@ -21,8 +21,8 @@ from zoo.data.text import Tokens
 from zoo.data.traits import TRAITS
 from zoo.data.transforms import ImageTransform
 from zoo.engine.forward import Forward
-from zoo.engine.tasks import Task
 from zoo.runs.predictions import AnyPrediction, predictions_of
+from zoo.tasks.task import Task
 
 
 class Prepared(NamedTuple):

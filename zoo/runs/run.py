@@ -28,10 +28,8 @@ from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.heads import make_head
-from zoo.engine.metrics import Evaluation
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, operate
-from zoo.engine.tasks import Task, task_from_json
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
@@ -53,6 +51,8 @@ from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.system.panics import panics_are_errors
 from zoo.system.small_files import TOKENIZER_LIMIT
+from zoo.tasks.metrics import Evaluation
+from zoo.tasks.task import Task, task_from_json
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import read_state_dict
 

@@ -16,7 +16,6 @@ from zoo.engine.batch_norm import refuse_single
 from zoo.engine.compiling import Work, resolve_compile, settle_precision
 from zoo.engine.forward import Forward
 from zoo.engine.heads import make_head
-from zoo.engine.losses import Loss, make_loss
 from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.setting import Feeds
@@ -24,10 +23,11 @@ from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.surgery import operate
-from zoo.engine.tasks import Task, task_of
 from zoo.engine.trainable import refuse_idle
 from zoo.errors import ZooError
 from zoo.runs.request import Request
+from zoo.tasks.losses import Loss, make_loss
+from zoo.tasks.task import Task, task_of
 from zoo.training import summary
 from zoo.training.dataloaders import make_feeds
 from zoo.training.manner import Manner

@@ -19,9 +19,9 @@ from zoo.engine.forward import Forward
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
-from zoo.engine.tasks import Task
 from zoo.runs.request import Request
 from zoo.system.processor import usable_cores
+from zoo.tasks.task import Task
 from zoo.training.start import Start
 from zoo.training.summary import overlap_in_words, weights_notes
 from zoo.version import __version__

@@ -13,9 +13,9 @@ from zoo.engine.forward import Forward
 from zoo.engine.groups import parameter_groups
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
-from zoo.engine.tasks import Task
 from zoo.engine.trainable import choose_trained
 from zoo.runs.request import Request
+from zoo.tasks.task import Task
 from zoo.training.start import Start
 
 

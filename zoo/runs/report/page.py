@@ -17,7 +17,6 @@ import numpy as np
 
 from zoo.contract.metric_names import NAMES, leading
 from zoo.data.samples import TaskName
-from zoo.engine.metrics import Evaluation
 from zoo.errors import RunError
 from zoo.registry.run_record import MODEL, lineage
 from zoo.runs.report import charts
@@ -26,6 +25,7 @@ from zoo.runs.report.gallery import gallery
 from zoo.runs.report.subject import Subject
 from zoo.system import files
 from zoo.system.characters import UNSEEN
+from zoo.tasks.metrics import Evaluation
 from zoo.version import __version__
 
 REPORT = "report.html"

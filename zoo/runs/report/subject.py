@@ -13,10 +13,10 @@ import torch
 from zoo.contract.backbone import Backbone
 from zoo.data import Samples
 from zoo.engine.feed import Feed
-from zoo.engine.tasks import Task
 from zoo.errors import RunError
 from zoo.runs.predictions import Judged
 from zoo.system.small_files import read_small
+from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

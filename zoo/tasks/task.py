@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from zoo.contract.metric_names import THRESHOLD
 from zoo.data.samples import LabelArray, Splits, TaskName
-from zoo.engine.criteria import criteria_of, default_metric, ranked
-from zoo.engine.metrics import (
+from zoo.errors import RunError
+from zoo.tasks.criteria import criteria_of, default_metric, ranked
+from zoo.tasks.metrics import (
     Evaluation,
     average_precisions,
     balanced_accuracy,
@@ -27,7 +28,6 @@ from zoo.engine.metrics import (
     regression_figures,
     single_label_figures,
 )
-from zoo.errors import RunError
 
 _LEAST = 1e-300
 """Stands for a probability of 0, whose logarithm is no number."""
@@ -45,7 +45,7 @@ class Task(Protocol):
 
     @property
     def metric(self) -> str:
-        """The key of the metric that epochs are compared by; see :mod:`zoo.engine.criteria`."""
+        """The key of the metric that epochs are compared by; see :mod:`zoo.tasks.criteria`."""
 
     def targets(self, labels: Tensor) -> Tensor:
         """What a loss compares the outputs with, on the device of ``labels``.
