@@ -99,7 +99,7 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     else:
         refuse_larger(run.spec, path)
         backbone = build(run.spec, run.weights)
-    if run.spec.modality == "text" and backbone.tokenizer is None:
+    if run.spec.input.tokens and backbone.tokenizer is None:
         backbone.tokenizer = tokenizer_beside(path)
     return backbone
 

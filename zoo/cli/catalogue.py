@@ -16,6 +16,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.counts import parameter_count
 from zoo.cli.output import emit_json, note, print_table, say
+from zoo.contract.spec import INPUTS
 from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ Examples:
 @click.option(
     "--all", "everything", is_flag=True, help="List the whole catalogue, by canonical names."
 )
-@click.option("--modality", type=click.Choice(["image", "text"]), help="Type of input.")
+@click.option("--modality", type=click.Choice(list(INPUTS)), help="Type of input.")
 @click.option(
     "--plugin", shell_complete=completion.plugins, help="List one plugin only, e.g. timm."
 )
@@ -314,8 +315,7 @@ def compact(count: int) -> str:
 
 def input_size(row: Mapping[str, Any]) -> str:
     """``224 px`` or ``512 tok``."""
-    given = row["input"]
-    return f"{given['max_length']} tok" if row["modality"] == "text" else f"{given['size']} px"
+    return INPUTS[row["modality"]].in_short(row["input"])
 
 
 def _remark(registry: Registry, pattern: str | None, listing: _Listing, shown: list[Entry]) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.output import emit_json, say
-
-if TYPE_CHECKING:
-    from zoo.contract.spec import Modality
+from zoo.contract.spec import INPUTS, ImageInput
 
 
 @click.command(
@@ -23,8 +20,8 @@ Examples:
 @click.argument("name")
 @click.option(
     "--modality",
-    type=click.Choice(["image", "text"]),
-    default="image",
+    type=click.Choice(list(INPUTS)),
+    default=ImageInput.modality,
     show_default=True,
     help="Type of input of its first backbone.",
 )
@@ -35,7 +32,7 @@ Examples:
     help="Parent folder (default: the working directory).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def command(name: str, modality: Modality, output: Path, as_json: bool) -> None:
+def command(name: str, modality: str, output: Path, as_json: bool) -> None:
     """Create a plugin project, ready to install and edit.
 
     Writes the folder zoo-NAME/ with a tiny backbone and its tests."""

@@ -16,6 +16,7 @@ from zoo.cli.catalogue import compact
 from zoo.cli.counts import parameter_count
 from zoo.cli.labelled import labelled_data
 from zoo.cli.output import clean, emit_json, note, print_table, say
+from zoo.contract.spec import INPUTS
 
 if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch
@@ -57,7 +58,7 @@ Examples:
     help="Maximum number of parameters, e.g. 30M.",
 )
 @click.option(
-    "--modality", type=click.Choice(["image", "text"]), help="Type of input (default: as the data)."
+    "--modality", type=click.Choice(list(INPUTS)), help="Type of input (default: as the data)."
 )
 @click.option(
     "--time-limit",

@@ -438,7 +438,7 @@ class Backbone(nn.Module):
 
         ``None`` for networks of pictures, and where there is none to be found.
         """
-        if self.spec.modality != "text":
+        if not self.spec.input.tokens:
             return None
         if self._token_embedding:
             return self.net.get_submodule(self._token_embedding)

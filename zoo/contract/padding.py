@@ -31,7 +31,7 @@ def padding_matters(backbone: Backbone) -> bool:
         ContractError: They do, and the network does not take short texts without padding.
     """
     spec = backbone.spec
-    if spec.modality != "text" or next(backbone.net.parameters()).is_meta:
+    if not spec.input.tokens or next(backbone.net.parameters()).is_meta:
         return False
     matters = _measured(backbone, _FEW)
     if matters is not None:

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from math import inf
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from zoo.errors import ContractError
 
-Modality = Literal["image", "text"]
+Modality = str
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 CropMode = Literal["center", "squash", "border"]
 Pooling = Literal["cls", "mean", "pooler", "last"]
@@ -85,6 +85,10 @@ class ImageInput(JsonData):
             empty where images have 8.
     """
 
+    modality: ClassVar[str] = "image"
+    tokens: ClassVar[bool] = False
+    needs_tokenizer: ClassVar[bool] = False
+
     size: int = 224
     crop: float = 0.875
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -107,6 +111,11 @@ class ImageInput(JsonData):
         _demand(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
         _demand(all(1e-3 <= std <= 1e3 for std in self.std), f"a std of {self.std}")
         _demand(is_range(self.value_range), f"a value_range of {self.value_range}")
+
+    @staticmethod
+    def in_short(given: Mapping[str, Any]) -> str:
+        """The size in a few characters, of the JSON form."""
+        return f"{given['size']} px"
 
     def fitting(self, size: int) -> int:
         """The smallest height and width from ``size`` on that the network takes."""
@@ -135,6 +144,9 @@ class TextInput(JsonData):
             ``--pooling`` is refused then.
     """
 
+    modality: ClassVar[str] = "text"
+    tokens: ClassVar[bool] = True
+
     max_length: int = 512
     pooling: Pooling = "cls"
     vocab_size: int = 30_000
@@ -147,6 +159,22 @@ class TextInput(JsonData):
     def __post_init__(self) -> None:
         _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")
         _demand(self.vocab_size >= 1, f"a vocabulary of {self.vocab_size}")
+
+    @staticmethod
+    def in_short(given: Mapping[str, Any]) -> str:
+        """The length in a few characters, of the JSON form."""
+        return f"{given['max_length']} tok"
+
+    @property
+    def needs_tokenizer(self) -> bool:
+        """Whether a tokenizer is trained on the data, and saved with the run."""
+        return not self.own_tokenizer
+
+
+INPUTS: Mapping[str, type[ImageInput | TextInput]] = {
+    each.modality: each for each in (ImageInput, TextInput)
+}
+"""The kind of input of each modality."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +211,7 @@ class BackboneSpec(JsonData):
     Attributes:
         name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
             when the registry hands it out (``torchvision/resnet18``).
-        modality: ``image`` or ``text``.
+        modality: One of :data:`INPUTS`.
         feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
         params: Number of parameters with the published head; 0 where it is not known.
         input: How the input is prepared.
@@ -199,7 +227,7 @@ class BackboneSpec(JsonData):
     """
 
     name: str
-    modality: Modality
+    modality: str
     feature_dim: int
     params: int
     input: ImageInput | TextInput
@@ -212,9 +240,9 @@ class BackboneSpec(JsonData):
 
     def __post_init__(self) -> None:
         _demand(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
-        _demand(self.modality in ("image", "text"), f"the modality {self.modality!r}")
-        wanted = ImageInput if self.modality == "image" else TextInput
-        _demand(isinstance(self.input, wanted), f"an input of {type(self.input).__name__}")
+        _demand(self.modality in INPUTS, f"the modality {self.modality!r}")
+        fits = isinstance(self.input, INPUTS[self.modality])
+        _demand(fits, f"an input of {type(self.input).__name__}")
         _demand(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
         _demand(":" in self.loader, f"the loader {self.loader!r}")
         _demand(sum(w.default for w in self.weights) <= 1, "several default weights")

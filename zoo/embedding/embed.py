@@ -279,7 +279,7 @@ def _columns_of(run: Run) -> ColumnNames:
 
 def _of_run(run: Run, device: torch.device, workers: int | None) -> _Network:
     forward = Forward(run.load(), device=device, precision="fp32")
-    tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.modality == "text" else None
+    tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.input.tokens else None
     return _Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
 
 

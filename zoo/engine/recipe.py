@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from zoo.contract.spec import Modality
 from zoo.data.transforms import Augment
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError, did_you_mean
@@ -144,7 +143,7 @@ class Recipe:
     @classmethod
     def default(
         cls,
-        modality: Modality,
+        modality: str,
         *,
         pretrained: bool,
         strategy: str | None = None,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
+from zoo.contract.spec import BackboneSpec
 from zoo.data.kind import InputKind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Modality(InputKind, Protocol):
@@ -29,3 +34,32 @@ class Modality(InputKind, Protocol):
     @property
     def options(self) -> frozenset[str]:
         """Options of a fine-tune that mean something for this modality alone."""
+
+    # -- in words ----------------------------------------------------------------------------
+
+    def shape_in_words(self, spec: BackboneSpec) -> str:
+        """What inputs of a backbone are made into, in a few words."""
+
+    # -- batches that mean nothing -------------------------------------------------------------
+
+    def random_batch(
+        self, spec: BackboneSpec, count: int, *, size: Any = None, seed: int = 0
+    ) -> dict[str, Tensor]:
+        """A seeded batch of noise, without padding, on the CPU.
+
+        Args:
+            spec: Whose input it is.
+            count: Samples in it.
+            size: As large as this, in the modality's own measure; as the spec says by default,
+                within reason.
+            seed: Decides the values.
+        """
+
+    def small_size(self, spec: BackboneSpec) -> Any:
+        """``size`` of a small batch that the backbone takes; ``None`` for that of the spec."""
+
+    def largest_size(self, spec: BackboneSpec) -> Any:
+        """``size`` of the largest batch that the spec promises, within reason."""
+
+    def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """What a library's own network puts out for a batch."""

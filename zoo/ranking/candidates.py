@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from zoo.contract.spec import Modality, Weights
+from zoo.contract.spec import Weights
 from zoo.errors import RunError, ZooError
+from zoo.modalities import modality_of
 from zoo.registry.registry import Registry, Resolved
 from zoo.system.network import hub_reachable, reachable
 from zoo.weights.find import choose
@@ -77,7 +78,7 @@ class Hosts:
 
 def find_candidates(
     registry: Registry,
-    modality: Modality,
+    modality: str,
     names: Sequence[str] = (),
     *,
     max_params: int | None = None,
@@ -143,7 +144,7 @@ def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _wanted(
-    registry: Registry, modality: Modality, names: Sequence[str]
+    registry: Registry, modality: str, names: Sequence[str]
 ) -> dict[str, Callable[[], Resolved]]:
     """How to resolve each backbone, by the name that the user would type."""
     wanted = dict[str, Callable[[], Resolved]]()
@@ -167,7 +168,7 @@ def _is_pattern(name: str) -> bool:
     return any(c in name for c in "*?[") and not name.partition("/")[0].endswith(":")
 
 
-def _matching(registry: Registry, pattern: str, modality: Modality) -> Iterator[str]:
+def _matching(registry: Registry, pattern: str, modality: str) -> Iterator[str]:
     yield from _runs(registry, modality, pattern)
     short = dict[str, str]()
     for alias, name in registry.policy.aliases.items():
@@ -177,7 +178,7 @@ def _matching(registry: Registry, pattern: str, modality: Modality) -> Iterator[
             yield short.get(name, name)
 
 
-def _short(registry: Registry, modality: Modality) -> Iterator[str]:
+def _short(registry: Registry, modality: str) -> Iterator[str]:
     yield from _runs(registry, modality)
     for alias, name in registry.policy.aliases.items():
         row = registry.row(name)
@@ -185,7 +186,7 @@ def _short(registry: Registry, modality: Modality) -> Iterator[str]:
             yield alias
 
 
-def _runs(registry: Registry, modality: Modality, pattern: str = "*") -> Iterator[str]:
+def _runs(registry: Registry, modality: str, pattern: str = "*") -> Iterator[str]:
     """Published runs of this modality, and those that cannot be read."""
     for name, run in registry.runs(pattern):
         if isinstance(run, RunError) or run.spec.modality == modality:
@@ -195,7 +196,7 @@ def _runs(registry: Registry, modality: Modality, pattern: str = "*") -> Iterato
 def _candidate(
     name: str,
     resolved: Resolved,
-    modality: Modality,
+    modality: str,
     max_params: int | None,
     random: bool,
     shelf: Shelf,
@@ -203,7 +204,7 @@ def _candidate(
 ) -> Candidate | LeftOut:
     spec = resolved.spec
     if spec.modality != modality:
-        return LeftOut(name, f"takes {'texts' if spec.modality == 'text' else 'pictures'}")
+        return LeftOut(name, f"takes {modality_of(spec).nouns}")
     if max_params is not None and spec.params > max_params:
         return LeftOut(name, f"more than {max_params:,} parameters")
     weights = choose(spec, resolved.weights)

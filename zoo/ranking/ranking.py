@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.contract.spec import ImageInput, Modality
+from zoo.contract.spec import ImageInput
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
@@ -20,6 +20,7 @@ from zoo.data.traits import range_of
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError
+from zoo.modalities import modality_named
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, Setting, extract
@@ -54,7 +55,7 @@ def recommend(
     data: str | Path,
     backbones: Sequence[str] = (),
     *,
-    modality: Modality | None = None,
+    modality: str | None = None,
     max_params: int | None = None,
     time_limit: float | None = TIME_LIMIT,
     started: float | None = None,
@@ -76,7 +77,7 @@ def recommend(
     Args:
         data: A folder, a table, ``hf:<name>``; its training split counts.
         backbones: Names and patterns; by default the published runs and all short names.
-        modality: ``image`` or ``text``; by default what the data are.
+        modality: Of the backbones; by default what the data are.
         max_params: Leaves out what has more parameters.
         time_limit: Seconds after which it ends with what it has; ``None`` for no limit.
         started: From when they count, by ``time.monotonic()``; from now on by default.
@@ -287,7 +288,7 @@ def _options(
 
 def _nothing_to_rank(ranking: Ranking) -> RunError:
     """Why there is no ranking, and what to do about it."""
-    kind = "pictures" if ranking.modality == "image" else "texts"
+    kind = modality_named(ranking.modality).nouns
     reasons = "; ".join(left_out_lines(ranking)) or "no plugin has any"
     return RunError(
         f"no backbone for {kind} can be ranked here: {reasons}",

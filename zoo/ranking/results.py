@@ -7,7 +7,6 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zoo.contract.spec import Modality
 from zoo.data.samples import TaskName
 from zoo.ranking.candidates import LeftOut
 
@@ -62,7 +61,7 @@ class Ranking:
 
     Attributes:
         data: What the user gave.
-        modality: ``image`` or ``text``.
+        modality: What the data are.
         task: What the labels are.
         classes: Names of classes, or of columns of numbers.
         samples: How many the scores are from.
@@ -75,7 +74,7 @@ class Ranking:
     """
 
     data: str
-    modality: Modality
+    modality: str
     task: TaskName
     classes: tuple[str, ...]
     samples: int

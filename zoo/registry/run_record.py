@@ -119,8 +119,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
             "start from it",
             hint="Publish the changed network as a plugin's backbone: docs/plugins.md.",
         )
-    texts = spec.modality == "text" and not spec.text_input.own_tokenizer
-    for file in (MODEL, *([TOKENIZER] if texts else [])):
+    for file in (MODEL, *([TOKENIZER] if spec.input.needs_tokenizer else [])):
         if not (folder / file).is_file():
             raise RunError(f"{folder} has no {file}")
     return run

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from zoo.contract.spec import Modality, Pooling, is_range
+from zoo.contract.spec import Pooling, is_range
 from zoo.data import Samples, Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
@@ -114,7 +114,7 @@ class Request:
         """
         return default.changed(**self.wishes)
 
-    def refuse_for(self, modality: Modality) -> None:
+    def refuse_for(self, modality: str) -> None:
         """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
         strange: tuple[str, ...] = _OF_PICTURES
         own, other = "texts", "pictures"
@@ -170,7 +170,7 @@ class Request:
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
 
-    def open(self, modality: Modality) -> Splits:
+    def open(self, modality: str) -> Splits:
         """The data that were asked for, or the demo data.
 
         Raises:

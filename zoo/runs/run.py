@@ -529,7 +529,7 @@ class Run:
         Raises:
             RunError: It cannot be read.
         """
-        if self.spec.modality != "text":
+        if not self.spec.input.tokens:
             return None
         from tokenizers import Tokenizer
 

@@ -74,12 +74,12 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
             weights = None
     spec = _fitted_spec(request, for_weights(resolved.spec, weights), splits, weights)
     tokenizer = None
-    if spec.modality == "text" and not spec.text_input.own_tokenizer:
+    if spec.input.needs_tokenizer:
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
     if resolved.run is not None and path is not None:
         refuse_larger(spec, path)
     backbone = build(spec, weights)
-    if spec.modality == "text" and tokenizer is None and backbone.tokenizer is None:
+    if spec.input.tokens and tokenizer is None and backbone.tokenizer is None:
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
         spec, tokenizer = _with_tokenizer(spec, splits.train, path)
         backbone = build(spec, weights)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SMALL = 16
+"""Tokens that are enough to try a network."""
+
+LARGE = 512
+"""Tokens; attention over more takes gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +29,38 @@ class TextModality:
     dtype: str = "int64"
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
+
+    def shape_in_words(self, spec: BackboneSpec) -> str:
+        """Tokens at most, and how they become one vector."""
+        text = spec.text_input
+        return f"up to {text.max_length:,} tokens, {text.pooling} pooling"
+
+    def random_batch(
+        self, spec: BackboneSpec, count: int, *, size: int | None = None, seed: int = 0
+    ) -> dict[str, Tensor]:
+        """``input_ids`` and ``attention_mask``, ``(count, T)``; ``size`` is T, by default 16 at most."""
+        import torch
+
+        text = spec.text_input
+        length = min(size or SMALL, text.max_length)
+        low = min(5, text.vocab_size - 1)  # the first ids are special ones, mostly
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(low, text.vocab_size, (count, length), generator=generator)
+        ids[ids == text.pad_id] = low
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def small_size(self, spec: BackboneSpec) -> None:
+        """Texts are small by default."""
+
+    def largest_size(self, spec: BackboneSpec) -> int:
+        """As many tokens as the spec states, :data:`LARGE` at most."""
+        return min(spec.text_input.max_length, LARGE)
+
+    def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Of the tensors by their names."""
+        outputs: Any = network(**batch)
+        logits: Tensor = getattr(outputs, "logits", outputs)
+        return logits
 
 
 TEXT = TextModality()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone, Batch
-from zoo.contract.spec import BackboneSpec, Modality
+from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
+from zoo.modalities import modality_of
 
 TOLERANCE = 1e-4
 """Largest difference of two outputs that should agree, as a share of the largest value."""
@@ -30,13 +31,13 @@ class Check:
 
     Attributes:
         run: The function.
-        modality: Of the backbones that it applies to; ``None`` for all.
+        takes: The kind of input of the backbones that it applies to; ``None`` for all.
         on_meta: Whether it needs no values, and so also runs on the meta device, where the
             largest networks cost nothing.
     """
 
     run: Callable[[Backbone], None]
-    modality: Modality | None
+    takes: type[ImageInput | TextInput] | None
     on_meta: bool
 
     @property
@@ -51,19 +52,19 @@ class Check:
 
     def applies(self, spec: BackboneSpec) -> bool:
         """Whether backbones of this kind can be checked."""
-        return self.modality in (None, spec.modality)
+        return self.takes is None or isinstance(spec.input, self.takes)
 
     def __call__(self, backbone: Backbone) -> None:
         self.run(backbone)
 
 
 def check(
-    *, modality: Modality | None = None, on_meta: bool = False
+    *, takes: type[ImageInput | TextInput] | None = None, on_meta: bool = False
 ) -> Callable[[Callable[[Backbone], None]], Check]:
     """Make a function one of the checks."""
 
     def register(run: Callable[[Backbone], None]) -> Check:
-        made = Check(run, modality, on_meta)
+        made = Check(run, takes, on_meta)
         REGISTERED.append(made)
         return made
 
@@ -81,33 +82,15 @@ def sample_batch(
         size: Height and width of the pictures (or both, where they differ), or number of
             tokens; the spec's size by default, 16 tokens at most.
     """
-    spec, device = backbone.spec, next(backbone.net.parameters()).device
-    generator = torch.Generator().manual_seed(0)
-    if spec.modality == "image":
-        sides = size or spec.image_input.size
-        height, width = sides if isinstance(sides, tuple) else (sides, sides)
-        pixels = torch.randn(count, 3, height, width, generator=generator)
-        return {"pixel_values": pixels.to(device)}
-    text = spec.text_input
-    length = min(size if isinstance(size, int) else 16, text.max_length)
-    low = min(5, text.vocab_size - 1)
-    ids = torch.randint(low, text.vocab_size, (count, length), generator=generator)
-    ids[ids == text.pad_id] = low
-    return {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+    device = next(backbone.net.parameters()).device
+    batch = modality_of(backbone.spec).random_batch(backbone.spec, count, size=size)
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def small_batch(backbone: Backbone, count: int = 2) -> Batch:
-    """A batch of the smallest size that the spec allows, not below 64 pixels."""
-    spec = backbone.spec
-    return sample_batch(
-        backbone, count, size=small_side(spec) if spec.modality == "image" else None
-    )
-
-
-def small_side(spec: BackboneSpec) -> int:
-    """The smallest height and width that the spec allows, not below 64 pixels."""
-    image = spec.image_input
-    return image.size if image.fixed_size else min(image.fitting(64), image.fitting(image.size))
+    """A batch of the smallest size that the spec allows, of images not below 64 pixels."""
+    size = modality_of(backbone.spec).small_size(backbone.spec)
+    return sample_batch(backbone, count, size=size)
 
 
 def first_of(batch: Batch, count: int = 1) -> Batch:

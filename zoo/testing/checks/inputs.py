@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 
 from zoo.contract.backbone import Backbone
+from zoo.contract.spec import ImageInput, TextInput
 from zoo.data import TextEncoder, train_tokenizer
+from zoo.modalities import modality_of
 from zoo.testing.checks.base import (
     NotApplicable,
     assert_close,
     check,
     sample_batch,
-    small_side,
 )
 
 STEP = 32
 """Pixels by which the width of a non-square picture is larger."""
 
 
-@check(modality="image", on_meta=True)
+@check(takes=ImageInput, on_meta=True)
 def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
     """Larger and non-square pictures are taken; a network of ``fixed_size`` may refuse them."""
-    image, side = backbone.spec.image_input, small_side(backbone.spec)
+    image, side = backbone.spec.image_input, modality_of(backbone.spec).small_size(backbone.spec)
     backbone.eval()
     for size in ((side + image.multiple_of,) * 2, (side, image.fitting(side + STEP))):
         height, width = size
@@ -37,7 +38,7 @@ def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
             )
 
 
-@check(modality="image", on_meta=True)
+@check(takes=ImageInput, on_meta=True)
 def the_smallest_size_is_taken(backbone: Backbone) -> None:
     """Pictures of ``min_size`` pixels."""
     image = backbone.spec.image_input
@@ -49,7 +50,7 @@ def the_smallest_size_is_taken(backbone: Backbone) -> None:
     assert features.shape == (2, backbone.spec.feature_dim)
 
 
-@check(modality="text")
+@check(takes=TextInput)
 def padding_does_not_change_features(backbone: Backbone) -> None:
     """Features are the same with and without padding behind the sequence."""
     backbone.eval()
@@ -64,7 +65,7 @@ def padding_does_not_change_features(backbone: Backbone) -> None:
         assert_close(backbone.features(padded), backbone.features(short), "padding matters")
 
 
-@check(modality="text")
+@check(takes=TextInput)
 def types_of_tokens_may_come_along(backbone: Backbone) -> None:
     """A batch of pairs may have ``token_type_ids``; where all are 0 they change nothing."""
     backbone.eval()
@@ -74,7 +75,7 @@ def types_of_tokens_may_come_along(backbone: Backbone) -> None:
         assert_close(backbone.features(typed), backbone.features(plain), "types of 0 matter")
 
 
-@check(modality="text")
+@check(takes=TextInput)
 def long_texts_are_cut_to_the_declared_length(backbone: Backbone) -> None:
     """A text of too many words becomes ``max_length`` tokens, special ones kept."""
     text, tokenizer = backbone.spec.text_input, backbone.tokenizer

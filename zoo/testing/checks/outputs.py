@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.contract.backbone import Backbone
 from zoo.errors import HeadWidthError
+from zoo.modalities import modality_of
 from zoo.testing.checks.base import (
     NotApplicable,
     assert_close,
@@ -51,14 +50,11 @@ def parameters_are_as_many_as_declared(backbone: Backbone) -> None:
 @check(on_meta=True)
 def input_of_the_declared_size_is_taken(backbone: Backbone) -> None:
     """A batch of one at the very size that the spec states; texts up to 512 tokens."""
-    spec = backbone.spec
-    size = (
-        spec.image_input.size if spec.modality == "image" else min(spec.text_input.max_length, 512)
-    )
+    size = modality_of(backbone.spec).largest_size(backbone.spec)
     backbone.eval()
     with torch.no_grad():
         features = backbone.features(sample_batch(backbone, 1, size=size))
-    assert features.shape == (1, spec.feature_dim), f"features are {tuple(features.shape)}"
+    assert features.shape == (1, backbone.spec.feature_dim), f"features are {tuple(features.shape)}"
 
 
 @check(on_meta=True)
@@ -131,9 +127,6 @@ def features_are_what_the_head_reads(backbone: Backbone) -> None:
         raise NotApplicable(f"the network has no one place called {backbone.head_path}")
     batch = small_batch(backbone)
     with torch.no_grad():
-        wanted: Any = (
-            net(batch["pixel_values"]) if backbone.spec.modality == "image" else net(**batch)
-        )
+        wanted = modality_of(backbone.spec).native_outputs(net, batch)
         given = backbone(batch)
-    outputs = wanted if isinstance(wanted, Tensor) else wanted.logits
-    assert_close(given, outputs, "head(features) is not what the network gives")
+    assert_close(given, wanted, "head(features) is not what the network gives")

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from zoo.contract.backbone import Backbone
-from zoo.contract.spec import Weights
+from zoo.contract.spec import ImageInput, Weights
 from zoo.errors import ZooError
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
 from zoo.weights.build import build
@@ -22,7 +22,7 @@ def native_weights_round_trip(backbone: Backbone) -> None:
     _round_trip(backbone)
 
 
-@check(modality="image")
+@check(takes=ImageInput)
 def native_weights_round_trip_channels_last(backbone: Backbone) -> None:
     """The same, with the parameters in the channels-last layout."""
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -11,7 +11,6 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from zoo.contract.spec import Modality
 from zoo.errors import UsageError
 from zoo.version import __version__
 
@@ -25,7 +24,7 @@ def distribution_name(name: str) -> str:
     return f"zoo-{name.replace('_', '-')}"
 
 
-def write_plugin(name: str, modality: Modality, parent: Path) -> Path:
+def write_plugin(name: str, modality: str, parent: Path) -> Path:
     """Write the distribution of a plugin into a new folder in ``parent``.
 
     Args:
