@@ -32,7 +32,7 @@ from zoo.engine.progress import Quiet
 from zoo.ranking.results import Ranked
 from zoo.registry.publishing import publish
 
-SCORES = ("probe", "logme", "leep")
+SCORES = ("probe", "logme")
 
 
 @dataclass(frozen=True)
@@ -179,12 +179,14 @@ def report(
     means = {title: statistics.mean(shares) for title, shares in accuracies.items()}
     order = sorted(means, key=lambda title: -means[title])
     cells = [
-        [title, percent(accuracies[title]), *(_score(rows[title], score) for score in SCORES)]
+        [
+            title,
+            percent(accuracies[title]),
+            *(f"{getattr(rows[title], score):.4f}" for score in SCORES),
+        ]
         for title in order
     ]
-    taus = [
-        [score, f"{tau(rows, means, score):.2f}", str(len(_with(rows, score)))] for score in SCORES
-    ]
+    taus = [[score, f"{tau(rows, means, score):.2f}"] for score in SCORES]
     sizes = len(plan.halves[1])
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
@@ -196,7 +198,7 @@ def report(
     return "\n\n".join(
         [
             table(["backbone", "fine-tuned, %", *SCORES], cells),
-            table(["score", "Kendall's tau", "backbones"], taus),
+            table(["score", "Kendall's tau"], taus),
             facts,
             circumstances("recommend"),
         ]
@@ -204,20 +206,8 @@ def report(
 
 
 def tau(rows: Mapping[str, Ranked], means: Mapping[str, float], score: str) -> float:
-    """Kendall's tau-b between a score and the accuracy, over the backbones that have the score."""
-    titles = _with(rows, score)
-    return float(
-        kendalltau([getattr(rows[t], score) for t in titles], [means[t] for t in titles])[0]
-    )
-
-
-def _with(rows: Mapping[str, Ranked], score: str) -> list[str]:
-    return [title for title, row in rows.items() if getattr(row, score) is not None]
-
-
-def _score(row: Ranked, score: str) -> str:
-    value = getattr(row, score)
-    return "" if value is None else f"{value:.4f}"
+    """Kendall's tau-b between a score and the accuracy."""
+    return float(kendalltau([getattr(rows[t], score) for t in means], list(means.values()))[0])
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
     assert "acme/tiny: downloading its weights" in done.err
     (row,) = done.document["ranked"]
     assert (row["name"], row["probe"]) == ("acme/tiny", 1.0)
-    assert row["leep"] is not None
     assert next((tmp_path / "TORCH_HOME").rglob("tiny.pth")).is_file()
     (lost,) = done.document["left_out"]
     assert lost["name"] == "acme/lost"
@@ -127,7 +126,6 @@ def _row(name: str, score: float) -> Ranked:
         weights="v1",
         probe=score,
         logme=0.1,
-        leep=None,
         params=10,
         feature_dim=4,
         seconds=1.5,

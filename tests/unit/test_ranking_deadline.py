@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
-
 import pytest
 import torch
 from torch import nn
@@ -65,24 +62,3 @@ def test_a_network_is_left_in_the_middle_of_a_batch(clock: Clock) -> None:
     assert ran == ["a", "b"]
     network(torch.zeros(1))  # nobody watches any more
     assert ran == [*"ab", *"abcd"]
-
-
-def _goes_on(seconds: float) -> None:
-    """As a plugin that takes everything for its own fault."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with suppress(Exception):
-            sum(range(1000))
-
-
-def test_the_system_ends_what_asks_nobody() -> None:
-    deadline, began = Deadline(0.05), time.monotonic()
-    with pytest.raises(OutOfTime), deadline.interrupting(True):
-        _goes_on(20)
-    assert time.monotonic() - began < 10
-
-
-def test_nothing_is_interrupted_unasked() -> None:
-    deadline = Deadline(0.001)
-    with deadline.interrupting(False):
-        sum(range(1_000_000))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from zoo.ranking.scores import leep, logme, probe, targets_of
+from zoo.ranking.scores import logme, probe, targets_of
 
 
 def _made(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,33 +53,12 @@ def test_logme_prefers_features_that_tell_the_classes_apart() -> None:
     assert logme(telling, targets) > logme(features, targets) + 0.1
 
 
-def test_leep_is_its_definition_summed_sample_by_sample() -> None:
-    generator = np.random.default_rng(0)
-    chances, labels = generator.dirichlet(np.ones(4), 25), generator.integers(0, 3, 25)
-    total = 0.0
-    for row, label in zip(chances, labels, strict=True):
-        likelihood = 0.0
-        for place in range(4):
-            together = sum(chances[i, place] for i in range(25) if labels[i] == label)
-            likelihood += row[place] * together / chances[:, place].sum()
-        total += np.log(likelihood)
-    assert leep(chances, labels) == pytest.approx(total / 25)
-
-
-def test_leep_of_a_head_that_knows_the_classes_is_0() -> None:
-    labels = np.array([0, 1, 2, 2, 1])
-    assert leep(np.eye(3)[labels], labels) == pytest.approx(0)
-
-
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), order=st.permutations(range(3)))
 def test_what_classes_are_called_changes_no_score(seed: int, order: list[int]) -> None:
     features, labels = _made(30, 4, seed)
     labels[:3] = range(3)
     renamed = np.array(order)[labels]
-    chances = np.random.default_rng(seed).dirichlet(np.ones(5), 30)
-    assert leep(chances, renamed) == pytest.approx(leep(chances, labels))
-    assert leep(chances[:, ::-1], labels) == pytest.approx(leep(chances, labels))
     first, second = (logme(features, targets_of(own, "single-label")) for own in (labels, renamed))
     assert first == pytest.approx(second)
 

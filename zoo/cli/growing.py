@@ -80,4 +80,4 @@ def growing_table(
     """A watch that shows the ranking on ``console``, until the block ends; then it goes away."""
     with Live(console=console, transient=True, refresh_per_second=4) as live:
         growing = _Growing(live, columns, cells, top)
-        yield Watch(growing, growing.begun, growing.grown, interrupts=True)
+        yield Watch(growing, growing.begun, growing.grown)

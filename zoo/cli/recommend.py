@@ -99,7 +99,7 @@ def command(
 
     Without NAME, considers runs registered with 'zoo add' and the short names of 'zoo list' whose
     weights are on this machine or can be downloaded. Sorted by 'probe', the score of a linear
-    model on frozen features, measured on held-out samples; LogME and LEEP are shown beside it.
+    model on frozen features, measured on held-out samples; LogME is shown beside it.
     See docs/choosing.md for what they mean and how far to trust them.
     """
     started = time.monotonic()
@@ -122,9 +122,7 @@ def command(
         _tell(ranking, top, plot)
 
 
-COLUMNS = (
-    *("", "name", "probe", "logme", "leep", "params", "features", "s/1,000", "weights", "licence"),
-)
+COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "licence"),)
 
 
 def _cells(place: int, row: Ranked) -> tuple[object, ...]:
@@ -133,7 +131,6 @@ def _cells(place: int, row: Ranked) -> tuple[object, ...]:
         row.title,
         f"{row.probe:.4f}",
         f"{row.logme:.4f}",
-        "" if row.leep is None else f"{row.leep:.4f}",
         compact(row.params) if row.params else "?",
         row.feature_dim,
         "?" if row.seconds is None else f"{row.seconds:.3g}",
@@ -201,8 +198,7 @@ def _in_a_log() -> Watch:
         place = f"{number}/{count}"
 
     def grown(_: Ranking, row: Ranked) -> None:
-        leep = "" if row.leep is None else f"  leep {row.leep:.4f}"
         seconds = "" if row.seconds is None else f"  {row.seconds:.3g} s/1,000"
-        note(f"{place} {row.name}  probe {row.probe:.4f}  logme {row.logme:.4f}{leep}{seconds}")
+        note(f"{place} {row.name}  probe {row.probe:.4f}  logme {row.logme:.4f}{seconds}")
 
-    return Watch(Console(), begun, grown, interrupts=True)
+    return Watch(Console(), begun, grown)

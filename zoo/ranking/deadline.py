@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from torch import nn
@@ -67,27 +64,3 @@ class Deadline:
         finally:
             for hook in hooks:
                 hook.remove()
-
-    @contextmanager
-    def interrupting(self, wanted: bool) -> Iterator[None]:
-        """Have the system raise :class:`OutOfTime` in the block when the time is over, if ``wanted``.
-
-        That ends what nothing else does, such as an import or building a network. It takes SIGALRM,
-        which may be somebody else's, and can be done in the main thread alone; not on Windows.
-        """
-        able = hasattr(signal, "setitimer")
-        if not (wanted and able and threading.current_thread() is threading.main_thread()):
-            yield
-            return
-
-        def end(_: int, __: FrameType | None) -> None:
-            raise OutOfTime
-
-        before = signal.signal(signal.SIGALRM, end)
-        try:
-            if self.left < math.inf:
-                signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3))
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)

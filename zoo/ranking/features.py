@@ -11,16 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from zoo.contract.spec import BackboneSpec
 from zoo.data import Splits
@@ -37,7 +34,6 @@ from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.request import Request
-from zoo.runs.run import Run
 from zoo.system.files import sha256_of
 from zoo.system.paths import cache_folder
 from zoo.training.start import Start, at_usual_length, start_from
@@ -81,141 +77,75 @@ class Extracted:
 
     Attributes:
         features: ``(N, feature_dim)``.
-        chances: ``(N, classes)``, what a published head gives its classes; ``None`` without one.
         seconds: What a thousand samples take on this machine, preparing them included; ``None``
             where the features are from another time and that was not kept.
     """
 
     features: Features
-    chances: Features | None
     seconds: float | None
 
 
 def extract(candidate: Candidate, setting: Setting) -> Extracted:
-    """The candidate's features of the sample, and the chances of its published head's classes.
+    """The candidate's features of the sample.
 
     Raises:
         ZooError: Its weights cannot be had, or its plugin is at fault.
         OutOfTime: It was not done by the deadline.
     """
     path = _weights(candidate, setting)
-    work = _Work(candidate, setting)
-    name, count = candidate.resolved.spec.name, len(setting.sample.train)
-    key = list(_key(candidate, setting, path))
+    spec, count = candidate.resolved.spec, len(setting.sample.train)
     facts: dict[str, str | int] = {
-        "backbone": name,
+        "backbone": spec.name,
         "precision": _PRECISION,
         "data": setting.sample.source,
         "split": f"{count} drawn with seed {setting.seed}",
         "samples": count,
     }
-
-    def fill(array: Features) -> None:
-        facts[CUT] = work.fill(array)
-        facts[_TIME] = work.milliseconds
-
-    folder = cache_folder() / "features"
     features = compute(
-        folder,
-        key=[*key, "features"],
-        shape=(count, candidate.resolved.spec.feature_dim),
+        cache_folder() / "features",
+        key=[*_key(candidate, setting, path), "features"],
+        shape=(count, spec.feature_dim),
         dtype=np.float32,
-        fill=fill,
+        fill=lambda array: facts.update(_fill(array, candidate, setting)),
         facts=facts,
         reporter=setting.reporter,
     )
     if cut := cut_beside(features):
-        setting.reporter.note(f"{name}: {_cut_in_words(cut, count, candidate.resolved.spec)}")
+        setting.reporter.note(f"{spec.name}: {_cut_in_words(cut, count, spec)}")
     if not np.isfinite(features).all():
-        raise ContractError(f"{name} gives features that are not finite")
-    chances = None
-    if classes := _published_classes(candidate):
-        with suppress(_NoSuchHead):
-            chances = compute(
-                folder,
-                key=[*key, "chances"],
-                shape=(count, classes),
-                dtype=np.float32,
-                fill=lambda array: work.fill_chances(array, features),
-                facts={**facts, "split": f"{facts['split']}, its classes"},
-                reporter=setting.reporter,
-            )
-    spent = work.milliseconds or _kept_time(features)
-    return Extracted(features, chances, spent and spent / count)
+        raise ContractError(f"{spec.name} gives features that are not finite")
+    spent = facts.get(_TIME) or _kept_time(features)
+    return Extracted(features, spent / count if isinstance(spent, int) else None)
 
 
 def _cut_in_words(cut: int, count: int, spec: BackboneSpec) -> str:
     return cut_in_words(cut, count, at_usual_length(spec).text_input, command="zoo finetune")
 
 
-class _NoSuchHead(Exception):
-    """The loaded network has no head of the published width."""
+def _fill(array: Features, candidate: Candidate, setting: Setting) -> dict[str, int]:
+    """Build the candidate and compute its features; facts to keep beside them."""
+    start = _start(candidate, setting)
+    setting.deadline.check()  # a large network takes a while to build
+    forward = Forward(start.backbone, device=setting.device, precision=_PRECISION)
+    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
+    samples, reporter, check = setting.sample.train, setting.reporter, setting.deadline.check
+    began = time.monotonic()
+    with setting.deadline.watched(start.backbone.net):
+        cut = fill_features(array, samples, feed, forward, reporter, check)
+    return {CUT: cut, _TIME: max(1, round(1000 * (time.monotonic() - began)))}
 
 
-class _Work:
-    """Builds the candidate when it is first needed, which mostly it is not.
-
-    Attributes:
-        milliseconds: What its features took once it was built; 0 as long as nothing was computed.
-    """
-
-    def __init__(self, candidate: Candidate, setting: Setting) -> None:
-        self._candidate, self._setting = candidate, setting
-        self.milliseconds = 0
-
-    @cached_property
-    def start(self) -> Start:
-        """As a fine-tune on the sample would start."""
-        candidate, setting = self._candidate, self._setting
-        request = Request(
-            backbone=candidate.name,
-            data=setting.sample.source,
-            weights="auto" if candidate.weights else "none",
-            wishes={"seed": setting.seed},
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(setting.seed)
-            return start_from(request, candidate.resolved, setting.sample, setting.reporter)
-
-    def fill(self, array: Features) -> int:
-        """Compute the features, and tell how many texts were cut for that."""
-        setting, start = self._setting, self.start
-        forward = Forward(start.backbone, device=setting.device, precision=_PRECISION)
-        feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
-        began, check = time.monotonic(), setting.deadline.check
-        with setting.deadline.watched(start.backbone.net):
-            reporter = setting.reporter
-            cut = fill_features(array, setting.sample.train, feed, forward, reporter, check)
-        self.milliseconds = max(1, round(1000 * (time.monotonic() - began)))
-        return cut
-
-    @torch.inference_mode()
-    def fill_chances(self, array: Features, features: Features) -> None:
-        """What the published head makes of the features."""
-        head = self._head().eval()
-        for start in range(0, len(features), 256):
-            rows = torch.from_numpy(np.array(features[start : start + 256]))
-            chances = head(rows).float().softmax(dim=1)
-            if chances.shape[1] != array.shape[1]:
-                raise _NoSuchHead
-            array[start : start + 256] = chances.numpy()
-
-    def _head(self) -> nn.Module:
-        run = self._candidate.resolved.run
-        if run is not None:
-            return Run(run.folder, registry=self._setting.registry).load().head
-        if self.start.backbone.head_flaw:
-            raise _NoSuchHead
-        return self.start.backbone.head.cpu()
-
-
-def _published_classes(candidate: Candidate) -> int:
-    """How many classes the published head tells apart; 0 where there is none, or it does not."""
-    if candidate.weights is None:
-        return 0
-    run = candidate.resolved.run
-    task = (run.record.get("task") or {"name": "single-label"})["name"] if run else "single-label"
-    return candidate.weights.classes if task == "single-label" else 0
+def _start(candidate: Candidate, setting: Setting) -> Start:
+    """As a fine-tune on the sample would start."""
+    request = Request(
+        backbone=candidate.name,
+        data=setting.sample.source,
+        weights="auto" if candidate.weights else "none",
+        wishes={"seed": setting.seed},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(setting.seed)
+        return start_from(request, candidate.resolved, setting.sample, setting.reporter)
 
 
 def _weights(candidate: Candidate, setting: Setting) -> Path | None:

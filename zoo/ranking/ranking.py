@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from zoo.contract.spec import ImageInput
-from zoo.data.cells import Wish
-from zoo.data.columns import ColumnNames
-from zoo.data.dialects import Quoting
 from zoo.data.drawn import open_sample
+from zoo.data.options import DataOptions, as_flags
 from zoo.data.reading import Reading
-from zoo.data.reports import BadFiles
 from zoo.data.samples import Splits
 from zoo.data.traits import range_of
 from zoo.engine.device import choose_device
@@ -25,7 +22,7 @@ from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, Setting, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
-from zoo.ranking.scores import leep, logme, probe, targets_of
+from zoo.ranking.scores import logme, probe, targets_of
 from zoo.registry.registry import Registry
 
 SAMPLES = 1000
@@ -42,13 +39,11 @@ class Watch:
         reporter: Notes and steps.
         begun: Told the name of what is tried now, its number from 1, and how many there are.
         grown: Told the ranking after each new row, and the row.
-        interrupts: Whether the system may end by SIGALRM what takes too long.
     """
 
     reporter: Reporter = field(default_factory=Quiet)
     begun: Callable[[str, int, int], None] = lambda *_: None
     grown: Callable[[Ranking, Ranked], None] = lambda *_: None
-    interrupts: bool = False
 
 
 def recommend(
@@ -62,15 +57,11 @@ def recommend(
     samples: int = SAMPLES,
     weights: str = "auto",
     seed: int = 0,
-    text_column: ColumnNames = None,
-    label_column: ColumnNames = None,
-    task: Wish = "auto",
-    bad_files: BadFiles = "error",
-    quoting: Quoting | None = None,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
     watch: Watch | None = None,
+    **options: Unpack[DataOptions],
 ) -> Ranking:
     """Rank backbones by how well their frozen features suit some samples of the data.
 
@@ -84,15 +75,11 @@ def recommend(
         samples: How many are looked at; of each class its share, and at least five.
         weights: ``auto``; ``none`` also ranks, from random parameters, what has no weights here.
         seed: Decides which samples, the folds of the probe, and random parameters.
-        text_column: As for :func:`zoo.finetune`.
-        label_column: As there.
-        task: As there.
-        bad_files: As there.
-        quoting: As there.
-        device: As there.
+        device: As for :func:`zoo.finetune`.
         workers: As there.
         registry: What is installed by default.
         watch: Sees it grow.
+        options: How the data are read.
 
     Raises:
         UsageError: A number or word that cannot be; or the time was not enough for one backbone.
@@ -103,50 +90,28 @@ def recommend(
     registry, watch = registry or Registry.discover(), watch or Watch()
     deadline = Deadline(time_limit, reserve=_reserve(started), started=started)
     _refuse(samples=samples, time_limit=time_limit, weights=weights)
-    place = choose_device(device)
-    progress = _Progress()
+    place, progress = choose_device(device), _Progress()
     try:
-        with deadline.interrupting(watch.interrupts):
-            sample = open_sample(
-                data,
-                samples=samples,
-                modality=modality,
-                seed=seed,
-                text_column=text_column,
-                label_column=label_column,
-                task=task,
-                bad_files=bad_files,
-                quoting=quoting,
-            )
-            for fact in (*sample.notes, *_not_seen(sample)):
-                watch.reporter.note(fact)
-            candidates, left_out = find_candidates(
-                registry,
-                sample.modality,
-                backbones,
-                max_params=max_params,
-                random=weights == "none",
-            )
-            options = tuple(_options(text_column, label_column, task, bad_files, quoting))
-            progress.begin(_empty(sample, left_out, options), candidates)
-            setting = Setting(
-                sample=sample,
-                seed=seed,
-                device=place,
-                workers=workers,
-                registry=registry,
-                reporter=watch.reporter,
-                deadline=deadline,
-            )
-            _rank(candidates, setting, watch, progress)
+        sample = open_sample(data, samples=samples, modality=modality, seed=seed, **options)
+        for fact in (*sample.notes, *_not_seen(sample)):
+            watch.reporter.note(fact)
+        candidates, left_out = find_candidates(
+            registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
+        )
+        progress.begin(_empty(sample, left_out, tuple(as_flags(options))), candidates)
+        setting = Setting(
+            sample=sample,
+            seed=seed,
+            device=place,
+            workers=workers,
+            registry=registry,
+            reporter=watch.reporter,
+            deadline=deadline,
+        )
+        _rank(candidates, setting, watch, progress)
     except OutOfTime:
         watch.reporter.note("the time is over")
-    ranking = progress.ranking
-    if ranking is None or (not ranking.ranked and progress.waiting):
-        raise _too_little_time(progress, time_limit)
-    if not ranking.ranked:
-        raise _nothing_to_rank(ranking)
-    return replace(ranking, not_reached=tuple(progress.waiting), seconds=deadline.passed)
+    return replace(progress.result(time_limit), seconds=deadline.passed)
 
 
 @dataclass
@@ -169,6 +134,19 @@ class _Progress:
     def done(self, ranking: Ranking) -> None:
         """The first of those that wait is done, and this is the ranking now."""
         self.ranking, self.waiting = ranking, self.waiting[1:]
+
+    def result(self, limit: float | None) -> Ranking:
+        """What the ranking has come to within the time limit.
+
+        Raises:
+            UsageError: The time was not enough for one backbone.
+            RunError: There was none to rank.
+        """
+        if self.ranking is None or (not self.ranking.ranked and self.waiting):
+            raise _too_little_time(self.waiting, limit)
+        if not self.ranking.ranked:
+            raise _nothing_to_rank(self.ranking)
+        return replace(self.ranking, not_reached=tuple(self.waiting))
 
 
 def _reserve(started: float | None) -> float:
@@ -236,11 +214,9 @@ def _scores(found: Extracted, sample: Splits, setting: Setting) -> dict[str, Any
     assert labels is not None
     check()
     evidence = logme(found.features, targets_of(labels, sample.task))
-    single = sample.task == "single-label"
     return {
         "probe": probe(found.features, labels, sample.task, seed=setting.seed, check=check),
         "logme": evidence,
-        "leep": leep(found.chances, labels) if single and found.chances is not None else None,
     }
 
 
@@ -267,25 +243,6 @@ def _refuse(*, samples: int, time_limit: float | None, weights: str) -> None:
         )
 
 
-def _options(
-    text_column: ColumnNames,
-    label_column: ColumnNames,
-    task: str,
-    bad_files: str,
-    quoting: Quoting | None,
-) -> Iterator[str]:
-    """The options of the fine-tune that follows, as they were given here."""
-    for option, names in (("--text-column", text_column), ("--label-column", label_column)):
-        for name in (names,) if isinstance(names, str) else names or ():
-            yield from (option, name)
-    if task != "auto":
-        yield from ("--task", task)
-    if bad_files != "error":
-        yield from ("--bad-files", bad_files)
-    if quoting not in (None, "auto"):
-        yield from ("--quoting", quoting)
-
-
 def _nothing_to_rank(ranking: Ranking) -> RunError:
     """Why there is no ranking, and what to do about it."""
     kind = modality_named(ranking.modality).nouns
@@ -298,8 +255,7 @@ def _nothing_to_rank(ranking: Ranking) -> RunError:
     )
 
 
-def _too_little_time(progress: _Progress, limit: float | None) -> UsageError:
-    names = progress.waiting
+def _too_little_time(names: Sequence[str], limit: float | None) -> UsageError:
     shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     what = f"one of {len(names)} backbones: {shown}" if names else "reading the data"
     return UsageError(

@@ -27,8 +27,6 @@ class Ranked:
         probe: What a linear model on the features comes to on samples that it has not seen: a
             share that is right (accuracy), or mAP, or R². The ranking goes by this.
         logme: Log evidence of a linear model on the features, by sample.
-        leep: Log likelihood of the labels given the published head's classes, by sample; ``None``
-            where there is no such head, or where a sample has no single label.
         params: Number of parameters; 0 where it is not known.
         feature_dim: Width of the features.
         seconds: What the features of a thousand samples take on this machine; ``None`` if unknown.
@@ -40,7 +38,6 @@ class Ranked:
     weights: str
     probe: float
     logme: float
-    leep: float | None
     params: int
     feature_dim: int
     seconds: float | None

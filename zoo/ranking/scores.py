@@ -92,27 +92,6 @@ def _evidence(
     return float(evidence) / (2 * count)
 
 
-def leep(chances: Matrix, labels: NDArray[np.int64]) -> float:
-    """LEEP: the mean log likelihood of the labels, predicted from a published head's classes.
-
-    Each label's probability is the sum, over the head's classes, of the chance of that class times
-    how often the label goes with it (Nguyen et al. 2020, "LEEP: A New Measure to Evaluate
-    Transferability of Learned Representations", arXiv:2002.12462).
-
-    Args:
-        chances: ``(N, Z)``: what the head gives each of its classes; rows add up to 1.
-        labels: ``(N,)``.
-
-    Returns:
-        At most 0; more is better.
-    """
-    own = np.eye(int(labels.max()) + 1)[labels]  # (N, Y)
-    joint = own.T @ chances.astype(np.float64) / len(labels)  # (Y, Z)
-    given = joint / np.maximum(joint.sum(axis=0), _TINY)
-    predicted = (chances * given[labels]).sum(axis=1)
-    return float(np.log(np.maximum(predicted, _TINY)).mean())
-
-
 def probe(
     features: Matrix,
     labels: LabelArray,

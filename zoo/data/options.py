@@ -1,0 +1,41 @@
+"""The options that say how labelled data are read, of every function that reads them."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from zoo.data.cells import Wish
+from zoo.data.columns import ColumnNames
+from zoo.data.dialects import Quoting
+from zoo.data.reports import BadFiles
+
+
+class DataOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`zoo.recommend` and :func:`zoo.embed`, as for :func:`zoo.finetune`.
+
+    Attributes:
+        text_column: Column of inputs, or two for pairs of texts.
+        label_column: Column of labels, or several.
+        task: What the labels are; ``auto`` to find out.
+        bad_files: ``error`` or ``skip``: what becomes of inputs that cannot be read.
+        quoting: Of CSV and TSV tables; ``None`` to find out.
+    """
+
+    text_column: ColumnNames
+    label_column: ColumnNames
+    task: Wish
+    bad_files: BadFiles
+    quoting: Quoting | None
+
+
+_DEFAULTS = {"task": "auto", "bad_files": "error", "quoting": "auto"}
+
+
+def as_flags(options: DataOptions) -> list[str]:
+    """The options as they are typed, but for those that have their defaults."""
+    words = list[str]()
+    for option, value in options.items():
+        for one in value if isinstance(value, (tuple, list)) else (value,):
+            if one not in (None, _DEFAULTS.get(option)):
+                words += [f"--{option.replace('_', '-')}", str(one)]
+    return words
