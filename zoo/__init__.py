@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo.api import resume as resume
     from zoo.contract.backbone import Backbone as Backbone
     from zoo.contract.backbone import Batch as Batch
+    from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
@@ -61,6 +62,7 @@ _PUBLIC = {
     "BackboneSpec": "zoo.contract.spec",
     "Batch": "zoo.contract.backbone",
     "build": "zoo.weights.build",
+    "CommandSpec": "zoo.contract.commands",
     "compare": "zoo.runs.compare",
     "Comparison": "zoo.runs.compare",
     "ContractError": "zoo.errors",

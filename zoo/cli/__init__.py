@@ -1,23 +1,30 @@
 """The command line: one module a command, imported when the command is used.
 
 A command's module imports nothing heavier than click at its top, so that help stays quick; what
-is heavy is imported inside the command.
+is heavy is imported inside the command. Plugins add commands through the hook ``zoo_commands``:
+they are looked up only where a name is not one of the zoo's own, and to list all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import zoo
 from zoo.cli import completion
-from zoo.cli.output import documents_only, fail_cleanly, tame_streams
+from zoo.cli.output import documents_only, fail_cleanly, note, tame_streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from zoo.cli.plugin_commands import PluginCommands
 
 COMMANDS: Mapping[str, str] = {
     "list": "zoo.cli.catalogue:command",
@@ -46,7 +53,8 @@ COMMANDS: Mapping[str, str] = {
 
 
 class LazyGroup(click.Group):
-    """Commands by name, from a table of ``module:attribute``; in the table's order.
+    """Commands by name, from a table of ``module:attribute``, in the table's order; then those
+    of plugins.
 
     Every command gets a hidden ``--debug`` and ``--no-plugin``, and one with ``--json`` has standard output to
     itself: what a library prints meanwhile goes to standard error.
@@ -55,19 +63,16 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._table = table
+        self._fitted_already: dict[int, click.Command] = {}  # by identity: plugins come and go
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names, in the order of the table."""
-        return list(self._table)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table; then those of plugins."""
+        return [*self._table, *sorted(self._of_plugins(ctx).specs)]
 
-    def get_command(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's signature
-        cmd_name: str,
-    ) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported."""
         if cmd_name not in self._table:
-            return None
+            return self._plugin_command(ctx, cmd_name)
         if cmd_name not in self.commands:
             module, _, attribute = self._table[cmd_name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
@@ -77,18 +82,93 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with a suggestion from the whole table."""
+        """As click's, with a suggestion from all commands."""
         name = args[0]
         if name not in self._table and not name.startswith("-"):
-            from zoo.errors import did_you_mean
+            known = self._of_plugins(ctx)
+            if name not in known.specs:
+                from zoo.errors import did_you_mean
 
-            guess = did_you_mean(name, self._table)
-            ctx.fail(f"No such command {name!r}.{guess}")
+                guess = did_you_mean(name, self.list_commands(ctx))
+                ctx.fail(f"No such command {name!r}.{guess}{known.not_asked()}")
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line for each command; no plugin is imported for that."""
+        from zoo.errors import ZooError
+
+        try:
+            self._of_plugins(ctx)
+        except ZooError as error:  # help must be there also where a registry.toml is not valid
+            note(f"Warning: commands of plugins are not listed: {error.message}")
+            self._remember(ctx, None)
+        for remark in self._of_plugins(ctx).remarks():
+            note(f"Warning: {remark}")
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names))
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, self._listed(ctx, n).get_short_help_str(limit)) for n in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, with their help; no plugin is imported for that."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=self._listed(ctx, name).get_short_help_str())
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _of_plugins(self, ctx: click.Context) -> PluginCommands:
+        """What plugins add; looked up once for each run of the command line."""
+        if _KEPT not in ctx.meta:
+            self._remember(ctx, self._look_up(completing=ctx.resilient_parsing))
+        found: PluginCommands = ctx.meta[_KEPT]
+        return found
+
+    def _look_up(self, *, completing: bool) -> PluginCommands:
+        from zoo.cli.plugin_commands import PluginCommands
+
+        if completing:  # nothing is said, and no plugin is asked, for a press of the tab key
+            with contextlib.suppress(Exception):
+                return PluginCommands.of(completion.kept_registry(), self._table)
+            return PluginCommands()
+        from zoo.registry.registry import Registry
+
+        return PluginCommands.of(Registry.discover(), self._table)
+
+    def _remember(self, ctx: click.Context, found: PluginCommands | None) -> None:
+        from zoo.cli.plugin_commands import PluginCommands
+
+        ctx.meta[_KEPT] = found or PluginCommands()
+
+    def _plugin_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        specs = self._of_plugins(ctx).specs
+        if name not in specs:
+            return None
+        from zoo.cli.plugin_commands import load_command
+
+        command = load_command(*specs[name])
+        if id(command) not in self._fitted_already:
+            self._fitted_already[id(command)] = _fitted(command, name)
+        return command
+
+    def _listed(self, ctx: click.Context, name: str) -> click.Command:
+        """What stands for a command in a list; that of a plugin is not imported."""
+        if name in self._table:
+            command = self.get_command(ctx, name)
+            assert command is not None
+            return command
+        return click.Command(name, short_help=self._of_plugins(ctx).specs[name][1].help)
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command; what it returns is not an exit status."""
         super().invoke(ctx)
+
+
+_KEPT = f"{__name__}.plugin_commands"
+"""Where a context keeps what plugins add."""
 
 
 def _fitted(command: click.Command, name: str) -> click.Command:

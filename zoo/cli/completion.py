@@ -104,7 +104,7 @@ def one_of(*words: str, fallback: str = "") -> Complete:
 # -- names -------------------------------------------------------------------------------------
 
 
-def _registry() -> Registry:
+def kept_registry() -> Registry:
     """What is installed, as far as it has been asked before: nothing is imported."""
     from zoo.registry.discovery import Source, installed
     from zoo.registry.index import Catalogue, Index
@@ -120,7 +120,7 @@ def _registry() -> Registry:
 
 
 def _names(_: click.Context, incomplete: str) -> Iterable[str]:
-    registry = _registry()
+    registry = kept_registry()
     base = incomplete.rpartition(".")[0]
     if base and (row := _row(registry, base)[1]):
         return [f"{base}.{weights['tag']}" for weights in row["weights"]]
@@ -156,7 +156,7 @@ def _plugins(_: click.Context, __: str) -> Iterable[str]:
 
 def _tags(ctx: click.Context, _: str) -> Iterable[str]:
     name = _typed_backbone(ctx)
-    row = _row(_registry(), name)[1] if name else None
+    row = _row(kept_registry(), name)[1] if name else None
     return ["auto", "none", *(weights["tag"] for weights in (row or {}).get("weights", ()))]
 
 
@@ -206,7 +206,7 @@ def _read(file: Path) -> str:
 
 def _parts(ctx: click.Context) -> Mapping[str, list[str]]:
     name = _typed_backbone(ctx)
-    for candidate in (name, _row(_registry(), name)[0]):
+    for candidate in (name, _row(kept_registry(), name)[0]):
         if text := _read(_parts_file(candidate)):
             return {key: list(map(str, words)) for key, words in json.loads(text).items()}
     return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -24,9 +24,18 @@ def command(as_json: bool) -> None:
     Status: ok; broken (failed, see the reason); incompatible (needs another version of zoo);
     conflict (two distributions publish one name); disabled (by registry.toml or ZOO_PLUGINS).
     """
+    from zoo.cli import COMMANDS
+    from zoo.cli.plugin_commands import PluginCommands
     from zoo.registry.registry import Registry
 
-    statuses = Registry.discover().plugins()
+    registry = Registry.discover()
+    refused = PluginCommands.of(registry, COMMANDS).refused
+    statuses = [
+        replace(status, reason="; ".join(filter(None, [status.reason, *refused[status.name]])))
+        if status.status == "ok" and status.name in refused
+        else status
+        for status in registry.plugins()
+    ]
     if as_json:
         emit_json([asdict(status) for status in statuses])
         return

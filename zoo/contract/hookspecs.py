@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
 
@@ -56,6 +57,15 @@ def zoo_heads() -> Mapping[str, HeadFactory]:  # type: ignore[empty-body]
 @hookspec
 def zoo_strategies() -> Mapping[str, StrategyFactory]:  # type: ignore[empty-body]
     """Strategies by name, for ``--strategy``."""
+
+
+@hookspec
+def zoo_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Commands that the plugin adds to ``zoo``.
+
+    Called with ``zoo_backbones``, and kept in the index with its answer. A command must not have
+    the name of one of the zoo's own, nor of another plugin's.
+    """
 
 
 @hookspec

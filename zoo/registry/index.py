@@ -1,8 +1,8 @@
 """The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
 
-One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, the names,
-and one row of JSON a line, so that a command parses no more rows than it shows. It is used as long as the plugin's fingerprint
-is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
+One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, its commands, the names
+of its backbones, and one row of JSON a line, so that a command parses no more rows than it shows. It
+is used as long as the plugin's fingerprint is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
 time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
 cache folder that cannot be written costs time, not function.
 """
@@ -15,12 +15,13 @@ import os
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoo.contract import spec
+from zoo.contract.commands import CommandSpec
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
@@ -31,7 +32,7 @@ from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
 
-FORMAT = 3
+FORMAT = 4
 
 Row = Mapping[str, Any]
 
@@ -46,6 +47,7 @@ class Catalogue:
         rows: Names within the plugin's namespace to specs as JSON data.
         manners: What its author should change although it works; see :mod:`zoo.registry.side_effects`.
         verdict: What a check, or a backbone's use, has shown of it.
+        commands: What it adds to ``zoo``.
     """
 
     status: str
@@ -53,6 +55,7 @@ class Catalogue:
     rows: Mapping[str, Row]
     manners: str = ""
     verdict: str = ""
+    commands: tuple[CommandSpec, ...] = ()
 
     @property
     def remarks(self) -> str:
@@ -85,11 +88,13 @@ class Index:
     def _asked(self, source: Source) -> Catalogue:
         try:
             with observed() as manners:
-                specs = Plugin(source).ask("zoo_backbones")
+                plugin = Plugin(source)
+                specs = plugin.ask("zoo_backbones")
                 rows = _rows(() if specs is None else specs, "zoo_backbones")
+                commands = _commands(plugin.ask("zoo_commands"))
         except ZooError as error:
             return Catalogue("broken", error.message, {})
-        catalogue = Catalogue("ok", "", rows, manners=manners.remarks())
+        catalogue = Catalogue("ok", "", rows, manners=manners.remarks(), commands=commands)
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
@@ -100,13 +105,23 @@ class Index:
             )
         return self.kept(source) or catalogue  # what is kept takes less memory
 
-    def replace(self, source: Source, specs: Iterable[BackboneSpec]) -> Catalogue:
+    def replace(
+        self,
+        source: Source,
+        specs: Iterable[BackboneSpec],
+        commands: tuple[CommandSpec, ...] = (),
+    ) -> Catalogue:
         """Keep ``specs``, the answer to ``zoo_sync``, as the catalogue until the plugin changes.
+
+        Args:
+            source: The plugin.
+            specs: Its backbones.
+            commands: Its commands, which stay as they are.
 
         Raises:
             PluginError: They are no specs, or cannot be kept.
         """
-        catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"))
+        catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"), commands=commands)
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
@@ -144,15 +159,19 @@ class Index:
             header, _, body = read_small(self._path(source)).partition(b"\n")
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
-            remarks, names, *lines = body.splitlines()
+            remarks, commands, names, *lines = body.splitlines()
             rows = _Rows(json.loads(names), lines)
-            return Catalogue("ok", "", rows, *json.loads(remarks))
+            kept = tuple(CommandSpec(**command) for command in json.loads(commands))
+            manners, verdict = json.loads(remarks)
+            return Catalogue("ok", "", rows, manners, verdict, kept)
         except (OSError, ValueError, TypeError):
             return None
 
     def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
         rows, remarks = catalogue.rows, [catalogue.manners, catalogue.verdict]
-        body = "\n".join(_dump(part) for part in (remarks, list(rows), *rows.values()))
+        commands = [asdict(command) for command in catalogue.commands]
+        parts = (remarks, commands, list(rows), *rows.values())
+        body = "\n".join(map(_dump, parts))
         header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
         files.write_text(self._path(source), f"{_dump(header)}\n{body}")
 
@@ -192,6 +211,23 @@ def _rows(specs: object, hook: str) -> dict[str, Row]:
                 raise PluginError(f"{hook} gave two specs called {given.name!r}")
             rows[given.name] = _row(given, hook)
     return rows
+
+
+def _commands(answer: object) -> tuple[CommandSpec, ...]:
+    """A plugin's answer to ``zoo_commands``, checked."""
+    if answer is None:
+        return ()
+    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+        raise PluginError(f"zoo_commands returned {type(answer).__name__}, not command specs")
+    commands: dict[str, CommandSpec] = {}
+    with guarded("zoo_commands"):  # it may be a generator, which runs only now
+        for given in answer:
+            if not isinstance(given, CommandSpec):
+                raise PluginError(f"zoo_commands gave {type(given).__name__}, not a CommandSpec")
+            if given.name in commands:
+                raise PluginError(f"zoo_commands gave two commands called {given.name!r}")
+            commands[given.name] = given
+    return tuple(commands.values())
 
 
 def _row(given: BackboneSpec, hook: str) -> Row:

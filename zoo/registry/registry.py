@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import (
@@ -180,7 +181,9 @@ class Registry:
                 f"the plugin {name!r} has no catalogue that could be made anew",
                 hint="Its catalogue is written by hand; upgrade its distribution instead.",
             )
-        self._catalogues[name] = self.index.replace(plugin.source, plugin.ask("zoo_sync"))
+        self._catalogues[name] = self.index.replace(
+            plugin.source, plugin.ask("zoo_sync"), self._catalogues[name].commands
+        )
         return len(self._catalogues[name].rows)
 
     def exemptions(self, name: str) -> tuple[Exemption, ...]:
@@ -199,6 +202,14 @@ class Registry:
             if not isinstance(exemption, Exemption):
                 raise self._broken(name, f"zoo_exemptions gave {type(exemption).__name__}")
         return given
+
+    def commands(self) -> list[tuple[str, CommandSpec]]:
+        """Every plugin's commands, each with the plugin's name; those of the zoo's own come first."""
+        plugins = sorted(
+            self._catalogues,
+            key=lambda name: (self._sources[name].distribution != CORE, name),
+        )
+        return [(name, spec) for name in plugins for spec in self._catalogues[name].commands]
 
     def judge(self, name: str, verdict: str) -> None:
         """Show ``verdict`` beside the plugin ``name`` until it changes; see :meth:`Index.judge`."""

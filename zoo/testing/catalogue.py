@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
 from zoo.registry.discovery import Source
@@ -42,11 +43,13 @@ class Catalogue:
         source: The plugin's entry point.
         specs: What it publishes, with canonical names.
         exemptions: What it says that its backbones do not pass.
+        commands: What it adds to ``zoo``.
     """
 
     source: Source
     specs: Sequence[BackboneSpec]
     exemptions: Sequence[Exemption]
+    commands: Sequence[CommandSpec] = ()
 
     @cached_property
     def asked(self) -> list[Any]:
@@ -122,6 +125,17 @@ def loaders_can_be_imported(plugin: Catalogue) -> None:
         assert callable(found), f"the loader {loader} is not there"
 
 
+def commands_can_be_imported(plugin: Catalogue) -> None:
+    """Every command's ``target`` is a click command, and has a help text."""
+    import click
+
+    for spec in plugin.commands:
+        module, _, attribute = spec.target.partition(":")
+        found = getattr(importlib.import_module(module), attribute, None)
+        assert isinstance(found, click.Command), f"{spec.target} is not a click command"
+        assert (found.help or "").strip(), f"{spec.target} has no help text"
+
+
 def exemptions_are_of_something(plugin: Catalogue) -> None:
     """Every exemption names a check that there is, and backbones that are published."""
     names = [spec.arch for spec in plugin.specs]
@@ -144,6 +158,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         names_are_legal,
         weights_are_described,
         loaders_can_be_imported,
+        commands_can_be_imported,
         exemptions_are_of_something,
     )
 }

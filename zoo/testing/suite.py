@@ -57,7 +57,9 @@ def examine_plugin(name: str, registry: Registry) -> Iterator[Outcome]:
         PluginError: The plugin cannot be used.
     """
     specs = [registry.spec(backbone) for backbone in backbones_of(name, registry)]
-    catalogue = Catalogue(registry.plugin(name).source, specs, registry.exemptions(name))
+    commands = [spec for plugin, spec in registry.commands() if plugin == name]
+    source, exemptions = registry.plugin(name).source, registry.exemptions(name)
+    catalogue = Catalogue(source, specs, exemptions, commands)
     for title, check in PLUGIN_CHECKS.items():
         yield _outcome(name, title, partial(check, catalogue))
 
