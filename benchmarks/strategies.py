@@ -201,7 +201,7 @@ def with_regression(texts: Path, model: Path) -> Measured:
     """scikit-learn's logistic regression, with its defaults, on the features of the probe."""
     from sklearn.linear_model import LogisticRegression
 
-    from zoo.data import open_data
+    from zoo.data.opening import open_data
 
     start = time.perf_counter()
     backbone = zoo.load(f"path:{model}")

@@ -15,7 +15,6 @@ from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
-from zoo.data.transforms import Augment
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import make_head
@@ -23,6 +22,7 @@ from zoo.engine.progress import Console, Reporter
 from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import Surgery, name_of
 from zoo.errors import UsageError, WeightsError
+from zoo.modalities.image.transforms import Augment
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
 from zoo.runs.request import Request, Resize

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.contract.spec import Pooling
-from zoo.data import TextEncoder
 from zoo.engine import adapters
 from zoo.engine.heads import make_head
 from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, NameLookupError, WeightsError
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.testing.checks import CHECKS
 from zoo_transformers import loader, names, networks, tokenization
 from zoo_transformers.catalogue import LOADER, encoders

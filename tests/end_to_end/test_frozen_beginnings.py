@@ -13,10 +13,10 @@ import torch
 import zoo
 from tests.end_to_end.test_resume import StopsAt
 from tests.end_to_end.test_strategies import few, pretrained, write_texts
-from zoo.data import transforms as loading
 from zoo.engine import prefixed
 from zoo.engine.progress import Quiet
 from zoo.errors import Stopped
+from zoo.modalities.image import transforms as loading
 
 __all__ = ["few"]  # a fixture
 

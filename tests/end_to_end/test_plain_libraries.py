@@ -12,7 +12,7 @@ import torch
 
 import zoo
 from tests.end_to_end.conftest import Zoo
-from zoo.data import TextEncoder
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 declare_missing_operators()  # torchvision, and with it timm, can be imported from here on

@@ -19,8 +19,8 @@ from tests.made_runs import weighted_run
 from tests.unit.test_data_splits import unreadable
 from zoo.data.drawn import open_sample
 from zoo.data.rows import open_rows
-from zoo.data.text import train_tokenizer
 from zoo.errors import DataError
+from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
 
 NUMBERS = {"name": "regression", "mean": [1.0, 2.0], "std": [1.0, 1.0]}

@@ -22,7 +22,7 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_resume import StopsAt, options
-from zoo.data import ImageFeed
+from zoo.data.loader import ImageFeed
 from zoo.engine.progress import Quiet
 from zoo.errors import RunError, Stopped, UsageError, WorkersError
 

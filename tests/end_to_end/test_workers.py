@@ -16,10 +16,11 @@ import pytest
 
 import zoo
 from zoo.contract.spec import ImageInput
-from zoo.data import make_loader, make_transform
+from zoo.data.loader import make_loader
 from zoo.data.opening import open_data
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, Stopped
+from zoo.modalities.image.transforms import make_transform
 
 WORKERS = 2
 

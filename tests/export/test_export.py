@@ -27,12 +27,12 @@ from tests.contract.test_transformers import tiny, word_tokenizer
 from tests.end_to_end.conftest import Zoo, photos, zoo_cli
 from tests.made_runs import weighted_run
 from zoo import BackboneSpec
-from zoo.data.pictures import read_picture
-from zoo.data.text import train_tokenizer
-from zoo.data.transforms import make_transform, resized
 from zoo.errors import RunError, UsageError
 from zoo.export import TOLERANCE, formats
 from zoo.export.preparation import _picture_steps
+from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.transforms import make_transform, resized
+from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
 
 __all__ = ["photos", "zoo_cli"]

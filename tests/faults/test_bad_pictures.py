@@ -14,11 +14,12 @@ from tests.end_to_end.conftest import Zoo
 from tests.faults import pictures
 from tests.faults.conftest import class_folders
 from zoo.contract.spec import ImageInput
-from zoo.data import make_transform, open_data, read_picture
-from zoo.data.pictures import LARGEST_FILE, MOST_PIXELS
+from zoo.data.opening import open_data
 from zoo.data.samples import Splits
-from zoo.data.traits import range_of
 from zoo.errors import BadFilesError
+from zoo.modalities.image.reading import LARGEST_FILE, MOST_PIXELS, read_picture
+from zoo.modalities.image.traits import range_of
+from zoo.modalities.image.transforms import make_transform
 
 
 def written(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:

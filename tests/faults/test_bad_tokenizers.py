@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from tests.made_runs import made_run
 from tests.unit.test_run_record import TEXTS
 from zoo import TextInput, open_run
-from zoo.data import TextEncoder
 from zoo.errors import RunError, WeightsError
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.training.start import tokenizer_beside
 from zoo_transformers.tokenization import _read
 

@@ -70,10 +70,10 @@ def test_features_killed_while_they_are_written_are_computed_again(tmp_path: Pat
 
 
 def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) -> None:
-    from zoo.data.decoded import decode
     from zoo.data.samples import Paths, Samples
     from zoo.engine.decoding import decoded_once
     from zoo.engine.progress import Quiet
+    from zoo.modalities.image.decoded import decode
 
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")

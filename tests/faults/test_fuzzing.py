@@ -22,10 +22,10 @@ import zoo
 from tests.unit.test_backbone import SPEC
 from zoo import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.cli.output import clean
-from zoo.data import open_data
 from zoo.data.cells import split_cell
 from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
+from zoo.data.opening import open_data
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.registry.discovery import Source
 from zoo.registry.index import FORMAT, Index

@@ -90,7 +90,7 @@ def test_texts_in_one_batch_are_answered_as_alone(films_run: Path) -> None:
     body = post(films_run, json={"texts": texts}).json()
     assert [each["input"] for each in body["predictions"]] == texts
     for text, given in zip(texts, body["predictions"], strict=True):
-        (said,) = zoo.open_run(films_run).predict([zoo.data.Text(text)])
+        (said,) = zoo.open_run(films_run).predict([zoo.data.inputs.Text(text)])
         assert given["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
 
 

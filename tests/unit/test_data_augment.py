@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from zoo import BackboneSpec, ImageInput
-from zoo.data import make_transform
 from zoo.engine.feed import Feed
 from zoo.errors import UsageError
+from zoo.modalities.image.transforms import make_transform
 
 INPUT = ImageInput(size=48)
 

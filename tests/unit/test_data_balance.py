@@ -13,12 +13,13 @@ from PIL import Image
 from tests.unit.test_data_loader import WORDS, texts
 from zoo import BackboneSpec, ImageInput
 from zoo.contract.spec import TextInput
-from zoo.data import Samples, TextEncoder, make_loader, make_transform, train_tokenizer
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.loader import Batches
-from zoo.data.samples import Listed, Paths
+from zoo.data.loader import Batches, make_loader
+from zoo.data.samples import Listed, Paths, Samples
 from zoo.engine.feed import Feed
 from zoo.errors import UsageError
+from zoo.modalities.image.transforms import make_transform
+from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
 LABELS = np.array([0] * 90 + [1] * 9 + [2])
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import read_picture
-from zoo.data.decoded import Decoded, decode, estimated_bytes, opened
 from zoo.data.samples import Paths, Samples
 from zoo.errors import BadFilesError
+from zoo.modalities.image.decoded import Decoded, decode, estimated_bytes, opened
+from zoo.modalities.image.reading import read_picture
 
 COUNT = 70  # more than a record batch
 

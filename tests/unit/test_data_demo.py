@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data import demo_data, read_picture
+from zoo.data.demo import demo_data
 from zoo.errors import ClassesError
+from zoo.modalities.image.reading import read_picture
 
 
 def test_digits_are_small_pictures_that_may_not_be_mirrored():

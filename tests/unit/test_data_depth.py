@@ -19,15 +19,17 @@ from PIL import Image
 
 import zoo
 from zoo.contract.spec import ImageInput
-from zoo.data import make_transform, open_data, read_picture
-from zoo.data.decoded import decode, opened
-from zoo.data.depth import extent
-from zoo.data.reading import Reading, reading_in_words, reading_record
+from zoo.data.opening import open_data
 from zoo.data.samples import Paths, Samples, Splits
-from zoo.data.traits import TRAITS, note_values, range_of
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
 from zoo.export.preparation import _picture_steps
+from zoo.modalities.image.bit_depth import extent
+from zoo.modalities.image.decoded import decode, opened
+from zoo.modalities.image.not_seen import Reading, reading_in_words, reading_record
+from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.traits import TRAITS, note_values, range_of
+from zoo.modalities.image.transforms import make_transform
 from zoo.ranking.ranking import Watch
 from zoo.runs.predictor import Asked
 
@@ -118,7 +120,7 @@ def test_a_deep_image_without_a_known_range_is_an_error(tmp_path):
 
 
 def test_a_deep_image_is_reduced_by_blocks_as_pillow_reduces_it(monkeypatch):
-    monkeypatch.setattr("zoo.data.depth._STRIP", 100)
+    monkeypatch.setattr("zoo.modalities.image.bit_depth._STRIP", 100)
     values = np.random.default_rng(0).integers(0, 4095, (50, 70)).astype(np.uint16)
     seen = read_picture(Image.fromarray(values), size=8, values=(0, 4095))
     whole = Image.fromarray((values / 4095 * 255).astype(np.float32)).reduce(3)
@@ -443,7 +445,7 @@ def test_an_input_that_would_take_gigabytes_or_make_no_sense_is_refused(field):
 
 _PEAK = """
 import resource, sys
-from zoo.data import read_picture
+from zoo.modalities.image.reading import read_picture
 def peak():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()

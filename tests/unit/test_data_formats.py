@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from zoo.data import formats, open_data, read_picture
+from zoo.data.opening import open_data
 from zoo.errors import BadFilesError
+from zoo.modalities.image import formats
+from zoo.modalities.image.reading import read_picture
 
 
 def png_with_texts(size: int, compressed: bool) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.data import Text, open_inputs
+from zoo.data.inputs import Text, open_inputs
 from zoo.errors import BadFilesError, DataError
 
 

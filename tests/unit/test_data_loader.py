@@ -19,18 +19,13 @@ import torch
 from PIL import Image
 
 from zoo.contract.spec import ImageInput, TextInput
-from zoo.data import (
-    Samples,
-    TextEncoder,
-    make_loader,
-    make_transform,
-    open_data,
-    open_inputs,
-    train_tokenizer,
-)
-from zoo.data.loader import Feed, ImageFeed, Loader
-from zoo.data.samples import Listed, Paths
+from zoo.data.inputs import open_inputs
+from zoo.data.loader import Feed, ImageFeed, Loader, make_loader
+from zoo.data.opening import open_data
+from zoo.data.samples import Listed, Paths, Samples
 from zoo.errors import BadFilesError, WorkersError
+from zoo.modalities.image.transforms import make_transform
+from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
 WORDS = [
     "the",

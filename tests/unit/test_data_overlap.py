@@ -10,10 +10,10 @@ import pytest
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
 from tests.end_to_end.conftest import Zoo, zoo_cli
-from zoo.data import open_data
-from zoo.data.looks import NEAR, alike, looks_of
-from zoo.data.overlap import text_contents
+from zoo.data.leakage import text_contents
+from zoo.data.opening import open_data
 from zoo.errors import DataError
+from zoo.modalities.image.perceptual_hash import NEAR, alike, looks_of
 from zoo.training.summary import overlap_in_words
 
 __all__ = ["zoo_cli"]
@@ -188,7 +188,7 @@ def test_near_is_told_by_the_number_of_signs_that_differ() -> None:
 def test_too_many_pictures_are_not_compared_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.data.overlap.MOST_PAIRS", 10)
+    monkeypatch.setattr("zoo.data.leakage.MOST_PAIRS", 10)
     splits = open_data(with_copies(tmp_path), modality="image")
     assert splits.near is None
     assert overlap_in_words(splits) == "too many pictures to compare all by their looks"

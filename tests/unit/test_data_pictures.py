@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from zoo.contract.spec import ImageInput
-from zoo.data import make_transform, read_picture
 from zoo.errors import BadFilesError
+from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.transforms import make_transform
 
 
 def pixel(picture: Image.Image) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.test_data_folders import class_folders, open_pictures, picture
-from zoo.data import open_data
+from zoo.data.opening import open_data
 from zoo.data.samples import Splits
 from zoo.data.split_names import by_split, split_of
 from zoo.data.walk import holds_pictures, walk

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.unit.test_data_tables import write
-from zoo.data import open_data, open_inputs
 from zoo.data.cells import split_cell
+from zoo.data.inputs import open_inputs
+from zoo.data.opening import open_data
 from zoo.data.splitting import random_split
 from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
 

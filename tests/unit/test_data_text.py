@@ -8,8 +8,8 @@ import time
 import pytest
 
 from zoo.contract.spec import TextInput
-from zoo.data import TextEncoder, train_tokenizer
 from zoo.errors import DataError
+from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
 TEXTS = ["The cat sat on the mat.", "A dog sat on the log!", "the cat and the dog"] * 5
 

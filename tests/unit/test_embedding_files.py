@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.data import Samples
 from zoo.data.rows import Rows
-from zoo.data.samples import Listed
+from zoo.data.samples import Listed, Samples
 from zoo.embedding.files import write_features
 from zoo.system import files
 

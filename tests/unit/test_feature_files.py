@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import read_picture
 from zoo.data.samples import Paths, Samples
 from zoo.engine import feature_files
 from zoo.engine.decoding import decoded_once
 from zoo.engine.feature_files import is_whole
 from zoo.engine.features import compute
 from zoo.engine.progress import Quiet
+from zoo.modalities.image.reading import read_picture
 
 
 class Notes(Quiet):

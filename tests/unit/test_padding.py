@@ -15,10 +15,10 @@ from torch import nn
 from tests.made_runs import weighted_run
 from zoo import Backbone, BackboneSpec, Run, TextInput, build
 from zoo.contract.spec import Pooling
-from zoo.data import train_tokenizer
 from zoo.errors import ContractError, RunError
 from zoo.export import export_run
 from zoo.export.native import native_source
+from zoo.modalities.text.tokenization import train_tokenizer
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import width_of
 

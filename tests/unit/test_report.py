@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput
-from zoo.data import TextEncoder, train_tokenizer
 from zoo.errors import RunError
+from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 from zoo.runs.compare import EXACT, _holm, mcnemar
 from zoo.runs.compare import Contest as Contest
 from zoo.runs.predictions import Judged, read_predictions

@@ -11,8 +11,7 @@ import torch
 from sklearn import metrics as sk
 
 from zoo.contract.metric_names import in_words, leading
-from zoo.data import Samples, Splits
-from zoo.data.samples import LabelArray, Listed, TaskName
+from zoo.data.samples import LabelArray, Listed, Samples, Splits, TaskName
 from zoo.errors import RunError, UsageError
 from zoo.runs.predictions import predictions_of
 from zoo.tasks.criteria import CRITERIA

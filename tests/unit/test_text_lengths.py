@@ -15,11 +15,11 @@ import zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_padding import TIGHT, network, words
 from zoo import BackboneSpec, Run, TextInput, build
-from zoo.data.text import TextEncoder, cut_in_words
 from zoo.engine.compiling import settle_precision
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
+from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
 from zoo.ranking.ranking import Watch
 from zoo.runs.predictor import Asked
 from zoo.serve.service import Service

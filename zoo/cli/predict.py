@@ -134,8 +134,7 @@ def command(
 
 def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
     """The inputs with the lines of standard input in the place of ``-``."""
-    from zoo.data import Text
-    from zoo.data.inputs import blank_lines, lines_of
+    from zoo.data.inputs import Text, blank_lines, lines_of
     from zoo.data.reports import Findings
 
     expanded: list[Any] = []

@@ -13,11 +13,11 @@ from zoo.contract.spec import Modality
 from zoo.data.cells import Cells, Wish, columns_of_flags, read_cells
 from zoo.data.dialects import Quoting
 from zoo.data.labels import Part
-from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
 from zoo.data.tables import Table
 from zoo.errors import DataError, did_you_mean
+from zoo.modalities.image.reading import looks_like_picture
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -42,7 +42,7 @@ def open_sample(
     """Some samples of the training split, or of data without splits; no other input is read.
 
     Args:
-        source: As for :func:`zoo.data.open_data`, whose other arguments these are too.
+        source: As for :func:`zoo.data.opening.open_data`, whose other arguments these are too.
         samples: How many, about; each class has its share, and at least :data:`LEAST`.
         modality: What the inputs are; ``None`` to find out.
         seed: Decides which are drawn.

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.labels import Labels, Part, plain_label
-from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.samples import Paths
 from zoo.data.walk import (
@@ -20,6 +19,7 @@ from zoo.data.walk import (
     walk,
 )
 from zoo.errors import DataError
+from zoo.modalities.image.reading import looks_like_picture
 from zoo.system.files import is_utf8
 
 

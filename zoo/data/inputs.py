@@ -15,12 +15,12 @@ from zoo.contract.spec import Modality
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
 from zoo.data.dialects import Quoting
 from zoo.data.folders import pictures_below
-from zoo.data.pictures import examine, looks_like_picture
-from zoo.data.reading import Reading
 from zoo.data.reports import Findings
 from zoo.data.samples import Inputs, Listed, Pair, Paths, Raw, Samples
 from zoo.data.tables import looks_like_table, read_table
 from zoo.errors import DataError
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.reading import examine, looks_like_picture
 from zoo.system.files import is_utf8, open_regular
 
 Given: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Pair"
@@ -61,7 +61,7 @@ def open_inputs(
             ``None`` to stop at it.
         learned: The columns that the run was trained on, where ``text_column`` names none.
         findings: Is told what was guessed.
-        quoting: As for :func:`zoo.data.open_data`.
+        quoting: As for :func:`zoo.data.opening.open_data`.
 
     Raises:
         DataError: There is no such file, or it is not of this modality, or there is nothing.

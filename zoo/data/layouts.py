@@ -15,7 +15,6 @@ from zoo.data.columns import Columns, read_part, require_labels
 from zoo.data.folders import read_class_folders
 from zoo.data.hub import PREFIX, read_hub
 from zoo.data.labels import Part
-from zoo.data.pictures import looks_like_picture
 from zoo.data.reports import Findings
 from zoo.data.split_columns import by_split_column, refuse_other_splits
 from zoo.data.split_folders import (
@@ -28,6 +27,7 @@ from zoo.data.tables import Table, find_tables, looks_like_table, read_table
 from zoo.data.unlisted import note_unlisted
 from zoo.data.walk import holds_pictures
 from zoo.errors import DataError
+from zoo.modalities.image.reading import looks_like_picture
 from zoo.system.files import is_utf8
 
 Reader: TypeAlias = Callable[[bool, Wish], Part]

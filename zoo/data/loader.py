@@ -18,11 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.reading import Reading
 from zoo.data.samples import Pair, Samples
-from zoo.data.text import TextEncoder
-from zoo.data.traits import TRAITS, Traits
-from zoo.data.transforms import ImageTransform, mixed_seed
 from zoo.data.worker_batches import (
     Packed,
     Unsent,
@@ -33,7 +29,12 @@ from zoo.data.worker_batches import (
     shorten_sockets,
 )
 from zoo.errors import WorkersError, ZooError
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.traits import TRAITS, Traits
+from zoo.modalities.image.transforms import ImageTransform
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.system.memory import give_back
+from zoo.system.tensors.seeds import mixed_seed
 
 Key: TypeAlias = tuple[int, int]
 """Variation and position among the samples. The variation is the epoch, which travels with each
@@ -255,7 +256,7 @@ class Loader(DataLoader[TensorBatch]):
     and when a batch cannot be had.
 
     Attributes:
-        traits: What the pictures that have been read are like (:mod:`zoo.data.traits`), ``(N,)``
+        traits: What the pictures that have been read are like (:mod:`zoo.modalities.image.traits`), ``(N,)``
             by their place among the samples, where the feed watches.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.overlap import Contents
+from zoo.data.leakage import Contents
 from zoo.data.samples import Samples
 from zoo.errors import DataError
 

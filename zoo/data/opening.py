@@ -25,9 +25,7 @@ from zoo.data.conflicts import conflicts_in_words
 from zoo.data.dialects import Quoting
 from zoo.data.labels import Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
-from zoo.data.looks import Looks
-from zoo.data.overlap import overlap, picture_contents, text_contents, without_shared
-from zoo.data.pictures import examine
+from zoo.data.leakage import overlap, picture_contents, text_contents, without_shared
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import (
     Samples,
@@ -37,8 +35,10 @@ from zoo.data.samples import (
     splits_fingerprint,
 )
 from zoo.data.splitting import VAL_SPLIT, check_share, split
-from zoo.data.traits import Traits
 from zoo.errors import DataError, UsageError, did_you_mean
+from zoo.modalities.image.perceptual_hash import Looks
+from zoo.modalities.image.reading import examine
+from zoo.modalities.image.traits import Traits
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 

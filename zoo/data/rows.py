@@ -19,12 +19,12 @@ from zoo.data.inputs import open_inputs
 from zoo.data.labels import Part
 from zoo.data.layouts import Request, layout_of
 from zoo.data.opening import check_task
-from zoo.data.pictures import examine, looks_like_picture
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples, TaskName
-from zoo.data.traits import Traits
 from zoo.data.walk import loose_files, visible_folders
 from zoo.errors import DataError
+from zoo.modalities.image.reading import examine, looks_like_picture
+from zoo.modalities.image.traits import Traits
 
 _ORDER = ("all", "train", "val", "test")
 
@@ -65,7 +65,7 @@ def open_rows(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Rows:
-    """Open a folder, a table or a Hub data set as :func:`zoo.data.open_data` does, labels or not.
+    """Open a folder, a table or a Hub data set as :func:`zoo.data.opening.open_data` does, labels or not.
 
     Also pictures that lie in a folder without class folders, a single picture, and a ``.txt`` file
     with a text a line: those have no labels.
@@ -74,7 +74,7 @@ def open_rows(
         source: What the user named.
         modality: What the backbone takes.
         split: One split alone.
-        text_column: As for :func:`zoo.data.open_data`.
+        text_column: As for :func:`zoo.data.opening.open_data`.
         label_column: As there.
         task: As there.
         bad_files: As there.
@@ -120,7 +120,7 @@ class Readable:
     Attributes:
         part: The split without the pictures that cannot be decoded.
         fingerprint: One sha256 over its inputs.
-        traits: Of its pictures, as in :class:`zoo.data.Samples`.
+        traits: Of its pictures, as in :class:`zoo.data.samples.Samples`.
     """
 
     part: Part

@@ -189,8 +189,8 @@ class Samples:
             copy of the data elsewhere. Empty where the contents have not been looked at.
         contents: ``(N,)``, a number for what each input holds, the same for the same contents;
             ``None`` where they have not been looked at.
-        looks: ``(N, 4)``, what each picture looks like (:mod:`zoo.data.looks`); ``None`` likewise.
-        traits: ``(N,)``, what else each is like (:mod:`zoo.data.traits`); ``None`` likewise.
+        looks: ``(N, 4)``, what each picture looks like (:mod:`zoo.modalities.image.perceptual_hash`); ``None`` likewise.
+        traits: ``(N,)``, what else each is like (:mod:`zoo.modalities.image.traits`); ``None`` likewise.
     """
 
     modality: Modality

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo.data.pictures import looks_like_picture
 from zoo.errors import DataError
+from zoo.modalities.image.reading import looks_like_picture
 
 # fmt: off
 _SYSTEM = frozenset((

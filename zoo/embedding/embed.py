@@ -13,14 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
-from zoo.data import Samples, Splits
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import Quoting
-from zoo.data.reading import Reading
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
-from zoo.data.text import cut_in_words
+from zoo.data.samples import Samples, Splits
 from zoo.embedding.files import Features, check_output, write_features
 from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
@@ -30,6 +28,8 @@ from zoo.engine.feed import PLAIN_BATCH, Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import UsageError
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.text.tokenization import cut_in_words
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE, MODEL
 from zoo.runs.request import FLAGS, Request, Resize

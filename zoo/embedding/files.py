@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data import Samples
 from zoo.data.rows import Rows
+from zoo.data.samples import Samples
 from zoo.errors import RunError, UsageError
 from zoo.system import files
 

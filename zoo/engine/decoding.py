@@ -10,11 +10,11 @@ import PIL
 import torch
 from PIL import Image
 
-from zoo.data import Samples
-from zoo.data.decoded import decode, estimated_bytes, opened
-from zoo.data.depth import ValueRange
+from zoo.data.samples import Samples
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.progress import Reporter
+from zoo.modalities.image.bit_depth import ValueRange
+from zoo.modalities.image.decoded import decode, estimated_bytes, opened
 
 MOST_BYTES = 10**9
 """What a split may take decoded; beyond that its pictures are decoded anew in each epoch."""

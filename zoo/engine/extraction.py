@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data import Samples
+from zoo.data.samples import Samples
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward

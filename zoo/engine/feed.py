@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo.contract.spec import BackboneSpec
-from zoo.data import ImageTransform, Loader, Samples, TextEncoder, make_loader, make_transform
-from zoo.data.reading import Reading
-from zoo.data.transforms import MIN_SCALE, Augment
+from zoo.data.loader import Loader, make_loader
+from zoo.data.samples import Samples
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.transforms import MIN_SCALE, Augment, ImageTransform, make_transform
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Feed:
     share: tuple[int, int] = (0, 1)
 
     def plain(self, samples: Samples, reading: Reading | None = None) -> Loader:
-        """Every sample once, without augmentation; ``reading`` as of :func:`zoo.data.make_loader`."""
+        """Every sample once, without augmentation; ``reading`` as of :func:`zoo.data.loader.make_loader`."""
         return self._loader(samples, train=False, batch_size=PLAIN_BATCH, reading=reading)
 
     def view(self, samples: Samples, number: int) -> Loader:

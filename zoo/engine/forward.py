@@ -10,11 +10,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from zoo.contract.backbone import Backbone
-from zoo.data import Loader, Normalise
+from zoo.data.loader import Loader
 from zoo.engine.compiled import quickened
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
+from zoo.modalities.image.transforms import Normalise
 from zoo.system.memory import give_back
 
 _LARGE = 96  # pixels

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from zoo.data.transforms import mixed_seed
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import normalises_batches
@@ -20,6 +19,7 @@ from zoo.engine.setting import Setting
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained, trained_names
+from zoo.system.tensors.seeds import mixed_seed
 
 Inputs = Mapping[str, Tensor] | Tensor
 

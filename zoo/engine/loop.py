@@ -13,7 +13,6 @@ import torch
 from accelerate.utils import broadcast
 from torch import Tensor
 
-from zoo.data.transforms import mixed_seed
 from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.interrupts import Interrupted
@@ -26,6 +25,7 @@ from zoo.engine.sources import Batches, Features, Source, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.trainable import choose_trained
 from zoo.errors import RunError, WorkersError
+from zoo.system.tensors.seeds import mixed_seed
 
 _NAMED = 32  # samples that an error names
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from zoo.data.transforms import mixed_seed, seeded
 from zoo.errors import UsageError
+from zoo.system.tensors.seeds import mixed_seed, seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

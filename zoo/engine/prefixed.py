@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data import Loader
-from zoo.data.loader import Feed, Key, TensorBatch, TextFeed
+from zoo.data.loader import Feed, Key, Loader, TensorBatch, TextFeed
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.setting import Setting

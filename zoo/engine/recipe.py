@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from zoo.data.transforms import Augment
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError, did_you_mean
+from zoo.modalities.image.transforms import Augment
 
 Solver = Literal["adamw", "lbfgs"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from zoo.data import Loader
+from zoo.data.loader import Loader
 from zoo.engine.checkpoint import Keeper
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts

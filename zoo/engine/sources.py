@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data import Loader
+from zoo.data.loader import Loader
 from zoo.engine import features as feature_cache
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer

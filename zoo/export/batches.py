@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.backbone import Backbone
-from zoo.data.text import TextEncoder
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.runs.run import Run
 
 TensorBatch = dict[str, Tensor]

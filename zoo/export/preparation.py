@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.contract.spec import ImageInput
-from zoo.data.depth import OVERSAMPLING
-from zoo.data.text import UNKNOWN
-from zoo.data.transforms import LONGEST, resized
 from zoo.export.batches import Batches
 from zoo.export.portable import last_part
+from zoo.modalities.image.bit_depth import OVERSAMPLING
+from zoo.modalities.image.transforms import LONGEST, resized
+from zoo.modalities.text.tokenization import UNKNOWN
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.run import Run
 

@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.contract.spec import BackboneSpec
-from zoo.data import Splits
-from zoo.data.text import cut_in_words
+from zoo.data.samples import Splits
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.features import compute
@@ -29,6 +28,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
+from zoo.modalities.text.tokenization import cut_in_words
 from zoo.ranking.candidates import Candidate
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.registry.registry import Registry

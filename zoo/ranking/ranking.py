@@ -11,13 +11,13 @@ from typing import Any, Unpack
 from zoo.contract.spec import ImageInput
 from zoo.data.drawn import open_sample
 from zoo.data.options import DataOptions, as_flags
-from zoo.data.reading import Reading
 from zoo.data.samples import Splits
-from zoo.data.traits import range_of
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError
 from zoo.modalities import modality_named
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.traits import range_of
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, Setting, extract

@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.backbone import Backbone
-from zoo.data import Samples, read_picture
+from zoo.data.samples import Samples
 from zoo.errors import RunError
+from zoo.modalities.image.reading import read_picture
 from zoo.registry.run_record import FORMAT, LOCK_FILE
 from zoo.registry.run_record import MODEL as MODEL
 from zoo.registry.run_record import TOKENIZER as TOKENIZER

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.contract.metric_names import THRESHOLD
-from zoo.data import Samples
 from zoo.data.expansion import Expands, check_expansion
-from zoo.data.samples import LabelArray, Pair, TaskName
+from zoo.data.samples import LabelArray, Pair, Samples, TaskName
 from zoo.errors import RunError
 from zoo.system import files
 
@@ -36,7 +35,7 @@ class Prediction:
         label: The class with the highest probability.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.data.reading`.
+            image as in :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown
@@ -63,7 +62,7 @@ class SetPrediction:
         labels: The classes whose probability reaches the threshold, the likeliest first.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.data.reading`.
+            image as in :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown
@@ -89,7 +88,7 @@ class NumberPrediction:
         input: The path of the picture, or the text, or the pair of texts.
         values: Columns of the training data to numbers, in their units.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.data.reading`.
+            image as in :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown

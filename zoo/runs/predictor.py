@@ -13,14 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.metric_names import THRESHOLD
-from zoo.data import Samples, TextEncoder, make_transform
-from zoo.data.reading import Reading
-from zoo.data.samples import Listed, Picture, Raw
-from zoo.data.seen import END
-from zoo.data.text import Tokens
-from zoo.data.traits import TRAITS
-from zoo.data.transforms import ImageTransform
+from zoo.data.samples import Listed, Picture, Raw, Samples
 from zoo.engine.forward import Forward
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.traits import TRAITS
+from zoo.modalities.image.transforms import ImageTransform, make_transform
+from zoo.modalities.not_seen import END
+from zoo.modalities.text.tokenization import TextEncoder, Tokens
 from zoo.runs.predictions import AnyPrediction, predictions_of
 from zoo.tasks.task import Task
 

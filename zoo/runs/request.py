@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from zoo.contract.spec import Pooling, is_range
-from zoo.data import Samples, Splits, demo_data, open_data
 from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
+from zoo.data.demo import demo_data
 from zoo.data.dialects import Quoting
+from zoo.data.opening import open_data
 from zoo.data.reports import BadFiles
-from zoo.data.samples import Renamed
+from zoo.data.samples import Renamed, Samples, Splits
 from zoo.engine.compiled import COMPILES
 from zoo.engine.precision import PRECISIONS
 from zoo.engine.recipe import Recipe

@@ -15,14 +15,13 @@ from torch import Tensor
 from zoo.contract.backbone import Backbone
 from zoo.contract.metric_names import THRESHOLD
 from zoo.contract.spec import BackboneSpec
-from zoo.data import Samples, open_data, open_inputs
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import QUOTINGS, Quoting
-from zoo.data.inputs import Lost, without_unreadable
+from zoo.data.inputs import Lost, open_inputs, without_unreadable
 from zoo.data.measured import Measured, measured
-from zoo.data.reading import Reading
+from zoo.data.opening import open_data
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.seen import NotSeen, not_seen
+from zoo.data.samples import Samples
 from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed
@@ -31,6 +30,8 @@ from zoo.engine.heads import make_head
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, operate
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.not_seen import NotSeen, not_seen
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data import Samples
-from zoo.data.overlap import Contents
+from zoo.data.leakage import Contents
+from zoo.data.samples import Samples
 from zoo.errors import RunError
 from zoo.system.files import read_regular, replacing
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.expansion import Expands
-from zoo.data.pictures import looks_like_picture, read_picture
 from zoo.errors import RunError, ZooError
+from zoo.modalities.image.reading import looks_like_picture, read_picture
 from zoo.runs.folder import PREDICTIONS
 from zoo.runs.predictions import read_bounded
 from zoo.runs.run import Run

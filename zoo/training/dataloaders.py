@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from accelerate import Accelerator
 
-from zoo.data import Samples, Splits
+from zoo.data.samples import Samples, Splits
 from zoo.engine.decoding import decoded_once, worth_decoding
 from zoo.engine.feed import Feed
 from zoo.engine.progress import Reporter

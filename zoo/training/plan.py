@@ -10,8 +10,7 @@ from accelerate import Accelerator
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
-from zoo.data import Splits
-from zoo.data.text import cut_in_words
+from zoo.data.samples import Splits
 from zoo.engine.batch_norm import refuse_single
 from zoo.engine.compiling import Work, resolve_compile, settle_precision
 from zoo.engine.forward import Forward
@@ -25,6 +24,7 @@ from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.surgery import operate
 from zoo.engine.trainable import refuse_idle
 from zoo.errors import ZooError
+from zoo.modalities.text.tokenization import cut_in_words
 from zoo.runs.request import Request
 from zoo.tasks.losses import Loss, make_loss
 from zoo.tasks.task import Task, task_of

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from zoo.data import Splits
-from zoo.data.reading import reading_record
+from zoo.data.samples import Splits
 from zoo.engine import settings
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
+from zoo.modalities.image.not_seen import reading_record
 from zoo.runs.request import Request
 from zoo.system.processor import usable_cores
 from zoo.tasks.task import Task

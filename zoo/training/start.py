@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, Pooling, Weights
-from zoo.data import Samples, Splits, train_tokenizer
-from zoo.data.reading import outside_in_words
-from zoo.data.text import require_separator
-from zoo.data.traits import range_of
+from zoo.data.samples import Samples, Splits
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError, WeightsUnavailable
+from zoo.modalities.image.not_seen import outside_in_words
+from zoo.modalities.image.traits import range_of
+from zoo.modalities.text.tokenization import require_separator, train_tokenizer
 from zoo.registry.registry import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request, Resize

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.metric_names import NAMES
-from zoo.data import Splits
-from zoo.data.reading import reading_in_words
+from zoo.data.samples import Splits
 from zoo.engine import adapters, settings
 from zoo.engine.forward import Forward
 from zoo.engine.groups import parameter_groups
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
+from zoo.modalities.image.not_seen import reading_in_words
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.start import Start

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 
 from zoo.contract.backbone import Backbone
-from zoo.data import Samples
+from zoo.data.samples import Samples
 from zoo.engine.checkpoint import Keeper
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import Fitted, fit

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from zoo.contract.backbone import Backbone
-from zoo.data import Normalise, Samples, TextEncoder
+from zoo.data.samples import Samples
 from zoo.engine.forward import Forward
+from zoo.modalities.image.transforms import Normalise
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.runs.predictions import Shown
 from zoo.runs.report.looking import Piece, Unseen, look_at_pictures, look_at_texts
 from zoo.runs.report.mistakes import Case, cases

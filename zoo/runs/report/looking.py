@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone
-from zoo.data import TextEncoder
 from zoo.data.samples import Pair
+from zoo.modalities.text.tokenization import TextEncoder
 
 _FINE = 4
 """Places a side from which on a map says something; coarser ones are taken where there are no such."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from zoo.contract.backbone import Backbone
-from zoo.data import Samples
+from zoo.data.samples import Samples
 from zoo.engine.feed import Feed
 from zoo.errors import RunError
 from zoo.runs.predictions import Judged

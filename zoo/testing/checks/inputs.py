@@ -6,8 +6,8 @@ import torch
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import ImageInput, TextInput
-from zoo.data import TextEncoder, train_tokenizer
 from zoo.modalities import modality_of
+from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 from zoo.testing.checks.base import (
     NotApplicable,
     assert_close,

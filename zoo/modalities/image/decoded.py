@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from zoo.data.depth import SCALED, ValueRange
-from zoo.data.pictures import read_picture
 from zoo.data.samples import Indices, Inputs, Samples
+from zoo.modalities.image.bit_depth import SCALED, ValueRange
+from zoo.modalities.image.reading import read_picture
 from zoo.system.files import replacing
 from zoo.system.leftovers import held
 from zoo.system.processor import usable_cores
@@ -96,7 +96,7 @@ def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int
 
 
 def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> Iterator[int]:
-    """Decode all pictures into ``file``, as :func:`zoo.data.read_picture` does; yields how many at a time.
+    """Decode all pictures into ``file``, as :func:`zoo.modalities.image.reading.read_picture` does; yields how many at a time.
 
     Args:
         samples: Pictures.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from zoo.contract.spec import ImageInput
 from zoo.data.samples import Splits
-from zoo.data.traits import Traits
 from zoo.errors import BadFilesError
+from zoo.modalities.image.traits import Traits
 
 Mask: TypeAlias = NDArray[np.bool_]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,9 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.spec import ImageInput
-from zoo.data.pictures import read_picture
-from zoo.data.traits import Traits
 from zoo.errors import UsageError
+from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.traits import Traits
+from zoo.system.tensors.seeds import seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
@@ -66,7 +66,7 @@ def make_transform(
 class ImageTransform:
     """From a picture to ``(3, size, size)`` of float32, normalised. Can be pickled.
 
-    Takes what :func:`zoo.data.read_picture` gives: RGB, or floats of 0 to 255 in one band.
+    Takes what :func:`zoo.modalities.image.reading.read_picture` gives: RGB, or floats of 0 to 255 in one band.
 
     Attributes:
         input: What it prepares for.
@@ -184,23 +184,6 @@ def resized(image_input: ImageInput) -> int:
     Rounded down as timm does; the small term keeps 224 / (224 / 232) at 232.
     """
     return math.floor(image_input.size / image_input.crop + 1e-3)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers on the CPU from ``seed``, and restore their state after."""
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-
-
-def mixed_seed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers."""
-    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augment) -> Any:

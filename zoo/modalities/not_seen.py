@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.loader import Loader
-from zoo.data.reading import Reading
-from zoo.data.text import cut_in_words
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.text.tokenization import cut_in_words
 
 END = "end"
 """What the network does not see of a text that is cut."""
@@ -18,7 +18,7 @@ class NotSeen:
     """What of N inputs was not read.
 
     Attributes:
-        names: Of each, by name; see :meth:`zoo.data.reading.Reading.unread`, and :data:`END` of texts.
+        names: Of each, by name; see :meth:`zoo.modalities.image.not_seen.Reading.unread`, and :data:`END` of texts.
         facts: The same over all, in words.
     """
 

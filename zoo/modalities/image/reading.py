@@ -17,17 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.depth import OVERSAMPLING, SCALED, ValueRange, is_deep, nodata_of, own_range, scaled
-from zoo.data.formats import (
+from zoo.data.samples import Inputs, Picture, Samples
+from zoo.errors import BadFilesError
+from zoo.modalities.image.bit_depth import (
+    OVERSAMPLING,
+    SCALED,
+    ValueRange,
+    is_deep,
+    nodata_of,
+    own_range,
+    scaled,
+)
+from zoo.modalities.image.formats import (
     is_too_much_metadata,
     known_formats,
     missing_plugin,
     without_metadata,
 )
-from zoo.data.looks import SIDE, Looks, looks_of
-from zoo.data.samples import Inputs, Picture, Samples
-from zoo.data.traits import TRAITS, Traits, note_traits, note_values
-from zoo.errors import BadFilesError
+from zoo.modalities.image.perceptual_hash import SIDE, Looks, looks_of
+from zoo.modalities.image.traits import TRAITS, Traits, note_traits, note_values
 from zoo.system.files import is_utf8
 
 # fmt: off
@@ -37,7 +45,7 @@ SUFFIXES = frozenset((
 ))
 # fmt: on
 """File names that stand for pictures. HEIC is among them although Pillow alone does not read it
-(:mod:`zoo.data.formats`): an unreadable picture is reported, an unknown file name is passed over."""
+(:mod:`zoo.modalities.image.formats`): an unreadable picture is reported, an unknown file name is passed over."""
 
 MOST_PIXELS = 178_956_970
 """Larger pictures are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
@@ -70,7 +78,7 @@ def read_picture(
     """A picture as RGB, upright (EXIF orientation applied), on white where it is transparent.
 
     A grey one with more than 8 bits is floats of 0 to 255 in one band, mode ``F``
-    (:mod:`zoo.data.depth`).
+    (:mod:`zoo.modalities.image.bit_depth`).
 
     Args:
         source: A path, encoded bytes, or a picture that is open already.
@@ -147,8 +155,8 @@ class Examined:
 
     Attributes:
         digests: The sha256 of every file.
-        looks: ``(N, 4)``, what each looks like (:mod:`zoo.data.looks`).
-        traits: ``(N,)``, what else each is like (:mod:`zoo.data.traits`).
+        looks: ``(N, 4)``, what each looks like (:mod:`zoo.modalities.image.perceptual_hash`).
+        traits: ``(N,)``, what else each is like (:mod:`zoo.modalities.image.traits`).
         reasons: The index and the reason of each that cannot be read.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zoo.data.depth import ValueRange, common_range, is_deep, nodata_of, spread
+from zoo.modalities.image.bit_depth import ValueRange, common_range, is_deep, nodata_of, spread
 
 Traits: TypeAlias = NDArray[Any]
 """``(N,)`` of :data:`TRAITS`."""

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.looks import MOST_PAIRS, alike
 from zoo.data.samples import Samples
 from zoo.errors import DataError
+from zoo.modalities.image.perceptual_hash import MOST_PAIRS, alike
 
 Contents: TypeAlias = NDArray[np.uint64]
 _Flags: TypeAlias = NDArray[np.bool_]

@@ -1,0 +1,26 @@
+"""Random numbers of torch's from a seed of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers on the CPU from ``seed``, and restore their state after."""
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
