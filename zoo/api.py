@@ -167,7 +167,7 @@ def finetune(
     seed: int = 0,
     output: str | Path | None = None,
     precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 - the field's word
+    compile: str = "off",  # noqa: A002 - the field's word
     device: str = "auto",
     workers: int | None = None,
     cache_images: bool | None = None,
@@ -251,8 +251,8 @@ def finetune(
         seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.
         precision: ``auto``, ``fp32``, ``bf16``.
-        compile: ``auto``, ``on``, ``off``: whether training steps and the features of a frozen
-            network run through ``torch.compile``.
+        compile: ``on`` or ``off``: whether training steps and the features of a frozen network run
+            through ``torch.compile``.
         device: ``auto``, ``cpu``, ``cuda``, …
         workers: Processes that prepare pictures.
         cache_images: Decode each picture once, into the cache, rather than in each epoch; nothing

@@ -12,22 +12,16 @@ import torch
 
 import zoo
 from tests.end_to_end.conftest import Zoo
-from tests.end_to_end.test_engine_options import Notes, losses
-from zoo.engine.compiling import LEAST_SECONDS, Work, resolve_compile
+from tests.end_to_end.test_engine_options import losses
+from zoo.engine.compiled import compiled, compiled_code_kept
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.forward import Forward
+from zoo.engine.progress import Quiet
 from zoo.errors import UsageError
 from zoo.system.paths import COMPILED, cache_folder
 
 TOLERANCE = 1e-4
 """Of the largest feature: what compiled features may differ by from plain ones, in float32."""
-
-FEW = Work(trained=0, batch=64, inferred=10_000)
-
-
-def forward(name: str = "cnn", precision: str = "fp32") -> Forward:
-    torch.manual_seed(0)
-    return Forward(zoo.load(name, weights="none"), device=torch.device("cpu"), precision=precision)
 
 
 def texts(count: int, length: int) -> dict[str, torch.Tensor]:
@@ -43,7 +37,10 @@ def texts(count: int, length: int) -> dict[str, torch.Tensor]:
     ],
 )
 def test_compiled_features_are_the_plain_ones(name: str) -> None:
-    runner = forward(name)
+    torch.manual_seed(0)
+    backbone = zoo.load(name, weights="none")
+    cpu = torch.device("cpu")
+    runner = Forward(backbone, device=cpu, precision="fp32", compiler=compiled)
     if name == "cnn":
         side = runner.backbone.spec.image_input.size
         generator = torch.Generator().manual_seed(1)
@@ -54,11 +51,11 @@ def test_compiled_features_are_the_plain_ones(name: str) -> None:
     else:
         batches = [texts(8, 12), texts(5, 30)]
     plain = [runner.features(batch) for batch in batches]
-    with runner.inference(1000, compiled=True):
-        compiled = [runner.features(batch) for batch in batches]
-    for one, other in zip(plain, compiled, strict=True):
+    with compiled_code_kept() as kept, runner.inference(1000, compiled=True) as features:
+        made = [features(batch) for batch in batches]
+    for one, other in zip(plain, made, strict=True):
         assert (one - other).abs().max() <= TOLERANCE * one.abs().max()
-    kept = cache_folder() / COMPILED
+    assert kept == cache_folder() / COMPILED
     assert any(kept.rglob("*.cpp"))
     assert any((kept / "precompiled_headers").rglob("*.h"))  # not in a folder that anybody can make
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
@@ -102,43 +99,6 @@ def test_a_compiled_run_is_repeated_and_evaluated_to_the_last_digit(
         assert one == pytest.approx(other, rel=1e-3)
 
 
-def test_auto_leaves_training_on_a_cpu_in_float32_as_it_is() -> None:
-    notes = Notes()
-    work = Work(trained=10**9, batch=32, inferred=10**9)
-    assert resolve_compile("auto", forward(), work, notes) is False
-    assert not notes.notes
-
-
-def test_auto_tries_nothing_that_is_soon_done() -> None:
-    runner, notes = forward(precision="bf16"), Notes()
-    assert resolve_compile("auto", runner, FEW, notes) is False
-    assert not notes.notes
-    assert LEAST_SECONDS >= 60
-
-
-@pytest.mark.parametrize(
-    "trained",
-    [
-        pytest.param(0, marks=pytest.mark.slow(0.3)),
-        pytest.param(10_000, marks=pytest.mark.long),
-    ],
-)
-def test_auto_compiles_what_a_trial_finds_to_repay(trained: int) -> None:
-    runner, notes = forward(precision="bf16"), Notes()
-    before = {name: tensor.clone() for name, tensor in runner.backbone.state_dict().items()}
-    torch.manual_seed(3)
-    work = Work(trained=trained, batch=8, inferred=10_000)
-    found = resolve_compile("auto", runner, work, notes, least=0)
-    drawn = torch.rand(1)
-    torch.manual_seed(3)
-    assert torch.equal(drawn, torch.rand(1))
-    [note] = notes.notes
-    faster = float(note.split(", ")[1].split()[0])
-    assert found is False or faster > 1
-    for name, tensor in runner.backbone.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from torch._inductor import config
@@ -148,13 +108,15 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_without_a_compiler_auto_goes_on_and_on_says_so() -> None:
-    notes = Notes()
-    assert resolve_compile("auto", forward(precision="bf16"), FEW, notes, least=0) is False
-    assert "the network cannot be compiled here" in notes.notes[0]
-    with pytest.raises(UsageError, match="cannot be compiled here") as caught:
-        resolve_compile("on", forward(), FEW, notes)
+def test_without_a_compiler_it_says_how_to_train(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    with pytest.raises(UsageError, match="failed to compile") as caught:
+        zoo.finetune(
+            *("cnn",), classes=2, strategy="full", epochs=1, compile="on", workers=0,
+            output=output, reporter=Quiet(),
+        )  # fmt: skip
     assert "--compile off" in str(caught.value.hint)
+    assert not output.exists()
 
 
 def test_a_choice_that_is_none_is_told() -> None:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 import zoo
-from zoo.engine import forward as forward_module
 from zoo.engine.forward import Forward
+from zoo.system import memory
 
 
-def test_what_batches_have_freed_goes_back_during_inference_alone(
+def test_what_earlier_batches_have_freed_goes_back_during_inference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given_back = []
-    monkeypatch.setattr(forward_module, "give_back", lambda: given_back.append(len(placed)))
+    given_back: list[int] = []
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(len(seen)))
+    seen: list[int] = []
+    for item in memory.trimmed(range(10), every=4):
+        seen.append(item)
+    assert seen == list(range(10))
+    assert given_back == [3, 7]  # before the fourth, and the eighth
     backbone = zoo.load("cnn", weights="none")
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
-    batch, placed = {"pixel_values": torch.rand(2, 3, 32, 32)}, []
-    for _ in range(10):
-        placed.append(forward.place(batch))  # as training does
-    assert given_back == []
-    with forward.inference(100):
-        for _ in range(10):
-            placed.append(forward.features(batch))
-    assert given_back == [13, 17]  # before the fourth, and the eighth
-    for _ in range(10):
-        placed.append(forward.features(batch))
-    assert given_back == [13, 17]
+    made: Any = ({"pixel_values": torch.rand(2, 3, 32, 32)} for _ in range(5))
+    assert len(list(forward.batches(made))) == 5
+    assert len(given_back) == 3
 
 
 def test_answers_are_computed_in_float32_whatever_precision_trains() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.engine import compiled
+from zoo.engine.compiled import compiled_code_kept
 from zoo.errors import UsageError
 from zoo.system.paths import COMPILED
 from zoo.system.private_folders import require_private
@@ -61,17 +61,17 @@ def test_everything_that_is_compiled_lies_in_the_private_folder(
 
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    for name in ("_HEADER_DIR", "_HEADER_LOCK_DIR"):
-        monkeypatch.setattr(codecache, name, getattr(codecache, name))
-    compiled._keep()
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / COMPILED)
-    assert Path(codecache._HEADER_DIR).parent == tmp_path / COMPILED
+    headers = codecache._HEADER_DIR
+    with compiled_code_kept():
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / COMPILED)
+        assert Path(codecache._HEADER_DIR).parent == tmp_path / COMPILED
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    assert headers == codecache._HEADER_DIR
 
     (tmp_path / "file").touch()  # a cache that cannot be written: a new folder, none to foresee
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
-    compiled._keep()
-    folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert not list(folder.iterdir())
-    folder.rmdir()
+    with compiled_code_kept() as folder:
+        assert str(folder) == os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert not list(folder.iterdir())
+    assert not folder.exists()

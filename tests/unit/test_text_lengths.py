@@ -15,8 +15,7 @@ import zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_padding import TIGHT, network, words
 from zoo import BackboneSpec, Run, TextInput, build
-from zoo.engine.compiling import settle_precision
-from zoo.engine.forward import Forward
+from zoo.engine.precision import settle_precision
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
 from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
@@ -187,31 +186,37 @@ def test_an_adapter_folder_is_called_one(tmp_path: Path) -> None:
     assert "merge_and_unload" in str(caught.value.hint)
 
 
+@pytest.fixture
+def fast_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor on which ``auto`` prefers it."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+
+
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
     config = {**_SMALL, "pad_token_id": 0, "relative_attention": True, "pos_att_type": ["c2p"]}
     backbone = network("deberta", config, "mean")
-    forward = Forward(backbone, device=torch.device("cpu"), precision="bf16")
     with pytest.raises(UsageError, match="bfloat16") as caught:
-        settle_precision("bf16", forward, Quiet(), trains=False)
+        settle_precision("bf16", backbone, CPU, Quiet(), trains=False)
     assert "--precision fp32" in str(caught.value.hint)
     reporter = Notes()
-    settle_precision("auto", forward, reporter, trains=True)
-    assert forward.precision == "fp32"
+    assert settle_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
     assert "overflow" in reporter.told[0]
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_a_network_that_can_keeps_bfloat16() -> None:
-    forward = Forward(
-        network("bert", TIGHT["bert"], "mean"), device=torch.device("cpu"), precision="bf16"
-    )
-    before = copy.deepcopy(forward.backbone.state_dict())
+    backbone = network("bert", TIGHT["bert"], "mean")
+    before = copy.deepcopy(backbone.state_dict())
     drawn = torch.get_rng_state()
-    settle_precision("auto", forward, Quiet(), trains=True)
-    assert forward.precision == "bf16"
-    after = forward.backbone.state_dict()
+    assert settle_precision("auto", backbone, CPU, Quiet(), trains=True) == "bf16"
+    after = backbone.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    assert all(parameter.grad is None for parameter in forward.backbone.parameters())
+    assert all(parameter.grad is None for parameter in backbone.parameters())
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+CPU = torch.device("cpu")
 
 
 class Overflows(torch.autograd.Function):
@@ -226,19 +231,14 @@ class Overflows(torch.autograd.Function):
         return gradient * float("inf")
 
 
+@pytest.mark.usefixtures("fast_bfloat16")
 def test_a_network_that_overflows_in_the_backward_pass_alone_trains_in_float32() -> None:
-    def runner() -> Forward:
-        backbone = network("bert", TIGHT["bert"], "mean")
-        layer = backbone.net.encoder.layer[0]  # type: ignore[index,union-attr]
-        layer.register_forward_hook(lambda _m, _i, out: Overflows.apply(out))
-        return Forward(backbone, device=torch.device("cpu"), precision="bf16")
-
-    forward, reporter = runner(), Notes()
-    settle_precision("auto", forward, reporter, trains=True)
-    assert forward.precision == "fp32"
+    backbone, reporter = network("bert", TIGHT["bert"], "mean"), Notes()
+    layer = backbone.net.encoder.layer[0]  # type: ignore[index,union-attr]
+    layer.register_forward_hook(lambda _m, _i, out: Overflows.apply(out))
+    assert settle_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
     assert "not finite" in reporter.told[0]
     with pytest.raises(UsageError, match="bfloat16: what it gives is not finite"):
-        settle_precision("bf16", runner(), Quiet(), trains=True)
-    forward = runner()
-    settle_precision("bf16", forward, Quiet(), trains=False)  # a head alone needs no gradient of it
-    assert forward.precision == "bf16"
+        settle_precision("bf16", backbone, CPU, Quiet(), trains=True)
+    # A head alone needs no gradient of it.
+    assert settle_precision("bf16", backbone, CPU, Quiet(), trains=False) == "bf16"

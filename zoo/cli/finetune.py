@@ -281,9 +281,9 @@ Examples:
 )
 @_where(
     "--compile",
-    default="auto",
-    type=click.Choice(["auto", "on", "off"]),
-    help="Compile the network (default: auto, if a short trial shows a speed-up).",
+    default="off",
+    type=click.Choice(["on", "off"]),
+    help="Compile the network with torch.compile (default: off).",
 )
 @_where(
     "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"

@@ -20,11 +20,10 @@ from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
 from zoo.data.samples import Samples, Splits
 from zoo.embedding.files import Features, check_output, write_features
-from zoo.engine.compiling import Work, resolve_compile
 from zoo.engine.device import choose_device
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.features import backbone_key, compute
-from zoo.engine.feed import PLAIN_BATCH, Feed
+from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import UsageError
@@ -186,8 +185,6 @@ def embed(
         network = _of_backbone(
             str(backbone), own, rows, str(data), place, workers, registry, reporter
         )
-    work = Work(trained=0, batch=PLAIN_BATCH, inferred=sum(map(len, rows.splits.values())))
-    network.forward.compiles = resolve_compile("auto", network.forward, work, reporter)
     parts = {
         name: _features(network, samples, name, str(data), reporter)
         for name, samples in rows.splits.items()
@@ -347,7 +344,7 @@ def _features(
     return compute(
         cache_folder() / "features",
         key=(
-            backbone_key(forward.backbone, forward.precision, compiled=forward.compiles),
+            backbone_key(forward.backbone, forward.precision),
             samples.fingerprint,
             f"{limit}",
         ),

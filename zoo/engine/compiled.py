@@ -1,31 +1,43 @@
-"""Compiled calls: ``torch.compile``, its artefacts in the zoo's cache, its errors in words."""
+"""``--compile on``: ``torch.compile``, its artefacts in the zoo's cache, its errors in words.
+
+Two things are compiled: the steps of a phase that trains the backbone, and the features of a frozen
+one over the training split. All else runs uncompiled, validation too, so that a later evaluation of
+a run agrees to the last digit.
+"""
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from zoo.errors import UsageError
+from zoo.system.environment import variable
 from zoo.system.paths import COMPILED, cache_folder
 from zoo.system.private_folders import require_private
-from zoo.system.tensors.torch_workarounds import keep_headers_in
+from zoo.system.tensors.torch_workarounds import headers_in
 
-COMPILES = ("auto", "on", "off")
+COMPILES = ("on", "off")
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
+Call = Callable[[Any], Tensor]
 
-def quickened(
-    call: Callable[[Any], Tensor], *, dynamic: bool, frozen: bool = False
-) -> Callable[[Any], Tensor]:
+
+class Compiler(Protocol):
+    """As :func:`compiled`."""
+
+    def __call__(self, call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
+        """``call``, compiled."""
+
+
+def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
     """``call``, compiled for each kind of input when that first comes.
 
     Args:
@@ -34,11 +46,10 @@ def quickened(
         frozen: The parameters never change, and may be worked into the code; only for inference.
 
     Raises:
-        UsageError: Of what it gives: when the network cannot be compiled.
+        UsageError: From the result: the network cannot be compiled.
     """
     from torch._dynamo.exc import TorchDynamoException
 
-    _keep()
     # Counts of how often a function was compiled outlive the networks that it was compiled for.
     torch.compiler.reset()
     # With dropout's own random numbers, so that compiling changes the last digits alone.
@@ -52,20 +63,21 @@ def quickened(
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             reason = lines[0] if lines else type(error).__name__
             raise UsageError(
-                f"the network cannot be compiled here: {reason}",
+                f"failed to compile the network: {reason}",
                 hint="Compiling needs a C++ compiler, or Triton on a GPU. "
-                "It runs without: --compile off",
+                "Train without it: --compile off",
             ) from error
         return made
 
     return run
 
 
-def _keep() -> None:
-    """Have torch write what it compiles, and reads and runs again, in the user's own folder.
+@contextmanager
+def compiled_code_kept() -> Iterator[Path]:
+    """While the block runs, torch keeps what it compiles, and runs again, in the user's own folder.
 
-    That is in the zoo's cache unless the user says where; where it cannot be written, in a new
-    temporary folder that goes with the process.
+    That is in the zoo's cache unless the user says where; where it cannot be written, in a
+    temporary folder that goes with the block.
 
     Raises:
         UsageError: Others could have put code there.
@@ -76,10 +88,26 @@ def _keep() -> None:
     folder = Path(os.environ.get(_VARIABLE, default_cache_dir()))
     if folder == Path(default_cache_dir()):
         folder = cache_folder() / COMPILED
-    try:
-        require_private(folder)
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="zoo-compiled-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[_VARIABLE] = str(folder)
-    keep_headers_in(folder)
+    with ExitStack() as stack:
+        try:
+            require_private(folder)
+        except OSError:
+            made = tempfile.TemporaryDirectory(prefix="zoo-compiled-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))
+        stack.enter_context(variable(_VARIABLE, str(folder)))
+        stack.enter_context(headers_in(folder))
+        yield folder
+
+
+@contextmanager
+def compiling(wish: str) -> Iterator[Compiler | None]:
+    """What compiles while the block runs: :func:`compiled` if ``wish`` is ``on``, else nothing.
+
+    Raises:
+        UsageError: As :func:`compiled_code_kept`.
+    """
+    if wish == "off":
+        yield None
+        return
+    with compiled_code_kept():
+        yield compiled

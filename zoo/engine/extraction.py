@@ -49,11 +49,11 @@ def fill_features(
     """
     with (
         feed.plain(samples) as loader,
-        forward.inference(len(array), compiled=forward.compiles),
+        forward.inference(len(array)) as features,
         reporter.steps("features", len(loader)) as advance,
     ):
-        for batch in loader:
+        for batch in forward.batches(loader):
             check()
-            array[batch["index"].numpy()] = forward.features(batch).numpy()
+            array[batch["index"].numpy()] = features(batch).numpy()
             advance()
         return int(loader.feed.cut.sum())

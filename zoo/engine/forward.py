@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -11,16 +12,25 @@ from torch import Tensor
 
 from zoo.contract.backbone import Backbone
 from zoo.data.loader import Loader
-from zoo.engine.compiled import quickened
+from zoo.engine.compiled import Compiler
 from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.progress import Reporter
-from zoo.modalities.image.transforms import Normalise
-from zoo.system.memory import give_back
+from zoo.modalities import modality_of
+from zoo.system.memory import trimmed
 
 _LARGE = 96  # pixels
 _MANY = 64  # samples
-_TIDIED_EVERY = 4  # batches
+_TRIMMED_EVERY = 4  # batches
+
+_Call = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+class FeaturesOf(Protocol):
+    """As :meth:`Forward.features`."""
+
+    def __call__(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
+        """``(B, feature_dim)``, float32, on the CPU."""
 
 
 class Forward:
@@ -30,7 +40,7 @@ class Forward:
     trains: in bfloat16 an answer depends on the other samples of its batch, in the third digit.
 
     Args:
-        backbone: Moved to ``device``. Networks for pictures become channels-last where that is
+        backbone: Moved to ``device``. Networks for images become channels-last where that is
             faster: in bfloat16, off the CPU, and in float32 on a CPU from 96 pixels on. There
             inference is faster by a fifth to nine tenths at any size (ResNet-18, ResNet-10-T,
             EfficientNet-B0, VGG-11), but a training step of a ResNet at 32 pixels is slower by
@@ -38,50 +48,51 @@ class Forward:
         device: Where it computes.
         precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
 
+        compiler: Compiles what is worth it (:mod:`zoo.engine.compiled`); ``None`` for nothing.
+
     Attributes:
-        compiles: Whether what is worth it runs compiled (:mod:`zoo.engine.compiling`).
-        dynamic: Whether batches differ in more than their number of samples.
+        ragged: Whether batches differ in more than their number of samples.
     """
 
-    def __init__(self, backbone: Backbone, *, device: torch.device, precision: str) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        device: torch.device,
+        precision: str,
+        compiler: Compiler | None = None,
+    ) -> None:
+        self._modality = modality_of(backbone.spec)
         self.device = device
         self.precision = precision
-        self.compiles = False
-        self.dynamic = backbone.spec.modality == "text"
+        self.compiler = compiler
+        self.ragged = self._modality.ragged
         self.backbone = backbone.to(device)
-        self._quick: Callable[[Mapping[str, Tensor]], Tensor] | None = None
-        self._infers = False
-        self._placed = 0
+        self._normalise = self._modality.normaliser(backbone.spec)
         self._layout = torch.contiguous_format
-        if backbone.spec.modality == "image":
-            self._normalise = Normalise(backbone.spec.image_input)
-            large = backbone.spec.image_input.size >= _LARGE
-            if precision == "bf16" or device.type != "cpu" or large:
+        if side := self._modality.side(backbone.spec):
+            if precision == "bf16" or device.type != "cpu" or side >= _LARGE:
                 self._layout = torch.channels_last
             self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on the device; pictures, and what layers made of them, in the memory layout.
+        """The batch on the device; images, and what layers made of them, in the memory layout.
 
-        Pictures are normalised, if they are bytes still.
+        Images are normalised, if they are bytes still.
         """
-        self._placed += 1
-        if self._infers and self._placed % _TIDIED_EVERY == 0:
-            give_back()
         return {key: self._on_device(value) for key, value in batch.items()}
 
     def _on_device(self, value: Tensor) -> Tensor:
         value = value.to(self.device, non_blocking=True)
         if value.ndim == 4:
             value = value.contiguous(memory_format=self._layout)
-        return self._normalise(value) if value.dtype == torch.uint8 else value
+        return self._normalise(value) if self._normalise and value.dtype == torch.uint8 else value
 
     def autocast(self, *, exact: bool = False) -> AbstractContextManager[None]:
         """Autocast as the precision says; none for what has to be ``exact``."""
         enabled = self.precision == "bf16" and not exact
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    @torch.inference_mode()
     def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
         """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode.
 
@@ -89,21 +100,20 @@ class Forward:
             batch: Anywhere.
             exact: Compute in float32 whatever the precision, as :meth:`logits` does.
         """
+        return self._features_by(self.backbone.features, batch, exact=exact)
+
+    @torch.inference_mode()
+    def _features_by(self, call: _Call, batch: Mapping[str, Tensor], *, exact: bool) -> Tensor:
         self.backbone.eval()
         placed = self.place(batch)
         with self.autocast(exact=exact):
-            return self._features_of(placed)(placed).float().cpu()
-
-    def _features_of(self, batch: Mapping[str, Tensor]) -> Callable[[Mapping[str, Tensor]], Tensor]:
-        """What computes them; what is compiled is so for whole batches of pictures alone."""
-        whole = self.dynamic or len(next(iter(batch.values()))) == PLAIN_BATCH
-        return self._quick if self._quick and whole else self.backbone.features
+            return call(placed).float().cpu()
 
     @torch.inference_mode()
     def logits(
         self,
         batch: Mapping[str, Tensor],
-        features: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
+        features: _Call | None = None,
     ) -> Tensor:
         """``(B, outputs)``, computed in float32, on the CPU; the backbone in evaluation mode.
 
@@ -117,30 +127,41 @@ class Forward:
         return head_logits(self.backbone, made.float())
 
     @contextmanager
-    def inference(self, count: int, *, compiled: bool = False) -> Iterator[None]:
+    def inference(self, count: int, *, compiled: bool = False) -> Iterator[FeaturesOf]:
         """Compute faster while the block runs, in which nothing of the backbone may change.
 
         For ``count`` samples that are worth it, batch normalisations are folded into the
-        convolutions before them; ``compiled`` features come from compiled code. What batches have
-        freed goes back to the system every now and then, of which the heap would become large:
-        glibc seldom finds room for a tensor, which is aligned, where one of its size has been.
+        convolutions before them.
+
+        Args:
+            count: Samples.
+            compiled: Compile the features, if the run compiles at all. Images are so in whole
+                batches alone.
+
+        Yields:
+            :meth:`features`, compiled if so.
         """
         with folded(self._foldable() if count >= _MANY else ()):
-            if compiled:
-                features = self.backbone.features
-                self._quick = quickened(features, dynamic=self.dynamic, frozen=True)
-            self._infers, self._placed = self.device.type == "cpu", 0
-            try:
-                yield
-            finally:
-                self._quick, self._infers = None, False
+            if self.compiler is None or not compiled:
+                yield self.features
+                return
+            quick = self.compiler(self.backbone.features, dynamic=self.ragged, frozen=True)
+
+            def features(batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
+                whole = self.ragged or len(next(iter(batch.values()))) == PLAIN_BATCH
+                call = quick if whole else self.backbone.features
+                return self._features_by(call, batch, exact=exact)
+
+            yield features
+
+    def batches(self, loader: Loader) -> Iterator[Mapping[str, Tensor]]:
+        """Those of ``loader``, for inference; on a CPU the memory of earlier ones is given back."""
+        return trimmed(loader, every=_TRIMMED_EVERY) if self.device.type == "cpu" else iter(loader)
 
     def _foldable(self) -> Sequence[Pair]:
-        if self.backbone.spec.modality != "image":
+        if not self._modality.side(self.backbone.spec):
             return ()
-        size = self.backbone.spec.image_input.size
-        example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-        batch = self.place({"pixel_values": example})
+        batch = self.place(self._modality.random_batch(self.backbone.spec, 2))
         self.backbone.eval()
         with torch.no_grad():
             return find_pairs(self.backbone.net, lambda: self.backbone.features(batch))
@@ -152,7 +173,7 @@ class Forward:
         count: int,
         reporter: Reporter,
         accelerator: Accelerator | None = None,
-        features: Callable[[Mapping[str, Tensor]], Tensor] | None = None,
+        features: _Call | None = None,
     ) -> Tensor:
         """Logits of a whole split in its own order: ``(count, outputs)``.
 
@@ -165,7 +186,7 @@ class Forward:
         loader.set_epoch(0, start=rank, stride=processes)
         logits: Tensor | None = None
         with self.inference(count), reporter.steps("predict", len(loader)) as advance:
-            for batch in loader:
+            for batch in self.batches(loader):
                 part = self.logits(batch, features)
                 if logits is None:
                     logits = torch.zeros(count, part.shape[1])

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import normalises_batches
-from zoo.engine.compiled import quickened
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
 from zoo.engine.schedules import schedule
@@ -116,7 +115,7 @@ class Learner:
         )  # of dropout: the step alone decides it
         total = torch.zeros((), device=self._forward.device)
         # Compiled code is for steps of one size; a smaller one is not worth another compiling.
-        whole = self._forward.dynamic or samples == self._recipe.batch_size
+        whole = self._forward.ragged or samples == self._recipe.batch_size
         call = self._quick if self._quick and whole else self._model
         parts = list(_parts(inputs, targets, self.accumulate, self._least))
         for index, (some, expected) in enumerate(parts):
@@ -176,8 +175,8 @@ class Learner:
         # Of one sample batch normalisation may have no statistics; see refuse_single.
         roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
         self._least = 2 if roomy and normalises_batches(backbone) else 1
-        if self._forward.compiles and self._source.compilable and not self._phase.gradual:
-            self._quick = quickened(self._model, dynamic=self._forward.dynamic)
+        if self._forward.compiler and self._source.compilable and not self._phase.gradual:
+            self._quick = self._forward.compiler(self._model, dynamic=self._forward.ragged)
         # In the model's order, which Accelerate expects of sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self.take_over(held)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from zoo.contract.backbone import Backbone
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Reporter
+from zoo.errors import UsageError
+from zoo.modalities import modality_of
+
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -24,3 +30,55 @@ def resolve_precision(wish: str, device: torch.device) -> str:
     else:
         fast = False
     return "bf16" if fast else "fp32"
+
+
+def settle_precision(
+    wish: str, backbone: Backbone, device: torch.device, reporter: Reporter, *, trains: bool
+) -> str:
+    """As :func:`resolve_precision`, where the network can compute so, which is tried.
+
+    Args:
+        wish: As of the request.
+        backbone: Moved to ``device``.
+        device: Where it computes.
+        reporter: Is told where ``auto`` takes float32 because of the network.
+        trains: Whether the backbone trains, and gradients must be finite too.
+
+    Raises:
+        UsageError: ``bf16`` was asked for, and the network cannot.
+    """
+    precision = resolve_precision(wish, device)
+    if precision == "fp32" or not (reason := _fault_in_bf16(backbone, device, trains=trains)):
+        return precision
+    name = backbone.spec.name
+    if wish == "bf16":
+        raise UsageError(
+            f"{name} cannot compute in bfloat16: {reason}",
+            hint="Leave it out: --precision fp32",
+        )
+    reporter.note(f"{name} cannot compute in bfloat16 ({reason}); it computes in fp32")
+    return "fp32"
+
+
+def _fault_in_bf16(backbone: Backbone, device: torch.device, *, trains: bool) -> str:
+    """What goes wrong forwards, or backwards where it trains; empty where nothing does.
+
+    In evaluation mode, so that no statistics move and no random numbers are drawn.
+    """
+    forward = Forward(backbone, device=device, precision="bf16")
+    batch = forward.place(modality_of(backbone.spec).padded_batch(backbone.spec))
+    parameters = [p for p in backbone.eval().net.parameters() if p.requires_grad]
+    try:
+        with torch.set_grad_enabled(trains), forward.autocast():
+            features = forward.backbone.features(batch).float()
+        made = [features]
+        if trains and features.requires_grad:
+            features.square().sum().backward()  # type: ignore[no-untyped-call]
+            made += [p.grad for p in parameters if p.grad is not None]
+        numbers = all(bool(torch.isfinite(tensor).all()) for tensor in made)
+        return "" if numbers else "what it gives is not finite"
+    except RuntimeError as error:  # e.g. a mask of float32's smallest number, which overflows
+        return (str(error).splitlines() or ["?"])[0]
+    finally:
+        for parameter in parameters:
+            parameter.grad = None

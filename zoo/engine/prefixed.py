@@ -108,7 +108,7 @@ class Prefixed(Batches):
         steps = reporter.steps("frozen part", len(loader))
         # Its workers end even if somebody keeps an exception: what comes next reads the outputs.
         with loader, forward.inference(count), steps as advance:
-            for batch in loader:
+            for batch in forward.batches(loader):
                 placed = forward.place(batch)
                 with forward.autocast(exact=exact):
                     outputs = prefix.run(placed)

@@ -116,15 +116,11 @@ class Features:
         feeds, recipe = setting.feeds, setting.recipe
         self._setting = setting
         self._count = len(feeds.train_labels)
-        compiles = setting.forward.compiles
         self._views = [
-            self._cached(split, loader, self._count, compiled=compiles)
-            for split, loader in training_views(setting)
+            self._cached(split, loader, self._count) for split, loader in training_views(setting)
         ]
         # As it is, so that a later evaluation agrees to the bit.
-        self._val = self._cached(
-            "val", feeds.val, len(feeds.val_labels), compiled=False, exact=True
-        )
+        self._val = self._cached("val", feeds.val, len(feeds.val_labels), exact=True)
         self._labels = torch.from_numpy(feeds.train_labels)
         # In the batches of the validation split, for the same reason.
         self._partition = feeds.val.batches.arranged()
@@ -169,31 +165,31 @@ class Features:
         return logits
 
     def _cached(
-        self, split: str, loader: Loader, count: int, *, compiled: bool, exact: bool = False
+        self, split: str, loader: Loader, count: int, *, exact: bool = False
     ) -> NDArray[np.float32]:
         setting = self._setting
         forward = setting.forward
         precision = "fp32" if exact else forward.precision
+        compiled = forward.compiler is not None and not exact
         weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
         return feature_cache.compute(
             setting.cache,
             key=(weights, setting.feeds.key, split),
             shape=(count, forward.backbone.spec.feature_dim),
             dtype=np.float32,
-            fill=lambda features: self._fill(features, loader, compiled, exact),
+            fill=lambda array: self._fill(array, loader, exact=exact),
             facts={**feature_cache.facts_of(setting, split, count), "precision": precision},
             reporter=setting.reporter,
         )
 
-    def _fill(
-        self, features: NDArray[np.float32], loader: Loader, compiled: bool, exact: bool
-    ) -> None:
+    def _fill(self, array: NDArray[np.float32], loader: Loader, *, exact: bool) -> None:
         forward, reporter = self._setting.forward, self._setting.reporter
         steps = reporter.steps("features", len(loader))
         # Its workers end even if somebody keeps an exception: what comes next reads the features.
-        with loader, forward.inference(len(features), compiled=compiled), steps as advance:
-            for batch in loader:
-                features[batch["index"].numpy()] = forward.features(batch, exact=exact).numpy()
+        inference = forward.inference(len(array), compiled=not exact)
+        with loader, inference as features, steps as advance:
+            for batch in forward.batches(loader):
+                array[batch["index"].numpy()] = features(batch, exact=exact).numpy()
                 advance()
         give_back()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.contract.spec import BackboneSpec
@@ -35,6 +35,14 @@ class Modality(InputKind, Protocol):
     def options(self) -> frozenset[str]:
         """Options of a fine-tune that mean something for this modality alone."""
 
+    # -- on the device -------------------------------------------------------------------------
+
+    def side(self, spec: BackboneSpec) -> int:
+        """Height and width of the maps that a network begins with, in pixels; 0 for none."""
+
+    def normaliser(self, spec: BackboneSpec) -> Callable[[Tensor], Tensor] | None:
+        """What turns bytes in a batch into what the network takes, on the device; ``None`` for nothing."""
+
     # -- in words ----------------------------------------------------------------------------
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
@@ -54,6 +62,9 @@ class Modality(InputKind, Protocol):
                 within reason.
             seed: Decides the values.
         """
+
+    def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
+        """Two samples of noise; the second is padded from its middle on, where that can be."""
 
     def small_size(self, spec: BackboneSpec) -> Any:
         """``size`` of a small batch that the backbone takes; ``None`` for that of the spec."""

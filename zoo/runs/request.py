@@ -48,7 +48,7 @@ class Request:
     head: str = "linear"
     weights: str = "auto"
     precision: str = "auto"
-    compile: str = "auto"
+    compile: str = "off"
     image_size: int | None = None
     resize: Resize | None = None
     value_range: tuple[float, float] | None = None

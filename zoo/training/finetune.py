@@ -9,6 +9,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from zoo.engine.checkpoint import Keeper
+from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.surgery import sha256_of_code
@@ -45,8 +46,8 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
     if main and output:
         refuse_existing(output)
     manner = for_process(manner, accelerator)
-    with torch.random.fork_rng():
-        plan = make_plan(request, manner, accelerator)
+    with torch.random.fork_rng(), compiling(request.compile) as compiler:
+        plan = make_plan(request, manner, accelerator, compiler)
         record = {
             "created": _now(),
             **opening_of(plan, manner.registry),
@@ -86,8 +87,8 @@ def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Pa
         refuse_existing(output)
     accelerator = accelerator_for(request, manner)
     interrupts = Interrupts(tells=accelerator.is_main_process)
-    with torch.random.fork_rng():
-        plan = make_plan(request, manner, accelerator)
+    with torch.random.fork_rng(), compiling(request.compile) as compiler:
+        plan = make_plan(request, manner, accelerator, compiler)
         with claimed(output, f"{_short(request.backbone)}-rates") as folder:
             setting = setting_of(plan, manner, accelerator, Keeper(folder / LAST), interrupts)
             curve = find_lr(setting, plan.phases[-1])

@@ -12,10 +12,10 @@ from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Splits
 from zoo.engine.batch_norm import refuse_single
-from zoo.engine.compiling import Work, resolve_compile, settle_precision
+from zoo.engine.compiled import Compiler
 from zoo.engine.forward import Forward
 from zoo.engine.heads import make_head
-from zoo.engine.precision import resolve_precision
+from zoo.engine.precision import settle_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.setting import Feeds
 from zoo.engine.settings import refuse_unused
@@ -50,7 +50,9 @@ class Plan:
     plugin: str
 
 
-def make_plan(request: Request, manner: Manner, accelerator: Accelerator) -> Plan:
+def make_plan(
+    request: Request, manner: Manner, accelerator: Accelerator, compiler: Compiler | None
+) -> Plan:
     """Everything up to the first step; says what is about to happen.
 
     Raises:
@@ -62,7 +64,6 @@ def make_plan(request: Request, manner: Manner, accelerator: Accelerator) -> Pla
     if request.strategy:
         find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
     device = accelerator.device
-    precision = resolve_precision(request.precision, device)
     splits = request.open(resolved.spec.modality)
     asked = request.recipe(Recipe.default(resolved.spec.modality, pretrained=False))
     task = task_of(splits, asked.metric, rare=asked.rare)
@@ -72,11 +73,11 @@ def make_plan(request: Request, manner: Manner, accelerator: Accelerator) -> Pla
     recipe = replace(request.recipe(default), metric=task.metric)
     recipe = _adapt(start.backbone, request, manner, recipe, outputs=len(splits.classes))
     phases = _phases(start.backbone, request, manner, accelerator, recipe)
-    forward = Forward(start.backbone, device=device, precision=precision)
     trains = any(phase.trains_backbone for phase in phases)
-    settle_precision(request.precision, forward, manner.reporter, trains=trains)
-    work = Work.of(phases, recipe, len(splits.train))
-    forward.compiles = resolve_compile(request.compile, forward, work, manner.reporter)
+    precision = settle_precision(
+        request.precision, start.backbone, device, manner.reporter, trains=trains
+    )
+    forward = Forward(start.backbone, device=device, precision=precision, compiler=compiler)
     manner.reporter.header(
         summary.header(request, start, splits, task, recipe, phases, forward)
         | summary.solver_change(default, recipe, request, phases)

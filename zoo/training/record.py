@@ -57,7 +57,7 @@ def opening(
         "phases": [_phase(phase, recipe) for phase in phases],
         "request": request.to_json(),
         "precision": forward.precision,
-        "compile": "on" if forward.compiles else "off",
+        "compile": "on" if forward.compiler else "off",
         "device": forward.device.type,
         "data": {
             "source": splits.source,

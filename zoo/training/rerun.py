@@ -52,7 +52,7 @@ def rerun(folder: Path, output: Path | None, manner: Manner, *, data: str | None
             f"{folder} was written before runs recorded what was asked for, and cannot be repeated"
         )
     request = Request.from_json(first.record["request"]).but(
-        data=data, precision=first.record["precision"], compile=first.record.get("compile", "off")
+        data=data, precision=first.record["precision"], compile=first.record["compile"]
     )
     if first.record["weights"] is None:  # a demo that found no weights finds none again
         request = request.but(weights="none")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from zoo.engine.compiled import compiling
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import Reporter
 from zoo.engine.surgery import name_of, sha256_of_code
@@ -45,7 +46,7 @@ def resume(folder: Path, manner: Manner) -> Run:
     record = read_record(folder, finished=False)
     refuse_links(folder)
     request = Request.from_json(record["request"]).but(
-        precision=record["precision"], compile=record.get("compile", "off")
+        precision=record["precision"], compile=record["compile"]
     )
     if request.device == "auto":
         request = request.but(device=record["device"])
@@ -54,12 +55,17 @@ def resume(folder: Path, manner: Manner) -> Run:
     accelerator = accelerator_for(request, manner)
     manner = for_process(manner, accelerator)
     main = accelerator.is_main_process
-    with locked(folder, main), torch.random.fork_rng(), _machine_of(record, manner.reporter):
+    with (
+        locked(folder, main),
+        torch.random.fork_rng(),
+        _machine_of(record, manner.reporter),
+        compiling(request.compile) as compiler,
+    ):
         record = read_record(folder, finished=False)  # it may have ended before the lock was free
         if main:
             remove_leftovers(folder)
         _refuse_other_surgery(folder, record, manner)
-        plan = make_plan(request, manner, accelerator)
+        plan = make_plan(request, manner, accelerator, compiler)
         _refuse_change(folder, record, plan, manner.registry)
         interrupts = Interrupts(tells=main)
         with interrupts.noted():

@@ -62,7 +62,7 @@ def header(
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
     facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
-    how = forward.precision + (", compiled" if forward.compiles else "")
+    how = forward.precision + (", compiled" if forward.compiler else "")
     if forward.precision != "fp32":
         how += "; evaluated in fp32"
     return {**facts, "precision": how, "device": str(forward.device)}

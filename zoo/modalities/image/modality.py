@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,16 @@ class ImageModality:
         }
     )
 
+    def side(self, spec: BackboneSpec) -> int:
+        """The size of the images."""
+        return spec.image_input.size
+
+    def normaliser(self, spec: BackboneSpec) -> Callable[[Tensor], Tensor]:
+        """Images travel as bytes."""
+        from zoo.modalities.image.transforms import Normalise
+
+        return Normalise(spec.image_input)
+
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """Pixels of a side."""
         return f"{spec.image_input.size} pixels"
@@ -51,6 +61,10 @@ class ImageModality:
         height, width = sides if isinstance(sides, tuple) else (sides, sides)
         generator = torch.Generator().manual_seed(seed)
         return {"pixel_values": torch.randn(count, 3, height, width, generator=generator)}
+
+    def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
+        """Images are not padded."""
+        return self.random_batch(spec, 2)
 
     def small_size(self, spec: BackboneSpec) -> int:
         """The smallest height and width that the spec allows, not below :data:`SMALL`."""

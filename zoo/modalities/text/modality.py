@@ -30,6 +30,14 @@ class TextModality:
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
+    def side(self, spec: BackboneSpec) -> int:  # noqa: ARG002 - texts have none
+        """0: texts are no maps."""
+        return 0
+
+    def normaliser(self, spec: BackboneSpec) -> None:  # noqa: ARG002 - texts have none
+        """``None``: ids are what the network takes."""
+        return
+
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """Tokens at most, and how they become one vector."""
         text = spec.text_input
@@ -48,6 +56,14 @@ class TextModality:
         ids = torch.randint(low, text.vocab_size, (count, length), generator=generator)
         ids[ids == text.pad_id] = low
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
+        """Noise; the second text is half as long."""
+        batch = self.random_batch(spec, 2, size=4 * SMALL)
+        rest = batch["attention_mask"].shape[1] // 2
+        batch["attention_mask"][1, rest:] = 0
+        batch["input_ids"][1, rest:] = spec.text_input.pad_id
+        return batch
 
     def small_size(self, spec: BackboneSpec) -> None:
         """Texts are small by default."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,8 +27,9 @@ def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] 
     return (x.contiguous(), *inputs[1:]) if spared else None
 
 
-def keep_headers_in(folder: Path) -> None:
-    """Have torch's compiler keep precompiled headers in ``folder``.
+@contextmanager
+def headers_in(folder: Path) -> Iterator[None]:
+    """Torch's compiler keeps precompiled headers in ``folder`` while the block runs.
 
     It takes no variable for them and uses ``torchinductor_USER`` in the system's temporary folder,
     where anybody may lay a header first, which is then compiled into every network (torch 2.11 to
@@ -35,5 +38,11 @@ def keep_headers_in(folder: Path) -> None:
     from torch._inductor import codecache
 
     headers = folder / "precompiled_headers"
+    before = codecache._HEADER_DIR, codecache._HEADER_LOCK_DIR
     codecache._HEADER_DIR = str(headers)
     codecache._HEADER_LOCK_DIR = str(headers / "locks")
+    try:
+        yield
+    finally:
+        codecache._HEADER_DIR, codecache._HEADER_LOCK_DIR = before
+        codecache._precompile_header.cache_clear()  # of paths in the folder, which may go

@@ -1,0 +1,34 @@
+"""What is changed for the whole process, each as a context that puts it back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """The environment variable ``name`` is ``value`` while the block runs."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Modules in ``folder`` can be imported while the block runs, before any others of their names."""
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
