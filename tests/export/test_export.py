@@ -29,7 +29,7 @@ from tests.made_runs import weighted_run
 from zoo import BackboneSpec
 from zoo.errors import RunError, UsageError
 from zoo.export import TOLERANCE, formats
-from zoo.export.preparation import _picture_steps
+from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.reading import read_picture
 from zoo.modalities.image.transforms import make_transform, resized
 from zoo.modalities.text.tokenization import train_tokenizer
@@ -117,9 +117,9 @@ def test_the_guides_code_decodes_every_kind_of_image_as_a_run_does(
         wanted = make_transform(given, train=False)(
             read_picture(image, size=resized(given), values=given.value_range)
         )
-        found = prepare(image, _picture_steps(given))
+        found = prepare(image, image_steps(given))
         np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=image.name)
-    eight = _picture_steps(cnn.spec.image_input)
+    eight = image_steps(cnn.spec.image_input)
     with pytest.raises(ValueError, match="8 bits"):
         prepare(tmp_path / "deep.png", eight)
 

@@ -23,9 +23,9 @@ from zoo.data.opening import open_data
 from zoo.data.samples import Paths, Samples, Splits
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
-from zoo.export.preparation import _picture_steps
 from zoo.modalities.image.bit_depth import extent
 from zoo.modalities.image.decoded import decode, opened
+from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.not_seen import Reading, reading_in_words, reading_record
 from zoo.modalities.image.reading import read_picture
 from zoo.modalities.image.traits import TRAITS, note_values, range_of
@@ -499,6 +499,6 @@ def test_the_guide_s_own_code_prepares_images_as_the_zoo_does(tmp_path, mode, ki
     given = ImageInput(size=16, crop_mode=mode, value_range=(0, 4095))
     transform = make_transform(given, False)
     known = transform(transform.read(str(tmp_path / "x.png"), "x"))
-    steps = json.loads(json.dumps(_picture_steps(given)))
+    steps = json.loads(json.dumps(image_steps(given)))
     seen = names["prepare"](tmp_path / "x.png", steps)
     np.testing.assert_allclose(seen, known.numpy(), atol=1e-4)

@@ -13,12 +13,13 @@ import torch
 
 from zoo.contract.backbone import Backbone
 from zoo.errors import RunError
-from zoo.export.batches import Batches
 from zoo.export.capture import in_a_line
 from zoo.export.formats import FORMATS as FORMATS
 from zoo.export.formats import MODEL_FILES, WRITERS, Format, Runner, check_format
 from zoo.export.preparation import PREPARATION, preparation
 from zoo.export.readme import readme
+from zoo.modalities import modality_of
+from zoo.modalities.exporting import ExportInputs
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.folder import new_folder, refuse_existing
 from zoo.runs.run import Run
@@ -40,7 +41,7 @@ class Exported:
         files: Names of what is in the folder, the model first.
         inputs: The shape of each of the model's inputs; ``batch`` and ``length`` may be anything.
         difference: The largest absolute difference of its logits from the run's own.
-        checked: The shapes of the first input of the batches on which it was measured.
+        checked: The shapes of the first input of the inputs on which it was measured.
     """
 
     folder: Path
@@ -90,7 +91,7 @@ def export_run(
     if backbone.unpadded:
         raise RunError(
             f"{run.folder} computes the texts of each length apart, since padding changes the "
-            f"answers of {run.spec.name}; {chosen} would compute padded batches",
+            f"answers of {run.spec.name}; {chosen} would compute padded inputs",
             hint="Use it as it is: zoo predict, zoo serve.",
         )
     above = [parent for parent in folder.parents if not parent.exists()]
@@ -120,11 +121,11 @@ def _written(
     run: Run, backbone: Backbone, chosen: Format, folder: Path, temporary: Path
 ) -> Exported:
     """Write everything into ``temporary``, check it there, and say what will be in ``folder``."""
-    batches = Batches.of(run, backbone)
-    WRITERS[chosen].write(backbone, batches, temporary)
-    difference, checked = _compared(run, backbone, batches, chosen, temporary)
-    write_preparation(temporary, run, batches)
-    files.write_text(temporary / README, readme(run, batches, chosen, difference))
+    inputs = inputs_of(run, backbone)
+    WRITERS[chosen].write(run, backbone, inputs, temporary)
+    difference, checked = _compared(run, backbone, inputs, chosen, temporary)
+    write_preparation(temporary, run, inputs)
+    files.write_text(temporary / README, readme(run, inputs, chosen, difference))
     names = sorted(file.name for file in temporary.iterdir())
     files.flush(temporary)
     model = MODEL_FILES[chosen]
@@ -132,22 +133,28 @@ def _written(
         folder=folder,
         format=chosen,
         files=(model, *(name for name in names if name != model)),
-        inputs=dict(batches.axes),
+        inputs=dict(inputs.axes),
         difference=difference,
         checked=checked,
     )
 
 
-def write_preparation(folder: Path, run: Run, batches: Batches) -> None:
+def inputs_of(run: Run, backbone: Backbone) -> ExportInputs:
+    """What the network of a run takes."""
+    modality = modality_of(run.spec)
+    return modality.export_inputs(backbone, tokenizer=run.tokenizer, pairs=run.pairs)
+
+
+def write_preparation(folder: Path, run: Run, inputs: ExportInputs) -> None:
     """Put ``preprocessing.json`` and the tokenizer that it names into ``folder``."""
-    text = json.dumps(preparation(run, batches), indent=2, ensure_ascii=False)
+    text = json.dumps(preparation(run, inputs), indent=2, ensure_ascii=False)
     files.write_text(folder / PREPARATION, text + "\n")
     if run.tokenizer is not None and not (folder / TOKENIZER).exists():
         shutil.copyfile(run.folder / TOKENIZER, folder / TOKENIZER)
 
 
 def _compared(
-    run: Run, backbone: Backbone, batches: Batches, chosen: Format, folder: Path
+    run: Run, backbone: Backbone, inputs: ExportInputs, chosen: Format, folder: Path
 ) -> tuple[float, tuple[tuple[int, ...], ...]]:
     """The largest difference of the logits, and the shapes on which it was measured.
 
@@ -156,7 +163,7 @@ def _compared(
     """
     run_it = _opened(run, chosen, folder)
     differences, shapes = [], []
-    for batch in batches.checked():
+    for batch in inputs.checked():
         shape = tuple(next(iter(batch.values())).shape)
         with torch.inference_mode():
             wanted = backbone(batch)

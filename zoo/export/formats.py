@@ -19,10 +19,11 @@ from torch import Tensor
 from zoo.contract.backbone import Backbone
 from zoo.errors import RunError, UsageError
 from zoo.export import recurrent
-from zoo.export.batches import Batches, TensorBatch
-from zoo.export.capture import capture, dynamic_shapes, in_a_line, quiet
+from zoo.export.capture import capture, in_a_line, quiet
 from zoo.export.native import LOADER, native_source
+from zoo.modalities.exporting import ExportInputs, TensorBatch
 from zoo.runs.folder import MODEL, write_model
+from zoo.runs.run import Run
 from zoo.system import files
 
 Format: TypeAlias = Literal["native", "onnx", "torch-export"]
@@ -44,7 +45,7 @@ class Writer:
         run: Opens what is in the folder as its users will, and computes with it.
     """
 
-    write: Callable[[Backbone, Batches, Path], None]
+    write: Callable[[Run, Backbone, ExportInputs, Path], None]
     run: Callable[[Path], Runner]
 
 
@@ -78,17 +79,17 @@ def _require(libraries: tuple[str, ...]) -> None:
 # -- ONNX ------------------------------------------------------------------------------------
 
 
-def _write_onnx(backbone: Backbone, batches: Batches, folder: Path) -> None:
-    program = capture(backbone, batches)
+def _write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
+    program = capture(backbone, inputs)
     try:
         with quiet():
             made = torch.onnx.export(
                 program,
                 (),
-                kwargs=batches.traced(),
-                input_names=list(batches.axes),
+                kwargs=inputs.traced(),
+                input_names=list(inputs.axes),
                 output_names=["logits"],
-                dynamic_shapes=dynamic_shapes(batches),
+                dynamic_shapes=inputs.dynamic_shapes(),
                 custom_translation_table=recurrent.translations(),
                 dynamo=True,
                 verbose=False,
@@ -125,8 +126,8 @@ def _run_onnx(folder: Path) -> Runner:
 # -- torch.export ----------------------------------------------------------------------------
 
 
-def _write_program(backbone: Backbone, batches: Batches, folder: Path) -> None:
-    program = copy.copy(capture(backbone, batches))
+def _write_program(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
+    program = copy.copy(capture(backbone, inputs))
     recurrent.restore(program)
     with quiet():
         torch.export.save(program, folder / "model.pt2")
@@ -141,9 +142,8 @@ def _run_program(folder: Path) -> Runner:
 # -- the library's own -----------------------------------------------------------------------
 
 
-def _write_native(backbone: Backbone, batches: Batches, folder: Path) -> None:
-    source = native_source(backbone, batches.run)
-    run = batches.run
+def _write_native(run: Run, backbone: Backbone, _: ExportInputs, folder: Path) -> None:
+    source = native_source(backbone, run)
     write_model(folder, backbone, run.classes, run.tokenizer, task=run.task.name)
     files.write_text(folder / LOADER, source)
 

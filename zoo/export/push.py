@@ -12,8 +12,7 @@ from typing import Any
 
 from zoo.contract.backbone import Backbone
 from zoo.errors import RunError, UsageError, ZooError
-from zoo.export import loaded, write_preparation
-from zoo.export.batches import Batches
+from zoo.export import inputs_of, loaded, write_preparation
 from zoo.export.native import LOADER, native_source
 from zoo.export.portable import data_name, is_address, without_folders
 from zoo.registry.run_record import LOCK_FILE, MODEL, read_run
@@ -162,7 +161,7 @@ def _loader(run: Run, backbone: Backbone) -> str:
 def _prepared(run: Run, backbone: Backbone) -> dict[str, bytes]:
     """``preprocessing.json``, and the run's own tokenizer."""
     with tempfile.TemporaryDirectory() as folder:
-        write_preparation(Path(folder), run, Batches.of(run, backbone))
+        write_preparation(Path(folder), run, inputs_of(run, backbone))
         return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zoo.export.batches import Batches
 from zoo.export.formats import Format
 from zoo.export.native import LOADER
 from zoo.export.portable import last_part
 from zoo.export.preparation import PREPARATION
+from zoo.modalities import modality_of
+from zoo.modalities.exporting import ExportInputs
 from zoo.runs.model_card import licence, meaning, plain
 from zoo.runs.run import Run
 
@@ -31,17 +32,17 @@ outputs = network({keywords})""",
 }
 
 
-def readme(run: Run, batches: Batches, chosen: Format, difference: float) -> str:
+def readme(run: Run, inputs: ExportInputs, chosen: Format, difference: float) -> str:
     """A page in Markdown."""
-    names = list(batches.axes)
+    names, dtype = list(inputs.axes), modality_of(run.spec).dtype
     lines = _LINES[chosen].format(
         tensors=", ".join(f'"{name}": {name}' for name in names),
         arrays=", ".join(f'"{name}": {name}' for name in names),
         keywords=", ".join(f"{name}={name}" for name in names),
     )
     shapes = "\n".join(
-        f"- `{name}`: ({', '.join(map(str, shape))}), {_dtype(run)}"
-        for name, shape in batches.axes.items()
+        f"- `{name}`: ({', '.join(map(str, shape))}), {dtype}"
+        for name, shape in inputs.axes.items()
     )
     return f"""# {plain(run.folder.resolve().name)} ({chosen})
 
@@ -52,35 +53,19 @@ inputs its outputs differ from the run's own by at most {difference:.1e}.
 {lines}
 ```
 
-Inputs, of any batch size{_also_free(run, batches)}:
+Inputs, of any batch size{inputs.limits}:
 
 {shapes}
 
 `outputs` is (batch, {len(run.classes)}): {_outputs(run)} in the order of `classes` in
-`{PREPARATION}`, which says step by step how {_what(run)} is prepared.
+`{PREPARATION}`, which says step by step how {inputs.what} is prepared.
 {meaning(run.record)}
 Licence of the weights that training started from: {licence(run.record)}.
 {_library(chosen)}"""
 
 
-def _dtype(run: Run) -> str:
-    return "float32" if run.spec.modality == "image" else "int64"
-
-
-def _also_free(run: Run, batches: Batches) -> str:
-    if run.spec.modality == "image":
-        return "; height and width are those of the run"
-    return f" and of {batches.shortest} to {batches.longest} tokens"
-
-
 def _outputs(run: Run) -> str:
     return "a number for each column" if run.task.name == "regression" else "a logit for each class"
-
-
-def _what(run: Run) -> str:
-    if run.spec.modality == "image":
-        return "a picture"
-    return "a pair of texts" if run.pairs else "a text"
 
 
 def _library(chosen: Format) -> str:

@@ -11,6 +11,9 @@ from zoo.data.kind import InputKind
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from zoo.contract.backbone import Backbone
+    from zoo.modalities.exporting import ExportInputs
+
 
 class Modality(InputKind, Protocol):
     """How raw inputs become batches, and how they are shown; frozen data plus functions.
@@ -47,6 +50,17 @@ class Modality(InputKind, Protocol):
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """What inputs of a backbone are made into, in a few words."""
+
+    # -- without zoo ---------------------------------------------------------------------------
+
+    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
+        """What an export has to know of a network's inputs.
+
+        Args:
+            backbone: With its head, in evaluation mode.
+            tokenizer: That of the run, if it has one.
+            pairs: Whether the inputs are pairs.
+        """
 
     # -- batches that mean nothing -------------------------------------------------------------
 

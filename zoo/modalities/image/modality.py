@@ -11,6 +11,9 @@ from zoo.contract.spec import BackboneSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from zoo.contract.backbone import Backbone
+    from zoo.modalities.exporting import ExportInputs
+
 SMALL = 64
 """Pixels of a side that are enough to try a network."""
 
@@ -46,6 +49,12 @@ class ImageModality:
         """Pixels of a side."""
         return f"{spec.image_input.size} pixels"
 
+    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:  # noqa: ARG002 - texts have them
+        """See :mod:`zoo.modalities.image.exporting`."""
+        from zoo.modalities.image.exporting import ImageExport
+
+        return ImageExport(backbone.spec)
+
     def random_batch(
         self,
         spec: BackboneSpec,
@@ -54,13 +63,10 @@ class ImageModality:
         size: int | tuple[int, int] | None = None,
         seed: int = 0,
     ) -> dict[str, Tensor]:
-        """``pixel_values`` ``(count, 3, height, width)``; ``size`` is both, or each, in pixels."""
-        import torch
+        """Pixels; ``size`` is height and width."""
+        from zoo.modalities.image.noise import random_batch
 
-        sides = size or spec.image_input.size
-        height, width = sides if isinstance(sides, tuple) else (sides, sides)
-        generator = torch.Generator().manual_seed(seed)
-        return {"pixel_values": torch.randn(count, 3, height, width, generator=generator)}
+        return random_batch(spec, count, size=size, seed=seed)
 
     def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
         """Images are not padded."""

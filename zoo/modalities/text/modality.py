@@ -11,11 +11,8 @@ from zoo.contract.spec import BackboneSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SMALL = 16
-"""Tokens that are enough to try a network."""
-
-LARGE = 512
-"""Tokens; attention over more takes gigabytes."""
+    from zoo.contract.backbone import Backbone
+    from zoo.modalities.exporting import ExportInputs
 
 
 @dataclass(frozen=True)
@@ -43,19 +40,19 @@ class TextModality:
         text = spec.text_input
         return f"up to {text.max_length:,} tokens, {text.pooling} pooling"
 
+    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
+        """See :mod:`zoo.modalities.text.exporting`."""
+        from zoo.modalities.text.exporting import TextExport
+
+        return TextExport.of(backbone, tokenizer, pairs=pairs)
+
     def random_batch(
         self, spec: BackboneSpec, count: int, *, size: int | None = None, seed: int = 0
     ) -> dict[str, Tensor]:
-        """``input_ids`` and ``attention_mask``, ``(count, T)``; ``size`` is T, by default 16 at most."""
-        import torch
+        """Tokens; ``size`` is their number, by default 16 at most."""
+        from zoo.modalities.text.noise import random_batch
 
-        text = spec.text_input
-        length = min(size or SMALL, text.max_length)
-        low = min(5, text.vocab_size - 1)  # the first ids are special ones, mostly
-        generator = torch.Generator().manual_seed(seed)
-        ids = torch.randint(low, text.vocab_size, (count, length), generator=generator)
-        ids[ids == text.pad_id] = low
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        return random_batch(spec, count, size=size, seed=seed)
 
     def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
         """Noise; the second text is half as long."""
@@ -69,7 +66,9 @@ class TextModality:
         """Texts are small by default."""
 
     def largest_size(self, spec: BackboneSpec) -> int:
-        """As many tokens as the spec states, :data:`LARGE` at most."""
+        """As many tokens as the spec states, 512 at most."""
+        from zoo.modalities.text.noise import LARGE
+
         return min(spec.text_input.max_length, LARGE)
 
     def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
