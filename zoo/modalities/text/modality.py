@@ -56,7 +56,9 @@ class TextModality:
 
     def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
         """Noise; the second text is half as long."""
-        batch = self.random_batch(spec, 2, size=4 * SMALL)
+        from zoo.modalities.text.noise import SMALL, random_batch
+
+        batch = random_batch(spec, 2, size=4 * SMALL)
         rest = batch["attention_mask"].shape[1] // 2
         batch["attention_mask"][1, rest:] = 0
         batch["input_ids"][1, rest:] = spec.text_input.pad_id
