@@ -151,7 +151,7 @@ def test_what_cannot_be_ranked_says_why_and_what_to_type(
 ) -> None:
     none = zoo_cli("recommend", stripes, "cnn", "lstm")
     assert (none.code, none.out) == (1, "")
-    assert "no backbone for pictures can be ranked here" in none.err
+    assert "no backbone for images can be ranked here" in none.err
     assert "no weights published: cnn" in none.err
     assert "takes texts: lstm" in none.err
     assert "zoo add" in none.err

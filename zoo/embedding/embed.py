@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
-from zoo.data.cells import Wish
+from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.columns import ColumnNames, Columns
-from zoo.data.dialects import Quoting
+from zoo.data.options import DataOptions
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
-from zoo.data.samples import Samples, Splits
+from zoo.data.samples import Samples
 from zoo.embedding.files import Features, check_output, write_features
+from zoo.embedding.network import Network, network_of_backbone, network_of_run, run_of
 from zoo.engine.device import choose_device
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.features import backbone_key, compute
-from zoo.engine.feed import Feed
-from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
-from zoo.errors import UsageError
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.registry.registry import Registry
-from zoo.registry.run_record import LOCK_FILE, MODEL
-from zoo.runs.request import FLAGS, Request, Resize
+from zoo.runs.request import Request, Resize
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
-from zoo.training.start import start_from, tokenizer_beside
-from zoo.weights.load import choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +76,6 @@ class Embedded:
         }
 
 
-@dataclass(frozen=True)
-class _Network:
-    """A backbone that is ready, and what prepares its inputs."""
-
-    forward: Forward
-    feed: Feed
-    run: Path | None
-
-    @property
-    def spec(self) -> BackboneSpec:
-        return self.forward.backbone.spec
-
-
 def embed(
     backbone: str | Path,
     data: str | Path,
@@ -108,15 +87,11 @@ def embed(
     resize: Resize | None = None,
     value_range: tuple[float, float] | None = None,
     max_length: int | None = None,
-    text_column: ColumnNames = None,
-    label_column: ColumnNames = None,
-    task: Wish = "auto",
-    bad_files: BadFiles = "error",
-    quoting: Quoting | None = None,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
+    **options: Unpack[DataOptions],
 ) -> Embedded:
     """Write the features of every sample, in the order of the data, split after split.
 
@@ -134,15 +109,11 @@ def embed(
         resize: As for :func:`zoo.finetune`; of a run always its own.
         value_range: As there; by default found from the first split; of a run always its own.
         max_length: Tokens a text is cut to; of a run always its own.
-        text_column: As for :func:`zoo.finetune`.
-        label_column: As there.
-        task: As there.
-        bad_files: As there.
-        quoting: As there.
         device: As there.
         workers: As there.
         registry: What is installed by default.
         reporter: Sees the steps.
+        options: How the data are read.
 
     Raises:
         UsageError: An option that cannot be, or a file of no known kind.
@@ -153,38 +124,24 @@ def embed(
     target = Path(output)
     check_output(target)
     registry, reporter = registry or Registry.discover(), reporter or Quiet()
-    own = {
+    own: dict[str, Any] = {
         "weights": weights,
         "image_size": image_size,
         "resize": resize,
         "value_range": value_range,
         "max_length": max_length,
     }
-    run = _run_of(backbone, registry, own)
-    columns = text_column or (run and _columns_of(run)) or None
+    run = run_of(backbone, registry, own)
     modality = run.spec.modality if run else registry.resolve(str(backbone)).spec.modality
-    rows = open_rows(
-        data,
-        modality=modality,
-        split=split,
-        text_column=columns,
-        label_column=label_column,
-        task=task,
-        bad_files=bad_files,
-        quoting=quoting or (run.learned_columns.quoting if run else None),
-        learned=run.learned_columns if run else Columns(),
-    )
+    rows = _open(data, modality, split, run, options)
     for fact in rows.notes:
         reporter.note(fact)
-    if run is not None:
-        rows = _fitting(run, rows, bad_files)
     place = choose_device(device)
     if run is not None:
-        network = _of_run(run, place, workers)
+        network = network_of_run(run, place, workers)
     else:
-        network = _of_backbone(
-            str(backbone), own, rows, str(data), place, workers, registry, reporter
-        )
+        request = Request(backbone=str(backbone), data=str(data), **own)
+        network = network_of_backbone(request, rows, place, workers, registry, reporter)
     parts = {
         name: _features(network, samples, name, str(data), reporter)
         for name, samples in rows.splits.items()
@@ -203,6 +160,27 @@ def embed(
         skipped=rows.skipped,
         notes=(*rows.notes, *notes),
     )
+
+
+def _open(
+    data: str | Path, modality: str, split: str | None, run: Run | None, options: DataOptions
+) -> Rows:
+    """The rows, read by the columns of the run where the user names no others."""
+    if run is None:
+        return open_rows(data, modality=modality, split=split, **options)
+    learned = run.learned_columns
+    own: DataOptions = {
+        **options,
+        "text_column": options.get("text_column") or _columns_of(run),
+        "quoting": options.get("quoting") or learned.quoting,
+    }
+    rows = open_rows(data, modality=modality, split=split, learned=learned, **own)
+    return _fitting(run, rows, options.get("bad_files", "error"))
+
+
+def _columns_of(run: Run) -> ColumnNames:
+    """The columns of inputs that were named when the run was trained."""
+    return Columns.named(run.record["data"].get("text_column")).inputs or None
 
 
 # -- what is not seen --------------------------------------------------------------------------
@@ -229,7 +207,7 @@ def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:
     return replace(rows, splits=splits, skipped=(*rows.skipped, *findings.skipped))
 
 
-def _not_seen(network: _Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
+def _not_seen(network: Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
     """The scale of grey and what of the images is not seen, a fact each; nothing of texts."""
     known = [each.traits for each in rows.splits.values() if each.traits is not None]
     given = network.spec.input
@@ -239,7 +217,7 @@ def _not_seen(network: _Network, run: Run | None, rows: Rows) -> tuple[str, ...]
     return tuple(reading.with_range(np.concatenate(known)).values())
 
 
-def _cut(network: _Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
+def _cut(network: Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
     """How many texts are cut, also where their features are from the cache."""
     given = network.spec.input
     if not isinstance(given, TextInput):
@@ -249,81 +227,8 @@ def _cut(network: _Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
     return (words,) if words else ()
 
 
-# -- the network -------------------------------------------------------------------------------
-
-
-def _run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run | None:
-    """The run that is meant, by its folder or by the name that ``zoo add`` gave it."""
-    folder = Path(os.path.expanduser(given))
-    if not os.path.isfile(folder / LOCK_FILE):
-        resolved = registry.resolve(str(given))
-        if resolved.run is None or own["weights"] != "auto":
-            return None
-        folder = resolved.run.folder
-    for option, value in own.items():
-        if value not in ("auto", None):
-            name = FLAGS.get(option, option).replace("_", "-")
-            raise UsageError(
-                f"--{name} is not for a run, which has its own", hint=f"Leave --{name} out."
-            )
-    return Run(folder, registry=registry)
-
-
-def _columns_of(run: Run) -> ColumnNames:
-    """The columns of inputs that were named when the run was trained."""
-    return Columns.named(run.record["data"].get("text_column")).inputs or None
-
-
-def _of_run(run: Run, device: torch.device, workers: int | None) -> _Network:
-    forward = Forward(run.load(), device=device, precision="fp32")
-    tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.input.tokens else None
-    return _Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
-
-
-def _of_backbone(
-    name: str,
-    own: Mapping[str, Any],
-    rows: Rows,
-    source: str,
-    device: torch.device,
-    workers: int | None,
-    registry: Registry,
-    reporter: Reporter,
-) -> _Network:
-    resolved = registry.resolve(name)
-    request = Request(backbone=name, data=source, **own)
-    request.refuse_for(resolved.spec.modality)
-    wish = resolved.weights if own["weights"] == "auto" else own["weights"]
-    if wish != "none" and choose(resolved.spec, wish) is None:
-        raise UsageError(
-            f"{name} has no published weights, and its features would be random",
-            hint="Take them so with --weights none, or give weights with --weights PATH.",
-        )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        start = start_from(request, resolved, _as_training(rows, source), reporter)
-    # In bfloat16 a vector would depend on the other inputs of its batch.
-    forward = Forward(start.backbone, device=device, precision="fp32")
-    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
-    return _Network(forward, feed, None)
-
-
-def _as_training(rows: Rows, source: str) -> Splits:
-    """The first split as what a tokenizer is trained on, where the backbone brings none."""
-    first = next(iter(rows.splits.values()))
-    return Splits(
-        modality=first.modality,
-        classes=rows.classes,
-        train=first,
-        val=None,
-        test=None,
-        fingerprint=first.fingerprint,
-        source=source,
-    )
-
-
 def _features(
-    network: _Network, samples: Samples, split: str, source: str, reporter: Reporter
+    network: Network, samples: Samples, split: str, source: str, reporter: Reporter
 ) -> Features:
     """The features of a split, mapped into memory; ``(N, feature_dim)``."""
     forward, width = network.forward, network.spec.feature_dim

@@ -1,4 +1,4 @@
-"""Files of features: Parquet, NumPy's format, safetensors; written in chunks, whole or not at all."""
+"""Files of features: Parquet, NumPy's format, safetensors; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from zoo.data.rows import Rows
 from zoo.data.samples import Samples
 from zoo.errors import RunError, UsageError
 from zoo.system import files
+from zoo.system.tensors.files import write_tensors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK = 1024
-"""Samples that are in memory at a time when a file is written."""
+"""Samples that are in memory at a time when a Parquet file is written."""
 
 Features = NDArray[np.float32]
 
@@ -96,40 +98,25 @@ def _label_type(rows: Rows) -> pa.DataType:
 def _write_npy(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
     """The matrix ``(N, feature_dim)`` in NumPy's format, and the rows' names beside it."""
     width = next(iter(parts.values())).shape[1]
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), width)}
-    with _with_names(path, rows, parts) as (file, chunks):
-        np.lib.format.write_array_header_1_0(file, header)
-        for chunk in chunks:
-            file.write(chunk.astype("<f4").data)
+    with _with_names(path, rows) as temporary:
+        matrix = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype="<f4", shape=(len(rows), width)
+        )
+        files.claim(temporary)
+        np.concatenate(list(parts.values()), out=matrix)
+        matrix.flush()
     return names_beside(path)
 
 
 def _write_safetensors(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
-    """``features`` and ``labels``, and the rows' names beside them.
-
-    The library's own writer takes whole tensors alone. The format is eight bytes with the length
-    of a header in JSON, the header, and the tensors' bytes
-    (https://github.com/huggingface/safetensors#format).
-    """
-    width = next(iter(parts.values())).shape[1]
+    """``features`` and ``labels``, and the rows' names beside them. They are in memory at once."""
+    tensors = {"features": torch.from_numpy(np.concatenate(list(parts.values())))}
     labels = _all_labels(rows)
-    size, end = 4 * len(rows) * width, 0 if labels is None else labels.nbytes
-    described: dict[str, Any] = {
-        "__metadata__": {"classes": json.dumps(rows.classes, ensure_ascii=False)},
-        "features": {"dtype": "F32", "shape": [len(rows), width], "data_offsets": [0, size]},
-    }
     if labels is not None:
-        kind = "I64" if labels.dtype == np.int64 else "F32"
-        offsets = [size, size + end]
-        described["labels"] = {"dtype": kind, "shape": labels.shape, "data_offsets": offsets}
-    header = json.dumps(described).encode()
-    header += b" " * (-len(header) % 8)
-    with _with_names(path, rows, parts) as (file, chunks):
-        file.write(len(header).to_bytes(8, "little") + header)
-        for chunk in chunks:
-            file.write(chunk.astype("<f4").data)
-        if labels is not None:
-            file.write(labels.astype(labels.dtype.newbyteorder("<")).data)
+        tensors["labels"] = torch.from_numpy(labels)
+    with _with_names(path, rows) as temporary:
+        classes = json.dumps(rows.classes, ensure_ascii=False)
+        write_tensors(temporary, tensors, {"classes": classes})
     return names_beside(path)
 
 
@@ -148,26 +135,19 @@ def names_beside(path: Path) -> Path:
 
 
 @contextmanager
-def _with_names(
-    path: Path, rows: Rows, parts: Mapping[str, Features]
-) -> Iterator[tuple[BinaryIO, Iterator[Features]]]:
-    """A file to write to, and what to write; while that is taken, the rows are named beside it."""
+def _with_names(path: Path, rows: Rows) -> Iterator[Path]:
+    """A temporary path to write features to, for which the rows are named beside ``path``."""
     with (
         ExitStack() as renaming,
         files.replacing(names_beside(path)) as names,
         files.replacing(path) as temporary,
     ):
-        with (
-            names.open("w", encoding="utf-8", newline="\n") as listing,
-            temporary.open("wb") as file,
-        ):
-
-            def chunks() -> Iterator[Features]:
-                for named, chunk in _chunks(rows, parts):
-                    listing.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in named)
-                    yield chunk
-
-            yield file, chunks()
+        with names.open("w", encoding="utf-8", newline="\n") as listing:
+            for split, samples in rows.splits.items():
+                for index in range(len(samples)):
+                    named = _named(rows, split, samples, index)
+                    listing.write(json.dumps(named, ensure_ascii=False) + "\n")
+        yield temporary
         # Both files are of one process, should another write them at the same time.
         renaming.enter_context(files.alone_in(path.parent))
         # Old names must never stand beside new features, should a kill come between two renames.

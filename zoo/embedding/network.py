@@ -1,0 +1,114 @@
+"""The network whose features are written: a run's adapted backbone, or one of the catalogue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.contract.spec import BackboneSpec
+from zoo.data.rows import Rows
+from zoo.data.samples import Splits
+from zoo.engine.feed import Feed
+from zoo.engine.forward import Forward
+from zoo.engine.progress import Reporter
+from zoo.errors import UsageError
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import LOCK_FILE, MODEL
+from zoo.runs.request import FLAGS, Request
+from zoo.runs.run import Run
+from zoo.training.start import start_from, tokenizer_beside
+from zoo.weights.find import choose
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone that is ready, and what prepares its inputs.
+
+    Attributes:
+        forward: Computes its features.
+        feed: Prepares its inputs.
+        run: The folder of the run that it is of, or ``None``.
+    """
+
+    forward: Forward
+    feed: Feed
+    run: Path | None
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """Of the backbone."""
+        return self.forward.backbone.spec
+
+
+def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run | None:
+    """The run that is meant, by its folder or by the name that ``zoo add`` gave it."""
+    folder = Path(os.path.expanduser(given))
+    if not os.path.isfile(folder / LOCK_FILE):
+        resolved = registry.resolve(str(given))
+        if resolved.run is None or own["weights"] != "auto":
+            return None
+        folder = resolved.run.folder
+    for option, value in own.items():
+        if value not in ("auto", None):
+            name = FLAGS.get(option, option).replace("_", "-")
+            raise UsageError(
+                f"--{name} is not for a run, which has its own", hint=f"Leave --{name} out."
+            )
+    return Run(folder, registry=registry)
+
+
+def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
+    """The adapted backbone of a run."""
+    forward = Forward(run.load(), device=device, precision="fp32")
+    tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.input.tokens else None
+    return Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
+
+
+def network_of_backbone(
+    request: Request,
+    rows: Rows,
+    device: torch.device,
+    workers: int | None,
+    registry: Registry,
+    reporter: Reporter,
+) -> Network:
+    """A backbone as a fine-tune would start from it.
+
+    Raises:
+        UsageError: It has no weights, or an option is not for it.
+    """
+    name = request.backbone
+    resolved = registry.resolve(name)
+    request.refuse_for(resolved.spec.modality)
+    wish = resolved.weights if request.weights == "auto" else request.weights
+    if wish != "none" and choose(resolved.spec, wish) is None:
+        raise UsageError(
+            f"{name} has no published weights, and its features would be random",
+            hint="Take them so with --weights none, or give weights with --weights PATH.",
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = start_from(request, resolved, _as_training(rows, request.data or ""), reporter)
+    # In bfloat16 a vector would depend on the other inputs of its batch.
+    forward = Forward(start.backbone, device=device, precision="fp32")
+    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
+    return Network(forward, feed, None)
+
+
+def _as_training(rows: Rows, source: str) -> Splits:
+    """The first split as what a tokenizer is trained on, where the backbone brings none."""
+    first = next(iter(rows.splits.values()))
+    return Splits(
+        modality=first.modality,
+        classes=rows.classes,
+        train=first,
+        val=None,
+        test=None,
+        fingerprint=first.fingerprint,
+        source=source,
+    )
