@@ -18,11 +18,11 @@ from zoo import BackboneSpec, Run, TextInput, build
 from zoo.engine.precision import settle_precision
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
+from zoo.modalities.text.fitting import at_usual_length
 from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
 from zoo.ranking.ranking import Watch
 from zoo.runs.predictor import Asked
 from zoo.serve.service import Service
-from zoo.training.start import at_usual_length
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import longest_text
 from zoo_transformers.resolve import resolve

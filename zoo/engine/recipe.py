@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError, did_you_mean
+from zoo.modalities import modality_named
 from zoo.modalities.image.transforms import Augment
 
 Solver = Literal["adamw", "lbfgs"]
@@ -162,7 +163,7 @@ class Recipe:
         recipe = cls(
             strategy=chosen,
             head_solver="lbfgs" if products <= _SOLVED else "adamw",
-            **_DEFAULTS[modality, pretrained],
+            **modality_named(modality).recipe(pretrained=pretrained),
         )
         return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
 
@@ -198,44 +199,6 @@ _OF_LAST_PHASE = {"epochs", "lr", "weight_decay", "schedule", "warmup", "max_gra
 
 _FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
 """Where few parameters train, they train with a multiple of the rate that all of them bear."""
-
-# By (modality, whether the weights are pretrained).
-_DEFAULTS: dict[tuple[str, bool], dict[str, Any]] = {
-    ("image", True): {
-        "epochs": 5,
-        "probe_epochs": 20,
-        "lr": 2e-4,
-        "probe_lr": 2e-3,
-        "layer_decay": 0.75,
-        "weight_decay": 0.05,
-    },
-    ("image", False): {
-        "epochs": 10,
-        "probe_epochs": 20,
-        "lr": 1e-3,
-        "probe_lr": 2e-3,
-        "layer_decay": 1.0,
-        "base_width": 256,
-        "weight_decay": 0.05,
-    },
-    ("text", True): {
-        "epochs": 3,
-        "probe_epochs": 10,
-        "lr": 1e-4,
-        "probe_lr": 5e-3,
-        "layer_decay": 0.98,
-        "weight_decay": 0.01,
-    },
-    ("text", False): {
-        "epochs": 5,
-        "probe_epochs": 20,
-        "lr": 2e-3,
-        "probe_lr": 5e-3,
-        "layer_decay": 1.0,
-        "base_width": 256,
-        "weight_decay": 0.05,
-    },
-}
 
 
 def _at_least(option: str, value: float, least: float) -> None:

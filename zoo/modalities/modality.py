@@ -9,9 +9,11 @@ from zoo.contract.spec import BackboneSpec
 from zoo.data.kind import InputKind
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
 
 
@@ -50,6 +52,54 @@ class Modality(InputKind, Protocol):
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """What inputs of a backbone are made into, in a few words."""
+
+    def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
+        """Hyperparameters that are good enough for most data: fields of the engine's recipe.
+
+        Args:
+            pretrained: Whether training starts from weights.
+        """
+
+    # -- fitting a network to the data ---------------------------------------------------------
+
+    def fitted(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
+    ) -> BackboneSpec:
+        """The spec with the input that the user and the data ask for.
+
+        Args:
+            spec: As the weights were trained.
+            asked: Values of :attr:`options` that the user gave, ``None`` where none was given.
+            splits: The data.
+            pretrained: Whether there are weights to begin with.
+
+        Raises:
+            UsageError: Something that the network does not take.
+        """
+
+    def with_tokenizer(
+        self, spec: BackboneSpec, train: Samples, found: Tokenizer | None
+    ) -> tuple[BackboneSpec, Tokenizer | None]:
+        """A tokenizer for a network of tokens that brings none, and the spec with its vocabulary.
+
+        Args:
+            spec: Of the network.
+            train: What a tokenizer is trained on.
+            found: One to take instead.
+        """
+
+    def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
+        """Raise a :class:`zoo.DataError` where the network cannot tell parts of an input apart."""
+
+    def input_facts(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """How inputs are read and what of them is not, a fact a line of the header."""
+
+    def input_record(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The same for ``data`` of ``run.json``."""
 
     # -- without zoo ---------------------------------------------------------------------------
 

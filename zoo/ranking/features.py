@@ -28,6 +28,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
+from zoo.modalities.text.fitting import at_usual_length
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.ranking.candidates import Candidate
 from zoo.ranking.deadline import Deadline, OutOfTime
@@ -36,7 +37,7 @@ from zoo.registry.run_record import TOKENIZER
 from zoo.runs.request import Request
 from zoo.system.files import sha256_of
 from zoo.system.paths import cache_folder
-from zoo.training.start import Start, at_usual_length, start_from
+from zoo.training.start import Start, start_from
 from zoo.version import __version__
 from zoo.weights.load import fetch, file_sha256
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -128,6 +128,11 @@ class Request:
                     f"--{name} is for {other}, and {self.backbone} takes {own}",
                     hint=f"Leave --{name} out.",
                 )
+
+    def of(self, options: Iterable[str]) -> dict[str, Any]:
+        """Those of some options that are fields here, by name."""
+        known = {f.name for f in fields(self)}
+        return {name: getattr(self, name) for name in options if name in known}
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data; paths are absolute, so that they hold wherever one works."""

@@ -18,7 +18,7 @@ from zoo.engine.forward import Forward
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
-from zoo.modalities.image.not_seen import reading_record
+from zoo.modalities import modality_of
 from zoo.runs.request import Request
 from zoo.system.processor import usable_cores
 from zoo.tasks.task import Task
@@ -39,6 +39,7 @@ def opening(
 ) -> dict[str, Any]:
     """What ``run.json`` holds while the run trains: the request, and what it led to."""
     weights, spec = start.weights, start.backbone.spec
+    modality = modality_of(spec)
     assert splits.val is not None
     return {
         "backbone": spec.name,
@@ -72,15 +73,7 @@ def opening(
             "near": None if splits.near is None else list(splits.near),
             "removed": splits.removed,
             "overlap": overlap_in_words(splits),
-            **(
-                {
-                    "images": reading_record(
-                        spec.image_input, splits, given=request.value_range is not None
-                    )
-                }
-                if spec.modality == "image"
-                else {}
-            ),
+            **modality.input_record(spec, splits, request.of(modality.options)),
             "val_split": request.val_split,
             "split_seed": recipe.seed,
             "text_column": request.text_column,

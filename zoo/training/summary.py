@@ -13,7 +13,7 @@ from zoo.engine.groups import parameter_groups
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
-from zoo.modalities.image.not_seen import reading_in_words
+from zoo.modalities import modality_of
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.start import Start
@@ -37,11 +37,7 @@ def header(
     assert splits.val is not None
     names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
     skipped = f", {len(splits.skipped)} unreadable left out" if splits.skipped else ""
-    shape = (
-        f"{spec.image_input.size} pixels"
-        if spec.modality == "image"
-        else f"up to {spec.text_input.max_length} tokens, {spec.text_input.pooling} pooling"
-    )
+    modality = modality_of(spec)
     facts = {
         "data": f"{splits.source}: {len(splits.train)} training, "
         f"{len(splits.val)} validation samples{skipped}",
@@ -50,8 +46,8 @@ def header(
         **_others(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_shared(splits),
-        **_reading(request, start, splits),
-        "backbone": f"{spec.name}, {shape}, {spec.feature_dim} features",
+        **modality.input_facts(spec, splits, request.of(modality.options)),
+        "backbone": f"{spec.name}, {modality.shape_in_words(spec)}, {spec.feature_dim} features",
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
         **_lacking(start),
@@ -99,16 +95,6 @@ def _others(splits: Splits) -> dict[str, str]:
         "passed over": f"{len(splits.others)} {files} not called like pictures "
         f"({splits.others[0]}{more})"
     }
-
-
-def _reading(request: Request, start: Start, splits: Splits) -> dict[str, str]:
-    """How images are read, and what of them is not."""
-    spec = start.backbone.spec
-    if spec.modality != "image":
-        return {}
-    square = {"resize": request.resize} if request.resize else {}
-    given = request.value_range is not None
-    return {**square, **reading_in_words(spec.image_input, splits, given=given)}
 
 
 def _shared(splits: Splits) -> dict[str, str]:

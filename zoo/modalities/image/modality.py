@@ -9,10 +9,33 @@ from typing import TYPE_CHECKING, Any
 from zoo.contract.spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
+
+PRETRAINED: Mapping[str, Any] = {
+    "epochs": 5,
+    "probe_epochs": 20,
+    "lr": 2e-4,
+    "probe_lr": 2e-3,
+    "layer_decay": 0.75,
+    "weight_decay": 0.05,
+}
+"""Hyperparameters where training starts from weights."""
+
+SCRATCH: Mapping[str, Any] = {
+    "epochs": 10,
+    "probe_epochs": 20,
+    "lr": 1e-3,
+    "probe_lr": 2e-3,
+    "layer_decay": 1.0,
+    "base_width": 256,
+    "weight_decay": 0.05,
+}
+"""The same where it starts from random parameters."""
 
 SMALL = 64
 """Pixels of a side that are enough to try a network."""
@@ -35,6 +58,10 @@ class ImageModality:
         }
     )
 
+    def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
+        """:data:`PRETRAINED` or :data:`SCRATCH`."""
+        return PRETRAINED if pretrained else SCRATCH
+
     def side(self, spec: BackboneSpec) -> int:
         """The size of the images."""
         return spec.image_input.size
@@ -49,7 +76,46 @@ class ImageModality:
         """Pixels of a side."""
         return f"{spec.image_input.size} pixels"
 
-    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:  # noqa: ARG002 - texts have them
+    def fitted(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
+    ) -> BackboneSpec:
+        """See :mod:`zoo.modalities.image.fitting`."""
+        from zoo.modalities.image.fitting import fitted
+
+        return fitted(spec, asked, splits, pretrained=pretrained)
+
+    def with_tokenizer(
+        self,
+        spec: BackboneSpec,
+        train: Samples,
+        found: Tokenizer | None,
+    ) -> tuple[BackboneSpec, None]:
+        """Images need none."""
+        return spec, None
+
+    def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
+        """An image is one input."""
+
+    def input_facts(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """How images become square, their scale of grey, and what is left out of them."""
+        from zoo.modalities.image.not_seen import reading_in_words
+
+        square = {"resize": asked["resize"]} if asked["resize"] else {}
+        given = asked["value_range"] is not None
+        return {**square, **reading_in_words(spec.image_input, splits, given=given)}
+
+    def input_record(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """``images``: their scale of grey, and of how many something is left out."""
+        from zoo.modalities.image.not_seen import reading_record
+
+        given = asked["value_range"] is not None
+        return {"images": reading_record(spec.image_input, splits, given=given)}
+
+    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.image.exporting`."""
         from zoo.modalities.image.exporting import ImageExport
 

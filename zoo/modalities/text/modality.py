@@ -9,10 +9,33 @@ from typing import TYPE_CHECKING, Any
 from zoo.contract.spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
+
+PRETRAINED: Mapping[str, Any] = {
+    "epochs": 3,
+    "probe_epochs": 10,
+    "lr": 1e-4,
+    "probe_lr": 5e-3,
+    "layer_decay": 0.98,
+    "weight_decay": 0.01,
+}
+"""Hyperparameters where training starts from weights."""
+
+SCRATCH: Mapping[str, Any] = {
+    "epochs": 5,
+    "probe_epochs": 20,
+    "lr": 2e-3,
+    "probe_lr": 5e-3,
+    "layer_decay": 1.0,
+    "base_width": 256,
+    "weight_decay": 0.05,
+}
+"""The same where it starts from random parameters."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +50,11 @@ class TextModality:
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
-    def side(self, spec: BackboneSpec) -> int:  # noqa: ARG002 - texts have none
+    def side(self, spec: BackboneSpec) -> int:
         """0: texts are no maps."""
         return 0
 
-    def normaliser(self, spec: BackboneSpec) -> None:  # noqa: ARG002 - texts have none
+    def normaliser(self, spec: BackboneSpec) -> None:
         """``None``: ids are what the network takes."""
         return
 
@@ -39,6 +62,50 @@ class TextModality:
         """Tokens at most, and how they become one vector."""
         text = spec.text_input
         return f"up to {text.max_length:,} tokens, {text.pooling} pooling"
+
+    def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
+        """:data:`PRETRAINED` or :data:`SCRATCH`."""
+        return PRETRAINED if pretrained else SCRATCH
+
+    def fitted(
+        self,
+        spec: BackboneSpec,
+        asked: Mapping[str, Any],
+        splits: Splits,
+        *,
+        pretrained: bool,
+    ) -> BackboneSpec:
+        """See :mod:`zoo.modalities.text.fitting`."""
+        from zoo.modalities.text.fitting import fitted
+
+        return fitted(spec, asked)
+
+    def with_tokenizer(
+        self, spec: BackboneSpec, train: Samples, found: Tokenizer | None
+    ) -> tuple[BackboneSpec, Tokenizer]:
+        """See :mod:`zoo.modalities.text.fitting`."""
+        from zoo.modalities.text.fitting import with_tokenizer
+
+        return with_tokenizer(spec, train, found)
+
+    def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
+        """A tokenizer has to put something between the two texts of a pair."""
+        from zoo.modalities.text.tokenization import require_separator
+
+        if train.pairs and tokenizer is not None:
+            require_separator(tokenizer)
+
+    def input_facts(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """Texts that are cut are told of where they are read."""
+        return {}
+
+    def input_record(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Nothing."""
+        return {}
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.text.exporting`."""
