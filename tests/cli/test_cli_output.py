@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -167,15 +168,15 @@ def test_the_decorator_is_the_same() -> None:
 
 
 def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoo.cli.output import tame_streams
-
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    monkeypatch.setattr("warnings.showwarning", lambda *_: None)
-    tame_streams()
-    print("to nobody")
-    print("to nobody", file=sys.stderr)
-    assert sys.stdin.read() == ""
+    before = warnings.showwarning
+    with output.tamed_streams():
+        assert warnings.showwarning is not before
+        print("to nobody")
+        print("to nobody", file=sys.stderr)
+        assert sys.stdin.read() == ""
+    assert warnings.showwarning is before
 
 
 def test_a_large_image_that_zoo_reads_is_not_warned_of(
@@ -184,12 +185,12 @@ def test_a_large_image_that_zoo_reads_is_not_warned_of(
     Image.new("1", (9500, 9500)).save(tmp_path / "large.png")  # more than half of what zoo refuses
     said: list[object] = []
     for known in (True, False):  # the second shows that Pillow would say something
+        tamed = output.tamed_streams() if known else contextlib.nullcontext()
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            if known:
-                output.tame_streams()
-            monkeypatch.setattr("warnings.showwarning", lambda *given: said.append(given))
-            Image.open(tmp_path / "large.png").close()
+            with tamed, monkeypatch.context() as patched:
+                patched.setattr("warnings.showwarning", lambda *given: said.append(given))
+                Image.open(tmp_path / "large.png").close()
             assert bool(said) is not known
 
 

@@ -186,10 +186,11 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
         "from torch import nn\n\ndef smooth(backbone):\n    backbone.net.conv1[2] = nn.GELU()\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = [*sys.path]
     command = ("cnn", "--classes", 2, "--epochs", 1, "--workers", 0, "--output", "run")
     done = zoo_cli("finetune", *command, "--surgery", "changes:smooth")
     assert done.code == 0, done.err
+    assert sys.path == before
     refused = zoo_cli("predict", "run", "run/example.png")
     assert refused.code == 1
     assert "--surgery changes:smooth" in refused.err

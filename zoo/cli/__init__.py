@@ -19,7 +19,8 @@ import click
 
 import zoo
 from zoo.cli import completion
-from zoo.cli.output import documents_only, fail_cleanly, note, tame_streams
+from zoo.cli.output import documents_only, fail_cleanly, note, tamed_streams
+from zoo.system.environment import variable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -208,11 +209,12 @@ def _debug_option(*, hidden: bool = True) -> click.Option:
 
 
 def _no_plugin_option(*, hidden: bool = True) -> click.Option:
-    def switch_off(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> None:
+    def switch_off(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
         if names:  # in the environment, so that processes which the command starts see it too
             from zoo.registry.policy import WITHOUT
 
-            os.environ[WITHOUT] = ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names])
+            value = ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names])
+            ctx.with_resource(variable(WITHOUT, value))
 
     return click.Option(
         ["--no-plugin"],
@@ -251,8 +253,7 @@ cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 def main() -> None:
     """Run the command line, and exit: 0 done, 1 the zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
-    tame_streams()
-    with fail_cleanly(settings):
+    with tamed_streams(), fail_cleanly(settings):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
         if sys.stdout:
             sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end

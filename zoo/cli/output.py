@@ -165,7 +165,8 @@ def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
         raise SystemExit(_report(reason)) from None
 
 
-def tame_streams() -> None:
+@contextlib.contextmanager
+def tamed_streams() -> Iterator[None]:
     """Let no odd character end a command, and show the zoo's warnings in one line each.
 
     A stream that the shell has closed (``2>&-``) leads nowhere: else there is none in Python, and
@@ -177,9 +178,11 @@ def tame_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = _show_warning
-    # Pillow's, of half the pixels from which zoo itself refuses an image.
-    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        # Pillow's, of half the pixels from which zoo itself refuses an image.
+        warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
+        yield
 
 
 def _leading_nowhere(number: int) -> TextIO:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from zoo.contract.backbone import Backbone
 from zoo.errors import UsageError
+from zoo.system.environment import importable
 
 Surgery = Callable[[Backbone], None]
 
@@ -46,15 +47,15 @@ def sha256_of_code(surgery: Surgery | None) -> str | None:
 def find_surgery(name: str) -> Surgery:
     """The function that ``module:function`` names; modules in the working directory count.
 
+    They do so while the module is imported, not when its function imports more.
+
     Raises:
         UsageError: There is no such function.
     """
     module, colon, function = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found: Surgery = getattr(importlib.import_module(module), function)
+        with importable(Path.cwd()):
+            found: Surgery = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
             f"--surgery {name} cannot be imported: {error}",
