@@ -5,7 +5,9 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+import tomlkit
 
+from zoo.errors import PolicyError
 from zoo.registry.policy_file import with_run, without_run
 
 FILES = {
@@ -70,3 +72,19 @@ def test_a_text_that_looks_like_a_table_is_none() -> None:
     text = f'{FILES["brackets in a text"]}\n[models.animals]\nrun = "/y"\n'
     assert without_run(text, "animals").rstrip() == FILES["brackets in a text"].rstrip()
     assert with_run(text, "animals", "/z") == text.replace('"/y"', '"/z"')
+
+
+def test_an_edit_that_says_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("schema = 2\n", "schema = "):
+        monkeypatch.setattr("zoo.registry.policy_file.tomlkit.dumps", lambda _, wrong=wrong: wrong)
+        with pytest.raises(PolicyError):
+            without_run(FILES["a run"], "plants")
+
+
+def test_what_only_one_reader_of_toml_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise tomlkit.exceptions.ParseError(1, 1)
+
+    monkeypatch.setattr("zoo.registry.policy_file.tomlkit.parse", refuse)
+    with pytest.raises(PolicyError):
+        with_run("", "plants", "/p")

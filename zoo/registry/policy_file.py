@@ -1,109 +1,97 @@
-"""Changes to the text of a ``registry.toml`` that leave its comments, order and layout alone.
-
-A file is the user's own: what is added stands at its end, and what is taken out are the lines
-that say it, whatever stands around them.
-"""
+"""Changes to the text of a ``registry.toml`` that leave its comments, order and layout alone."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tomlkit
-from tomlkit.items import InlineTable
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import InlineTable, Table
 
-from zoo.registry.toml_lines import stated_key
+from zoo.errors import PolicyError
 
 
 def with_run(text: str, name: str, folder: str) -> str:
-    """``text`` with the run in ``folder`` published under ``name``, in the place of any other."""
-    wanted = _data(text)
-    wanted["models"] = {**wanted.get("models", {}), name: {"run": folder}}
-    return _first_right(
-        [lambda: _appended(text, name, folder), lambda: _set(text, name, folder)], wanted
-    )
+    """``text`` with the run in ``folder`` published under ``name``, in the place of any other.
+
+    Raises:
+        PolicyError: The file is written in a form that cannot be changed.
+    """
+    document = _parsed(text)
+    models: Any = document.get("models", {})
+    if name in models:
+        models[name]["run"] = folder
+    elif isinstance(models, InlineTable):
+        models[name] = tomlkit.inline_table().add("run", folder)
+    else:
+        return _checked(_with_table(text, name, folder), _said(text, name, {"run": folder}))
+    return _checked(tomlkit.dumps(document), _said(text, name, {"run": folder}))
 
 
 def without_run(text: str, name: str) -> str:
-    """``text`` without the run that it publishes under ``name``."""
-    wanted = _data(text)
-    wanted["models"] = {key: value for key, value in wanted["models"].items() if key != name}
-    return _first_right([lambda: _lines_dropped(text, name), lambda: _deleted(text, name)], wanted)
+    """``text`` without the run that it publishes under ``name``.
 
-
-def _first_right(edits: list[Callable[[], str]], wanted: Mapping[str, Any]) -> str:
-    """What the first edit gives that says what is wanted, and nothing else than before."""
-    for edit in edits:
-        edited = edit()
-        try:
-            found = _data(edited)
-        except tomllib.TOMLDecodeError:  # the edit did not suit the form of the file
-            continue
-        if _without_empty(found) == _without_empty(wanted):
-            return edited
-    raise AssertionError("registry.toml has a form in which it cannot be changed")
-
-
-def _data(text: str) -> dict[str, Any]:
-    return tomllib.loads(text)
-
-
-def _without_empty(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Without a table of models that has none, which says nothing."""
-    return {key: value for key, value in data.items() if key != "models" or value}
-
-
-def _appended(text: str, name: str, folder: str) -> str:
-    """With a table at the end; not where there is one, or where all models are an inline table."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    before = text.rstrip("\r\n")
-    entry = [
-        *([before, ""] if before else []),
-        f"[models.{tomlkit.key(name).as_string()}]",
-        f"run = {tomlkit.item(folder).as_string()}",
-        "",
-    ]
-    return newline.join(entry)
-
-
-def _set(text: str, name: str, folder: str) -> str:
-    document = tomlkit.parse(text)
+    Raises:
+        PolicyError: The file is written in a form that cannot be changed.
+    """
+    document = _parsed(text)
     models: Any = document["models"]
-    if name in models:
-        models[name]["run"] = folder
+    if comments := _comments(models[name]):
+        models[name] = tomlkit.table(is_super_table=True).add(tomlkit.ws(comments))
     else:
-        assert isinstance(models, InlineTable)
-        models[name] = tomlkit.inline_table().add("run", folder)
-    return tomlkit.dumps(document)
+        del models[name]
+    left = tomlkit.dumps(document).rstrip("\r\n")  # without the empty line that set it off
+    return _checked(left and left + _newline(text), _said(text, name, None))
 
 
-def _lines_dropped(text: str, name: str) -> str:
-    """Without the two lines of its table, and without the empty one that set it off."""
-    lines = text.splitlines(keepends=True)
-    table: tuple[str, ...] = ()
-    dropped = []
-    for number, line in enumerate(lines):
-        code = line.strip()
-        if code.startswith("["):
-            table = key = stated_key(code)
-        else:
-            key = (*table, *stated_key(f"{code.partition('=')[0]}= 0")) if "=" in code else ()
-        if key in (("models", name), ("models", name, "run")):
-            dropped.append(number)
-    if not dropped:
-        return text
-    before, after = dropped[0] - 1, dropped[-1] + 1
-    if before >= 0 and not lines[before].strip():
-        if after == len(lines) or not lines[after].strip():
-            dropped.append(before)
-    elif before < 0 and after < len(lines) and not lines[after].strip():
-        dropped.append(after)
-    return "".join(line for number, line in enumerate(lines) if number not in dropped)
+def _with_table(text: str, name: str, folder: str) -> str:
+    """``text`` with a table at its end, where a user would write it."""
+    entry = tomlkit.dumps({"models": {name: {"run": folder}}})
+    before, newline = text.rstrip("\r\n"), _newline(text)
+    return (before and before + 2 * newline) + entry.replace("\n", newline)
 
 
-def _deleted(text: str, name: str) -> str:
-    document = tomlkit.parse(text)
-    models: Any = document["models"]
-    del models[name]
-    return tomlkit.dumps(document)
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _comments(entry: object) -> str:
+    """Lines that TOML counts as a table's, though they may be about what follows it."""
+    if not isinstance(entry, Table):
+        return ""
+    lines = "".join(item.as_string() for key, item in entry.value.body if key is None)
+    return lines if lines.strip() else ""
+
+
+def _parsed(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise _unchangeable() from error
+
+
+def _said(text: str, name: str, entry: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a file with ``text`` is to say with ``entry`` under ``name``, or without it."""
+    data = tomllib.loads(text)
+    models = {key: value for key, value in data.get("models", {}).items() if key != name}
+    return {**data, "models": {**models, name: entry} if entry else models}
+
+
+def _checked(text: str, wanted: Mapping[str, Any]) -> str:
+    """``text``, if it says what is wanted."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _unchangeable() from error
+    if {"models": {}, **found} != wanted:
+        raise _unchangeable()
+    return text
+
+
+def _unchangeable() -> PolicyError:
+    return PolicyError(
+        "registry.toml is written in a form that zoo does not change",
+        hint='Change it in an editor: [models.NAME] and run = "FOLDER".',
+    )
