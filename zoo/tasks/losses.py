@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.data.samples import TaskName
 from zoo.errors import UsageError
 
 Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -46,54 +44,8 @@ class Loss(nn.Module):
         self.register_buffer("weights", weights)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Targets are as :func:`make_loss` says; logits of lower precision become float32."""
+        """Targets are as :meth:`zoo.tasks.Task.loss` says; logits of lower precision become float32."""
         return self._formula(logits.float(), targets, self.weights)
-
-
-def make_loss(
-    task: TaskName,
-    *,
-    train_labels: NDArray[Any],
-    outputs: int | None = None,
-    class_weights: bool = False,
-    focal: float = 0.0,
-    label_smoothing: float = 0.0,
-) -> Loss:
-    """The loss that a task trains with.
-
-    ``single-label``: cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed
-    samples. ``multi-label``: the mean over the classes of binary cross-entropy; targets
-    ``(B, C)`` floats in [0, 1]. ``regression``: the mean over the numbers of the squared error;
-    targets ``(B, T)`` floats.
-
-    Smoothing, weights and the focal factor apply to the loss in this order: the target is
-    smoothed, and each of its classes then weighs and fades by itself.
-
-    Args:
-        task: ``single-label``, ``multi-label`` or ``regression``.
-        train_labels: Of the training split: ``(N,)`` class indices, ``(N, C)`` of 0 and 1, or
-            ``(N, T)``.
-        outputs: Classes, where the last ones may have no training sample.
-        class_weights: Whether rare classes weigh more, by :func:`balanced_weights` or
-            :func:`positive_weights`. Together with balanced sampling it corrects twice.
-        focal: Gamma of the focal loss, at least 0. What the network says with probability ``p``
-            weighs ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002); of a mixed or smoothed
-            target each class by its own ``p``. 0 is cross-entropy.
-        label_smoothing: Share of a label's weight, in [0, 1), that is spread evenly over all
-            classes (Szegedy et al. 2016, arXiv:1512.00567), or for ``multi-label`` over the two
-            answers to each class.
-
-    Raises:
-        UsageError: A number cannot be, or the task has no such option.
-    """
-    _check(task, class_weights, focal, label_smoothing)
-    if task == "regression":
-        return Loss(squared_error)
-    if task == "multi-label":
-        formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
-        return Loss(formula, positive_weights(train_labels) if class_weights else None)
-    weights = balanced_weights(train_labels, outputs) if class_weights else None
-    return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
 
 
 # -- weights -----------------------------------------------------------------------------------
@@ -176,10 +128,11 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = Non
     return functional.mse_loss(outputs, targets.float(), reduction="none").mean(dim=1)
 
 
-# -- what cannot be ----------------------------------------------------------------------------
+# -- what is not valid -------------------------------------------------------------------------
 
 
-def _check(task: str, class_weights: bool, focal: float, label_smoothing: float) -> None:
+def check_loss_options(focal: float, label_smoothing: float) -> None:
+    """Raise a :class:`UsageError` for a number out of its range."""
     if not 0 <= focal < math.inf:
         raise UsageError(f"--focal {focal:g} cannot be", hint="Give 0 or more; 2 is usual.")
     if not 0 <= label_smoothing < 1:
@@ -187,8 +140,10 @@ def _check(task: str, class_weights: bool, focal: float, label_smoothing: float)
             f"--label-smoothing {label_smoothing:g} cannot be",
             hint="Give a number from 0 on and below 1; 0.1 is usual.",
         )
-    if task != "regression":
-        return
+
+
+def refuse_class_options(class_weights: bool, focal: float, label_smoothing: float) -> None:
+    """Raise a :class:`UsageError` for an option that means something for classes alone."""
     options = {
         "--class-weights": class_weights,
         f"--focal {focal:g}": focal,

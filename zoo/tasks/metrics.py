@@ -1,137 +1,99 @@
-"""Figures about predictions, by scikit-learn."""
+"""The metrics: one table with their names, functions, directions and tasks. A new one is a row."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.errors import UsageError, did_you_mean
+
 Floats = NDArray[np.float64]
 
+THRESHOLD = 0.5
+"""The probability from which on a sample is said to have a class, where it may have several."""
 
-MATRIX = 200
-"""Classes up to which JSON has the whole confusion matrix."""
+LOSS = "loss"
+"""The key of what each task computes by itself, from logits."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """How well predictions fit labels.
+class MetricInput:
+    """What a metric is computed from, all of ``N`` samples.
 
     Attributes:
-        metrics: The task's figures, as :meth:`zoo.tasks.task.Task.headline` has them.
-        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``;
-            multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
-            and ``r2``.
-        samples: How many there are.
-        left_out: How many more there were, which the run was trained on.
-        trained_on: How many of ``samples`` are in the training data too.
-        notes: What of the samples was left out or not read to the end, a fact each.
-        confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
+        predicted: ``(N,)`` class indices; or ``(N, classes)`` truth values; or ``(N, targets)``
+            numbers in the user's units.
+        outputs: ``(N, outputs)``: probabilities, or the numbers.
+        labels: As the task has them: ``(N,)`` class indices; ``(N, classes)`` of 0 and 1; or
+            ``(N, targets)``.
     """
 
-    metrics: Mapping[str, float]
-    per_class: Mapping[str, Mapping[str, float]]
-    samples: int
-    confusion: Sequence[Sequence[int]] | None = None
-    left_out: int = 0
-    trained_on: int = 0
-    notes: tuple[str, ...] = ()
+    predicted: NDArray[Any]
+    outputs: Floats
+    labels: NDArray[Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data; without ``confusion`` where there is none.
 
-        With more than :data:`MATRIX` classes ``confusions`` lists what was taken for what: a
-        matrix of 3,000 classes, nearly all of it 0, would be 50 MB.
-        """
-        document: dict[str, Any] = {
-            "metrics": dict(self.metrics),
-            "per_class": {name: dict(row) for name, row in self.per_class.items()},
-            "samples": self.samples,
-            "left_out": self.left_out,
-            "trained_on": self.trained_on,
-            "notes": list(self.notes),
-        }
-        if self.confusion is None:
-            return document
-        if len(self.confusion) > MATRIX:
-            keys = ("true", "predicted", "samples")
-            listed = [dict(zip(keys, pair, strict=True)) for pair in self.confusions()]
-            return {**document, "confusions": listed}
-        return {**document, "confusion": [list(row) for row in self.confusion]}
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A row of the table.
 
-    def confusions(self) -> list[tuple[str, str, int]]:
-        """True class, class predicted in its place, and how often; the most frequent first."""
-        counts = np.array(self.confusion if self.confusion is not None else [])
-        if not counts.size:
-            return []
-        np.fill_diagonal(counts, 0)
-        names, order = list(self.per_class), np.argsort(-counts, axis=None, kind="stable")
-        pairs = zip(*np.unravel_index(order[: np.count_nonzero(counts)], counts.shape), strict=True)
-        return [(names[i], names[j], int(counts[i, j])) for i, j in pairs]
+    Attributes:
+        key: In ``--metric``, ``run.json`` and ``metrics.jsonl``. Rows of different tasks may share it.
+        title: In tables and reports.
+        tasks: Names of the tasks that have it.
+        measure: From samples to the value; ``None`` for the loss.
+        higher: Whether higher is better.
+        always: Whether every epoch has it; else only where it is the one that chooses.
+        leads: Whether it stands for a run whose best epoch the loss has chosen.
+        share: Whether it is a share of the samples, which has a confidence interval.
+        meaning: In the report, beside the value.
+    """
+
+    key: str
+    title: str
+    tasks: tuple[str, ...]
+    measure: Callable[[MetricInput], float] | None
+    higher: bool = True
+    always: bool = True
+    leads: bool = False
+    share: bool = False
+    meaning: str = ""
 
 
 # -- one class a sample ------------------------------------------------------------------------
 
 
-def single_label_figures(
-    predicted: NDArray[np.int64], labels: NDArray[np.int64]
-) -> dict[str, float]:
-    """``accuracy``, and ``macro_f1`` over the classes that occur; both arrays ``(N,)``."""
-    from sklearn.metrics import accuracy_score, f1_score
+def _accuracy(given: MetricInput) -> float:
+    from sklearn.metrics import accuracy_score
 
-    return {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
-    }
+    return float(accuracy_score(given.labels, given.predicted))
 
 
-def balanced_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The mean recall of the classes that occur; both arrays ``(N,)``."""
+def _balanced_accuracy(given: MetricInput) -> float:
     from sklearn.metrics import recall_score
 
-    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
+    labels = given.labels
+    return float(recall_score(labels, given.predicted, labels=np.unique(labels), average="macro"))
 
 
-def confusion_of(
-    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]
-) -> list[list[int]]:
-    """Counts; rows are true classes, columns predicted ones; both arrays ``(N,)``."""
-    from sklearn.metrics import confusion_matrix
+def _macro_f1(given: MetricInput) -> float:
+    from sklearn.metrics import f1_score
 
-    counts: list[list[int]] = confusion_matrix(
-        labels, predicted, labels=list(range(len(classes)))
-    ).tolist()
-    return counts
+    return float(f1_score(given.labels, given.predicted, average="macro", zero_division=0))
 
 
 # -- several classes a sample ------------------------------------------------------------------
 
 
-def multi_label_figures(
-    probabilities: Floats, predicted: NDArray[np.bool_], labels: NDArray[Any]
-) -> dict[str, float]:
-    """``map``, ``macro_f1``, ``micro_f1``, and ``accuracy``; all arrays ``(N, classes)``.
-
-    ``map`` is the mean over the classes that occur of the average precision (0 if none occurs),
-    ``macro_f1`` the mean over those that occur or are predicted. ``accuracy`` is the share of
-    samples all of whose classes are right.
-    """
-    from sklearn.metrics import f1_score
-
-    truth = labels > 0
-    precisions = average_precisions(probabilities, truth)
-    seen = truth.any(axis=0) | predicted.any(axis=0)
-    f1 = f1_score(_wider(truth), _wider(predicted), average=None, zero_division=0)[:-1]
-    return {
-        "map": float(np.mean(list(precisions.values()))) if precisions else 0.0,
-        "macro_f1": float(f1[seen].mean()) if seen.any() else 0.0,
-        "micro_f1": float(f1_score(truth.ravel(), predicted.ravel(), zero_division=0)),
-        "accuracy": float((truth == predicted).all(axis=1).mean()),
-    }
+def _mean_average_precision(given: MetricInput) -> float:
+    """The mean over the classes that occur; 0 if none does."""
+    precisions = average_precisions(given.outputs, given.labels > 0)
+    return float(np.mean(list(precisions.values()))) if precisions else 0.0
 
 
 def average_precisions(probabilities: Floats, truth: NDArray[np.bool_]) -> dict[int, float]:
@@ -144,33 +106,28 @@ def average_precisions(probabilities: Floats, truth: NDArray[np.bool_]) -> dict[
     }
 
 
-def class_rows(
-    predicted: NDArray[Any], labels: NDArray[Any], classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """``precision``, ``recall``, ``f1``, ``support`` of each class.
+def _macro_f1_of_sets(given: MetricInput) -> float:
+    """The mean over the classes that occur or are predicted."""
+    from sklearn.metrics import f1_score
 
-    Args:
-        predicted: Class indices, ``(N,)``, or truth values, ``(N, classes)``.
-        labels: Likewise.
-        classes: Class names.
-    """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    if labels.ndim > 1:
-        predicted, labels = _wider(predicted), _wider(labels > 0)
-    every = list(range(len(classes)))
-    columns = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
-    names = ("precision", "recall", "f1", "support")
-    return {
-        classes[i]: {
-            name: int(column[i]) if name == "support" else float(column[i])
-            for name, column in zip(names, columns, strict=True)
-        }
-        for i in every
-    }
+    truth = given.labels > 0
+    seen = truth.any(axis=0) | given.predicted.any(axis=0)
+    f1 = f1_score(widened(truth), widened(given.predicted), average=None, zero_division=0)[:-1]
+    return float(f1[seen].mean()) if seen.any() else 0.0
 
 
-def _wider(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _micro_f1(given: MetricInput) -> float:
+    from sklearn.metrics import f1_score
+
+    truth = given.labels > 0
+    return float(f1_score(truth.ravel(), given.predicted.ravel(), zero_division=0))
+
+
+def _exact_match(given: MetricInput) -> float:
+    return float(((given.labels > 0) == given.predicted).all(axis=1).mean())
+
+
+def widened(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """With a class that never occurs: scikit-learn takes a single column for two classes."""
     return np.hstack([flags, np.zeros((len(flags), 1), dtype=np.bool_)])
 
@@ -178,32 +135,203 @@ def _wider(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
 # -- numbers -----------------------------------------------------------------------------------
 
 
-def regression_figures(predicted: Floats, labels: Floats) -> dict[str, float]:
-    """``mae``, ``rmse`` and ``r2``, each the mean over the columns; both ``(N, targets)``."""
-    rows = number_rows(predicted, labels, [str(i) for i in range(labels.shape[1])])
+def _mean_over_columns(
+    measure: Callable[[Floats, Floats], float],
+) -> Callable[[MetricInput], float]:
+    def mean(given: MetricInput) -> float:
+        truth = given.labels.astype(np.float64)
+        columns = range(truth.shape[1])
+        return float(np.mean([measure(truth[:, i], given.predicted[:, i]) for i in columns]))
+
+    return mean
+
+
+def mae(truth: Floats, given: Floats) -> float:
+    """Both ``(N,)``."""
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(truth, given))
+
+
+def rmse(truth: Floats, given: Floats) -> float:
+    """Both ``(N,)``."""
+    from sklearn.metrics import root_mean_squared_error
+
+    return float(root_mean_squared_error(truth, given))
+
+
+def r2(truth: Floats, given: Floats) -> float:
+    """0 where all true values are the same, unless all predictions are exact: then it is 1.
+
+    Both ``(N,)``.
+    """
+    from sklearn.metrics import r2_score
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a single sample, for which it then gives NaN
+        value = float(r2_score(truth, given))
+    return float((truth == given).all()) if np.isnan(value) else value
+
+
+# -- the table ---------------------------------------------------------------------------------
+
+_SINGLE, _MULTI, _NUMBERS = ("single-label",), ("multi-label",), ("regression",)
+
+METRICS: list[Metric] = [
+    Metric(
+        key="map",
+        title="mAP",
+        tasks=_MULTI,
+        measure=_mean_average_precision,
+        leads=True,
+        meaning="mean average precision",
+    ),
+    Metric(
+        key="balanced_accuracy",
+        title="balanced accuracy",
+        tasks=_SINGLE,
+        measure=_balanced_accuracy,
+        always=False,
+        meaning="mean recall of the classes",
+    ),
+    Metric(
+        key="accuracy",
+        title="accuracy",
+        tasks=_SINGLE,
+        measure=_accuracy,
+        leads=True,
+        share=True,
+    ),
+    Metric(
+        key="macro_f1",
+        title="macro F1",
+        tasks=_SINGLE,
+        measure=_macro_f1,
+        meaning="mean over the classes",
+    ),
+    Metric(
+        key="macro_f1",
+        title="macro F1",
+        tasks=_MULTI,
+        measure=_macro_f1_of_sets,
+        meaning="mean over the classes",
+    ),
+    Metric(
+        key="micro_f1",
+        title="micro F1",
+        tasks=_MULTI,
+        measure=_micro_f1,
+        meaning="over all decisions",
+    ),
+    Metric(key="accuracy", title="accuracy", tasks=_MULTI, measure=_exact_match, share=True),
+    Metric(
+        key="mae",
+        title="MAE",
+        tasks=_NUMBERS,
+        measure=_mean_over_columns(mae),
+        higher=False,
+        meaning="mean absolute error",
+    ),
+    Metric(
+        key="rmse",
+        title="RMSE",
+        tasks=_NUMBERS,
+        measure=_mean_over_columns(rmse),
+        higher=False,
+        leads=True,
+        meaning="root of the mean squared error",
+    ),
+    Metric(
+        key="r2",
+        title="R²",
+        tasks=_NUMBERS,
+        measure=_mean_over_columns(r2),
+        meaning="share of the variance explained",
+    ),
+    Metric(
+        key=LOSS,
+        title="loss",
+        tasks=(*_SINGLE, *_MULTI, *_NUMBERS),
+        measure=None,
+        higher=False,
+        meaning="lower is better",
+    ),
+]
+"""All metrics, in the order in which a run of each task lists its own."""
+
+
+# -- lookup ------------------------------------------------------------------------------------
+
+
+def metrics_of(task: str) -> dict[str, Metric]:
+    """The metrics of a task by their keys."""
+    return {metric.key: metric for metric in METRICS if task in metric.tasks}
+
+
+def metric_of(task: str, key: str) -> Metric:
+    """One of them.
+
+    Raises:
+        UsageError: The task has no such metric.
+    """
+    known = metrics_of(task)
+    if key not in known:
+        raise UsageError(
+            f"--metric {key!r} is not a metric of {task} data.{did_you_mean(key, known)}",
+            hint=f"Metrics: {', '.join(known)}.",
+        )
+    return known[key]
+
+
+def measured(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
+    """The metrics that an epoch has, but for the loss: all usual ones, and the one that chooses."""
     return {
-        key: float(np.mean([row[key] for row in rows.values()])) for key in ("mae", "rmse", "r2")
+        key: metric.measure(given)
+        for key, metric in metrics_of(task).items()
+        if metric.measure is not None and (metric.always or key == chosen)
     }
 
 
-def number_rows(
-    predicted: Floats, labels: Floats, columns: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """``mae``, ``rmse`` and ``r2`` of each column; both arrays are ``(N, targets)``.
+def unmeasured(task: str, chosen: str) -> dict[str, float]:
+    """The keys that an epoch has, each with NaN: where outputs are not finite."""
+    return {
+        key: float("nan")
+        for key, metric in metrics_of(task).items()
+        if metric.always or key == chosen
+    }
 
-    ``r2`` is 0 where all true values are the same, unless all predictions are exact: then it is 1.
+
+def ranked(task: str, chosen: str, values: Mapping[str, float]) -> tuple[float, ...]:
+    """What epochs are compared by, higher is better: the metric, and of equals the loss."""
+    value = values[chosen]
+    return value if metrics_of(task)[chosen].higher else -value, -values[LOSS]
+
+
+def titles() -> dict[str, str]:
+    """The titles by key."""
+    return {metric.key: metric.title for metric in METRICS}
+
+
+def leading(values: Mapping[str, object], metric: str = "") -> str:
+    """The key of the metric that a run is judged by.
+
+    Args:
+        values: Metrics by their keys.
+        metric: What chose the best epoch, if that is known; a loss says little to people, and
+            gives way to what the others have.
+
+    Raises:
+        KeyError: There is none.
     """
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+    if metric in values and metric != LOSS:
+        return metric
+    for each in sorted(METRICS, key=lambda row: not row.leads):
+        if each.key in values:
+            return each.key
+    raise KeyError(next(iter(METRICS)).key)
 
-    rows = {}
-    for place, name in enumerate(columns):
-        truth, given = labels[:, place], predicted[:, place]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a single sample, for which it then gives NaN
-            r2 = float(r2_score(truth, given))
-        rows[name] = {
-            "mae": float(mean_absolute_error(truth, given)),
-            "rmse": float(root_mean_squared_error(truth, given)),
-            "r2": float((truth == given).all()) if np.isnan(r2) else r2,
-        }
-    return rows
+
+def in_words(values: Mapping[str, float]) -> str:
+    """``accuracy 0.9722, macro F1 0.9721, loss 0.1437``"""
+    known = titles()
+    return ", ".join(f"{known.get(key, key)} {value:.4f}" for key, value in values.items())

@@ -1,294 +1,243 @@
-"""What the outputs of a network mean: what they are trained to be, and how good they are."""
+"""What a task is: everything that differs between one class, several classes and numbers a sample."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from zoo.contract.metric_names import THRESHOLD
-from zoo.data.samples import LabelArray, Splits, TaskName
-from zoo.errors import RunError
-from zoo.tasks.criteria import criteria_of, default_metric, ranked
-from zoo.tasks.metrics import (
-    Evaluation,
-    average_precisions,
-    balanced_accuracy,
-    class_rows,
-    confusion_of,
-    multi_label_figures,
-    number_rows,
-    regression_figures,
-    single_label_figures,
-)
+from zoo.data.samples import LabelArray
+from zoo.tasks.cases import Case
+from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.losses import Loss
+from zoo.tasks.predictions import AnyPrediction, Shown
+from zoo.tasks.probe import Probe
+from zoo.tasks.wording import Wording
 
-_LEAST = 1e-300
-"""Stands for a probability of 0, whose logarithm is no number."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-_SMALL = 1e-15
-"""How near 0 or 1 a probability may be for its odds to be numbers."""
+Activation = Literal["softmax", "sigmoid", "standardised"]
+"""What makes answers of a network's outputs: the last stands for mean and standard deviation."""
 
 
 class Task(Protocol):
-    """What the outputs of a network mean."""
+    """What the outputs of a network mean; frozen data plus functions.
+
+    A task is a module in :mod:`zoo.tasks` with a row in :data:`zoo.tasks.TASKS`. No other module
+    asks which one it has.
+
+    ``outputs`` below are ``(N, outputs)`` of float64, as :meth:`decode` gives them: probabilities,
+    or numbers in the user's units. ``labels`` are ``(N,)`` class indices of int64, or
+    ``(N, outputs)`` of float32. ``classes`` are the names of classes, or of columns of numbers.
+    """
+
+    # -- facts -----------------------------------------------------------------------------------
 
     @property
-    def name(self) -> TaskName:
+    def name(self) -> str:
         """As in ``--task``."""
 
     @property
     def metric(self) -> str:
-        """The key of the metric that epochs are compared by; see :mod:`zoo.tasks.criteria`."""
+        """The key of the metric that epochs are compared by; see :mod:`zoo.tasks.metrics`."""
 
-    def targets(self, labels: Tensor) -> Tensor:
-        """What a loss compares the outputs with, on the device of ``labels``.
+    @property
+    def has_classes(self) -> bool:
+        """Whether the outputs stand for classes; else for numbers."""
+
+    @property
+    def several(self) -> bool:
+        """Whether a sample may have several classes, those whose probability reaches a threshold."""
+
+    @property
+    def activation(self) -> Activation:
+        """What makes answers of a network's outputs."""
+
+    @property
+    def truth_column(self) -> str:
+        """The column of ``predictions.parquet`` with the labels."""
+
+    @property
+    def row_metric(self) -> str:
+        """The key, in the rows of :class:`Evaluation`, by which runs are compared class by class."""
+
+    @property
+    def wording(self) -> Wording:
+        """How it is written about."""
+
+    @property
+    def probe(self) -> Probe:
+        """How a ranking fits and scores a linear model."""
+
+    # -- for one data set ------------------------------------------------------------------------
+
+    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+        """The task with what it has to know of the training split.
 
         Args:
-            labels: As batches hold them: ``(B,)`` class indices, or ``(B, outputs)``.
+            labels: Of the training split.
+            metric: What chooses the best epoch; ``None`` for what fits.
+            rare: Whether rare classes are to count as much as others (``--class-weights``,
+                ``--balanced``, ``--focal``). Accuracy would then keep an epoch that never predicts
+                them; what such a loss improves is the mean recall.
+
+        Raises:
+            UsageError: It has no such metric.
         """
-
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """The figures of an epoch, ``loss`` among them; NaN where an output is not finite.
-
-        Args:
-            logits: ``(N, outputs)``, on the CPU.
-            labels: ``(N,)`` class indices, or ``(N, outputs)``.
-        """
-
-    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """What epochs are compared by, of the figures of :meth:`headline`: higher is better."""
-
-    def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """What is said of each sample, ``(N, outputs)``: probabilities, or numbers."""
-
-    def encode(self, said: NDArray[np.float64]) -> Tensor:
-        """Logits of which :meth:`decode` makes ``said``, up to rounding: ``(N, outputs)``."""
-
-    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Everything that ``zoo evaluate`` prints."""
 
     def to_json(self) -> dict[str, Any]:
         """What ``run.json`` keeps of it."""
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`."""
 
-@dataclass(frozen=True)
-class SingleLabel:
-    """One class a sample: softmax and cross-entropy.
-
-    Attributes:
-        metric: Chooses the best epoch; ``balanced_accuracy`` is measured only where it does.
-    """
-
-    metric: str = "accuracy"
-    name: TaskName = "single-label"
+    # -- training and evaluation -----------------------------------------------------------------
 
     def targets(self, labels: Tensor) -> Tensor:
-        """Class indices, ``(B,)`` of int64."""
-        return labels
+        """What a loss compares the outputs with, on the device of ``labels``."""
 
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """``accuracy``, ``macro_f1``, and ``loss``, the mean cross-entropy in nats."""
-        loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
-        predicted = _best(logits)
-        figures = {**single_label_figures(predicted, labels), "loss": float(loss)}
-        if self.metric == "balanced_accuracy":
-            return {"balanced_accuracy": balanced_accuracy(predicted, labels), **figures}
-        return figures
+    def loss(
+        self,
+        labels: LabelArray,
+        *,
+        outputs: int | None = None,
+        class_weights: bool = False,
+        focal: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> Loss:
+        """The loss that it trains with.
 
-    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss."""
-        return ranked(self.name, self.metric, figures)
+        Smoothing, weights and the focal factor apply in this order: the target is smoothed, and
+        each of its classes then weighs and fades by itself.
 
-    def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """Probabilities that add up to 1."""
-        return np.asarray(logits.double().softmax(dim=1).numpy())
+        Args:
+            labels: Of the training split.
+            outputs: Classes, where the last ones may have no training sample.
+            class_weights: Whether rare classes weigh more. Together with balanced sampling it
+                corrects twice.
+            focal: Gamma of the focal loss, at least 0. What the network says with probability ``p``
+                weighs ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002); of a mixed or
+                smoothed target each class by its own ``p``. 0 is cross-entropy.
+            label_smoothing: Share of a label's weight, in [0, 1), that is spread evenly over all
+                classes (Szegedy et al. 2016, arXiv:1512.00567), or over the two answers to each
+                class where there may be several.
 
-    def encode(self, said: NDArray[np.float64]) -> Tensor:
-        """The logarithms."""
-        return torch.from_numpy(said).clamp(min=_LEAST).log()
-
-    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Each class, and how often it is taken for another."""
-        predicted = _best(logits)
-        return Evaluation(
-            self.headline(logits, labels),
-            class_rows(predicted, labels, classes),
-            len(labels),
-            confusion_of(predicted, labels, classes),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Its name and metric."""
-        return {"name": self.name, "metric": self.metric}
-
-
-@dataclass(frozen=True)
-class MultiLabel:
-    """Any number of classes a sample: a sigmoid and binary cross-entropy for each.
-
-    Attributes:
-        metric: Chooses the best epoch.
-    """
-
-    metric: str = "map"
-    name: TaskName = "multi-label"
-
-    def targets(self, labels: Tensor) -> Tensor:
-        """0 and 1, ``(B, classes)`` of float32."""
-        return labels.float()
-
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """``map``, ``macro_f1``, ``micro_f1``, ``accuracy`` (all classes right), and ``loss``.
-
-        F1 and accuracy are at a threshold of 0.5; ``loss`` is the mean binary cross-entropy.
+        Raises:
+            UsageError: A number is out of its range, or the task has no such option.
         """
-        if not logits.isfinite().all():
-            return dict.fromkeys(("map", "macro_f1", "micro_f1", "accuracy", "loss"), math.nan)
-        truth = torch.from_numpy(labels).double()
-        loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
-        chances = self.decode(logits)
-        figures = multi_label_figures(chances, chances >= THRESHOLD, labels)
-        return {**figures, "loss": float(loss)}
-
-    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss."""
-        return ranked(self.name, self.metric, figures)
-
-    def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """Probabilities, each in [0, 1] for itself."""
-        return np.asarray(logits.double().sigmoid().numpy())
-
-    def encode(self, said: NDArray[np.float64]) -> Tensor:
-        """The logarithms of the odds."""
-        return torch.from_numpy(said).logit(eps=_SMALL)
-
-    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Each class; without average precision where it does not occur."""
-        chances = self.decode(logits)
-        rows = class_rows(chances >= THRESHOLD, labels, classes)
-        for place, precision in average_precisions(chances, labels > 0).items():
-            rows[classes[place]]["average_precision"] = precision
-        return Evaluation(self.headline(logits, labels), rows, len(labels))
-
-    def to_json(self) -> dict[str, Any]:
-        """Its name and metric."""
-        return {"name": self.name, "metric": self.metric}
-
-
-@dataclass(frozen=True)
-class Regression:
-    """One or more numbers a sample: squared error of numbers that are standardised.
-
-    Attributes:
-        mean: Of each column in the training split.
-        std: Their standard deviations, none of them 0.
-        metric: Chooses the best epoch.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    metric: str = "loss"
-    name: TaskName = "regression"
-
-    def targets(self, labels: Tensor) -> Tensor:
-        """Standard deviations from the mean, ``(B, targets)`` of float32."""
-        mean = torch.tensor(self.mean, dtype=torch.float64)
-        std = torch.tensor(self.std, dtype=torch.float64)
-        apart = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
-        return (apart / std.to(labels.device, labels.dtype)).float()
 
     def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """``mae``, ``rmse``, ``r2``, and ``loss``, the mean squared error when standardised."""
-        if not logits.isfinite().all():
-            return dict.fromkeys(("mae", "rmse", "r2", "loss"), math.nan)
-        figures = regression_figures(self.decode(logits), labels.astype(np.float64))
-        wanted = self.targets(torch.from_numpy(labels).double())
-        loss = functional.mse_loss(logits.double(), wanted.double())
-        return {**figures, "loss": float(loss)}
+        """The metrics of an epoch, ``loss`` among them; NaN where an output is not finite.
 
-    def score(self, figures: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss, in which no column outweighs another by its units.
-
-        For a single column the order of the loss is that of the RMSE.
+        Args:
+            logits: ``(N, outputs)``, on the CPU.
+            labels: Of the same samples.
         """
-        return ranked(self.name, self.metric, figures)
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """What epochs are compared by, of the metrics of :meth:`headline`: higher is better."""
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """Numbers in the user's units."""
-        return np.asarray(logits.double().numpy() * np.array(self.std) + np.array(self.mean))
+        """The answers: probabilities, or numbers in the user's units."""
 
-    def encode(self, said: NDArray[np.float64]) -> Tensor:
-        """Standard deviations from the mean."""
-        return torch.from_numpy((said - np.array(self.mean)) / np.array(self.std))
+    def encode(self, outputs: NDArray[np.float64]) -> Tensor:
+        """Logits of which :meth:`decode` makes ``outputs``, up to rounding: ``(N, outputs)``."""
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Each column."""
-        rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
-        return Evaluation(self.headline(logits, labels), rows, len(labels))
+        """Everything that ``zoo evaluate`` prints."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Its name and metric, and what makes numbers of outputs."""
-        return {
-            "name": self.name,
-            "metric": self.metric,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+    # -- predictions -----------------------------------------------------------------------------
 
+    def predictions(
+        self,
+        inputs: Sequence[Shown],
+        outputs: NDArray[np.float64],
+        classes: Sequence[str],
+        *,
+        threshold: float,
+        unread: Sequence[tuple[str, ...]],
+    ) -> Sequence[AnyPrediction]:
+        """What the outputs say of the inputs.
 
-def task_of(splits: Splits, metric: str | None = None, *, rare: bool = False) -> Task:
-    """The task that the data set, with what it has to know of the training split.
+        Args:
+            inputs: What stands for each.
+            outputs: ``(len(inputs), len(classes))``.
+            classes: Their names.
+            threshold: The probability from which on an input has a class, where several may be.
+            unread: Of each input, what the network did not get to see.
+        """
 
-    Args:
-        splits: The data.
-        metric: The metric that chooses the best epoch; ``None`` for what fits.
-        rare: Whether rare classes are to count as much as others.
+    def columns(
+        self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        """The columns of ``predictions.parquet`` but for the inputs; what pyarrow makes arrays of."""
 
-    Raises:
-        UsageError: The task has no such metric.
-    """
-    chosen = metric or default_metric(splits.task, rare=rare)
-    criteria_of(splits.task, chosen)
-    if splits.task == "single-label":
-        return SingleLabel(chosen)
-    if splits.task == "multi-label":
-        return MultiLabel(chosen)
-    assert splits.train.labels is not None
-    values = splits.train.labels.astype(np.float64)  # (N, targets)
-    mean, std = tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
-    return Regression(mean, std, chosen)
+    def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
+        """The labels of which :meth:`columns` made ``table``; ``LookupError`` where it lacks them."""
 
+    def outputs_in(self, table: pa.Table) -> NDArray[np.float64]:
+        """Likewise the outputs."""
 
-def task_from_json(data: Mapping[str, Any] | None) -> Task:
-    """The inverse of ``to_json``; ``None`` is a run from before there were several tasks.
+    def label_type(self, outputs: int) -> pa.DataType:
+        """Of a column with the label of each sample, as :meth:`label` gives it."""
 
-    Raises:
-        RunError: It is no task that this zoo knows.
-        UsageError: The task has no such metric.
-    """
-    data = data or {"name": "single-label"}
-    name = data["name"]
-    if name not in ("single-label", "multi-label", "regression"):
-        raise RunError(
-            f"the run's task is {name!r}, which this zoo does not know",
-            hint="Upgrade zoo: pip install -U zoo-finetune",
-        )
-    metric = data.get("metric") or default_metric(name)
-    criteria_of(name, metric)
-    if name == "single-label":
-        return SingleLabel(metric)
-    if name == "multi-label":
-        return MultiLabel(metric)
-    return Regression(tuple(data["mean"]), tuple(data["std"]), metric)
+    def label(self, own: Any, classes: Sequence[str]) -> Any:
+        """The label of one sample as JSON has it: a name, a list of names, a number, or numbers."""
 
+    # -- how good, and where not -----------------------------------------------------------------
 
-def _best(logits: Tensor) -> NDArray[np.int64]:
-    """The class with the largest output, ``(N,)``."""
-    return np.asarray(logits.argmax(dim=1).numpy())
+    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+        """How good each sample is, ``(N,)``: whether it is right, or for numbers how near."""
+
+    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+        """Whether two runs differ by more than chance: the name of the test, and its p.
+
+        Args:
+            first: Merits of one run, ``(N,)``.
+            other: Of the other, on the same samples.
+        """
+
+    def confidences(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
+        """Probabilities of all that was said, and whether it was true, both ``(M,)``; for numbers None."""
+
+    def cases(
+        self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
+    ) -> list[Case]:
+        """The :data:`zoo.tasks.cases.MOST` worst samples, the worst first.
+
+        Where no class is wrong, half as many of those that the run was least sure of. Samples whose
+        outputs are not finite are left out.
+        """
+
+    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+        """The rows of ``predictions.parquet`` with a mistake, the worst first.
+
+        Args:
+            rows: By column: :attr:`truth_column`, ``predicted`` and, for one class a sample,
+                ``probability``.
+        """
+
+    # -- in words --------------------------------------------------------------------------------
+
+    def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
+        """The end of the first sentence of a report, and the next one, which says how good it is.
+
+        Args:
+            metrics: Of :meth:`headline`.
+            count: How many samples they are of.
+            where: What those are: ``360 validation samples``.
+        """
+
+    def outputs_in_words(self, names: Sequence[str]) -> str:
+        """How answers are made of the plain network's outputs, in Markdown; empty for a softmax.
+
+        Args:
+            names: Of the outputs, fit for Markdown.
+        """

@@ -1,0 +1,121 @@
+"""How well predictions fit labels: the metrics of all samples, of each class, and confusions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.tasks.metrics import Floats, mae, r2, rmse, widened
+
+MATRIX = 200
+"""Classes up to which JSON has the whole confusion matrix."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well predictions fit labels.
+
+    Attributes:
+        metrics: The task's figures, as :meth:`zoo.tasks.Task.headline` has them.
+        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``;
+            multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
+            and ``r2``.
+        samples: How many there are.
+        left_out: How many more there were, which the run was trained on.
+        trained_on: How many of ``samples`` are in the training data too.
+        notes: What of the samples was left out or not read to the end, a fact each.
+        confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
+    """
+
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float]]
+    samples: int
+    confusion: Sequence[Sequence[int]] | None = None
+    left_out: int = 0
+    trained_on: int = 0
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data; without ``confusion`` where there is none.
+
+        With more than :data:`MATRIX` classes ``confusions`` lists what was taken for what: a
+        matrix of 3,000 classes, nearly all of it 0, would be 50 MB.
+        """
+        document: dict[str, Any] = {
+            "metrics": dict(self.metrics),
+            "per_class": {name: dict(row) for name, row in self.per_class.items()},
+            "samples": self.samples,
+            "left_out": self.left_out,
+            "trained_on": self.trained_on,
+            "notes": list(self.notes),
+        }
+        if self.confusion is None:
+            return document
+        if len(self.confusion) > MATRIX:
+            keys = ("true", "predicted", "samples")
+            listed = [dict(zip(keys, pair, strict=True)) for pair in self.confusions()]
+            return {**document, "confusions": listed}
+        return {**document, "confusion": [list(row) for row in self.confusion]}
+
+    def confusions(self) -> list[tuple[str, str, int]]:
+        """True class, class predicted in its place, and how often; the most frequent first."""
+        counts = np.array(self.confusion if self.confusion is not None else [])
+        if not counts.size:
+            return []
+        np.fill_diagonal(counts, 0)
+        names, order = list(self.per_class), np.argsort(-counts, axis=None, kind="stable")
+        pairs = zip(*np.unravel_index(order[: np.count_nonzero(counts)], counts.shape), strict=True)
+        return [(names[i], names[j], int(counts[i, j])) for i, j in pairs]
+
+
+def confusion_of(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]
+) -> list[list[int]]:
+    """Counts; rows are true classes, columns predicted ones; both arrays ``(N,)``."""
+    from sklearn.metrics import confusion_matrix
+
+    counts: list[list[int]] = confusion_matrix(
+        labels, predicted, labels=list(range(len(classes)))
+    ).tolist()
+    return counts
+
+
+def class_rows(
+    predicted: NDArray[Any], labels: NDArray[Any], classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """``precision``, ``recall``, ``f1``, ``support`` of each class.
+
+    Args:
+        predicted: Class indices, ``(N,)``, or truth values, ``(N, classes)``.
+        labels: Likewise.
+        classes: Class names.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    if labels.ndim > 1:
+        predicted, labels = widened(predicted), widened(labels > 0)
+    every = list(range(len(classes)))
+    columns = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        classes[i]: {
+            name: int(column[i]) if name == "support" else float(column[i])
+            for name, column in zip(names, columns, strict=True)
+        }
+        for i in every
+    }
+
+
+def number_rows(
+    predicted: Floats, labels: Floats, columns: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """``mae``, ``rmse`` and ``r2`` of each column; both arrays are ``(N, targets)``."""
+    measures = {"mae": mae, "rmse": rmse, "r2": r2}
+    return {
+        name: {key: own(labels[:, i], predicted[:, i]) for key, own in measures.items()}
+        for i, name in enumerate(columns)
+    }

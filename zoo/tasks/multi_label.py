@@ -1,0 +1,292 @@
+"""Any number of classes a sample: a sigmoid and binary cross-entropy for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.data.samples import LabelArray
+from zoo.tasks import metrics as measures
+from zoo.tasks.cases import Case, at, worst
+from zoo.tasks.evaluation import Evaluation, class_rows
+from zoo.tasks.losses import Loss, binary_cross_entropy, check_loss_options, positive_weights
+from zoo.tasks.metrics import THRESHOLD, average_precisions
+from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
+from zoo.tasks.probe import Probe, ridge_classifier
+from zoo.tasks.significance import mcnemar
+from zoo.tasks.task import Activation
+from zoo.tasks.wording import CLASSES, Wording
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SMALL = 1e-15
+"""How near 0 or 1 a probability may be for its odds to be numbers."""
+
+
+@dataclass(frozen=True)
+class SetPrediction:
+    """The classes of one input, of which there may be several, or none.
+
+    Attributes:
+        input: The path of the picture, or the text, or the pair of texts.
+        labels: The classes whose probability reaches the threshold, the likeliest first.
+        probabilities: Class names to numbers in [0, 1], the likeliest first.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
+    """
+
+    input: Shown
+    labels: tuple[str, ...]
+    probabilities: Mapping[str, float]
+    unread: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {
+            "input": listed(self.input),
+            "labels": list(self.labels),
+            "probabilities": dict(self.probabilities),
+            **unread_json(self.unread),
+        }
+
+
+def _precision_of(decisions: NDArray[Any], labels: LabelArray) -> float:
+    from sklearn.metrics import average_precision_score
+
+    occurs = labels.any(axis=0)
+    return float(average_precision_score(labels[:, occurs], decisions[:, occurs], average="macro"))
+
+
+def _decisions(model: Any, features: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(model.decision_function(features)).reshape(len(features), -1)
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """Any number of classes a sample; see :class:`zoo.tasks.task.Task`.
+
+    Attributes:
+        metric: Chooses the best epoch.
+    """
+
+    metric: str = "map"
+
+    name: ClassVar[str] = "multi-label"
+    has_classes: ClassVar[bool] = True
+    several: ClassVar[bool] = True
+    activation: ClassVar[Activation] = "sigmoid"
+    truth_column: ClassVar[str] = "labels"
+    row_metric: ClassVar[str] = "f1"
+    wording: ClassVar[Wording] = replace(
+        CLASSES,
+        each=", any number a sample",
+        units="at a threshold of 0.5; precision, recall and F1 are shares of 1",
+        judgements="decisions, one a class and sample,",
+    )
+    probe: ClassVar[Probe] = Probe(
+        metric="mAP",
+        model=ridge_classifier,
+        outputs=_decisions,
+        score=_precision_of,
+        targets=lambda labels: labels.astype(np.float64)[:, labels.any(axis=0)],
+    )
+
+    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+        """With the metric; the mean average precision counts rare classes as much as others."""
+        del labels, rare
+        return replace(self, metric=measures.metric_of(self.name, metric or self.metric).key)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name and metric."""
+        return {"name": self.name, "metric": self.metric}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`."""
+        return cls(measures.metric_of(cls.name, data["metric"]).key)
+
+    # -- training and evaluation -----------------------------------------------------------------
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """0 and 1, ``(B, classes)`` of float32."""
+        return labels.float()
+
+    def loss(
+        self,
+        labels: LabelArray,
+        *,
+        outputs: int | None = None,
+        class_weights: bool = False,
+        focal: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> Loss:
+        """The mean over the classes of binary cross-entropy; targets ``(B, C)`` in [0, 1]."""
+        del outputs
+        check_loss_options(focal, label_smoothing)
+        formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
+        return Loss(formula, positive_weights(labels) if class_weights else None)
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """The metrics, and ``loss``, the mean binary cross-entropy.
+
+        F1 and accuracy (all classes right) are at a threshold of 0.5.
+        """
+        if not logits.isfinite().all():
+            return measures.unmeasured(self.name, self.metric)
+        truth = torch.from_numpy(labels).double()
+        loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
+        chances = self.decode(logits)
+        given = measures.MetricInput(chances >= THRESHOLD, chances, labels)
+        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The metric; of equals, the loss."""
+        return measures.ranked(self.name, self.metric, metrics)
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Probabilities, each in [0, 1] for itself."""
+        return np.asarray(logits.double().sigmoid().numpy())
+
+    def encode(self, outputs: NDArray[np.float64]) -> Tensor:
+        """The logarithms of the odds."""
+        return torch.from_numpy(outputs).logit(eps=_SMALL)
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each class; without average precision where it does not occur."""
+        chances = self.decode(logits)
+        rows = class_rows(chances >= THRESHOLD, labels, classes)
+        for place, precision in average_precisions(chances, labels > 0).items():
+            rows[classes[place]]["average_precision"] = precision
+        return Evaluation(self.headline(logits, labels), rows, len(labels))
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    def predictions(
+        self,
+        inputs: Sequence[Shown],
+        outputs: NDArray[np.float64],
+        classes: Sequence[str],
+        *,
+        threshold: float,
+        unread: Sequence[tuple[str, ...]],
+    ) -> list[SetPrediction]:
+        """The classes of each input whose probability reaches the threshold."""
+        return [
+            SetPrediction(name, tuple(key for key, p in row.items() if p >= threshold), row, lack)
+            for name, row, lack in zip(
+                inputs, by_probability(outputs, classes), unread, strict=True
+            )
+        ]
+
+    def columns(
+        self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        """``labels`` and ``predicted``, lists of names, and ``probabilities``."""
+        import pyarrow as pa
+
+        return {
+            "labels": pa.array(_names_in(labels > 0, classes), self.label_type(len(classes))),
+            "predicted": pa.array(
+                _names_in(outputs >= THRESHOLD, classes), self.label_type(len(classes))
+            ),
+            "probabilities": list(outputs),
+        }
+
+    def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
+        """1 for each class that a sample has, else 0."""
+        places = {name: place for place, name in enumerate(classes)}
+        labels = np.zeros((len(table), len(classes)), dtype=np.float32)
+        for row, names in enumerate(table["labels"].to_pylist()):
+            labels[row, [places[name] for name in names]] = 1
+        return labels
+
+    def outputs_in(self, table: pa.Table) -> NDArray[np.float64]:
+        """Probabilities."""
+        return rows_in(table, "probabilities", np.float64)
+
+    def label_type(self, outputs: int) -> pa.DataType:
+        """Lists of texts."""
+        import pyarrow as pa
+
+        del outputs
+        return pa.list_(pa.string())
+
+    def label(self, own: Any, classes: Sequence[str]) -> list[str]:
+        """The names of its classes."""
+        return [classes[int(place)] for place in np.flatnonzero(own)]
+
+    # -- how good, and where not -----------------------------------------------------------------
+
+    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+        """Whether all classes of a sample are right."""
+        right = (outputs >= THRESHOLD) == (labels > 0)
+        return np.asarray(right.all(axis=1))
+
+    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+        """McNemar's test."""
+        return mcnemar(int((other > first).sum()), int((other < first).sum()))
+
+    def confidences(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Of every class."""
+        return outputs.ravel(), (labels > 0).ravel()
+
+    def cases(
+        self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
+    ) -> list[Case]:
+        """Of each sample the class that the run was most wrong about."""
+        truth = labels > 0
+        wrong = (outputs >= THRESHOLD) != truth  # (N, classes)
+        sure = np.maximum(outputs, 1 - outputs)
+        most = np.where(wrong, sure, -1).argmax(axis=1)  # (N,)
+        least = sure.argmin(axis=1)
+        found = []
+        for i in worst(np.where(wrong.any(axis=1), at(sure, most), np.nan), -at(sure, least)):
+            mistaken = bool(wrong[i].any())
+            place = int(most[i] if mistaken else least[i])
+            yes, name = bool(outputs[i, place] >= THRESHOLD), classes[place]
+            own = [classes[int(k)] for k in np.flatnonzero(truth[i])]
+            found.append(
+                Case(
+                    index=i,
+                    output=place,
+                    said=name if yes else f"not {name}",
+                    true=", ".join(own) or "none of the classes",
+                    confidence=float(sure[i, place]),
+                    wrong=mistaken,
+                    against=not yes,
+                )
+            )
+        return found
+
+    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+        """By the number of classes that are wrong."""
+        pairs = list(zip(rows[self.truth_column], rows["predicted"], strict=True))
+        wrong = [i for i, (true, said) in enumerate(pairs) if true != said]
+        return sorted(wrong, key=lambda i: -len(set(pairs[i][0]) ^ set(pairs[i][1])))
+
+    # -- in words --------------------------------------------------------------------------------
+
+    def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
+        """How many are right in all classes."""
+        right = round(metrics["accuracy"] * count)
+        return f", of which a sample may have several. All are right on {right:,} of {where}."
+
+    def outputs_in_words(self, names: Sequence[str]) -> str:
+        """What makes probabilities of them."""
+        del names
+        return "A class's probability is the sigmoid of its output."
+
+
+def _names_in(flags: NDArray[np.bool_], classes: Sequence[str]) -> list[list[str]]:
+    return [[classes[int(i)] for i in np.flatnonzero(row)] for row in flags]

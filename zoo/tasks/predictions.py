@@ -1,0 +1,81 @@
+"""What is said of one input: what all tasks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.data.samples import Pair
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Shown: TypeAlias = str | Pair
+"""The path of a picture, a text, or two texts."""
+
+
+class AnyPrediction(Protocol):
+    """What is said of one input, by the user's names."""
+
+    @property
+    def input(self) -> Shown:
+        """The path of the picture, or the text, or the pair of texts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+
+
+@dataclass(frozen=True)
+class NoPrediction:
+    """In the place of the prediction of an input that cannot be read.
+
+    Attributes:
+        input: How reports call it: a path, or the row of a table.
+        error: Why it cannot be read.
+    """
+
+    input: Shown
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {"input": listed(self.input), "error": self.error}
+
+
+def listed(given: Shown) -> str | list[str]:
+    """As JSON has it."""
+    return list(given) if isinstance(given, tuple) else given
+
+
+def unread_json(names: Sequence[str]) -> dict[str, list[str]]:
+    """What of an input was not read, where that is something."""
+    return {"unread": list(names)} if names else {}
+
+
+def by_probability(
+    outputs: NDArray[np.float64], classes: Sequence[str]
+) -> list[Mapping[str, float]]:
+    """Of each sample the classes with their probabilities, the likeliest first."""
+    return [
+        dict(sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1]))
+        for row in outputs.tolist()
+    ]
+
+
+def rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """A column of lists of numbers as ``(rows, numbers)``, never a Python number each."""
+    import pyarrow.compute as pc
+
+    lists = table[column]
+    widths = pc.unique(pc.list_value_length(lists)).to_pylist()
+    if len(widths) > 1 or None in widths:
+        raise ValueError(f"rows of different lengths in {column!r}")
+    numbers = pc.list_flatten(lists)
+    if numbers.null_count:
+        raise ValueError(f"nothing in some places of {column!r}")
+    # A copy: what Arrow gives may not be written to, and PyTorch asks for that.
+    return np.array(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)

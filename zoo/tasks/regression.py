@@ -1,0 +1,283 @@
+"""One or more numbers a sample: squared error of numbers that are standardised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.data.samples import LabelArray
+from zoo.tasks import metrics as measures
+from zoo.tasks.cases import Case, at, worst
+from zoo.tasks.evaluation import Evaluation, number_rows
+from zoo.tasks.losses import Loss, check_loss_options, refuse_class_options, squared_error
+from zoo.tasks.predictions import Shown, listed, rows_in, unread_json
+from zoo.tasks.probe import Probe, ridge
+from zoo.tasks.significance import wilcoxon
+from zoo.tasks.task import Activation
+from zoo.tasks.wording import Wording
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class NumberPrediction:
+    """The numbers of one input.
+
+    Attributes:
+        input: The path of the picture, or the text, or the pair of texts.
+        values: Columns of the training data to numbers, in their units.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
+    """
+
+    input: Shown
+    values: Mapping[str, float]
+    unread: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        shown = {"input": listed(self.input), "values": dict(self.values)}
+        return {**shown, **unread_json(self.unread)}
+
+
+def _standardised(labels: LabelArray) -> NDArray[np.float64]:
+    values = labels.astype(np.float64)
+    spread = values.std(axis=0)
+    standard: NDArray[np.float64] = (values - values.mean(axis=0)) / np.where(spread, spread, 1.0)
+    return standard
+
+
+def _explained(said: NDArray[Any], labels: LabelArray) -> float:
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(labels, said))
+
+
+@dataclass(frozen=True)
+class Regression:
+    """One or more numbers a sample; see :class:`zoo.tasks.task.Task`.
+
+    Attributes:
+        mean: Of each column in the training split.
+        std: Their standard deviations, none of them 0.
+        metric: Chooses the best epoch.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    metric: str = "loss"
+
+    name: ClassVar[str] = "regression"
+    has_classes: ClassVar[bool] = False
+    several: ClassVar[bool] = False
+    activation: ClassVar[Activation] = "standardised"
+    truth_column: ClassVar[str] = "values"
+    row_metric: ClassVar[str] = "rmse"
+    wording: ClassVar[Wording] = Wording(
+        outputs="numbers",
+        output="number",
+        output_in_words="a number for each column",
+        units="in the units of your data",
+        mistakes="The largest errors",
+        pipeline="",
+        hub_task="tabular-regression",
+    )
+    probe: ClassVar[Probe] = Probe(
+        metric="R²",
+        model=ridge,
+        outputs=lambda model, features: np.asarray(model.predict(features)).reshape(
+            len(features), -1
+        ),
+        score=_explained,
+        targets=_standardised,
+    )
+
+    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+        """With mean and standard deviation of each column."""
+        del rare
+        chosen = measures.metric_of(self.name, metric or self.metric).key
+        values = labels.astype(np.float64)  # (N, targets)
+        mean, std = tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
+        return replace(self, mean=mean, std=std, metric=chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name and metric, and what makes numbers of outputs."""
+        return {
+            "name": self.name,
+            "metric": self.metric,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`."""
+        metric = measures.metric_of(cls.name, data["metric"]).key
+        return cls(tuple(map(float, data["mean"])), tuple(map(float, data["std"])), metric)
+
+    # -- training and evaluation -----------------------------------------------------------------
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Standard deviations from the mean, ``(B, targets)`` of float32."""
+        mean = torch.tensor(self.mean, dtype=torch.float64)
+        std = torch.tensor(self.std, dtype=torch.float64)
+        apart = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
+        return (apart / std.to(labels.device, labels.dtype)).float()
+
+    def loss(
+        self,
+        labels: LabelArray,
+        *,
+        outputs: int | None = None,
+        class_weights: bool = False,
+        focal: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> Loss:
+        """The mean over the numbers of the squared error; targets ``(B, T)`` floats."""
+        del labels, outputs
+        check_loss_options(focal, label_smoothing)
+        refuse_class_options(class_weights, focal, label_smoothing)
+        return Loss(squared_error)
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """The metrics, and ``loss``, the mean squared error when standardised."""
+        if not logits.isfinite().all():
+            return measures.unmeasured(self.name, self.metric)
+        said = self.decode(logits)
+        given = measures.MetricInput(said, said, labels)
+        wanted = self.targets(torch.from_numpy(labels).double())
+        loss = functional.mse_loss(logits.double(), wanted.double())
+        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The metric; of equals, the loss, in which no column outweighs another by its units.
+
+        For a single column the order of the loss is that of the RMSE.
+        """
+        return measures.ranked(self.name, self.metric, metrics)
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Numbers in the user's units."""
+        return np.asarray(logits.double().numpy() * np.array(self.std) + np.array(self.mean))
+
+    def encode(self, outputs: NDArray[np.float64]) -> Tensor:
+        """Standard deviations from the mean."""
+        return torch.from_numpy((outputs - np.array(self.mean)) / np.array(self.std))
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each column."""
+        rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
+        return Evaluation(self.headline(logits, labels), rows, len(labels))
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    def predictions(
+        self,
+        inputs: Sequence[Shown],
+        outputs: NDArray[np.float64],
+        classes: Sequence[str],
+        *,
+        threshold: float,
+        unread: Sequence[tuple[str, ...]],
+    ) -> list[NumberPrediction]:
+        """The numbers of each input."""
+        del threshold
+        return [
+            NumberPrediction(name, dict(zip(classes, row, strict=True)), lack)
+            for name, row, lack in zip(inputs, outputs.tolist(), unread, strict=True)
+        ]
+
+    def columns(
+        self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        """``values`` and ``predicted``, lists of numbers."""
+        del classes
+        return {"values": list(labels.astype(np.float64)), "predicted": list(outputs)}
+
+    def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
+        """The true numbers."""
+        return rows_in(table, "values", np.float32).reshape(-1, len(classes))
+
+    def outputs_in(self, table: pa.Table) -> NDArray[np.float64]:
+        """The predicted numbers."""
+        return rows_in(table, "predicted", np.float64)
+
+    def label_type(self, outputs: int) -> pa.DataType:
+        """Numbers; lists of them where there are several."""
+        import pyarrow as pa
+
+        return pa.list_(pa.float32()) if outputs > 1 else pa.float32()
+
+    def label(self, own: Any, classes: Sequence[str]) -> Any:
+        """The number, or the numbers."""
+        del classes
+        return own.tolist() if len(own) > 1 else float(own[0])
+
+    # -- how good, and where not -----------------------------------------------------------------
+
+    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+        """How near each sample is: less the absolute error, the mean over standardised columns."""
+        errors = np.abs(outputs - labels)  # (N, targets)
+        spread = np.maximum(labels.std(axis=0), np.finfo(np.float32).tiny)
+        return np.asarray(-(errors / spread).mean(axis=1))
+
+    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+        """Wilcoxon's signed-rank test."""
+        return wilcoxon(other - first)
+
+    def confidences(self, outputs: NDArray[np.float64], labels: LabelArray) -> None:
+        """Nothing: numbers have no probability."""
+        del outputs, labels
+
+    def cases(
+        self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
+    ) -> list[Case]:
+        """Of each sample the number that is farthest off, in standard deviations."""
+        truth = labels.astype(np.float64)
+        spread = np.maximum(truth.std(axis=0), np.finfo(np.float64).tiny)
+        errors = np.abs(outputs - truth) / spread  # (N, targets)
+        most = np.where(np.isfinite(errors), errors, -1).argmax(axis=1)
+        return [
+            Case(
+                index=i,
+                output=(place := int(most[i])),
+                said=f"{classes[place]} {outputs[i, place]:.4g}",
+                true=f"{truth[i, place]:.4g}",
+                confidence=None,
+                wrong=True,
+            )
+            for i in worst(at(errors, most), np.full(len(errors), np.nan))
+        ]
+
+    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+        """All of them, the farthest off first, each number by the range of its column."""
+        truth = rows[self.truth_column]
+        spread = [max(column) - min(column) or 1 for column in zip(*truth, strict=True)]
+        off = [
+            sum(abs(t - s) / width for t, s, width in zip(true, said, spread, strict=True))
+            for true, said in zip(truth, rows["predicted"], strict=True)
+        ]
+        return sorted(range(len(off)), key=lambda i: -off[i])
+
+    # -- in words --------------------------------------------------------------------------------
+
+    def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
+        """How far it is off."""
+        del count
+        return f". On {where} it is off by {metrics['mae']:.4g} on average."
+
+    def outputs_in_words(self, names: Sequence[str]) -> str:
+        """A formula for each number."""
+        formulas = [
+            f"- {name} = {mean:.9g} + {std:.9g} × output"
+            for name, mean, std in zip(names, self.mean, self.std, strict=True)
+        ]
+        return "The outputs are standardised:\n\n" + "\n".join(formulas)

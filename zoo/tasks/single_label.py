@@ -1,0 +1,258 @@
+"""One class a sample: softmax and cross-entropy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.data.samples import LabelArray
+from zoo.tasks import metrics as measures
+from zoo.tasks.cases import Case, worst
+from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
+from zoo.tasks.losses import Loss, balanced_weights, check_loss_options, cross_entropy
+from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
+from zoo.tasks.probe import Probe, ridge_classifier
+from zoo.tasks.significance import mcnemar
+from zoo.tasks.task import Activation
+from zoo.tasks.wording import CLASSES, Wording
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LEAST = 1e-300
+"""Stands for a probability of 0, whose logarithm is no number."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class of one input.
+
+    Attributes:
+        input: The path of the picture, or the text, or the pair of texts.
+        label: The class with the highest probability.
+        probabilities: Class names to numbers in [0, 1], the likeliest first.
+        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
+            image as in :mod:`zoo.data.reading`.
+    """
+
+    input: Shown
+    label: str
+    probabilities: Mapping[str, float]
+    unread: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON data."""
+        return {
+            "input": listed(self.input),
+            "label": self.label,
+            "probabilities": dict(self.probabilities),
+            **unread_json(self.unread),
+        }
+
+
+@dataclass(frozen=True)
+class SingleLabel:
+    """One class a sample; see :class:`zoo.tasks.task.Task`.
+
+    Attributes:
+        metric: Chooses the best epoch; ``balanced_accuracy`` is measured only where it does.
+    """
+
+    metric: str = "accuracy"
+
+    name: ClassVar[str] = "single-label"
+    has_classes: ClassVar[bool] = True
+    several: ClassVar[bool] = False
+    activation: ClassVar[Activation] = "softmax"
+    truth_column: ClassVar[str] = "label"
+    row_metric: ClassVar[str] = "f1"
+    wording: ClassVar[Wording] = CLASSES
+    probe: ClassVar[Probe] = Probe(
+        metric="accuracy",
+        model=ridge_classifier,
+        outputs=lambda model, features: np.asarray(model.predict(features)),
+        score=lambda said, labels: float((said == labels).mean()),
+        targets=lambda labels: np.eye(int(labels.max()) + 1)[labels],
+        stratified=True,
+        margin=lambda share, samples: math.sqrt(2 * share * (1 - share) / samples),
+    )
+
+    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+        """With the metric; where rare classes count, the mean recall of the classes by default."""
+        del labels
+        chosen = metric or ("balanced_accuracy" if rare else self.metric)
+        measures.metric_of(self.name, chosen)
+        return replace(self, metric=chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its name and metric."""
+        return {"name": self.name, "metric": self.metric}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`."""
+        return cls(measures.metric_of(cls.name, data["metric"]).key)
+
+    # -- training and evaluation -----------------------------------------------------------------
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Class indices, ``(B,)`` of int64."""
+        return labels
+
+    def loss(
+        self,
+        labels: LabelArray,
+        *,
+        outputs: int | None = None,
+        class_weights: bool = False,
+        focal: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> Loss:
+        """Cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed samples."""
+        check_loss_options(focal, label_smoothing)
+        weights = balanced_weights(labels, outputs) if class_weights else None
+        return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
+
+    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+        """The metrics, and ``loss``, the mean cross-entropy in nats."""
+        loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
+        given = measures.MetricInput(_best(logits), self.decode(logits), labels)
+        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The metric; of equals, the loss."""
+        return measures.ranked(self.name, self.metric, metrics)
+
+    def decode(self, logits: Tensor) -> NDArray[np.float64]:
+        """Probabilities that add up to 1."""
+        return np.asarray(logits.double().softmax(dim=1).numpy())
+
+    def encode(self, outputs: NDArray[np.float64]) -> Tensor:
+        """The logarithms."""
+        return torch.from_numpy(outputs).clamp(min=_LEAST).log()
+
+    def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
+        """Each class, and how often it is taken for another."""
+        predicted = _best(logits)
+        return Evaluation(
+            self.headline(logits, labels),
+            class_rows(predicted, labels, classes),
+            len(labels),
+            confusion_of(predicted, labels, classes),
+        )
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    def predictions(
+        self,
+        inputs: Sequence[Shown],
+        outputs: NDArray[np.float64],
+        classes: Sequence[str],
+        *,
+        threshold: float,
+        unread: Sequence[tuple[str, ...]],
+    ) -> list[Prediction]:
+        """The likeliest class of each input."""
+        del threshold
+        return [
+            Prediction(name, next(iter(row)), row, lack)
+            for name, row, lack in zip(
+                inputs, by_probability(outputs, classes), unread, strict=True
+            )
+        ]
+
+    def columns(
+        self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
+    ) -> dict[str, Any]:
+        """``label``, ``predicted``, ``probability`` and ``probabilities``."""
+        return {
+            "label": [classes[i] for i in labels],
+            "predicted": [classes[i] for i in outputs.argmax(axis=1)],
+            "probability": outputs.max(axis=1),
+            "probabilities": list(outputs),
+        }
+
+    def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
+        """Class indices."""
+        places = {name: place for place, name in enumerate(classes)}
+        return np.array([places[name] for name in table["label"].to_pylist()], dtype=np.int64)
+
+    def outputs_in(self, table: pa.Table) -> NDArray[np.float64]:
+        """Probabilities."""
+        return rows_in(table, "probabilities", np.float64)
+
+    def label_type(self, outputs: int) -> pa.DataType:
+        """Text."""
+        import pyarrow as pa
+
+        del outputs
+        return pa.string()
+
+    def label(self, own: Any, classes: Sequence[str]) -> str:
+        """The name of its class."""
+        return classes[int(own)]
+
+    # -- how good, and where not -----------------------------------------------------------------
+
+    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+        """Whether each sample is right."""
+        return np.asarray(outputs.argmax(axis=1) == labels)
+
+    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+        """McNemar's test."""
+        return mcnemar(int((other > first).sum()), int((other < first).sum()))
+
+    def confidences(
+        self, outputs: NDArray[np.float64], labels: LabelArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Of the class that was named."""
+        return outputs.max(axis=1), outputs.argmax(axis=1) == labels
+
+    def cases(
+        self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
+    ) -> list[Case]:
+        """Where the run was sure of another class."""
+        best, sure = outputs.argmax(axis=1), outputs.max(axis=1)
+        wrong = best != labels
+        return [
+            Case(
+                index=i,
+                output=int(best[i]),
+                said=classes[int(best[i])],
+                true=classes[int(labels[i])],
+                confidence=float(sure[i]),
+                wrong=bool(wrong[i]),
+            )
+            for i in worst(np.where(wrong, sure, np.nan), -sure)
+        ]
+
+    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+        """By the probability of what was said."""
+        pairs = zip(rows[self.truth_column], rows["predicted"], strict=True)
+        wrong = [i for i, (true, said) in enumerate(pairs) if true != said]
+        return sorted(wrong, key=lambda i: -rows["probability"][i])
+
+    # -- in words --------------------------------------------------------------------------------
+
+    def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
+        """How many are right."""
+        return f". It is right on {round(metrics['accuracy'] * count):,} of {where}."
+
+    def outputs_in_words(self, names: Sequence[str]) -> str:
+        """Nothing: they are logits."""
+        del names
+        return ""
+
+
+def _best(logits: Tensor) -> NDArray[np.int64]:
+    """The class with the largest output, ``(N,)``."""
+    return np.asarray(logits.argmax(dim=1).numpy())
