@@ -34,6 +34,7 @@ def made_run(folder: Path, spec: BackboneSpec, /, *, lacks: str = "", **changes:
         "spec": spec.to_json(),
         "weights": None,
         "classes": ["fern", "moss"],
+        "task": {"name": "single-label", "metric": "accuracy"},
         "head": "linear",
         "precision": "fp32",
         "device": "cpu",

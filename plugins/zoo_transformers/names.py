@@ -25,8 +25,8 @@ from zoo_transformers.families import family_of
 POOLER = "pooler"
 """What the library calls the pooling layer of an encoder."""
 
-_STANDARDISED = ("regression",)
-"""The tasks whose outputs are not yet the answers."""
+_STANDARDISED = "standardised"
+"""What makes answers of outputs that are not yet what the library's pipeline would give out."""
 
 ZOO_HEAD = "zoo_head"
 """Where a head sits in the file that the library's own classifier has no place for."""
@@ -136,13 +136,13 @@ class Names:
         spare = {k: v for k, v in own.items() if k not in kept and not self._of_encoder(k)}
         return kept | spare
 
-    def to_file(self, state: Mapping[str, Tensor], task: str) -> dict[str, Tensor]:
-        """``state`` as the file of a run of ``task`` has it.
+    def to_file(self, state: Mapping[str, Tensor], activation: str) -> dict[str, Tensor]:
+        """``state`` as the file of a run has it whose answers ``activation`` makes of the outputs.
 
         The library's pipeline would give out numbers as the network has them, standardised; so
         its classifier refuses their file, as it does where it would apply the head otherwise.
         """
-        return self.to_library(state, apart=task in _STANDARDISED)
+        return self.to_library(state, apart=activation == _STANDARDISED)
 
     def to_library(self, state: Mapping[str, Tensor], *, apart: bool = False) -> dict[str, Tensor]:
         """``state`` with the head where the library applies it likewise, else or ``apart``."""

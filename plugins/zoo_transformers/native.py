@@ -27,14 +27,14 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
 
 
 _PROBLEMS: Mapping[str, Any] = {
-    "single-label": "single_label_classification",
-    "multi-label": "multi_label_classification",
-    "regression": "regression",
+    "softmax": "single_label_classification",
+    "sigmoid": "multi_label_classification",
+    "standardised": "regression",
 }
-"""What the library calls the tasks; its pipeline applies softmax, sigmoid or nothing by it."""
+"""What the library calls the problems, by what makes answers of outputs; its pipeline applies softmax, sigmoid or nothing by it."""
 
 
-def native_files(backbone: Backbone, classes: Sequence[str], task: str) -> Mapping[str, str]:
+def native_files(backbone: Backbone, classes: Sequence[str], activation: str) -> Mapping[str, str]:
     """``config.json``, and with a tokenizer ``tokenizer.json`` and ``tokenizer_config.json``.
 
     With them ``AutoTokenizer`` and, for the library's own pooling,
@@ -42,21 +42,21 @@ def native_files(backbone: Backbone, classes: Sequence[str], task: str) -> Mappi
     With another pooling, or where logits are not the answers, ``AutoModel`` loads it and gives the same last hidden states, and the
     classifier refuses it (:class:`.names.Names`).
     """
-    files = {"config.json": _config(backbone, classes, task)}
+    files = {"config.json": _config(backbone, classes, activation)}
     if backbone.tokenizer is not None:
         files["tokenizer.json"] = _tokenizer(backbone.tokenizer)
         files["tokenizer_config.json"] = _tokenizer_config(backbone, backbone.tokenizer)
     return files
 
 
-def _config(backbone: Backbone, classes: Sequence[str], task: str) -> str:
+def _config(backbone: Backbone, classes: Sequence[str], activation: str) -> str:
     net: PreTrainedModel = backbone.net  # type: ignore[assignment]
     config = copy.deepcopy(net.config)
     # Without a classifier of the library's none is named: its pipeline would load the bare encoder.
     pooled = backbone.spec.text_input.pooling != "pooler"
     config.architectures = None if pooled else [type(net).__name__]
     config.id2label = dict(enumerate(classes))
-    config.problem_type = _PROBLEMS.get(task)
+    config.problem_type = _PROBLEMS.get(activation)
     config.label2id = {label: index for index, label in enumerate(classes)}
     setattr(config, POOLING_KEY, backbone.spec.text_input.pooling)
     return config.to_json_string()

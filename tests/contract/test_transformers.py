@@ -148,12 +148,14 @@ def word_tokenizer(pad_id: int, vocab: int = VOCAB) -> Tokenizer:
 TEXTS = ["w7 w8 w9 w10 w11", "w12", "w20 w30 w40 w7 w7 w7 w9 w13"]
 
 
-def write(backbone: Backbone, folder: Path, classes: list[str], task: str = "single-label") -> Path:
+def write(
+    backbone: Backbone, folder: Path, classes: list[str], activation: str = "softmax"
+) -> Path:
     """The files of a run that the library reads."""
     folder.mkdir()
-    state = {k: v.clone().contiguous() for k, v in backbone.file_state_dict(task).items()}
+    state = {k: v.clone().contiguous() for k, v in backbone.file_state_dict(activation).items()}
     safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    for name, text in backbone.native_files(classes, task).items():
+    for name, text in backbone.native_files(classes, activation).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
@@ -462,26 +464,26 @@ def test_a_decoder_whose_score_has_no_bias_gives_the_librarys_logits(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("task", "problem", "function"),
+    ("activation", "problem", "function"),
     [
-        ("single-label", "single_label_classification", lambda logits: logits.softmax(-1)),
-        ("multi-label", "multi_label_classification", torch.sigmoid),
+        ("softmax", "single_label_classification", lambda logits: logits.softmax(-1)),
+        ("sigmoid", "multi_label_classification", torch.sigmoid),
     ],
 )
 def test_the_librarys_pipeline_turns_logits_into_what_the_task_means(
-    task: str, problem: str, function: Any, tmp_path: Path
+    activation: str, problem: str, function: Any, tmp_path: Path
 ) -> None:
     from transformers import pipeline
 
     spec = tiny("bert", "pooler")
-    other = "regression" if task == "multi-label" else "multi_label_classification"
+    other = "regression" if activation == "sigmoid" else "multi_label_classification"
     spec = replace(spec, config={**spec.config, "problem_type": other})  # that of the base
     backbone = build(spec, None).eval()
     backbone.tokenizer = word_tokenizer(0)
     backbone.replace_head(3)
     with torch.no_grad():
         backbone.head.weight.mul_(30)
-    folder = write(backbone, tmp_path / "run", list("abc"), task=task)
+    folder = write(backbone, tmp_path / "run", list("abc"), activation=activation)
     assert json.loads((folder / "config.json").read_text())["problem_type"] == problem
     said = pipeline("text-classification", model=str(folder), device="cpu", top_k=None)([TEXTS[0]])[
         0
@@ -502,7 +504,7 @@ def test_the_librarys_classifier_refuses_numbers_that_are_standardised(
     backbone = build(spec, None).eval()
     backbone.tokenizer = word_tokenizer(spec.text_input.pad_id)
     backbone.replace_head(1)
-    folder = write(backbone, tmp_path / "run", ["price"], task="regression")
+    folder = write(backbone, tmp_path / "run", ["price"], activation="standardised")
     with pytest.raises(ValueError, match="Could not load model"):
         pipeline("text-classification", model=str(folder), device="cpu")
     with pytest.raises(RuntimeError, match=r"size|shape|mismatch"):

@@ -288,7 +288,7 @@ def test_compare_refuses_what_cannot_be_compared(
     assert "two runs or more" in zoo_cli("compare", run).err
     record = json.loads((run / "run.json").read_text())
     for name, changes, words in (
-        ("task", {"task": {"name": "multi-label"}}, "is multi-label"),
+        ("task", {"task": {"name": "multi-label", "metric": "map"}}, "is multi-label"),
         ("classes", {"classes": ["moss", "green"]}, "do not know the same classes"),
     ):
         shutil.copytree(run, tmp_path / name)

@@ -17,7 +17,7 @@ from zoo.engine.learner import _parts
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
 from zoo.errors import UsageError
-from zoo.tasks.task import SingleLabel
+from zoo.tasks.single_label import SingleLabel
 
 
 def check(size: int, strategy: str = "full", **wishes: object) -> None:

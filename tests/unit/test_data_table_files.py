@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from zoo.data import expansion, table_cache, tables
-from zoo.data.samples import Listed, Samples, TaskName
+from zoo.data.samples import Listed, Samples
 from zoo.data.tables import read_table
 from zoo.errors import DataError, RunError
 from zoo.runs import predictions
 from zoo.runs.predictions import read_predictions, write_predictions
+from zoo.tasks import task_named
 
 Write = Callable[[Path, list[str]], None]
 
@@ -246,16 +247,16 @@ def test_small_predictions_that_become_gigabytes_are_refused_before_they_are_rea
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(pq, "read_table", None)  # nothing is read
     with pytest.raises(RunError, match=r"is damaged: its values take [12]\d,\d{3},\d{3} bytes"):
-        read_predictions(path, ("a",), task="single-label")
+        read_predictions(path, ("a",), task=task_named("single-label"))
 
 
 @pytest.mark.parametrize("task", ["single-label", "multi-label", "regression"])
-def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: TaskName) -> None:
+def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: str) -> None:
     outputs = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
     labels = np.array([1, 0, 1]) if task == "single-label" else outputs.round().astype(np.float32)
     samples = Samples("text", Listed(("a", "b", "c"), ("1", "2", "3")), labels)
-    write_predictions(tmp_path / "p.parquet", samples, outputs, ("x", "y"), task=task)
-    read = read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task)
+    write_predictions(tmp_path / "p.parquet", samples, outputs, ("x", "y"), task=task_named(task))
+    read = read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task_named(task))
     assert read.inputs == ("a", "b", "c")
     assert read.outputs.tolist() == outputs.tolist()
     assert read.outputs.flags.writeable
@@ -269,4 +270,4 @@ def test_predictions_with_gaps_are_damaged(tmp_path: Path, rows: list[list[float
     table = {"input": ["a", "b"], "label": ["x", "y"], "probabilities": rows}
     pq.write_table(pa.table(table), tmp_path / "p.parquet")
     with pytest.raises(RunError, match=r"is damaged: (rows of different lengths|nothing in some)"):
-        read_predictions(tmp_path / "p.parquet", ("x", "y"), task="single-label")
+        read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task_named("single-label"))

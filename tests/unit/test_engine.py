@@ -25,7 +25,7 @@ from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
-from zoo.tasks.task import SingleLabel
+from zoo.tasks.single_label import SingleLabel
 from zoo.training.curve import write_curve
 
 

@@ -9,7 +9,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
 from zoo.errors import UsageError
-from zoo.tasks.losses import MAX_POSITIVE_WEIGHT, balanced_weights, make_loss, positive_weights
+from zoo.tasks import task_named
+from zoo.tasks.losses import MAX_POSITIVE_WEIGHT, balanced_weights, positive_weights
 
 CLASSES = np.array([0, 0, 0, 0, 0, 1, 1, 2])
 LABELS = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]], dtype=np.float32)
@@ -27,11 +28,11 @@ ANSWERS = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0.3, 1, 0], [1, 1, 1], [0, 0.5,
 
 
 def single(**options) -> torch.nn.Module:
-    return make_loss("single-label", train_labels=CLASSES, **options)
+    return task_named("single-label").loss(CLASSES, **options)
 
 
 def multi(**options) -> torch.nn.Module:
-    return make_loss("multi-label", train_labels=LABELS, **options)
+    return task_named("multi-label").loss(LABELS, **options)
 
 
 @pytest.mark.parametrize("targets", [INDICES, SHARES], ids=["indices", "shares"])
@@ -116,7 +117,7 @@ def test_class_weights_are_those_of_scikit_learn_with_mean_one():
 def test_a_class_without_samples_weighs_one():
     weights = balanced_weights(np.array([0, 2, 2]), outputs=4)
     assert weights.tolist() == [1.5, 1.0, 0.75, 1.0]
-    loss = make_loss("single-label", train_labels=CLASSES, outputs=5, class_weights=True)
+    loss = task_named("single-label").loss(CLASSES, outputs=5, class_weights=True)
     assert loss(logits(classes=5), INDICES).isfinite().all()
 
 
@@ -130,11 +131,11 @@ def test_positive_weights_count_negative_samples_and_stay_within_bounds():
 def test_weights_move_with_the_loss():
     loss = single(class_weights=True).to("meta")
     assert loss.weights.is_meta
-    assert make_loss("regression", train_labels=np.zeros((2, 1))).weights is None
+    assert task_named("regression").loss(np.zeros((2, 1))).weights is None
 
 
 def test_regression_is_the_squared_error_averaged_over_the_numbers_of_a_sample():
-    loss = make_loss("regression", train_labels=np.zeros((2, 2)))
+    loss = task_named("regression").loss(np.zeros((2, 2)))
     outputs, targets = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 4.0], [1, 1]])
     assert loss(outputs, targets).tolist() == [2.0, 1.0]
 
@@ -149,7 +150,7 @@ def test_regression_is_the_squared_error_averaged_over_the_numbers_of_a_sample()
 )
 def test_regression_has_no_classes_to_weigh(options, named):
     with pytest.raises(UsageError, match=f"{named} is for classes") as error:
-        make_loss("regression", train_labels=np.zeros((2, 1)), **options)
+        task_named("regression").loss(np.zeros((2, 1)), **options)
     assert error.value.hint == f"Leave {named.split()[0]} out."
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from zoo.ranking.scores import logme, probe, targets_of
+from zoo.ranking.scores import logme, probe
+from zoo.tasks import task_named
 
 
 def _made(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +41,7 @@ def test_logme_is_the_largest_evidence_that_a_search_finds(count: int, width: in
 
 def test_logme_of_several_columns_is_their_mean() -> None:
     features, labels = _made(40, 6)
-    targets = targets_of(labels, "single-label")
+    targets = task_named("single-label").probe.targets(labels)
     own = [logme(features, column[:, None]) for column in targets.T]
     assert targets.shape == (40, 3)
     assert logme(features, targets) == pytest.approx(np.mean(own))
@@ -49,7 +50,7 @@ def test_logme_of_several_columns_is_their_mean() -> None:
 def test_logme_prefers_features_that_tell_the_classes_apart() -> None:
     features, labels = _made(60, 8)
     telling = features + 3 * np.eye(8)[labels]
-    targets = targets_of(labels, "single-label")
+    targets = task_named("single-label").probe.targets(labels)
     assert logme(telling, targets) > logme(features, targets) + 0.1
 
 
@@ -59,7 +60,9 @@ def test_what_classes_are_called_changes_no_score(seed: int, order: list[int]) -
     features, labels = _made(30, 4, seed)
     labels[:3] = range(3)
     renamed = np.array(order)[labels]
-    first, second = (logme(features, targets_of(own, "single-label")) for own in (labels, renamed))
+    first, second = (
+        logme(features, task_named("single-label").probe.targets(own)) for own in (labels, renamed)
+    )
     assert first == pytest.approx(second)
 
 
@@ -67,7 +70,7 @@ def test_what_classes_are_called_changes_no_score(seed: int, order: list[int]) -
 @given(seed=st.integers(0, 10_000))
 def test_logme_does_not_depend_on_the_order_of_samples_or_features(seed: int) -> None:
     features, labels = _made(30, 4, seed)
-    targets = targets_of(labels, "single-label")
+    targets = task_named("single-label").probe.targets(labels)
     generator = np.random.default_rng(seed)
     rows, columns = generator.permutation(30), generator.permutation(4)
     shuffled = logme(features[rows][:, columns], targets[rows])
@@ -77,22 +80,24 @@ def test_logme_does_not_depend_on_the_order_of_samples_or_features(seed: int) ->
 def test_the_probe_says_how_often_it_is_right_on_what_it_has_not_seen() -> None:
     features, labels = _made(150, 10)
     telling = features + 4 * np.eye(10)[labels]
-    assert probe(telling, labels, "single-label") > 0.95
-    assert probe(features, labels, "single-label") < 0.5  # noise that a fit alone would follow
+    assert probe(telling, labels, task_named("single-label").probe) > 0.95
+    assert (
+        probe(features, labels, task_named("single-label").probe) < 0.5
+    )  # noise that a fit alone would follow
 
 
 def test_the_probe_of_several_labels_and_of_numbers() -> None:
     features, _ = _made(120, 6)
     several = np.stack([features[:, 0] > 0, features[:, 1] > 0.5, features[:, 1] > 9], axis=1)
-    assert probe(features, several.astype(np.float32), "multi-label") > 0.9
-    assert targets_of(several.astype(np.float32), "multi-label").shape == (120, 2)
+    assert probe(features, several.astype(np.float32), task_named("multi-label").probe) > 0.9
+    assert task_named("multi-label").probe.targets(several.astype(np.float32)).shape == (120, 2)
     numbers = np.stack([features[:, 0] * 100 + 7, features[:, 2]], axis=1).astype(np.float32)
-    assert probe(features, numbers, "regression") == pytest.approx(1, abs=1e-3)
-    assert targets_of(numbers, "regression").std(axis=0) == pytest.approx([1, 1])
+    assert probe(features, numbers, task_named("regression").probe) == pytest.approx(1, abs=1e-3)
+    assert task_named("regression").probe.targets(numbers).std(axis=0) == pytest.approx([1, 1])
 
 
 def test_the_probe_asks_before_each_fold() -> None:
     features, labels = _made(50, 4)
     asked: list[int] = []
-    probe(features, labels, "single-label", check=lambda: asked.append(1))
+    probe(features, labels, task_named("single-label").probe, check=lambda: asked.append(1))
     assert len(asked) == 5

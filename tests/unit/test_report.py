@@ -13,15 +13,18 @@ from torch import Tensor, nn
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput
 from zoo.errors import RunError
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
-from zoo.runs.compare import EXACT, _holm, mcnemar
 from zoo.runs.compare import Contest as Contest
+from zoo.runs.compare import _holm
 from zoo.runs.predictions import Judged, read_predictions
 from zoo.runs.report.calibration import calibration
 from zoo.runs.report.looking import Unseen, look_at_pictures, look_at_texts
-from zoo.runs.report.mistakes import MOST, cases
 from zoo.runs.report.pictures import whereabouts
 from zoo.runs.report.subject import read_history
-from zoo.tasks.task import MultiLabel, Regression, SingleLabel
+from zoo.tasks.cases import MOST
+from zoo.tasks.multi_label import MultiLabel
+from zoo.tasks.regression import Regression
+from zoo.tasks.significance import EXACT, mcnemar
+from zoo.tasks.single_label import SingleLabel
 
 # -- calibration -------------------------------------------------------------------------------
 
@@ -29,7 +32,7 @@ from zoo.tasks.task import MultiLabel, Regression, SingleLabel
 def test_the_calibration_error_is_the_mean_distance_of_probability_and_truth() -> None:
     outputs = np.array([[0.95, 0.05]] * 4 + [[0.35, 0.65]] * 2)
     labels = np.array([0, 0, 0, 1, 1, 0])  # three of four right at 0.95, one of two at 0.65
-    found = calibration("single-label", outputs, labels)
+    found = calibration(SingleLabel(), outputs, labels)
     assert found is not None
     assert found.error == pytest.approx((4 * (0.95 - 0.75) + 2 * (0.65 - 0.5)) / 6)
     assert [b.count for b in found.bins] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 4]
@@ -37,15 +40,15 @@ def test_the_calibration_error_is_the_mean_distance_of_probability_and_truth() -
 
 
 def test_every_decision_counts_where_several_classes_may_be() -> None:
-    found = calibration("multi-label", np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]))
+    found = calibration(MultiLabel(), np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]))
     assert found is not None
     assert (found.count, found.error) == (2, 0.0)
     assert (found.bins[0].count, found.bins[-1].count) == (1, 1)  # 1 is in the last bin
 
 
 def test_numbers_and_what_is_not_finite_have_no_calibration() -> None:
-    assert calibration("regression", np.ones((2, 1)), np.ones((2, 1))) is None
-    assert calibration("single-label", np.full((2, 2), np.nan), np.zeros(2, dtype=np.int64)) is None
+    assert calibration(Regression(), np.ones((2, 1)), np.ones((2, 1))) is None
+    assert calibration(SingleLabel(), np.full((2, 2), np.nan), np.zeros(2, dtype=np.int64)) is None
 
 
 # -- mistakes ----------------------------------------------------------------------------------
@@ -58,7 +61,7 @@ def _judged(labels: object, outputs: object) -> Judged:
 
 def test_the_most_confident_mistakes_come_first() -> None:
     judged = _judged([0, 0, 1, 1], [[0.4, 0.6], [0.9, 0.1], [0.95, 0.05], [0.2, 0.8]])
-    found = cases("single-label", judged, ["fern", "moss"])
+    found = SingleLabel().cases(judged.outputs, judged.labels, ["fern", "moss"])
     assert [(c.index, c.said, c.true, c.wrong) for c in found] == [
         (2, "fern", "moss", True),
         (0, "moss", "fern", True),
@@ -68,15 +71,16 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
 def test_without_mistakes_the_least_sure_are_shown() -> None:
     judged = _judged([0] * 20, [[0.99 - i / 100, 0.01 + i / 100] for i in range(20)])
-    found = cases("single-label", judged, ["fern", "moss"])
+    found = SingleLabel().cases(judged.outputs, judged.labels, ["fern", "moss"])
     assert [c.index for c in found] == [19, 18, 17, 16, 15, 14]
     assert not any(c.wrong for c in found)
-    assert len(cases("single-label", _judged([1] * 20, [[0.9, 0.1]] * 20), ["a", "b"])) == MOST
+    wrong = _judged([1] * 20, [[0.9, 0.1]] * 20)
+    assert len(SingleLabel().cases(wrong.outputs, wrong.labels, ["a", "b"])) == MOST
 
 
 def test_of_several_classes_the_most_wrong_decision_is_named() -> None:
     judged = _judged([[1.0, 0.0, 1.0]], [[0.9, 0.8, 0.1]])
-    (found,) = cases("multi-label", judged, ["red", "round", "old"])
+    (found,) = MultiLabel().cases(judged.outputs, judged.labels, ["red", "round", "old"])
     assert (found.said, found.true, found.output) == ("not old", "red, old", 2)
     assert found.confidence == pytest.approx(0.9)
 
@@ -85,7 +89,7 @@ def test_the_largest_error_is_measured_by_the_spread_of_its_column() -> None:
     judged = _judged(
         [[1.0, 1000.0], [2.0, 2000.0], [3.0, 3000.0]], [[1, 1100], [4, 2000], [3, 3000]]
     )
-    found = cases("regression", judged, ["age", "price"])
+    found = Regression().cases(judged.outputs, judged.labels, ["age", "price"])
     assert [(c.index, c.said, c.true) for c in found[:2]] == [
         (1, "age 4", "2"),
         (0, "price 1100", "1000"),
@@ -94,7 +98,7 @@ def test_the_largest_error_is_measured_by_the_spread_of_its_column() -> None:
 
 def test_outputs_that_are_no_numbers_are_left_out() -> None:
     judged = _judged([0, 1], [[np.nan, np.nan], [0.7, 0.3]])
-    assert [c.index for c in cases("single-label", judged, ["a", "b"])] == [1]
+    assert [c.index for c in SingleLabel().cases(judged.outputs, judged.labels, ["a", "b"])] == [1]
 
 
 # -- where it looked ---------------------------------------------------------------------------
@@ -285,11 +289,11 @@ def test_what_is_said_can_be_turned_back_into_logits(task: SingleLabel) -> None:
 def test_damaged_predictions_and_histories_are_told(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     with pytest.raises(RunError, match="is not there") as missing:
-        read_predictions(path, ["a"], task="single-label")
+        read_predictions(path, ["a"], task=SingleLabel())
     assert "--data" in missing.value.hint
     path.write_bytes(b"PAR1 nothing")
     with pytest.raises(RunError, match=r"predictions\.parquet is damaged"):
-        read_predictions(path, ["a"], task="single-label")
+        read_predictions(path, ["a"], task=SingleLabel())
     history = tmp_path / "metrics.jsonl"
     assert read_history(history) == []
     for text, words in (("{", "cannot be read"), ("[1]\n", "a line does not describe an epoch")):

@@ -12,8 +12,8 @@ import torch
 import zoo
 from zoo.runs.predictions import Judged
 from zoo.runs.report.looking import look_at_pictures
-from zoo.runs.report.mistakes import cases
 from zoo.runs.report.page import _curves, _strategy
+from zoo.tasks.multi_label import MultiLabel
 
 SOLVED = [
     {"phase": "probe", "metric": "macro_f1", "strength": 10.0**-k, "macro_f1": 0.5, "loss": 1.0}
@@ -82,5 +82,8 @@ def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> N
     assert turned.max(axis=(1, 2)).min() == 1.0
     assert turned.mean() > plain.mean()
     judged = Judged(("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]]))
-    found = {case.said: case.against for case in cases("multi-label", judged, ["x", "y"])}
+    found = {
+        case.said: case.against
+        for case in MultiLabel().cases(judged.outputs, judged.labels, ["x", "y"])
+    }
     assert found == {"not x": True, "x": False}

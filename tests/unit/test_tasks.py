@@ -10,12 +10,15 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from zoo.contract.metric_names import in_words, leading
-from zoo.data.samples import LabelArray, Listed, Samples, Splits, TaskName
+from zoo.data.samples import LabelArray, Listed, Samples, Splits
 from zoo.errors import RunError, UsageError
 from zoo.runs.predictions import predictions_of
-from zoo.tasks.criteria import CRITERIA
-from zoo.tasks.task import MultiLabel, Regression, SingleLabel, task_from_json, task_of
+from zoo.tasks import TASKS, task_from_json, task_named
+from zoo.tasks.metrics import in_words, leading, metrics_of
+from zoo.tasks.multi_label import MultiLabel
+from zoo.tasks.regression import Regression
+from zoo.tasks.single_label import SingleLabel
+from zoo.tasks.task import Task
 
 GENERATOR = np.random.default_rng(0)
 LOGITS = torch.from_numpy(GENERATOR.normal(size=(60, 4)).astype(np.float32))
@@ -26,10 +29,15 @@ NUMBERS = np.stack([GENERATOR.normal(1000, 50, 60), GENERATOR.normal(-2, 0.5, 60
 CLASSES = ("a", "b", "c", "d")
 
 
-def splits(task: TaskName, labels: LabelArray) -> Splits:
+def splits(task: str, labels: LabelArray) -> Splits:
     texts = tuple(f"text {i}" for i in range(len(labels)))
     samples = Samples("text", Listed(texts, texts), labels)
     return Splits("text", CLASSES, samples, samples, None, "", "", task=task)
+
+
+def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> Task:
+    assert data.train.labels is not None
+    return task_named(data.task).fitted(data.train.labels, metric, rare=rare)
 
 
 # -- several labels ----------------------------------------------------------------------------
@@ -215,7 +223,7 @@ def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> Non
     assert next(iter(figures)) == leading(figures, "balanced_accuracy") == "balanced_accuracy"
 
 
-METRICS = [(task, metric) for task, metrics in CRITERIA.items() for metric in metrics]
+METRICS = [(task, metric) for task in TASKS for metric in metrics_of(task)]
 
 
 @pytest.mark.parametrize(("name", "metric"), METRICS)
@@ -243,11 +251,7 @@ def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
 def test_a_metric_of_another_task_is_refused_with_those_of_this_one(name, labels, metric) -> None:
     with pytest.raises(UsageError, match=f"--metric '{metric}' is not a metric of {name}") as error:
         task_of(splits(name, labels), metric)
-    assert all(known in error.value.hint for known in CRITERIA[name])
-
-
-def test_a_run_from_before_there_were_tasks_has_single_labels() -> None:
-    assert task_from_json(None) == SingleLabel()
+    assert all(known in error.value.hint for known in metrics_of(name))
 
 
 def test_a_task_of_a_later_zoo_is_refused() -> None:
@@ -269,8 +273,8 @@ def test_predictions_say_what_the_task_means() -> None:
     texts = Samples("text", Listed(("one", ("two", "three")), ("1", "2")))
     outputs = np.array([[0.25, 0.75], [0.625, 0.375]])
 
-    def said(task: TaskName, threshold: float = 0.5) -> list[dict[str, object]]:
-        made = predictions_of(task, texts, outputs, ("a", "b"), threshold=threshold)
+    def said(task: str, threshold: float = 0.5) -> list[dict[str, object]]:
+        made = predictions_of(task_named(task), texts, outputs, ("a", "b"), threshold=threshold)
         return [each.to_json() for each in made]
 
     chances = [{"b": 0.75, "a": 0.25}, {"a": 0.625, "b": 0.375}]

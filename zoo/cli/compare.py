@@ -82,10 +82,10 @@ def command(
 
 def _print_runs(found: Comparison) -> None:
     from zoo.cli.counts import in_bytes
-    from zoo.contract.metric_names import NAMES
+    from zoo.tasks.metrics import titles
 
     metrics = list(found.contenders[0].evaluation.metrics)
-    names = [NAMES.get(key, key) for key in metrics]
+    names = [titles().get(key, key) for key in metrics]
     say(f"on {found.samples} {clean(found.judged_on)}:")
     print_table(
         ["run", "backbone", *names, "params", "file", "training", "samples/s"],

@@ -33,10 +33,6 @@ SHELLS = ("bash", "zsh", "fish")
 STRATEGIES = ("probe", "full", "two-stage", "gradual", "lora", "bias", "norm")
 HEADS = ("linear", "mlp")
 SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
-METRICS = (
-    *("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "map"),
-    *("loss", "rmse", "mae", "r2"),
-)
 RUN_LEVELS = 4
 """How many folders deep runs are looked for."""
 RUN_ENTRIES = 20_000
@@ -270,6 +266,12 @@ def _is_finished(folder: str) -> bool:
         return True  # whoever opens it will say what is wrong with it
 
 
+def _metrics(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+    from zoo.tasks.metrics import titles
+
+    return titles()
+
+
 names = _starting(_names)
 names_or_plugins = _starting(
     lambda ctx, incomplete: [*_plugins(ctx, incomplete), *_names(ctx, incomplete)]
@@ -283,5 +285,5 @@ unfinished_runs = _starting(_unfinished_runs, fallback="dir")
 strategies = one_of(*STRATEGIES)
 heads = one_of(*HEADS)
 schedules = one_of(*SCHEDULES)
-metrics = one_of(*METRICS)
+metrics = _starting(_metrics)
 paths = one_of(fallback="file")

@@ -14,7 +14,7 @@ from zoo.cli.output import emit_json, print_table, say
 if TYPE_CHECKING:
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
-    from zoo.tasks.metrics import Evaluation
+    from zoo.tasks.evaluation import Evaluation
 
 
 @click.command(

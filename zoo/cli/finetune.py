@@ -12,8 +12,8 @@ from zoo.cli import completion
 from zoo.cli.columns import one_or_more
 from zoo.cli.output import clean, emit_json, say
 from zoo.cli.sections import SectionedCommand, section
-from zoo.contract.metric_names import in_words
 from zoo.errors import UsageError
+from zoo.tasks import CHOICES
 
 
 class _BatchSize(click.ParamType[Any]):
@@ -82,7 +82,7 @@ Examples:
 @_data(
     "--task",
     default="auto",
-    type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
+    type=click.Choice(CHOICES),
     help="Task (default: single- or multi-label, as the labels are).",
 )
 @_data(
@@ -414,6 +414,8 @@ def _tell(run: Any, as_json: bool) -> None:
             }
         )
         return
+    from zoo.tasks.metrics import in_words
+
     strength = results.get("best_strength")
     best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
     say(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli.columns import one_or_more
+from zoo.tasks import CHOICES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,7 +30,7 @@ _OPTIONS = (
     click.option(
         "--task",
         default="auto",
-        type=click.Choice(["auto", "single-label", "multi-label", "regression"]),
+        type=click.Choice(CHOICES),
         help="Task (default: single- or multi-label, as the labels are).",
     ),
     click.option(

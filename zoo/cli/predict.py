@@ -18,7 +18,7 @@ from zoo.errors import DataError, RunError, UsageError
 if TYPE_CHECKING:
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
-    from zoo.runs.predictions import AnyPrediction
+    from zoo.tasks.predictions import AnyPrediction
 
 
 @click.command(
@@ -103,7 +103,7 @@ def command(
     from zoo.engine.progress import Console
 
     opened = zoo.open_run(run)
-    if top_k and opened.task.name == "regression":
+    if top_k and not opened.task.has_classes:
         raise UsageError(
             "--top-k is for classes, and this run predicts numbers", hint="Leave --top-k out."
         )

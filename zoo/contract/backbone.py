@@ -144,7 +144,7 @@ class Backbone(nn.Module):
                 a run holds, where that depends on the task.
             native: Builds the library's own network with that many outputs, where putting the
                 head back at its path does not make one.
-            native_files: From the backbone, the class names and the name of the task to the text
+            native_files: From the backbone, the class names and what makes answers of outputs to the text
                 files that the library wants beside the weights, e.g. ``config.json``.
             native_code: From the backbone, whose head is linear, to Python source that needs no
                 zoo: ``load(folder)``, the library's network with the ``model.safetensors`` in
@@ -481,14 +481,14 @@ class Backbone(nn.Module):
         state = self._plain_state_dict()
         return self._to_native(state) if self._to_native else state
 
-    def file_state_dict(self, task: str) -> StateDict:
-        """What the file of a run of that task holds: :meth:`native_state_dict`, mostly.
+    def file_state_dict(self, activation: str) -> StateDict:
+        """What the file of a run holds whose answers ``activation`` makes of the outputs: :meth:`native_state_dict`, mostly.
 
         A library that would give out what the head says as if it were the answer must not find
         the head in its place.
         """
         if self._to_file:
-            return self._to_file(self._plain_state_dict(), task)
+            return self._to_file(self._plain_state_dict(), activation)
         return self.native_state_dict()
 
     def _plain_state_dict(self) -> StateDict:
@@ -597,9 +597,16 @@ class Backbone(nn.Module):
         self._note_missing(given, "not in the file under their names: random, or not compared")
         return self._take_head(head, source)
 
-    def native_files(self, classes: Sequence[str], task: str = "single-label") -> Mapping[str, str]:
-        """Text files that the library wants beside the weights, by name; often none."""
-        return self._native_files(self, classes, task) if self._native_files else {}
+    def native_files(
+        self, classes: Sequence[str], activation: str = "softmax"
+    ) -> Mapping[str, str]:
+        """Text files that the library wants beside the weights, by name; often none.
+
+        Args:
+            classes: What the outputs stand for.
+            activation: What makes answers of them: ``softmax``, ``sigmoid`` or ``standardised``.
+        """
+        return self._native_files(self, classes, activation) if self._native_files else {}
 
     def native_code(self) -> str:
         """Python source that loads a run of this backbone without zoo, as :meth:`wrap` has it.

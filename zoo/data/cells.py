@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from zoo.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Wish = Literal["auto"] | TaskName
+Wish: TypeAlias = str
 """The task that the user asks for; ``auto`` where the data are to tell."""
 
 SEPARATORS = ",;|"

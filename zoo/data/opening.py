@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from zoo.modalities.image.perceptual_hash import Looks
 from zoo.modalities.image.reading import examine
 from zoo.modalities.image.traits import Traits
 
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
+TASKS: tuple[TaskName, ...] = ("single-label", "multi-label", "regression")
 
 
 def open_data(

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from zoo.contract.spec import Modality
 if TYPE_CHECKING:
     import datasets
 
-TaskName = Literal["single-label", "multi-label", "regression"]
+TaskName: TypeAlias = str
 """What is said of a sample: its one class, any number of classes, or one or more numbers."""
 
 Indices: TypeAlias = npt.NDArray[np.int64]

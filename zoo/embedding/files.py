@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +17,7 @@ from zoo.data.samples import Samples
 from zoo.errors import RunError, UsageError
 from zoo.system import files
 from zoo.system.tensors.files import write_tensors
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from zoo.tasks import task_named
 
 CHUNK = 1024
 """Samples that are in memory at a time when a Parquet file is written."""
@@ -68,7 +66,10 @@ def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
         [
             ("input", pa.string()),
             ("split", pa.string()),
-            ("label", _label_type(rows)),
+            (
+                "label",
+                task_named(rows.task).label_type(len(rows.classes)) if rows.task else pa.string(),
+            ),
             ("features", pa.list_(pa.float32(), width)),
         ]
     )
@@ -83,16 +84,6 @@ def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
             arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=False)]
             writer.write_table(pa.Table.from_arrays([*arrays, vectors], schema=schema))
     return path
-
-
-def _label_type(rows: Rows) -> pa.DataType:
-    import pyarrow as pa
-
-    if rows.task == "multi-label":
-        return pa.list_(pa.string())
-    if rows.task == "regression":
-        return pa.list_(pa.float32()) if len(rows.classes) > 1 else pa.float32()
-    return pa.string()
 
 
 def _write_npy(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
@@ -174,28 +165,21 @@ def _label(rows: Rows, samples: Samples, index: int) -> Any:
     """A class name, a list of them, a number, or a list of those; ``None`` without labels."""
     if samples.labels is None:
         return None
-    own = samples.labels[index]
-    if rows.task == "single-label":
-        return rows.classes[own]
-    if rows.task == "multi-label":
-        return [rows.classes[place] for place in np.flatnonzero(own)]
-    return own.tolist() if len(own) > 1 else float(own[0])
+    assert rows.task is not None
+    return task_named(rows.task).label(samples.labels[index], rows.classes)
 
 
 def _all_labels(rows: Rows) -> NDArray[Any] | None:
     """As the task has them; -1, or NaN, where a split has none."""
-    if rows.task is None:
+    known = next((s.labels for s in rows.splits.values() if s.labels is not None), None)
+    if known is None:
         return None
-    single = rows.task == "single-label"
+    missing = -1 if known.dtype == np.int64 else np.nan
     return np.concatenate(
         [
-            samples.labels
-            if samples.labels is not None
-            else np.full(
-                len(samples) if single else (len(samples), len(rows.classes)),
-                -1 if single else np.nan,
-                dtype=np.int64 if single else np.float32,
-            )
+            np.full((len(samples), *known.shape[1:]), missing, dtype=known.dtype)
+            if samples.labels is None
+            else samples.labels
             for samples in rows.splits.values()
         ]
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from zoo.contract.metric_names import NAMES, leading
 from zoo.engine.interrupts import Interrupted, Interrupts
+from zoo.tasks.metrics import leading, titles
 
 Advance = Callable[[], None]
 
@@ -154,7 +154,7 @@ class Console:
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val {NAMES[figure]} {record[figure]:.4f}  "
+            f"val {titles()[figure]} {record[figure]:.4f}  "
             f"{record['samples_per_second']:.0f}/s{lost}"
             f"{'  *' if record['best'] else ''}"
         )

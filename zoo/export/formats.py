@@ -144,7 +144,7 @@ def _run_program(folder: Path) -> Runner:
 
 def _write_native(run: Run, backbone: Backbone, _: ExportInputs, folder: Path) -> None:
     source = native_source(backbone, run)
-    write_model(folder, backbone, run.classes, run.tokenizer, task=run.task.name)
+    write_model(folder, backbone, run.classes, run.tokenizer, run.task.activation)
     files.write_text(folder / LOADER, source)
 
 

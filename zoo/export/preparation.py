@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from zoo.export.portable import last_part
@@ -11,12 +10,6 @@ from zoo.modalities.exporting import ExportInputs
 from zoo.runs.run import Run
 
 PREPARATION = "preprocessing.json"
-
-_MEANINGS: Mapping[str, str] = {
-    "single-label": "softmax",
-    "multi-label": "sigmoid",
-    "regression": "standardised",
-}
 
 
 def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
@@ -38,4 +31,4 @@ def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
 def _meaning(run: Run) -> dict[str, Any]:
     task = run.task.to_json()
     kept: dict[str, Any] = {key: task[key] for key in ("mean", "std") if key in task}
-    return {"task": run.task.name, "meaning": _MEANINGS[run.task.name], **kept}
+    return {"task": run.task.name, "meaning": run.task.activation, **kept}

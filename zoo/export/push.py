@@ -138,7 +138,7 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     record = public_record(run.record)
     texts = {
         LOCK_FILE: json.dumps(record, indent=2, ensure_ascii=False) + "\n",
-        **backbone.native_files(run.classes, run.task.name),
+        **backbone.native_files(run.classes, run.task.activation),
     }
     loader = _loader(run, backbone)
     if loader:

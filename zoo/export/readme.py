@@ -57,15 +57,11 @@ Inputs, of any batch size{inputs.limits}:
 
 {shapes}
 
-`outputs` is (batch, {len(run.classes)}): {_outputs(run)} in the order of `classes` in
+`outputs` is (batch, {len(run.classes)}): {run.task.wording.output_in_words} in the order of `classes` in
 `{PREPARATION}`, which says step by step how {inputs.what} is prepared.
 {meaning(run.record)}
 Licence of the weights that training started from: {licence(run.record)}.
 {_library(chosen)}"""
-
-
-def _outputs(run: Run) -> str:
-    return "a number for each column" if run.task.name == "regression" else "a logit for each class"
 
 
 def _library(chosen: Format) -> str:

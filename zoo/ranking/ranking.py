@@ -22,8 +22,9 @@ from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Extracted, Setting, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
-from zoo.ranking.scores import logme, probe, targets_of
+from zoo.ranking.scores import logme, probe
 from zoo.registry.registry import Registry
+from zoo.tasks import task_named
 
 SAMPLES = 1000
 TIME_LIMIT = 300.0
@@ -213,9 +214,10 @@ def _scores(found: Extracted, sample: Splits, setting: Setting) -> dict[str, Any
     labels, check = sample.train.labels, setting.deadline.check
     assert labels is not None
     check()
-    evidence = logme(found.features, targets_of(labels, sample.task))
+    how = task_named(sample.task).probe
+    evidence = logme(found.features, how.targets(labels))
     return {
-        "probe": probe(found.features, labels, sample.task, seed=setting.seed, check=check),
+        "probe": probe(found.features, labels, how, seed=setting.seed, check=check),
         "logme": evidence,
     }
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zoo.data.samples import TaskName
 from zoo.ranking.candidates import LeftOut
+from zoo.tasks import task_named
 
 _LONG = 40  # characters of a name
-
-FIGURES = {"single-label": "accuracy", "multi-label": "mAP", "regression": "R²"}
-"""What the probe's score is, by task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +68,7 @@ class Ranking:
 
     data: str
     modality: str
-    task: TaskName
+    task: str
     classes: tuple[str, ...]
     samples: int
     ranked: tuple[Ranked, ...] = ()
@@ -89,15 +85,14 @@ class Ranking:
     @property
     def figure(self) -> str:
         """What the probe's score is: ``accuracy``, ``mAP`` or ``R²``."""
-        return FIGURES[self.task]
+        return task_named(self.task).probe.metric
 
     @property
     def margin(self) -> float | None:
         """Standard error of the difference to the best, if both err independently; classes alone."""
-        if self.task != "single-label" or not self.ranked:
+        if not self.ranked:
             return None
-        share = self.best.probe
-        return math.sqrt(2 * share * (1 - share) / self.samples)
+        return task_named(self.task).probe.margin(self.best.probe, self.samples)
 
     def next_command(self) -> str:
         """The fine-tune that follows."""

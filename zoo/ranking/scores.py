@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import LabelArray, TaskName
-
-Matrix: TypeAlias = NDArray[np.floating[Any]]
+from zoo.data.samples import LabelArray
+from zoo.tasks.probe import Matrix, Probe
 
 FOLDS = 5
-ALPHAS = tuple(10.0**power for power in range(-1, 6))
-"""Strengths of regularisation that the probe chooses among, on features of unit variance."""
-
 _ROUNDS = 100
 _SAME = 1e-5  # relative change of alpha / beta from which on they count as found
 _TINY = 1e-12
@@ -95,7 +91,7 @@ def _evidence(
 def probe(
     features: Matrix,
     labels: LabelArray,
-    task: TaskName,
+    how: Probe,
     *,
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
@@ -109,63 +105,33 @@ def probe(
     Args:
         features: ``(N, D)``.
         labels: As the task has them.
-        task: ``single-label``: the accuracy; ``multi-label``: the mean average precision over the
-            classes that occur; ``regression``: the mean R² over the columns.
+        how: The task's.
         seed: Deals the samples into folds.
         check: Called before each fold; what it raises is passed on.
     """
-    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if task == "single-label":
-        said = np.empty(len(labels), dtype=np.int64)
-    else:
-        said = np.empty(labels.shape, dtype=np.float64)
-    for train, held_out in _folds(labels, task, seed):
+    said: NDArray[Any] | None = None
+    for train, held_out in _folds(labels, how, seed):
         check()
-        ridge = RidgeCV(ALPHAS) if task == "regression" else RidgeClassifierCV(ALPHAS)
-        model = make_pipeline(StandardScaler(), ridge)
+        model = make_pipeline(StandardScaler(), how.model())
         model.fit(features[train], labels[train])
-        given = features[held_out]
-        said[held_out] = (
-            model.decision_function(given).reshape(len(given), -1)
-            if task == "multi-label"
-            else model.predict(given).reshape(said[held_out].shape)
-        )
-    return _figure(said, labels, task)
+        given = how.outputs(model, features[held_out])
+        if said is None:
+            said = np.empty((len(labels), *given.shape[1:]), dtype=given.dtype)
+        said[held_out] = given
+    assert said is not None
+    return how.score(said, labels)
 
 
 def _folds(
-    labels: LabelArray, task: TaskName, seed: int
+    labels: LabelArray, how: Probe, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Training and held-out samples; of one label each, every fold has its share of each class."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    rarest = np.bincount(labels).min() if task == "single-label" else 0
+    rarest = np.bincount(labels).min() if how.stratified else 0
     kind = StratifiedKFold if rarest >= FOLDS else KFold
     folds = min(FOLDS, len(labels))
     yield from kind(folds, shuffle=True, random_state=seed).split(labels, labels)
-
-
-def _figure(said: NDArray[Any], labels: LabelArray, task: TaskName) -> float:
-    from sklearn.metrics import average_precision_score, r2_score
-
-    if task == "single-label":
-        return float((said == labels).mean())
-    if task == "regression":
-        return float(r2_score(labels, said))
-    occurs = labels.any(axis=0)
-    return float(average_precision_score(labels[:, occurs], said[:, occurs], average="macro"))
-
-
-def targets_of(labels: LabelArray, task: TaskName) -> NDArray[np.float64]:
-    """What :func:`logme` fits, ``(N, K)``: classes that occur, or the numbers, standardised."""
-    if task == "single-label":
-        return np.eye(int(labels.max()) + 1)[labels]
-    values = labels.astype(np.float64)
-    if task == "multi-label":
-        return values[:, values.any(axis=0)]
-    spread = values.std(axis=0)
-    standard: NDArray[np.float64] = (values - values.mean(axis=0)) / np.where(spread, spread, 1.0)
-    return standard

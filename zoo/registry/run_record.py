@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.contract.metric_names import leading
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
 from zoo.system.files import sha256_of
@@ -147,7 +146,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
     Where a run is not judged by that, all its figures but the loss, in their own units.
     """
-    if leading(metrics) == "accuracy":
+    if "accuracy" in metrics and "map" not in metrics:
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}
     return {f"validation/{key}": float(metrics[key]) for key in metrics if key != "loss"}
 

@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.contract.metric_names import THRESHOLD
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import MODEL
-from zoo.runs.predictions import Judged, Shown
+from zoo.runs.predictions import Judged
 from zoo.runs.run import Run
-from zoo.tasks.metrics import Evaluation
-
-EXACT = 25
-"""Discordant samples up to which the binomial test is used."""
+from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.predictions import Shown
+from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,8 @@ def compare(
     """Compare runs of one task and the same classes on the same samples, each with the first.
 
     Classes are compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; with
-    several labels a sample counts as right if all of them are. Up to :data:`EXACT` discordant
-    samples it is the exact binomial test, else chi-squared with Edwards' correction for continuity
-    (1948, doi:10.1007/BF02289261); Dietterich (1998, doi:10.1162/089976698300017197) says why this
-    test. Numbers are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
+    several labels a sample counts as right if all of them are; see
+    :func:`zoo.tasks.significance.mcnemar`. Numbers are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
     absolute errors, each the mean over the columns. With more than two runs, Holm's correction
     (1979, jstor.org/stable/4615733) keeps the chance of any false alarm.
 
@@ -138,8 +134,8 @@ def compare(
         for (said, _, _), run in zip(each, opened, strict=True)
     ]
     judged, remarks = _in_common(opened, judged)
-    merits = [_merits(first.task.name, own) for own in judged]
-    contests = _holm([_contest(first.task.name, merits[0], own) for own in merits[1:]])
+    merits = [first.task.merits(own.outputs, own.labels) for own in judged]
+    contests = _holm([_contest(first.task, merits[0], own) for own in merits[1:]])
     contenders = [
         _contender(run, own, classes, contest)
         for run, own, contest in zip(opened, judged, [None, *contests], strict=True)
@@ -224,51 +220,10 @@ def _places(judged: Judged) -> dict[_Key, int]:
 # -- the test ----------------------------------------------------------------------------------
 
 
-def _merits(task: str, judged: Judged) -> NDArray[Any]:
-    """How good each sample is, ``(N,)``: whether it is right, or for numbers how near."""
-    if task == "single-label":
-        return np.asarray(judged.outputs.argmax(axis=1) == judged.labels)
-    if task == "multi-label":
-        right = (judged.outputs >= THRESHOLD) == (judged.labels > 0)
-        return np.asarray(right.all(axis=1))
-    errors = np.abs(judged.outputs - judged.labels)  # (N, targets)
-    spread = np.maximum(judged.labels.std(axis=0), np.finfo(np.float32).tiny)
-    return np.asarray(-(errors / spread).mean(axis=1))
-
-
-def _contest(task: str, first: NDArray[Any], other: NDArray[Any]) -> Contest:
+def _contest(task: Task, first: NDArray[Any], other: NDArray[Any]) -> Contest:
     """Both ``(N,)``; ``p_holm`` is still ``p``."""
-    better, worse = int((other > first).sum()), int((other < first).sum())
-    if task == "regression":
-        p = _wilcoxon(other - first)
-        return Contest("wilcoxon", better, worse, p, p)
-    name, p = mcnemar(better, worse)
-    return Contest(name, better, worse, p, p)
-
-
-def mcnemar(better: int, worse: int) -> tuple[str, float]:
-    """The name of the test that fits, and its two-sided p; see :func:`compare` for the sources.
-
-    Args:
-        better: Samples that the second classifier alone has right.
-        worse: Those that the first alone has right.
-    """
-    from scipy.stats import binomtest, chi2
-
-    discordant = better + worse
-    if discordant == 0:
-        return "mcnemar-exact", 1.0
-    if discordant <= EXACT:
-        return "mcnemar-exact", float(binomtest(better, discordant, 0.5).pvalue)
-    statistic = max(0, abs(better - worse) - 1) ** 2 / discordant
-    return "mcnemar-corrected", float(chi2.sf(statistic, df=1))
-
-
-def _wilcoxon(differences: NDArray[np.float64]) -> float:
-    from scipy.stats import wilcoxon
-
-    finite = differences[np.isfinite(differences)]
-    return float(wilcoxon(finite).pvalue) if finite.any() else 1.0
+    name, p = task.contest(first, other)
+    return Contest(name, int((other > first).sum()), int((other < first).sum()), p, p)
 
 
 def _holm(contests: Sequence[Contest]) -> list[Contest]:
@@ -333,5 +288,5 @@ def _document(contender: Contender, first: Contender) -> dict[str, Any]:
 def class_differences(first: Contender, other: Contender) -> dict[str, float]:
     """For each class the F1 of ``other`` less that of ``first``; for each number the RMSE."""
     own, theirs = first.evaluation.per_class, other.evaluation.per_class
-    key = "f1" if own and "f1" in next(iter(own.values())) else "rmse"
+    key = first.run.task.row_metric
     return {name: theirs[name][key] - row[key] for name, row in own.items()}

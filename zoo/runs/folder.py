@@ -30,7 +30,8 @@ from zoo.runs.predictions import write_predictions
 from zoo.runs.trained_on import write_digests
 from zoo.system import files
 from zoo.system.tensors.files import write_tensors
-from zoo.tasks.task import task_from_json
+from zoo.tasks import task_from_json
+from zoo.tasks.task import Activation
 from zoo.weights.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
@@ -131,14 +132,14 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
     record = outcome.record
     classes: Sequence[str] = record["classes"]
     try:
-        task = task_from_json(record.get("task"))
-        write_model(folder, outcome.backbone, classes, outcome.tokenizer, task=task.name)
+        task = task_from_json(record["task"])
+        write_model(folder, outcome.backbone, classes, outcome.tokenizer, task.activation)
         sha256 = file_sha256(folder / MODEL)
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
         files.write_text(folder / METRICS, "".join(lines))
         outputs = task.decode(outcome.logits)
-        write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task.name)
+        write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task)
         origin = record.get("origin")
         write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
@@ -276,16 +277,15 @@ def write_model(
     backbone: Backbone,
     classes: Sequence[str],
     tokenizer: Any,
-    *,
-    task: str = "single-label",
+    activation: Activation = "softmax",
 ) -> None:
     """Write what the library loads: weights, its files beside them, and the tokenizer of texts.
 
     Raises:
         OSError: They cannot be written.
     """
-    write_tensors(folder / MODEL, backbone.file_state_dict(task), {"format": "pt"})
-    for name, text in backbone.native_files(classes, task).items():
+    write_tensors(folder / MODEL, backbone.file_state_dict(activation), {"format": "pt"})
+    for name, text in backbone.native_files(classes, activation).items():
         files.write_text(folder / name, text)
     if tokenizer is not None:
         files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))

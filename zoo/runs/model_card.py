@@ -9,8 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.contract.metric_names import NAMES
 from zoo.registry.run_record import lineage
+from zoo.tasks import task_from_json
+from zoo.tasks.metrics import titles
+from zoo.tasks.task import Task
 from zoo.weights.shelf import hub_parts
 
 _HUB = "hf:"
@@ -92,7 +94,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
     figures = "\n".join(
-        f"| {plain(NAMES.get(key, key))} (validation) | {_number(value, '.4f')} |"
+        f"| {plain(titles().get(key, key))} (validation) | {_number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
     )
@@ -102,8 +104,8 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
 
 | | |
 | --- | --- |
-| task | {plain(task)} |
-| {"numbers" if task == "regression" else "classes"} | {classes} |
+| task | {plain(task.name)} |
+| {task.wording.outputs} | {classes} |
 | data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
 | started from | {started} |
 | licence of those weights | {licence(record)} |
@@ -113,8 +115,8 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
 """
 
 
-def _task(record: Mapping[str, Any]) -> str:
-    return str((record.get("task") or {"name": "single-label"})["name"])
+def _task(record: Mapping[str, Any]) -> Task:
+    return task_from_json(record["task"])
 
 
 # -- the header ------------------------------------------------------------------------------
@@ -138,9 +140,8 @@ def _header(record: Mapping[str, Any], repo: str) -> dict[str, Any]:
 
 def _pipeline(record: Mapping[str, Any]) -> str | None:
     """The Hub's word for the task; it has none for numbers."""
-    if _task(record) == "regression":
-        return None
-    return f"{record['spec']['modality']}-classification"
+    word = _task(record).wording.pipeline
+    return word.format(modality=record["spec"]["modality"]) or None
 
 
 def _data_set(source: str) -> str:
@@ -152,12 +153,12 @@ def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
 
     return [
         EvalResult(
-            task_type=_pipeline(record) or "tabular-regression",
+            task_type=_task(record).wording.hub_task.format(modality=record["spec"]["modality"]),
             dataset_type=_data_set(source) if source.startswith(_HUB) else "custom",
             dataset_name=source,
             dataset_split="validation",
             metric_type=key,
-            metric_name=NAMES.get(key, key),
+            metric_name=titles().get(key, key),
             metric_value=round(float(value), 6),
         )
         for key, value in record["results"]["metrics"].items()
@@ -196,17 +197,9 @@ def licence(record: Mapping[str, Any]) -> str:
 
 def meaning(record: Mapping[str, Any]) -> str:
     """What the plain network's outputs are, where they are not logits of a softmax."""
-    task = record.get("task") or {}
-    if task.get("name") == "multi-label":
-        return "\nA class's probability is the sigmoid of its output.\n"
-    if task.get("name") != "regression":
-        return ""
-    rows = zip(record["classes"], task["mean"], task["std"], strict=True)
-    formulas = [
-        f"- {plain(name)} = {_number(mean, '.9g')} + {_number(std, '.9g')} × output"
-        for name, mean, std in rows
-    ]
-    return "\nThe outputs are standardised:\n\n" + "\n".join(formulas) + "\n"
+    names = [plain(name) for name in record["classes"]]
+    words = _task(record).outputs_in_words(names)
+    return f"\n{words}\n" if words else ""
 
 
 def _native(record: Mapping[str, Any]) -> str:
@@ -216,7 +209,7 @@ def _native(record: Mapping[str, Any]) -> str:
             "the library loads the network from this folder; its features are the last hidden "
             f"states pooled by {pooling!r}, and `zoo_head.*` holds the head."
         )
-    if pooling == "pooler" and meaning(record).startswith("\nThe outputs are standardised"):
+    if pooling == "pooler" and not _task(record).has_classes:
         return (
             "the library loads the network from this folder, but not as a classifier, whose answers "
             "would be standardised; `zoo_head.*` holds the head."

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from zoo.contract.metric_names import THRESHOLD
 from zoo.data.samples import Listed, Picture, Raw, Samples
 from zoo.engine.forward import Forward
 from zoo.modalities.image.not_seen import Reading
@@ -20,7 +19,9 @@ from zoo.modalities.image.traits import TRAITS
 from zoo.modalities.image.transforms import ImageTransform, make_transform
 from zoo.modalities.not_seen import END
 from zoo.modalities.text.tokenization import TextEncoder, Tokens
-from zoo.runs.predictions import AnyPrediction, predictions_of
+from zoo.runs.predictions import predictions_of
+from zoo.tasks.metrics import THRESHOLD
+from zoo.tasks.predictions import AnyPrediction
 from zoo.tasks.task import Task
 
 
@@ -30,7 +31,7 @@ class Prepared(NamedTuple):
     Attributes:
         content: A picture as ``(3, size, size)`` of 0 to 255, or a text as its tokens.
         unread: What of it the network does not get to see, as in
-            :class:`zoo.runs.predictions.Prediction`.
+            :class:`zoo.tasks.single_label.Prediction`.
     """
 
     content: Tensor | Tokens
@@ -133,7 +134,7 @@ class Predictor:
         samples = Samples(self._spec.modality, Listed((asked.raw,), (asked.name,)))
         threshold = THRESHOLD if threshold is None else threshold
         (prediction,) = predictions_of(
-            self._task.name,
+            self._task,
             samples,
             outputs[None],
             self._classes,

@@ -13,7 +13,6 @@ from typing import Any, Self
 from torch import Tensor
 
 from zoo.contract.backbone import Backbone
-from zoo.contract.metric_names import THRESHOLD
 from zoo.contract.spec import BackboneSpec
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import QUOTINGS, Quoting
@@ -36,9 +35,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
 from zoo.runs.predictions import (
-    AnyPrediction,
     Judged,
-    NoPrediction,
     predictions_of,
     read_predictions,
     shown,
@@ -52,8 +49,11 @@ from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.system.panics import panics_are_errors
 from zoo.system.small_files import TOKENIZER_LIMIT
-from zoo.tasks.metrics import Evaluation
-from zoo.tasks.task import Task, task_from_json
+from zoo.tasks import task_from_json
+from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.metrics import THRESHOLD
+from zoo.tasks.predictions import AnyPrediction, NoPrediction
+from zoo.tasks.task import Task
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import read_state_dict
 
@@ -92,7 +92,7 @@ class Run:
         self.record = read_record(self.folder)
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
-            self.task: Task = task_from_json(self.record.get("task"))
+            self.task: Task = task_from_json(self.record["task"])
             self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
             self._trained_on = _TrainedOn.from_json(self.record["data"])
         except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
@@ -228,7 +228,7 @@ class Run:
             samples = without_unreadable(samples, lost, self.reading)
         logits, found = self._logits(samples, device=device, workers=workers, reporter=reporter)
         predictions = predictions_of(
-            self.task.name,
+            self.task,
             samples,
             self.task.decode(logits),
             self.classes,
@@ -260,7 +260,7 @@ class Run:
     def _check_threshold(self, threshold: float | None) -> None:
         if threshold is None:
             return
-        if self.task.name != "multi-label":
+        if not self.task.several:
             raise UsageError(
                 f"this run is {self.task.name}, and a threshold is for multi-label ones",
                 hint="Leave --threshold out.",
@@ -405,7 +405,7 @@ class Run:
             if split is not None:
                 raise UsageError(f"--split {split} is of --data, which is not given")
             path = self.folder / PREDICTIONS
-            kept = read_predictions(path, self.classes, task=self.task.name)
+            kept = read_predictions(path, self.classes, task=self.task)
             return kept, None, "validation samples"
         request = self.record.get("request") or {}
         skip: BadFiles = "skip" if request.get("bad_files") == "skip" else "error"

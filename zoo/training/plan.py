@@ -26,8 +26,9 @@ from zoo.engine.trainable import refuse_idle
 from zoo.errors import ZooError
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.runs.request import Request
-from zoo.tasks.losses import Loss, make_loss
-from zoo.tasks.task import Task, task_of
+from zoo.tasks import task_named
+from zoo.tasks.losses import Loss
+from zoo.tasks.task import Task
 from zoo.training import summary
 from zoo.training.dataloaders import make_feeds
 from zoo.training.manner import Manner
@@ -66,7 +67,8 @@ def make_plan(
     device = accelerator.device
     splits = request.open(resolved.spec.modality)
     asked = request.recipe(Recipe.default(resolved.spec.modality, pretrained=False))
-    task = task_of(splits, asked.metric, rare=asked.rare)
+    assert splits.train.labels is not None
+    task = task_named(splits.task).fitted(splits.train.labels, asked.metric, rare=asked.rare)
     torch.manual_seed(request.seed)
     start = start_from(request, resolved, splits, manner.reporter)
     default = _default_recipe(request, start, splits)
@@ -150,9 +152,8 @@ def _cut(feeds: Feeds, spec: BackboneSpec) -> str:
 def _loss(task: Task, splits: Splits, recipe: Recipe) -> Loss:
     """The loss that the recipe asks for, if the task has such a one."""
     assert splits.train.labels is not None
-    return make_loss(
-        task.name,
-        train_labels=splits.train.labels,
+    return task.loss(
+        splits.train.labels,
         class_weights=recipe.class_weights,
         focal=recipe.focal,
         label_smoothing=recipe.label_smoothing,

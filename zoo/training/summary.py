@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zoo.contract.backbone import Backbone
-from zoo.contract.metric_names import NAMES
 from zoo.data.samples import Splits
 from zoo.engine import adapters, settings
 from zoo.engine.forward import Forward
@@ -15,6 +14,7 @@ from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
 from zoo.modalities import modality_of
 from zoo.runs.request import Request
+from zoo.tasks.metrics import titles
 from zoo.tasks.task import Task
 from zoo.training.start import Start
 
@@ -41,8 +41,7 @@ def header(
     facts = {
         "data": f"{splits.source}: {len(splits.train)} training, "
         f"{len(splits.val)} validation samples{skipped}",
-        "numbers" if splits.task == "regression" else "classes": f"{len(splits.classes)}: {names}"
-        + (", any number a sample" if splits.task == "multi-label" else ""),
+        task.wording.outputs: f"{len(splits.classes)}: {names}{task.wording.each}",
         **_others(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_shared(splits),
@@ -57,7 +56,7 @@ def header(
         choose_trained(start.backbone, phase, recipe)
         facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
     adapters.take_out(start.backbone)
-    facts["metric"] = f"{NAMES[task.metric]}, on the validation samples, chooses what is kept"
+    facts["metric"] = f"{titles()[task.metric]}, on the validation samples, chooses what is kept"
     how = forward.precision + (", compiled" if forward.compiler else "")
     if forward.precision != "fp32":
         how += "; evaluated in fp32"

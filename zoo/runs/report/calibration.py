@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import LabelArray, TaskName
+from zoo.data.samples import LabelArray
+from zoo.tasks.task import Task
 
 BINS = 10
 
@@ -49,9 +50,7 @@ class Calibration:
     count: int
 
 
-def calibration(
-    task: TaskName, outputs: NDArray[np.float64], labels: LabelArray
-) -> Calibration | None:
+def calibration(task: Task, outputs: NDArray[np.float64], labels: LabelArray) -> Calibration | None:
     """Of the probability of the class that was named; of every class where several may be.
 
     Args:
@@ -62,11 +61,10 @@ def calibration(
     Returns:
         ``None`` for numbers, and where outputs are not finite.
     """
-    if task == "regression" or not outputs.size or not np.isfinite(outputs).all():
+    if not outputs.size or not np.isfinite(outputs).all():
         return None
-    if task == "multi-label":
-        return _binned(outputs.ravel(), (labels > 0).ravel())
-    return _binned(outputs.max(axis=1), outputs.argmax(axis=1) == labels)
+    found = task.confidences(outputs, labels)
+    return _binned(*found) if found else None
 
 
 def _binned(said: NDArray[np.float64], true: NDArray[np.bool_]) -> Calibration:

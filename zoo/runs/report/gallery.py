@@ -13,12 +13,12 @@ from zoo.data.samples import Samples
 from zoo.engine.forward import Forward
 from zoo.modalities.image.transforms import Normalise
 from zoo.modalities.text.tokenization import TextEncoder
-from zoo.runs.predictions import Shown
 from zoo.runs.report.looking import Piece, Unseen, look_at_pictures, look_at_texts
-from zoo.runs.report.mistakes import Case, cases
 from zoo.runs.report.pictures import overlay_uri, picture_uri, whereabouts
 from zoo.runs.report.subject import Subject
 from zoo.system.library_output import quiet
+from zoo.tasks.cases import Case
+from zoo.tasks.predictions import Shown
 
 _LONGEST = 1200  # characters of a text in the page
 
@@ -65,8 +65,13 @@ class Gallery:
 
 def gallery(subject: Subject) -> Gallery:
     """The cards; whatever keeps the network from being asked is said in ``unseen``."""
-    chosen = cases(subject.task.name, subject.judged, subject.classes)
-    cards = [_plain_card(case, subject.judged.inputs[case.index]) for case in chosen]
+    judged = subject.judged
+    chosen = (
+        subject.task.cases(judged.outputs, judged.labels, subject.classes)
+        if judged.outputs.size
+        else []
+    )
+    cards = [_plain_card(case, judged.inputs[case.index]) for case in chosen]
     method, unseen = "", ""
     if chosen:
         try:

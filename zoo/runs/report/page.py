@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo.contract.metric_names import NAMES, leading
-from zoo.data.samples import TaskName
 from zoo.errors import RunError
 from zoo.registry.run_record import MODEL, lineage
 from zoo.runs.report import charts
@@ -25,7 +23,8 @@ from zoo.runs.report.gallery import gallery
 from zoo.runs.report.subject import Subject
 from zoo.system import files
 from zoo.system.characters import UNSEEN
-from zoo.tasks.metrics import Evaluation
+from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.metrics import Metric, leading, metrics_of, titles
 from zoo.version import __version__
 
 REPORT = "report.html"
@@ -36,12 +35,6 @@ _PAIRS = 12  # confusions in the list
 
 _UNSEEN = re.compile(rf"[{UNSEEN}\ud800-\udfff]")
 """Control characters, marks that turn the direction of writing, and halves of characters."""
-
-_MEASURED: Mapping[TaskName, str] = {
-    "single-label": "precision, recall and F1 are shares of 1",
-    "multi-label": "at a threshold of 0.5; precision, recall and F1 are shares of 1",
-    "regression": "in the units of your data",
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ def _context(subject: Subject) -> dict[str, Any]:
     record, judged, task = subject.record, subject.judged, subject.task
     logits = task.encode(judged.outputs)
     evaluation = task.evaluation(logits, judged.labels, subject.classes)
-    found = calibration(task.name, judged.outputs, judged.labels)
+    found = calibration(task, judged.outputs, judged.labels)
     return {
         "title": subject.folder.resolve().name,
         "backbone": str(record["backbone"]),
@@ -139,7 +132,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "created": str(record.get("created", ""))[:10],
         "lede": _lede(subject, evaluation),
         "judged_on": subject.judged_on,
-        "task": task.name,
+        "words": task.wording,
         "evaluation": evaluation,
         "headline": _headline(subject, evaluation, found.error if found else None),
         "facts": _facts(subject),
@@ -147,7 +140,6 @@ def _context(subject: Subject) -> dict[str, Any]:
         "curves": _curves(subject.history, record["results"].get("best_epoch")),
         "epochs": subject.history,
         "leading": _leading(subject.history),
-        "measured": _MEASURED[task.name],
         "rows": _rows(evaluation),
         "confusion": _confusion(evaluation, subject.classes),
         "calibration": found,
@@ -157,7 +149,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "gallery": gallery(subject),
         "resources": _resources(subject),
         "commands": _commands(subject),
-        "names": NAMES,
+        "names": titles(),
     }
 
 
@@ -166,34 +158,30 @@ def _context(subject: Subject) -> dict[str, Any]:
 
 def _lede(subject: Subject, evaluation: Evaluation) -> str:
     record, count = subject.record, len(subject.judged)
-    data, task = record["data"], subject.task.name
+    data = record["data"]
     kind = "pictures" if subject.feed.spec.modality == "image" else "texts"
-    what = f"{len(subject.classes):,} {'number' if task == 'regression' else 'classe'}s"
-    if len(subject.classes) == 1:
-        what = "one number" if task == "regression" else "one class"
+    words, number = subject.task.wording, len(subject.classes)
+    what = f"one {words.output}" if number == 1 else f"{number:,} {words.outputs}"
     began = "random parameters" if not record["weights"] else "pretrained weights"
     first = (
         f"{record['backbone']} was fine-tuned from {began} on {data['train']:,} {kind}, "
         f"to tell {what}"
     )
     where = f"{count:,} {subject.judged_on}"
-    if task == "single-label":
-        right = round(evaluation.metrics["accuracy"] * count)
-        return f"{first}. It is right on {right:,} of {where}."
-    if task == "multi-label":
-        right = round(evaluation.metrics["accuracy"] * count)
-        return (
-            f"{first}, of which a sample may have several. All are right on {right:,} of {where}."
-        )
-    return f"{first}. On {where} it is off by {evaluation.metrics['mae']:.4g} on average."
+    return first + subject.task.result_in_words(evaluation.metrics, count, where)
 
 
 def _headline(
     subject: Subject, evaluation: Evaluation, error: float | None
 ) -> list[tuple[str, str, str]]:
     """The figures that come first: name, value, and what it means or how sure it is."""
+    known = metrics_of(subject.task.name)
     cells = [
-        (NAMES.get(key, key), _figure(value), _meaning(key, value, len(subject.judged)))
+        (
+            known[key].title if key in known else key,
+            _figure(value),
+            _meaning(known.get(key), value, len(subject.judged)),
+        )
         for key, value in evaluation.metrics.items()
     ]
     if error is not None:
@@ -201,22 +189,15 @@ def _headline(
     return cells
 
 
-def _meaning(key: str, value: float, count: int) -> str:
-    if key == "accuracy" and count and math.isfinite(value):
+def _meaning(metric: Metric | None, value: float, count: int) -> str:
+    if metric is None:
+        return ""
+    if metric.share and count and math.isfinite(value):
         from scipy.stats import binomtest
 
         interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
         return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
-    return {
-        "macro_f1": "mean over the classes",
-        "balanced_accuracy": "mean recall of the classes",
-        "micro_f1": "over all decisions",
-        "map": "mean average precision",
-        "loss": "lower is better",
-        "mae": "mean absolute error",
-        "rmse": "root of the mean squared error",
-        "r2": "share of the variance explained",
-    }.get(key, "")
+    return metric.meaning
 
 
 def _facts(subject: Subject) -> list[tuple[str, str]]:
@@ -228,7 +209,7 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
             "data",
             f"{data['source']}: {data['train']:,} training, {data['val']:,} validation samples",
         ),
-        ("numbers" if subject.task.name == "regression" else "classes", names),
+        (subject.task.wording.outputs, names),
         ("task", subject.task.name),
         ("backbone", f"{record['backbone']}, {subject.feed.spec.feature_dim:,} features"),
         ("input", _input(subject)),
@@ -236,7 +217,7 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
         ("licence of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
         ("strategy", _strategy(recipe, record.get("phases"))),
-        ("chosen by", NAMES.get(subject.task.metric, subject.task.metric)),
+        ("chosen by", titles().get(subject.task.metric, subject.task.metric)),
         ("surgery", str(record.get("surgery") or "")),
         ("seed", str(recipe.get("seed", ""))),
         ("precision", f"{record['precision']} on {record['device']}"),
@@ -343,7 +324,7 @@ def _commands(subject: Subject) -> list[tuple[str, str]]:
 
 def _leading(history: Sequence[Mapping[str, Any]]) -> str:
     """The key of the metric that the epochs were compared by; empty where there are none."""
-    if not history or not any(key in history[0] for key in NAMES):
+    if not history or not any(key in history[0] for key in titles()):
         return ""
     return leading(history[0], str(history[0].get("metric", "")))
 
@@ -367,7 +348,7 @@ def _curves(history: Sequence[Mapping[str, Any]], best: Any) -> list[tuple[str, 
     drawn = [("Loss", charts.curves(losses, phases, best))]
     if figure and figure != "loss":
         figures = {"validation": [_number(line.get(figure)) for line in history]}
-        name = NAMES[figure]
+        name = titles()[figure]
         title = name if name[1].isupper() else name[0].upper() + name[1:]  # mAP stays mAP
         drawn.append((title, charts.curves(figures, phases, best)))
     return [(title, chart) for title, chart in drawn if chart is not None]
@@ -377,9 +358,16 @@ def _rows(evaluation: Evaluation) -> dict[str, Any]:
     """The table of classes, the weakest first, or of columns of numbers as they come."""
     rows = list(evaluation.per_class.items())
     columns = list(dict.fromkeys(key for _, row in rows for key in row))
-    if "f1" in columns:
+    weakest_first = "f1" in columns
+    if weakest_first:
         rows = sorted(rows, key=lambda item: (item[1]["support"] == 0, item[1]["f1"]))
-    return {"columns": columns, "rows": rows[:_ROWS], "more": max(0, len(rows) - _ROWS)}
+    more = max(0, len(rows) - _ROWS)
+    return {
+        "columns": columns,
+        "rows": rows[:_ROWS],
+        "more": more,
+        "weakest_first": weakest_first,
+    }
 
 
 def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
@@ -407,7 +395,7 @@ def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]
 
 
 def _scatters(subject: Subject) -> list[charts.Scatter]:
-    if subject.task.name != "regression":
+    if subject.task.has_classes:
         return []
     truth, said = subject.judged.labels.astype(np.float64), subject.judged.outputs
     drawn = [
