@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
+    from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.preparing import Preparer
 
 
 class Modality(InputKind, Protocol):
@@ -100,6 +102,40 @@ class Modality(InputKind, Protocol):
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The same for ``data`` of ``run.json``."""
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Reading | None:
+        """How a run reads its inputs; ``None`` where there is nothing to watch.
+
+        Args:
+            spec: Of the run.
+            data: Of its ``run.json``.
+
+        Raises:
+            TypeError, ValueError: They are something else than :meth:`input_record` gives.
+        """
+
+    def preparer(
+        self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None
+    ) -> Preparer:
+        """What prepares inputs of a run one at a time.
+
+        Args:
+            spec: Of the run.
+            tokenizer: That of the run, if it has one.
+            pairs: Whether the inputs are pairs.
+            reading: As :meth:`reading` gives it.
+        """
+
+    def predict_command(self, folder: str, example: Any) -> str:
+        """A command that tries a run on one input.
+
+        Args:
+            folder: The run folder, quoted for a shell.
+            example: The input, as ``run.json`` keeps it: a path or what the folder holds, a text,
+                or a pair of texts.
+        """
 
     # -- without zoo ---------------------------------------------------------------------------
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.loader import Loader
 from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.text.tokenization import cut_in_words
-
-END = "end"
-"""What the network does not see of a text that is cut."""
+from zoo.modalities.text.tokenization import END, cut_in_words
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from zoo.engine.heads import make_head
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, operate
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
+from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen, not_seen
 from zoo.registry.registry import Registry
@@ -95,6 +96,7 @@ class Run:
             self.task: Task = task_from_json(self.record["task"])
             self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
             self._trained_on = _TrainedOn.from_json(self.record["data"])
+            self._reading = modality_of(self.spec).reading(self.spec, self.record["data"])
         except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
             raise RunError(f"{self.folder / LOCK_FILE} {reason}") from error
@@ -131,15 +133,9 @@ class Run:
 
     def next_command(self) -> str:
         """A command that tries the run on one of its validation inputs."""
-        folder, example = shlex.quote(str(self.folder)), self.record["example"]
-        if self.pairs:
-            first, second = (shlex.quote(" ".join(text.split())[:80]) for text in example)
-            return f"printf '%s\\t%s\\n' {first} {second} | zoo predict {folder} -"
-        if self.spec.modality == "text":
-            first_line = (example.strip().splitlines() or [""])[0][:80]
-            return f"echo {shlex.quote(first_line)} | zoo predict {folder} -"
-        picture = self.folder / example if example == EXAMPLE else example
-        return f"zoo predict {folder} {shlex.quote(str(picture))}"
+        example = self.record["example"]
+        given = str(self.folder / example) if example == EXAMPLE else example
+        return modality_of(self.spec).predict_command(shlex.quote(str(self.folder)), given)
 
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
@@ -250,11 +246,11 @@ class Run:
         """
         return Predictor(
             self._forward(device),
-            tokenizer=self.tokenizer,
+            preparer=modality_of(self.spec).preparer(
+                self.spec, tokenizer=self.tokenizer, pairs=self.pairs, reading=self.reading
+            ),
             task=self.task,
             classes=self.classes,
-            pairs=self.pairs,
-            reading=self.reading,
         )
 
     def _check_threshold(self, threshold: float | None) -> None:
@@ -504,13 +500,8 @@ class Run:
 
     @property
     def reading(self) -> Reading | None:
-        """How images are read; ``None`` for texts."""
-        if self.spec.modality != "image":
-            return None
-        trained = self._trained_on
-        return Reading(
-            self.spec.image_input, trained=True, deep=trained.deep, windowed=trained.windowed
-        )
+        """How inputs are read, where there is something to watch."""
+        return self._reading
 
     def _forward(self, device: str) -> Forward:
         place = choose_device(device)
@@ -572,8 +563,6 @@ class _TrainedOn:
         seed: Decided which samples that was.
         fingerprint: Of the data.
         val: The fingerprint of the validation samples.
-        deep: Whether all images had more than 8 bits a pixel.
-        windowed: Whether most pixels of many training images were out of the range of grey.
     """
 
     columns: Columns
@@ -581,8 +570,6 @@ class _TrainedOn:
     seed: int
     fingerprint: str
     val: str
-    deep: bool
-    windowed: bool
 
     @property
     def learned(self) -> Columns:
@@ -613,8 +600,6 @@ class _TrainedOn:
             seed=int(data.get("split_seed", 0)),
             fingerprint=str(data.get("fingerprint", "")),
             val=str(data.get("val_fingerprint", "")),
-            deep=bool((data.get("images") or {}).get("all_deep", False)),
-            windowed=bool((data.get("images") or {}).get("windowed", False)),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
+    from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.preparing import Preparer
 
 PRETRAINED: Mapping[str, Any] = {
     "epochs": 5,
@@ -114,6 +117,30 @@ class ImageModality:
 
         given = asked["value_range"] is not None
         return {"images": reading_record(spec.image_input, splits, given=given)}
+
+    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Reading:
+        """With the scale of grey that the training images had."""
+        from zoo.modalities.image.not_seen import Reading
+
+        images = data.get("images") or {}
+        return Reading(
+            spec.image_input,
+            trained=True,
+            deep=bool(images.get("all_deep", False)),
+            windowed=bool(images.get("windowed", False)),
+        )
+
+    def preparer(
+        self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None
+    ) -> Preparer:
+        """See :mod:`zoo.modalities.image.preparing`."""
+        from zoo.modalities.image.preparing import ImagePreparer
+
+        return ImagePreparer(spec.image_input, reading)
+
+    def predict_command(self, folder: str, example: Any) -> str:
+        """The image's path follows the run's."""
+        return f"zoo predict {folder} {shlex.quote(str(example))}"
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.image.exporting`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.exporting import ExportInputs
+    from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.preparing import Preparer
 
 PRETRAINED: Mapping[str, Any] = {
     "epochs": 3,
@@ -106,6 +109,25 @@ class TextModality:
     ) -> dict[str, Any]:
         """Nothing."""
         return {}
+
+    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
+        """Texts are read as they are."""
+
+    def preparer(
+        self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None
+    ) -> Preparer:
+        """See :mod:`zoo.modalities.text.preparing`."""
+        from zoo.modalities.text.preparing import TextPreparer
+
+        return TextPreparer(tokenizer, spec.text_input, pairs=pairs)
+
+    def predict_command(self, folder: str, example: Any) -> str:
+        """The text comes on standard input, a pair of them with a tab between."""
+        if not isinstance(example, str):
+            first, second = (shlex.quote(" ".join(text.split())[:80]) for text in example)
+            return f"printf '%s\\t%s\\n' {first} {second} | zoo predict {folder} -"
+        line = (example.strip().splitlines() or [""])[0][:80]
+        return f"echo {shlex.quote(line)} | zoo predict {folder} -"
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.text.exporting`."""

@@ -23,6 +23,10 @@ _LONG_WORD = re.compile(r"(\S{1000})(?=\S)")
 """Training takes time with the square of a word's length: longer ones are learnt from in pieces."""
 
 
+END = "end"
+"""What the network does not see of a text that is cut."""
+
+
 class Tokens(NamedTuple):
     """One input as a network reads it.
 
