@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone
 from zoo.errors import ContractError
+from zoo.system.tensors.hooks import hooked
 
 _FEW, _MORE = 2, (6, 16)
 """Tokens of the texts: few, so that convolutions reach the padding from each of them, and more for
@@ -103,16 +104,12 @@ def _noise_in_padding(backbone: Backbone, mask: Tensor) -> Iterator[None]:
     """Other embeddings where the mask is 0; the ids stay, which some networks look at."""
     layer = backbone.token_embedding()
 
-    def disturb(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def disturb(_: nn.Module, output: Any) -> Any:
         if not isinstance(output, Tensor) or output.shape[:2] != mask.shape:
             return output
         generator = torch.Generator().manual_seed(1)
         noise = torch.randn(output.shape, generator=generator).to(output)
         return output + noise * (mask == 0).unsqueeze(-1)
 
-    handle = layer.register_forward_hook(disturb) if layer is not None else None
-    try:
+    with hooked([layer] if layer is not None else [], after=disturb):
         yield
-    finally:
-        if handle is not None:
-            handle.remove()

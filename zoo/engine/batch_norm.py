@@ -15,6 +15,7 @@ from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
 from zoo.errors import UsageError
+from zoo.system.tensors.hooks import hooked
 
 
 def normalises_batches(backbone: Backbone) -> bool:
@@ -60,27 +61,20 @@ def refuse_single(
 @torch.no_grad()
 def _without_statistics(forward: Forward, example: Mapping[str, Tensor]) -> str:
     """The first normalisation that trains and gets one value a channel; empty if none does."""
-    found: list[str] = []
-
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if inputs[0].numel() == inputs[0].shape[1]:
-                found.append(name)
-
-        return look
-
-    backbone = forward.backbone
-    hooks = [
-        module.register_forward_pre_hook(watch(name))
+    backbone = forward.backbone.eval()
+    names: dict[nn.Module, str] = {
+        module: name
         for name, module in backbone.named_modules()
         if isinstance(module, _BatchNorm) and _trains(module)
-    ]
-    try:
-        backbone.eval()
+    }
+    found: list[str] = []
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            found.append(names[module])
+
+    with hooked(names, before=look):
         forward.logits(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return repr(found[0]) if found else ""
 
 

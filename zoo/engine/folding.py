@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from zoo.system.tensors.hooks import hooked
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
@@ -58,7 +59,7 @@ def _following(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
     calls: Counter[nn.Module] = Counter()
     pairs: list[Pair] = []
 
-    def after(module: nn.Module, _: Any, output: Tensor) -> None:
+    def after(module: nn.Module, output: Tensor) -> None:
         calls[module] += 1
         made[id(output)] = (module, output)  # type: ignore[assignment]
 
@@ -67,13 +68,10 @@ def _following(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
         if id(inputs[0]) in made:
             pairs.append((made[id(inputs[0])][0], module))  # type: ignore[arg-type]
 
-    hooks = [m.register_forward_hook(after) for m in net.modules() if type(m) is nn.Conv2d]
-    hooks += [m.register_forward_pre_hook(before) for m in net.modules() if _fixed(m)]
-    try:
+    convolutions = [module for module in net.modules() if type(module) is nn.Conv2d]
+    norms = [module for module in net.modules() if _fixed(module)]
+    with hooked(convolutions, after=after), hooked(norms, before=before):
         run()
-    finally:
-        for hook in hooks:
-            hook.remove()
     return [pair for pair in pairs if all(calls[module] == 1 for module in pair)]
 
 

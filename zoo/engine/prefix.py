@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone
+from zoo.modalities import modality_of
+from zoo.system.tensors.hooks import hooked
 
 Batch = Mapping[str, Tensor]
 Shape = tuple[int, ...]
@@ -49,7 +51,7 @@ class Prefix:
     @property
     def fixed(self) -> int:
         """Leading dimensions that differ from batch to batch: samples, and with texts, tokens."""
-        return 1 if self.backbone.spec.modality == "image" else 2
+        return 2 if modality_of(self.backbone.spec).ragged else 1
 
     @property
     def shape(self) -> Shape:
@@ -59,16 +61,14 @@ class Prefix:
     def run(self, batch: Batch) -> Tensor:
         """The cut's outputs for a batch on the device. What comes after does not run."""
 
-        def stop(_: nn.Module, __: Any, output: Tensor) -> None:
+        def stop(_: nn.Module, output: Tensor) -> None:
             raise _Enough(output)
 
-        hook = self.cut.register_forward_hook(stop)
         try:
-            self.backbone.features(batch)
+            with hooked([self.cut], after=stop):
+                self.backbone.features(batch)
         except _Enough as enough:
             return enough.output
-        finally:
-            hook.remove()
         raise AssertionError("the cut did not run")
 
     def features(self, batch: Batch) -> Tensor:
@@ -104,7 +104,7 @@ def find_prefix(backbone: Backbone, examples: Sequence[Batch]) -> Prefix | None:
     """
     backbone.eval()
     example = examples[0]
-    given = example["pixel_values" if backbone.spec.modality == "image" else "input_ids"]
+    given = example[modality_of(backbone.spec).main_input]
     ended = _ended_before_training(backbone, example)
     for last in range(len(ended) - 1, max(-1, len(ended) - 1 - _TRIES), -1):
         cut, outputs = ended[last]
@@ -163,18 +163,13 @@ def _ended_before_training(backbone: Backbone, example: Batch) -> list[tuple[nn.
         if not began:
             running.append(module)
 
-    def after(module: nn.Module, _: Any, output: Any) -> None:
+    def after(module: nn.Module, output: Any) -> None:
         if not began:
             running.pop()
             ended.append((module, running[-1] if running else None, output))
 
-    hooks = [module.register_forward_pre_hook(before) for module in net.modules()]
-    hooks += [module.register_forward_hook(after) for module in net.modules()]
-    try:
+    with hooked(net.modules(), before=before, after=after):
         backbone.features(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return [
         (module, output)
         for module, parent, output in ended

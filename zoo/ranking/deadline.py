@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from zoo.system.tensors.hooks import hooked
+
 
 class OutOfTime(BaseException):
     """The time is over; what was being done has been left.
@@ -58,9 +60,5 @@ class Deadline:
         def check(_: nn.Module, __: Any) -> None:
             self.check()
 
-        hooks = [module.register_forward_pre_hook(check) for module in network.modules()]
-        try:
+        with hooked(network.modules(), before=check):
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()

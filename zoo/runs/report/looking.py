@@ -6,7 +6,7 @@ of tokens, the backbone says (:meth:`zoo.Backbone.maps_of`, :meth:`zoo.Backbone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from zoo.contract.backbone import Backbone
 from zoo.data.samples import Pair
 from zoo.modalities.text.tokenization import TextEncoder
+from zoo.system.tensors.hooks import hooked
 
 _FINE = 4
 """Places a side from which on a map says something; coarser ones are taken where there are no such."""
@@ -122,13 +123,16 @@ def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
     sides: dict[str, int] = {}  # in the order in which the modules are done
     calls: dict[str, int] = {}
 
-    def note(path: str, output: Any) -> None:
+    paths = {module: path for path, module in backbone.net.named_modules() if path}
+
+    def note(module: nn.Module, output: Any) -> None:
+        path = paths[module]
         calls[path] = calls.get(path, 0) + 1
         maps = backbone.maps_of(output) if isinstance(output, Tensor) else None
         if maps is not None and min(maps.shape[-2:]) > 1:
             sides[path] = min(maps.shape[-2:])
 
-    with torch.no_grad(), _watched(backbone.net, note):
+    with torch.no_grad(), hooked(paths, after=note):
         backbone.features(picture)
     last = {backbone.stage_of(path): path for path in sides if calls[path] == 1}
     order = [stage.name for stage in backbone.stages()]
@@ -136,21 +140,6 @@ def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
     fine = [path for path in late if sides[path] >= _FINE]
     coarse = [path for path in late if sides[path] < _FINE]
     return fine + sorted(coarse, key=lambda path: -sides[path])
-
-
-@contextmanager
-def _watched(net: nn.Module, note: Callable[[str, Any], None]) -> Iterator[None]:
-    """Tell ``note`` of what each module of ``net`` puts out, while the block runs."""
-
-    def watcher(path: str) -> Callable[..., None]:
-        return lambda _module, _inputs, output: note(path, output)
-
-    handles = [m.register_forward_hook(watcher(path)) for path, m in net.named_modules() if path]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _grad_cam(backbone: Backbone, path: str, pixels: Tensor, outputs: Sequence[int]) -> Tensor:
@@ -171,7 +160,7 @@ def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
     """
     maps = nn.Identity()
 
-    def through(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    def through(_: nn.Module, output: Tensor) -> Tensor:
         whole = output.detach().clone()
         seen = backbone.maps_of(whole)  # a view
         assert seen is not None
@@ -182,11 +171,8 @@ def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
             view.copy_(leaf)  # back in its place among what are no places
         return whole
 
-    handle = backbone.net.get_submodule(path).register_forward_hook(through)
-    try:
+    with hooked([backbone.net.get_submodule(path)], after=through):
         yield maps
-    finally:
-        handle.remove()
 
 
 # -- texts -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from zoo.contract.backbone import Backbone
+from zoo.system.tensors.hooks import hooked
 from zoo.testing.checks.base import check, small_batch
 
 
@@ -25,31 +26,22 @@ def stages_are_disjoint_and_complete(backbone: Backbone) -> None:
 @check(on_meta=True)
 def stages_run_in_their_order(backbone: Backbone) -> None:
     """In a forward pass each stage begins after the one before it has begun."""
+    modules = dict(backbone.net.named_modules())
+    holders: dict[nn.Module, list[str]] = {}
+    for stage in backbone.stages():
+        for path in backbone.stage_parameters(stage.name):
+            if "." in path:  # the network's own tokens have no call
+                holders.setdefault(modules[path.rpartition(".")[0]], []).append(stage.name)
     order: list[str] = []
 
-    def note(stage: str) -> None:
-        if stage not in order:
-            order.append(stage)
+    def note(module: nn.Module, _: object) -> None:
+        order.extend(name for name in dict.fromkeys(holders[module]) if name not in order)
 
-    modules = dict(backbone.net.named_modules())
-    hooks = []
-    for stage in backbone.stages():
-        holders = {path.rpartition(".")[0] for path in backbone.stage_parameters(stage.name)}
-        holders = {path for path in holders if path}  # the network's own tokens have no call
-        hooks += [_on_call(modules[path], stage.name, note) for path in sorted(holders)]
     backbone.eval()
-    try:
-        with torch.no_grad():
-            backbone.features(small_batch(backbone))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), hooked(holders, before=note):
+        backbone.features(small_batch(backbone))
     wanted = [stage.name for stage in backbone.stages() if stage.name in order]
     assert order == wanted, f"they begin in the order {order}, declared {wanted}"
-
-
-def _on_call(module: nn.Module, stage: str, note: object) -> torch.utils.hooks.RemovableHandle:
-    return module.register_forward_pre_hook(lambda *_: note(stage))  # type: ignore[operator]
 
 
 @check(on_meta=True)
