@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zoo.registry.registry import Registry as Registry
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
+    from zoo.runs.option_types import FinetuneOptions as FinetuneOptions
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
     from zoo.system.network import hub_reachable as hub_reachable
@@ -72,6 +73,7 @@ _PUBLIC = {
     "fetch": "zoo.weights.find",
     "find_lr": "zoo.api",
     "finetune": "zoo.api",
+    "FinetuneOptions": "zoo.runs.option_types",
     "hookimpl": "zoo.contract.hookspecs",
     "hookspec": "zoo.contract.hookspecs",
     "hub_reachable": "zoo.system.network",

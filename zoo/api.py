@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from zoo.contract.backbone import Backbone
-from zoo.contract.spec import Pooling
-from zoo.data.cells import Wish
-from zoo.data.columns import ColumnNames
-from zoo.data.dialects import Quoting
-from zoo.data.reports import BadFiles
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import make_head
+from zoo.engine.hyperparameters import in_python
 from zoo.engine.progress import Console, Reporter
-from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import Surgery, name_of
-from zoo.errors import UsageError, WeightsError
-from zoo.modalities.image.transforms import Augment
+from zoo.errors import WeightsError, ZooError
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
-from zoo.runs.request import Request, Resize
+from zoo.runs.option_types import FinetuneOptions
+from zoo.runs.request import OPTIONS, Request
 from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
 from zoo.training.manner import Manner
@@ -118,66 +112,17 @@ def finetune(
     backbone: str,
     data: str | Path | None = None,
     *,
-    classes: int | None = None,
-    strategy: str | None = None,
-    head: str = "linear",
-    weights: str = "auto",
-    freeze_until: str | None = None,
-    freeze: Sequence[str] = (),
-    unfreeze: Sequence[str] = (),
-    lora_rank: int | None = None,
-    lora_alpha: int | None = None,
-    lora_dropout: float | None = None,
+    recipe: Mapping[str, Any] | None = None,
     surgery: Surgery | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    layer_decay: float | None = None,
-    head_solver: Solver | None = None,
-    cached_views: int | None = None,
-    batch_size: int | Literal["auto"] | None = None,
-    accumulate: int | None = None,
-    schedule: str | None = None,
-    warmup: float | None = None,
-    clip: float | None = None,
-    patience: int | None = None,
-    weight_decay: float | None = None,
-    dropout: float | None = None,
-    label_smoothing: float | None = None,
-    mixup: float | None = None,
-    cutmix: float | None = None,
-    augment: Augment | None = None,
-    l2sp: float | None = None,
-    ema: float | None = None,
-    class_weights: bool = False,
-    balanced: bool = False,
-    focal: float | None = None,
-    image_size: int | None = None,
-    resize: Resize | None = None,
-    value_range: tuple[float, float] | None = None,
-    max_length: int | None = None,
-    pooling: Pooling | None = None,
-    text_column: ColumnNames = None,
-    label_column: ColumnNames = None,
-    task: Wish = "auto",
-    val_split: float = 0.2,
-    bad_files: BadFiles = "error",
-    quoting: Quoting | None = None,
-    dedupe: bool = False,
-    metric: str | None = None,
-    seed: int = 0,
     output: str | Path | None = None,
-    precision: str = "auto",
-    compile: str = "off",  # noqa: A002 - the field's word
-    device: str = "auto",
-    workers: int | None = None,
-    cache_images: bool | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
     report: bool = True,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
+    **options: Unpack[FinetuneOptions],
 ) -> Run:
-    """Fine-tune a backbone and write a run folder; the options are those of ``zoo finetune``.
+    """Fine-tune a backbone and write a run folder.
 
     Ctrl-C (or SIGTERM) finishes the step, saves the state, and raises :class:`zoo.errors.Stopped`;
     :func:`resume` goes on from there.
@@ -185,98 +130,50 @@ def finetune(
     Args:
         backbone: As in ``zoo list``.
         data: A folder, a table, ``hf:<name>``; without it the demo data.
-        classes: How many classes the data must have; of the demo data, how many to take.
-        strategy: ``probe``, ``full``, ``two-stage``, ``gradual``, ``lora``, ``bias``, ``norm``, or
-            a plugin's.
-        head: Kind of the head.
-        weights: ``auto``, ``none``, a tag, or a path.
-        freeze_until: The last stage that never trains.
-        freeze: Stages or layers that never train.
-        unfreeze: Stages or layers that train wherever the backbone does, whatever else is frozen.
-        lora_rank: Rank of the matrices of the strategy ``lora``.
-        lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
-        lora_dropout: Share of their inputs that are dropped.
+        recipe: Options as a mapping; those that are given by keyword take precedence.
         surgery: Changes the backbone before it trains, and again whenever the run is opened.
-        epochs: Passes of the strategy's last phase.
-        lr: Learning rate of the strategy's last phase.
-        layer_decay: Factor on it from each stage to the one before.
-        head_solver: ``lbfgs``: a head that trains alone is solved for to convergence; or
-            ``adamw``, the default for large data and for options that are about steps.
-        cached_views: How many variations of each training picture (crops, mirror images and what
-            ``augment`` adds) a head that trains alone sees, by default the picture as it is; and
-            frozen first stages, by default as many as there are epochs, computed in each step.
-        batch_size: Samples a step, over all processes; ``auto`` computes a step in parts where it
-            does not fit into memory.
-        accumulate: Parts that a step is computed in.
-        schedule: ``cosine``, ``linear``, ``constant`` or ``one-cycle``.
-        warmup: Share of the steps in which the rate rises.
-        clip: Norm that gradients are scaled down to.
-        patience: Epochs without a better one after which a phase ends.
-        weight_decay: AdamW's decoupled decay.
-        dropout: Share of the features that are dropped before the head.
-        label_smoothing: Share of a label's weight that is spread over all classes.
-        mixup: Alpha of MixUp.
-        cutmix: Alpha of CutMix.
-        augment: ``none``, or ``trivial`` for TrivialAugment.
-        l2sp: Strength of the pull to the weights that training starts from.
-        ema: Decay of the averaged weights that are validated and kept, e.g. 0.99.
-        class_weights: Whether rare classes weigh more.
-        balanced: Whether each class is drawn equally often.
-        focal: Gamma of the focal loss.
-        image_size: Height and width in pixels.
-        resize: How an image becomes square: ``crop`` takes the centre, ``pad`` all of it with a
-            border, ``squash`` all of it whatever its proportions. By default as the weights were
-            trained, mostly ``crop``.
-        value_range: The values of black and of white in images with more than 8 bits a pixel. By
-            default found from the training images.
-        max_length: Tokens a text is cut to.
-        pooling: ``cls``, ``mean``, ``last`` or ``pooler``, for texts.
-        text_column: Column of a table that holds the texts, or the paths of pictures; two for
-            pairs of texts.
-        label_column: Column of a table that holds the labels; several of numbers,
-            or of zeros and ones for a label each.
-        task: ``single-label``, ``multi-label``, ``regression``; ``auto`` takes one of the first two
-            as the labels are.
-        val_split: Share held out where the data has no validation split.
-        dedupe: Whether training leaves out what validation or test has too: the same file, a
-            picture that looks the same, or the same text but for case, blanks and Unicode form.
-        bad_files: ``error``, or ``skip`` for leaving them out.
-        quoting: How CSV and TSV files mark texts that contain their delimiter: ``double``, ``backslash``
-            or ``none``; by default found out.
-        metric: Chooses the best epoch and ends training early: ``accuracy``, ``balanced_accuracy``,
-            ``macro_f1``, ``micro_f1``, ``map``, ``loss``, ``rmse``, ``mae`` or ``r2``, as the task
-            has them. By default ``accuracy``, or ``balanced_accuracy`` where rare classes are to
-            count (``class_weights``, ``balanced``, ``focal``); with several labels ``map``, with
-            numbers ``loss``.
-        seed: Of everything random.
         output: The run folder; ``runs/<name>-<number>`` by default.
-        precision: ``auto``, ``fp32``, ``bf16``.
-        compile: ``on`` or ``off``: whether training steps and the features of a frozen network run
-            through ``torch.compile``.
-        device: ``auto``, ``cpu``, ``cuda``, …
-        workers: Processes that prepare pictures.
-        cache_images: Decode each picture once, into the cache, rather than in each epoch; nothing
-            else changes. By default where that pays: more than one epoch, pictures of at most 128
-            pixels or a GPU, and at most 1 GB a split.
         save_every: Seconds between two saves of the state that :func:`resume` needs.
         track: ``tensorboard``, ``wandb``, ``mlflow``, … of those that Accelerate knows.
         report: Whether the run gets its ``report.html``; :meth:`Run.report` writes it later too.
         registry: What is installed by default.
         reporter: Sees what happens; standard error by default.
+        options: Those of ``zoo finetune``, by the names in :class:`FinetuneOptions`.
 
     Raises:
-        ZooError: Anything that the user can put right. Before training starts nothing has been
-            written then.
+        UsageError: There is no such option, it must not have that value, or it has no effect.
+        ZooError: Anything else that the user can put right. Before training starts nothing has
+            been written then.
     """
-    return run(*_asked(locals()))
+    with _in_python():
+        request = Request.from_options(
+            backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+        )
+        manner = _manner(registry, reporter, surgery, save_every, track, report)
+        return run(request, Path(output) if output else None, manner)
 
 
-def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tuple[Path, Curve]:
+def find_lr(
+    backbone: str,
+    data: str | Path | None = None,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    surgery: Surgery | None = None,
+    output: str | Path | None = None,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+    **options: Unpack[FinetuneOptions],
+) -> tuple[Path, Curve]:
     """Measure which learning rate suits: it rises from step to step while the loss is watched.
 
     Args:
-        backbone: As for :func:`finetune`.
-        data: As for :func:`finetune`.
+        backbone: As for :func:`finetune`, and so the other arguments.
+        data: A folder, a table, ``hf:<name>``; without it the demo data.
+        recipe: Options as a mapping.
+        surgery: Changes the backbone before it trains.
+        output: The folder of the curve.
+        registry: What is installed by default.
+        reporter: Sees what happens; standard error by default.
         options: Those of :func:`finetune`.
 
     Returns:
@@ -285,46 +182,41 @@ def find_lr(backbone: str, data: str | Path | None = None, **options: Any) -> tu
     Raises:
         ZooError: Anything that the user can put right.
     """
-    try:
-        bound = inspect.signature(finetune).bind(backbone, data, **options)
-    except TypeError as error:
-        raise UsageError(f"find_lr: {error}", hint="Its options are those of finetune.") from error
-    bound.apply_defaults()
-    return find_rate(*_asked(bound.arguments))
+    with _in_python():
+        request = Request.from_options(
+            backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+        )
+        manner = _manner(registry, reporter, surgery)
+        return find_rate(request, Path(output) if output else None, manner)
 
 
-def _asked(arguments: Mapping[str, Any]) -> tuple[Request, Path | None, Manner]:
-    """What the arguments of :func:`finetune` ask for, and how it is to be carried out."""
-    given = dict(arguments)
-    given["max_grad_norm"] = given.pop("clip")
-    given["fit_memory"] = True if given["batch_size"] == "auto" else None
-    given["batch_size"] = None if given["batch_size"] == "auto" else given["batch_size"]
-    output, data, surgery = given["output"], given["data"], given.pop("surgery")
-    wishes = {name: given[name] for name in _names(Recipe) if name in given}
-    wishes = {
-        name: tuple(wish) if isinstance(wish, (list, tuple)) else wish
-        for name, wish in wishes.items()
-        if wish is not None and wish is not False and wish != ()
-    }
-    asked = {name: given[name] for name in _names(Request) if name in given}
-    request = Request(
-        **asked | {"data": None if data is None else str(data)},
-        surgery=name_of(surgery),
-        wishes=wishes,
-    )
-    manner = Manner(
-        registry=given["registry"] or Registry.discover(),
-        reporter=given["reporter"] or Console(),
+def _manner(
+    registry: Registry | None,
+    reporter: Reporter | None,
+    surgery: Surgery | None,
+    save_every: float = SAVE_SECONDS,
+    track: str | None = None,
+    report: bool = True,
+) -> Manner:
+    return Manner(
+        registry=registry or Registry.discover(),
+        reporter=reporter or Console(),
         surgery=surgery,
-        save_every=given["save_every"],
-        track=given["track"],
-        report=given["report"],
+        save_every=save_every,
+        track=track,
+        report=report,
     )
-    return request, Path(output) if output else None, manner
 
 
-def _names(kind: type[Recipe] | type[Request]) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind)]
+@contextmanager
+def _in_python() -> Iterator[None]:
+    """Errors that are raised inside name options as Python spells them."""
+    try:
+        yield
+    except ZooError as error:
+        error.message = in_python(error.message, OPTIONS)
+        error.hint = in_python(error.hint, OPTIONS)
+        raise
 
 
 def resume(
@@ -353,12 +245,5 @@ def resume(
     Raises:
         RunError: The run is finished, or its data have changed.
     """
-    manner = Manner(
-        registry=registry or Registry.discover(),
-        reporter=reporter or Console(),
-        surgery=surgery,
-        save_every=save_every,
-        track=track,
-        report=report,
-    )
-    return go_on(Path(folder), manner)
+    with _in_python():
+        return go_on(Path(folder), _manner(registry, reporter, surgery, save_every, track, report))

@@ -81,11 +81,9 @@ def test_a_lone_prefix_is_followed_by_what_is_in_it(asked: Zoo) -> None:
 def test_the_words_known_beforehand_are_the_engines() -> None:
 
     from zoo.engine.heads import HEADS
-    from zoo.engine.schedules import SCHEDULES
     from zoo.engine.strategies import STRATEGIES
 
     assert tuple(STRATEGIES) == completion.STRATEGIES
-    assert tuple(SCHEDULES) == completion.SCHEDULES
     assert tuple(HEADS) == completion.HEADS
 
 

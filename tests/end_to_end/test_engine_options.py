@@ -412,7 +412,7 @@ def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) ->
     assert done.json["identical"] is True
     assert done.json["differences"] == []
     record = json.loads((run.folder / "run.json").read_text())
-    record["request"]["wishes"]["lr"] = 0.01
+    record["request"]["overrides"]["lr"] = 0.01
     (run.folder / "run.json").write_text(json.dumps(record))
     other = zoo_cli("rerun", run.folder, "--output", tmp_path / "other")
     assert other.code == 1
@@ -425,30 +425,30 @@ def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) ->
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("options", "words"),
     [
         (("--schedule", "cosin"), "Did you mean 'cosine'?"),
         (("--augment", "trival"), "Did you mean 'trivial'?"),
-        (("--head-solver", "newton"), "There are: adamw, lbfgs."),
-        (("--warmup", 1), "--warmup 1 cannot be"),
-        (("--clip", 0), "--clip 0 cannot be"),
-        (("--ema", 1), "--ema 1 cannot be"),
-        (("--lora-rank", 0), "--lora-rank 0 cannot be"),
-        (("--patience", 0), "--patience 0 cannot be"),
-        (("--accumulate", 64), "--accumulate 64 is more than the batch has samples"),
+        (("--head-solver", "newton"), "must be one of adamw, lbfgs, got 'newton'"),
+        (("--warmup", 1), "--warmup must be in [0, 1), got 1"),
+        (("--clip", 0), "--clip must be greater than 0, got 0"),
+        (("--ema", 1), "--ema must be in [0, 1), got 1"),
+        (("--lora-rank", 0), "--lora-rank must be at least 1, got 0"),
+        (("--patience", 0), "--patience must be at least 1, got 0"),
+        (("--accumulate", 64), "--accumulate must be at most the batch size, 32, got 64"),
         (("--freeze", "conv9"), "no stage called 'conv9'"),
         (("--batch-size", "large"), "large"),
     ],
 )
 def test_options_that_cannot_be_are_told_before_anything_is_written(
-    wishes: tuple[object, ...],
+    options: tuple[object, ...],
     words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     zoo_cli: Zoo,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = zoo_cli("finetune", "cnn", "--classes", 2, *wishes)
+    done = zoo_cli("finetune", "cnn", "--classes", 2, *options)
     assert done.code in (1, 2)
     assert words in done.err
     assert not list(tmp_path.iterdir())

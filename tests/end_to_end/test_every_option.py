@@ -1,14 +1,14 @@
 """Every training option under every strategy, for images and texts: it has an effect or is refused.
 
-The options are read off ``zoo.finetune``: a new one is swept too, once it has another value below.
+The options are those of the table: a new one is swept too, once it has another value below.
 """
 
 from __future__ import annotations
 
 import gc
-import inspect
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +21,23 @@ from PIL import Image
 import zoo
 from zoo.engine.progress import Quiet
 from zoo.engine.recipe import Recipe
-from zoo.engine.settings import flag
 from zoo.engine.strategies import STRATEGIES
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
+from zoo.runs.request import OPTIONS as TABLE
 from zoo.system.files import sha256_of
 
 NOT_ABOUT_TRAINING = {
-    *("backbone", "data", "classes", "text_column", "label_column", "task", "val_split"),
+    *("data", "classes", "text_column", "label_column", "task", "val_split"),
     *("bad_files", "quoting", "dedupe", "value_range"),  # which samples there are: the data's tests
-    *("strategy", "surgery", "output", "registry", "report", "reporter", "track", "save_every"),
-    *("device", "workers", "cache_images", "compile", "precision"),  # how fast: little may change
+    *(
+        "strategy",
+        "device",
+        "workers",
+        "cache_images",
+        "compile",
+        "precision",
+    ),  # how fast: little may change
 }
 OTHER: Mapping[str, Any] = {
     "head": "mlp",
@@ -51,7 +57,7 @@ OTHER: Mapping[str, Any] = {
     "accumulate": 2,
     "schedule": "one-cycle",
     "warmup": 0.6,
-    "clip": 0.001,
+    "max_grad_norm": 0.001,
     "patience": 1,
     "weight_decay": 0.5,
     "dropout": 0.5,
@@ -79,14 +85,11 @@ WITH: Mapping[str, Mapping[str, Any]] = {
 }
 """What an option needs beside it to have something to do."""
 
-OPTIONS = [
-    name for name in inspect.signature(zoo.finetune).parameters if name not in NOT_ABOUT_TRAINING
-]
+OPTIONS = [name for name in TABLE if name not in NOT_ABOUT_TRAINING]
 CASES: dict[str, dict[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
     "probe in steps": {"strategy": "probe", "head_solver": "adamw"},
 }
-FIELD = {"clip": "max_grad_norm"}
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def test_every_hyperparameter_and_option_of_training_has_a_value_to_be_swept_wit
     assert {*OTHER} == {*OPTIONS}, "give it a value in OTHER, or name it in NOT_ABOUT_TRAINING"
     hyperparameters = set(Recipe.__dataclass_fields__)
     derived = {"probe_epochs", "probe_lr", "probe_batch_size", "fit_memory", "base_width"}
-    swept = {FIELD.get(option, option) for option in OPTIONS}
+    swept = {*OPTIONS}
     assert hyperparameters - derived - {"strategy"} <= swept
 
 
@@ -206,7 +209,7 @@ def test_an_option_changes_what_is_learned_or_is_refused_by_its_name(
 
 
 def _names(error: UsageError, option: str) -> bool:
-    return flag(FIELD.get(option, option)) in error.message
+    return bool(re.search(rf"\b{option}\b", error.message))
 
 
 def _faults(option: str, usual: Trained, changed: Trained) -> Iterator[str]:
@@ -218,7 +221,7 @@ def _faults(option: str, usual: Trained, changed: Trained) -> Iterator[str]:
         return
     if usual.weights == changed.weights and _course(usual.epochs) == _course(changed.epochs):
         yield "no effect"
-    name, first = FIELD.get(option, option), changed.record["phases"][0]
+    name, first = option, changed.record["phases"][0]
     if name not in Recipe.__dataclass_fields__ or name in ("epochs", "lr", "patience"):
         return
     # The settings that the record has for the first phase are those that change it. Later phases

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zoo.engine.averaging import Average
-from zoo.errors import RunError, UsageError
+from zoo.errors import RunError
 
 
 def network() -> nn.Sequential:
@@ -117,10 +117,3 @@ def test_a_state_of_other_parameters_is_refused():
     with pytest.raises(RunError, match=r"3\.weight") as error:
         average.load_state_dict({**state, "3.weight": torch.zeros(1)})
     assert error.value.hint == "Begin the run again."
-
-
-@pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, float("nan")])
-def test_impossible_decays_are_named(decay):
-    with pytest.raises(UsageError, match=f"--ema {decay:g} cannot be") as error:
-        Average(network(), decay=decay)
-    assert error.value.hint.startswith("Give a number between 0 and 1")

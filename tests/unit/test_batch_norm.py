@@ -20,9 +20,9 @@ from zoo.errors import UsageError
 from zoo.tasks.single_label import SingleLabel
 
 
-def check(size: int, strategy: str = "full", **wishes: object) -> None:
+def check(size: int, strategy: str = "full", **overrides: object) -> None:
     backbone = zoo.load("resnet18", weights="none", classes=2)
-    recipe = Recipe.default("image", pretrained=False).changed(strategy=strategy, **wishes)
+    recipe = Recipe.default("image", pretrained=False).changed(strategy=strategy, **overrides)
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
     example = {"pixel_values": torch.rand(1, 3, size, size)}
     refuse_single(forward, STRATEGIES[strategy](recipe), recipe, lambda: example)
@@ -31,10 +31,10 @@ def check(size: int, strategy: str = "full", **wishes: object) -> None:
         backbone(example)  # what would stop training in its midst
 
 
-@pytest.mark.parametrize("wishes", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 3}])
-def test_batches_of_one_that_batch_norm_cannot_train_on_are_refused(wishes: dict) -> None:
+@pytest.mark.parametrize("overrides", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 3}])
+def test_batches_of_one_that_batch_norm_cannot_train_on_are_refused(overrides: dict) -> None:
     with pytest.raises(UsageError, match=r"leaves batches of one sample, .* 'net\.layer4") as error:
-        check(32, **wishes)
+        check(32, **overrides)
     assert "at least 2 samples" in error.value.hint
 
 

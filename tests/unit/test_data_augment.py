@@ -5,13 +5,11 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from zoo import BackboneSpec, ImageInput
 from zoo.engine.feed import Feed
-from zoo.errors import UsageError
 from zoo.modalities.image.transforms import make_transform
 
 INPUT = ImageInput(size=48)
@@ -94,9 +92,3 @@ def test_a_feed_augments_training_and_nothing_else():
 
     assert differs(train=True)
     assert not differs(train=False)
-
-
-def test_an_unknown_augmentation_names_the_known_ones():
-    with pytest.raises(UsageError, match="--augment 'random' cannot be") as error:
-        make_transform(INPUT, True, augment="random")
-    assert error.value.hint == "There are: none, trivial."

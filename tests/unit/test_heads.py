@@ -14,7 +14,7 @@ from torch import nn
 from tests.unit.test_backbone import PICTURES, SPEC, small_net
 from zoo import Backbone
 from zoo.engine.heads import make_head
-from zoo.errors import NameLookupError, UsageError
+from zoo.errors import NameLookupError
 
 
 def backbone(dropout: float, head: str = "linear") -> Backbone:
@@ -70,13 +70,6 @@ def test_it_follows_the_backbone_into_training_and_is_copied_with_it():
         assert torch.equal(head(features), head(features))
     made.train()
     assert not torch.equal(made(PICTURES), made(PICTURES))
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_impossible_shares_are_named(share):
-    with pytest.raises(UsageError, match=f"--dropout {share:g} cannot be") as error:
-        make_head("linear", 8, 5, dropout=share)
-    assert error.value.hint == "Give a number from 0 on and below 1."
 
 
 def test_an_unknown_head_is_named_with_the_nearest():

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-import zoo
-from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.runs.request import Request
-from zoo.training.manner import Manner
+from zoo.modalities import MODALITIES
+from zoo.runs.request import OPTIONS, Request
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:
     request = Request(
-        backbone="cnn", data=str(tmp_path), wishes={"epochs": 3, "freeze": ("conv1", "conv2")}
+        backbone="cnn", data=str(tmp_path), overrides={"epochs": 3, "freeze": ("conv1", "conv2")}
     )
     assert Request.from_json(request.to_json()) == request
 
@@ -38,42 +35,66 @@ def test_paths_are_kept_absolute_and_names_as_they_are(
     assert (named["backbone"], named["data"]) == (f"path:{tmp_path / 'bert'}", "hf:imdb")
 
 
-@pytest.mark.parametrize("data", [None, {}, {"wishes": {}}, {"wishes": 3, "backbone": "cnn"}])
+@pytest.mark.parametrize("data", [None, {}, {"overrides": {}}, {"overrides": 3, "backbone": "cnn"}])
 def test_a_damaged_request_is_told(data: object) -> None:
     with pytest.raises(RunError, match=r"the request in run\.json cannot be read"):
         Request.from_json(data)
 
 
-def test_numbers_that_cannot_be_are_told_at_once() -> None:
-    with pytest.raises(UsageError, match="--val-split 2 cannot be"):
-        Request(backbone="cnn", val_split=2)
-    with pytest.raises(UsageError, match="--lr 0 cannot be"):
-        Request(backbone="cnn", wishes={"lr": 0.0})
+def test_values_that_are_not_valid_are_told_at_once() -> None:
+    with pytest.raises(UsageError, match=r"--val-split must be in \(0, 1\), got 2"):
+        Request.from_options("cnn", None, {"val_split": 2})
+    with pytest.raises(UsageError, match="--lr must be greater than 0, got 0"):
+        Request.from_options("cnn", None, {"lr": 0.0})
+    with pytest.raises(UsageError, match=r"--range must be the value of black.*, got 9 3"):
+        Request.from_options("cnn", None, {"value_range": (9, 3)})
+
+
+def test_an_unknown_option_is_told_with_the_closest() -> None:
+    with pytest.raises(UsageError, match=r"'lerning_rate'.*Closest: lr"):
+        Request.from_options("cnn", None, {"lerning_rate": 1})
+    with pytest.raises(UsageError, match=r"'batchsize'.*Closest: batch_size"):
+        Request.from_options("cnn", None, {"batchsize": 1})
+    with pytest.raises(UsageError, match="unknown option 'probe_lr'"):  # a field, and no option
+        Request.from_options("cnn", None, {"probe_lr": 1})
+
+
+def test_options_are_kept_as_plain_values_and_none_is_the_default() -> None:
+    request = Request.from_options(
+        "cnn",
+        Path("photos"),
+        {"freeze": ["a", "b"], "epochs": np.int64(3), "lr": None, "classes": 4},
+    )
+    assert request.overrides == {"freeze": ("a", "b"), "epochs": 3}
+    assert type(request.overrides["epochs"]) is int
+    assert (request.data, request.classes) == ("photos", 4)
 
 
 @pytest.mark.parametrize(
-    ("modality", "wish", "message"),
+    ("modality", "options", "message"),
     [
-        ("text", {"mixup": 0.2}, "--mixup is for pictures, and acme takes texts"),
-        ("text", {"cached_views": 2}, "--cached-views is for pictures, and acme takes texts"),
-        ("text", {"image_size": 32}, "--image-size is for pictures"),
-        ("image", {"max_length": 32}, "--max-length is for texts, and acme takes pictures"),
+        ("text", {"mixup": 0.2}, "--mixup is for images, and acme takes texts"),
+        ("text", {"cached_views": 2}, "--cached-views is for images, and acme takes texts"),
+        ("text", {"image_size": 32}, "--image-size is for images"),
+        ("image", {"max_length": 32}, "--max-length is for texts, and acme takes images"),
         ("image", {"pooling": "mean"}, "--pooling is for texts"),
         ("text", {"augment": "none", "mixup": 0.0, "max_length": 32, "pooling": "cls"}, None),
         ("image", {"augment": "trivial", "mixup": 0.2, "image_size": 32}, None),
     ],
 )
 def test_options_of_the_other_modality_are_refused(
-    modality: str, wish: dict[str, object], message: str | None
+    modality: str, options: dict[str, object], message: str | None
 ) -> None:
-    own = {name: wish[name] for name in ("image_size", "max_length", "pooling") if name in wish}
-    wishes = {name: value for name, value in wish.items() if name not in own}
-    request = Request(backbone="acme", wishes=wishes, **own)
+    request = Request.from_options("acme", None, options)
     if message is None:
         request.refuse_for(modality)
         return
     with pytest.raises(UsageError, match=message):
         request.refuse_for(modality)
+
+
+def test_the_options_of_modalities_are_in_the_table() -> None:
+    assert {name for each in MODALITIES.values() for name in each.options} <= {*OPTIONS}
 
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
@@ -90,11 +111,12 @@ def test_the_demo_data_have_one_task(task: str) -> None:
         ("val_split", 0.5),
         ("bad_files", "skip"),
         ("dedupe", True),
+        ("quoting", "none"),
     ],
 )
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
     name = f"--{option.replace('_', '-')}"
-    with pytest.raises(UsageError, match=f"{name} is for data of your own") as error:
+    with pytest.raises(UsageError, match=f"{name} is for your own data") as error:
         Request(backbone="acme", **{option: value}).open("image")
     assert "--data PATH" in error.value.hint
 
@@ -124,9 +146,3 @@ def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folde
     assert any("--val-split is not used" in note for note in splits.notes)
     usual = Request(backbone="acme", data=str(folders)).open("image")
     assert not any("--val-split" in note for note in usual.notes)
-
-
-def test_every_option_of_a_fine_tune_goes_somewhere() -> None:
-    fields = {f.name for kind in (Request, Recipe, Manner) for f in dataclasses.fields(kind)}
-    options = set(inspect.signature(zoo.finetune).parameters)
-    assert options - fields == {"output", "clip"}  # a place of its own; and 'max_grad_norm'

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from zoo.engine.schedules import SCHEDULES, schedule
-from zoo.errors import UsageError
 
 
 def course(name: str, steps: int, warmup: float) -> list[float]:
@@ -54,11 +53,3 @@ def test_every_course_stays_within_zero_and_one_however_short(name, steps, warmu
     assert all(0 <= factor <= 1 for factor in factors)
     assert max(factors) > 0
     assert 0 <= schedule(name, steps, warmup)(steps) <= 1
-
-
-def test_an_unknown_schedule_names_the_nearest_and_all():
-    with pytest.raises(
-        UsageError, match=r"--schedule 'cosin' cannot be\. Did you mean 'cosine'"
-    ) as e:
-        schedule("cosin", 10, 0.1)
-    assert e.value.hint == "There are: cosine, linear, constant, one-cycle."

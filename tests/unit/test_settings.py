@@ -19,7 +19,6 @@ FOR_BACKBONE: dict[str, Any] = {
     "ema": 0.99,
     "accumulate": 2,
     "batch_size": 16,
-    "fit_memory": True,
     "l2sp": 0.01,
     "layer_decay": 0.5,
     "freeze": ("conv1",),
@@ -45,17 +44,17 @@ FOR_STEPS: dict[str, Any] = {
 }
 
 
-def check(strategy: str, **wishes: Any) -> None:
+def check(strategy: str, **overrides: Any) -> None:
     recipe = Recipe.default("image", pretrained=True, strategy=strategy).changed(
-        strategy=strategy, **wishes
+        strategy=strategy, **overrides
     )
     made = STRATEGIES[strategy]
-    refuse_unused(wishes, recipe, made(recipe), made)
+    refuse_unused(overrides, recipe, made(recipe), made)
 
 
 @pytest.mark.parametrize("option", FOR_BACKBONE)
 def test_what_a_head_that_is_solved_for_cannot_use_is_refused_under_probe(option: str) -> None:
-    name = {"fit_memory": "batch-size auto"}.get(option, option.replace("_", "-"))
+    name = option.replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name} has no effect with the strategy 'probe'") as e:
         check("probe", **{option: FOR_BACKBONE[option]})
     assert e.value.hint.startswith(f"Leave --{name} out, or try --")
@@ -74,7 +73,7 @@ def test_the_loss_the_metric_and_what_is_about_steps_are_for_every_strategy(stra
 
 
 @pytest.mark.parametrize(
-    ("strategy", "wishes", "option", "way_out"),
+    ("strategy", "overrides", "option", "way_out"),
     [
         ("probe", {"head_solver": "lbfgs", "epochs": 3}, "--epochs", "--head-solver adamw"),
         ("probe", {"head_solver": "lbfgs", "lr": 0.1}, "--lr", "--head-solver adamw"),
@@ -83,15 +82,16 @@ def test_the_loss_the_metric_and_what_is_about_steps_are_for_every_strategy(stra
         ("bias", {"layer_decay": 0.5}, "--layer-decay", "--strategy two-stage or full"),
         ("full", {"lora_rank": 4}, "--lora-rank", "--strategy lora"),
         ("norm", {"lora_dropout": 0.1}, "--lora-dropout", "--strategy lora"),
+        ("probe", {"batch_size": "auto"}, "--batch-size", "--strategy two-stage or full"),
         ("full", {"head_solver": "adamw"}, "--head-solver", "--strategy probe"),
         ("full", {"cached_views": 4}, "--cached-views", "--strategy two-stage"),
     ],
 )
 def test_an_option_for_another_strategy_is_refused_with_a_way_out(
-    strategy: str, wishes: dict[str, Any], option: str, way_out: str
+    strategy: str, overrides: dict[str, Any], option: str, way_out: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{option} has no effect") as error:
-        check(strategy, **wishes)
+        check(strategy, **overrides)
     assert way_out in error.value.hint
 
 

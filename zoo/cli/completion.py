@@ -32,7 +32,6 @@ Complete = Callable[[click.Context, click.Parameter, str], Items]
 SHELLS = ("bash", "zsh", "fish")
 STRATEGIES = ("probe", "full", "two-stage", "gradual", "lora", "bias", "norm")
 HEADS = ("linear", "mlp")
-SCHEDULES = ("cosine", "linear", "constant", "one-cycle")
 RUN_LEVELS = 4
 """How many folders deep runs are looked for."""
 RUN_ENTRIES = 20_000
@@ -284,6 +283,5 @@ runs = _starting(_finished_runs, fallback="dir")
 unfinished_runs = _starting(_unfinished_runs, fallback="dir")
 strategies = one_of(*STRATEGIES)
 heads = one_of(*HEADS)
-schedules = one_of(*SCHEDULES)
 metrics = _starting(_metrics)
 paths = one_of(fallback="file")

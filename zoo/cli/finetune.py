@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli import completion
-from zoo.cli.columns import one_or_more
+from zoo.cli.hyperparameters import hyperparameters
 from zoo.cli.output import clean, emit_json, say
 from zoo.cli.sections import SectionedCommand, section
 from zoo.errors import UsageError
-from zoo.tasks import CHOICES
 
-
-class _BatchSize(click.ParamType[Any]):
-    name = "size"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return value if value == "auto" else click.INT.convert(value, param, ctx)
+if TYPE_CHECKING:
+    from zoo.runs.run import Run
+    from zoo.training.manner import Manner
 
 
 _common = section("Common options")
 _what = section("Model")
 _how = section("Optimisation")
-_against = section("Regularisation")
-_rare = section("Class imbalance")
-_data = section("Data")
 _where = section("Run and hardware")
 
 
@@ -47,218 +40,7 @@ Examples:
 """,
 )
 @click.argument("backbone", required=False, shell_complete=completion.names)
-@_common(
-    "--data",
-    metavar="PATH",
-    shell_complete=completion.paths,
-    help="Folder, table, or hf:NAME (default: demo data).",
-)
-@_common(
-    "--strategy",
-    shell_complete=completion.strategies,
-    metavar="NAME",
-    help="probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), lora, bias, norm, or a plugin's.",
-)
-@_common("--epochs", type=int, metavar="N", help="Number of epochs of the last phase.")
-@_common("--lr", type=float, metavar="RATE", help="Learning rate of the last phase.")
-@_common(
-    "--batch-size",
-    type=_BatchSize(),
-    metavar="N|auto",
-    help="Samples per step (default: 32); auto: accumulate if memory runs out.",
-)
-@_common(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Run folder (default: runs/NAME-N).",
-)
-@_data(
-    "--classes",
-    type=int,
-    metavar="N",
-    help="Number of classes the data must have; for the demo data, how many to use.",
-)
-@_data(
-    "--task",
-    default="auto",
-    type=click.Choice(CHOICES),
-    help="Task (default: single- or multi-label, as the labels are).",
-)
-@_data(
-    "--text-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Input column: texts or image paths; twice for text pairs.",
-)
-@_data(
-    "--label-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Label column; repeat for several targets, or one 0/1 column per label.",
-)
-@_data(
-    "--val-split",
-    default=0.2,
-    metavar="SHARE",
-    help="Fraction held out for validation if the data has no split (default: 0.2).",
-)
-@_data(
-    "--bad-files",
-    default="error",
-    type=click.Choice(["error", "skip"]),
-    help="What to do with unreadable files and rows (default: error).",
-)
-@_data(
-    "--quoting",
-    type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="Quoting in CSV and TSV tables (default: detected).",
-)
-@_data(
-    "--dedupe", is_flag=True, help="Drop training samples that also occur in validation or test."
-)
-@_data("--image-size", type=int, metavar="PIXELS", help="Height and width of the images.")
-@_data(
-    "--resize",
-    type=click.Choice(["crop", "pad", "squash"]),
-    help="How images are made square (default: as the weights were trained).",
-)
-@_data(
-    "--range",
-    "value_range",
-    nargs=2,
-    type=float,
-    metavar="LOW HIGH",
-    help="Black and white level of images deeper than 8 bits (default: from the training images).",
-)
-@_data(
-    "--max-length",
-    type=int,
-    metavar="TOKENS",
-    help="Maximum tokens per text; longer texts are truncated.",
-)
-@_data(
-    "--pooling",
-    type=click.Choice(["cls", "mean", "last", "pooler"]),
-    help="How token vectors are pooled into one text vector.",
-)
-@_what(
-    "--weights",
-    default="auto",
-    metavar="auto|none|TAG|PATH",
-    shell_complete=completion.tags,
-    help="Pretrained weights to start from; none trains from scratch.",
-)
-@_what(
-    "--head",
-    default="linear",
-    metavar="NAME",
-    shell_complete=completion.heads,
-    help="linear, mlp, or a plugin's.",
-)
-@_what(
-    "--freeze-until",
-    metavar="STAGE",
-    shell_complete=completion.stages,
-    help="Freeze all stages up to and including this one.",
-)
-@_what(
-    "--freeze",
-    multiple=True,
-    metavar="LAYER",
-    shell_complete=completion.layers,
-    help="Freeze this layer; may be repeated.",
-)
-@_what(
-    "--unfreeze",
-    multiple=True,
-    metavar="LAYER",
-    shell_complete=completion.layers,
-    help="Train this layer even where others are frozen; may be repeated.",
-)
-@_what("--lora-rank", type=int, metavar="R", help="Rank of the LoRA matrices (default: 8).")
-@_what("--lora-alpha", type=int, metavar="A", help="LoRA scale is A / R (default: 16).")
-@_what("--lora-dropout", type=float, metavar="P", help="Dropout on LoRA inputs (default: 0).")
-@_what(
-    "--surgery",
-    metavar="MODULE:FUNCTION",
-    help="Function that modifies the backbone before training.",
-)
 @_how("--find-lr", is_flag=True, help="Run a learning-rate range test, print the result, and stop.")
-@_how(
-    "--layer-decay", type=float, metavar="FACTOR", help="Layer-wise learning-rate decay, per stage."
-)
-@_how(
-    "--accumulate",
-    type=int,
-    metavar="N",
-    help="Gradient accumulation: split each batch into N parts.",
-)
-@_how(
-    "--schedule",
-    shell_complete=completion.schedules,
-    metavar="NAME",
-    help="Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
-)
-@_how(
-    "--warmup",
-    type=float,
-    metavar="SHARE",
-    help="Fraction of steps for learning-rate warm-up (default: 0.1).",
-)
-@_how("--clip", type=float, metavar="NORM", help="Maximum gradient norm (default: 1).")
-@_how(
-    "--head-solver",
-    metavar="adamw|lbfgs",
-    shell_complete=completion.one_of("adamw", "lbfgs"),
-    help="Solver for head-only training: lbfgs (to convergence) or adamw.",
-)
-@_how(
-    "--cached-views",
-    type=int,
-    metavar="K",
-    help="Number of augmented views per image to cache frozen features for.",
-)
-@_how(
-    "--patience",
-    type=int,
-    metavar="N",
-    help="Early stopping: end a phase after N epochs without improvement.",
-)
-@_how(
-    "--metric",
-    metavar="NAME",
-    shell_complete=completion.metrics,
-    help="Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …",
-)
-@_against("--weight-decay", type=float, metavar="RATE", help="AdamW weight decay.")
-@_against("--dropout", type=float, metavar="P", help="Dropout on the features, before the head.")
-@_against("--label-smoothing", type=float, metavar="P", help="Probability spread over all classes.")
-@_against(
-    "--augment",
-    metavar="none|trivial",
-    shell_complete=completion.one_of("none", "trivial"),
-    help="Augmentation beyond crops and flips: TrivialAugment or none.",
-)
-@_against("--mixup", type=float, metavar="ALPHA", help="MixUp strength; 0 is off.")
-@_against("--cutmix", type=float, metavar="ALPHA", help="CutMix strength; 0 is off.")
-@_against(
-    "--l2sp",
-    type=float,
-    metavar="ALPHA",
-    help="L2-SP: penalty on the distance from the pretrained weights.",
-)
-@_against(
-    "--ema",
-    type=float,
-    metavar="DECAY",
-    help="Decay of the exponential moving average of the weights, e.g. 0.99.",
-)
-@_rare("--class-weights", is_flag=True, help="Weight the loss by inverse class frequency.")
-@_rare("--balanced", is_flag=True, help="Sample each class equally often.")
-@_rare("--focal", type=float, metavar="GAMMA", help="Gamma of the focal loss, e.g. 2.")
 @_where(
     "--resume",
     type=click.Path(path_type=Path),
@@ -266,37 +48,29 @@ Examples:
     shell_complete=completion.unfinished_runs,
     help="Resume an interrupted run.",
 )
+@hyperparameters
+@_common(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Run folder (default: runs/NAME-N).",
+)
+@_what(
+    "--surgery",
+    metavar="MODULE:FUNCTION",
+    help="Function that modifies the backbone before training.",
+)
 @_where(
     "--save-every",
     type=float,
     metavar="SECONDS",
     help="Seconds between checkpoints (default: 120).",
 )
-@_where("--seed", default=0, metavar="N", help="Random seed (default: 0).")
-@_where(
-    "--precision",
-    default="auto",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    help="Numerical precision (default: auto, bf16 where it is fast).",
-)
-@_where(
-    "--compile",
-    default="off",
-    type=click.Choice(["on", "off"]),
-    help="Compile the network with torch.compile (default: off).",
-)
-@_where(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@_where("--workers", type=int, metavar="N", help="Number of data-loading processes.")
-@_where(
-    "--cache-images/--no-cache-images",
-    default=None,
-    help="Cache decoded images (default: where it pays off).",
-)
 @_where("--track", metavar="NAME", help="Experiment tracker: tensorboard, mlflow, wandb, …")
 @_where(
-    "--report/--no-report", default=True, help="Write report.html to the run folder (default: yes)."
+    "--report/--no-report",
+    default=None,
+    help="Write report.html to the run folder (default: yes).",
 )
 @_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
@@ -309,29 +83,53 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
 
     Ctrl-C stops after the current step and saves a checkpoint; press it again to quit at once.
     """
-    import zoo
-    from zoo.engine.surgery import find_surgery
-
-    resumed, find_lr = options.pop("resume"), options.pop("find_lr")
-    surgery = find_surgery(options.pop("surgery")) if options["surgery"] else None
-    options = {key: value for key, value in options.items() if value is not None}
-    options.pop("surgery", None)
+    options = {key: value for key, value in options.items() if value not in (None, ())}
+    resumed, find_lr = options.pop("resume", None), options.pop("find_lr")
     if resumed:
         _refuse_others(ctx, backbone)
-        kept = {key: options[key] for key in ("save_every", "track", "report") if key in options}
-        run = zoo.resume(resumed, surgery=surgery, **kept)
+        run = _resumed(resumed, options)
     elif backbone is None:
         raise UsageError(
             "no backbone given",
             hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
         )
-    elif find_lr:
-        _tell_rate(zoo.find_lr(backbone, surgery=surgery, **options), as_json)
-        return
     else:
-        run = zoo.finetune(backbone, surgery=surgery, **options)
+        from zoo.runs.request import Request
+        from zoo.training import finetune
+
+        output, (manner, surgery) = options.pop("output", None), _manner(options, find_lr)
+        request = Request.from_options(
+            backbone, options.pop("data", None), options, surgery=surgery
+        )
+        if find_lr:
+            _tell_rate(finetune.find_rate(request, output, manner), as_json)
+            return
+        run = finetune.run(request, output, manner)
     if _leads():
         _tell(run, as_json)
+
+
+def _manner(options: dict[str, Any], find_lr: bool = False) -> tuple[Manner, str | None]:
+    """How training is carried out, taken from ``options``; and the name of the surgery."""
+    from zoo.engine.progress import Console
+    from zoo.engine.surgery import find_surgery, name_of
+    from zoo.registry.registry import Registry
+    from zoo.training.manner import Manner
+
+    surgery = options.pop("surgery", None)
+    operation = find_surgery(surgery) if surgery else None
+    kept = {key: options.pop(key) for key in ("save_every", "track", "report") if key in options}
+    if find_lr and kept:
+        typed = f"--{next(iter(kept)).replace('_', '-')}"
+        raise UsageError(f"{typed} has no effect with --find-lr", hint=f"Leave {typed} out.")
+    manner = Manner(registry=Registry.discover(), reporter=Console(), surgery=operation, **kept)
+    return manner, name_of(operation)
+
+
+def _resumed(folder: Path, options: dict[str, Any]) -> Run:
+    from zoo.training.resume import resume
+
+    return resume(folder, _manner(options)[0])
 
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from zoo.engine.hyperparameters import SECTIONS
+
 OTHER = "Options"
 
 
@@ -28,11 +30,11 @@ def section(title: str) -> Callable[..., Callable[[Any], Any]]:
 
 
 class SectionedCommand(click.Command):
-    """A command whose help has its options under their headings, in the order of the first of each."""
+    """A command whose help has its options under their headings, in the order of ``SECTIONS``."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options, heading by heading."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
         for parameter in self.get_params(ctx):
             if isinstance(parameter, click.Argument):
                 continue  # the description speaks of it
@@ -41,5 +43,7 @@ class SectionedCommand(click.Command):
                 title = getattr(parameter, "section", OTHER)
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():
+            if not records:
+                continue
             with formatter.section(title):
                 formatter.write_dl(records)

@@ -19,7 +19,7 @@ from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE, MODEL
-from zoo.runs.request import FLAGS, Request
+from zoo.runs.request import OPTIONS, Request
 from zoo.runs.run import Run
 from zoo.training.start import start_from, tokenizer_beside
 from zoo.weights.find import choose
@@ -55,9 +55,9 @@ def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run
         folder = resolved.run.folder
     for option, value in own.items():
         if value not in ("auto", None):
-            name = FLAGS.get(option, option).replace("_", "-")
+            typed = OPTIONS[option].typed
             raise UsageError(
-                f"--{name} is not for a run, which has its own", hint=f"Leave --{name} out."
+                f"{typed} is not for a run, which has its own", hint=f"Leave {typed} out."
             )
     return Run(folder, registry=registry)
 

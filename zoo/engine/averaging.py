@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zoo.errors import RunError, UsageError
+from zoo.errors import RunError
 
 COUNT = "count"
 """The name of the number of updates in the state; a backbone's tensors lie in ``net`` or ``head``."""
@@ -28,17 +28,9 @@ class Average:
     Args:
         network: On the device where it trains.
         decay: In (0, 1).
-
-    Raises:
-        UsageError: ``decay`` lies outside.
     """
 
     def __init__(self, network: nn.Module, *, decay: float) -> None:
-        if not 0 < decay < 1:
-            raise UsageError(
-                f"--ema {decay:g} cannot be",
-                hint="Give a number between 0 and 1; 0.999 is usual, 0.99 for few steps.",
-            )
         self._decay, self._count = decay, 0
         self._trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
         self._averages = {name: p.detach().clone() for name, p in self._trained.items()}

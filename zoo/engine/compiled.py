@@ -23,8 +23,6 @@ from zoo.system.paths import COMPILED, cache_folder
 from zoo.system.private_folders import require_private
 from zoo.system.tensors.torch_workarounds import headers_in
 
-COMPILES = ("on", "off")
-
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 Call = Callable[[Any], Tensor]

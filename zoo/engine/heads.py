@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.contract.hookspecs import HeadFactory
-from zoo.errors import NameLookupError, UsageError, did_you_mean
+from zoo.errors import NameLookupError, did_you_mean
 from zoo.registry.registry import Registry
 
 
@@ -63,12 +63,7 @@ def make_head(
 
     Raises:
         NameLookupError: Neither the zoo nor a plugin has it.
-        UsageError: ``dropout`` lies outside.
     """
-    if not 0 <= dropout < 1:
-        raise UsageError(
-            f"--dropout {dropout:g} cannot be", hint="Give a number from 0 on and below 1."
-        )
     factory = _factory(name, registry)
     head = (
         linear(feature_dim, outputs, bias=bias)

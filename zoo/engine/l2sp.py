@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone
-from zoo.errors import UsageError
 
 HEAD_PULL = 0.01
 """Strength of the head's pull to zero, which has no weights to start from: the paper's beta."""
@@ -29,17 +26,9 @@ class Pull:
         backbone: On the device where it trains.
         alpha: Strength, at least 0; the paper searches between 0.001 and 1.
         beta: Strength of the head's pull to zero, at least 0.
-
-    Raises:
-        UsageError: A strength is negative or no number.
     """
 
     def __init__(self, backbone: Backbone, alpha: float, beta: float = HEAD_PULL) -> None:
-        for name, strength in (("", alpha), (" of the head", beta)):
-            if not 0 <= strength < math.inf:
-                raise UsageError(
-                    f"--l2sp {strength:g}{name} cannot be", hint="Give 0 or more; 0.01 is usual."
-                )
         self._backbone, self._alpha, self._beta = backbone, alpha, beta
         self._starts: list[tuple[nn.Parameter, Tensor]] = [
             (parameter, parameter.detach().clone())

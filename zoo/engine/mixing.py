@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from zoo.errors import UsageError
 from zoo.system.tensors.seeds import mixed_seed, seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
@@ -29,17 +27,9 @@ class Mixer:
             one of the two, at even chances.
         outputs: Width of the targets.
         seed: Decides everything random, together with the step.
-
-    Raises:
-        UsageError: An alpha is negative, infinite or no number.
     """
 
     def __init__(self, mixup: float, cutmix: float, outputs: int, seed: int) -> None:
-        for option, alpha in (("--mixup", mixup), ("--cutmix", cutmix)):
-            if not 0 <= alpha < math.inf:
-                raise UsageError(
-                    f"{option} {alpha:g} cannot be", hint="Give 0 for none, or a number above 0."
-                )
         self._mixes = _mixes(mixup, cutmix, outputs)
         self._outputs = outputs
         self._seed = seed

@@ -10,8 +10,6 @@ from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.modalities import modality_of
 
-PRECISIONS = ("auto", "fp32", "bf16")
-
 
 def resolve_precision(wish: str, device: torch.device) -> str:
     """``bf16`` or ``fp32``; ``auto`` takes bfloat16 where the device is fast at it.

@@ -1,136 +1,416 @@
-"""Every hyperparameter of a fine-tune, its default, and what it may be."""
+"""Every hyperparameter of a fine-tune: its default, what it may be, and how it is asked for."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from zoo.engine.hyperparameters import check, option, rows
 from zoo.engine.schedules import SCHEDULES
-from zoo.errors import UsageError, did_you_mean
+from zoo.errors import UsageError
 from zoo.modalities import modality_named
-from zoo.modalities.image.transforms import Augment
+
+if TYPE_CHECKING:
+    from zoo.modalities.image.transforms import Augment
 
 Solver = Literal["adamw", "lbfgs"]
+AUGMENTATIONS = ("none", "trivial")
+
+_COMMON, _MODEL, _OPTIMISATION = "Common options", "Model", "Optimisation"
+_REGULARISATION, _IMBALANCE = "Regularisation", "Class imbalance"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a backbone is adapted.
+    """How a backbone is adapted. Each field says what it does, and what it may be."""
 
-    Attributes:
-        strategy: Name of the strategy.
-        epochs: Passes over the training split in the strategy's last phase.
-        probe_epochs: Passes over the cached features where a phase trains the head alone first.
-        lr: Learning rate of the head and of the last stage where the backbone trains.
-        probe_lr: Learning rate of the head where it trains alone.
-        layer_decay: Factor on the learning rate from each stage to the one before it.
-        base_width: Inputs that a matrix may sum over at the full learning rate, and a filter over
-            twice as many; with more, the rate is smaller in proportion. ``None`` for one rate
-            whatever the width.
-        weight_decay: AdamW's decoupled decay; biases and normalisation have none.
-        batch_size: Samples a step, over all processes.
-        accumulate: Parts that a step's samples are computed in, one after another.
-        fit_memory: Whether ``accumulate`` doubles where a part does not fit into memory.
-        probe_batch_size: Features a step where the head trains alone.
-        head_solver: How a head that trains alone is found: ``lbfgs``, solved to convergence for
-            several strengths of regularisation, or ``adamw``, in ``probe_epochs``.
-        cached_views: How many variations of each training picture the frozen part of the network
-            computes, once. 0: a head that trains alone sees the picture as it is, and where more
-            trains, each epoch varies it anew.
-        schedule: Course of the learning rate over a phase.
-        warmup: Share of a phase's steps in which the learning rate rises.
-        max_grad_norm: Gradients are scaled down to this norm.
-        patience: A phase ends after so many epochs without a better one; ``None`` for never.
-        freeze_until: The last stage that never trains; ``None`` for none.
-        freeze: Stages or layers that never train, whatever the phase.
-        unfreeze: Stages or layers that train wherever the backbone does, whatever else is frozen.
-        dropout: Share of the features that are dropped before the head in training.
-        label_smoothing: Share of a label's weight that is spread over all classes.
-        class_weights: Whether rare classes weigh more in the loss.
-        balanced: Whether each class is drawn equally often.
-        focal: Gamma of the focal loss; 0 for cross-entropy.
-        mixup: Alpha of MixUp; 0 for none.
-        cutmix: Alpha of CutMix; 0 for none.
-        augment: ``none`` but crops and mirror images, or ``trivial`` for TrivialAugment.
-        l2sp: Strength of the pull to the weights that training started from.
-        ema: Decay of the averaged weights that are validated and kept; 0 for no averaging.
-        lora_rank: Rank of the matrices that the strategy ``lora`` trains.
-        lora_alpha: Their scale, as a multiple of ``1 / lora_rank``.
-        lora_dropout: Share of their inputs that are dropped in training.
-        metric: Chooses the best epoch and ends a phase early; ``None`` for what fits the task and
-            whether rare classes are to count.
-        seed: Of everything random.
-    """
-
-    strategy: str
-    epochs: int
-    probe_epochs: int
-    lr: float
-    probe_lr: float
-    layer_decay: float
-    weight_decay: float
-    base_width: int | None = None
-    batch_size: int = 32
-    accumulate: int = 1
-    fit_memory: bool = False
-    probe_batch_size: int = 64
-    head_solver: Solver = "adamw"
-    cached_views: int = 0
-    schedule: str = "cosine"
-    warmup: float = 0.1
-    max_grad_norm: float = 1.0
-    patience: int | None = None
-    freeze_until: str | None = None
-    freeze: tuple[str, ...] = ()
-    unfreeze: tuple[str, ...] = ()
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    balanced: bool = False
-    focal: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    augment: Augment = "none"
-    l2sp: float = 0.0
-    ema: float = 0.0
-    lora_rank: int = 8
-    lora_alpha: int = 16
-    lora_dropout: float = 0.0
-    metric: str | None = None
-    seed: int = 0
+    strategy: str = field(
+        metadata=option(
+            "probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by "
+            "stage), lora, bias, norm, or a plugin's.",
+            section=_COMMON,
+            metavar="NAME",
+        )
+    )
+    epochs: int = field(
+        metadata=option(
+            "Number of epochs of the last phase.",
+            section=_COMMON,
+            metavar="N",
+            at_least=1,
+            use="strategy",
+            of_head="probe_epochs",
+            steps="last",
+            also=("num_epochs", "num_train_epochs"),
+        )
+    )
+    lr: float = field(
+        metadata=option(
+            "Learning rate of the last phase.",
+            section=_COMMON,
+            metavar="RATE",
+            above=0,
+            use="strategy",
+            of_head="probe_lr",
+            steps="last",
+            also=("learning_rate",),
+        )
+    )
+    batch_size: int = field(
+        default=32,
+        metadata=option(
+            "Samples per step (default: 32); auto: accumulate if memory runs out.",
+            section=_COMMON,
+            metavar="N|auto",
+            at_least=1,
+            words=("auto",),
+            use="backbone",
+            of_head="probe_batch_size",
+        ),
+    )
+    probe_epochs: int = field(
+        metadata=option(
+            "Epochs of a phase that trains the head alone.",
+            at_least=1,
+            use="strategy",
+            steps="always",
+        )
+    )
+    probe_lr: float = field(
+        metadata=option(
+            "Learning rate of a phase that trains the head alone.",
+            above=0,
+            use="strategy",
+            steps="always",
+        )
+    )
+    probe_batch_size: int = field(
+        default=64,
+        metadata=option(
+            "Features per step where the head trains alone.",
+            at_least=1,
+            use="head steps",
+            steps="always",
+        ),
+    )
+    fit_memory: bool = field(
+        default=False,
+        metadata=option(
+            "Whether accumulate doubles where a part does not fit into memory.",
+            use="backbone",
+        ),
+    )
+    base_width: int | None = field(
+        default=None,
+        metadata=option(
+            "Inputs that a matrix sums over at the full learning rate, and a filter over twice as "
+            "many; with more, the rate is smaller in proportion.",
+            at_least=1,
+            use="steps",
+        ),
+    )
+    freeze_until: str | None = field(
+        default=None,
+        metadata=option(
+            "Freeze all stages up to and including this one.",
+            section=_MODEL,
+            metavar="STAGE",
+            use="lower stages",
+        ),
+    )
+    freeze: tuple[str, ...] = field(
+        default=(),
+        metadata=option(
+            "Freeze this layer; may be repeated.",
+            section=_MODEL,
+            metavar="LAYER",
+            several=True,
+            use="backbone",
+            header=True,
+        ),
+    )
+    unfreeze: tuple[str, ...] = field(
+        default=(),
+        metadata=option(
+            "Train this layer even where others are frozen; may be repeated.",
+            section=_MODEL,
+            metavar="LAYER",
+            several=True,
+            use="backbone",
+            header=True,
+        ),
+    )
+    lora_rank: int = field(
+        default=8,
+        metadata=option(
+            "Rank of the LoRA matrices (default: 8).",
+            section=_MODEL,
+            metavar="R",
+            at_least=1,
+            use="lora",
+        ),
+    )
+    lora_alpha: int = field(
+        default=16,
+        metadata=option(
+            "LoRA scale is A / R (default: 16).",
+            section=_MODEL,
+            metavar="A",
+            at_least=0,
+            use="lora",
+        ),
+    )
+    lora_dropout: float = field(
+        default=0.0,
+        metadata=option(
+            "Dropout on LoRA inputs (default: 0).",
+            section=_MODEL,
+            metavar="P",
+            at_least=0,
+            below=1,
+            use="lora",
+        ),
+    )
+    layer_decay: float = field(
+        metadata=option(
+            "Layer-wise learning-rate decay, per stage.",
+            section=_OPTIMISATION,
+            metavar="FACTOR",
+            above=0,
+            use="layer decay",
+        )
+    )
+    accumulate: int = field(
+        default=1,
+        metadata=option(
+            "Gradient accumulation: split each batch into N parts.",
+            section=_OPTIMISATION,
+            metavar="N",
+            at_least=1,
+            use="backbone",
+            header=True,
+            also=("gradient_accumulation_steps",),
+        ),
+    )
+    schedule: str = field(
+        default="cosine",
+        metadata=option(
+            "Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
+            section=_OPTIMISATION,
+            metavar="NAME",
+            choices=tuple(SCHEDULES),
+            use="steps",
+            steps="last",
+            header=True,
+        ),
+    )
+    warmup: float = field(
+        default=0.1,
+        metadata=option(
+            "Fraction of steps for learning-rate warm-up (default: 0.1).",
+            section=_OPTIMISATION,
+            metavar="SHARE",
+            at_least=0,
+            below=1,
+            use="steps",
+            steps="last",
+            also=("warmup_ratio",),
+        ),
+    )
+    max_grad_norm: float = field(
+        default=1.0,
+        metadata=option(
+            "Maximum gradient norm (default: 1).",
+            section=_OPTIMISATION,
+            metavar="NORM",
+            flag="clip",
+            above=0,
+            use="steps",
+            steps="last",
+        ),
+    )
+    head_solver: Solver = field(
+        default="adamw",
+        metadata=option(
+            "Solver for head-only training: lbfgs (to convergence) or adamw.",
+            section=_OPTIMISATION,
+            metavar="adamw|lbfgs",
+            choices=get_args(Solver),
+            use="head",
+        ),
+    )
+    cached_views: int = field(
+        default=0,
+        metadata=option(
+            "Number of augmented views per image to cache frozen features for.",
+            section=_OPTIMISATION,
+            metavar="K",
+            at_least=0,
+            use="cached views",
+            header=True,
+        ),
+    )
+    patience: int | None = field(
+        default=None,
+        metadata=option(
+            "Early stopping: end a phase after N epochs without improvement.",
+            section=_OPTIMISATION,
+            metavar="N",
+            at_least=1,
+            use="steps",
+            header=True,
+            also=("early_stopping_patience",),
+        ),
+    )
+    metric: str | None = field(
+        default=None,
+        metadata=option(
+            "Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, "
+            "loss, rmse, …",
+            section=_OPTIMISATION,
+            metavar="NAME",
+        ),
+    )
+    weight_decay: float = field(
+        metadata=option(
+            "AdamW weight decay.",
+            section=_REGULARISATION,
+            metavar="RATE",
+            at_least=0,
+            use="steps",
+            steps="last",
+        )
+    )
+    dropout: float = field(
+        default=0.0,
+        metadata=option(
+            "Dropout on the features, before the head.",
+            section=_REGULARISATION,
+            metavar="P",
+            at_least=0,
+            below=1,
+            use="steps",
+            steps="always",
+            header=True,
+        ),
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata=option(
+            "Probability spread over all classes.",
+            section=_REGULARISATION,
+            metavar="P",
+            at_least=0,
+            below=1,
+            header=True,
+        ),
+    )
+    augment: Augment = field(
+        default="none",
+        metadata=option(
+            "Augmentation beyond crops and flips: TrivialAugment or none.",
+            section=_REGULARISATION,
+            metavar="none|trivial",
+            choices=AUGMENTATIONS,
+            use="augmentation",
+            header=True,
+        ),
+    )
+    mixup: float = field(
+        default=0.0,
+        metadata=option(
+            "MixUp strength; 0 is off.",
+            section=_REGULARISATION,
+            metavar="ALPHA",
+            at_least=0,
+            use="backbone",
+            header=True,
+        ),
+    )
+    cutmix: float = field(
+        default=0.0,
+        metadata=option(
+            "CutMix strength; 0 is off.",
+            section=_REGULARISATION,
+            metavar="ALPHA",
+            at_least=0,
+            use="backbone",
+            header=True,
+        ),
+    )
+    l2sp: float = field(
+        default=0.0,
+        metadata=option(
+            "L2-SP: penalty on the distance from the pretrained weights.",
+            section=_REGULARISATION,
+            metavar="ALPHA",
+            at_least=0,
+            use="backbone",
+            header=True,
+        ),
+    )
+    ema: float = field(
+        default=0.0,
+        metadata=option(
+            "Decay of the exponential moving average of the weights, e.g. 0.99.",
+            section=_REGULARISATION,
+            metavar="DECAY",
+            at_least=0,
+            below=1,
+            use="backbone",
+            header=True,
+        ),
+    )
+    class_weights: bool = field(
+        default=False,
+        metadata=option(
+            "Weight the loss by inverse class frequency.", section=_IMBALANCE, header=True
+        ),
+    )
+    balanced: bool = field(
+        default=False,
+        metadata=option(
+            "Sample each class equally often.", section=_IMBALANCE, use="backbone", header=True
+        ),
+    )
+    focal: float = field(
+        default=0.0,
+        metadata=option(
+            "Gamma of the focal loss, e.g. 2.",
+            section=_IMBALANCE,
+            metavar="GAMMA",
+            at_least=0,
+            header=True,
+        ),
+    )
+    seed: int = field(
+        default=0,
+        metadata=option(
+            "Random seed (default: 0).", section="Run and hardware", metavar="N", at_least=0
+        ),
+    )
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "probe_epochs", "batch_size", "accumulate", "lora_rank"):
-            _at_least(option, getattr(self, option), 1)
-        if self.patience is not None:
-            _at_least("patience", self.patience, 1)
-        for option in (
-            *("seed", "weight_decay", "focal", "mixup", "cutmix", "l2sp", "lora_alpha"),
-            *("cached_views",),
-        ):
-            _at_least(option, getattr(self, option), 0)
-        for option in ("lr", "probe_lr", "layer_decay", "max_grad_norm"):
-            _above(option, getattr(self, option), 0)
-        for option in ("dropout", "label_smoothing", "lora_dropout", "ema", "warmup"):
-            _share(option, getattr(self, option))
-        _known("schedule", self.schedule, SCHEDULES)
-        _known("head_solver", self.head_solver, get_args(Solver))
-        _known("augment", self.augment, get_args(Augment))
+        check(Recipe, vars(self))
         if self.accumulate > self.batch_size:
             raise UsageError(
-                f"--accumulate {self.accumulate} is more than the batch has samples",
-                hint=f"Give at most {self.batch_size}, or a larger --batch-size.",
+                f"--accumulate must be at most the batch size, {self.batch_size}, "
+                f"got {self.accumulate}",
+                hint="Give fewer parts, or a larger --batch-size.",
             )
 
-    def steps_wanted(self, given: Mapping[str, Any]) -> list[str]:
-        """Those of the wishes ``given`` for which AdamW trains the head, where that may choose."""
-        about_steps = _STEPWISE | (_OF_LAST_PHASE if self.strategy == "probe" else set())
+    def steps_for(self, given: Mapping[str, Any]) -> list[str]:
+        """Those of the options ``given`` for which AdamW trains the head, where that may choose."""
         if given.get("head_solver"):
             return []
-        nothing = {"dropout"} if not given.get("dropout") else set()
-        return [n for n in given if n in about_steps - nothing and given[n] is not None]
+        kinds = {"always", "last"} if self.strategy == "probe" else {"always"}
+        known = rows(Recipe)
+        return [
+            name
+            for name, value in given.items()
+            if name in known and known[name].steps in kinds and known[name].asks(value)
+        ]
 
     @property
     def rare(self) -> bool:
@@ -167,66 +447,32 @@ class Recipe:
         )
         return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
 
-    def changed(self, **wishes: Any) -> Self:
-        """A copy with the wishes that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
+    def changed(self, **overrides: Any) -> Self:
+        """A copy with the overrides that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
 
         Under ``probe``, where the head alone trains, they are those of the head, and so is the
-        batch size. Where a wish is about steps, which a head that is solved for does not take,
+        batch size. Where an override is about steps, which a head that is solved for does not take,
         AdamW trains the head.
         """
-        given = {name: wish for name, wish in wishes.items() if wish is not None}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        if given.get("batch_size") == "auto":
+            del given["batch_size"]
+            given["fit_memory"] = True
         recipe = replace(self, **given)
         if recipe.l2sp and "weight_decay" not in given:
             recipe = replace(recipe, weight_decay=0.0)  # a pull to the start, and none to zero
-        if recipe.steps_wanted(given):
+        if recipe.steps_for(given):
             recipe = replace(recipe, head_solver="adamw")
         if recipe.strategy == "probe":
-            return replace(
-                recipe,
-                probe_epochs=given.get("epochs", recipe.probe_epochs),
-                probe_lr=given.get("lr", recipe.probe_lr),
-                probe_batch_size=given.get("batch_size", recipe.probe_batch_size),
-            )
+            known = rows(Recipe)
+            of_head = {known[name].of_head: value for name, value in given.items() if name in known}
+            of_head.pop("", None)
+            return replace(recipe, **of_head)
         return recipe
 
 
 _SOLVED = 1_000_000_000
 """Up to so many products of the head over the training split, L-BFGS takes seconds, or a minute."""
 
-_STEPWISE = {"probe_epochs", "probe_lr", "probe_batch_size", "dropout"}
-_OF_LAST_PHASE = {"epochs", "lr", "weight_decay", "schedule", "warmup", "max_grad_norm"}
-"""Wishes that mean something to AdamW alone, where the head trains; and to the last phase."""
-
 _FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
 """Where few parameters train, they train with a multiple of the rate that all of them bear."""
-
-
-def _at_least(option: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=f"Give {least:g} or more.")
-
-
-def _above(option: str, value: float, bound: float) -> None:
-    if not bound < value < math.inf:
-        hint = f"Give a number above {bound:g}."
-        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=hint)
-
-
-def _share(option: str, value: float) -> None:
-    if not 0 <= value < 1:
-        hint = "Give a number from 0 on and below 1."
-        raise UsageError(f"{_flag(option)} {value:g} cannot be", hint=hint)
-
-
-def _known(option: str, value: str, names: Collection[str]) -> None:
-    if value not in names:
-        guess = did_you_mean(value, names)
-        hint = f"There are: {', '.join(names)}."
-        raise UsageError(f"{_flag(option)} {value!r} cannot be.{guess}", hint=hint)
-
-
-def _flag(option: str) -> str:
-    return f"--{_SHORT.get(option, option).replace('_', '-')}"
-
-
-_SHORT = {"max_grad_norm": "clip"}

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from zoo.errors import UsageError, did_you_mean
-
 Factor = Callable[[int], float]
 """From a step, counted from 0, to the share of the full learning rate that it is taken with."""
 
@@ -65,15 +63,7 @@ def schedule(name: str, steps: int, warmup: float) -> Factor:
         steps: How many the phase has.
         warmup: Share of them, in [0, 1), over which the rate rises; at least one step but for
             ``one-cycle``.
-
-    Raises:
-        UsageError: There is no such schedule.
     """
-    if name not in SCHEDULES:
-        guess = did_you_mean(name, SCHEDULES)
-        raise UsageError(
-            f"--schedule {name!r} cannot be.{guess}", hint=f"There are: {', '.join(SCHEDULES)}."
-        )
     return partial(SCHEDULES[name], steps=steps, warmup=warmup)
 
 

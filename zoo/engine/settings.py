@@ -1,36 +1,29 @@
 """Which settings of a recipe each phase uses.
 
-The table below is what the refusal of options without effect, the header, ``run.json`` and the
-report are made from, so that they cannot disagree.
+The table of hyperparameters names the use of each, and this module tells for a phase. The refusal
+of options without effect, the header, ``run.json`` and the report are made from that, so that they
+cannot disagree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from zoo.engine.hyperparameters import Hyperparameter, Use, rows
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, Strategy
 from zoo.errors import UsageError
 
-Uses = Callable[[Phase, Recipe], bool]
-
 
 @dataclass(frozen=True)
-class _Row:
-    """When a phase uses some settings, and what they are for, as the end of a sentence."""
+class _Usage:
+    """When a phase uses some settings, what they are for, and with which option they have effect."""
 
-    uses: Uses
+    by: Callable[[Phase, Recipe], bool]
     purpose: str
-
-
-def _trains_backbone(phase: Phase, _: Recipe) -> bool:
-    return phase.trains_backbone
-
-
-def _takes_steps(phase: Phase, _: Recipe) -> bool:
-    return not phase.solved
+    instead: str = "--strategy two-stage or full"
 
 
 def _augments(phase: Phase, recipe: Recipe) -> bool:
@@ -46,68 +39,51 @@ def _caches(phase: Phase, recipe: Recipe) -> bool:
     )
 
 
-_BACKBONE = _Row(_trains_backbone, "for phases that train the backbone")
-_STEPS = _Row(_takes_steps, "for training in steps, and here L-BFGS solves for the head")
-_LORA = _Row(lambda phase, _: phase.trains_backbone and phase.parameters == "lora", "for LoRA")
-
-USES: Mapping[str, _Row] = {
-    **dict.fromkeys(
-        ("batch_size", "fit_memory", "accumulate", "balanced", "mixup", "cutmix", "l2sp", "ema"),
+_BACKBONE = "for phases that train the backbone"
+_USES: Mapping[Use, _Usage] = {
+    "all": _Usage(lambda _phase, _recipe: True, ""),
+    "strategy": _Usage(lambda _phase, _recipe: False, "not read by it"),
+    "backbone": _Usage(lambda phase, _: phase.trains_backbone, _BACKBONE),
+    "lower stages": _Usage(
+        lambda phase, recipe: phase.trains_backbone and phase.freeze_until == recipe.freeze_until,
         _BACKBONE,
     ),
-    **dict.fromkeys(("freeze", "unfreeze"), _BACKBONE),
-    "freeze_until": _Row(
-        lambda phase, recipe: phase.trains_backbone and phase.freeze_until == recipe.freeze_until,
-        _BACKBONE.purpose,
-    ),
-    "layer_decay": _Row(
+    "layer decay": _Usage(
         lambda phase, recipe: phase.trains_backbone and phase.layer_decay == recipe.layer_decay,
         "for phases that train all of the backbone's parameters",
     ),
-    **dict.fromkeys(("lora_rank", "lora_alpha", "lora_dropout"), _LORA),
-    **dict.fromkeys(
-        (
-            "schedule",
-            "warmup",
-            "max_grad_norm",
-            "patience",
-            "weight_decay",
-            "dropout",
-            "base_width",
-        ),
-        _STEPS,
+    "lora": _Usage(
+        lambda phase, _: phase.trains_backbone and phase.parameters == "lora",
+        "for LoRA",
+        "--strategy lora",
     ),
-    "probe_batch_size": _Row(
+    "steps": _Usage(
+        lambda phase, _: not phase.solved,
+        "for training in steps, and here L-BFGS solves for the head",
+        "--head-solver adamw",
+    ),
+    "head": _Usage(
+        lambda phase, _: not phase.trains_backbone,
+        "for a head that trains alone",
+        "--strategy probe",
+    ),
+    "head steps": _Usage(
         lambda phase, _: not phase.trains_backbone and not phase.solved,
         "for a head that trains alone, in steps",
     ),
-    "head_solver": _Row(lambda phase, _: not phase.trains_backbone, "for a head that trains alone"),
-    "augment": _Row(_augments, f"{_BACKBONE.purpose}, or with --cached-views"),
-    "cached_views": _Row(
+    "augmentation": _Usage(_augments, f"{_BACKBONE}, or with --cached-views"),
+    "cached views": _Usage(
         _caches, "for a head that trains alone, or with --freeze-until over several epochs"
     ),
-}
-"""Settings by what uses them; what is not named here (the loss, the metric, the seed) all phases use.
-
-``epochs``, ``lr`` and their like for the head are the strategy's to read: :func:`_read_by`.
-"""
-
-_OF_STRATEGY: Mapping[str, tuple[str, ...]] = {
-    "epochs": ("epochs", "probe_epochs"),
-    "lr": ("lr", "probe_lr"),
-    "probe_epochs": ("probe_epochs",),
-    "probe_lr": ("probe_lr",),
 }
 
 
 def used_by(phase: Phase, recipe: Recipe) -> dict[str, Any]:
     """The settings that decide what ``phase`` does, with their values."""
-    own = {"strategy", *_OF_STRATEGY}
-    names = [field.name for field in fields(recipe) if field.name not in own]
     return {
         name: getattr(recipe, name)
-        for name in names
-        if name not in USES or USES[name].uses(phase, recipe)
+        for name, row in rows(Recipe).items()
+        if name != "strategy" and _USES[row.use].by(phase, recipe)
     }
 
 
@@ -122,37 +98,27 @@ def refuse_unused(
         phases: Those of the strategy.
         strategy: Made them.
     """
-    for name, value in given.items():
-        if not _asks(name, value):
-            continue
-        fields_of = _OF_STRATEGY.get(name)
-        if fields_of:
-            used = _read_by(strategy, recipe, fields_of)
-            purpose = _STEPS.purpose if any(phase.solved for phase in phases) else "not read by it"
-        elif name in USES:
-            used = any(USES[name].uses(phase, recipe) for phase in phases) or _as_head(
-                name, recipe, phases
-            )
-            purpose = USES[name].purpose
-        else:
-            continue
-        if not used:
-            raise _unused(name, purpose, recipe, phases)
+    table = rows(Recipe)
+    for row, value in ((table[name], value) for name, value in given.items()):
+        if row.asks(value) and not _used(row, recipe, phases, strategy):
+            raise _unused(row, recipe, phases)
 
 
-def _asks(name: str, value: Any) -> bool:
-    """Whether a value asks for something; to ask for nothing of what is not done is harmless."""
-    usual = Recipe.__dataclass_fields__[name].default
-    return not (value in (None, False, 0, "none", ()) and value == usual)
-
-
-def _as_head(name: str, recipe: Recipe, phases: Sequence[Phase]) -> bool:
-    """Under ``probe`` the batch size is the head's."""
-    return (
-        name == "batch_size"
-        and recipe.probe_batch_size == recipe.batch_size
-        and any(USES["probe_batch_size"].uses(phase, recipe) for phase in phases)
+def _used(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], strategy: Strategy) -> bool:
+    if row.use == "strategy":
+        names = (row.name, row.of_head) if row.of_head else (row.name,)
+        return _read_by(strategy, recipe, names)
+    return any(_USES[row.use].by(phase, recipe) for phase in phases) or _as_head(
+        row, recipe, phases
     )
+
+
+def _as_head(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> bool:
+    """Under ``probe`` the batch size is the head's."""
+    if not row.of_head or getattr(recipe, row.name) != getattr(recipe, row.of_head):
+        return False
+    use = _USES[rows(Recipe)[row.of_head].use]
+    return any(use.by(phase, recipe) for phase in phases)
 
 
 def _read_by(strategy: Strategy, recipe: Recipe, names: Sequence[str]) -> bool:
@@ -165,43 +131,18 @@ def _steps_of(phases: Sequence[Phase]) -> list[tuple[int, float]]:
     return [(phase.epochs, phase.lr) for phase in phases if not phase.solved]
 
 
-def _unused(name: str, purpose: str, recipe: Recipe, phases: Sequence[Phase]) -> UsageError:
-    option = flag(name)
-    solved = any(phase.solved for phase in phases)
-    if purpose is _STEPS.purpose and solved:
-        other = "--head-solver adamw"
-    elif name == "head_solver":
-        other = "--strategy probe"
-    else:
-        other = "--strategy lora" if purpose is _LORA.purpose else "--strategy two-stage or full"
+def _unused(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> UsageError:
+    use = row.use
+    if use == "strategy" and any(phase.solved for phase in phases):
+        use = "steps"
+    usage = _USES[use]
     return UsageError(
-        f"{option} has no effect with the strategy {recipe.strategy!r}: it is {purpose}",
-        hint=f"Leave {option} out, or try {other}.",
+        f"{row.typed} has no effect with the strategy {recipe.strategy!r}: it is {usage.purpose}",
+        hint=f"Leave {row.typed} out, or try {usage.instead}.",
     )
 
 
-def flag(name: str) -> str:
-    """The option of a setting, as it is typed."""
-    return f"--{_SHORT.get(name, name).replace('_', '-')}"
-
-
-_SHORT = {"max_grad_norm": "clip", "fit_memory": "batch-size auto"}
-
 # -- in words ----------------------------------------------------------------------------------
-
-_SHOWN = (
-    *(
-        "accumulate",
-        "freeze",
-        "unfreeze",
-        "dropout",
-        "label_smoothing",
-        "class_weights",
-        "balanced",
-    ),
-    *("focal", "mixup", "cutmix", "augment", "l2sp", "ema", "patience", "schedule", "cached_views"),
-)
-"""Settings that the header names where they are not the default."""
 
 
 def in_words(recipe: Recipe, phases: Sequence[Phase]) -> str:
@@ -225,8 +166,8 @@ def _facts(phase: Phase, recipe: Recipe) -> list[str]:
         decay = f"weight decay {recipe.weight_decay:g}"
         replaced = "l2sp" in used and recipe.l2sp and not recipe.weight_decay
         facts.append(f"{decay} (L2-SP takes its place)" if replaced else decay)
-    for name in _SHOWN:
-        if name in used and used[name] != Recipe.__dataclass_fields__[name].default:
+    for name, row in rows(Recipe).items():
+        if row.header and name in used and used[name] != row.default:
             value, words = used[name], name.replace("_", " ")
             shown = ", ".join(value) if isinstance(value, tuple) else value
             facts.append(words if value is True else f"{words} {shown}")

@@ -142,7 +142,7 @@ def _start(candidate: Candidate, setting: Setting) -> Start:
         backbone=candidate.name,
         data=setting.sample.source,
         weights="auto" if candidate.weights else "none",
-        wishes={"seed": setting.seed},
+        overrides={"seed": setting.seed},
     )
     with torch.random.fork_rng():
         torch.manual_seed(setting.seed)

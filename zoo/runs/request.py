@@ -6,128 +6,286 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.contract.spec import Pooling, is_range
-from zoo.data.cells import Wish
-from zoo.data.columns import ColumnNames
-from zoo.data.demo import demo_data
-from zoo.data.dialects import Quoting
-from zoo.data.opening import open_data
-from zoo.data.reports import BadFiles
-from zoo.data.samples import Renamed, Samples, Splits
-from zoo.engine.compiled import COMPILES
-from zoo.engine.precision import PRECISIONS
+from zoo.engine.hyperparameters import (
+    NOTHING,
+    Hyperparameter,
+    check,
+    option,
+    refuse_unknown,
+    rows,
+)
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
+from zoo.tasks import CHOICES
 
-_OF_PICTURES = (
-    *("image_size", "resize", "value_range", "augment", "mixup", "cutmix", "cached_views"),
-    "cache_images",
-)
-_OF_TEXTS = ("max_length", "pooling")
-FLAGS = {"value_range": "range"}
-"""Options whose flag has another name."""
+if TYPE_CHECKING:
+    from zoo.data.cells import Wish
+    from zoo.data.columns import ColumnNames
+    from zoo.data.dialects import Quoting
+    from zoo.data.reports import BadFiles
+    from zoo.data.samples import Samples, Splits
 
 Resize = Literal["crop", "pad", "squash"]
 """How images become square: the centre of them, all of them with a border, or all of them squashed."""
 
+_DATA, _MODEL, _RUN = "Data", "Model", "Run and hardware"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; the fields are arguments of :func:`zoo.finetune`.
+    """What the user asked for: each option is a keyword of :func:`zoo.finetune`.
 
     Attributes:
+        backbone: As in ``zoo list``.
         given: How the user named ``data`` where that is a relative path; predictions name samples so.
-        wishes: Fields of the recipe that are to be other than the default.
+        surgery: Name of the function that changes the backbone before it trains.
+        overrides: Fields of the recipe that are to be other than the default.
     """
 
     backbone: str
-    data: str | None = None
-    classes: int | None = None
-    head: str = "linear"
-    weights: str = "auto"
-    precision: str = "auto"
-    compile: str = "off"
-    image_size: int | None = None
-    resize: Resize | None = None
-    value_range: tuple[float, float] | None = None
-    max_length: int | None = None
-    pooling: Pooling | None = None
-    text_column: ColumnNames = None
-    label_column: ColumnNames = None
-    task: Wish = "auto"
-    val_split: float = 0.2
-    bad_files: BadFiles = "error"
-    quoting: Quoting | None = None
-    dedupe: bool = False
+    data: str | None = field(
+        default=None,
+        metadata=option(
+            "Folder, table, or hf:NAME (default: demo data).",
+            section="Common options",
+            metavar="PATH",
+        ),
+    )
+    classes: int | None = field(
+        default=None,
+        metadata=option(
+            "Number of classes the data must have; for the demo data, how many to use.",
+            section=_DATA,
+            metavar="N",
+            at_least=2,
+            also=("num_classes", "num_labels"),
+        ),
+    )
+    task: Wish = field(
+        default="auto",
+        metadata=option(
+            "Task (default: single- or multi-label, as the labels are).",
+            section=_DATA,
+            choices=CHOICES,
+        ),
+    )
+    text_column: ColumnNames = field(
+        default=None,
+        metadata=option(
+            "Input column: texts or image paths; twice for text pairs.",
+            section=_DATA,
+            metavar="NAME",
+            several=True,
+            own_data=True,
+        ),
+    )
+    label_column: ColumnNames = field(
+        default=None,
+        metadata=option(
+            "Label column; repeat for several targets, or one 0/1 column per label.",
+            section=_DATA,
+            metavar="NAME",
+            several=True,
+            own_data=True,
+        ),
+    )
+    val_split: float = field(
+        default=0.2,
+        metadata=option(
+            "Fraction held out for validation if the data has no split (default: 0.2).",
+            section=_DATA,
+            metavar="SHARE",
+            above=0,
+            below=1,
+            own_data=True,
+        ),
+    )
+    bad_files: BadFiles = field(
+        default="error",
+        metadata=option(
+            "What to do with unreadable files and rows (default: error).",
+            section=_DATA,
+            choices=("error", "skip"),
+            own_data=True,
+        ),
+    )
+    quoting: Quoting | None = field(
+        default=None,
+        metadata=option(
+            "Quoting in CSV and TSV tables (default: detected).",
+            section=_DATA,
+            choices=("auto", "double", "backslash", "none"),
+            own_data=True,
+        ),
+    )
+    dedupe: bool = field(
+        default=False,
+        metadata=option(
+            "Drop training samples that also occur in validation or test.",
+            section=_DATA,
+            own_data=True,
+        ),
+    )
+    image_size: int | None = field(
+        default=None,
+        metadata=option(
+            "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1
+        ),
+    )
+    resize: Resize | None = field(
+        default=None,
+        metadata=option(
+            "How images are made square (default: as the weights were trained).",
+            section=_DATA,
+            choices=get_args(Resize),
+        ),
+    )
+    value_range: tuple[float, float] | None = field(
+        default=None,
+        metadata=option(
+            "Black and white level of images deeper than 8 bits (default: from the training images).",
+            section=_DATA,
+            metavar="LOW HIGH",
+            kind=float,
+            flag="range",
+            count=2,
+            holds=is_range,
+            expected="the value of black, then the greater one of white",
+        ),
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata=option(
+            "Maximum tokens per text; longer texts are truncated.",
+            section=_DATA,
+            metavar="TOKENS",
+            at_least=1,
+        ),
+    )
+    pooling: Pooling | None = field(
+        default=None,
+        metadata=option(
+            "How token vectors are pooled into one text vector.",
+            section=_DATA,
+            choices=("cls", "mean", "last", "pooler"),
+        ),
+    )
+    weights: str = field(
+        default="auto",
+        metadata=option(
+            "Pretrained weights to start from; none trains from scratch.",
+            section=_MODEL,
+            metavar="auto|none|TAG|PATH",
+            also=("pretrained",),
+        ),
+    )
+    head: str = field(
+        default="linear",
+        metadata=option("linear, mlp, or a plugin's.", section=_MODEL, metavar="NAME"),
+    )
     surgery: str | None = None
-    device: str = "auto"
-    workers: int | None = None
-    cache_images: bool | None = None
+    precision: str = field(
+        default="auto",
+        metadata=option(
+            "Numerical precision (default: auto, bf16 where it is fast).",
+            section=_RUN,
+            choices=("auto", "fp32", "bf16"),
+        ),
+    )
+    compile: str = field(
+        default="off",
+        metadata=option(
+            "Compile the network with torch.compile (default: off).",
+            section=_RUN,
+            choices=("on", "off"),
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=option(
+            "Device: auto (default), cpu, cuda, cuda:1, …", section=_RUN, metavar="NAME"
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=option(
+            "Number of data-loading processes.",
+            section=_RUN,
+            metavar="N",
+            at_least=0,
+            also=("num_workers",),
+        ),
+    )
+    cache_images: bool | None = field(
+        default=None,
+        metadata=option("Cache decoded images (default: where it pays off).", section=_RUN),
+    )
     given: str | None = None
-    wishes: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.val_split < 1:
-            raise UsageError(
-                f"--val-split {self.val_split:g} cannot be", hint="Give a share between 0 and 1."
-            )
-        for option, choices in (("precision", PRECISIONS), ("compile", COMPILES)):
-            if getattr(self, option) not in choices:
-                raise UsageError(
-                    f"--{option} {getattr(self, option)} cannot be",
-                    hint=f"Give one of {', '.join(choices)}.",
-                )
-        for option, least in (("classes", 2), ("image_size", 1), ("max_length", 1), ("workers", 0)):
-            value = getattr(self, option)
-            if value is not None and value < least:
-                name = option.replace("_", "-")
-                raise UsageError(f"--{name} {value} cannot be", hint=f"Give {least} or more.")
-        if self.resize is not None and self.resize not in get_args(Resize):
-            raise UsageError(
-                f"--resize {self.resize} is not valid",
-                hint=f"Give one of {', '.join(get_args(Resize))}.",
-            )
-        if self.value_range is not None and not is_range(self.value_range):
-            given = " ".join(f"{value:g}" for value in self.value_range)
-            raise UsageError(
-                f"--range {given} is not valid",
-                hint="Give the value of black, then the greater one of white: --range 0 4095.",
-            )
-        self.recipe(Recipe.default("image", pretrained=False))  # numbers that cannot be
+        check(Request, vars(self))
+        check(Recipe, self.overrides)
+
+    @classmethod
+    def from_options(
+        cls,
+        backbone: str,
+        data: str | Path | None,
+        options: Mapping[str, Any],
+        *,
+        surgery: str | None = None,
+    ) -> Self:
+        """A request for ``options``, by name; what is ``None`` stays at its default.
+
+        Raises:
+            UsageError: There is no such option, or it must not have that value.
+        """
+        refuse_unknown(options, OPTIONS)
+        asked = {name: _plain(value) for name, value in options.items() if value is not None}
+        own = {name: value for name, value in asked.items() if name not in rows(Recipe)}
+        return cls(
+            backbone=backbone,
+            data=None if data is None else str(data),
+            surgery=surgery,
+            **own,
+            overrides={name: value for name, value in asked.items() if name not in own},
+        )
 
     @property
     def seed(self) -> int:
         """Of everything random."""
-        return int(self.wishes.get("seed") or 0)
+        return int(self.overrides.get("seed") or 0)
 
     @property
     def strategy(self) -> str | None:
         """The strategy that was asked for, if one was."""
-        return self.wishes.get("strategy")
+        return self.overrides.get("strategy")
 
     def recipe(self, default: Recipe) -> Recipe:
         """The default recipe with what the user asked for.
 
         Raises:
-            UsageError: A number that cannot be.
+            UsageError: Options that do not go together.
         """
-        return default.changed(**self.wishes)
+        return default.changed(**self.overrides)
 
     def refuse_for(self, modality: str) -> None:
         """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
-        strange: tuple[str, ...] = _OF_PICTURES
-        own, other = "texts", "pictures"
-        if modality == "image":
-            own, other, strange = other, own, _OF_TEXTS
-        for option in strange:
-            if self.wishes.get(option, getattr(self, option, None)) not in (None, 0, "none"):
-                name = FLAGS.get(option, option).replace("_", "-")
-                raise UsageError(
-                    f"--{name} is for {other}, and {self.backbone} takes {own}",
-                    hint=f"Leave --{name} out.",
-                )
+        from zoo.modalities import MODALITIES, modality_named
+
+        own = modality_named(modality)
+        for other in MODALITIES.values():
+            for name in sorted(other.options - own.options):
+                if self.overrides.get(name, getattr(self, name, None)) not in NOTHING:
+                    typed = OPTIONS[name].typed
+                    raise UsageError(
+                        f"{typed} is for {other.nouns}, and {self.backbone} takes {own.nouns}",
+                        hint=f"Leave {typed} out.",
+                    )
 
     def of(self, options: Iterable[str]) -> dict[str, Any]:
         """Those of some options that are fields here, by name."""
@@ -137,14 +295,13 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data; paths are absolute, so that they hold wherever one works."""
         data = {f.name: getattr(self, f.name) for f in fields(self)}
-        wishes = {key: value for key, value in self.wishes.items() if value is not None}
         return {
             **data,
             "backbone": _anchored_name(self.backbone),
             "data": self.data and _anchored(self.data),
             "given": self.given or self._relative(),
             "weights": _anchored(self.weights),
-            "wishes": wishes,
+            "overrides": dict(self.overrides),
         }
 
     def _relative(self) -> str | None:
@@ -156,6 +313,8 @@ class Request:
         """``samples`` of the data, called as if they had been opened by the name the user gave."""
         if self.given is None or self.data is None:
             return samples
+        from zoo.data.samples import Renamed
+
         # Pictures of a table are called after the folder that it lies in.
         given, data = Path(self.given), Path(self.data)
         pairs = ((str(data), str(given)), (str(data.parent), str(given.parent)))
@@ -171,8 +330,8 @@ class Request:
         try:
             known = {f.name for f in fields(cls)}
             given = {key: _tupled(value) for key, value in data.items() if key in known}
-            wishes = {key: _tupled(value) for key, value in data["wishes"].items()}
-            return cls(**given | {"wishes": wishes})
+            overrides = {key: _tupled(value) for key, value in data["overrides"].items()}
+            return cls(**given | {"overrides": overrides})
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
 
@@ -182,6 +341,9 @@ class Request:
         Raises:
             ZooError: Anything about them that the user can put right.
         """
+        from zoo.data.demo import demo_data
+        from zoo.data.opening import open_data
+
         if self.data is None:
             if self.task not in ("auto", "single-label"):
                 raise UsageError(
@@ -207,18 +369,29 @@ class Request:
 
     def _refuse_for_demo(self) -> None:
         """Raise a :class:`UsageError` for an option about data, which demo data have no use for."""
-        usual = {field.name: field.default for field in fields(self)}
-        for option in ("text_column", "label_column", "val_split", "bad_files", "dedupe"):
-            if getattr(self, option) != usual[option]:
-                name = f"--{option.replace('_', '-')}"
+        for name, row in rows(Request).items():
+            if row.own_data and getattr(self, name) != row.default:
                 raise UsageError(
-                    f"{name} is for data of your own, and none were given",
-                    hint=f"Give them with --data PATH, or leave {name} out.",
+                    f"{row.typed} is for your own data, and no data was given",
+                    hint=f"Give data with --data PATH, or leave {row.typed} out.",
                 )
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; what is ``None`` stays as it is."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+OPTIONS: Mapping[str, Hyperparameter] = {
+    name: row for name, row in rows(Request, Recipe).items() if row.section
+}
+"""What a user may ask for, by the name of the keyword in Python, in the order of the help."""
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is kept: lists as tuples, NumPy's numbers as Python's."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain(each) for each in value)
+    return value.item() if hasattr(value, "item") else value
 
 
 def _tupled(value: Any) -> Any:

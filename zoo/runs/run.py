@@ -203,7 +203,7 @@ class Run:
 
         Raises:
             DataError: An input cannot be read, or is of another modality; or none can be read.
-            UsageError: A threshold that cannot be.
+            UsageError: A threshold that is not a probability, or has no use for the task.
         """
         self._check_threshold(threshold)
         lost: dict[int, Lost] = {}
@@ -263,7 +263,8 @@ class Run:
             )
         if not 0 <= threshold <= 1:
             raise UsageError(
-                f"--threshold {threshold:g} cannot be", hint="Give a probability, from 0 to 1."
+                f"--threshold must be in [0, 1], got {threshold:g}",
+                hint="It is the probability from which a label is predicted.",
             )
 
     def evaluate(

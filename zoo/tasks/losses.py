@@ -6,7 +6,6 @@ batch is cut into parts or dealt out among processes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -129,17 +128,6 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = Non
 
 
 # -- what is not valid -------------------------------------------------------------------------
-
-
-def check_loss_options(focal: float, label_smoothing: float) -> None:
-    """Raise a :class:`UsageError` for a number out of its range."""
-    if not 0 <= focal < math.inf:
-        raise UsageError(f"--focal {focal:g} cannot be", hint="Give 0 or more; 2 is usual.")
-    if not 0 <= label_smoothing < 1:
-        raise UsageError(
-            f"--label-smoothing {label_smoothing:g} cannot be",
-            hint="Give a number from 0 on and below 1; 0.1 is usual.",
-        )
 
 
 def refuse_class_options(class_weights: bool, focal: float, label_smoothing: float) -> None:

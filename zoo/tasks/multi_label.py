@@ -17,7 +17,7 @@ from zoo.data.samples import LabelArray
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
-from zoo.tasks.losses import Loss, binary_cross_entropy, check_loss_options, positive_weights
+from zoo.tasks.losses import Loss, binary_cross_entropy, positive_weights
 from zoo.tasks.metrics import THRESHOLD, average_precisions
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
@@ -131,7 +131,6 @@ class MultiLabel:
     ) -> Loss:
         """The mean over the classes of binary cross-entropy; targets ``(B, C)`` in [0, 1]."""
         del outputs
-        check_loss_options(focal, label_smoothing)
         formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
         return Loss(formula, positive_weights(labels) if class_weights else None)
 

@@ -16,7 +16,7 @@ from zoo.data.samples import LabelArray
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
-from zoo.tasks.losses import Loss, check_loss_options, refuse_class_options, squared_error
+from zoo.tasks.losses import Loss, refuse_class_options, squared_error
 from zoo.tasks.predictions import Shown, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge
 from zoo.tasks.significance import wilcoxon
@@ -143,7 +143,6 @@ class Regression:
     ) -> Loss:
         """The mean over the numbers of the squared error; targets ``(B, T)`` floats."""
         del labels, outputs
-        check_loss_options(focal, label_smoothing)
         refuse_class_options(class_weights, focal, label_smoothing)
         return Loss(squared_error)
 

@@ -18,7 +18,7 @@ from zoo.data.samples import LabelArray
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
-from zoo.tasks.losses import Loss, balanced_weights, check_loss_options, cross_entropy
+from zoo.tasks.losses import Loss, balanced_weights, cross_entropy
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.significance import mcnemar
@@ -118,7 +118,6 @@ class SingleLabel:
         label_smoothing: float = 0.0,
     ) -> Loss:
         """Cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed samples."""
-        check_loss_options(focal, label_smoothing)
         weights = balanced_weights(labels, outputs) if class_weights else None
         return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
 

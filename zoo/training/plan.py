@@ -134,11 +134,11 @@ def _phases(
     """The phases of the strategy, where every option that was asked for has an effect."""
     strategy = find_strategy(recipe.strategy, manner.registry)
     phases = strategy(recipe)
-    refuse_unused(request.wishes, recipe, phases, strategy)
+    refuse_unused(request.overrides, recipe, phases, strategy)
     refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
         backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
-    refuse_idle(backbone, strategy, recipe, request.wishes)
+    refuse_idle(backbone, strategy, recipe, request.overrides)
     return phases
 
 
@@ -168,7 +168,7 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
         pretrained=pretrained,
         strategy=request.strategy,
         products=len(splits.train)
-        * (request.wishes.get("cached_views") or 1)
+        * (request.overrides.get("cached_views") or 1)
         * start.backbone.spec.feature_dim
         * len(splits.classes),
     )

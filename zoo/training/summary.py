@@ -9,6 +9,7 @@ from zoo.data.samples import Splits
 from zoo.engine import adapters, settings
 from zoo.engine.forward import Forward
 from zoo.engine.groups import parameter_groups
+from zoo.engine.hyperparameters import rows
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
@@ -130,10 +131,10 @@ def solver_change(
 ) -> dict[str, str]:
     """That a head is trained in steps because of an option, where it would have been solved for."""
     heads = [phase for phase in phases if not phase.trains_backbone]
-    wanted = recipe.steps_wanted(request.wishes)
+    wanted = recipe.steps_for(request.overrides)
     if not heads or not wanted or default.head_solver == recipe.head_solver:
         return {}
-    options = ", ".join(settings.flag(name) for name in wanted)
+    options = ", ".join(rows(Recipe)[name].typed for name in wanted)
     return {
         "head solver": f"AdamW in steps, because of {options}; left out, L-BFGS solves for the "
         "head to convergence, which is quicker and most often better"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.spec import ImageInput
-from zoo.errors import UsageError
 from zoo.modalities.image.reading import read_picture
 from zoo.modalities.image.traits import Traits
 from zoo.system.tensors.seeds import seeded
@@ -83,11 +82,6 @@ class ImageTransform:
         min_scale: float = MIN_SCALE,
         augment: Augment = "none",
     ) -> None:
-        if augment not in get_args(Augment):
-            raise UsageError(
-                f"--augment {augment!r} cannot be",
-                hint=f"There are: {', '.join(get_args(Augment))}.",
-            )
         self.input = image_input
         self.train = train
         self.decode_size = image_input.size if train else resized(image_input)

@@ -1,0 +1,130 @@
+"""The table of hyperparameters: what values it accepts, and what is made from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import click
+import pytest
+
+import zoo
+from tests import option_types
+from zoo.cli.finetune import command
+from zoo.engine.hyperparameters import SECTIONS, Use, in_python, rows
+from zoo.engine.progress import Quiet
+from zoo.engine.recipe import AUGMENTATIONS, Recipe
+from zoo.errors import UsageError
+from zoo.modalities.image.transforms import Augment
+from zoo.runs.request import OPTIONS, Request
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("warmup", 2, "in [0, 1), got 2"),
+        ("ema", 1.0, "in [0, 1), got 1"),
+        ("dropout", NAN, "in [0, 1), got nan"),
+        ("val_split", 0, "in (0, 1), got 0"),
+        ("lr", 0.0, "greater than 0, got 0"),
+        ("lr", INF, "greater than 0, got inf"),
+        ("mixup", -0.1, "at least 0, got -0.1"),
+        ("focal", INF, "at least 0, got inf"),
+        ("epochs", 0, "at least 1, got 0"),
+        ("epochs", "3", "at least 1, got '3'"),
+        ("epochs", 1.5, "at least 1, got 1.5"),
+        ("epochs", True, "at least 1, got True"),
+        ("balanced", 1, "true or false, got 1"),
+        ("schedule", "cosin", "one of cosine, linear, constant, one-cycle, got 'cosin'"),
+        ("precision", "fp8", "one of auto, fp32, bf16, got 'fp8'"),
+        ("value_range", (9, 3), "the value of black, then the greater one of white, got 9 3"),
+    ],
+)
+def test_a_value_that_is_not_valid_is_named_with_what_it_must_be(
+    name: str, value: Any, expected: str
+) -> None:
+    row = OPTIONS[name]
+    with pytest.raises(UsageError) as error:
+        row.check(value)
+    assert error.value.message.startswith(f"--{row.flag} must be {expected}")
+    assert row.help in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("warmup", 0), ("lr", 1e-9), ("batch_size", "auto"), ("lora_alpha", 0), ("patience", None)],
+)
+def test_the_ends_of_a_range_and_words_are_valid(name: str, value: Any) -> None:
+    OPTIONS[name].check(value)
+
+
+@pytest.mark.parametrize("table", [Recipe, Request])
+def test_defaults_are_valid(table: type) -> None:
+    for row in rows(table).values():
+        row.check(row.default)
+
+
+def test_a_closest_value_is_suggested() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'cosine'"):
+        OPTIONS["schedule"].check("cosin")
+
+
+def test_every_option_has_a_section_of_the_help_and_a_known_use() -> None:
+    assert {row.section for row in OPTIONS.values()} <= {*SECTIONS}
+    assert {row.use for row in OPTIONS.values()} <= {*get_args(Use)}
+    assert get_args(Augment) == AUGMENTATIONS
+
+
+def test_the_command_line_has_each_option_with_its_help() -> None:
+    made = {p.name: p for p in command.params if isinstance(p, click.Option)}
+    for name, row in OPTIONS.items():
+        assert row.typed in made[name].opts
+        assert made[name].help == row.help
+    extra = {*made} - {*OPTIONS}
+    assert extra == {
+        *("resume", "find_lr", "output", "surgery", "save_every", "track", "report", "as_json")
+    }
+
+
+def test_the_types_of_python_s_options_are_those_of_the_table() -> None:
+    written = option_types.PATH.read_text(encoding="utf-8")
+    assert written == option_types.source(), "run 'python -m tests.option_types'"
+
+
+@pytest.mark.parametrize("find", [zoo.finetune, zoo.find_lr])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lerning_rate": 1}, "unknown option 'lerning_rate'. Closest: lr"),
+        ({"recipe": {"mix_up": 1}}, "unknown option 'mix_up'. Closest: mixup"),
+        ({"recipe": {"warmup": 2}}, "warmup must be in [0, 1), got 2"),
+        ({"max_grad_norm": 0}, "max_grad_norm must be greater than 0, got 0"),
+        ({"value_range": (2, 1)}, "value_range must be the value of black"),
+        ({"pooling": "cls"}, "pooling is for texts, and cnn takes images"),
+        ({"val_split": 0.5}, "val_split is for your own data"),
+        ({"strategy": "full", "lora_rank": 4, "classes": 2}, "lora_rank has no effect"),
+    ],
+)
+def test_python_is_told_of_an_option_by_its_name_there(
+    find: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        find("cnn", reporter=Quiet(), **options)
+    assert error.value.message.startswith(message)
+    assert "--" not in str(error.value)
+
+
+def test_commands_in_a_message_stay_as_they_are_typed() -> None:
+    text = "--clip and --batch-size; 'zoo finetune --resume x', or --range"
+    expected = "max_grad_norm and batch_size; 'zoo finetune --resume x', or value_range"
+    assert in_python(text, OPTIONS) == expected
+
+
+def test_the_help_needs_no_torch() -> None:
+    code = (
+        "import sys, zoo.cli.finetune; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,81 @@
+"""The options of ``zoo finetune``, made from the table of hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from zoo.cli import completion
+from zoo.cli.columns import one_or_more
+from zoo.cli.sections import SectionedOption
+from zoo.engine.hyperparameters import Hyperparameter
+from zoo.runs.request import OPTIONS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_COMPLETES: Mapping[str, completion.Complete] = {
+    "data": completion.paths,
+    "strategy": completion.strategies,
+    "weights": completion.tags,
+    "head": completion.heads,
+    "freeze_until": completion.stages,
+    "freeze": completion.layers,
+    "unfreeze": completion.layers,
+    "metric": completion.metrics,
+}
+"""What completes a value that is a name; closed choices complete themselves."""
+
+
+class _NumberOrWord(click.ParamType[Any]):
+    name = "number"
+
+    def __init__(self, number: click.ParamType[Any], words: tuple[str, ...]) -> None:
+        self._number, self._words = number, words
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value in self._words else self._number.convert(value, param, ctx)
+
+
+def hyperparameters(command: Command) -> Command:
+    """Give ``command`` an option for each row of the table; without a default, so that only what
+    was typed is asked for."""
+    for row in reversed([*OPTIONS.values()]):
+        declared = click.option(
+            *_names(row),
+            cls=SectionedOption,
+            section=row.section,
+            help=row.help,
+            default=None,
+            **_takes(row),
+        )
+        command = declared(command)
+    return command
+
+
+def _names(row: Hyperparameter) -> tuple[str, ...]:
+    switch = row.kind is bool and row.default is None
+    return (f"{row.typed}/--no-{row.flag}" if switch else row.typed, row.name)
+
+
+def _takes(row: Hyperparameter) -> dict[str, Any]:
+    """The type of the value, and how it is shown and completed."""
+    if row.kind is bool:
+        return {"is_flag": True}
+    if row.choices and row.metavar is None:
+        return {"type": click.Choice(row.choices)}
+    number: click.ParamType[Any] = click.types.convert_type(row.kind)
+    facts: dict[str, Any] = {
+        "type": _NumberOrWord(number, row.words) if row.words else number,
+        "metavar": row.metavar,
+        "nargs": row.count,
+        "multiple": row.several,
+    }
+    if row.several and row.default is None:
+        facts["callback"] = one_or_more
+    if row.choices:
+        facts["shell_complete"] = completion.one_of(*row.choices)
+    elif row.name in _COMPLETES:
+        facts["shell_complete"] = _COMPLETES[row.name]
+    return facts

@@ -1,0 +1,126 @@
+"""Types of the options of ``zoo.finetune``, for editors and type checkers.
+
+Made from the table of hyperparameters by ``python -m tests.option_types``; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from zoo.contract.spec import Pooling
+    from zoo.data.cells import Wish
+    from zoo.data.columns import ColumnNames
+    from zoo.data.dialects import Quoting
+    from zoo.data.reports import BadFiles
+    from zoo.engine.recipe import Solver
+    from zoo.modalities.image.transforms import Augment
+    from zoo.runs.request import Resize
+
+
+class FinetuneOptions(TypedDict, total=False):
+    """Options of a fine-tune; one that is left out, or ``None``, has its default."""
+
+    classes: int | None
+    """Number of classes the data must have; for the demo data, how many to use."""
+    task: Wish | None
+    """Task (default: single- or multi-label, as the labels are)."""
+    text_column: ColumnNames | None
+    """Input column: texts or image paths; twice for text pairs."""
+    label_column: ColumnNames | None
+    """Label column; repeat for several targets, or one 0/1 column per label."""
+    val_split: float | None
+    """Fraction held out for validation if the data has no split (default: 0.2)."""
+    bad_files: BadFiles | None
+    """What to do with unreadable files and rows (default: error)."""
+    quoting: Quoting | None
+    """Quoting in CSV and TSV tables (default: detected)."""
+    dedupe: bool | None
+    """Drop training samples that also occur in validation or test."""
+    image_size: int | None
+    """Height and width of the images."""
+    resize: Resize | None
+    """How images are made square (default: as the weights were trained)."""
+    value_range: tuple[float, float] | None
+    """Black and white level of images deeper than 8 bits (default: from the training images)."""
+    max_length: int | None
+    """Maximum tokens per text; longer texts are truncated."""
+    pooling: Pooling | None
+    """How token vectors are pooled into one text vector."""
+    weights: str | None
+    """Pretrained weights to start from; none trains from scratch."""
+    head: str | None
+    """linear, mlp, or a plugin's."""
+    precision: str | None
+    """Numerical precision (default: auto, bf16 where it is fast)."""
+    compile: str | None
+    """Compile the network with torch.compile (default: off)."""
+    device: str | None
+    """Device: auto (default), cpu, cuda, cuda:1, …"""
+    workers: int | None
+    """Number of data-loading processes."""
+    cache_images: bool | None
+    """Cache decoded images (default: where it pays off)."""
+    strategy: str | None
+    """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), lora, bias, norm, or a plugin's."""
+    epochs: int | None
+    """Number of epochs of the last phase."""
+    lr: float | None
+    """Learning rate of the last phase."""
+    batch_size: int | Literal["auto"] | None
+    """Samples per step (default: 32); auto: accumulate if memory runs out."""
+    freeze_until: str | None
+    """Freeze all stages up to and including this one."""
+    freeze: Sequence[str] | None
+    """Freeze this layer; may be repeated."""
+    unfreeze: Sequence[str] | None
+    """Train this layer even where others are frozen; may be repeated."""
+    lora_rank: int | None
+    """Rank of the LoRA matrices (default: 8)."""
+    lora_alpha: int | None
+    """LoRA scale is A / R (default: 16)."""
+    lora_dropout: float | None
+    """Dropout on LoRA inputs (default: 0)."""
+    layer_decay: float | None
+    """Layer-wise learning-rate decay, per stage."""
+    accumulate: int | None
+    """Gradient accumulation: split each batch into N parts."""
+    schedule: str | None
+    """Learning-rate schedule: cosine (default), linear, constant, one-cycle."""
+    warmup: float | None
+    """Fraction of steps for learning-rate warm-up (default: 0.1)."""
+    max_grad_norm: float | None
+    """Maximum gradient norm (default: 1)."""
+    head_solver: Solver | None
+    """Solver for head-only training: lbfgs (to convergence) or adamw."""
+    cached_views: int | None
+    """Number of augmented views per image to cache frozen features for."""
+    patience: int | None
+    """Early stopping: end a phase after N epochs without improvement."""
+    metric: str | None
+    """Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …"""
+    weight_decay: float | None
+    """AdamW weight decay."""
+    dropout: float | None
+    """Dropout on the features, before the head."""
+    label_smoothing: float | None
+    """Probability spread over all classes."""
+    augment: Augment | None
+    """Augmentation beyond crops and flips: TrivialAugment or none."""
+    mixup: float | None
+    """MixUp strength; 0 is off."""
+    cutmix: float | None
+    """CutMix strength; 0 is off."""
+    l2sp: float | None
+    """L2-SP: penalty on the distance from the pretrained weights."""
+    ema: float | None
+    """Decay of the exponential moving average of the weights, e.g. 0.99."""
+    class_weights: bool | None
+    """Weight the loss by inverse class frequency."""
+    balanced: bool | None
+    """Sample each class equally often."""
+    focal: float | None
+    """Gamma of the focal loss, e.g. 2."""
+    seed: int | None
+    """Random seed (default: 0)."""
