@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sysconfig
+import tomllib
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,9 +97,21 @@ class Environment:
         assert done.code == 0, done.err
 
     def install(self, *names: str) -> None:
-        """Install distributions of ``tests/third_party``."""
-        paths = [DISTRIBUTIONS / name for name in names]
-        self.pip("install", "-q", "--no-index", "--no-deps", "--no-build-isolation", *paths)
+        """Put distributions of ``tests/third_party`` where pip would, and as it would describe them."""
+        for name in names:
+            files = DISTRIBUTIONS / name
+            project = tomllib.loads((files / "pyproject.toml").read_text("utf-8"))["project"]
+            for module in files.glob("*.py"):
+                shutil.copy(module, self.site)
+            described = ["Metadata-Version: 2.1"]
+            described += [f"Name: {project['name']}", f"Version: {project['version']}"]
+            described += [f"Requires-Dist: {needed}" for needed in project.get("dependencies", ())]
+            metadata = self.site / f"{project['name'].replace('-', '_')}-1.0.dist-info"
+            metadata.mkdir()
+            (metadata / "METADATA").write_text("\n".join([*described, ""]), "utf-8")
+            entries = project["entry-points"]["zoo.plugins"].items()
+            lines = ["[zoo.plugins]", *(f"{name} = {module}" for name, module in entries), ""]
+            (metadata / "entry_points.txt").write_text("\n".join(lines), "utf-8")
 
     def zoo(self, *arguments: object, **variables: str) -> Outcome:
         """Run ``zoo`` as a process of its own; a traceback is a failure of the test."""
