@@ -202,10 +202,11 @@ def with_regression(texts: Path, model: Path) -> Measured:
     from sklearn.linear_model import LogisticRegression
 
     from zoo.data.opening import open_data
+    from zoo.tasks import AUTO, tasks_for
 
     start = time.perf_counter()
     backbone = zoo.load(f"path:{model}")
-    splits = open_data(texts, modality="text")
+    splits = open_data(texts, modality="text", tasks=tasks_for(AUTO))
     assert splits.val is not None
     regression = LogisticRegression(max_iter=1000)
     regression.fit(_features(backbone, splits.train), splits.train.labels)

@@ -104,7 +104,7 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
 
 
 def test_a_download_ends_with_the_time(plugin: None, pictures: Path) -> None:
-    from zoo.data.drawn import open_sample
+    from tests.opened import open_sample
 
     setting = Setting(
         sample=open_sample(pictures, samples=16),

@@ -14,7 +14,7 @@ from PIL import Image
 
 import zoo
 from tests.end_to_end.conftest import Zoo
-from zoo.data.demo import demo_data
+from tests.opened import demo_data
 
 
 @pytest.fixture

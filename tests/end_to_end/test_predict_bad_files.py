@@ -16,9 +16,8 @@ from PIL import Image
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.made_runs import weighted_run
+from tests.opened import open_rows, open_sample
 from tests.unit.test_data_splits import unreadable
-from zoo.data.drawn import open_sample
-from zoo.data.rows import open_rows
 from zoo.errors import DataError
 from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Zoo
-from zoo.data.demo import demo_data
+from tests.opened import demo_data
 
 pytestmark = pytest.mark.slow
 

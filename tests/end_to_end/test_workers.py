@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import zoo
+from tests.opened import open_data
 from zoo.contract.spec import ImageInput
 from zoo.data.loader import make_loader
-from zoo.data.opening import open_data
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, Stopped
 from zoo.modalities.image.transforms import make_transform

@@ -13,8 +13,8 @@ import torch
 from tests.end_to_end.conftest import Zoo
 from tests.faults import pictures
 from tests.faults.conftest import class_folders
+from tests.opened import open_data
 from zoo.contract.spec import ImageInput
-from zoo.data.opening import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError
 from zoo.modalities.image.reading import LARGEST_FILE, MOST_PIXELS, read_picture

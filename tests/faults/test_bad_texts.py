@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.conftest import Zoo
 from tests.faults import tables
-from zoo.data.opening import open_data
+from tests.opened import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, ZooError
 

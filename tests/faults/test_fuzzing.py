@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import zoo
+from tests.opened import open_data
 from tests.unit.test_backbone import SPEC
 from zoo import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.cli.output import clean
 from zoo.data.cells import split_cell
 from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
-from zoo.data.opening import open_data
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.registry.discovery import Source
 from zoo.registry.index import FORMAT, Index

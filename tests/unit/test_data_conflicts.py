@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.opened import open_data
 from tests.unit.test_data_folders import class_folders, open_pictures
-from zoo.data.opening import open_data
 
 
 @pytest.fixture(autouse=True)

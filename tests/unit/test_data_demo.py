@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from zoo.data.demo import demo_data
+from tests.opened import demo_data
 from zoo.errors import ClassesError
 from zoo.modalities.image.reading import read_picture
 

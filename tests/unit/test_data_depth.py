@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import zoo
+from tests.opened import open_data
 from zoo.contract.spec import ImageInput
-from zoo.data.opening import open_data
 from zoo.data.samples import Paths, Samples, Splits
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
@@ -272,7 +272,7 @@ def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
         note_values(Image.fromarray(draw.normal(-900, 300, (9, 9)).astype(np.int32)), traits[row:])
     spec = ImageInput(value_range=(-160, 240))
     samples = Samples("image", Paths.under(".", ["x"] * 20), traits=traits)
-    splits = Splits("image", ("a", "b"), samples, None, None, "", "")
+    splits = Splits("image", ("a", "b"), samples, None, None, "", "", task="single-label")
     assert reading_record(spec, splits, given=True)["windowed"] is True
     assert len(Reading(spec).misfits(traits)) == 20
     assert Reading(spec, windowed=True).misfits(traits) == {}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data.drawn import LEAST, draw, open_sample
+from tests.opened import open_rows, open_sample
+from zoo.data.drawn import LEAST, draw
 from zoo.data.labels import Labels, Numbers
-from zoo.data.rows import open_rows
 from zoo.errors import BadFilesError, DataError
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from zoo.data.opening import open_data
+from tests.opened import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, DataError
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.opened import open_data
 from zoo.data.classes import choose_classes
 from zoo.data.labels import Labels, Part
-from zoo.data.opening import open_data
 from zoo.data.samples import Listed
 from zoo.errors import BadFilesError, ClassesError, DataError
 
@@ -324,7 +324,7 @@ def test_pictures_given_to_a_text_run(tmp_path):
 def test_image_folders_are_opened_without_heavy_imports(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     code = (
-        "import sys; from zoo.data.opening import open_data; "
+        "import sys; from tests.opened import open_data; "
         f"open_data({str(root)!r}, modality='image'); "
         "heavy = {'datasets', 'sklearn', 'torchvision', 'pandas', 'pyarrow', 'tokenizers'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"

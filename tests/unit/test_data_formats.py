@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from zoo.data.opening import open_data
+from tests.opened import open_data
 from zoo.errors import BadFilesError
 from zoo.modalities.image import formats
 from zoo.modalities.image.reading import read_picture

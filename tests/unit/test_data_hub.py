@@ -8,8 +8,8 @@ import pytest
 
 datasets = pytest.importorskip("datasets")
 
+from tests.opened import open_data
 from zoo.data import hub
-from zoo.data.opening import open_data
 from zoo.errors import DataError
 
 

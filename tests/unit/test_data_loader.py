@@ -18,10 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.opened import open_data
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.inputs import open_inputs
 from zoo.data.loader import Feed, ImageFeed, Loader, make_loader
-from zoo.data.opening import open_data
 from zoo.data.samples import Listed, Paths, Samples
 from zoo.errors import BadFilesError, WorkersError
 from zoo.modalities.image.transforms import make_transform

@@ -10,8 +10,8 @@ import pytest
 from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
 from tests.end_to_end.conftest import Zoo, zoo_cli
+from tests.opened import open_data
 from zoo.data.leakage import text_contents
-from zoo.data.opening import open_data
 from zoo.errors import DataError
 from zoo.modalities.image.perceptual_hash import NEAR, alike, looks_of
 from zoo.training.summary import overlap_in_words

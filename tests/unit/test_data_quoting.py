@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.opened import open_data
 from zoo.data.dialects import dialect_of
 from zoo.data.inputs import open_inputs
-from zoo.data.opening import open_data
 from zoo.data.samples import Splits
 from zoo.errors import DataError
 

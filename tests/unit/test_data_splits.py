@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.opened import open_data
 from tests.unit.test_data_folders import class_folders, open_pictures, picture
-from zoo.data.opening import open_data
 from zoo.data.samples import Splits
 from zoo.data.split_names import by_split, split_of
 from zoo.data.walk import holds_pictures, walk

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from zoo.data.opening import open_data
+from tests.opened import open_data
 from zoo.data.tables import read_table
 from zoo.errors import BadFilesError, ClassesError, DataError
 

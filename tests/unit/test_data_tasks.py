@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.opened import open_data
 from tests.unit.test_data_tables import write
 from zoo.data.cells import split_cell
 from zoo.data.inputs import open_inputs
-from zoo.data.opening import open_data
 from zoo.data.splitting import random_split
 from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
 

@@ -5,62 +5,26 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data.flags import flag_of, vectors
-from zoo.data.labels import AnyLabels, Labels, LabelSets, Numbers, plain_label
-from zoo.data.samples import TaskName
+from zoo.data.labels import Cells, Labels, LabelSets, Numbers, plain_label
 from zoo.data.tables import Table
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Wish: TypeAlias = str
-"""The task that the user asks for; ``auto`` where the data are to tell."""
-
 SEPARATORS = ",;|"
 """Any of these parts the labels of a cell of text."""
 
 _SEPARATOR = re.compile(f"[{SEPARATORS}]")
 _SEVERAL = "labels"  # the name of a column whose cells of text may hold several labels
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The labels of all rows of a table.
-
-    Attributes:
-        labels: Those without a usable label hold something that means nothing. ``None`` where
-            no row has one, as in many published test splits.
-        faults: Why rows cannot be used, by their number from 0.
-        note: How the labels were understood, where that had to be guessed.
-    """
-
-    labels: AnyLabels | None
-    faults: Mapping[int, str] = field(default_factory=dict)
-    note: str = ""
-
-
-def read_cells(table: Table, columns: Sequence[str], task: Wish) -> Cells:
-    """The labels in ``columns``.
-
-    Raises:
-        DataError: The columns hold something else than the task wants.
-    """
-    read: dict[TaskName, Callable[[Table, Sequence[str]], Cells]] = {
-        "single-label": _single,
-        "multi-label": _several,
-        "regression": _numbers,
-    }
-    if len(columns) > 1 and task != "regression":
-        return _columns_of_flags(table, columns, task)
-    return read[_task_of(table, columns[0]) if task == "auto" else task](table, columns)
 
 
 def split_cell(text: str) -> list[str]:
@@ -78,25 +42,38 @@ def split_cell(text: str) -> list[str]:
     return _distinct(_SEPARATOR.split(text))
 
 
-def _task_of(table: Table, column: str) -> TaskName:
-    """Multi-label where cells hold lists, or the column says ``labels`` and a cell has several."""
+def holds_several(table: Table, columns: Sequence[str]) -> bool:
+    """Whether rows have several labels.
+
+    That is so where cells hold lists, or the column is called ``labels`` and a cell has several; of
+    a column for each label, unless each row has exactly one.
+    """
+    if len(columns) > 1:
+        return not _flags(table, columns).single.all()
+    (column,) = columns
     if _holds(list, table, column):
-        return "multi-label"
+        return True
     if _is_text(_arrow(table, column)) and vectors(_values(table, column)) is not None:
-        return "multi-label"
+        return True
     if column.strip().lower() == _SEVERAL and _is_text(_arrow(table, column)):
         texts = _arrow(table, column).to_pylist()
-        if any(text and _SEPARATOR.search(text) for text in texts):
-            return "multi-label"
-    return "single-label"
+        return any(text and _SEPARATOR.search(text) for text in texts)
+    return False
 
 
 # -- one class a row ---------------------------------------------------------------------------
 
 
-def _single(table: Table, columns: Sequence[str]) -> Cells:
+def read_classes(table: Table, columns: Sequence[str]) -> Cells:
+    """One class a row: its name in one column, or 1 in the column that it has.
+
+    Raises:
+        DataError: The columns hold something else.
+    """
     import datasets
 
+    if len(columns) > 1:
+        return _class_of_flags(table, columns)
     (column,) = columns
     feature = table.data.features[column]
     _refuse_lists(table, column, "label", "or say that they are several with --task multi-label")
@@ -123,7 +100,14 @@ def _single(table: Table, columns: Sequence[str]) -> Cells:
 # -- several classes a row ---------------------------------------------------------------------
 
 
-def _several(table: Table, columns: Sequence[str]) -> Cells:
+def read_sets(table: Table, columns: Sequence[str]) -> Cells:
+    """Several classes a row: lists, texts with separators, vectors of flags, or a column for each.
+
+    Raises:
+        DataError: The columns hold something else.
+    """
+    if len(columns) > 1:
+        return _sets_of_flags(table, columns)
     (column,) = columns
     given = _class_names(table.data.features[column])
     flagged = None if given else vectors(_values(table, column))
@@ -183,8 +167,27 @@ def _vectors_of_flags(table: Table, column: str, given: NDArray[np.float64]) -> 
     return Cells(LabelSets(names, flags, ordered=True), missing, note)
 
 
-def _columns_of_flags(table: Table, columns: Sequence[str], task: Wish) -> Cells:
-    """One column a label. Where each row has exactly one, it is its class."""
+@dataclass(frozen=True)
+class _Flags:
+    """A column for each label: ``has`` is ``(rows, labels)``, and ``faults`` are as in Cells."""
+
+    has: NDArray[np.bool_]
+    faults: dict[int, str]
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row can be used."""
+        return len(self.faults) == len(self.has)
+
+    @property
+    def single(self) -> NDArray[np.bool_]:
+        """Which rows have exactly one label, or cannot be used: ``(rows,)``."""
+        faulty = np.array([row in self.faults for row in range(len(self.has))], dtype=np.bool_)
+        one: NDArray[np.bool_] = faulty | (self.has.sum(axis=1) == 1)
+        return one
+
+
+def _flags(table: Table, columns: Sequence[str]) -> _Flags:
     flags = np.zeros((len(table.data), len(columns)), dtype=np.bool_)
     faults: dict[int, str] = {}
     for place, column in enumerate(columns):
@@ -200,20 +203,29 @@ def _columns_of_flags(table: Table, columns: Sequence[str], task: Wish) -> Cells
             if flag is None:
                 faults.setdefault(row, f"neither 0 nor 1 in column {column!r}")
             flags[row, place] = flag == 1
-    if len(faults) == len(flags):
+    return _Flags(flags, faults)
+
+
+def _sets_of_flags(table: Table, columns: Sequence[str]) -> Cells:
+    read, names = _flags(table, columns), tuple(columns)
+    if read.empty:
         return Cells(None)
-    names, counts = tuple(columns), flags.sum(axis=1)
-    one = np.array([row in faults for row in range(len(flags))]) | (counts == 1)
-    if task == "multi-label" or (task == "auto" and not one.all()):
-        note = f"the labels are in {len(names)} columns of zeros and ones{_never(names, flags)}"
-        return Cells(LabelSets(names, flags, ordered=True), faults, note)
-    for wrong in np.flatnonzero(~one).tolist():
+    note = f"the labels are in {len(names)} columns of zeros and ones{_never(names, read.has)}"
+    return Cells(LabelSets(names, read.has, ordered=True), read.faults, note)
+
+
+def _class_of_flags(table: Table, columns: Sequence[str]) -> Cells:
+    read, names = _flags(table, columns), tuple(columns)
+    if read.empty:
+        return Cells(None)
+    counts, faults = read.has.sum(axis=1), dict(read.faults)
+    for wrong in np.flatnonzero(~read.single).tolist():
         faults[wrong] = f"{counts[wrong]} labels of {len(names)}, where one is the class"
     note = (
-        f"each row has 1 in one of {len(names)} columns, its class{_never(names, flags)}; where "
+        f"each row has 1 in one of {len(names)} columns, its class{_never(names, read.has)}; where "
         "there may be several give --task multi-label"
     )
-    return Cells(Labels(names, flags.argmax(axis=1), ordered=True), faults, note)
+    return Cells(Labels(names, read.has.argmax(axis=1), ordered=True), faults, note)
 
 
 def _never(names: Sequence[str], flags: NDArray[np.bool_]) -> str:
@@ -235,7 +247,12 @@ def columns_of_flags(table: Table) -> list[str]:
 # -- numbers -----------------------------------------------------------------------------------
 
 
-def _numbers(table: Table, columns: Sequence[str]) -> Cells:
+def read_numbers(table: Table, columns: Sequence[str]) -> Cells:
+    """A number in each column.
+
+    Raises:
+        DataError: A column holds something else.
+    """
     import pandas
 
     faults: dict[int, str] = {}

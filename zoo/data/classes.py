@@ -35,11 +35,14 @@ def agree_on_numbers(
     """Write ``1.0`` as ``1`` where all labels of all splits are whole numbers.
 
     One file may hold ``1`` and another, because a row lacks its label, ``1.0``. A label with
-    leading zeros is a text, and then all are left as they are, and so are the names of folders.
+    leading zeros is a text, and then all are left as they are, and so are the names of folders and
+    of columns of numbers.
     """
     labels = [part.labels for part in parts.values() if part.labels is not None]
     names = {name for each in labels for name in each.names} | set(known)
     exact = any(isinstance(each, Labels) and each.exact for each in labels)
+    if any(isinstance(each, Numbers) for each in labels):
+        return dict(parts)
     if exact or not all(_INTEGER.fullmatch(name) for name in names):
         return dict(parts)
     for part in parts.values():
@@ -178,7 +181,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
         )
 
 
-def require_variety(labels: LabelArray, part: Part, columns: Sequence[str]) -> None:
+def require_variety(labels: LabelArray, where: str, columns: Sequence[str]) -> None:
     """The numbers that are trained on must differ.
 
     Raises:
@@ -188,7 +191,7 @@ def require_variety(labels: LabelArray, part: Part, columns: Sequence[str]) -> N
         if values.min() == values.max():
             raise DataError(
                 f"all that is trained on has the same number in column {column!r} of "
-                f"{part.where}, {values[0]:g}: there is nothing to learn from it",
+                f"{where}, {values[0]:g}: there is nothing to learn from it",
                 hint="Name another column with --label-column, or add samples.",
             )
 

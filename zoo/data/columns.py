@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from zoo.contract.spec import Modality
-from zoo.data.cells import Cells, Wish, columns_of_flags, read_cells
+from zoo.data.cells import columns_of_flags
 from zoo.data.dialects import Quoting
-from zoo.data.labels import Part
+from zoo.data.labels import Cells, LabelKind, Part
 from zoo.data.reports import Findings
 from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
 from zoo.data.tables import Table
@@ -38,7 +38,6 @@ PICTURE_COLUMNS: Names = (
 LABEL_COLUMNS: Names = (
     "label", "labels", "class", "classes", "category", "target", "sentiment", "intent", "topic",
 )
-NUMBER_COLUMNS: Names = (*LABEL_COLUMNS, "value", "score", "rating")
 # fmt: on
 """What columns are called where the user does not say; the first that is there counts."""
 
@@ -101,7 +100,7 @@ def read_part(
     columns: Columns,
     findings: Findings,
     *,
-    task: Wish = "auto",
+    tasks: Sequence[LabelKind] = (),
     labelled: bool = True,
 ) -> Part:
     """The inputs and labels of a table; rows without either are left out and reported.
@@ -109,10 +108,11 @@ def read_part(
     Raises:
         DataError: A column is missing, or holds something else than this run takes.
     """
-    labels = _label_columns(table, columns, task, demanded=False)
+    labels = _label_columns(table, columns, tasks, demanded=False)
     inputs = _input_columns(table, modality, columns, labels)
     _tell_of_others(table, columns, inputs, findings)
-    cells = read_cells(table, labels, task) if labelled and labels else Cells(None)
+    task = _claiming(tasks, table, labels) if labelled and labels else None
+    cells = task.read(table, labels) if task else Cells(None)
     if table.note:
         findings.note(f"{table.title}: {table.note}")
     if cells.note:
@@ -136,7 +136,7 @@ def read_part(
     known = None if cells.labels is None else cells.labels.take(rows)
     if known is not None and table.rows is not None:
         known = known.occurring()
-    return Part(table.title, read, known, rows=rows, columns=(inputs, labels))
+    return Part(table.title, read, known, rows=rows, columns=(inputs, labels), task=task)
 
 
 def path_column(table: Table, columns: Columns) -> str | None:
@@ -145,9 +145,9 @@ def path_column(table: Table, columns: Columns) -> str | None:
     return next((name for name in candidates if name in table.data.column_names), None)
 
 
-def require_labels(table: Table, columns: Columns, task: Wish = "auto") -> None:
+def require_labels(table: Table, columns: Columns, tasks: Sequence[LabelKind]) -> None:
     """Raise a :class:`DataError` that names the columns if none of them holds labels."""
-    _label_columns(table, columns, task, demanded=True)
+    _label_columns(table, columns, tasks, demanded=True)
 
 
 def _listed(given: ColumnNames, option: str) -> Names:
@@ -206,17 +206,24 @@ def _inputs(table: Table, modality: Modality, columns: Names, rows: Indices) -> 
     return Column(table.data, column, rows, table.title)
 
 
-def _label_columns(table: Table, columns: Columns, task: Wish, *, demanded: bool) -> Names:
+def _claiming(tasks: Sequence[LabelKind], table: Table, columns: Names) -> LabelKind:
+    """The first that claims the columns; the last takes what no other does."""
+    *asked, last = tasks
+    return next((task for task in asked if task.claims(table, columns)), last)
+
+
+def _label_columns(
+    table: Table, columns: Columns, tasks: Sequence[LabelKind], *, demanded: bool
+) -> Names:
     if columns.labels:
         return tuple(_named(table, name, "--label-column") for name in columns.labels)
     if columns.learned_labels and set(columns.learned_labels) <= set(table.data.column_names):
         return columns.learned_labels
-    usual = NUMBER_COLUMNS if task == "regression" else LABEL_COLUMNS
+    usual = tasks[-1].usual_columns if tasks else LABEL_COLUMNS
     found = _present(table, usual, but=columns.inputs)[:1]
     if not found and demanded:
-        what = "numbers to predict" if task == "regression" else "labels"
         raise DataError(
-            f"{table.title} has no column of {what}; its columns: {_names(table)}",
+            f"{table.title} has no column of {tasks[-1].wanted}; its columns: {_names(table)}",
             hint=_advice(table),
         )
     return tuple(found)

@@ -20,7 +20,9 @@ MESSAGES_A_CLASS = 160
 _VAL_SHARE = 0.2
 
 
-def demo_data(modality: Modality, *, classes: int | None = None, seed: int = 0) -> Splits:
+def demo_data(
+    modality: Modality, *, task: str, classes: int | None = None, seed: int = 0
+) -> Splits:
     """The embedded data: 1,797 digits of 8 x 8 pixels, or 800 messages to a shop's support.
 
     The digits are scikit-learn's (UCI "Optical Recognition of Handwritten Digits"); the messages
@@ -28,6 +30,7 @@ def demo_data(modality: Modality, *, classes: int | None = None, seed: int = 0) 
 
     Args:
         modality: ``image`` for the digits, ``text`` for the messages.
+        task: The name of one whose samples have one class each.
         classes: Take only so many: the digits from 0 up, or the first topics.
         seed: Decides what validates (one in five), and how the messages are worded.
 
@@ -44,14 +47,15 @@ def demo_data(modality: Modality, *, classes: int | None = None, seed: int = 0) 
     names = names[:count]
     if modality == "image":
         inputs, labels, contents = _digits(count)
-        return _splits("demo/digits", modality, names, inputs, labels, contents, seed)
+        return _splits("demo/digits", modality, task, names, inputs, labels, contents, seed)
     inputs, labels, contents = _messages(names, seed)
-    return _splits("demo/messages", modality, names, inputs, labels, contents, seed)
+    return _splits("demo/messages", modality, task, names, inputs, labels, contents, seed)
 
 
 def _splits(
     source: str,
     modality: Modality,
+    task: str,
     names: tuple[str, ...],
     inputs: Listed,
     labels: Indices,
@@ -69,6 +73,7 @@ def _splits(
         test=None,
         fingerprint=fingerprint_of(names, train, val),
         source=source,
+        task=task,
         image_size=DIGITS_SIZE if digits else None,
         epochs=DIGITS_EPOCHS if digits else None,
         flip=not digits,  # a mirrored 2 is no digit

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from zoo.contract.spec import Modality
-from zoo.data.cells import Wish
-from zoo.data.classes import choose_classes, label_array, require_samples, require_variety
+from zoo.data.classes import agree_on_numbers, choose_classes, label_array, require_samples
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import Quoting
-from zoo.data.labels import AnyLabels, Labels
+from zoo.data.labels import AnyLabels, LabelKind, Labels
 from zoo.data.layouts import Request, layout_of
-from zoo.data.opening import check_task
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.rows import agreeing, readable
+from zoo.data.rows import readable
 from zoo.data.samples import Indices, Samples, Splits
 from zoo.data.tables import looks_like_table
 from zoo.data.walk import loose_files
@@ -31,11 +29,11 @@ def open_sample(
     source: str | Path,
     *,
     samples: int,
+    tasks: Sequence[LabelKind],
     modality: Modality | None = None,
     seed: int = 0,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
-    task: Wish = "auto",
     bad_files: BadFiles = "error",
     quoting: Quoting | None = None,
 ) -> Splits:
@@ -44,11 +42,11 @@ def open_sample(
     Args:
         source: As for :func:`zoo.data.opening.open_data`, whose other arguments these are too.
         samples: How many, about; each class has its share, and at least :data:`LEAST`.
+        tasks: As there.
         modality: What the inputs are; ``None`` to find out.
         seed: Decides which are drawn.
         text_column: As there.
         label_column: As there.
-        task: As there.
         bad_files: As there, of the inputs that are drawn.
         quoting: As there.
 
@@ -60,11 +58,10 @@ def open_sample(
         ClassesError: There are no two classes.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
-    check_task(task)
     columns = Columns.named(text_column, label_column, quoting)
     errors = list[DataError]()
     for kind in (modality,) if modality else _possible(str(source)):
-        request = Request(str(source), kind, columns, Findings(bad_files), 0.5, seed, task)
+        request = Request(str(source), kind, columns, Findings(bad_files), 0.5, seed, tasks)
         try:
             return _drawn(request, samples)
         except BadFilesError:
@@ -112,7 +109,7 @@ def _drawn(request: Request, count: int) -> Splits:
             f"{request.source} has {' and '.join(layout)}, but nothing to train on",
             hint="Put the training data beside it, called train.",
         )
-    part = agreeing({own: layout[own](True, request.task)}, request.findings)[own]
+    part = agree_on_numbers({own: layout[own](True, request.tasks)}, (), request.findings)[own]
     request.findings.settle()
     classes = choose_classes(part)
     part = part.take(draw(part.known, count, request.seed))
@@ -121,8 +118,7 @@ def _drawn(request: Request, count: int) -> Splits:
     request.findings.settle()
     labels = label_array(part, classes, owner=part.where)
     require_samples(labels, part, classes)
-    if part.known.task == "regression":
-        require_variety(labels, part, classes)
+    part.known_task.require_variety(labels, part.where, classes)
     samples = Samples(request.modality, part.inputs, labels, fingerprint, traits=found.traits)
     return Splits(
         modality=request.modality,
@@ -134,5 +130,5 @@ def _drawn(request: Request, count: int) -> Splits:
         source=request.source,
         skipped=request.findings.skipped,
         notes=tuple(request.findings.notes),
-        task=part.known.task,
+        task=part.known_task.name,
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import Indices, Inputs, LabelArray, TaskName
+from zoo.data.samples import Indices, Inputs, LabelArray
+from zoo.data.tables import Table
 from zoo.errors import DataError
 
 
@@ -30,8 +31,6 @@ class Labels:
     codes: Indices
     ordered: bool = False  # whether the order of the names is the publisher's and is kept
     exact: bool = False  # whether names that look like one number are different classes
-
-    task: ClassVar[TaskName] = "single-label"
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -70,8 +69,6 @@ class LabelSets:
     names: tuple[str, ...]
     flags: NDArray[np.bool_]
     ordered: bool = False
-
-    task: ClassVar[TaskName] = "multi-label"
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -116,7 +113,6 @@ class Numbers:
     values: NDArray[np.float32]
 
     ordered: ClassVar[bool] = True
-    task: ClassVar[TaskName] = "regression"
 
     def __len__(self) -> int:
         return len(self.values)
@@ -146,6 +142,71 @@ AnyLabels: TypeAlias = Labels | LabelSets | Numbers
 
 
 @dataclass(frozen=True)
+class Cells:
+    """The labels of all rows of a table.
+
+    Attributes:
+        labels: Those without a usable label hold something that means nothing. ``None`` where
+            no row has one, as in many published test splits.
+        faults: Why rows cannot be used, by their number from 0.
+        note: How the labels were understood, where that had to be guessed.
+    """
+
+    labels: AnyLabels | None
+    faults: Mapping[int, str] = field(default_factory=dict)
+    note: str = ""
+
+
+class LabelKind(Protocol):
+    """What kind of labels a dataset has, as the sources see it: they know no task; a task is one.
+
+    Where the user names no task, the sources are handed several, in the order in which they are
+    asked whether they claim a column. The last is not asked: it takes what no other claims.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in ``--task``."""
+
+    @property
+    def labels(self) -> type[Any]:
+        """What its labels are read as: :class:`Labels`, :class:`LabelSets` or :class:`Numbers`."""
+
+    @property
+    def usual_columns(self) -> Sequence[str]:
+        """What its columns are called where the user does not say; the first that is there counts."""
+
+    @property
+    def wanted(self) -> str:
+        """What a column of it holds, in words: ``labels``."""
+
+    def claims(self, table: Table, columns: Sequence[str]) -> bool:
+        """Whether ``columns`` hold its labels."""
+
+    def read(self, table: Table, columns: Sequence[str]) -> Cells:
+        """The labels in ``columns``.
+
+        Raises:
+            DataError: The columns hold something else.
+        """
+
+    def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
+        """Indices for training and for validation, ascending; the latter may be empty.
+
+        Args:
+            labels: ``(N,)`` or ``(N, outputs)``.
+            share: How much validates, in (0, 1).
+            seed: Decides which.
+        """
+
+    def too_few(self, labels: Any) -> tuple[str, str]:
+        """Where a split leaves nothing to validate on: what there is, and further advice."""
+
+    def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
+        """Raise a :class:`DataError` if nothing can be learned from the labels of the training split."""
+
+
+@dataclass(frozen=True)
 class Part:
     """A split as it was read, before classes are agreed on.
 
@@ -156,6 +217,7 @@ class Part:
         others: Files among the inputs that are none, by their names.
         columns: Those of a table that the inputs, and the labels, were read from.
         rows: Of a table: the number of each input's row, from 0.
+        task: What kind of labels they are; ``None`` where there are none.
     """
 
     where: str
@@ -164,6 +226,7 @@ class Part:
     others: tuple[str, ...] = ()
     columns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     rows: Indices | None = None
+    task: LabelKind | None = None
 
     def take(self, indices: Indices) -> Part:
         labels = None if self.labels is None else self.labels.take(indices)
@@ -179,6 +242,13 @@ class Part:
                 hint="Name the column that holds them with --label-column.",
             )
         return self.labels
+
+    @property
+    def known_task(self) -> LabelKind:
+        """The kind of the labels of a split that must have them."""
+        assert self.known is not None
+        assert self.task is not None
+        return self.task
 
 
 def _merged(old: tuple[str, ...], names: Mapping[str, str]) -> tuple[tuple[str, ...], Indices]:

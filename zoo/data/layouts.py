@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from zoo.contract.spec import Modality
-from zoo.data.cells import Wish
 from zoo.data.classes import refuse_measurements
 from zoo.data.columns import Columns, read_part, require_labels
 from zoo.data.folders import read_class_folders
 from zoo.data.hub import PREFIX, read_hub
-from zoo.data.labels import Part
+from zoo.data.labels import LabelKind, Part
 from zoo.data.reports import Findings
 from zoo.data.split_columns import by_split_column, refuse_other_splits
 from zoo.data.split_folders import (
@@ -30,8 +29,8 @@ from zoo.errors import DataError
 from zoo.modalities.image.reading import looks_like_picture
 from zoo.system.files import is_utf8
 
-Reader: TypeAlias = Callable[[bool, Wish], Part]
-"""Reads one split; the arguments say whether it must have labels, and of which task."""
+Reader: TypeAlias = Callable[[bool, Sequence[LabelKind]], Part]
+"""Reads one split; the arguments say whether it must have labels, and of which tasks."""
 
 Layout: TypeAlias = Mapping[str, Reader]
 """Readers by split: ``train``, ``val``, ``test``, or ``all`` for data without splits."""
@@ -48,7 +47,7 @@ class Request:
         findings: Collects what cannot be used.
         val_split: The share, in (0, 1), that validates where there is no split for it.
         seed: Decides which samples that share consists of.
-        task: What the labels are to be.
+        tasks: What the labels may be; the first that claims them counts.
     """
 
     source: str
@@ -57,7 +56,7 @@ class Request:
     findings: Findings
     val_split: float
     seed: int
-    task: Wish = "auto"
+    tasks: Sequence[LabelKind]
 
 
 def layout_of(request: Request) -> Layout:
@@ -130,12 +129,13 @@ def _split_reader(request: Request, folder: Path) -> Reader:
 
 
 def _folder_reader(request: Request, folder: Path) -> Reader:
-    def read(_: bool, task: Wish) -> Part:
+    def read(_: bool, tasks: Sequence[LabelKind]) -> Part:
         part = read_class_folders(folder, request.findings)
-        if task in ("auto", part.known.task):
-            return part
+        task = next((each for each in tasks if isinstance(part.known, each.labels)), None)
+        if task is not None:
+            return replace(part, task=task)
         raise DataError(
-            f"{folder} has class folders, which give each picture one class; this is no {task}",
+            f"{folder} has class folders, which give each picture one class; this is no {tasks[-1].name}",
             hint="Give a table with a column of paths and one of labels.",
         )
 
@@ -170,16 +170,16 @@ def _tables(request: Request, tables: Mapping[str, Table]) -> Layout:
 
 
 def _table_reader(request: Request, given: Table | Path, split: str = "") -> Reader:
-    def read(labelled: bool, task: Wish) -> Part:
+    def read(labelled: bool, tasks: Sequence[LabelKind]) -> Part:
         columns = request.columns
         table = read_table(given, columns.quoting) if isinstance(given, Path) else given
         if split:
             refuse_other_splits(table, columns, split)
         if labelled:
-            require_labels(table, columns, task)
-        part = read_part(table, request.modality, columns, request.findings, task=task)
+            require_labels(table, columns, tasks)
+        part = read_part(table, request.modality, columns, request.findings, tasks=tasks)
         part = with_images_found(part, split, request.findings)
-        if labelled and task == "auto":
+        if labelled and len(tasks) > 1:
             refuse_measurements(part)
         return part
 

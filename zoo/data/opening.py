@@ -10,48 +10,42 @@ from typing import Literal
 import numpy as np
 
 from zoo.contract.spec import Modality
-from zoo.data.cells import Wish
 from zoo.data.classes import (
     agree_on_numbers,
-    all_numbers,
     check_count,
     choose_classes,
     label_array,
     require_samples,
-    require_variety,
 )
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
 from zoo.data.dialects import Quoting
-from zoo.data.labels import Numbers, Part
+from zoo.data.labels import LabelKind, Numbers, Part
 from zoo.data.layouts import Layout, Request, layout_of
 from zoo.data.leakage import overlap, picture_contents, text_contents, without_shared
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import (
     Samples,
     Splits,
-    TaskName,
     content_fingerprint,
     splits_fingerprint,
 )
-from zoo.data.splitting import VAL_SPLIT, check_share, split
-from zoo.errors import DataError, UsageError, did_you_mean
+from zoo.data.splitting import VAL_SPLIT, check_share
+from zoo.errors import DataError, UsageError
 from zoo.modalities.image.perceptual_hash import Looks
 from zoo.modalities.image.reading import examine
 from zoo.modalities.image.traits import Traits
-
-TASKS: tuple[TaskName, ...] = ("single-label", "multi-label", "regression")
 
 
 def open_data(
     source: str | Path,
     *,
     modality: Modality,
+    tasks: Sequence[LabelKind],
     val_split: float = 0.2,
     seed: int = 0,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
-    task: Wish = "auto",
     classes: int | None = None,
     bad_files: BadFiles = "error",
     dedupe: bool = False,
@@ -67,13 +61,12 @@ def open_data(
             without; a table, or a folder with ``train.*``, ``val.*`` and ``test.*``; or
             ``hf:<name>[:<configuration>]``.
         modality: What the backbone takes.
+        tasks: What the labels may be: one, or several of which the first that claims them counts.
         val_split: The share, in (0, 1), that validates where the data bring no split for it.
         seed: Decides which samples that share consists of.
         text_column: The column of texts or of paths of pictures; two for pairs of texts;
             ``None`` to find it.
         label_column: The column of labels, for regression one or more; ``None`` to find it.
-        task: What the labels are. ``auto`` is multi-label where the column holds lists, or is
-            called ``labels`` and a cell has one of ``, ; |`` in it; else single-label.
         classes: The number of classes that the user expects.
         bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
         dedupe: Whether training leaves out what validation or test has too: the same file, a
@@ -87,16 +80,15 @@ def open_data(
             ``backslash`` or ``none``; ``None`` or ``auto`` to find out.
 
     Raises:
-        UsageError: There is no such task.
+        UsageError: Columns were named, and the data have none.
         DataError: There is nothing to work on there, or not of this modality or task.
         ClassesError: Classes do not fit ``classes``, ``known_classes`` or each other.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     check_share(val_split)
-    check_task(task)
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    request = Request(str(source), modality, columns, findings, val_split, seed, task)
+    request = Request(str(source), modality, columns, findings, val_split, seed, tasks)
     layout = layout_of(request)
     if need == "train":
         return _for_training(request, layout, classes, dedupe=dedupe)
@@ -110,14 +102,14 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
             f"{request.source} has {' and '.join(layout)}, but nothing to train on",
             hint="Put the training data beside it, called train.",
         )
-    first = layout[own](True, request.task)
+    first = layout[own](True, request.tasks)
     _refuse_columns(request, first)
-    task = first.known.task
-    parts = {own: first, **({"val": layout["val"](True, task)} if "val" in layout else {})}
+    task = first.known_task
+    parts = {own: first, **({"val": layout["val"](True, (task,))} if "val" in layout else {})}
     if "val" in parts and request.val_split != VAL_SPLIT:
         request.findings.note("--val-split is not used: the data have a validation split")
     request.findings.settle()
-    parts = _plain(parts, (), request.findings)
+    parts = agree_on_numbers(parts, (), request.findings)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
     for part in parts.values():  # before the pictures are looked at, which may take a while
@@ -135,12 +127,11 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
             raise _too_few(parts[own])
     elif not len(val):
         raise DataError(f"{parts['val'].where} has nothing that can be read")
-    found, before = overlap(train, [val, *_test(request, layout, first.known.task)]), len(train)
+    found, before = overlap(train, [val, *_test(request, layout, task)]), len(train)
     if dedupe and found.in_train.any():
         train = without_shared(train, found, classes)
-    if task == "regression":
-        assert train.labels is not None
-        require_variety(train.labels, parts[own], classes)
+    assert train.labels is not None
+    task.require_variety(train.labels, parts[own].where, classes)
     splits = _splits(request, classes, task, train=train, val=val)
     others = tuple(name for part in parts.values() for name in part.others)
     inputs, labels = parts[own].columns
@@ -170,7 +161,7 @@ def _refuse_columns(request: Request, part: Part) -> None:
             )
 
 
-def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:
+def _test(request: Request, layout: Layout, task: LabelKind) -> list[Samples]:
     """The test split, if there is one that can be read, to compare it with training.
 
     Its faults are no reason not to train; an evaluation reports them.
@@ -180,7 +171,7 @@ def _test(request: Request, layout: Layout, task: TaskName) -> list[Samples]:
     found, notes = request.findings.found, request.findings.notes
     before, told = len(found), len(notes)
     try:
-        return [_compared(request.modality, layout["test"](False, task))]
+        return [_compared(request.modality, layout["test"](False, (task,)))]
     except DataError:
         return []
     finally:
@@ -198,35 +189,19 @@ def _compared(modality: Modality, part: Part) -> Samples:
     return Samples(modality, part.inputs, contents=contents)
 
 
-def check_task(task: str) -> None:
-    """Raise a :class:`UsageError` unless ``task`` is one of :data:`TASKS`, or ``auto``."""
-    known = ("auto", *TASKS)
-    if task not in known:
-        guess = did_you_mean(task, known)
-        raise UsageError(f"no task is called {task!r}.{guess}", hint=f"Tasks: {', '.join(known)}.")
-
-
-def _plain(parts: dict[str, Part], known: Sequence[str], findings: Findings) -> dict[str, Part]:
-    """With numbers that are class names written in one way."""
-    if any(isinstance(part.labels, Numbers) for part in parts.values()):
-        return parts
-    return agree_on_numbers(parts, known, findings)
-
-
 def _too_few(part: Part) -> DataError:
-    hint = "Add samples, or bring a validation split, called val."
-    single = part.known.task == "single-label"
-    if single and all_numbers(part.known):
-        hint += " To predict numbers, give --task regression."
-    what = "one sample a class" if single else "too few samples"
-    return DataError(f"{part.where} has {what}, and nothing is left to validate on", hint=hint)
+    what, advice = part.known_task.too_few(part.known)
+    return DataError(
+        f"{part.where} has {what}, and nothing is left to validate on",
+        hint=f"Add samples, or bring a validation split, called val.{advice and f' {advice}'}",
+    )
 
 
 def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | None) -> Splits:
     parts = _evaluated(request, layout)
     request.findings.settle()
-    task = next(iter(parts.values())).known.task
-    parts = _plain(parts, known or (), request.findings)
+    task = next(iter(parts.values())).known_task
+    parts = agree_on_numbers(parts, known or (), request.findings)
     classes = tuple(known) if known is not None else _own_classes(request, layout, parts)
     owner = "the run" if known is not None else "the training split"
     parts = {key: _under(part, classes, request.columns) for key, part in parts.items()}
@@ -248,25 +223,25 @@ def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | Non
 
 def _evaluated(request: Request, layout: Layout) -> dict[str, Part]:
     """What an evaluation reads: the splits for it that have labels, or else everything."""
-    task, labelled = request.task, dict[str, Part]()
+    tasks, labelled = request.tasks, dict[str, Part]()
     held_out = [key for key in ("val", "test") if key in layout]
     for key in held_out:
-        part = layout[key](False, task)
+        part = layout[key](False, tasks)
         if part.labels is not None:
-            labelled[key], task = part, part.labels.task
+            labelled[key], tasks = part, (part.known_task,)
     if labelled:
         return labelled
     whole = next((layout[key] for key in ("all", "train") if key in layout), None)
     if whole is None:
-        return {key: layout[key](True, task) for key in held_out}  # tells what labels are missing
-    return {"all": whole(True, task)}
+        return {key: layout[key](True, tasks) for key in held_out}  # tells what labels are missing
+    return {"all": whole(True, tasks)}
 
 
 def _own_classes(request: Request, layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
     """The classes of data that are evaluated without a run: those of their training split."""
     first = next(iter(parts.values()))
-    own = layout["train"](True, first.known.task) if "train" in layout else first
-    return choose_classes(_plain({"train": own}, (), request.findings)["train"])
+    own = layout["train"](True, (first.known_task,)) if "train" in layout else first
+    return choose_classes(agree_on_numbers({"train": own}, (), request.findings)["train"])
 
 
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
@@ -302,17 +277,17 @@ def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
     return Samples(request.modality, part.inputs, labels, fingerprint, contents, looks, traits)
 
 
-def _halves(request: Request, samples: Samples, task: TaskName) -> tuple[Samples, Samples]:
+def _halves(request: Request, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
     """What is trained on, and what the share of the request holds out; the latter may be empty."""
     assert samples.labels is not None
-    train, val = split(task, samples.labels, request.val_split, request.seed)
+    train, val = task.split(samples.labels, request.val_split, request.seed)
     return samples.select(train), samples.select(val)
 
 
 def _splits(
     request: Request,
     classes: tuple[str, ...],
-    task: TaskName,
+    task: LabelKind,
     *,
     train: Samples,
     val: Samples | None = None,
@@ -330,5 +305,5 @@ def _splits(
         source=request.source,
         skipped=request.findings.skipped,
         notes=tuple(request.findings.notes),
-        task=task,
+        task=task.name,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict
 
-from zoo.data.cells import Wish
 from zoo.data.columns import ColumnNames
 from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
@@ -16,14 +16,12 @@ class DataOptions(TypedDict, total=False):
     Attributes:
         text_column: Column of inputs, or two for pairs of texts.
         label_column: Column of labels, or several.
-        task: What the labels are; ``auto`` to find out.
         bad_files: ``error`` or ``skip``: what becomes of inputs that cannot be read.
         quoting: Of CSV and TSV tables; ``None`` to find out.
     """
 
     text_column: ColumnNames
     label_column: ColumnNames
-    task: Wish
     bad_files: BadFiles
     quoting: Quoting | None
 
@@ -31,7 +29,7 @@ class DataOptions(TypedDict, total=False):
 _DEFAULTS = {"task": "auto", "bad_files": "error", "quoting": "auto"}
 
 
-def as_flags(options: DataOptions) -> list[str]:
+def as_flags(options: Mapping[str, object]) -> list[str]:
     """The options as they are typed, but for those that have their defaults."""
     words = list[str]()
     for option, value in options.items():

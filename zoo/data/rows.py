@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from zoo.contract.spec import Modality
-from zoo.data.cells import Wish
 from zoo.data.classes import agree_on_numbers, in_order, label_array
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.dialects import Quoting
 from zoo.data.inputs import open_inputs
-from zoo.data.labels import Part
+from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import Request, layout_of
-from zoo.data.opening import check_task
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.samples import LabelArray, Samples, TaskName
+from zoo.data.samples import LabelArray, Samples
 from zoo.data.walk import loose_files, visible_folders
 from zoo.errors import DataError
 from zoo.modalities.image.reading import examine, looks_like_picture
@@ -45,7 +43,7 @@ class Rows:
 
     splits: Mapping[str, Samples]
     classes: tuple[str, ...]
-    task: TaskName | None
+    task: str | None
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -57,10 +55,10 @@ def open_rows(
     source: str | Path,
     *,
     modality: Modality,
+    tasks: Sequence[LabelKind],
     split: str | None = None,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
-    task: Wish = "auto",
     bad_files: BadFiles = "error",
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
@@ -73,10 +71,10 @@ def open_rows(
     Args:
         source: What the user named.
         modality: What the backbone takes.
+        tasks: As for :func:`zoo.data.opening.open_data`.
         split: One split alone.
         text_column: As for :func:`zoo.data.opening.open_data`.
         label_column: As there.
-        task: As there.
         bad_files: As there.
         learned: As there.
         quoting: As there.
@@ -85,16 +83,15 @@ def open_rows(
         DataError: There is nothing of this modality there, or no such split.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
-    check_task(task)
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, task))
+    parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, tasks))
     if split is not None and split not in parts:
         raise DataError(f"{source} has no split {split!r}", hint=f"It has: {', '.join(parts)}.")
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, modality, findings) for name, part in chosen.items()}
     findings.settle()
-    chosen = agreeing({name: each.part for name, each in found.items()}, findings)
+    chosen = agree_on_numbers({name: each.part for name, each in found.items()}, (), findings)
     classes = _classes(chosen)
     splits = {
         name: Samples(
@@ -108,7 +105,7 @@ def open_rows(
     }
     if not any(map(len, splits.values())):
         raise DataError(f"{source} has nothing that can be read")
-    kinds = [part.labels.task for part in chosen.values() if part.labels is not None]
+    kinds = [part.known_task.name for part in chosen.values() if part.labels is not None]
     kind = kinds[0] if kinds else None
     return Rows(splits, classes, kind, findings.skipped, tuple(findings.notes))
 
@@ -152,19 +149,12 @@ def readable(part: Part, modality: Modality, findings: Findings) -> Readable:
     return Readable(kept, digest.hexdigest(), seen.traits[good])
 
 
-def agreeing(parts: Mapping[str, Part], findings: Findings) -> dict[str, Part]:
-    """The splits with numbers that are class names written in one way."""
-    if any(part.labels is not None and part.labels.task == "regression" for part in parts.values()):
-        return dict(parts)
-    return agree_on_numbers(parts, (), findings)
-
-
 def _parts(request: Request) -> dict[str, Part]:
     if _unlabelled(request):
         samples = open_inputs([request.source], request.modality, findings=request.findings)
         return {"all": Part(request.source, samples.inputs, None)}
     layout = layout_of(request)
-    parts = {name: layout[name](False, request.task) for name in _ORDER if name in layout}
+    parts = {name: layout[name](False, request.tasks) for name in _ORDER if name in layout}
     request.findings.settle()
     return parts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,9 +16,6 @@ from zoo.contract.spec import Modality
 
 if TYPE_CHECKING:
     import datasets
-
-TaskName: TypeAlias = str
-"""What is said of a sample: its one class, any number of classes, or one or more numbers."""
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 LabelArray: TypeAlias = npt.NDArray[Any]
@@ -268,7 +265,7 @@ class Splits:
             that is not known.
         flip: Whether a mirrored picture still shows its class.
         min_scale: The smallest share of a picture's area that still shows its class.
-        task: What the labels are.
+        task: The name of what the labels are; empty where there are none.
     """
 
     modality: Modality
@@ -291,7 +288,7 @@ class Splits:
     epochs: int | None = None
     flip: bool = True
     min_scale: float = 0.35
-    task: TaskName = "single-label"
+    task: str = field(kw_only=True)
 
     def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
         """What an evaluation measures: ``val`` and ``test``, or ``all`` of data without splits.

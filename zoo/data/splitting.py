@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.data.samples import Indices, LabelArray, TaskName
+from zoo.data.samples import Indices, LabelArray
 from zoo.errors import DataError
 
 VAL_SPLIT = 0.2
 """The share that validates where nobody has said how much."""
-
-
-def split(task: TaskName, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices for training and for validation, as suits the task; the latter may be empty.
-
-    Raises:
-        DataError: ``share`` does not lie between 0 and 1.
-    """
-    if task == "single-label":
-        return stratified_split(labels, share, seed)
-    return random_split(labels, share, seed, keep_classes=task == "multi-label")
 
 
 def stratified_split(labels: Indices, share: float, seed: int) -> tuple[Indices, Indices]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -28,6 +28,8 @@ from zoo.registry.registry import Registry
 from zoo.runs.request import Request, Resize
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
+from zoo.tasks import AUTO, tasks_for
+from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,7 @@ def embed(
     resize: Resize | None = None,
     value_range: tuple[float, float] | None = None,
     max_length: int | None = None,
+    task: str = AUTO,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
@@ -109,6 +112,7 @@ def embed(
         resize: As for :func:`zoo.finetune`; of a run always its own.
         value_range: As there; by default found from the first split; of a run always its own.
         max_length: Tokens a text is cut to; of a run always its own.
+        task: As there.
         device: As there.
         workers: As there.
         registry: What is installed by default.
@@ -133,7 +137,7 @@ def embed(
     }
     run = run_of(backbone, registry, own)
     modality = run.spec.modality if run else registry.resolve(str(backbone)).spec.modality
-    rows = _open(data, modality, split, run, options)
+    rows = _open(data, modality, tasks_for(task), split, run, options)
     for fact in rows.notes:
         reporter.note(fact)
     place = choose_device(device)
@@ -163,18 +167,23 @@ def embed(
 
 
 def _open(
-    data: str | Path, modality: str, split: str | None, run: Run | None, options: DataOptions
+    data: str | Path,
+    modality: str,
+    tasks: Sequence[Task],
+    split: str | None,
+    run: Run | None,
+    options: DataOptions,
 ) -> Rows:
     """The rows, read by the columns of the run where the user names no others."""
     if run is None:
-        return open_rows(data, modality=modality, split=split, **options)
+        return open_rows(data, modality=modality, tasks=tasks, split=split, **options)
     learned = run.learned_columns
     own: DataOptions = {
         **options,
         "text_column": options.get("text_column") or _columns_of(run),
         "quoting": options.get("quoting") or learned.quoting,
     }
-    rows = open_rows(data, modality=modality, split=split, learned=learned, **own)
+    rows = open_rows(data, modality=modality, tasks=tasks, split=split, learned=learned, **own)
     return _fitting(run, rows, options.get("bad_files", "error"))
 
 

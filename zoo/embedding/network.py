@@ -111,4 +111,5 @@ def _as_training(rows: Rows, source: str) -> Splits:
         test=None,
         fingerprint=first.fingerprint,
         source=source,
+        task=rows.task or "",
     )

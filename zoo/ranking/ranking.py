@@ -24,7 +24,7 @@ from zoo.ranking.features import Extracted, Setting, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import logme, probe
 from zoo.registry.registry import Registry
-from zoo.tasks import task_named
+from zoo.tasks import AUTO, task_named, tasks_for
 
 SAMPLES = 1000
 TIME_LIMIT = 300.0
@@ -58,6 +58,7 @@ def recommend(
     samples: int = SAMPLES,
     weights: str = "auto",
     seed: int = 0,
+    task: str = AUTO,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
@@ -76,7 +77,8 @@ def recommend(
         samples: How many are looked at; of each class its share, and at least five.
         weights: ``auto``; ``none`` also ranks, from random parameters, what has no weights here.
         seed: Decides which samples, the folds of the probe, and random parameters.
-        device: As for :func:`zoo.finetune`.
+        task: As for :func:`zoo.finetune`.
+        device: As there.
         workers: As there.
         registry: What is installed by default.
         watch: Sees it grow.
@@ -93,13 +95,18 @@ def recommend(
     _refuse(samples=samples, time_limit=time_limit, weights=weights)
     place, progress = choose_device(device), _Progress()
     try:
-        sample = open_sample(data, samples=samples, modality=modality, seed=seed, **options)
+        tasks = tasks_for(task)
+        sample = open_sample(
+            data, samples=samples, tasks=tasks, modality=modality, seed=seed, **options
+        )
         for fact in (*sample.notes, *_not_seen(sample)):
             watch.reporter.note(fact)
         candidates, left_out = find_candidates(
             registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
         )
-        progress.begin(_empty(sample, left_out, tuple(as_flags(options))), candidates)
+        progress.begin(
+            _empty(sample, left_out, tuple(as_flags({**options, "task": task}))), candidates
+        )
         setting = Setting(
             sample=sample,
             seed=seed,

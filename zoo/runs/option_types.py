@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from zoo.contract.spec import Pooling
-    from zoo.data.cells import Wish
     from zoo.data.columns import ColumnNames
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
@@ -24,7 +23,7 @@ class FinetuneOptions(TypedDict, total=False):
 
     classes: int | None
     """Number of classes the data must have; for the demo data, how many to use."""
-    task: Wish | None
+    task: str | None
     """Task (default: single- or multi-label, as the labels are)."""
     text_column: ColumnNames | None
     """Input column: texts or image paths; twice for text pairs."""

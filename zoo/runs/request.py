@@ -19,10 +19,9 @@ from zoo.engine.hyperparameters import (
 )
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.tasks import CHOICES
+from zoo.tasks import CHOICES, tasks_for
 
 if TYPE_CHECKING:
-    from zoo.data.cells import Wish
     from zoo.data.columns import ColumnNames
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
@@ -64,7 +63,7 @@ class Request:
             also=("num_classes", "num_labels"),
         ),
     )
-    task: Wish = field(
+    task: str = field(
         default="auto",
         metadata=option(
             "Task (default: single- or multi-label, as the labels are).",
@@ -342,26 +341,29 @@ class Request:
             ZooError: Anything about them that the user can put right.
         """
         from zoo.data.demo import demo_data
+        from zoo.data.labels import Labels
         from zoo.data.opening import open_data
 
+        tasks = tasks_for(self.task)
         if self.data is None:
-            if self.task not in ("auto", "single-label"):
+            own = next((task for task in tasks if task.labels is Labels), None)
+            if own is None:
                 raise UsageError(
                     f"the demo data have one class a sample, and are no {self.task}",
                     hint="Give your own with --data PATH.",
                 )
             self._refuse_for_demo()
-            return demo_data(modality, classes=self.classes, seed=self.seed)
+            return demo_data(modality, task=own.name, classes=self.classes, seed=self.seed)
         return open_data(
             self.data,
             modality=modality,
+            tasks=tasks,
             need="train",
             classes=self.classes,
             val_split=self.val_split,
             seed=self.seed,
             text_column=self.text_column,
             label_column=self.label_column,
-            task=self.task,
             bad_files=self.bad_files,
             quoting=self.quoting,
             dedupe=self.dedupe,

@@ -340,6 +340,7 @@ class Run:
         splits = open_data(
             data,
             modality=self.spec.modality,
+            tasks=(self.task,),
             need="evaluate",
             known_classes=self.classes,
             val_split=trained.val_split,
@@ -347,7 +348,6 @@ class Run:
             text_column=text_column or trained.columns.inputs,
             label_column=label_column or trained.columns.labels,
             learned=trained.learned,
-            task=self.task.name,
             bad_files=bad_files,
             quoting=quoting or trained.columns.quoting,
         )

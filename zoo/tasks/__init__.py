@@ -41,6 +41,17 @@ def task_named(name: str) -> Task:
     return task
 
 
+def tasks_for(choice: str) -> tuple[Task, ...]:
+    """What data may be of: the task of that name; of :data:`AUTO` all, in the order in which they
+    are asked whether they claim a column. The first in :data:`TASKS` takes what no other claims.
+
+    Raises:
+        UsageError: There is no such task.
+    """
+    names = reversed(tuple(TASKS)) if choice == AUTO else (choice,)
+    return tuple(task_named(name) for name in names)
+
+
 def task_from_json(data: Mapping[str, Any]) -> Task:
     """The task that ``run.json`` describes.
 

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from zoo.data.samples import LabelArray
+from zoo.data.cells import holds_several, read_sets
+from zoo.data.columns import LABEL_COLUMNS
+from zoo.data.labels import Cells, LabelSets
+from zoo.data.samples import Indices, LabelArray
+from zoo.data.splitting import random_split
+from zoo.data.tables import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
@@ -86,6 +91,9 @@ class MultiLabel:
     activation: ClassVar[Activation] = "sigmoid"
     truth_column: ClassVar[str] = "labels"
     row_metric: ClassVar[str] = "f1"
+    labels: ClassVar[type[Any]] = LabelSets
+    usual_columns: ClassVar[Sequence[str]] = LABEL_COLUMNS
+    wanted: ClassVar[str] = "labels"
     wording: ClassVar[Wording] = replace(
         CLASSES,
         each=", any number a sample",
@@ -113,6 +121,28 @@ class MultiLabel:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`."""
         return cls(measures.metric_of(cls.name, data["metric"]).key)
+
+    # -- labels in a dataset ---------------------------------------------------------------------
+
+    def claims(self, table: Table, columns: Sequence[str]) -> bool:
+        """Where rows have several."""
+        return holds_several(table, columns)
+
+    def read(self, table: Table, columns: Sequence[str]) -> Cells:
+        """The classes of each row: a list, or 1 in the columns of those that it has."""
+        return read_sets(table, columns)
+
+    def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
+        """At random; a class of which none would be trained on gets a sample back."""
+        return random_split(labels, share, seed, keep_classes=True)
+
+    def too_few(self, labels: Any) -> tuple[str, str]:
+        """Samples that have to be trained on, every one."""
+        del labels
+        return "too few samples", ""
+
+    def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
+        """Nothing more: each class has a sample."""
 
     # -- training and evaluation -----------------------------------------------------------------
 

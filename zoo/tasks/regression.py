@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from zoo.data.samples import LabelArray
+from zoo.data.cells import read_numbers
+from zoo.data.classes import require_variety
+from zoo.data.columns import LABEL_COLUMNS
+from zoo.data.labels import Cells, Numbers
+from zoo.data.samples import Indices, LabelArray
+from zoo.data.splitting import random_split
+from zoo.data.tables import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
@@ -81,6 +87,9 @@ class Regression:
     activation: ClassVar[Activation] = "standardised"
     truth_column: ClassVar[str] = "values"
     row_metric: ClassVar[str] = "rmse"
+    labels: ClassVar[type[Any]] = Numbers
+    usual_columns: ClassVar[Sequence[str]] = (*LABEL_COLUMNS, "value", "score", "rating")
+    wanted: ClassVar[str] = "numbers to predict"
     wording: ClassVar[Wording] = Wording(
         outputs="numbers",
         output="number",
@@ -122,6 +131,30 @@ class Regression:
         """The inverse of :meth:`to_json`."""
         metric = measures.metric_of(cls.name, data["metric"]).key
         return cls(tuple(map(float, data["mean"])), tuple(map(float, data["std"])), metric)
+
+    # -- labels in a dataset ---------------------------------------------------------------------
+
+    def claims(self, table: Table, columns: Sequence[str]) -> bool:
+        """Never: numbers may be the names of classes."""
+        del table, columns
+        return False
+
+    def read(self, table: Table, columns: Sequence[str]) -> Cells:
+        """The number of each row in each column."""
+        return read_numbers(table, columns)
+
+    def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
+        """At random."""
+        return random_split(labels, share, seed, keep_classes=False)
+
+    def too_few(self, labels: Any) -> tuple[str, str]:
+        """A single one."""
+        del labels
+        return "too few samples", ""
+
+    def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
+        """The numbers that are trained on must differ."""
+        require_variety(labels, where, names)
 
     # -- training and evaluation -----------------------------------------------------------------
 

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from zoo.data.samples import LabelArray
+from zoo.data.cells import holds_several, read_classes
+from zoo.data.classes import all_numbers
+from zoo.data.columns import LABEL_COLUMNS
+from zoo.data.labels import Cells, Labels
+from zoo.data.samples import Indices, LabelArray
+from zoo.data.splitting import stratified_split
+from zoo.data.tables import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
@@ -76,6 +82,9 @@ class SingleLabel:
     truth_column: ClassVar[str] = "label"
     row_metric: ClassVar[str] = "f1"
     wording: ClassVar[Wording] = CLASSES
+    labels: ClassVar[type[Any]] = Labels
+    usual_columns: ClassVar[Sequence[str]] = LABEL_COLUMNS
+    wanted: ClassVar[str] = "labels"
     probe: ClassVar[Probe] = Probe(
         metric="accuracy",
         model=ridge_classifier,
@@ -101,6 +110,28 @@ class SingleLabel:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`."""
         return cls(measures.metric_of(cls.name, data["metric"]).key)
+
+    # -- labels in a dataset ---------------------------------------------------------------------
+
+    def claims(self, table: Table, columns: Sequence[str]) -> bool:
+        """Unless rows have several."""
+        return not holds_several(table, columns)
+
+    def read(self, table: Table, columns: Sequence[str]) -> Cells:
+        """The class of each row, by its name or by the column that holds 1."""
+        return read_classes(table, columns)
+
+    def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
+        """The share of each class."""
+        return stratified_split(labels, share, seed)
+
+    def too_few(self, labels: Any) -> tuple[str, str]:
+        """Each class has one sample; where classes are numbers, they may be meant as such."""
+        advice = "To predict numbers, give --task regression." if all_numbers(labels) else ""
+        return "one sample a class", advice
+
+    def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
+        """Nothing more: there are two classes or more, each with a sample."""
 
     # -- training and evaluation -----------------------------------------------------------------
 

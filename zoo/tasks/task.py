@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.data.labels import LabelKind
 from zoo.data.samples import LabelArray
 from zoo.tasks.cases import Case
 from zoo.tasks.evaluation import Evaluation
@@ -24,11 +25,11 @@ Activation = Literal["softmax", "sigmoid", "standardised"]
 """What makes answers of a network's outputs: the last stands for mean and standard deviation."""
 
 
-class Task(Protocol):
+class Task(LabelKind, Protocol):
     """What the outputs of a network mean; frozen data plus functions.
 
     A task is a module in :mod:`zoo.tasks` with a row in :data:`zoo.tasks.TASKS`. No other module
-    asks which one it has.
+    asks which one it has. How its labels are read from a dataset is in :class:`LabelKind`.
 
     ``outputs`` below are ``(N, outputs)`` of float64, as :meth:`decode` gives them: probabilities,
     or numbers in the user's units. ``labels`` are ``(N,)`` class indices of int64, or
@@ -36,10 +37,6 @@ class Task(Protocol):
     """
 
     # -- facts -----------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """As in ``--task``."""
 
     @property
     def metric(self) -> str:
