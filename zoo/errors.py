@@ -132,3 +132,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A question, to go behind a message, that offers what is nearest to ``name`` if anything is."""
     near = closest(name, names, 1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; the name of its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

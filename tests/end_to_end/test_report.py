@@ -89,7 +89,7 @@ def test_every_run_has_a_page_with_all_its_parts(run: Path) -> None:
     assert f"{record['results']['metrics']['accuracy']:.4f}" in page
     assert f"zoo predict {run}" in page
     assert "The most confident mistakes" in page
-    assert "Grad-CAM at conv2, which tells 8 × 8 places apart" in page
+    assert "Grad-CAM at conv2, 8 × 8 places" in page
     pictures = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" width="208"', page)
     assert len(pictures) == 2 * page.count("<article") > 0
     assert record["results"]["memory"]["process"] > 10**7
@@ -230,7 +230,7 @@ def test_texts_are_shown_with_the_words_that_spoke_for_the_answer(tmp_path: Path
     table.write_text("text\tlabel\n" + "\n".join(rows))
     run = zoo.finetune("lstm", table, epochs=2, output=tmp_path / "run", reporter=Quiet())
     page = _page(run.folder)
-    assert "Integrated gradients over the token embeddings, in 24 steps" in page
+    assert "integrated gradients over the token embeddings, 24 steps" in page
     assert re.search(r'<mark class="(for f|against a)[1-4]">\w+</mark>', page)
     assert "<img" not in page
 

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from zoo import Backbone, BackboneSpec, ImageInput, TextInput
 from zoo.errors import RunError
+from zoo.modalities.attribution import NotAttributed
+from zoo.modalities.image.attribution import grad_cam
+from zoo.modalities.image.showing import whereabouts
+from zoo.modalities.text.attribution import integrated_gradients
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 from zoo.runs.compare import Contest as Contest
 from zoo.runs.compare import _holm
 from zoo.runs.predictions import Judged, read_predictions
 from zoo.runs.report.calibration import calibration
-from zoo.runs.report.looking import Unseen, look_at_pictures, look_at_texts
-from zoo.runs.report.pictures import whereabouts
 from zoo.runs.report.subject import read_history
 from zoo.tasks.cases import MOST
 from zoo.tasks.multi_label import MultiLabel
@@ -174,7 +176,7 @@ def _corner(layout: str, prefix_tokens: int | None = None) -> Backbone:
 def test_the_map_lies_where_the_answer_comes_from(layout: str, prefix: int | None) -> None:
     pixels = torch.zeros(3, 3, 8, 8)
     pixels[:, :, :4, :4] = 1
-    heat = look_at_pictures(_corner(layout, prefix), pixels, [0, 1, 1])
+    heat = grad_cam(_corner(layout, prefix), pixels, [0, 1, 1])
     assert (heat.layer, heat.grid) == ("last", 8)
     assert heat.maps.shape == (3, 8, 8)
     assert heat.maps.max() == pytest.approx(1)
@@ -185,8 +187,8 @@ def test_the_map_lies_where_the_answer_comes_from(layout: str, prefix: int | Non
 
 
 def test_tokens_are_places_only_where_the_backbone_says_so() -> None:
-    with pytest.raises(Unseen, match="none of this network's later stages puts out maps"):
-        look_at_pictures(_corner("tokens"), torch.rand(1, 3, 8, 8), [0])
+    with pytest.raises(NotAttributed, match="none of this network's later stages puts out maps"):
+        grad_cam(_corner("tokens"), torch.rand(1, 3, 8, 8), [0])
 
 
 def test_whereabouts_are_told_in_words() -> None:
@@ -241,7 +243,7 @@ def test_the_word_that_decides_is_the_heaviest() -> None:
     asked = ["A good, dull film", ("film", "good")]
     if tokenizer.num_special_tokens_to_add(True) == 0:
         asked = asked[:1]
-    reading = look_at_texts(backbone, encoder, asked, [1] * len(asked), torch.device("cpu"))
+    reading = integrated_gradients(backbone, encoder, asked, [1] * len(asked), torch.device("cpu"))
     (pieces,) = reading.pieces[0]
     assert "".join(piece.text for piece in pieces) == "A good, dull film"
     weights = {piece.text: round(piece.weight, 3) for piece in pieces}
@@ -253,8 +255,8 @@ def test_the_word_that_decides_is_the_heaviest() -> None:
 def test_a_network_without_a_known_embedding_says_so() -> None:
     backbone = _bag(7)
     backbone.net.table = nn.Embedding(9, 2)  # type: ignore[assignment]
-    with pytest.raises(Unseen, match="vectors of tokens"):
-        look_at_texts(backbone, SimpleNamespace(), ["x"], [0], torch.device("cpu"))  # type: ignore[arg-type]
+    with pytest.raises(NotAttributed, match="vectors of tokens"):
+        integrated_gradients(backbone, SimpleNamespace(), ["x"], [0], torch.device("cpu"))  # type: ignore[arg-type]
     assert _bag(7, "table").token_embedding() is not None
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import zoo
+from zoo.modalities.image.attribution import grad_cam
 from zoo.runs.predictions import Judged
-from zoo.runs.report.looking import look_at_pictures
 from zoo.runs.report.page import _curves, _strategy
 from zoo.tasks.multi_label import MultiLabel
 
@@ -77,8 +77,8 @@ def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> N
             backbone.head, "__getitem__"
         ) else backbone.head.weight[0].fill_(-1.0)
     pixels = torch.rand(2, 3, 32, 32)
-    plain = look_at_pictures(backbone, pixels, [0, 0]).maps
-    turned = look_at_pictures(backbone, pixels, [0, 0], [True, True]).maps
+    plain = grad_cam(backbone, pixels, [0, 0]).maps
+    turned = grad_cam(backbone, pixels, [0, 0], [True, True]).maps
     assert turned.max(axis=(1, 2)).min() == 1.0
     assert turned.mean() > plain.mean()
     judged = Judged(("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]]))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
+    from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.preparing import Preparer
@@ -33,6 +34,10 @@ class Modality(InputKind, Protocol):
     @property
     def dtype(self) -> str:
         """Of that tensor as the network takes it, as NumPy and ONNX call it."""
+
+    @property
+    def new_inputs(self) -> str:
+        """What follows ``zoo predict RUN`` in an example."""
 
     @property
     def ragged(self) -> bool:
@@ -136,6 +141,18 @@ class Modality(InputKind, Protocol):
             example: The input, as ``run.json`` keeps it: a path or what the folder holds, a text,
                 or a pair of texts.
         """
+
+    # -- showing -----------------------------------------------------------------------------
+
+    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
+        """An input as a page shows it where no network can be asked.
+
+        Args:
+            shown: What stands for it among the predictions: a path, a text, or a pair.
+        """
+
+    def attribute(self, question: Question) -> Attributed:
+        """Inputs as a page shows them, with where the network looked."""
 
     # -- without zoo ---------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
+    from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.preparing import Preparer
@@ -53,6 +54,7 @@ class ImageModality:
     nouns: str = "images"
     main_input: str = "pixel_values"
     dtype: str = "float32"
+    new_inputs: str = "new/*.jpg"
     ragged: bool = False
     options: frozenset[str] = frozenset(
         {
@@ -141,6 +143,18 @@ class ImageModality:
     def predict_command(self, folder: str, example: Any) -> str:
         """The image's path follows the run's."""
         return f"zoo predict {folder} {shlex.quote(str(example))}"
+
+    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
+        """Its path."""
+        from zoo.modalities.attribution import Attribution
+
+        return Attribution(str(shown))
+
+    def attribute(self, question: Question) -> Attributed:
+        """See :mod:`zoo.modalities.image.attribution`."""
+        from zoo.modalities.image.attribution import attribute
+
+        return attribute(question)
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.image.exporting`."""

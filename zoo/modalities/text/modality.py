@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from zoo.contract.backbone import Backbone
     from zoo.data.samples import Samples, Splits
+    from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.preparing import Preparer
@@ -50,6 +51,7 @@ class TextModality:
     nouns: str = "texts"
     main_input: str = "input_ids"
     dtype: str = "int64"
+    new_inputs: str = "new.csv"
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
@@ -128,6 +130,18 @@ class TextModality:
             return f"printf '%s\\t%s\\n' {first} {second} | zoo predict {folder} -"
         line = (example.strip().splitlines() or [""])[0][:80]
         return f"echo {shlex.quote(line)} | zoo predict {folder} -"
+
+    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
+        """The text, or both."""
+        from zoo.modalities.text.attribution import plainly
+
+        return plainly(shown if isinstance(shown, tuple) else (shown,))
+
+    def attribute(self, question: Question) -> Attributed:
+        """See :mod:`zoo.modalities.text.attribution`."""
+        from zoo.modalities.text.attribution import attribute
+
+        return attribute(question)
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
         """See :mod:`zoo.modalities.text.exporting`."""

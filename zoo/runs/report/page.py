@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import RunError
+from zoo.modalities import modality_of
 from zoo.registry.run_record import MODEL, lineage
 from zoo.runs.report import charts
 from zoo.runs.report.calibration import BINS, calibration
@@ -159,7 +160,7 @@ def _context(subject: Subject) -> dict[str, Any]:
 def _lede(subject: Subject, evaluation: Evaluation) -> str:
     record, count = subject.record, len(subject.judged)
     data = record["data"]
-    kind = "pictures" if subject.feed.spec.modality == "image" else "texts"
+    kind = modality_of(subject.feed.spec).nouns
     words, number = subject.task.wording, len(subject.classes)
     what = f"one {words.output}" if number == 1 else f"{number:,} {words.outputs}"
     began = "random parameters" if not record["weights"] else "pretrained weights"
@@ -212,7 +213,7 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
         (subject.task.wording.outputs, names),
         ("task", subject.task.name),
         ("backbone", f"{record['backbone']}, {subject.feed.spec.feature_dim:,} features"),
-        ("input", _input(subject)),
+        ("input", modality_of(subject.feed.spec).shape_in_words(subject.feed.spec)),
         ("started from", lineage(record)),
         ("licence of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
@@ -225,13 +226,6 @@ def _facts(subject: Subject) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
     ]
     return [(name, fact) for name, fact in facts if fact]
-
-
-def _input(subject: Subject) -> str:
-    spec = subject.feed.spec
-    if spec.modality == "image":
-        return f"{spec.image_input.size} × {spec.image_input.size} pixels"
-    return f"up to {spec.text_input.max_length:,} tokens, {spec.text_input.pooling} pooling"
 
 
 def _strategy(recipe: Mapping[str, Any], phases: Any) -> str:
@@ -304,7 +298,7 @@ def _machine(machine: Mapping[str, Any]) -> list[str]:
 
 def _commands(subject: Subject) -> list[tuple[str, str]]:
     folder = shlex.quote(_visible(str(subject.folder)))
-    new = "new/*.jpg" if subject.feed.spec.modality == "image" else "new.csv"
+    new = modality_of(subject.feed.spec).new_inputs
     return [
         ("What it says of new inputs", f"zoo predict {folder} {new}"),
         ("How good it is on other labelled data", f"zoo evaluate {folder} --data DATA"),

@@ -18,7 +18,7 @@ _DARK, _MIDDLE, _BRIGHT = "#0b0724", "#c0325b", "#ffe08a"
 """From where nothing spoke to where most did; lightness alone tells them apart, without colours."""
 
 
-def picture_uri(pixels: NDArray[np.uint8]) -> str:
+def image_uri(pixels: NDArray[np.uint8]) -> str:
     """A picture as the network got it, ``(size, size, 3)``, as a ``data:`` address."""
     return _uri(_enlarged(Image.fromarray(pixels)))
 

@@ -1,0 +1,190 @@
+"""Where a network looked on images: Grad-CAM, by captum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.contract.backbone import Backbone
+from zoo.errors import first_line
+from zoo.modalities.attribution import (
+    Attributed,
+    Attribution,
+    NotAttributed,
+    Question,
+    without_parameter_gradients,
+)
+from zoo.modalities.image.showing import image_uri, overlay_uri, whereabouts
+from zoo.modalities.image.transforms import Normalise
+from zoo.system.tensors.hooks import hooked
+
+_FINE = 4
+"""Places a side from which on a map says something; coarser ones are taken where there are no such."""
+
+_TRIED = 6  # stages, the last first, that are asked for a map
+
+_LEAST_SEEN = 1e-30
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Where a network looked on pictures.
+
+    Attributes:
+        maps: ``(B, size, size)`` in [0, 1]; all 0 where nothing spoke for the output.
+        layer: The module whose output was looked at.
+        grid: Places a side that the layer tells apart.
+    """
+
+    maps: NDArray[np.float32]
+    layer: str
+    grid: int
+
+
+def attribute(question: Question) -> Attributed:
+    """The images as the network got them, and where it looked; without that if it cannot be asked."""
+    batch = question.loader.batch([(0, i) for i in range(len(question.samples))])
+    pixels = batch["pixel_values"]  # (B, 3, size, size)
+    shown = [
+        Attribution(question.samples.input(i), image_uri(own))
+        for i, own in enumerate(_bytes(pixels, question))
+    ]
+    try:
+        backbone = question.network().to(question.device).eval()
+        given = pixels.to(question.device)
+        if given.dtype == torch.uint8:
+            given = Normalise(backbone.spec.image_input)(given)
+        heat = grad_cam(backbone, given, question.outputs, question.against)
+    except Exception as error:  # a plugin's network may do anything; the images are there, and stay
+        return Attributed(tuple(shown), absent=first_line(error))
+    shown = [
+        replace(each, overlay=overlay_uri(own, heat_map), place=whereabouts(heat_map))
+        for each, own, heat_map in zip(shown, _bytes(pixels, question), heat.maps, strict=True)
+    ]
+    method = f"Grad-CAM at {heat.layer}, {heat.grid} × {heat.grid} places"
+    return Attributed(tuple(shown), method)
+
+
+def _bytes(pixels: Tensor, question: Question) -> NDArray[np.uint8]:
+    """``(B, size, size, 3)``, of 0 to 255."""
+    if pixels.dtype != torch.uint8:
+        pixels = Normalise(question.spec.image_input).inverse(pixels)
+    return np.asarray(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def grad_cam(
+    backbone: Backbone,
+    pixels: Tensor,
+    outputs: Sequence[int],
+    against: Sequence[bool] | None = None,
+) -> Heat:
+    """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) of one output for each picture.
+
+    It is taken of the last stage whose maps tell four places a side apart and have a gradient:
+    of a transformer with a class token, that is the last but one.
+
+    Args:
+        backbone: In evaluation mode.
+        pixels: Prepared, on its device: ``(B, 3, size, size)``.
+        outputs: For each picture the output that is asked about.
+        against: For each whether to show what spoke against the output instead: of a class that
+            the network rules out, nothing may have spoken for it, and the map would be dark.
+
+    Raises:
+        NotAttributed: No stage puts out maps, or none has a gradient.
+    """
+    from captum.attr import LayerAttribution
+
+    size = int(pixels.shape[-1])
+    with torch.enable_grad(), without_parameter_gradients(backbone):
+        path, first = _seen(backbone, pixels[:1], outputs[:1])
+        rest = _map_at(backbone, path, pixels[1:], outputs[1:]) if len(pixels) > 1 else first[:0]
+    cams = torch.cat([first, rest])  # (B, 1, h, w)
+    if against is not None:
+        signs = [-1.0 if negative else 1.0 for negative in against]
+        cams = cams * cams.new_tensor(signs)[:, None, None, None]
+    cams = cams.relu().float()
+    whole = LayerAttribution.interpolate(cams, (size, size), "bicubic")[:, 0].clamp(min=0)
+    peak = whole.amax(dim=(1, 2), keepdim=True)
+    maps = torch.where(peak > _LEAST_SEEN, whole / peak.clamp(min=_LEAST_SEEN), 0.0)
+    return Heat(maps.detach().cpu().numpy(), path, int(cams.shape[-1]))
+
+
+def _seen(backbone: Backbone, picture: Tensor, output: Sequence[int]) -> tuple[str, Tensor]:
+    """The layer to look at, and the map of one picture there: ``(1, 1, h, w)``."""
+    paths = _layers_with_maps(backbone, picture)
+    if not paths:
+        raise NotAttributed("none of this network's later stages puts out maps of the picture")
+    for path in paths[:_TRIED]:
+        cam = _map_at(backbone, path, picture, output)
+        if cam.abs().max() > _LEAST_SEEN:
+            return path, cam
+    raise NotAttributed("the maps of its last stages have no gradient")
+
+
+def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
+    """For each stage the module that puts out its last maps; the last stage first.
+
+    Those that are fine enough come before the others, and of those the finest. What the first of
+    several stages puts out says nothing about the answer, and is left out.
+    """
+    sides: dict[str, int] = {}  # in the order in which the modules are done
+    calls: dict[str, int] = {}
+
+    paths = {module: path for path, module in backbone.net.named_modules() if path}
+
+    def note(module: nn.Module, output: Any) -> None:
+        path = paths[module]
+        calls[path] = calls.get(path, 0) + 1
+        maps = backbone.maps_of(output) if isinstance(output, Tensor) else None
+        if maps is not None and min(maps.shape[-2:]) > 1:
+            sides[path] = min(maps.shape[-2:])
+
+    with torch.no_grad(), hooked(paths, after=note):
+        backbone.features(picture)
+    last = {backbone.stage_of(path): path for path in sides if calls[path] == 1}
+    order = [stage.name for stage in backbone.stages()]
+    late = [last[stage] for stage in reversed(order[1:] or order) if stage in last]
+    fine = [path for path in late if sides[path] >= _FINE]
+    coarse = [path for path in late if sides[path] < _FINE]
+    return fine + sorted(coarse, key=lambda path: -sides[path])
+
+
+def _map_at(backbone: Backbone, path: str, pixels: Tensor, outputs: Sequence[int]) -> Tensor:
+    """``(B, 1, h, w)``, before negative values are left out."""
+    from captum.attr import LayerGradCam
+
+    target = torch.tensor(outputs, device=pixels.device)
+    with _as_maps(backbone, path) as maps:
+        cam: Tensor = LayerGradCam(backbone, maps).attribute(pixels, target=target)
+    return cam.detach()
+
+
+@contextmanager
+def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
+    """A module through which the output of the layer passes as maps, ``(B, channels, h, w)``.
+
+    The graph begins there, so that no gradient is computed further down.
+    """
+    maps = nn.Identity()
+
+    def through(_: nn.Module, output: Tensor) -> Tensor:
+        whole = output.detach().clone()
+        seen = backbone.maps_of(whole)  # a view
+        assert seen is not None
+        with torch.enable_grad():
+            leaf = maps(seen.detach().clone().requires_grad_())
+            view = backbone.maps_of(whole)
+            assert view is not None
+            view.copy_(leaf)  # back in its place among what are no places
+        return whole
+
+    with hooked([backbone.net.get_submodule(path)], after=through):
+        yield maps

@@ -1,0 +1,203 @@
+"""Which words spoke for an answer: integrated gradients over token embeddings, by captum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.contract.backbone import Backbone
+from zoo.data.samples import Pair
+from zoo.modalities.attribution import (
+    Attributed,
+    Attribution,
+    NotAttributed,
+    Piece,
+    Question,
+    without_parameter_gradients,
+)
+from zoo.modalities.text.tokenization import TextEncoder
+
+_WORK = 6e10
+"""Floating-point operations that all texts together may take, a second or two of one core; at
+least one step of integration is made."""
+
+_MOST_STEPS = 24
+_LONGEST = 1200  # characters of a text as it is shown
+
+
+def attribute(question: Question) -> Attributed:
+    """The texts with their words weighed; plain if the network cannot be asked."""
+    samples = question.samples
+    try:
+        backbone = question.network().to(question.device).eval()
+        encoder = TextEncoder(question.tokenizer, question.spec.text_input)
+        raw = [samples.raw(i) for i in range(len(samples))]
+        texts = [own if isinstance(own, tuple) else str(own) for own in raw]
+        found = integrated_gradients(backbone, encoder, texts, question.outputs, question.device)
+    except (NotAttributed, ImportError) as error:
+        plain = tuple(plainly(samples.texts(i)) for i in range(len(samples)))
+        return Attributed(plain, absent=str(error))
+    shown = tuple(
+        Attribution(texts=tuple(_shortened(own) for own in pieces), words=_heaviest(pieces))
+        for pieces in found.pieces
+    )
+    steps = "1 step" if found.steps == 1 else f"{found.steps} steps"
+    return Attributed(shown, f"integrated gradients over the token embeddings, {steps}")
+
+
+def plainly(texts: Sequence[str]) -> Attribution:
+    """A text, or the two of a pair, without weights."""
+    return Attribution(texts=tuple((Piece(_cut(text), 0.0),) for text in texts))
+
+
+def _heaviest(texts: Sequence[Sequence[Piece]]) -> tuple[str, ...]:
+    """The three words that spoke most for the output, those that speak against it left out."""
+    pieces = sorted((p for text in texts for p in text if p.weight > 0.05), key=lambda p: -p.weight)
+    return tuple(dict.fromkeys(piece.text.strip() for piece in pieces))[:3]
+
+
+def _shortened(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    ends = np.cumsum([len(piece.text) for piece in pieces])
+    kept = [piece for piece, end in zip(pieces, ends, strict=True) if end <= _LONGEST]
+    rest = "".join(piece.text for piece in pieces[len(kept) :])
+    room = _LONGEST - sum(len(piece.text) for piece in kept)
+    return (*kept, Piece(f"{rest[:room]} …", 0.0)) if rest else tuple(kept)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+@dataclass(frozen=True)
+class WordWeights:
+    """Which words spoke for an output.
+
+    Attributes:
+        pieces: For each input its text, or both, in pieces that put together are the text.
+        steps: Of the integration.
+    """
+
+    pieces: list[list[list[Piece]]]
+    steps: int
+
+
+def integrated_gradients(
+    backbone: Backbone,
+    encoder: TextEncoder,
+    texts: Sequence[str | Pair],
+    outputs: Sequence[int],
+    device: torch.device,
+) -> WordWeights:
+    """Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365) over the token embeddings.
+
+    The way goes from padding, special tokens aside, to the text. The tokens of a word are added up.
+
+    Args:
+        backbone: In evaluation mode, on ``device``.
+        encoder: Its tokenizer, with the limits that the run has.
+        texts: The inputs.
+        outputs: For each input the output that is asked about.
+        device: Where it computes.
+
+    Raises:
+        NotAttributed: The network has no layer that makes vectors of tokens.
+    """
+    layer = backbone.token_embedding()
+    if layer is None:
+        raise NotAttributed("no layer of this network is known to make vectors of tokens")
+    encodings = [encoder.tokenizer.encode(*_both(text)) for text in texts]
+    steps = _steps(backbone, layer, sum(len(e.ids) for e in encodings))
+    pieces = []
+    # cuDNN's recurrent layers have no gradient outside training.
+    with (
+        torch.enable_grad(),
+        without_parameter_gradients(backbone),
+        torch.backends.cudnn.flags(enabled=False),
+    ):
+        for text, encoding, output in zip(texts, encodings, outputs, strict=True):
+            weights = _token_weights(backbone, layer, encoder, encoding, output, steps, device)
+            pieces.append(_pieces(text, encoding, weights))
+    return WordWeights(pieces, steps)
+
+
+def _both(text: str | Pair) -> Pair | tuple[str]:
+    return text if isinstance(text, tuple) else (text,)
+
+
+def _steps(backbone: Backbone, layer: nn.Module, tokens: int) -> int:
+    """As many as the work allows: a step costs some 6 operations a parameter and token."""
+    table = sum(p.numel() for p in layer.parameters())
+    parameters = sum(p.numel() for p in backbone.parameters()) - table
+    return max(1, min(_MOST_STEPS, int(_WORK / (6 * max(1, parameters) * max(1, tokens)))))
+
+
+def _token_weights(
+    backbone: Backbone,
+    layer: nn.Module,
+    encoder: TextEncoder,
+    encoding: Any,
+    output: int,
+    steps: int,
+    device: torch.device,
+) -> NDArray[np.float64]:
+    """How much each token spoke for ``output``: ``(T,)``."""
+    from captum.attr import LayerIntegratedGradients
+
+    if not encoding.ids:
+        return np.zeros(0)
+    types = [encoding.type_ids] if any(encoding.type_ids) else None
+    batch = {key: t.to(device) for key, t in encoder.collate([encoding.ids], types).items()}
+    names = [name for name in batch if name != "input_ids"]
+
+    def logits(ids: Tensor, *others: Tensor) -> Tensor:
+        answer: Tensor = backbone({"input_ids": ids, **dict(zip(names, others, strict=True))})
+        return answer
+
+    special = torch.tensor([encoding.special_tokens_mask], device=device).bool()
+    ids = batch["input_ids"]  # (1, T)
+    nothing = torch.where(special, ids, encoder.input.pad_id)
+    given = LayerIntegratedGradients(logits, layer).attribute(
+        ids,
+        baselines=nothing,
+        target=output,
+        additional_forward_args=tuple(batch[name] for name in names),
+        n_steps=steps,
+        internal_batch_size=1,  # the graph of all steps at once would be the peak of memory
+    )  # (1, T, width)
+    return np.asarray(given.detach().sum(dim=-1)[0].double().cpu().numpy())
+
+
+def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> list[list[Piece]]:
+    """Each text in words with their weights, the heaviest of which is 1 or -1."""
+    words: dict[tuple[int, int], list[float]] = {}  # text and word, to start, end, weight
+    for place, weight in enumerate(weights):
+        which, word = encoding.sequence_ids[place], encoding.word_ids[place]
+        if which is None or word is None:
+            continue
+        start, end = encoding.offsets[place]
+        kept = words.setdefault((which, word), [start, end, 0.0])
+        kept[:] = [min(kept[0], start), max(kept[1], end), kept[2] + float(weight)]
+    heaviest = max((abs(word[2]) for word in words.values()), default=0.0) or 1.0
+    return [
+        _filled(own, [word for (which, _), word in words.items() if which == number], heaviest)
+        for number, own in enumerate(_both(text))
+    ]
+
+
+def _filled(text: str, words: Sequence[list[float]], heaviest: float) -> list[Piece]:
+    """The words and what lies between them, in order."""
+    pieces, done = [], 0
+    for start, end, weight in sorted(words):
+        first, last = max(done, int(start)), int(end)
+        if first > done:
+            pieces.append(Piece(text[done:first], 0.0))
+        if last > first:
+            pieces.append(Piece(text[first:last], weight / heaviest))
+        done = max(done, last)
+    return [*pieces, Piece(text[done:], 0.0)] if done < len(text) else pieces
