@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.loader import Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
 
 
@@ -120,6 +122,9 @@ class Modality(InputKind, Protocol):
         Raises:
             TypeError, ValueError: They are something else than :meth:`input_record` gives.
         """
+
+    def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
+        """What a run has not read of the samples of a loader, after a whole pass."""
 
     def preparer(
         self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None

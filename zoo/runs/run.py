@@ -31,7 +31,7 @@ from zoo.engine.surgery import Surgery, operate
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.not_seen import NotSeen, not_seen
+from zoo.modalities.not_seen import NotSeen
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
@@ -494,7 +494,7 @@ class Run:
         feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
         with feed.plain(samples, self.reading) as loader:
             logits = forward.predict(loader, count=len(samples), reporter=reporter)
-            found = not_seen(loader, self.spec.input, trained=True)
+            found = modality_of(self.spec).not_seen(loader, self.spec)
         for fact in found.facts:
             reporter.note(fact)
         return logits, found

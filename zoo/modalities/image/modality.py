@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.loader import Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
 
 PRETRAINED: Mapping[str, Any] = {
@@ -131,6 +133,15 @@ class ImageModality:
             deep=bool(images.get("all_deep", False)),
             windowed=bool(images.get("windowed", False)),
         )
+
+    def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
+        """What the loader's reading has watched."""
+        from zoo.modalities.image.not_seen import Reading
+        from zoo.modalities.not_seen import NotSeen
+
+        reading = loader.feed.reading or Reading(spec.image_input, trained=True)
+        words = reading.in_words(loader.traits)
+        return NotSeen(reading.names(loader.traits), tuple(words.values()))
 
     def preparer(
         self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None

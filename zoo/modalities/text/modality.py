@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.loader import Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
+    from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
 
 PRETRAINED: Mapping[str, Any] = {
@@ -114,6 +116,15 @@ class TextModality:
 
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
         """Texts are read as they are."""
+
+    def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
+        """Which texts were cut."""
+        from zoo.modalities.not_seen import NotSeen
+        from zoo.modalities.text.tokenization import END, cut_in_words
+
+        cut = loader.feed.cut
+        words = cut_in_words(int(cut.sum()), len(cut), spec.text_input, trained=True)
+        return NotSeen(tuple((END,) if own else () for own in cut), (words,) if words else ())
 
     def preparer(
         self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None
