@@ -85,6 +85,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     },
 }
 LORA = Recipe(
+    head_solver="adamw",
     strategy="lora",
     epochs=1,
     probe_epochs=1,

@@ -438,6 +438,7 @@ def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) ->
         (("--accumulate", 64), "--accumulate must be at most the batch size, 32, got 64"),
         (("--freeze", "conv9"), "no stage called 'conv9'"),
         (("--batch-size", "large"), "large"),
+        (("--find-lr", "--save-every", 9), "--save-every has no effect with --find-lr"),
     ],
 )
 def test_options_that_cannot_be_are_told_before_anything_is_written(

@@ -16,6 +16,7 @@ from zoo.errors import ContractError, HeadWidthError, PluginError, StageError, W
 from zoo_timm.library import timm
 
 LORA = Recipe(
+    head_solver="adamw",
     strategy="lora",
     epochs=1,
     probe_epochs=1,

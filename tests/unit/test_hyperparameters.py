@@ -10,7 +10,7 @@ import click
 import pytest
 
 import zoo
-from tests import option_types
+from tests import options as made
 from zoo.cli.finetune import command
 from zoo.engine.hyperparameters import SECTIONS, Use, in_python, rows
 from zoo.engine.progress import Quiet
@@ -79,19 +79,19 @@ def test_every_option_has_a_section_of_the_help_and_a_known_use() -> None:
 
 
 def test_the_command_line_has_each_option_with_its_help() -> None:
-    made = {p.name: p for p in command.params if isinstance(p, click.Option)}
+    found = {p.name: p for p in command.params if isinstance(p, click.Option)}
     for name, row in OPTIONS.items():
-        assert row.typed in made[name].opts
-        assert made[name].help == row.help
-    extra = {*made} - {*OPTIONS}
+        assert row.typed in found[name].opts
+        assert found[name].help == row.help
+    extra = {*found} - {*OPTIONS}
     assert extra == {
         *("resume", "find_lr", "output", "surgery", "save_every", "track", "report", "as_json")
     }
 
 
-def test_the_types_of_python_s_options_are_those_of_the_table() -> None:
-    written = option_types.PATH.read_text(encoding="utf-8")
-    assert written == option_types.source(), "run 'python -m tests.option_types'"
+def test_the_types_and_the_documentation_are_those_of_the_table() -> None:
+    for path, text in ((made.TYPES, made.types()), (made.PAGE, made.page())):
+        assert path.read_text(encoding="utf-8") == text, "run 'python -m tests.options'"
 
 
 @pytest.mark.parametrize("find", [zoo.finetune, zoo.find_lr])

@@ -231,7 +231,6 @@ class Recipe:
         ),
     )
     head_solver: Solver = field(
-        default="adamw",
         metadata=option(
             "Solver for head-only training: lbfgs (to convergence) or adamw.",
             section=_OPTIMISATION,

@@ -1,6 +1,6 @@
 """Types of the options of ``zoo.finetune``, for editors and type checkers.
 
-Made from the table of hyperparameters by ``python -m tests.option_types``; do not edit.
+Made from the table of hyperparameters by ``python -m tests.options``; do not edit.
 """
 
 from __future__ import annotations
