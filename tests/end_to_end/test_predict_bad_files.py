@@ -22,7 +22,7 @@ from zoo.errors import DataError
 from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
 
-NUMBERS = {"name": "regression", "mean": [1.0, 2.0], "std": [1.0, 1.0]}
+NUMBERS = {"name": "regression", "metric": "loss", "mean": [1.0, 2.0], "std": [1.0, 1.0]}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_pairs_and_several_labels_have_their_empty_rows(tmp_path: Path, zoo_cli:
     table = tmp_path / "x.csv"
     table.write_text("a,b\nw1,w2\nw3,\nw4,w5\n")
     data = {"source": "x", "train": 8, "val": 2, "text_column": ["a", "b"]}
-    run = text_run(tmp_path / "run", data=data, task={"name": "multi-label"})
+    run = text_run(tmp_path / "run", data=data, task={"name": "multi-label", "metric": "map"})
     out = tmp_path / "out.csv"
     assert zoo_cli("predict", run, table, "--bad-files", "skip", "--output", out).code == 0
     rows = list(csv.DictReader(out.open()))

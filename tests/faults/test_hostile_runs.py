@@ -135,7 +135,7 @@ STRANGE: Mapping[str, tuple[tuple[str, ...], Any]] = {
     "means that are no numbers": (("spec", "input", "mean"), ["a", "b", "c"]),
     "another modality": (("spec", "modality"), "text"),
     "a task of numbers": (("task",), 5),
-    "a regression without its scale": (("task",), {"name": "regression"}),
+    "a regression without its scale": (("task",), {"name": "regression", "metric": "loss"}),
     "results of nothing": (("results",), {}),
     "a share of two": (("data", "val_split"), 2),
     "columns of numbers": (("data", "text_column"), [1, 2]),
