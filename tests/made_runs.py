@@ -24,25 +24,46 @@ def made_run(folder: Path, spec: BackboneSpec, /, *, lacks: str = "", **changes:
         folder: Made, with its parents.
         spec: The run's backbone.
         lacks: A key that ``run.json`` does not have.
-        changes: Of keys of ``run.json``.
+        changes: Of keys of ``run.json``; of ``data``, of those in it.
     """
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(BYTES)
-    record = {
+    data = {
+        "source": "plants/",
+        "fingerprint": "",
+        "val_fingerprint": "",
+        "train": 8,
+        "val": 2,
+        "val_split": 0.2,
+        "split_seed": 0,
+        "text_column": None,
+        "label_column": None,
+        "columns": {"inputs": [], "labels": []},
+        "quoting": "auto",
+    }
+    record: dict[str, Any] = {
         "format": 1,
+        "finished": True,
         "backbone": spec.name,
         "spec": spec.to_json(),
+        "params": spec.params,
         "weights": None,
+        "origin": None,
+        "surgery": None,
         "classes": ["fern", "moss"],
         "task": {"name": "single-label", "metric": "accuracy"},
         "head": "linear",
+        "recipe": {},
         "precision": "fp32",
         "device": "cpu",
-        "data": {"source": "plants/", "train": 8, "val": 2},
+        "data": data,
+        "versions": {},
         "results": {"best_epoch": 1, "metrics": {"accuracy": 0.9125, "loss": 0.5}},
         "sha256": hashlib.sha256(BYTES).hexdigest(),
         **changes,
     }
+    if isinstance(changes.get("data"), dict):
+        record["data"] = {**data, **changes["data"]}
     record.pop(lacks, None)
     (folder / "run.json").write_text(json.dumps(record))
     return folder

@@ -106,7 +106,9 @@ def test_nothing_of_this_machine_and_no_input_is_sent(run: zoo.Run, hub: Writabl
     for path, content in files.items():
         for secret in (str(run.folder.parent), str(Path.home()), SECRET, "mine", "1.jpg", "2.jpg"):
             assert secret.encode() not in content, f"{path} has {secret!r}"
-    assert json.loads(files["run.json"])["data"] == {"source": "photos", "train": 8, "val": 2}
+    sent = json.loads(files["run.json"])["data"]
+    assert (sent["source"], sent["train"], sent["val"]) == ("photos", 8, 2)
+    assert not {"skipped", "shared"} & sent.keys()
     assert not hub.repos[REPO]
 
 

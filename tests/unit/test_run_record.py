@@ -16,7 +16,7 @@ from zoo.errors import RunError
 from zoo.registry.index import Index
 from zoo.registry.policy import load_policy
 from zoo.registry.registry import Registry
-from zoo.registry.run_record import lineage, origin_of, read_run
+from zoo.registry.run_record import lineage, origin_of, read_record, read_run
 from zoo.training import record as records
 from zoo.training.resume import _refuse_change
 
@@ -76,7 +76,8 @@ def test_the_folder_is_absolute_whatever_was_given(
         {"params": "many"},
         {"origin": {"name": "animals"}},
         {"origin": "animals"},
-        *({"lacks": key} for key in ("spec", "sha256", "results", "weights", "data")),
+        *({"lacks": key} for key in ("spec", "sha256", "results", "weights", "data", "task")),
+        *({"lacks": key} for key in ("finished", "params", "origin", "surgery", "versions")),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -93,6 +94,14 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
     (folder / "run.json").write_text(content)
     with pytest.raises(RunError, match=r"run\.json (cannot be read|is not the lock file)"):
         read_run(folder)
+
+
+def test_a_record_to_resume_from_has_what_was_asked_for(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", PICTURES, finished=False, compile="off", plugins={})
+    with pytest.raises(RunError) as caught:
+        read_record(folder, finished=False)
+    assert str(folder / "run.json") in caught.value.message
+    assert "lacks machine, request, surgery_sha256, track" in caught.value.message
 
 
 def test_a_later_format_asks_for_an_upgrade(tmp_path: Path) -> None:
@@ -152,7 +161,7 @@ def test_an_origin_is_recorded_with_its_own_origins(tmp_path: Path) -> None:
         f"{tmp_path / 'b'} (acme/net, trained on plants/), which started from "
         "animals (acme/net, trained on plants/), which started from the weights v1"
     )
-    assert lineage({"weights": None}) == "random parameters"
+    assert lineage({"weights": None, "origin": None}) == "random parameters"
     assert lineage({"weights": published, "origin": None}) == "the weights v1"
 
 
@@ -188,7 +197,8 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
     )
     registry = Registry([], load_policy(), Index())
     now = records.versions()
-    record = {"data": {"fingerprint": "same"}, "weights": None, "versions": now | {"torch": "1.0"}}
+    record: dict[str, Any] = {"data": {"fingerprint": "same"}, "weights": None, "plugins": {}}
+    record["versions"] = now | {"torch": "1.0"}
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
         _refuse_change(tmp_path, record, plan, registry)
     assert told.value.message.endswith(f"now {now['torch']}")

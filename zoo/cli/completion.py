@@ -260,8 +260,8 @@ def _run_folders(start: str) -> Iterator[str]:
 def _is_finished(folder: str) -> bool:
     try:
         record = json.loads(read_small(Path(folder, "run.json")))
-        return bool(record.get("finished", True))
-    except (OSError, ValueError, AttributeError):
+        return bool(record["finished"])
+    except (OSError, ValueError, LookupError, TypeError):
         return True  # whoever opens it will say what is wrong with it
 
 

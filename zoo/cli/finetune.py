@@ -173,12 +173,18 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
     if count := len(data["skipped"]):
         inputs = "1 unreadable input was" if count == 1 else f"{count} unreadable inputs were"
         say(f"{inputs} left out; run.json lists them")
-    if count := data.get("passed_over", 0):
+    if count := data["passed_over"]:
         say(f"{'1 file' if count == 1 else f'{count} files'} not called like pictures passed over")
-    for fact in data.get("notes", ()):
+    for fact in data["notes"]:
         say(clean(fact))
-    if words := data.get("overlap", ""):
+    if words := data["overlap"]:
         say(words)
+
+
+_OF_DATA = (
+    *("skipped", "passed_over", "notes", "columns", "quoting", "shared", "near", "removed"),
+)
+"""What a fine-tune's document has of the data."""
 
 
 def _tell(run: Any, as_json: bool) -> None:
@@ -201,14 +207,7 @@ def _tell(run: Any, as_json: bool) -> None:
                 "metrics": run.metrics,
                 "samples_per_second": results["samples_per_second"],
                 "seconds": results["seconds"],
-                "skipped": run.record["data"]["skipped"],
-                "passed_over": run.record["data"].get("passed_over", 0),
-                "notes": run.record["data"].get("notes", []),
-                "columns": run.record["data"].get("columns"),
-                "quoting": run.record["data"].get("quoting", "auto"),
-                "shared": run.record["data"].get("shared", []),
-                "near": run.record["data"].get("near", []),
-                "removed": run.record["data"].get("removed", 0),
+                **{key: run.record["data"][key] for key in _OF_DATA},
             }
         )
         return

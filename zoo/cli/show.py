@@ -145,7 +145,7 @@ def _run_facts(run: FinishedRun | None) -> dict[str, Any]:
         "run": str(run.folder),
         "classes": list(run.classes),
         "data": run.data,
-        "origin": run.record.get("origin"),
+        "origin": run.record["origin"],
     }
 
 

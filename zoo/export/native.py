@@ -19,7 +19,7 @@ def native_source(backbone: Backbone, run: Run) -> str:
     Raises:
         RunError: The head or the network is not the library's, or the plugin gives no lines.
     """
-    if run.record.get("surgery"):
+    if run.record["surgery"]:
         raise RunError(
             f"the network of {run.folder} was changed by {run.record['surgery']!r}, and its "
             "library does not know that change",

@@ -28,14 +28,25 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 _KEPT = (
     *("format", "created", "finished", "backbone", "spec", "params", "weights", "origin"),
-    *("classes", "task", "head", "strategy", "recipe", "precision", "device", "data"),
+    *(
+        "classes",
+        "task",
+        "head",
+        "surgery",
+        "unpadded",
+        "strategy",
+        "recipe",
+        "precision",
+        "device",
+        "data",
+    ),
     *("evaluation_batch", "versions", "results", "sha256"),
 )
 """What of ``run.json`` is sent: not the request, the machine, or the example."""
 
 _KEPT_OF_DATA = (
-    *("source", "fingerprint", "train", "val", "removed", "val_split", "split_seed"),
-    *("text_column", "label_column"),
+    *("source", "fingerprint", "val_fingerprint", "train", "val", "removed"),
+    *("val_split", "split_seed", "text_column", "label_column", "columns", "quoting"),
 )
 """Not the inputs that were left out or are in both splits, which are paths or texts."""
 
@@ -177,8 +188,8 @@ def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
         **kept,
         "backbone": without_folders(kept["backbone"]),
         "spec": spec,
-        "weights": without_folders(kept.get("weights")),
-        "origin": _public_origin(kept.get("origin")),
+        "weights": without_folders(kept["weights"]),
+        "origin": _public_origin(kept["origin"]),
         "data": {**data, "source": data_name(str(data.get("source", "")))},
     }
 
@@ -189,7 +200,7 @@ def _public_origin(origin: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {
         **without_folders(origin),
         "data": data_name(str(origin.get("data", ""))),
-        "origin": _public_origin(origin.get("origin")),
+        "origin": _public_origin(origin["origin"]),
     }
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
@@ -68,7 +68,7 @@ class FinishedRun:
             "sha256": self.weights.sha256,
             "data": self.data,
             "weights": self.record["weights"],
-            "origin": self.record.get("origin"),
+            "origin": self.record["origin"],
         }
 
     def check_weights(self) -> None:
@@ -105,14 +105,13 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
     record = read_record(folder)
     try:
         spec = BackboneSpec.from_json(record["spec"])
-        params = int(record.get("params") or spec.params)
-        spec = replace(spec, params=params, weights=(_weights(folder, name, record),))
+        spec = replace(spec, params=record["params"], weights=(_weights(folder, name, record),))
         run = FinishedRun(folder, name, record, spec)
         lineage({"weights": None, "origin": run.origin})  # reads what else others need of it
     except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
         raise RunError(f"{folder / LOCK_FILE} {reason}") from error
-    if record.get("surgery"):
+    if record["surgery"]:
         raise RunError(
             f"the network in {folder} was changed by {record['surgery']!r}, and nothing else can "
             "start from it",
@@ -182,7 +181,7 @@ def lineage(record: Mapping[str, Any]) -> str:
         record: What its ``run.json`` holds.
     """
     steps = []
-    while origin := record.get("origin"):
+    while origin := record["origin"]:
         name = origin["name"] or origin["run"]
         steps.append(f"{name} ({origin['backbone']}, trained on {origin['data']})")
         record = origin
@@ -214,45 +213,69 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{path} cannot be read: {reason}", hint=_WHOLE) from error
-    if flaw := _flaw(record):
+    if flaw := _flaw(record, _KINDS):
         raise RunError(f"{path} is not the lock file of a run: {flaw}", hint=_WHOLE)
     if record["format"] > FORMAT:
         raise RunError(
             f"{path} was written by a later zoo (format {record['format']})",
             hint="Upgrade zoo: pip install -U zoo-finetune",
         )
-    if finished and not record.get("finished", True):
+    if finished and not record["finished"]:
         raise RunError(
             f"the run {folder} is not finished", hint=f"Go on: zoo finetune --resume {folder}"
         )
-    if finished is False and record.get("finished", True):
+    if finished is False and record["finished"]:
         raise RunError(
             f"the run {folder} is finished; there is nothing to resume",
             hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
         )
+    if finished is False and (flaw := _flaw(record, _KINDS_TO_RESUME)):
+        raise RunError(f"{path} is not that of a run to resume: {flaw}", hint=_WHOLE)
     return record
 
 
-_KINDS: Mapping[str, type] = {
-    "format": int,
-    "backbone": str,
-    "spec": dict,
-    "classes": list,
-    "head": str,
-    "precision": str,
-    "device": str,
-    "data": dict,
+_Kinds: TypeAlias = Mapping[str, tuple[type, ...]]
+
+_NONE = type(None)
+
+_KINDS: _Kinds = {
+    "format": (int,),
+    "finished": (bool,),
+    "backbone": (str,),
+    "spec": (dict,),
+    "params": (int,),
+    "weights": (dict, _NONE),
+    "origin": (dict, _NONE),
+    "surgery": (str, _NONE),
+    "classes": (list,),
+    "task": (dict,),
+    "head": (str,),
+    "recipe": (dict,),
+    "precision": (str,),
+    "device": (str,),
+    "data": (dict,),
+    "versions": (dict,),
+}
+"""What the record of every run has, of one that was sent to the Hub too."""
+
+_KINDS_TO_RESUME: _Kinds = {
+    "request": (dict,),
+    "compile": (str,),
+    "plugins": (dict,),
+    "machine": (dict,),
+    "surgery_sha256": (str, _NONE),
+    "track": (str, _NONE),
 }
 
 
-def _flaw(record: Any) -> str:
+def _flaw(record: Any, kinds: _Kinds) -> str:
     """What keeps ``record`` from being that of a run, in words; empty if nothing does."""
     if not isinstance(record, dict):
         return "it lacks everything"
-    if missing := sorted(_KINDS.keys() - record.keys()):
+    if missing := sorted(kinds.keys() - record.keys()):
         return f"it lacks {', '.join(missing)}"
-    for key, kind in _KINDS.items():
-        if type(record[key]) is not kind:
+    for key, kind in kinds.items():
+        if type(record[key]) not in kind:
             return f"its {key} is {str(record[key])[:80]!r}"
     if not all(isinstance(name, str) for name in record["classes"]):
         return "its classes are no names"

@@ -140,7 +140,7 @@ def finish_run(folder: Path, outcome: Outcome) -> None:
         files.write_text(folder / METRICS, "".join(lines))
         outputs = task.decode(outcome.logits)
         write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task)
-        origin = record.get("origin")
+        origin = record["origin"]
         write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
@@ -198,7 +198,7 @@ def leftovers(folder: Path) -> list[Path]:
     Hidden temporary files; of a finished run also the state and the lock.
     """
     found = [path for path in (*_listed(folder), *_listed(folder / LAST)) if _is_temporary(path)]
-    if read_record(folder, finished=None).get("finished", True):
+    if read_record(folder, finished=None)["finished"]:
         found += [path for name in (LAST, LOCK) if os.path.lexists(path := folder / name)]
     return found
 

@@ -89,7 +89,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     started = (
         f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random parameters"
     )
-    if record.get("origin"):
+    if record["origin"]:
         started = plain(lineage(record))
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
@@ -178,7 +178,7 @@ def _licence_fields(spdx: str) -> dict[str, str]:
 
 def _first_weights(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The published weights which the run, or the first of those it goes back to, had."""
-    while record.get("origin"):
+    while record["origin"]:
         record = record["origin"]
     weights: Mapping[str, Any] | None = record["weights"]
     return weights

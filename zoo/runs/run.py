@@ -160,7 +160,7 @@ class Run:
             bias=backbone.head_bias,
         )
         backbone.replace_head(head)
-        operate(backbone, self.record.get("surgery"), self._surgery)
+        operate(backbone, self.record["surgery"], self._surgery)
         backbone.unfreeze()
         try:
             backbone.load_native_state_dict(
@@ -585,35 +585,33 @@ class _TrainedOn:
         Raises:
             TypeError, ValueError, ZooError: It is something else.
         """
-        read = data.get("columns") or {}
-        found = Columns.named(_names(read.get("inputs")), _names(read.get("labels")))
-        named = Columns.named(
-            data.get("text_column"), data.get("label_column"), _quoting(data.get("quoting"))
-        )
+        read = data["columns"]
+        found = Columns.named(_names(read["inputs"]), _names(read["labels"]))
+        named = Columns.named(data["text_column"], data["label_column"], _quoting(data["quoting"]))
         columns = named.learned(found)
-        share = float(data.get("val_split", 0.2))
+        share = float(data["val_split"])
         check_share(share)
         if not all(isinstance(name, str) for name in (*columns.inputs, *columns.labels)):
             raise TypeError("columns that are no names")
         return cls(
             columns,
             val_split=share,
-            seed=int(data.get("split_seed", 0)),
-            fingerprint=str(data.get("fingerprint", "")),
-            val=str(data.get("val_fingerprint", "")),
+            seed=int(data["split_seed"]),
+            fingerprint=str(data["fingerprint"]),
+            val=str(data["val_fingerprint"]),
         )
 
 
 def _names(given: Any) -> list[str]:
     """Names of columns, as ``run.json`` lists them."""
-    if given is not None and not (isinstance(given, list) and all(type(n) is str for n in given)):
+    if not (isinstance(given, list) and all(type(n) is str for n in given)):
         raise TypeError("columns that are not a list of names")
-    return given or []
+    return given
 
 
-def _quoting(given: Any) -> Quoting | None:
+def _quoting(given: Any) -> Quoting:
     """How tables are written, as ``run.json`` says."""
-    if given is not None and given not in QUOTINGS:
+    if given not in QUOTINGS:
         raise ValueError(f"quoting {given!r}")
-    found: Quoting | None = given
+    found: Quoting = given
     return found

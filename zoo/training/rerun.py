@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import RunError
+from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
@@ -43,13 +44,14 @@ def rerun(folder: Path, output: Path | None, manner: Manner, *, data: str | None
         data: Where the data are now, if they have moved.
 
     Raises:
-        RunError: The run does not say what was asked for; an early one does not.
+        RunError: The run does not say what was asked for; one from the Hub does not.
         ZooError: As a fine-tune.
     """
     first = Run(folder, surgery=manner.surgery, registry=manner.registry)
     if "request" not in first.record:
         raise RunError(
-            f"{folder} was written before runs recorded what was asked for, and cannot be repeated"
+            f"{folder / LOCK_FILE} lacks request, so the run cannot be repeated",
+            hint="A run that was sent to the Hub does not keep it; repeat the run it was sent from.",
         )
     request = Request.from_json(first.record["request"]).but(
         data=data, precision=first.record["precision"], compile=first.record["compile"]
@@ -67,7 +69,7 @@ def _differences(first: Run, second: Run) -> list[str]:
         words.append("the data are not the same")
     if (one["weights"] or {}).get("sha256") != (other["weights"] or {}).get("sha256"):
         words.append("the weights it started from are not the same")
-    if one.get("surgery_sha256") != other.get("surgery_sha256"):
+    if one["surgery_sha256"] != other["surgery_sha256"]:
         words.append("the code of the surgery is not the same")
     now = versions()
     words += [

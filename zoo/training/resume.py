@@ -41,7 +41,7 @@ def resume(folder: Path, manner: Manner) -> Run:
         ZooError: As :func:`run`.
     """
     record = read_record(folder, finished=None)
-    if record.get("finished", True) and leftovers(folder):
+    if record["finished"] and leftovers(folder):
         return _settled(folder, manner)
     record = read_record(folder, finished=False)
     refuse_links(folder)
@@ -50,7 +50,7 @@ def resume(folder: Path, manner: Manner) -> Run:
     )
     if request.device == "auto":
         request = request.but(device=record["device"])
-    track = manner.track or record.get("track")
+    track = manner.track or record["track"]
     manner = replace(manner, track=None if track == "none" else track)
     accelerator = accelerator_for(request, manner)
     manner = for_process(manner, accelerator)
@@ -90,11 +90,11 @@ def _settled(folder: Path, manner: Manner) -> Run:
 @contextmanager
 def _machine_of(record: Mapping[str, Any], reporter: Reporter) -> Iterator[None]:
     """As many threads as the run began with, on which the last digits of sums depend."""
-    machine, own = record.get("machine", {}), torch.get_num_threads()
-    threads = machine.get("threads", own)
+    machine, own = record["machine"], torch.get_num_threads()
+    threads = machine["threads"]
     if threads != own:
         reporter.note(f"going on with {threads} threads, as the run began; here it would be {own}")
-    if (began := machine.get("instructions", instructions())) != instructions():
+    if (began := machine["instructions"]) != instructions():
         reporter.note(
             f"the run began on a processor with {began}, and this one has {instructions()}: "
             "the weights may differ in their last digits"
@@ -109,7 +109,7 @@ def _machine_of(record: Mapping[str, Any], reporter: Reporter) -> Iterator[None]
 def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], manner: Manner) -> None:
     """Raise a :class:`RunError` where the code of the same surgery is not what the run began with."""
     same_name = record["surgery"] == name_of(manner.surgery)
-    if same_name and record.get("surgery_sha256") != sha256_of_code(manner.surgery):
+    if same_name and record["surgery_sha256"] != sha256_of_code(manner.surgery):
         raise RunError(
             f"the code of the surgery {record['surgery']} has changed since {folder} was started",
             hint="Put it back as it was, or start a new run.",
@@ -129,10 +129,10 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], plan: Plan, registry
             hint="Put them back as they were, or start a new run.",
         )
     now = records.versions() | plugins_of(plan, registry)
-    then = record["versions"] | record.get("plugins", {})
+    then = record["versions"] | record["plugins"]
     changed = [
         f"{name} {then.get(name)}, now {now.get(name)}"
-        for name in now | record.get("plugins", {})
+        for name in now | record["plugins"]
         if then.get(name) != now.get(name)
     ]
     if changed:
