@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import zoo
 from benchmarks.report import Result, once, packaged_model, percent, put, read, table
 from zoo.engine.progress import Console
+from zoo.modalities import TEXT
 
 STRATEGIES = ("two-stage", "full", "gradual", "lora", "bias", "probe")
 TRAINER, REGRESSION = "Trainer", "logistic regression"
@@ -206,7 +207,7 @@ def with_regression(texts: Path, model: Path) -> Measured:
 
     start = time.perf_counter()
     backbone = zoo.load(f"path:{model}")
-    splits = open_data(texts, modality="text", tasks=tasks_for(AUTO))
+    splits = open_data(texts, kind=TEXT, tasks=tasks_for(AUTO))
     assert splits.val is not None
     regression = LogisticRegression(max_iter=1000)
     regression.fit(_features(backbone, splits.train), splits.train.labels)

@@ -19,6 +19,7 @@ from tests.cli.conftest import Zoo
 from zoo.cli.growing import growing_table
 from zoo.cli.recommend import COLUMNS, _cells
 from zoo.engine.progress import Quiet
+from zoo.modalities import IMAGE, TEXT
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.ranking.features import Setting, _download
 from zoo.ranking.results import Ranked, Ranking
@@ -107,7 +108,7 @@ def test_a_download_ends_with_the_time(plugin: None, pictures: Path) -> None:
     from tests.opened import open_sample
 
     setting = Setting(
-        sample=open_sample(pictures, samples=16),
+        sample=open_sample(pictures, samples=16, kinds=(IMAGE, TEXT)),
         seed=0,
         device=torch.device("cpu"),
         workers=0,

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import sklearn.datasets
     from sklearn.utils import Bunch
 
-    from zoo.data import demo
+    from zoo.modalities.image import demo as digits
+    from zoo.modalities.text import demo as messages
 
     site = tmp_path / "site"
     (site / "standins-1.dist-info").mkdir(parents=True)
@@ -88,8 +90,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     whole = sklearn.datasets.load_digits()
     few = Bunch(target=whole.target[::15], images=whole.images[::15])
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: few)
-    monkeypatch.setattr(demo, "DIGITS_EPOCHS", 1)
-    monkeypatch.setattr(demo, "MESSAGES_A_CLASS", 10)
+    monkeypatch.setattr(digits, "DIGITS", replace(digits.DIGITS, epochs=1))
+    monkeypatch.setattr(messages, "MESSAGES_A_CLASS", 10)
     return site
 
 

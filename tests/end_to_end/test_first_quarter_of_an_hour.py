@@ -15,6 +15,7 @@ from PIL import Image
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.opened import demo_data
+from zoo.modalities import IMAGE
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_the_demo_runs_without_data_or_network(tmp_path: Path, zoo_cli: Zoo) -> 
     assert done.code == 0, done.err
     assert done.json["classes"] == ["0", "1", "2"]
     assert done.json["metrics"]["accuracy"] >= 0.9
-    digits = demo_data("image", classes=3)
+    digits = demo_data(IMAGE, classes=3)
     assert digits.val is not None
     picture = digits.val.raw(0)
     assert isinstance(picture, Image.Image)

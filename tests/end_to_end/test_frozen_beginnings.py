@@ -32,13 +32,13 @@ def losses(run: zoo.Run) -> list[float]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pictures that have been decoded."""
     names: list[str] = []
-    plain = loading.read_picture
+    plain = loading.read_image
 
     def counted(*args: Any, name: str, **options: Any) -> Any:
         names.append(name)
         return plain(*args, name=name, **options)
 
-    monkeypatch.setattr(loading, "read_picture", counted)
+    monkeypatch.setattr(loading, "read_image", counted)
     return names
 
 

@@ -19,6 +19,7 @@ from tests.made_runs import weighted_run
 from tests.opened import open_rows, open_sample
 from tests.unit.test_data_splits import unreadable
 from zoo.errors import DataError
+from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
 
@@ -182,8 +183,8 @@ def test_what_a_folder_holds_beside_images_is_told(
 @pytest.mark.parametrize(
     "read",
     [
-        partial(open_rows, modality="image"),
-        partial(open_rows, modality="text"),
+        partial(open_rows, kind=IMAGE),
+        partial(open_rows, kind=TEXT),
         partial(open_sample, samples=2),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from tests.end_to_end.conftest import Zoo
 from tests.opened import demo_data
+from zoo.modalities import IMAGE
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def test_the_readmes_first_command(tmp_path: Path) -> None:
     assert "random parameters" in done.stderr
     following = done.stdout.strip().splitlines()[-1].removeprefix("next: zoo ")
     predicted = zoo_process(tmp_path, *shlex.split(following), "--json")
-    digits = demo_data("image", classes=5)
+    digits = demo_data(IMAGE, classes=5)
     assert digits.val is not None
     assert digits.val.labels is not None
     assert json.loads(predicted.stdout)[0]["label"] == digits.classes[digits.val.labels[0]]

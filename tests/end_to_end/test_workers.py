@@ -20,6 +20,7 @@ from zoo.contract.spec import ImageInput
 from zoo.data.loader import make_loader
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, Stopped
+from zoo.modalities import IMAGE
 from zoo.modalities.image.transforms import make_transform
 
 WORKERS = 2
@@ -197,7 +198,7 @@ def test_what_only_reads_leaves_none(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_loader_that_is_closed_can_be_read_again(photos: Path) -> None:
-    splits = open_data(photos, modality="image")
+    splits = open_data(photos, kind=IMAGE)
     transform = make_transform(ImageInput(size=32), train=False)
     loader = make_loader(splits.train, transform=transform, batch_size=8, workers=WORKERS)
     loader.close()  # nothing runs yet

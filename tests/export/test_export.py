@@ -30,7 +30,7 @@ from zoo import BackboneSpec
 from zoo.errors import RunError, UsageError
 from zoo.export import TOLERANCE, formats
 from zoo.modalities.image.exporting import steps as image_steps
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform, resized
 from zoo.modalities.text.tokenization import train_tokenizer
 from zoo.registry.registry import Registry
@@ -115,7 +115,7 @@ def test_the_guides_code_decodes_every_kind_of_image_as_a_run_does(
     for image in images:
         given = replace(cnn.spec.image_input, value_range=(0.0, 4095.0))
         wanted = make_transform(given, train=False)(
-            read_picture(image, size=resized(given), values=given.value_range)
+            read_image(image, size=resized(given), values=given.value_range)
         )
         found = prepare(image, image_steps(given))
         np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=image.name)

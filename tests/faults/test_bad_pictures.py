@@ -17,7 +17,8 @@ from tests.opened import open_data
 from zoo.contract.spec import ImageInput
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError
-from zoo.modalities.image.reading import LARGEST_FILE, MOST_PIXELS, read_picture
+from zoo.modalities import IMAGE
+from zoo.modalities.image.reading import LARGEST_FILE, MOST_PIXELS, read_image
 from zoo.modalities.image.traits import range_of
 from zoo.modalities.image.transforms import make_transform
 
@@ -50,7 +51,7 @@ def test_no_picture_gets_lost(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "photos")
     corpus = {**pictures.cut(), **pictures.damaged(), **pictures.never(), **pictures.odd()}
     paths = {str(path) for path in written(root / "red", corpus).values()}
-    splits = open_data(root, modality="image", bad_files="skip")
+    splits = open_data(root, kind=IMAGE, bad_files="skip")
     kept, lost = used(splits), reported(splits)
     assert kept.isdisjoint(lost)
     assert paths <= kept | lost.keys()
@@ -75,7 +76,7 @@ def test_every_broken_picture_is_named_where_they_stop_the_run(tmp_path: Path) -
     root = class_folders(tmp_path / "photos")
     paths = written(root / "red", pictures.never())
     with pytest.raises(BadFilesError) as caught:
-        open_data(root, modality="image")
+        open_data(root, kind=IMAGE)
     assert set(caught.value.paths) == {str(path) for path in paths.values()}
 
 
@@ -96,8 +97,8 @@ def test_postscript_that_is_called_a_picture_starts_no_program(
     path = root / "red" / "script.jpg"
     path.write_bytes(pictures.never()["script.jpg"])
     with pytest.raises(BadFilesError, match="not a picture of a kind that is read"):
-        read_picture(path)
-    assert reported(open_data(root, modality="image", bad_files="skip")).keys() == {str(path)}
+        read_image(path)
+    assert reported(open_data(root, kind=IMAGE, bad_files="skip")).keys() == {str(path)}
     assert not started.exists()
     with contextlib.suppress(OSError), Image.open(path) as picture:
         picture.load()
@@ -153,7 +154,7 @@ def test_the_middle_is_what_the_whole_picture_gives() -> None:
 def test_the_limit_on_pixels_is_stated(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(pictures.bombs()["just-too-large.png"])
     with pytest.raises(BadFilesError, match=r"13,378 x 13,378 pixels|more than 178,956,970 pixels"):
-        read_picture(tmp_path / "large.png")
+        read_image(tmp_path / "large.png")
     assert MOST_PIXELS == 178_956_970
 
 
@@ -165,14 +166,14 @@ def test_pipes_devices_and_endless_files_are_reported_and_not_read(tmp_path: Pat
     (root / "red" / "itself.jpg").symlink_to("itself.jpg")
     with (root / "red" / "sparse.jpg").open("wb") as file:
         file.truncate(LARGEST_FILE + 1)
-    splits = open_data(root, modality="image", bad_files="skip")
+    splits = open_data(root, kind=IMAGE, bad_files="skip")
     reasons = {Path(path).stem: reason for path, reason in reported(splits).items()}
     assert reasons.keys() == {"pipe", "device", "nowhere", "itself", "sparse"}
     assert reasons["pipe"] == reasons["device"] == "it is no file"
     assert "bytes" in reasons["sparse"]
     for name in ("pipe.jpg", "device.jpg"):
         with pytest.raises(BadFilesError, match="it is no file"):
-            read_picture(root / "red" / name)
+            read_image(root / "red" / name)
 
 
 def test_folders_that_lead_back_to_themselves_count_once(tmp_path: Path) -> None:
@@ -181,13 +182,13 @@ def test_folders_that_lead_back_to_themselves_count_once(tmp_path: Path) -> None
     (root / "red" / "up").symlink_to(root)
     elsewhere = class_folders(tmp_path / "more")
     (root / "green" / "more").symlink_to(elsewhere / "green")
-    splits = open_data(root, modality="image")
+    splits = open_data(root, kind=IMAGE)
     assert len(used(splits)) == 4 + 4 + 4
 
 
 def test_one_name_in_two_forms_is_one_class(tmp_path: Path) -> None:
     names = ("caf\u00e9", "cafe\u0301", "th\u00e9", " th\u00e9 ")
-    splits = open_data(class_folders(tmp_path / "photos", names=names), modality="image")
+    splits = open_data(class_folders(tmp_path / "photos", names=names), kind=IMAGE)
     assert splits.classes == ("caf\u00e9", "th\u00e9")
     assert len(used(splits)) == 16
 
@@ -201,7 +202,7 @@ def test_tables_of_paths_that_cannot_be_are_reported_by_row(tmp_path: Path) -> N
     odd += ["a\0b.png", "https://example.invalid/a.png", "~nobody-here/a.png", "\x1b[31m.png"]
     lines = ["path,label", *rows, *(f"{path},red" for path in odd)]
     (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
-    splits = open_data(tmp_path / "table.csv", modality="image", bad_files="skip")
+    splits = open_data(tmp_path / "table.csv", kind=IMAGE, bad_files="skip")
     assert len(used(splits)) == len(rows)
     assert len(splits.skipped) == len(odd)
     assert f"{tmp_path / 'table.csv'} row 9" in reported(splits)

@@ -12,6 +12,7 @@ from tests.faults import tables
 from tests.opened import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, ZooError
+from zoo.modalities import TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(folder: Path, name: str, content: bytes, **options: object) -> Splits:
     (folder / name).write_bytes(content)
-    return open_data(folder / name, modality="text", **options)
+    return open_data(folder / name, kind=TEXT, **options)
 
 
 def samples(splits: Splits) -> int:

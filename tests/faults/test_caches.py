@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.faults import children
+from zoo.modalities import IMAGE
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,14 +71,15 @@ def test_features_killed_while_they_are_written_are_computed_again(tmp_path: Pat
 
 
 def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) -> None:
-    from zoo.data.samples import Paths, Samples
+    from zoo.data.samples import Samples
+    from zoo.data.sequences import Paths
     from zoo.engine.decoding import decoded_once
     from zoo.engine.progress import Quiet
     from zoo.modalities.image.decoded import decode
 
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    samples = Samples("image", Paths.under(tmp_path, [f"{n}.png" for n in range(3)]))
+    samples = Samples(IMAGE, Paths.under(tmp_path, [f"{n}.png" for n in range(3)]))
     file = tmp_path / "cache" / "images.arrow"
 
     def half() -> None:

@@ -27,6 +27,7 @@ from zoo.data.cells import split_cell
 from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
+from zoo.modalities import TEXT
 from zoo.registry.discovery import Source
 from zoo.registry.index import FORMAT, Index
 from zoo.registry.policy import Policy, lay_over
@@ -457,7 +458,7 @@ TABLE = st.one_of(
 def check_table(path: Path, content: bytes) -> None:
     """Every row is used or reported, or the table is refused by its name."""
     path.write_bytes(content)
-    splits, refusal = answered(lambda: open_data(path, modality="text", bad_files="skip"))
+    splits, refusal = answered(lambda: open_data(path, kind=TEXT, bad_files="skip"))
     if splits is None:
         assert path.name in refusal
         return

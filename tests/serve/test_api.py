@@ -18,6 +18,7 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import COLOURS, picture, texts_run
+from zoo.modalities.text.inputs import Text
 from zoo.runs.predictor import Predictor
 from zoo.serve import Limits, create_app, read_mistakes
 from zoo.serve import mistakes as serve_mistakes
@@ -90,7 +91,7 @@ def test_texts_in_one_batch_are_answered_as_alone(films_run: Path) -> None:
     body = post(films_run, json={"texts": texts}).json()
     assert [each["input"] for each in body["predictions"]] == texts
     for text, given in zip(texts, body["predictions"], strict=True):
-        (said,) = zoo.open_run(films_run).predict([zoo.data.inputs.Text(text)])
+        (said,) = zoo.open_run(films_run).predict([Text(text)])
         assert given["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
 
 
@@ -161,7 +162,7 @@ def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
     pictures_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistakes, reading, most = read_mistakes(zoo.open_run(pictures_run)), 0, 0
-    read = serve_mistakes.read_picture
+    read = serve_mistakes.read_image
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         nonlocal reading, most
@@ -171,7 +172,7 @@ def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
         reading -= 1
         return read(*arguments, **options)
 
-    monkeypatch.setattr(serve_mistakes, "read_picture", slowly)
+    monkeypatch.setattr(serve_mistakes, "read_image", slowly)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
         paths = [f"/mistakes/{number % 3}/picture" for number in range(12)]

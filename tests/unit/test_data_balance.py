@@ -15,9 +15,11 @@ from zoo import BackboneSpec, ImageInput
 from zoo.contract.spec import TextInput
 from zoo.data.balance import balanced_chances, repetitions
 from zoo.data.loader import Batches, make_loader
-from zoo.data.samples import Listed, Paths, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed, Paths
 from zoo.engine.feed import Feed
 from zoo.errors import UsageError
+from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.image.transforms import make_transform
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
@@ -100,7 +102,7 @@ def test_balanced_texts_of_like_length_still_come_together():
     sizes = generator.integers(1, 40, 400)
     items = tuple(" ".join(generator.choice(WORDS, size=size)) for size in sizes)
     labels = (np.arange(400) % 20 == 0).astype(np.int64)
-    samples = Samples("text", Listed(items, tuple(map(str, range(400)))), labels)
+    samples = Samples(TEXT, Listed(items, tuple(map(str, range(400)))), labels)
     encoder = TextEncoder(train_tokenizer(texts().inputs.items, 200), TextInput(max_length=16))
     loader = make_loader(samples, encoder=encoder, batch_size=8, shuffle=True, balanced=True)
     made = list(loader)
@@ -117,7 +119,7 @@ def pictures(tmp_path: Path) -> Samples:
         pixels = np.random.default_rng(i).integers(0, 256, (24, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     labels = np.array([0] * 7 + [1])
-    return Samples("image", Paths.under(tmp_path, [f"{i}.png" for i in range(8)]), labels)
+    return Samples(IMAGE, Paths.under(tmp_path, [f"{i}.png" for i in range(8)]), labels)
 
 
 def test_a_picture_that_is_drawn_again_is_varied_anew(pictures):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.opened import open_data
 from tests.unit.test_data_folders import class_folders, open_pictures
+from zoo.modalities import TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 def notes(path: Path, rows: list[str], columns: str = "text,label", **options: object) -> list[str]:
     path.write_text("\n".join([columns, *rows]) + "\n")
-    return list(open_data(path, modality="text", **options).notes)  # type: ignore[arg-type]
+    return list(open_data(path, kind=TEXT, **options).notes)  # type: ignore[arg-type]
 
 
 ROWS = [f"film {i},{'ab'[i % 2]}" for i in range(10)]

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data.samples import Paths, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Paths
 from zoo.errors import BadFilesError
+from zoo.modalities import IMAGE
 from zoo.modalities.image.decoded import Decoded, decode, estimated_bytes, opened
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 
 COUNT = 70  # more than a record batch
 
@@ -27,7 +29,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
         pixels = generator.integers(0, 255, (height, width, 3), dtype=np.uint8)
         names.append(f"{number}.{'jpg' if number % 2 else 'png'}")
         Image.fromarray(pixels).save(folder / names[-1])
-    return Samples("image", Paths.under(folder, names), np.arange(COUNT) % 2)
+    return Samples(IMAGE, Paths.under(folder, names), np.arange(COUNT) % 2)
 
 
 def decoded(samples: Samples, file: Path) -> Samples:
@@ -40,8 +42,8 @@ def decoded(samples: Samples, file: Path) -> Samples:
 def test_each_is_what_decoding_gives(samples: Samples, tmp_path: Path) -> None:
     found = decoded(samples, tmp_path / "a.arrow")
     for index in range(COUNT):
-        anew = read_picture(samples.picture(index), size=16)
-        assert np.array_equal(read_picture(found.picture(index), size=16), anew)
+        anew = read_image(samples.picture(index), size=16)
+        assert np.array_equal(read_image(found.picture(index), size=16), anew)
         assert found.input(index) == samples.input(index)
     chosen = found.select([65, 3])
     assert np.array_equal(chosen.picture(0), found.picture(65))
@@ -78,5 +80,5 @@ def test_nothing_is_left_of_pictures_of_which_one_cannot_be_read(
     (tmp_path / "bad.png").write_bytes(b"no picture")
     inputs = Paths.under(tmp_path, ["bad.png"])
     with pytest.raises(BadFilesError, match=r"bad\.png"):
-        list(decode(Samples("image", inputs), 16, tmp_path / "out" / "a.arrow"))
+        list(decode(Samples(IMAGE, inputs), 16, tmp_path / "out" / "a.arrow"))
     assert list((tmp_path / "out").iterdir()) == []

@@ -9,18 +9,19 @@ import pytest
 
 from tests.opened import demo_data
 from zoo.errors import ClassesError
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities import IMAGE, TEXT
+from zoo.modalities.image.reading import read_image
 
 
 def test_digits_are_small_pictures_that_may_not_be_mirrored():
-    splits = demo_data("image")
+    splits = demo_data(IMAGE)
     assert splits.classes == tuple("0123456789")
     assert len(splits.train) + len(splits.val) == 1797
     assert len(splits.val) == pytest.approx(0.2 * 1797, abs=5)
     assert splits.source == "demo/digits"
     assert splits.image_size == 32
     assert not splits.flip
-    picture = read_picture(splits.train.raw(0))
+    picture = read_image(splits.train.raw(0))
     assert picture.size == (8, 8)
     assert np.asarray(picture).max() > 200
 
@@ -29,7 +30,7 @@ def test_digits_carry_their_labels():
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    splits = demo_data("image", classes=5)
+    splits = demo_data(IMAGE, classes=5)
     assert splits.classes == tuple("01234")
     for i in range(0, len(splits.val), 20):
         position = int(splits.val.input(i).rsplit(" ", 1)[1]) - 1
@@ -39,7 +40,7 @@ def test_digits_carry_their_labels():
 
 
 def test_messages_have_five_topics_and_no_text_twice():
-    splits = demo_data("text")
+    splits = demo_data(TEXT)
     assert len(splits.classes) == 5
     texts = [s.raw(i) for s in (splits.train, splits.val) for i in range(len(s))]
     assert len(set(texts)) == len(texts)
@@ -49,14 +50,14 @@ def test_messages_have_five_topics_and_no_text_twice():
     assert splits.source == "demo/messages"
 
 
-@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize("modality", [IMAGE, TEXT])
 def test_the_seed_decides(modality):
     first, again, other = (demo_data(modality, classes=3, seed=s) for s in (1, 1, 2))
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert np.array_equal(first.val.labels, again.val.labels)
 
 
-@pytest.mark.parametrize(("modality", "most"), [("image", 10), ("text", 5)])
+@pytest.mark.parametrize(("modality", "most"), [(IMAGE, 10), (TEXT, 5)])
 @pytest.mark.parametrize("classes", [-1, 0, 1, 11])
 def test_an_impossible_number_of_classes(modality, most, classes):
     with pytest.raises(ClassesError, match=f"2 to {most} classes"):

@@ -20,14 +20,16 @@ from PIL import Image
 import zoo
 from tests.opened import open_data
 from zoo.contract.spec import ImageInput
-from zoo.data.samples import Paths, Samples, Splits
+from zoo.data.samples import Samples, Splits
+from zoo.data.sequences import Paths
 from zoo.engine.progress import Quiet
 from zoo.errors import BadFilesError, ContractError, UsageError
+from zoo.modalities import IMAGE
 from zoo.modalities.image.bit_depth import extent
 from zoo.modalities.image.decoded import decode, opened
 from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.not_seen import Reading, reading_in_words, reading_record
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import TRAITS, note_values, range_of
 from zoo.modalities.image.transforms import make_transform
 from zoo.ranking.ranking import Watch
@@ -74,14 +76,14 @@ def folder_of(folder: Path, kind: str, count: int = 6) -> Path:
     ],
 )
 def test_the_range_of_a_dataset_is_found_from_all_its_images(tmp_path, kind, low, high):
-    splits = open_data(folder_of(tmp_path, kind), modality="image")
+    splits = open_data(folder_of(tmp_path, kind), kind=IMAGE)
     found = range_of(splits.train.traits)
     assert found == pytest.approx((low, high), abs=0.02 * (high - low))
     assert reading_record(ImageInput(), splits, given=False)["deep"] == 6
 
 
 def test_images_of_8_bits_have_no_range(tmp_path):
-    splits = open_data(folder_of(tmp_path, "8 bits"), modality="image")
+    splits = open_data(folder_of(tmp_path, "8 bits"), kind=IMAGE)
     assert range_of(splits.train.traits) == ()
 
 
@@ -98,7 +100,7 @@ def test_12_bits_in_16_reach_the_network_as_the_same_image_of_8_bits_and_finer(t
 @pytest.mark.parametrize(("low", "high"), [(-1024, 3071), (0.0, 1.0)])
 def test_black_and_white_are_the_ends_of_the_range_and_all_between_is_kept(low, high):
     values = np.linspace(low - 1, high + 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    seen = np.asarray(read_picture(Image.fromarray(values), values=(low, high)))
+    seen = np.asarray(read_image(Image.fromarray(values), values=(low, high)))
     expected = 255 * np.clip((values.astype(float) - low) / (high - low), 0, 1)
     np.testing.assert_allclose(seen, expected, atol=0.02)
 
@@ -108,34 +110,34 @@ def test_nan_is_black_and_does_not_count_for_the_range():
     values[:12] = np.nan
     values[12] = 7
     assert extent(Image.fromarray(values)) == (5, 7)
-    assert np.asarray(read_picture(Image.fromarray(values), values=(5, 7)))[0, 0] == 0
+    assert np.asarray(read_image(Image.fromarray(values), values=(5, 7)))[0, 0] == 0
     assert extent(Image.fromarray(np.full((4, 4), np.nan, np.float32))) == (0, 0)
 
 
 def test_a_deep_image_without_a_known_range_is_an_error(tmp_path):
     grey("12 bits of 16", 0).save(tmp_path / "x.png")
     with pytest.raises(BadFilesError, match=r"x\.png has more than 8 bits") as caught:
-        read_picture(tmp_path / "x.png")
+        read_image(tmp_path / "x.png")
     assert "--range LOW HIGH" in caught.value.hint
 
 
 def test_a_deep_image_is_reduced_by_blocks_as_pillow_reduces_it(monkeypatch):
     monkeypatch.setattr("zoo.modalities.image.bit_depth._STRIP", 100)
     values = np.random.default_rng(0).integers(0, 4095, (50, 70)).astype(np.uint16)
-    seen = read_picture(Image.fromarray(values), size=8, values=(0, 4095))
+    seen = read_image(Image.fromarray(values), size=8, values=(0, 4095))
     whole = Image.fromarray((values / 4095 * 255).astype(np.float32)).reduce(3)
     np.testing.assert_allclose(np.asarray(seen), np.asarray(whole), atol=1e-3)
 
 
 def test_decoded_deep_images_are_those_that_decoding_gives(tmp_path):
     grey("CT numbers", 0).save(tmp_path / "x.tif")
-    samples = Samples("image", Paths.under(tmp_path, ["x.tif"]), np.zeros(1, np.int64))
+    samples = Samples(IMAGE, Paths.under(tmp_path, ["x.tif"]), np.zeros(1, np.int64))
     values = (-1024.0, 176.0)
     list(decode(samples, 8, tmp_path / "f.arrow", values))
     found = opened(samples, tmp_path / "f.arrow")
     assert found is not None
-    again = read_picture(found.picture(0), size=8, values=values)
-    assert np.array_equal(again, read_picture(tmp_path / "x.tif", size=8, values=values))
+    again = read_image(found.picture(0), size=8, values=values)
+    assert np.array_equal(again, read_image(tmp_path / "x.tif", size=8, values=values))
 
 
 def test_trivial_augmentation_keeps_floats_between_black_and_white():
@@ -171,10 +173,10 @@ def test_pixels_without_data_are_black_and_count_for_no_range(tmp_path, kind, no
         path = tmp_path / "ab"[index % 2] / f"{index}.tif"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(values).save(path, tiffinfo={42113: f"{nodata!r} "})
-    splits = open_data(tmp_path, modality="image")
+    splits = open_data(tmp_path, kind=IMAGE)
     low, high = range_of(splits.train.traits)
     assert (low, high) == ((0, 255) if kind is not np.float32 else pytest.approx((142, 200), abs=1))
-    seen = np.asarray(read_picture(path, values=(low, high)))
+    seen = np.asarray(read_image(path, values=(low, high)))
     assert (seen[:10] == 0).all()
     assert seen[-1, -1] == pytest.approx(255 * min(1, (200 - low) / (high - low)), abs=0.5)
     spec = ImageInput(value_range=(low, high))
@@ -190,7 +192,7 @@ def test_an_image_without_any_data_is_black_and_does_not_count():
     note_values(Image.fromarray(np.float32([[3, 5]])), traits[1:])
     assert range_of(traits) == (3, 5)
     assert range_of(traits[:1]) == (0, 1)
-    assert np.asarray(read_picture(picture, values=(3, 5))).max() == 0
+    assert np.asarray(read_image(picture, values=(3, 5))).max() == 0
     assert Reading(ImageInput(value_range=(3, 5))).misfits(traits) == {}
 
 
@@ -271,8 +273,8 @@ def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
     for row in range(20):
         note_values(Image.fromarray(draw.normal(-900, 300, (9, 9)).astype(np.int32)), traits[row:])
     spec = ImageInput(value_range=(-160, 240))
-    samples = Samples("image", Paths.under(".", ["x"] * 20), traits=traits)
-    splits = Splits("image", ("a", "b"), samples, None, None, "", "", task="single-label")
+    samples = Samples(IMAGE, Paths.under(".", ["x"] * 20), traits=traits)
+    splits = Splits(IMAGE, ("a", "b"), samples, None, None, "", "", task="single-label")
     assert reading_record(spec, splits, given=True)["windowed"] is True
     assert len(Reading(spec).misfits(traits)) == 20
     assert Reading(spec, windowed=True).misfits(traits) == {}
@@ -334,7 +336,7 @@ def test_16_bits_a_color_are_counted_in_training_and_in_answers(tmp_path, kind):
         (tmp_path / name).mkdir()
         for index in range(3):
             (tmp_path / name / f"{index}.{kind.lower()}").write_bytes(content)
-    splits = open_data(tmp_path, modality="image")
+    splits = open_data(tmp_path, kind=IMAGE)
     words = reading_in_words(ImageInput(), splits, given=False)["halved"]
     assert words == "16 bits a color in 6 of 6 images; the upper 8 are used"
     transform, traits = make_transform(ImageInput(size=16), False), np.zeros(1, TRAITS)
@@ -377,7 +379,7 @@ def test_further_frames_and_bands_and_long_sides_are_counted(tmp_path):
     frames[0].save(tmp_path / "a" / "stack.tif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "b" / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("CMYK", (20, 20)).save(tmp_path / "b" / "inks.jpg")
-    splits = open_data(tmp_path, modality="image", val_split=0.3)
+    splits = open_data(tmp_path, kind=IMAGE, val_split=0.3)
     found = reading_record(ImageInput(), splits, given=False)
     assert [found[name] for name in ("frames", "bands", "deep", "crop")] == [2, 0, 0, 6]
 
@@ -445,11 +447,11 @@ def test_an_input_that_would_take_gigabytes_or_make_no_sense_is_refused(field):
 
 _PEAK = """
 import resource, sys
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 def peak():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
-read_picture(sys.argv[1], size=224, values=(0, 4095))
+read_image(sys.argv[1], size=224, values=(0, 4095))
 print(peak() - before)
 """
 
@@ -470,7 +472,7 @@ def test_a_deep_image_is_turned_upright():
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6  # lies on its side
     Image.fromarray(values).save(file, "PNG", exif=exif)
-    seen = read_picture(file.getvalue(), values=(0, 4095))
+    seen = read_image(file.getvalue(), values=(0, 4095))
     assert seen.size == (10, 20)
     assert np.asarray(seen)[:5].min() == 255
     assert np.asarray(seen)[5:].max() == 0

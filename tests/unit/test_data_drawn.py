@@ -12,6 +12,7 @@ from tests.opened import open_rows, open_sample
 from zoo.data.drawn import LEAST, draw
 from zoo.data.labels import Labels, Numbers
 from zoo.errors import BadFilesError, DataError
+from zoo.modalities import IMAGE, TEXT
 
 
 def test_each_class_has_its_share_and_the_rare_ones_a_few() -> None:
@@ -50,56 +51,59 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_what_the_data_are_is_found_out(folder: Path, table: Path) -> None:
-    assert open_sample(folder, samples=50, bad_files="skip").modality == "image"
-    splits = open_sample(table, samples=10)
-    assert (splits.modality, len(splits.train), splits.classes) == ("text", 10, ("a", "b"))
+    assert open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").kind == IMAGE
+    splits = open_sample(table, samples=10, kinds=(IMAGE, TEXT))
+    assert (splits.kind, len(splits.train), splits.classes) == (TEXT, 10, ("a", "b"))
     assert splits.val is None
     pictures = table.with_name("pictures.csv")
     pictures.write_text(
         "path,label\n" + "".join(f"pictures/train/dog/{i}.png,{i % 2}\n" for i in range(6))
     )
-    assert open_sample(pictures, samples=10).modality == "image"
+    assert open_sample(pictures, samples=10, kinds=(IMAGE, TEXT)).kind == IMAGE
 
 
 def test_only_what_is_drawn_is_read(folder: Path) -> None:
     with pytest.raises(BadFilesError, match=r"3\.png"):
-        open_sample(folder, samples=50)
-    splits = open_sample(folder, samples=50, bad_files="skip")
+        open_sample(folder, samples=50, kinds=(IMAGE, TEXT))
+    splits = open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip")
     assert len(splits.train) == 11
     assert len(splits.skipped) == 1
     for name in ("cat", "dog"):
         (folder / "test" / name / "0.png").write_bytes(b"not read")
-    assert open_sample(folder, samples=50, bad_files="skip").fingerprint == splits.fingerprint
+    assert (
+        open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").fingerprint
+        == splits.fingerprint
+    )
 
 
 def test_the_first_complaint_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no file or folder"):
-        open_sample(tmp_path / "absent", samples=10)
+        open_sample(tmp_path / "absent", samples=10, kinds=(IMAGE, TEXT))
     (tmp_path / "t.csv").write_text("text,mood\na,b\nc,d\n")
     with pytest.raises(DataError, match="no column of labels"):
-        open_sample(tmp_path / "t.csv", samples=10)
+        open_sample(tmp_path / "t.csv", samples=10, kinds=(IMAGE, TEXT))
 
 
 def test_all_rows_come_in_their_order_split_after_split(folder: Path) -> None:
-    rows = open_rows(folder, modality="image", bad_files="skip")
+    rows = open_rows(folder, kind=IMAGE, bad_files="skip")
     assert {name: len(samples) for name, samples in rows.splits.items()} == {"train": 11, "test": 2}
     assert (rows.classes, rows.task, len(rows.skipped)) == (("cat", "dog"), "single-label", 1)
     names = [rows.splits["train"].input(i) for i in range(11)]
     assert names == sorted(names)
-    only = open_rows(folder, modality="image", split="test")
+    only = open_rows(folder, kind=IMAGE, split="test")
     assert list(only.splits) == ["test"]
     with pytest.raises(DataError, match="has no split 'val'"):
-        open_rows(folder, modality="image", split="val")
+        open_rows(folder, kind=IMAGE, split="val")
 
 
 def test_rows_need_no_labels(folder: Path, table: Path, tmp_path: Path) -> None:
-    loose = open_rows(folder / "train" / "dog", modality="image")
+    loose = open_rows(folder / "train" / "dog", kind=IMAGE)
     assert (len(loose), loose.task, loose.classes) == (6, None, ())
     (tmp_path / "lines.txt").write_text("one line\nanother\n")
-    lines = open_rows(tmp_path / "lines.txt", modality="text")
+    lines = open_rows(tmp_path / "lines.txt", kind=TEXT)
     assert [lines.splits["all"].input(i)[-6:] for i in range(2)] == ["line 1", "line 2"]
     (tmp_path / "bare.csv").write_text("text\nx\ny\n")
-    assert open_rows(tmp_path / "bare.csv", modality="text").splits["all"].labels is None
+    assert open_rows(tmp_path / "bare.csv", kind=TEXT).splits["all"].labels is None
 
 
 def test_the_same_inputs_have_the_same_fingerprint_whatever_their_labels(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_the_same_inputs_have_the_same_fingerprint_whatever_their_labels(tmp_pat
         lines = [f"{text},{label}\n" for text, label in zip(texts, labels, strict=True)]
         (tmp_path / name).write_text("text,label\n" + "".join(lines))
     one, two, three = (
-        open_rows(tmp_path / f"{name}.csv", modality="text").splits["all"].fingerprint
+        open_rows(tmp_path / f"{name}.csv", kind=TEXT).splits["all"].fingerprint
         for name in ("one", "two", "three")
     )
     assert one == two != three
@@ -121,6 +125,6 @@ def test_data_without_a_training_split_and_without_a_readable_input_are_told(
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
         (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="data has val, but nothing to train on"):
-        open_sample(tmp_path / "data", samples=10)
+        open_sample(tmp_path / "data", samples=10, kinds=(IMAGE, TEXT))
     with pytest.raises(DataError, match="data has nothing that can be read"):
-        open_rows(tmp_path / "data", modality="image", bad_files="skip")
+        open_rows(tmp_path / "data", kind=IMAGE, bad_files="skip")

@@ -13,6 +13,7 @@ import pytest
 from tests.opened import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, DataError
+from zoo.modalities import TEXT
 
 NAMES = ("toxic", "rude", "threat")
 FLAGS = [[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1], [1, 0, 0]] * 4
@@ -46,7 +47,7 @@ def _vectors(path: Path, vectors: list[Any]) -> Path:
 
 
 def _open(path: Path, **options: Any) -> Splits:
-    return open_data(path, modality="text", **options)
+    return open_data(path, kind=TEXT, **options)
 
 
 def _labels(splits: Splits) -> list[Any]:

@@ -16,8 +16,9 @@ from PIL import Image
 from tests.opened import open_data
 from zoo.data.classes import choose_classes
 from zoo.data.labels import Labels, Part
-from zoo.data.samples import Listed
+from zoo.data.sequences import Listed
 from zoo.errors import BadFilesError, ClassesError, DataError
+from zoo.modalities import IMAGE, TEXT
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -43,7 +44,7 @@ def truncate(path: Path, share: float = 0.6) -> Path:
 
 
 def open_pictures(root: Path, **options: object):
-    return open_data(root, modality="image", **options)  # type: ignore[arg-type]
+    return open_data(root, kind=IMAGE, **options)  # type: ignore[arg-type]
 
 
 def test_class_folders_alone_are_split_with_each_class_on_both_sides(tmp_path):
@@ -146,9 +147,9 @@ def test_one_class_is_too_few(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: None, "no class folders and no pictures"),
-        (lambda root: (root / "a").mkdir(), "no pictures in the 1 folders"),
-        (lambda root: picture(root / "x.jpg"), "holds 1 pictures, but no class folders"),
+        (lambda root: None, "no class folders and no images"),
+        (lambda root: (root / "a").mkdir(), "no images in the 1 folders"),
+        (lambda root: picture(root / "x.jpg"), "holds 1 images, but no class folders"),
         (
             lambda root: class_folders(root / "val", {"a": 2, "b": 2}),
             "has val, but nothing to train on",
@@ -309,23 +310,23 @@ def test_an_evaluation_on_a_class_that_the_run_does_not_know(tmp_path):
 
 
 def test_one_picture_is_no_training_data(tmp_path):
-    with pytest.raises(DataError, match="one picture"):
+    with pytest.raises(DataError, match="one image"):
         open_pictures(picture(tmp_path / "x.jpg"))
 
 
 def test_pictures_given_to_a_text_run(tmp_path):
     path = picture(tmp_path / "photos" / "a" / "x.jpg")
-    with pytest.raises(DataError, match=r"takes texts; .*x\.jpg looks like a picture"):
-        open_data(path, modality="text")
-    with pytest.raises(DataError, match=r"takes texts; .*photos holds pictures"):
-        open_data(tmp_path / "photos", modality="text")
+    with pytest.raises(DataError, match=r"takes texts, not images: .*x\.jpg"):
+        open_data(path, kind=TEXT)
+    with pytest.raises(DataError, match=r"takes texts; .*photos holds images"):
+        open_data(tmp_path / "photos", kind=TEXT)
 
 
 def test_image_folders_are_opened_without_heavy_imports(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     code = (
         "import sys; from tests.opened import open_data; "
-        f"open_data({str(root)!r}, modality='image'); "
+        f"open_data({str(root)!r}, kind=IMAGE); "
         "heavy = {'datasets', 'sklearn', 'torchvision', 'pandas', 'pyarrow', 'tokenizers'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )

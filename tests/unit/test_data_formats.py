@@ -15,8 +15,9 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from tests.opened import open_data
 from zoo.errors import BadFilesError
+from zoo.modalities import IMAGE
 from zoo.modalities.image import formats
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 
 
 def png_with_texts(size: int, compressed: bool) -> bytes:
@@ -40,9 +41,9 @@ def test_a_png_with_megabytes_of_metadata_is_read(tmp_path, size, compressed):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
     path = tmp_path / "a" / "notes.png"
     path.write_bytes(png_with_texts(size, compressed))
-    assert read_picture(path).getpixel((3, 3)) == (10, 200, 30)
-    assert read_picture(path.read_bytes()).getpixel((3, 3)) == (10, 200, 30)
-    splits = open_data(tmp_path, modality="image")
+    assert read_image(path).getpixel((3, 3)) == (10, 200, 30)
+    assert read_image(path.read_bytes()).getpixel((3, 3)) == (10, 200, 30)
+    splits = open_data(tmp_path, kind=IMAGE)
     assert len(splits.train) + len(splits.val) == 9
 
 
@@ -50,7 +51,7 @@ def test_a_png_with_a_color_profile_of_two_megabytes_is_read():
     file = io.BytesIO()
     picture = Image.new("L", (8, 8), 77)
     picture.save(file, "PNG", icc_profile=b"\0" * 2_000_000)
-    assert read_picture(file.getvalue()).getpixel((0, 0)) == (77, 77, 77)
+    assert read_image(file.getvalue()).getpixel((0, 0)) == (77, 77, 77)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"\xff" * 40])
@@ -90,7 +91,7 @@ def test_a_plugin_of_pillow_s_that_is_installed_reads_its_format(tmp_path, monke
     monkeypatch.setitem(sys.modules, "pillow_heif", module)
     size = np.array([2, 2], "<u4").tobytes()
     (tmp_path / "x.heic").write_bytes(b"heif" + size + bytes((9, 8, 7)) * 4)
-    assert read_picture(tmp_path / "x.heic").getpixel((1, 1)) == (9, 8, 7)
+    assert read_image(tmp_path / "x.heic").getpixel((1, 1)) == (9, 8, 7)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,4 @@ def test_without_the_plugin_it_is_said_what_to_install(
     path: Path = tmp_path / f"x{suffix}"
     path.write_bytes(zlib.compress(b"not read"))
     with pytest.raises(BadFilesError, match=f"pip install {package}"):
-        read_picture(path)
+        read_image(path)

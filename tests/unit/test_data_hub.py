@@ -11,6 +11,7 @@ datasets = pytest.importorskip("datasets")
 from tests.opened import open_data
 from zoo.data import hub
 from zoo.errors import DataError
+from zoo.modalities import IMAGE, TEXT
 
 
 def published(**splits: dict[str, list[object]]):
@@ -46,7 +47,7 @@ def serve(monkeypatch):
 
 def test_splits_and_class_names_are_the_publisher_s(serve):
     asked = serve(published(train=rows(8), validation=rows(4), test=rows(6, label=-1)))
-    splits = open_data("hf:glue:sst2", modality="text")
+    splits = open_data("hf:glue:sst2", kind=TEXT)
     assert asked == [("glue", "sst2")]
     assert splits.classes == ("negative", "positive")
     assert (len(splits.train), len(splits.val)) == (8, 4)
@@ -57,14 +58,14 @@ def test_splits_and_class_names_are_the_publisher_s(serve):
 def test_a_published_test_split_without_labels_leaves_the_evaluation_to_validation(serve):
     serve(published(train=rows(8), validation=rows(4), test=rows(6, label=-1)))
     splits = open_data(
-        "hf:org/x", modality="text", need="evaluate", known_classes=("negative", "positive")
+        "hf:org/x", kind=TEXT, need="evaluate", known_classes=("negative", "positive")
     )
     assert {n: len(s) for n, s in splits.to_evaluate(trained_on="").items()} == {"val": 4}
 
 
 def test_a_data_set_without_validation_is_split(serve):
     serve(published(train=rows(20)))
-    splits = open_data("hf:x", modality="text")
+    splits = open_data("hf:x", kind=TEXT)
     assert (len(splits.train), len(splits.val)) == (16, 4)
 
 
@@ -77,16 +78,16 @@ def test_pictures_of_the_hub_are_read(serve):
     pictures = [Image.new("RGB", (8, 8), (i, 0, 0)) for i in range(10)]
     data = {"image": pictures, "label": [i % 2 for i in range(10)]}
     serve(datasets.DatasetDict(train=datasets.Dataset.from_dict(data, features=features)))
-    splits = open_data("hf:pets", modality="image")
+    splits = open_data("hf:pets", kind=IMAGE)
     assert (len(splits.train), len(splits.val)) == (8, 2)
     with pytest.raises(DataError, match="takes texts"):
-        open_data("hf:pets", modality="text")
+        open_data("hf:pets", kind=TEXT)
 
 
 def test_other_splits_are_named(serve):
     serve(published(unsupervised=rows(4)))
     with pytest.raises(DataError, match="its splits: unsupervised"):
-        open_data("hf:x", modality="text")
+        open_data("hf:x", kind=TEXT)
 
 
 def test_out_of_reach_is_said_within_seconds(monkeypatch, tmp_path):
@@ -99,7 +100,7 @@ def test_out_of_reach_is_said_within_seconds(monkeypatch, tmp_path):
     before = (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
     start = time.monotonic()
     with pytest.raises(DataError, match="'nobody/nothing' is not on this machine") as caught:
-        open_data("hf:nobody/nothing", modality="text")
+        open_data("hf:nobody/nothing", kind=TEXT)
     assert time.monotonic() - start < 5
     assert "--data PATH" in caught.value.hint
     assert before == (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
@@ -113,5 +114,5 @@ def test_what_the_hub_answers_instead_is_said_in_its_first_line(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     message = "'glue' cannot be had from the Hugging Face Hub: BuilderConfig 'sst9' not found.\n"
     with pytest.raises(DataError, match=message) as caught:
-        open_data("hf:glue:sst9", modality="text")
+        open_data("hf:glue:sst9", kind=TEXT)
     assert ":<configuration>" in caught.value.hint

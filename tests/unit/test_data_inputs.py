@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.data.inputs import Text, open_inputs
+from zoo.data.inputs import open_inputs
 from zoo.errors import BadFilesError, DataError
+from zoo.modalities import IMAGE, TEXT
+from zoo.modalities.text.inputs import Text
 
 
 @pytest.fixture(autouse=True)
@@ -36,17 +38,17 @@ def raws(samples) -> list[object]:
 
 
 def test_folders_are_read_through_in_order(photos):
-    samples = open_inputs([photos], "image")
+    samples = open_inputs([photos], IMAGE)
     assert names(samples) == [str(photos / n) for n in ("0.png", "a/1.jpg", "b/2.png")]
     assert samples.labels is None
 
 
 def test_files_folders_and_pictures_in_memory_mix(photos):
     picture = Image.new("L", (4, 4))
-    samples = open_inputs([str(photos / "b" / "2.png"), picture, photos / "a"], "image")
+    samples = open_inputs([str(photos / "b" / "2.png"), picture, photos / "a"], IMAGE)
     assert names(samples) == [
         str(photos / "b" / "2.png"),
-        "picture 2",
+        "image 2",
         str(photos / "a" / "1.jpg"),
     ]
     assert samples.raw(1) is picture
@@ -55,30 +57,30 @@ def test_files_folders_and_pictures_in_memory_mix(photos):
 def test_a_table_of_paths(photos):
     table = photos / "list.csv"
     table.write_text("path\nb/2.png\n0.png\n")
-    assert names(open_inputs([table], "image")) == [str(photos / "b/2.png"), str(photos / "0.png")]
+    assert names(open_inputs([table], IMAGE)) == [str(photos / "b/2.png"), str(photos / "0.png")]
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ("gone.jpg", "no file or folder"),
-        ("readme.txt", "takes pictures; .*readme.txt"),
+        ("readme.txt", "takes images; .*readme.txt"),
     ],
 )
 def test_what_is_no_picture(photos, given, message):
     with pytest.raises(DataError, match=message):
-        open_inputs([photos / given], "image")
+        open_inputs([photos / given], IMAGE)
 
 
 def test_a_folder_without_pictures(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
-        open_inputs([tmp_path / "empty"], "image")
+    with pytest.raises(DataError, match="holds no images"):
+        open_inputs([tmp_path / "empty"], IMAGE)
 
 
 def test_texts_are_taken_as_they_are():
     texts = ["A fine film.", "dull/boring", "data", "see x.jpg for more", ""]
-    samples = open_inputs(texts, "text")
+    samples = open_inputs(texts, TEXT)
     assert raws(samples) == texts
     assert names(samples)[:2] == ["text 1", "text 2"]
 
@@ -86,7 +88,7 @@ def test_texts_are_taken_as_they_are():
 def test_tables_and_text_files_give_their_texts(tmp_path):
     (tmp_path / "x.csv").write_text("id,review\n1,good\n2,bad\n")
     (tmp_path / "y.txt").write_text("one\n\ntwo\n")
-    samples = open_inputs([str(tmp_path / "x.csv"), tmp_path / "y.txt", "three"], "text")
+    samples = open_inputs([str(tmp_path / "x.csv"), tmp_path / "y.txt", "three"], TEXT)
     assert raws(samples) == ["good", "bad", "one", "", "two", "three"]
     assert names(samples)[1] == f"{tmp_path / 'x.csv'} row 2"
     assert names(samples)[4] == f"{tmp_path / 'y.txt'} line 3"
@@ -95,24 +97,24 @@ def test_tables_and_text_files_give_their_texts(tmp_path):
 def test_a_table_with_a_row_of_nothing(tmp_path):
     (tmp_path / "x.csv").write_text("id,review\n1,good\n2,\n")
     with pytest.raises(BadFilesError, match="row 2"):
-        open_inputs([tmp_path / "x.csv"], "text")
+        open_inputs([tmp_path / "x.csv"], TEXT)
 
 
 def test_a_picture_given_to_a_text_run(photos):
     for given in (photos / "0.png", str(photos / "0.png"), "x.jpg"):
-        with pytest.raises(DataError, match=r"takes texts; .* looks like a picture"):
-            open_inputs([given], "text")
-    with pytest.raises(DataError, match="takes texts; input 1 is a picture"):
-        open_inputs([Image.new("RGB", (4, 4))], "text")
-    with pytest.raises(DataError, match="is a folder"):
-        open_inputs([str(photos)], "text")
+        with pytest.raises(DataError, match=r"takes texts, not images: "):
+            open_inputs([given], TEXT)
+    with pytest.raises(DataError, match="takes texts, not images: input 1"):
+        open_inputs([Image.new("RGB", (4, 4))], TEXT)
+    with pytest.raises(DataError, match="not folders"):
+        open_inputs([str(photos)], TEXT)
 
 
 def test_nothing_and_something_that_is_no_list(photos):
     with pytest.raises(DataError, match="nothing to predict"):
-        open_inputs([], "image")
+        open_inputs([], IMAGE)
     with pytest.raises(DataError, match="as a list"):
-        open_inputs("some text", "text")
+        open_inputs("some text", TEXT)
 
 
 def test_a_text_that_reads_like_a_path_stays_a_text(
@@ -120,18 +122,18 @@ def test_a_text_that_reads_like_a_path_stays_a_text(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("reviews.csv").write_text("text\nsecret\n")
-    assert open_inputs([Text("reviews.csv")], "text").raw(0) == "reviews.csv"
-    assert open_inputs(["reviews.csv"], "text").raw(0) == "secret"
+    assert open_inputs([Text("reviews.csv")], TEXT).raw(0) == "reviews.csv"
+    assert open_inputs(["reviews.csv"], TEXT).raw(0) == "secret"
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.tsv"])
 def test_a_table_that_is_not_there(tmp_path, name):
     with pytest.raises(DataError, match=f"there is no file .*{name}") as caught:
-        open_inputs([str(tmp_path / name)], "text")
+        open_inputs([str(tmp_path / name)], TEXT)
     assert "standard input" in caught.value.hint
 
 
 def test_a_text_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match=r"x\.txt cannot be read as UTF-8 text"):
-        open_inputs([tmp_path / "x.txt"], "text")
+        open_inputs([tmp_path / "x.txt"], TEXT)

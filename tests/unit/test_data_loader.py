@@ -22,8 +22,10 @@ from tests.opened import open_data
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.inputs import open_inputs
 from zoo.data.loader import Feed, ImageFeed, Loader, make_loader
-from zoo.data.samples import Listed, Paths, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed, Paths
 from zoo.errors import BadFilesError, WorkersError
+from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.image.transforms import make_transform
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
@@ -48,7 +50,7 @@ def pictures(folder: Path, count: int = 10) -> Samples:
         pixels = np.random.default_rng(i).integers(0, 256, (24, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
     inputs = Paths.under(folder, [f"{i:02}.png" for i in range(count)])
-    return Samples("image", inputs, np.arange(count) % 2)
+    return Samples(IMAGE, inputs, np.arange(count) % 2)
 
 
 def texts(count: int = 60) -> Samples:
@@ -56,7 +58,7 @@ def texts(count: int = 60) -> Samples:
     items = tuple(
         " ".join(generator.choice(WORDS, size=generator.integers(1, 40))) for _ in range(count)
     )
-    return Samples("text", Listed(items, tuple(map(str, range(count)))), np.arange(count) % 3)
+    return Samples(TEXT, Listed(items, tuple(map(str, range(count)))), np.arange(count) % 3)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +270,7 @@ def test_a_batch_whose_worker_has_gone_cannot_be_opened(tmp_path):
 
 def test_batches_without_labels_have_none(tmp_path):
     pictures(tmp_path, 2)
-    samples = open_inputs([tmp_path], "image")
+    samples = open_inputs([tmp_path], IMAGE)
     transform = make_transform(ImageInput(size=16), False)
     (batch,) = make_loader(samples, transform=transform, batch_size=8)
     assert batch.keys() == {"pixel_values", "index"}
@@ -300,7 +302,7 @@ def test_pairs_say_which_text_a_token_is_of_and_single_texts_do_not():
 
     tokenizer = train_tokenizer(texts().inputs.items, 200, pairs=True)
     items = tuple((f"the quick {word}", f"{word} dogs") for word in WORDS)
-    samples = Samples("text", Listed(items, WORDS), np.arange(len(items)) % 2)
+    samples = Samples(TEXT, Listed(items, WORDS), np.arange(len(items)) % 2)
     encoder = TextEncoder(tokenizer, TextInput(max_length=16))
     for batch in make_loader(samples, encoder=encoder, batch_size=5, shuffle=True):
         expected = encoder.tokens([samples.raw(i) for i in batch["index"].tolist()])
@@ -378,7 +380,7 @@ def test_paths_take_little_to_send_and_may_hold_any_character(tmp_path):
 
 def test_a_selection_keeps_labels_names_and_says_what_it_is(tmp_path):
     samples = Samples(
-        "text", Listed(("a", "b", "c"), ("1", "2", "3")), np.array([0, 1, 2]), fingerprint="x"
+        TEXT, Listed(("a", "b", "c"), ("1", "2", "3")), np.array([0, 1, 2]), fingerprint="x"
     )
     chosen = samples.select([2, 0])
     assert [chosen.raw(i) + chosen.input(i) for i in range(2)] == ["c3", "a1"]
@@ -392,7 +394,7 @@ def test_a_memory_mapped_table_is_sent_as_the_path_of_its_file(tmp_path, monkeyp
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / ".cache")
     rows = "".join(f"{'long text ' * 100}{i},{i % 2}\n" for i in range(500))
     (tmp_path / "x.csv").write_text("text,label\n" + rows)
-    train = open_data(tmp_path / "x.csv", modality="text").train
+    train = open_data(tmp_path / "x.csv", kind=TEXT).train
     sent = pickle.dumps(train)
     assert len(sent) < 50_000 < (tmp_path / "x.csv").stat().st_size
     copy = pickle.loads(sent)

@@ -11,9 +11,10 @@ from PIL import ExifTags, Image, ImageEnhance, ImageOps
 
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.opened import open_data
-from zoo.data.leakage import text_contents
 from zoo.errors import DataError
-from zoo.modalities.image.perceptual_hash import NEAR, alike, looks_of
+from zoo.modalities import IMAGE, TEXT
+from zoo.modalities.image.perceptual_hash import NEAR, alike, hashes_of
+from zoo.modalities.text.contents import text_contents
 from zoo.training.summary import overlap_in_words
 
 __all__ = ["zoo_cli"]
@@ -31,11 +32,11 @@ ROWS = ["a fine film\t1", "a poor film\t0", "so so\t0", "great\t1"]
 
 def test_texts_are_the_same_whatever_their_case_and_blanks(tmp_path: Path) -> None:
     data = write(tmp_path, ROWS, ["quite other\t0", "A  Fine film \t1"])
-    splits = open_data(data, modality="text")
+    splits = open_data(data, kind=TEXT)
     assert [name.rpartition(" ")[2] for name in splits.shared] == ["2"]
     assert splits.near == ()
     assert (len(splits.train), splits.removed) == (4, 0)
-    fewer = open_data(data, modality="text", dedupe=True)
+    fewer = open_data(data, kind=TEXT, dedupe=True)
     assert [str(fewer.train.raw(i)) for i in range(len(fewer.train))] == [
         *("a poor film", "so so", "great")
     ]
@@ -69,8 +70,8 @@ def test_pictures_are_the_same_where_their_files_are(tmp_path: Path) -> None:
             pixels = generator.integers(0, 255, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{number}.png")
             Image.fromarray(pixels).save(folder / f"{number} (copy).png")
-    splits = open_data(tmp_path, modality="image", val_split=0.2)
-    alone = open_data(tmp_path, modality="image", val_split=0.2, dedupe=True)
+    splits = open_data(tmp_path, kind=IMAGE, val_split=0.2)
+    alone = open_data(tmp_path, kind=IMAGE, val_split=0.2, dedupe=True)
     assert splits.shared
     assert splits.shared == alone.shared  # the same are held out
     assert alone.removed == len(splits.train) - len(alone.train) > 0
@@ -82,7 +83,7 @@ def test_pictures_are_the_same_where_their_files_are(tmp_path: Path) -> None:
 
 def test_nothing_in_common_is_nothing_to_remove(tmp_path: Path) -> None:
     data = write(tmp_path, ROWS, ["new\t1", "newer\t0"])
-    plain, deduped = (open_data(data, modality="text", dedupe=d) for d in (False, True))
+    plain, deduped = (open_data(data, kind=TEXT, dedupe=d) for d in (False, True))
     assert (plain.shared, deduped.removed) == ((), 0)
     assert plain.fingerprint == deduped.fingerprint
 
@@ -92,17 +93,17 @@ def test_nothing_in_common_is_nothing_to_remove(tmp_path: Path) -> None:
 )
 def test_a_class_that_loses_all_is_told(tmp_path: Path, val: list[str], lost: str) -> None:
     with pytest.raises(DataError, match=f"nothing of {lost} is left to train on"):
-        open_data(write(tmp_path, ROWS, val), modality="text", dedupe=True)
+        open_data(write(tmp_path, ROWS, val), kind=TEXT, dedupe=True)
 
 
 def test_a_test_split_counts_too_and_its_faults_do_not_stop_training(tmp_path: Path) -> None:
     data = write(tmp_path, ROWS, ["new\t1", "newer\t0"])
     (data / "test.tsv").write_text("text\tlabel\nSo so\t0\n\t1\n", encoding="utf-8")
-    splits = open_data(data, modality="text", dedupe=True)
+    splits = open_data(data, kind=TEXT, dedupe=True)
     assert [Path(name.rpartition(" row ")[0]).name for name in splits.shared] == ["test.tsv"]
     assert (splits.removed, splits.skipped) == (1, ())
     (data / "test.tsv").write_bytes(b"")
-    assert open_data(data, modality="text").shared == ()
+    assert open_data(data, kind=TEXT).shared == ()
 
 
 def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
@@ -156,18 +157,18 @@ def with_copies(root: Path) -> Path:
 
 def test_copies_in_another_size_format_light_or_mirror_image_are_found(tmp_path: Path) -> None:
     root = with_copies(tmp_path)
-    splits = open_data(root, modality="image")
+    splits = open_data(root, kind=IMAGE)
     assert splits.shared == ()  # the files differ
     assert splits.near is not None
     assert {Path(name).name for name in splits.near} == set(COPIES)
-    fewer = open_data(root, modality="image", dedupe=True)
+    fewer = open_data(root, kind=IMAGE, dedupe=True)
     assert (fewer.removed, len(fewer.train)) == (len(COPIES), 20 - len(COPIES))
     kept = {int(Path(fewer.train.input(i)).stem) for i in range(len(fewer.train))}
     assert kept == set(range(len(COPIES), 20))
 
 
 def test_blank_pictures_are_like_nothing() -> None:
-    looks = looks_of(np.full((3, 32, 32), 200, dtype=np.uint8))
+    looks = hashes_of(np.full((3, 32, 32), 200, dtype=np.uint8))
     assert not looks.any()
     assert [flags.any() for flags in alike(looks, looks)] == [False, False]
 
@@ -189,7 +190,7 @@ def test_too_many_pictures_are_not_compared_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.data.leakage.MOST_PAIRS", 10)
-    splits = open_data(with_copies(tmp_path), modality="image")
+    splits = open_data(with_copies(tmp_path), kind=IMAGE)
     assert splits.near is None
     assert overlap_in_words(splits) == "too many pictures to compare all by their looks"
 

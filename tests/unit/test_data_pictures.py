@@ -15,7 +15,7 @@ from PIL import Image
 
 from zoo.contract.spec import ImageInput
 from zoo.errors import BadFilesError
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform
 
 
@@ -26,7 +26,7 @@ def pixel(picture: Image.Image) -> tuple[int, ...]:
 
 def stored(picture: Image.Image, path: Path, **options: object) -> Image.Image:
     picture.save(path, **options)
-    return read_picture(path)
+    return read_image(path)
 
 
 def test_greys_of_8_bits(tmp_path):
@@ -75,7 +75,7 @@ def test_the_camera_s_orientation_is_applied(tmp_path, orientation):
     lying = ImageOps.exif_transpose(lying)
     exif[0x0112] = orientation
     lying.save(tmp_path / "x.png", exif=exif)
-    seen = read_picture(tmp_path / "x.png")
+    seen = read_image(tmp_path / "x.png")
     assert seen.size == (40, 20)
     assert seen.getpixel((2, 2)) == (255, 0, 0)
     assert seen.getpixel((38, 18)) == (0, 0, 255)
@@ -83,17 +83,17 @@ def test_the_camera_s_orientation_is_applied(tmp_path, orientation):
 
 def test_a_jpeg_is_decoded_at_a_fraction_that_is_large_enough(tmp_path):
     Image.new("RGB", (1600, 1200), (120, 60, 30)).save(tmp_path / "x.jpg")
-    assert read_picture(tmp_path / "x.jpg").size == (1600, 1200)
-    assert read_picture(tmp_path / "x.jpg", size=256).size == (800, 600)
-    assert read_picture(tmp_path / "x.jpg", size=100).size == (400, 300)
-    assert read_picture(tmp_path / "x.jpg", size=1000).size == (1600, 1200)
+    assert read_image(tmp_path / "x.jpg").size == (1600, 1200)
+    assert read_image(tmp_path / "x.jpg", size=256).size == (800, 600)
+    assert read_image(tmp_path / "x.jpg", size=100).size == (400, 300)
+    assert read_image(tmp_path / "x.jpg", size=1000).size == (1600, 1200)
     Image.new("RGB", (1600, 1200)).save(tmp_path / "x.png")
-    assert read_picture(tmp_path / "x.png", size=100).size == (1600, 1200)
+    assert read_image(tmp_path / "x.png", size=100).size == (1600, 1200)
 
 
 def test_a_picture_in_memory_is_left_as_it_was():
     picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert pixel(read_picture(picture)) == (255, 255, 255)
+    assert pixel(read_image(picture)) == (255, 255, 255)
     assert picture.mode == "RGBA"
 
 
@@ -102,10 +102,10 @@ def test_what_is_no_picture_is_named(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)
     with pytest.raises(BadFilesError, match=r"odd\.jpg cannot be read") as caught:
-        read_picture(path)
+        read_image(path)
     assert caught.value.paths == (str(path),)
     with pytest.raises(BadFilesError, match="row 7 cannot be read"):
-        read_picture(content, name="row 7")
+        read_image(content, name="row 7")
 
 
 def test_a_truncated_picture_is_an_error(tmp_path):
@@ -113,12 +113,12 @@ def test_a_truncated_picture_is_an_error(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "JPEG")
     with pytest.raises(BadFilesError, match="truncated"):
-        read_picture(buffer.getvalue()[:-200])
+        read_image(buffer.getvalue()[:-200])
 
 
 def test_a_missing_picture_is_an_error(tmp_path):
     with pytest.raises(BadFilesError, match="no such file"):
-        read_picture(tmp_path / "gone.jpg")
+        read_image(tmp_path / "gone.jpg")
 
 
 # -- transforms --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from zoo.data.dialects import dialect_of
 from zoo.data.inputs import open_inputs
 from zoo.data.samples import Splits
 from zoo.errors import DataError
+from zoo.modalities import TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def _write(path: Path, rows: list[str], header: str = "text,label") -> Path:
 
 
 def _open(path: Path, **options: Any) -> Splits:
-    return open_data(path, modality="text", **options)
+    return open_data(path, kind=TEXT, **options)
 
 
 def _texts(splits: Splits) -> set[str]:
@@ -140,8 +141,8 @@ def test_a_text_that_goes_on_behind_its_quotes_is_told(tmp_path: Path) -> None:
 def test_inputs_of_a_prediction_are_read_with_the_same_quoting(tmp_path: Path) -> None:
     path = _write(tmp_path / "x.csv", _stray('number 80",0'))
     with pytest.raises(DataError, match="line 32"):
-        open_inputs([path], "text")
-    assert len(open_inputs([path], "text", quoting="none")) == 120
+        open_inputs([path], TEXT)
+    assert len(open_inputs([path], TEXT, quoting="none")) == 120
 
 
 def test_where_no_reading_fits_the_hint_offers_none(tmp_path: Path) -> None:

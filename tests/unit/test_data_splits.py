@@ -15,8 +15,9 @@ from tests.opened import open_data
 from tests.unit.test_data_folders import class_folders, open_pictures, picture
 from zoo.data.samples import Splits
 from zoo.data.split_names import by_split, split_of
-from zoo.data.walk import holds_pictures, walk
+from zoo.data.walk import holds_files, walk
 from zoo.errors import BadFilesError, ClassesError, DataError
+from zoo.modalities import IMAGE, TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ def test_split_folders_of_loose_images_are_read_by_their_metadata(tmp_path: Path
     splits = open_pictures(tmp_path)
     assert splits.classes == ("a", "b")
     assert sizes(splits) == (6, 2)
-    held_out = open_data(tmp_path, modality="image", need="evaluate", known_classes=("a", "b"))
+    held_out = open_data(tmp_path, kind=IMAGE, need="evaluate", known_classes=("a", "b"))
     assert len(held_out.test) == 4
 
 
@@ -197,11 +198,11 @@ def texts(path: Path, splits: list[str], column: str = "split") -> Path:
 @pytest.mark.parametrize("column", ["split", "Data-Split", "subset"])
 def test_a_column_of_splits_splits_the_table(tmp_path: Path, column: str) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 16 + ["validation"] * 8 + ["test"] * 4, column)
-    splits = open_data(path, modality="text")
+    splits = open_data(path, kind=TEXT)
     assert sizes(splits) == (16, 8)
     assert splits.val.input(0).endswith("row 17")
     assert any("train 16, val 8, test 4" in fact for fact in splits.notes)
-    held_out = open_data(path, modality="text", need="evaluate", known_classes=("0", "1"))
+    held_out = open_data(path, kind=TEXT, need="evaluate", known_classes=("0", "1"))
     assert {name: len(s) for name, s in held_out.to_evaluate(trained_on="").items()} == {
         "val": 8,
         "test": 4,
@@ -212,7 +213,7 @@ def test_a_split_may_lack_a_class_that_only_another_has(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 8)
     with path.open("a") as file:
         file.write("film new,2,test\n")
-    assert open_data(path, modality="text").classes == ("0", "1")
+    assert open_data(path, kind=TEXT).classes == ("0", "1")
 
 
 def test_several_labels_and_numbers_are_split_by_the_column_too(tmp_path: Path) -> None:
@@ -220,32 +221,32 @@ def test_several_labels_and_numbers_are_split_by_the_column_too(tmp_path: Path) 
     rows += ["film x,c,3.5,test", "film y,a,1.5,val"]
     path = tmp_path / "x.csv"
     path.write_text("\n".join(["text,labels,score,split", *rows]))
-    splits = open_data(path, modality="text")
+    splits = open_data(path, kind=TEXT)
     assert (splits.classes, *sizes(splits)) == (("a", "b"), 8, 1)
-    numbers = open_data(path, modality="text", task="regression", label_column="score")
+    numbers = open_data(path, kind=TEXT, task="regression", label_column="score")
     assert sizes(numbers) == (8, 1)
 
 
 def test_rows_of_no_split_are_reported(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 8 + ["", "val", "val"])
     with pytest.raises(BadFilesError, match="row 9: nothing in column 'split'"):
-        open_data(path, modality="text")
-    assert sizes(open_data(path, modality="text", bad_files="skip")) == (8, 2)
+        open_data(path, kind=TEXT)
+    assert sizes(open_data(path, kind=TEXT, bad_files="skip")) == (8, 2)
 
 
 def test_a_column_that_names_splits_and_something_else_is_refused(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 8 + ["later"] * 4)
     with pytest.raises(DataError, match="names splits, but also 'later'"):
-        open_data(path, modality="text")
+        open_data(path, kind=TEXT)
 
 
 def test_columns_that_name_no_splits_are_columns_like_others(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train", "bus"] * 10, "set")
-    assert sizes(open_data(path, modality="text")) == (16, 4)
+    assert sizes(open_data(path, kind=TEXT)) == (16, 4)
     path = texts(tmp_path / "y.csv", ["left", "right"] * 10)
-    assert sizes(open_data(path, modality="text")) == (16, 4)
+    assert sizes(open_data(path, kind=TEXT)) == (16, 4)
     path = texts(tmp_path / "z.csv", ["train", "test"] * 10)
-    splits = open_data(path, modality="text", label_column="split")
+    splits = open_data(path, kind=TEXT, label_column="split")
     assert splits.classes == ("test", "train")
 
 
@@ -253,14 +254,14 @@ def test_a_table_of_one_split_with_rows_of_others_is_refused(tmp_path: Path) -> 
     texts(tmp_path / "train.csv", ["train"] * 8 + ["test"] * 4)
     texts(tmp_path / "val.csv", ["val"] * 8)
     with pytest.raises(DataError, match=r"is the train split by its name.* rows of test"):
-        open_data(tmp_path, modality="text")
+        open_data(tmp_path, kind=TEXT)
 
 
 def test_tables_that_are_not_read_are_told(tmp_path: Path) -> None:
     texts(tmp_path / "train.csv", ["x"] * 10)
     texts(tmp_path / "eval.csv", ["x"] * 4)
     texts(tmp_path / "unlabelled.csv", ["x"] * 4)
-    splits = open_data(tmp_path, modality="text")
+    splits = open_data(tmp_path, kind=TEXT)
     assert sizes(splits) == (10, 4)
     assert splits.notes == (f"tables in {tmp_path} not read: unlabelled.csv",)
 
@@ -289,7 +290,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
     splits = open_pictures(root, bad_files="skip")
     assert sum(sizes(splits)) == 8
     assert [line.partition(":")[0] for line in splits.skipped] == [str(root / "a" / "more")]
-    assert holds_pictures(root / "a" / "more"), "it may hold some"
+    assert holds_files(root / "a" / "more", IMAGE), "it may hold some"
 
 
 def test_a_class_or_all_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
@@ -345,8 +346,8 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path: Path) -> None:
     (root / "b" / "kept").symlink_to("../.kept")
     loose(root / ".kept", 4, start=20)
     walked = walk(root / "a", root)
-    assert len(walked.pictures) == 2 + 3 + 2
-    assert len(walk(root / "b", root).pictures) == 2 + 4
+    assert len(walked.inputs(IMAGE)) == 2 + 3 + 2
+    assert len(walk(root / "b", root).inputs(IMAGE)) == 2 + 4
 
 
 def test_any_depth_of_folders_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,8 +358,8 @@ def test_any_depth_of_folders_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
         os.chdir("d")
     try:
         shutil.copy(root / "a" / "00.jpg", "deep.jpg")
-        assert Counter(Path(p).name for p in walk(root / "a").pictures)["deep.jpg"] == 1
-        assert holds_pictures(root)
+        assert Counter(Path(p).name for p in walk(root / "a").inputs(IMAGE))["deep.jpg"] == 1
+        assert holds_files(root, IMAGE)
     finally:  # pytest, whose way of removing folders recurses, would fail over these
         os.remove("deep.jpg")
         for _ in range(1_200):
@@ -412,7 +413,7 @@ def test_labels_1_and_1_0_of_one_table_are_told_to_be_one_class(tmp_path: Path) 
     path.write_text(
         "text,label\n" + "".join(f"t {i},{('1', '1.0', '2')[i % 3]}\n" for i in range(30))
     )
-    splits = open_data(path, modality="text")
+    splits = open_data(path, kind=TEXT)
     assert splits.classes == ("1", "2")
     assert splits.notes == (f"labels '1.0' and '1' of {path} are one class",)
     assert np.bincount(splits.train.labels).tolist() == [16, 8]
@@ -432,7 +433,7 @@ def test_images_that_no_row_of_the_table_names_are_counted(tmp_path: Path, inner
     _images(tmp_path, *(f"{inner}{i}.png" for i in range(6)))
     rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
     (tmp_path / "metadata.csv").write_text("file_name,label\n" + rows)
-    splits = open_data(tmp_path, modality="image", val_split=0.5)
+    splits = open_data(tmp_path, kind=IMAGE, val_split=0.5)
     assert len(splits.train) + len(splits.val) == 4
     [told] = [note for note in splits.notes if "list" in note]
     assert told.startswith(f"2 of 6 images in {tmp_path} not used")
@@ -445,7 +446,7 @@ def test_images_of_a_test_folder_count_although_names_in_the_table_are_the_same(
     _images(tmp_path, *(f"{split}/{i}.png" for split in ("train", "test") for i in range(4)))
     rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
     (tmp_path / "train.csv").write_text("id,label\n" + rows)
-    notes = open_data(tmp_path, modality="image").notes
+    notes = open_data(tmp_path, kind=IMAGE).notes
     assert (
         f"4 of 8 images in {tmp_path} not used: the table does not list them (test/0.png, …)"
         in (notes)
@@ -457,12 +458,12 @@ def test_images_of_other_splits_tables_count_as_named(tmp_path: Path) -> None:
     for split, numbers in {"train": (0, 1), "val": (2, 3), "test": (4,)}.items():
         rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in numbers)
         (tmp_path / f"{split}.csv").write_text("file_name,label\n" + rows)
-    splits = open_data(tmp_path, modality="image")
+    splits = open_data(tmp_path, kind=IMAGE)
     assert [note for note in splits.notes if "list" in note] == [
         f"1 of 6 images in {tmp_path} not used: the table does not list them (5.png)"
     ]
     (tmp_path / "test.csv").write_text("")  # its faults are no reason not to train
-    assert len(open_data(tmp_path, modality="image").train) == 2
+    assert len(open_data(tmp_path, kind=IMAGE).train) == 2
 
 
 def test_images_that_the_table_of_a_split_folder_does_not_name_are_counted(tmp_path: Path) -> None:
@@ -470,7 +471,7 @@ def test_images_that_the_table_of_a_split_folder_does_not_name_are_counted(tmp_p
         _images(tmp_path / split, *(f"{i}.png" for i in range(5)))
         rows = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(4))
         (tmp_path / split / "metadata.csv").write_text("file_name,label\n" + rows)
-    notes = open_data(tmp_path, modality="image").notes
+    notes = open_data(tmp_path, kind=IMAGE).notes
     assert len([note for note in notes if note.startswith("1 of 5 images")]) == 2
 
 
@@ -478,12 +479,12 @@ def test_images_that_the_table_of_a_split_folder_does_not_name_are_counted(tmp_p
 def test_a_folder_around_the_data_is_named_with_what_to_type(tmp_path: Path, inner: str) -> None:
     _images(tmp_path, f"photos/{inner}/1.png", "photos/val/cat/2.png", "__MACOSX/photos/x.png")
     with pytest.raises(ClassesError, match="only one class, 'photos'") as caught:
-        open_data(tmp_path, modality="image")
+        open_data(tmp_path, kind=IMAGE)
     assert f"--data {tmp_path / 'photos'}" in caught.value.hint
 
 
 def test_one_class_without_folders_asks_for_another(tmp_path: Path) -> None:
     _images(tmp_path, "cat/1.png", "cat/2.png")
     with pytest.raises(ClassesError, match="only one class") as caught:
-        open_data(tmp_path, modality="image")
+        open_data(tmp_path, kind=IMAGE)
     assert caught.value.hint == "Add samples of another class."

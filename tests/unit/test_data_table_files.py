@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from zoo.data import expansion, table_cache, tables
-from zoo.data.samples import Listed, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed
 from zoo.data.tables import read_table
 from zoo.errors import DataError, RunError
+from zoo.modalities import TEXT
 from zoo.runs import predictions
 from zoo.runs.predictions import read_predictions, write_predictions
 from zoo.tasks import task_named
@@ -254,7 +256,7 @@ def test_small_predictions_that_become_gigabytes_are_refused_before_they_are_rea
 def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: str) -> None:
     outputs = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
     labels = np.array([1, 0, 1]) if task == "single-label" else outputs.round().astype(np.float32)
-    samples = Samples("text", Listed(("a", "b", "c"), ("1", "2", "3")), labels)
+    samples = Samples(TEXT, Listed(("a", "b", "c"), ("1", "2", "3")), labels)
     write_predictions(tmp_path / "p.parquet", samples, outputs, ("x", "y"), task=task_named(task))
     read = read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task_named(task))
     assert read.inputs == ("a", "b", "c")

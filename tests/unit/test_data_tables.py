@@ -17,6 +17,7 @@ from PIL import Image
 from tests.opened import open_data
 from zoo.data.tables import read_table
 from zoo.errors import BadFilesError, ClassesError, DataError
+from zoo.modalities import IMAGE, TEXT
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
@@ -46,7 +47,7 @@ def write(path: Path, rows, header=("text", "label")) -> Path:
 
 
 def open_texts(path: Path, **options: object):
-    return open_data(path, modality="text", **options)  # type: ignore[arg-type]
+    return open_data(path, kind=TEXT, **options)  # type: ignore[arg-type]
 
 
 def everything(splits) -> dict[str, str]:
@@ -304,26 +305,26 @@ def test_a_table_of_picture_paths_is_an_image_data_set(tmp_path):
         rows.append((name, ("red", "black")[i % 2], "a caption"))
     path = write(tmp_path / "pictures.csv", rows, ("file_name", "label", "text"))
     for source in (path, tmp_path):
-        splits = open_data(source, modality="image")
+        splits = open_data(source, kind=IMAGE)
         assert splits.classes == ("black", "red")
         assert Path(splits.train.raw(0)).parent == tmp_path / "images"
     with pytest.raises(DataError, match=r"takes texts; column 'file_name'"):
-        open_data(path, modality="text", text_column="file_name")
+        open_data(path, kind=TEXT, text_column="file_name")
 
     rows.append(("images/gone.png", "red", ""))
     write(path, rows, ("file_name", "label", "text"))
     with pytest.raises(BadFilesError, match=r"gone\.png: there is no such file"):
-        open_data(path, modality="image")
+        open_data(path, kind=IMAGE)
 
 
 def test_texts_given_to_an_image_run(tmp_path):
-    with pytest.raises(DataError, match=r"takes pictures; column 'text' .* holds texts"):
-        open_data(write(tmp_path / "x.csv", ROWS), modality="image")
+    with pytest.raises(DataError, match=r"takes images; column 'text' .* holds texts"):
+        open_data(write(tmp_path / "x.csv", ROWS), kind=IMAGE)
 
 
 def test_pictures_listed_for_a_text_run(tmp_path):
     path = write(tmp_path / "x.csv", [("a.jpg", "1"), ("b.jpg", "0")], ("image", "label"))
-    with pytest.raises(DataError, match=r"takes texts; column 'image' .* holds pictures"):
+    with pytest.raises(DataError, match=r"takes texts; column 'image' .* holds images"):
         open_texts(path)
 
 
@@ -336,7 +337,7 @@ def test_class_names_and_pictures_inside_parquet_are_honoured(tmp_path):
     )
     data = {"image": pictures, "label": [i % 2 for i in range(8)]}
     datasets.Dataset.from_dict(data, features=features).to_parquet(tmp_path / "x.parquet")
-    splits = open_data(tmp_path / "x.parquet", modality="image")
+    splits = open_data(tmp_path / "x.parquet", kind=IMAGE)
     assert splits.classes == ("zebra", "ant"), "the publisher's order, without the unused name"
     assert isinstance(splits.train.raw(0), bytes)
 
@@ -431,7 +432,7 @@ def test_a_few_paths_that_are_no_pictures_are_named_one_by_one(tmp_path: Path) -
     rows = [f"{number}.png,{'ab'[number % 2]}" for number in range(8)]
     (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows, "../etc/passwd,a", "=cmd,b"]))
     with pytest.raises(BadFilesError) as error:
-        open_data(tmp_path / "t.csv", modality="image")
+        open_data(tmp_path / "t.csv", kind=IMAGE)
     assert "etc/passwd: there is no such file" in error.value.message
     assert "=cmd: there is no such file" in error.value.message
     assert "2 inputs cannot be used" in error.value.message

@@ -14,6 +14,7 @@ from zoo.data.cells import split_cell
 from zoo.data.inputs import open_inputs
 from zoo.data.splitting import random_split
 from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
+from zoo.modalities import IMAGE, TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def tagged(suffix: str = ".csv", separator: str = "|") -> list[tuple[str, object
 
 
 def open_texts(path: Path, **options: object):
-    return open_data(path, modality="text", **options)  # type: ignore[arg-type]
+    return open_data(path, kind=TEXT, **options)  # type: ignore[arg-type]
 
 
 def everything(splits) -> dict[object, object]:
@@ -200,7 +201,7 @@ def test_pictures_with_several_labels(tmp_path):
     rows = [(f"{i}.png", "|".join(tags)) for i, tags in enumerate(TAGS)]
     path = write(tmp_path / "x.csv", rows, ("file_name", "labels"))
     for source in (path, tmp_path):
-        splits = open_data(source, modality="image")
+        splits = open_data(source, kind=IMAGE)
         assert splits.task == "multi-label"
         assert everything(splits)[str(tmp_path / "5.png")] == [1.0, 1.0, 1.0]
 
@@ -211,7 +212,7 @@ def test_class_folders_have_one_class_each(tmp_path, task):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "1.png")
     with pytest.raises(DataError, match=f"class folders, .* no {task}") as error:
-        open_data(tmp_path / "photos", modality="image", task=task)
+        open_data(tmp_path / "photos", kind=IMAGE, task=task)
     assert "table" in error.value.hint
 
 
@@ -385,8 +386,8 @@ def test_what_pairs_cannot_be(tmp_path):
     path = paired(tmp_path / "x.csv")
     with pytest.raises(DataError, match="3 columns of inputs were named"):
         open_texts(path, text_column=["premise", "hypothesis", "label"])
-    with pytest.raises(DataError, match="takes pictures, one a row; two columns were named"):
-        open_data(path, modality="image", text_column=["premise", "hypothesis"])
+    with pytest.raises(DataError, match="takes images, one a row; two columns were named"):
+        open_data(path, kind=IMAGE, text_column=["premise", "hypothesis"])
     with pytest.raises(DataError, match=r"no column 'hypotesis'.*mean 'hypothesis'"):
         open_texts(path, text_column=["premise", "hypotesis"])
     with pytest.raises(DataError, match="no column of texts") as error:
@@ -397,7 +398,7 @@ def test_what_pairs_cannot_be(tmp_path):
 def test_inputs_of_a_prediction_on_pairs(tmp_path):
     path = paired(tmp_path / "x.csv")
     columns = ["premise", "hypothesis"]
-    samples = open_inputs([path, ("a", "b")], "text", columns, pairs=True)
+    samples = open_inputs([path, ("a", "b")], TEXT, columns, pairs=True)
     assert samples.raw(9) == ("premise 9", "hypothesis 9")
     assert (samples.raw(10), samples.input(10)) == (("a", "b"), "pair 2")
 
@@ -405,18 +406,18 @@ def test_inputs_of_a_prediction_on_pairs(tmp_path):
 @pytest.mark.parametrize("given", ["one text", ("a",), Path("x.txt")])
 def test_what_is_no_pair(given):
     with pytest.raises(DataError, match="takes pairs of texts; input 1 is none") as error:
-        open_inputs([given], "text", pairs=True)
+        open_inputs([given], TEXT, pairs=True)
     assert "tab" in error.value.hint
 
 
 def test_pairs_where_none_are_taken(tmp_path):
     with pytest.raises(DataError, match="takes one text each; input 1 is a pair"):
-        open_inputs([("a", "b")], "text")
-    with pytest.raises(DataError, match="takes pictures; input 1 is a pair"):
-        open_inputs([("a", "b")], "image")
+        open_inputs([("a", "b")], TEXT)
+    with pytest.raises(DataError, match="takes images; input 1 is a pair"):
+        open_inputs([("a", "b")], IMAGE)
     with pytest.raises(DataError, match="one input, from one column; --text-column names 2"):
-        open_inputs([paired(tmp_path / "x.csv")], "text", ["premise", "hypothesis"])
+        open_inputs([paired(tmp_path / "x.csv")], TEXT, ["premise", "hypothesis"])
     with pytest.raises(DataError, match="pairs, from two columns; --text-column names 1"):
-        open_inputs([tmp_path / "x.csv"], "text", "premise", pairs=True)
-    with pytest.raises(DataError, match="takes texts; input 1 is a picture"):
-        open_inputs([b"png"], "text", pairs=True)
+        open_inputs([tmp_path / "x.csv"], TEXT, "premise", pairs=True)
+    with pytest.raises(DataError, match="takes texts, not images: input 1"):
+        open_inputs([b"png"], TEXT, pairs=True)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from zoo.data.rows import Rows
-from zoo.data.samples import Listed, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed
 from zoo.embedding.files import write_features
+from zoo.modalities import TEXT
 from zoo.system import files
 
 WRITES_OFTEN = """
@@ -32,7 +34,7 @@ class Killed(BaseException):
 
 def write(path: Path, count: int) -> None:
     texts = tuple(f"text {number}" for number in range(count))
-    samples = Samples("text", Listed(texts, texts))
+    samples = Samples(TEXT, Listed(texts, texts))
     rows = Rows(splits={"all": samples}, classes=(), task=None, skipped=(), notes=())
     write_features(path, rows, {"all": np.full((count, 3), count, dtype=np.float32)})
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data.samples import Paths, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Paths
 from zoo.engine import feature_files
 from zoo.engine.decoding import decoded_once
 from zoo.engine.feature_files import is_whole
 from zoo.engine.features import compute
 from zoo.engine.progress import Quiet
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities import IMAGE
+from zoo.modalities.image.reading import read_image
 
 
 class Notes(Quiet):
@@ -101,14 +103,14 @@ def test_decoded_images_with_one_flipped_bit_are_decoded_again_and_that_is_said(
         noise = np.random.default_rng(number).integers(0, 256, (30, 30, 3), dtype=np.uint8)
         Image.fromarray(noise).save(photos / f"{number}.png")
     names = [f"{number}.png" for number in range(3)]
-    samples = Samples("image", Paths.under(photos, names), np.arange(3), fingerprint="x")
+    samples = Samples(IMAGE, Paths.under(photos, names), np.arange(3), fingerprint="x")
 
     def again() -> list[Any]:
         forget()
         found = decoded_once(samples, 16, values=(), folder=cache, facts={}, reporter=notes)
         return [np.array(found.picture(i)) for i in range(3)]
 
-    right = [np.array(read_picture(photos / name, size=16)) for name in names]
+    right = [np.array(read_image(photos / name, size=16)) for name in names]
     assert all(map(np.array_equal, again(), right))
     (file,) = cache.glob("*.arrow")
     flip(file, file.stat().st_size // 2)

@@ -10,8 +10,10 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from zoo.data.samples import LabelArray, Listed, Samples, Splits
+from zoo.data.samples import LabelArray, Samples, Splits
+from zoo.data.sequences import Listed
 from zoo.errors import RunError, UsageError
+from zoo.modalities import TEXT
 from zoo.runs.predictions import predictions_of
 from zoo.tasks import TASKS, task_from_json, task_named
 from zoo.tasks.metrics import in_words, leading, metrics_of
@@ -31,8 +33,8 @@ CLASSES = ("a", "b", "c", "d")
 
 def splits(task: str, labels: LabelArray) -> Splits:
     texts = tuple(f"text {i}" for i in range(len(labels)))
-    samples = Samples("text", Listed(texts, texts), labels)
-    return Splits("text", CLASSES, samples, samples, None, "", "", task=task)
+    samples = Samples(TEXT, Listed(texts, texts), labels)
+    return Splits(TEXT, CLASSES, samples, samples, None, "", "", task=task)
 
 
 def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> Task:
@@ -270,7 +272,7 @@ def test_figures_have_names() -> None:
 
 
 def test_predictions_say_what_the_task_means() -> None:
-    texts = Samples("text", Listed(("one", ("two", "three")), ("1", "2")))
+    texts = Samples(TEXT, Listed(("one", ("two", "three")), ("1", "2")))
     outputs = np.array([[0.25, 0.75], [0.625, 0.375]])
 
     def said(task: str, threshold: float = 0.5) -> list[dict[str, object]]:

@@ -134,8 +134,8 @@ def command(
 
 def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
     """The inputs with the lines of standard input in the place of ``-``."""
-    from zoo.data.inputs import Text, blank_lines, lines_of
     from zoo.data.reports import Findings
+    from zoo.modalities.text.inputs import Text, blank_lines, lines_of
 
     expanded: list[Any] = []
     for given in inputs:
@@ -158,10 +158,11 @@ def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
 
 def _refuse_missing(given: str) -> None:
     """Raise a :class:`DataError` for what is meant as a path, and leads nowhere."""
-    from zoo.data.inputs import names_file
+    from zoo.modalities import TEXT
+    from zoo.modalities.text.inputs import names_file
 
     one_word = not any(char.isspace() for char in given)
-    path_like = names_file(given) or (one_word and os.sep in given)
+    path_like = names_file(given, TEXT) or (one_word and os.sep in given)
     if path_like and not os.path.exists(os.path.expanduser(given)):
         raise DataError(
             f"there is no file {given}",

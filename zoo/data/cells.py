@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zoo.data.flags import flag_of, vectors
 from zoo.data.labels import Cells, Labels, LabelSets, Numbers, plain_label
-from zoo.data.tables import Table
+from zoo.data.table import Table
 from zoo.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zoo.contract.spec import Modality
 from zoo.data.cells import columns_of_flags
 from zoo.data.dialects import Quoting
+from zoo.data.kind import InputKind
 from zoo.data.labels import Cells, LabelKind, Part
 from zoo.data.reports import Findings
-from zoo.data.samples import Column, Indices, Inputs, Pairs, Paths
-from zoo.data.tables import Table
+from zoo.data.table import Table
 from zoo.errors import DataError, did_you_mean
-from zoo.modalities.image.reading import looks_like_picture
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,22 +24,18 @@ Names: TypeAlias = tuple[str, ...]
 ColumnNames: TypeAlias = str | Sequence[str] | None
 """A column that the user names, or several; ``None`` leaves the choice to the zoo."""
 
-# fmt: off
-TEXT_COLUMNS: Names = (
-    "text", "sentence", "review", "content", "comment", "message", "body", "document", "tweet",
-    "comment_text", "utterance", "question", "query", "description", "headline", "title", "input", "texts",
-)
-PICTURE_COLUMNS: Names = (
-    "image", "img", "picture", "photo", "path", "image_path", "img_path", "file_path", "filepath",
-    "file", "file_name", "filename", "images",
-)
 LABEL_COLUMNS: Names = (
-    "label", "labels", "class", "classes", "category", "target", "sentiment", "intent", "topic",
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "category",
+    "target",
+    "sentiment",
+    "intent",
+    "topic",
 )
-# fmt: on
-"""What columns are called where the user does not say; the first that is there counts."""
-
-_LONGEST_PATH = 4096  # bytes
+"""What columns of labels are called where the user does not say; the first that is there counts."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ NO_COLUMNS = Columns()
 
 def read_part(
     table: Table,
-    modality: Modality,
+    kind: InputKind,
     columns: Columns,
     findings: Findings,
     *,
@@ -109,7 +103,7 @@ def read_part(
         DataError: A column is missing, or holds something else than this run takes.
     """
     labels = _label_columns(table, columns, tasks, demanded=False)
-    inputs = _input_columns(table, modality, columns, labels)
+    inputs = _input_columns(table, kind, columns, labels)
     _tell_of_others(table, columns, inputs, findings)
     task = _claiming(tasks, table, labels) if labelled and labels else None
     cells = task.read(table, labels) if task else Cells(None)
@@ -127,21 +121,20 @@ def read_part(
         own = _filled(table, column)
         _report(findings, table, own | ~filled, f"nothing in column {column!r}")
         filled &= own
-    if modality == "image":
-        own = _possible(table, inputs[0])
-        _report(findings, table, own | ~filled, f"no path of a file in column {inputs[0]!r}")
+        own, reason = kind.usable_rows(table, column)
+        _report(findings, table, own | ~filled, reason)
         filled &= own
     rows = np.flatnonzero(filled)
-    read = _inputs(table, modality, inputs, rows)
+    read = kind.inputs_of(table, inputs, rows)
     known = None if cells.labels is None else cells.labels.take(rows)
     if known is not None and table.rows is not None:
         known = known.occurring()
     return Part(table.title, read, known, rows=rows, columns=(inputs, labels), task=task)
 
 
-def path_column(table: Table, columns: Columns) -> str | None:
-    """The column of paths of images that :func:`read_part` would read, if there is one."""
-    candidates = columns.inputs or _present(table, PICTURE_COLUMNS, but=columns.labels)
+def path_column(table: Table, kind: InputKind, columns: Columns) -> str | None:
+    """The column of paths of files that :func:`read_part` would read, if there is one."""
+    candidates = columns.inputs or _present(table, kind.column_names, but=columns.labels)
     return next((name for name in candidates if name in table.data.column_names), None)
 
 
@@ -180,32 +173,6 @@ def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
     return np.asarray(pc.is_valid(values).to_numpy(), dtype=bool)
 
 
-def _possible(table: Table, column: str) -> np.ndarray[Any, Any]:
-    """Which rows hold what a path can be, where they hold paths: no NUL, and not endless."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values = _arrow(table, column)
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return np.ones(len(values), dtype=bool)
-    short = pc.less_equal(pc.binary_length(values), _LONGEST_PATH)
-    possible = pc.and_(short, pc.invert(pc.match_substring(values, "\0")))
-    return np.asarray(pc.fill_null(possible, False).to_numpy(), dtype=bool)
-
-
-def _inputs(table: Table, modality: Modality, columns: Names, rows: Indices) -> Inputs:
-    import datasets
-
-    column = columns[0]
-    if len(columns) == 2:
-        return Pairs(*(Column(table.data, name, rows, table.title) for name in columns))
-    if modality == "image" and not isinstance(table.data.features[column], datasets.Image):
-        values = _arrow(table, column).take(rows)
-        if str(values.type).endswith("string"):
-            return Paths.under(table.folder, [path.strip() for path in values.to_pylist()])
-    return Column(table.data, column, rows, table.title)
-
-
 def _claiming(tasks: Sequence[LabelKind], table: Table, columns: Names) -> LabelKind:
     """The first that claims the columns; the last takes what no other does."""
     *asked, last = tasks
@@ -238,21 +205,23 @@ def _advice(table: Table) -> str:
     return f"Name the column with --label-column; for a column a label: {named}"
 
 
-def _input_columns(table: Table, modality: Modality, columns: Columns, labels: Names) -> Names:
-    if len(columns.inputs) == 2 and modality == "image":
+def _input_columns(table: Table, kind: InputKind, columns: Columns, labels: Names) -> Names:
+    if len(columns.inputs) > kind.most_columns:
+        able = [other.nouns for other in kind.others if other.most_columns >= len(columns.inputs)]
         raise DataError(
-            f"this run takes pictures, one a row; two columns were named: "
+            f"this run takes {kind.nouns}, one a row; two columns were named: "
             f"{_quoted(columns.inputs)}",
-            hint="Name one of them with --text-column, or choose a backbone for texts.",
+            hint="Name one of them with --text-column, or choose a backbone for "
+            f"{' or '.join(able)}.",
         )
     for name in columns.inputs:
-        _check_kind(table, modality, _named(table, name, "--text-column"))
+        _check_kind(table, kind, _named(table, name, "--text-column"))
     learned = columns.learned_inputs
     if not columns.inputs and learned and set(learned) <= set(table.data.column_names):
         for name in learned:
-            _check_kind(table, modality, name)
+            _check_kind(table, kind, name)
         return learned
-    return columns.inputs or (_found_input(table, modality, labels),)
+    return columns.inputs or (_found_input(table, kind, labels),)
 
 
 def _tell_of_others(table: Table, columns: Columns, inputs: Names, findings: Findings) -> None:
@@ -265,63 +234,46 @@ def _tell_of_others(table: Table, columns: Columns, inputs: Names, findings: Fin
         )
 
 
-def _found_input(table: Table, modality: Modality, labels: Names) -> str:
-    own, other = TEXT_COLUMNS, PICTURE_COLUMNS
-    if modality == "image":
-        own, other = other, own
-    candidates = _present(table, own, but=labels)
+def _found_input(table: Table, kind: InputKind, labels: Names) -> str:
+    candidates = _present(table, kind.column_names, but=labels)
+    rest = [str(name) for name in table.data.column_names if name not in labels]
+    for column in [*candidates, *(rest if len(rest) == 1 else ())]:
+        if _held(table, kind, column) == kind:
+            return str(column)
     for column in candidates:
-        if _kind(table, column) == modality:
-            return column
-    others = [name for name in table.data.column_names if name not in labels]
-    if len(others) == 1 and _kind(table, others[0]) == modality:
-        return str(others[0])
-    for column in [*candidates, *_present(table, other, but=labels)]:
-        if column in candidates or _kind(table, column) in ("image", "text"):
-            _check_kind(table, modality, column)
-    what = "texts" if modality == "text" else "paths of pictures"
-    pairs = ", twice for pairs of texts" if modality == "text" else ""
+        _check_kind(table, kind, column)
+    for other in kind.others:
+        for column in _present(table, other.column_names, but=labels):
+            if _held(table, kind, column) is not None:
+                _check_kind(table, kind, column)
+    pairs = f", twice for pairs of {kind.nouns}" if kind.most_columns == 2 else ""
     raise DataError(
-        f"{table.title} has no column of {what}; its columns: {_names(table)}",
+        f"{table.title} has no column of {kind.in_columns}; its columns: {_names(table)}",
         hint=f"Name the column with --text-column{pairs}. "
         "The first line of a table names its columns.",
     )
 
 
-def _check_kind(table: Table, modality: Modality, column: str) -> None:
-    kind = _kind(table, column)
-    if kind == modality:
+def _check_kind(table: Table, kind: InputKind, column: str) -> None:
+    held = _held(table, kind, column)
+    if held == kind:
         return
-    holds = {"image": "pictures", "text": "texts"}.get(kind, kind)
-    takes = "texts" if modality == "text" else "pictures"
-    other = "pictures" if modality == "text" else "texts"
+    if held is None:
+        feature = table.data.features[column]
+        what = f"values of type {getattr(feature, 'dtype', '') or type(feature).__name__}"
+        hint = f"Name another column with --text-column; there are {_names(table)}."
+    else:
+        what = held.nouns
+        hint = f"Choose a backbone for {what}, or name another column with --text-column."
     raise DataError(
-        f"this run takes {takes}; column {column!r} of {table.title} holds {holds}",
-        hint=f"Choose a backbone for {other}, or name another column with --text-column."
-        if holds == other
-        else f"Name another column with --text-column; there are {_names(table)}.",
+        f"this run takes {kind.nouns}; column {column!r} of {table.title} holds {what}", hint=hint
     )
 
 
-def _kind(table: Table, column: str) -> str:
-    """``image``, ``text``, or in words what else a column holds."""
-    import datasets
-
-    feature = table.data.features[column]
-    if isinstance(feature, datasets.Image):
-        return "image"
-    dtype = str(getattr(feature, "dtype", ""))
-    if dtype in ("binary", "large_binary"):
-        return "image"
-    if dtype not in ("string", "large_string", "string_view"):
-        return f"values of type {dtype or type(feature).__name__}"
-    head = [value for value in _arrow(table, column).slice(0, 100).to_pylist() if value]
-    # Most will do: those that are none are then named one by one, and not the column as texts.
-    return "image" if 2 * sum(map(_is_picture_path, head)) > len(head) else "text"
-
-
-def _is_picture_path(value: str) -> bool:
-    return looks_like_picture(value.strip()) and "\n" not in value.strip()
+def _held(table: Table, kind: InputKind, column: str) -> InputKind | None:
+    """The kind of inputs that a column holds: paths of files are no texts, though they could be."""
+    kinds = sorted((kind, *kind.others), key=lambda each: not each.in_files)
+    return next((each for each in kinds if each.holds(table, column)), None)
 
 
 def _present(table: Table, names: Sequence[str], *, but: Names) -> list[str]:

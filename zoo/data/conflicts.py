@@ -25,8 +25,8 @@ def conflicts_in_words(splits: Sequence[Samples], classes: Sequence[str]) -> str
     for index in pair:
         place = int(np.searchsorted(starts, index, side="right")) - 1
         shown.append(_shown(filled[place], index - int(starts[place]), classes))
-    what = "image" if filled[0].modality == "image" else "text"
-    how = f"1 {what} has" if count == 1 else f"{count:,} {what}s have"
+    kind = filled[0].kind
+    how = f"1 {kind.noun} has" if count == 1 else f"{count:,} {kind.nouns} have"
     more = ", …" if count > 1 else ""
     return f"{how} different labels, which nothing can learn: {' and '.join(shown)}{more}"
 

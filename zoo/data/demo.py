@@ -1,232 +1,50 @@
-"""Data for a first try, made on the spot: handwritten digits, and messages to a shop."""
+"""Data for a first try, made on the spot, by the modality that they are of."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from PIL import Image
-
-from zoo.contract.spec import Modality
-from zoo.data.samples import Indices, Listed, Samples, Splits, content_fingerprint
+from zoo.data.kind import InputKind
+from zoo.data.samples import Samples, Splits, content_fingerprint
 from zoo.data.samples import splits_fingerprint as fingerprint_of
 from zoo.data.splitting import stratified_split
 from zoo.errors import ClassesError
 
-DIGITS_EPOCHS = 8
-DIGITS_SIZE = 32  # pixels; the digits are scanned at 8 x 8, and more shows no more of them
-MESSAGES_A_CLASS = 160
 _VAL_SHARE = 0.2
 
 
-def demo_data(
-    modality: Modality, *, task: str, classes: int | None = None, seed: int = 0
-) -> Splits:
-    """The embedded data: 1,797 digits of 8 x 8 pixels, or 800 messages to a shop's support.
-
-    The digits are scikit-learn's (UCI "Optical Recognition of Handwritten Digits"); the messages
-    are put together from phrases, and no message of the validation split is in the training one.
+def demo_data(kind: InputKind, *, task: str, classes: int | None = None, seed: int = 0) -> Splits:
+    """The embedded data of a modality; no input of the validation split is in the training one.
 
     Args:
-        modality: ``image`` for the digits, ``text`` for the messages.
+        kind: The modality.
         task: The name of one whose samples have one class each.
-        classes: Take only so many: the digits from 0 up, or the first topics.
-        seed: Decides what validates (one in five), and how the messages are worded.
+        classes: Take only so many, the first.
+        seed: Decides what validates (one in five), and what is made at random.
 
     Raises:
         ClassesError: ``classes`` is not between 2 and what there is.
     """
-    names = tuple("0123456789") if modality == "image" else tuple(_TOPICS)
-    count = len(names) if classes is None else classes
-    if not 2 <= count <= len(names):
+    demo = kind.demo
+    count = len(demo.classes) if classes is None else classes
+    if not 2 <= count <= len(demo.classes):
         raise ClassesError(
-            f"--classes {count} was given; the demo data have 2 to {len(names)} classes",
+            f"--classes {count} was given; the demo data have 2 to {len(demo.classes)} classes",
             hint="For your own classes, give --data PATH.",
         )
-    names = names[:count]
-    if modality == "image":
-        inputs, labels, contents = _digits(count)
-        return _splits("demo/digits", modality, task, names, inputs, labels, contents, seed)
-    inputs, labels, contents = _messages(names, seed)
-    return _splits("demo/messages", modality, task, names, inputs, labels, contents, seed)
-
-
-def _splits(
-    source: str,
-    modality: Modality,
-    task: str,
-    names: tuple[str, ...],
-    inputs: Listed,
-    labels: Indices,
-    contents: Sequence[bytes],
-    seed: int,
-) -> Splits:
-    everything = Samples(modality, inputs, labels, content_fingerprint(names, labels, contents))
+    names = demo.classes[:count]
+    inputs, labels, contents = demo.make(names, seed)
+    everything = Samples(kind, inputs, labels, content_fingerprint(names, labels, contents))
     train, val = (everything.select(i) for i in stratified_split(labels, _VAL_SHARE, seed))
-    digits = modality == "image"
     return Splits(
-        modality=modality,
+        kind=kind,
         classes=names,
         train=train,
         val=val,
         test=None,
         fingerprint=fingerprint_of(names, train, val),
-        source=source,
+        source=demo.source,
         task=task,
-        image_size=DIGITS_SIZE if digits else None,
-        epochs=DIGITS_EPOCHS if digits else None,
-        flip=not digits,  # a mirrored 2 is no digit
-        min_scale=0.7 if digits else 0.35,  # a third of a 7 is a 1
+        image_size=demo.image_size,
+        epochs=demo.epochs,
+        flip=demo.flip,
+        min_scale=demo.min_scale,
     )
-
-
-def _digits(count: int) -> tuple[Listed, Indices, list[bytes]]:
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    chosen = np.flatnonzero(data.target < count)
-    grey = np.rint(data.images[chosen] * (255 / 16)).astype(np.uint8)  # (N, 8, 8), were 0 to 16
-    pictures = tuple(Image.fromarray(picture).convert("RGB") for picture in grey)
-    inputs = Listed(pictures, tuple(f"demo/digits picture {i + 1}" for i in chosen))
-    return inputs, data.target[chosen].astype(np.int64), [picture.tobytes() for picture in grey]
-
-
-def _messages(names: Sequence[str], seed: int) -> tuple[Listed, Indices, list[bytes]]:
-    texts: list[str] = []
-    for name in names:
-        texts += _of_topic(name, seed)
-    labels = np.repeat(np.arange(len(names), dtype=np.int64), MESSAGES_A_CLASS)
-    inputs = Listed(tuple(texts), tuple(f"demo/messages text {i + 1}" for i in range(len(texts))))
-    return inputs, labels, [text.encode() + b"\0" for text in texts]
-
-
-def _of_topic(name: str, seed: int) -> list[str]:
-    """``MESSAGES_A_CLASS`` different messages on one topic."""
-    generator = random.Random(f"{seed} {name}")
-    texts: dict[str, None] = {}
-    while len(texts) < MESSAGES_A_CLASS:
-        slots = {slot: generator.choice(words) for slot, words in _SLOTS.items()}
-        core = generator.choice(_TOPICS[name]).format(**slots)
-        text = " ".join((generator.choice(_OPENINGS), core, generator.choice(_CLOSINGS))).strip()
-        texts[text[0].upper() + text[1:]] = None
-    return list(texts)
-
-
-# Openings, closings, things and times are common to all topics, so that only the matter of a
-# message gives its topic away.
-_OPENINGS = (
-    "",
-    "hello,",
-    "hi there,",
-    "good morning,",
-    "dear team,",
-    "quick question:",
-    "this is the second time I write.",
-    "sorry to bother you, but",
-    "I am a long-standing customer.",
-    "I could not find this in your FAQ:",
-)
-_CLOSINGS = (
-    "",
-    "Thanks!",
-    "Please get back to me soon.",
-    "Can you help?",
-    "What should I do now?",
-    "I would be glad of an answer today.",
-    "Kind regards",
-    "This is urgent.",
-    "Many thanks in advance.",
-)
-_SLOTS: Mapping[str, Sequence[str]] = {
-    "thing": [
-        "headphones",
-        "kettle",
-        "backpack",
-        "lamp",
-        "keyboard",
-        "jacket",
-        "blender",
-        "camera",
-        "tent",
-        "mixer",
-        "speaker",
-        "watch",
-    ],
-    "time": (
-        "yesterday",
-        "last week",
-        "on Monday",
-        "two weeks ago",
-        "this morning",
-        "on the 3rd",
-        "over the weekend",
-        "a month ago",
-    ),
-    "money": ("12 euros", "$49.90", "19.99", "80 pounds", "$120", "35 euros"),
-    "number": ("4471", "20938", "A-1182", "77310", "B-5520", "90041"),
-    "place": ("my office", "my neighbour", "the pickup point", "the old address", "my parents"),
-    "device": ("my phone", "my laptop", "an older tablet", "Windows", "my new iPad", "Firefox"),
-}
-_TOPICS: Mapping[str, Sequence[str]] = {
-    "billing": (
-        "I was charged {money} twice for the {thing}.",
-        "the invoice for order {number} shows the wrong amount, {money} too much.",
-        "my card was declined {time}, although the bank says that everything is fine.",
-        "could you send me a receipt with VAT for the {thing} that I paid {time}?",
-        "there is a payment of {money} on my statement from {time} that I do not recognise.",
-        "can I pay for the {thing} in instalments or by bank transfer?",
-        "the discount code was not taken off the price, so I paid {money} more.",
-        "please correct the company name on bill {number}.",
-        "why has the monthly fee gone up by {money}?",
-        "my payment for {number} is still pending since {time}.",
-    ),
-    "shipping": (
-        "my parcel with the {thing} has not arrived, it was dispatched {time}.",
-        "the tracking page for order {number} has not changed since {time}.",
-        "can you deliver the {thing} to {place} instead?",
-        "the courier left the package at {place} and nobody can find it.",
-        "how long does delivery of a {thing} abroad take?",
-        "the box was delivered {time}, but the {thing} was missing from it.",
-        "do you ship order {number} by express if I order today?",
-        "the driver claims that nobody was home {time}, but I waited all day.",
-        "which carrier brings the {thing}, and when is it on its way?",
-        "please hold shipment {number} until I am back from my trip.",
-    ),
-    "returns": (
-        "I want to send the {thing} back, it is not what I expected.",
-        "how do I return order {number}, and who pays the postage?",
-        "the {thing} came with a scratch, I would like to exchange it.",
-        "I mailed the {thing} back {time} and still wait for my refund of {money}.",
-        "can I swap the {thing} for a bigger size?",
-        "the return label for {number} does not print.",
-        "is it too late to give back a {thing} that I bought {time}?",
-        "you refunded only {money} for the {thing} that I returned {time}.",
-        "I no longer need the {thing} and have not opened it, can I get my money back?",
-        "the replacement for {number} is faulty too, so I would rather have a refund.",
-    ),
-    "technical": (
-        "the {thing} does not switch on any more since {time}.",
-        "the app crashes on {device} as soon as I open the settings.",
-        "I cannot connect the {thing} to {device} over Bluetooth.",
-        "after the update {time} the screen of the {thing} stays black.",
-        "error {number} appears whenever I try to install the software on {device}.",
-        "the battery of the {thing} is empty after an hour.",
-        "your website does not load on {device}, only a blank page.",
-        "how do I reset the {thing} to its factory settings?",
-        "the {thing} makes a strange noise and gets hot when it runs.",
-        "the firmware of the {thing} freezes during the download on {device}.",
-    ),
-    "account": (
-        "I forgot my password, and the reset mail does not come.",
-        "please change the e-mail address of my profile, customer number {number}.",
-        "I cannot log in from {device} since {time}.",
-        "how do I delete my account and all my personal data?",
-        "somebody signed in to my profile from {device} {time}, it was not me.",
-        "I have two user accounts and would like to merge them, the other is {number}.",
-        "my login was locked {time} after too many attempts.",
-        "how do I turn on two-factor authentication on {device}?",
-        "please take me off the newsletter, customer {number}.",
-        "my new surname should appear in my profile, how do I change it?",
-    ),
-}

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.contract.spec import Modality
 from zoo.data.classes import agree_on_numbers, choose_classes, label_array, require_samples
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import Quoting
+from zoo.data.kind import InputKind
 from zoo.data.labels import AnyLabels, LabelKind, Labels
-from zoo.data.layouts import Request, layout_of
+from zoo.data.layouts import DataRequest, layout_of
+from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.rows import readable
-from zoo.data.samples import Indices, Samples, Splits
+from zoo.data.samples import Samples, Splits
+from zoo.data.sequences import Indices
 from zoo.data.tables import looks_like_table
 from zoo.data.walk import loose_files
 from zoo.errors import BadFilesError, DataError
@@ -29,8 +30,8 @@ def open_sample(
     source: str | Path,
     *,
     samples: int,
+    kinds: Sequence[InputKind],
     tasks: Sequence[LabelKind],
-    modality: Modality | None = None,
     seed: int = 0,
     text_column: ColumnNames = None,
     label_column: ColumnNames = None,
@@ -42,8 +43,8 @@ def open_sample(
     Args:
         source: As for :func:`zoo.data.opening.open_data`, whose other arguments these are too.
         samples: How many, about; each class has its share, and at least :data:`LEAST`.
+        kinds: What the inputs may be; where there are several, it is found out.
         tasks: As there.
-        modality: What the inputs are; ``None`` to find out.
         seed: Decides which are drawn.
         text_column: As there.
         label_column: As there.
@@ -60,8 +61,8 @@ def open_sample(
     """
     columns = Columns.named(text_column, label_column, quoting)
     errors = list[DataError]()
-    for kind in (modality,) if modality else _possible(str(source)):
-        request = Request(str(source), kind, columns, Findings(bad_files), 0.5, seed, tasks)
+    for kind in _possible(str(source), kinds):
+        request = DataRequest(str(source), kind, columns, Findings(bad_files), 0.5, seed, tasks)
         try:
             return _drawn(request, samples)
         except BadFilesError:
@@ -93,15 +94,16 @@ def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
     return np.sort(np.concatenate(chosen))
 
 
-def _possible(source: str) -> Sequence[Modality]:
-    """What the inputs may be, the likelier first: only tables hold texts."""
+def _possible(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
+    """What the inputs may be, the likelier first: a table holds paths of files less often."""
     path = Path(os.path.expanduser(source))
+    likelier = sorted(kinds, key=lambda kind: kind.in_files)
     if os.path.isdir(path) and not any(map(looks_like_table, loose_files(path))):
-        return ("image",)
-    return ("text", "image")
+        return [kind for kind in likelier if kind.in_files] or likelier
+    return likelier
 
 
-def _drawn(request: Request, count: int) -> Splits:
+def _drawn(request: DataRequest, count: int) -> Splits:
     layout = layout_of(request)
     own = "train" if "train" in layout else "all"
     if own not in layout:
@@ -113,15 +115,15 @@ def _drawn(request: Request, count: int) -> Splits:
     request.findings.settle()
     classes = choose_classes(part)
     part = part.take(draw(part.known, count, request.seed))
-    found = readable(part, request.modality, request.findings)
-    part, fingerprint = found.part, found.fingerprint
+    seen = readable(part, request.kind, request.findings)
+    part, fingerprint = seen.part, seen.fingerprint
     request.findings.settle()
     labels = label_array(part, classes, owner=part.where)
     require_samples(labels, part, classes)
     part.known_task.require_variety(labels, part.where, classes)
-    samples = Samples(request.modality, part.inputs, labels, fingerprint, traits=found.traits)
+    samples = Samples(request.kind, part.inputs, labels, fingerprint, traits=seen.found.traits)
     return Splits(
-        modality=request.modality,
+        kind=request.kind,
         classes=classes,
         train=samples,
         val=None,

@@ -1,4 +1,4 @@
-"""Folders of pictures: one folder a class, with or without a folder for each split above."""
+"""Folders of files that are inputs: one folder a class, with or without a folder for each split above."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.kind import InputKind
 from zoo.data.labels import Labels, Part, plain_label
 from zoo.data.reports import Findings
-from zoo.data.samples import Paths
+from zoo.data.sequences import Paths
 from zoo.data.walk import (
     Walked,
     loose_files,
@@ -19,22 +20,22 @@ from zoo.data.walk import (
     walk,
 )
 from zoo.errors import DataError
-from zoo.modalities.image.reading import looks_like_picture
 from zoo.system.files import is_utf8
 
 
-def read_class_folders(folder: Path, findings: Findings) -> Part:
-    """The pictures below ``folder``; each folder in it is a class, however deep its pictures lie.
+def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Part:
+    """The inputs below ``folder``; each folder in it is a class, however deep its files lie.
 
-    Files that are not called like pictures are passed over, and counted; dot-folders and dot-files
+    Files that are not called like inputs are passed over, and counted; dot-folders and dot-files
     are not looked at.
 
     Args:
         folder: Holds the class folders.
+        kind: What their files are.
         findings: Is told of folders that cannot be listed, and of what is left out.
 
     Raises:
-        DataError: There are no class folders, or no pictures in them; or a name is no UTF-8; or
+        DataError: There are no class folders, or no inputs in them; or a name is no UTF-8; or
             two of them are the same folder.
     """
     classes = visible_folders(folder)
@@ -46,34 +47,34 @@ def read_class_folders(folder: Path, findings: Findings) -> Part:
         )
     refuse_same_folders(folder, classes)
     walks = [walk(path, folder) for path in classes]
-    relative = [os.path.relpath(path, folder) for each in walks for path in each.pictures]
+    relative = [os.path.relpath(path, folder) for each in walks for path in each.inputs(kind)]
     for path, reason in (found for each in walks for found in each.unread):
         findings.add(path, reason)
-    others = [os.path.relpath(p, folder) for each in walks for p in _not_pictures(each.files)]
+    others = [os.path.relpath(p, folder) for each in walks for p in _others(each.files, kind)]
     loose = loose_files(folder)
-    others += [path.name for path in _not_pictures(loose)]
+    others += [path.name for path in _others(loose, kind)]
     if not relative:
         findings.settle()
-        raise _no_pictures(folder, classes)
-    note_loose(folder, loose, findings)
+        raise _nothing(folder, kind, classes)
+    note_loose(folder, kind, loose, findings)
     note_unfollowed(walks, findings, folder)
-    _note_same_folders_inside(classes, walks, findings)
-    codes = np.repeat(np.arange(len(classes)), [len(each.pictures) for each in walks])
+    _note_same_folders_inside(classes, kind, walks, findings)
+    codes = np.repeat(np.arange(len(classes)), [len(each.inputs(kind)) for each in walks])
     names = tuple(plain_label(path.name) or repr(path.name) for path in classes)
     _note_merged(classes, names, findings)
     labels = Labels(names, codes.astype(np.int64), exact=True)
     return Part(str(folder), Paths.under(folder, relative), labels, tuple(others))
 
 
-def pictures_below(folder: Path, findings: Findings) -> list[str]:
-    """The paths of all pictures in ``folder`` and below, sorted within each folder."""
+def files_below(folder: Path, kind: InputKind, findings: Findings) -> list[str]:
+    """The paths of all inputs in ``folder`` and below, sorted within each folder."""
     walked = walk(folder)
     for path, reason in walked.unread:
         findings.add(path, reason)
     note_unfollowed([walked], findings)
-    if others := [str(path) for path in _not_pictures(walked.files)]:
-        findings.note(f"{_counted(others, 'file')} not called like images not read")
-    return walked.pictures
+    if others := [str(path) for path in _others(walked.files, kind)]:
+        findings.note(f"{_counted(others, 'file')} not called like {kind.nouns} not read")
+    return walked.inputs(kind)
 
 
 def refuse_same_folders(root: Path, folders: Sequence[Path]) -> None:
@@ -89,11 +90,12 @@ def refuse_same_folders(root: Path, folders: Sequence[Path]) -> None:
         seen[real] = path.name
 
 
-def note_loose(folder: Path, loose: Sequence[Path], findings: Findings) -> None:
-    """Tell of pictures that lie beside folders which are read."""
-    pictures = [path.name for path in loose if looks_like_picture(path)]
-    if pictures:
-        findings.note(f"{_counted(pictures, 'image')} outside the folders in {folder} not used")
+def note_loose(folder: Path, kind: InputKind, loose: Sequence[Path], findings: Findings) -> None:
+    """Tell of inputs that lie beside folders which are read."""
+    names = [path.name for path in loose if kind.is_file(path)]
+    if names:
+        what = _counted(names, kind.noun, kind.nouns)
+        findings.note(f"{what} outside the folders in {folder} not used")
 
 
 def note_unfollowed(walks: Iterable[Walked], findings: Findings, root: Path | None = None) -> None:
@@ -108,9 +110,10 @@ def note_unfollowed(walks: Iterable[Walked], findings: Findings, root: Path | No
         findings.note(f"{_counted(system, 'system folder')} not read")
 
 
-def _counted(names: Sequence[str], what: str) -> str:
-    more = ", …" if len(names) > 1 else ""
-    return f"{len(names):,} {what}{'s' if len(names) > 1 else ''} ({names[0]}{more})"
+def _counted(names: Sequence[str], one: str, several: str = "") -> str:
+    if len(names) == 1:
+        return f"1 {one} ({names[0]})"
+    return f"{len(names):,} {several or f'{one}s'} ({names[0]}, …)"
 
 
 def _note_merged(classes: Sequence[Path], names: Sequence[str], findings: Findings) -> None:
@@ -122,14 +125,14 @@ def _note_merged(classes: Sequence[Path], names: Sequence[str], findings: Findin
 
 
 def _note_same_folders_inside(
-    classes: Sequence[Path], walks: Sequence[Walked], findings: Findings
+    classes: Sequence[Path], kind: InputKind, walks: Sequence[Walked], findings: Findings
 ) -> None:
-    """Tell where every class folder holds the same folders and no image beside them.
+    """Tell where every class folder holds the same folders and no input beside them.
 
     They may be years or cameras of each class, or the classes of each year.
     """
     inside = [
-        {Path(os.path.relpath(file, path)).parts[:-1][:1] for file in each.pictures}
+        {Path(os.path.relpath(file, path)).parts[:-1][:1] for file in each.inputs(kind)}
         for path, each in zip(classes, walks, strict=True)
     ]
     same = len(inside) > 1 and all(names == inside[0] for names in inside)
@@ -139,15 +142,17 @@ def _note_same_folders_inside(
         findings.note(f"{outer} are the classes; all of them hold the folders {names}")
 
 
-def _not_pictures(files: Iterable[str | Path]) -> list[Path]:
-    return [Path(path) for path in files if not looks_like_picture(path)]
+def _others(files: Iterable[str | Path], kind: InputKind) -> list[Path]:
+    return [Path(path) for path in files if not kind.is_file(path)]
 
 
-def _no_pictures(folder: Path, classes: list[Path]) -> DataError:
-    layout = f"Put each picture into a folder called as its class, e.g. {folder}/cat/1.jpg."
+def _nothing(folder: Path, kind: InputKind, classes: list[Path]) -> DataError:
+    layout = f"Put each {kind.noun} into a folder named after its class, e.g. {folder}/cat/1.jpg."
     if classes:
-        return DataError(f"no pictures in the {len(classes)} folders of {folder}", hint=layout)
-    loose = sum(map(looks_like_picture, loose_files(folder)))
+        return DataError(f"no {kind.nouns} in the {len(classes)} folders of {folder}", hint=layout)
+    loose = sum(map(kind.is_file, loose_files(folder)))
     if loose:
-        return DataError(f"{folder} holds {loose:,} pictures, but no class folders", hint=layout)
-    return DataError(f"{folder} holds no class folders and no pictures", hint=layout)
+        return DataError(
+            f"{folder} holds {loose:,} {kind.nouns}, but no class folders", hint=layout
+        )
+    return DataError(f"{folder} holds no class folders and no {kind.nouns}", hint=layout)

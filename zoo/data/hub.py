@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.split_names import split_of
-from zoo.data.tables import Table, quiet
+from zoo.data.table import Table
+from zoo.data.tables import quiet
 from zoo.errors import DataError
 from zoo.system.network import hub_reachable
 

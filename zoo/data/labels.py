@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import Indices, Inputs, LabelArray
-from zoo.data.tables import Table
+from zoo.data.samples import LabelArray
+from zoo.data.sequences import Indices, Inputs
+from zoo.data.table import Table
 from zoo.errors import DataError
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.samples import Pair, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Pair
 from zoo.data.worker_batches import (
     Packed,
     Unsent,

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from zoo.contract.spec import Modality
 from zoo.data.classes import (
     agree_on_numbers,
     check_count,
@@ -20,27 +17,21 @@ from zoo.data.classes import (
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
 from zoo.data.dialects import Quoting
+from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Numbers, Part
-from zoo.data.layouts import Layout, Request, layout_of
-from zoo.data.leakage import overlap, picture_contents, text_contents, without_shared
+from zoo.data.layouts import DataRequest, Layout, layout_of
+from zoo.data.leakage import overlap, without_shared
+from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
-from zoo.data.samples import (
-    Samples,
-    Splits,
-    content_fingerprint,
-    splits_fingerprint,
-)
+from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
 from zoo.data.splitting import VAL_SPLIT, check_share
 from zoo.errors import DataError, UsageError
-from zoo.modalities.image.perceptual_hash import Looks
-from zoo.modalities.image.reading import examine
-from zoo.modalities.image.traits import Traits
 
 
 def open_data(
     source: str | Path,
     *,
-    modality: Modality,
+    kind: InputKind,
     tasks: Sequence[LabelKind],
     val_split: float = 0.2,
     seed: int = 0,
@@ -54,13 +45,13 @@ def open_data(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Splits:
-    """Open a folder, a table or a Hub data set; every picture in it is decoded once as a check.
+    """Open a folder, a table or a Hub data set; every input is read once as a check.
 
     Args:
         source: A folder of class folders, with ``train``, ``val`` and ``test`` above them or
             without; a table, or a folder with ``train.*``, ``val.*`` and ``test.*``; or
             ``hf:<name>[:<configuration>]``.
-        modality: What the backbone takes.
+        kind: What the backbone takes: a modality.
         tasks: What the labels may be: one, or several of which the first that claims them counts.
         val_split: The share, in (0, 1), that validates where the data bring no split for it.
         seed: Decides which samples that share consists of.
@@ -88,14 +79,16 @@ def open_data(
     check_share(val_split)
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    request = Request(str(source), modality, columns, findings, val_split, seed, tasks)
+    request = DataRequest(str(source), kind, columns, findings, val_split, seed, tasks)
     layout = layout_of(request)
     if need == "train":
         return _for_training(request, layout, classes, dedupe=dedupe)
     return _for_evaluation(request, layout, known_classes)
 
 
-def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedupe: bool) -> Splits:
+def _for_training(
+    request: DataRequest, layout: Layout, wanted: int | None, *, dedupe: bool
+) -> Splits:
     own = "train" if "train" in layout else "all"
     if own not in layout:
         raise DataError(
@@ -146,7 +139,7 @@ def _for_training(request: Request, layout: Layout, wanted: int | None, *, dedup
     )
 
 
-def _refuse_columns(request: Request, part: Part) -> None:
+def _refuse_columns(request: DataRequest, part: Part) -> None:
     """Raise a :class:`UsageError` where columns were named and the data have none."""
     if part.columns != ((), ()):
         return
@@ -161,7 +154,7 @@ def _refuse_columns(request: Request, part: Part) -> None:
             )
 
 
-def _test(request: Request, layout: Layout, task: LabelKind) -> list[Samples]:
+def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples]:
     """The test split, if there is one that can be read, to compare it with training.
 
     Its faults are no reason not to train; an evaluation reports them.
@@ -171,22 +164,17 @@ def _test(request: Request, layout: Layout, task: LabelKind) -> list[Samples]:
     found, notes = request.findings.found, request.findings.notes
     before, told = len(found), len(notes)
     try:
-        return [_compared(request.modality, layout["test"](False, (task,)))]
+        return [_compared(request.kind, layout["test"](False, (task,)))]
     except DataError:
         return []
     finally:
         del found[before:], notes[told:]
 
 
-def _compared(modality: Modality, part: Part) -> Samples:
+def _compared(kind: InputKind, part: Part) -> Samples:
     """Samples that can be compared with others; unreadable ones are unlike any."""
-    if modality == "image":
-        seen = examine(part.inputs)
-        contents, looks = picture_contents(seen.digests), seen.looks
-        return Samples(modality, part.inputs, contents=contents, looks=looks)
-    plain = Samples(modality, part.inputs)
-    contents = text_contents([plain.texts(i) for i in range(len(plain))])
-    return Samples(modality, part.inputs, contents=contents)
+    seen = kind.examine(part.inputs)
+    return Samples(kind, part.inputs, contents=seen.contents, hashes=seen.hashes)
 
 
 def _too_few(part: Part) -> DataError:
@@ -197,7 +185,7 @@ def _too_few(part: Part) -> DataError:
     )
 
 
-def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | None) -> Splits:
+def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] | None) -> Splits:
     parts = _evaluated(request, layout)
     request.findings.settle()
     task = next(iter(parts.values())).known_task
@@ -221,7 +209,7 @@ def _for_evaluation(request: Request, layout: Layout, known: Sequence[str] | Non
     return _splits(request, classes, task, train=train, val=val, whole=whole)
 
 
-def _evaluated(request: Request, layout: Layout) -> dict[str, Part]:
+def _evaluated(request: DataRequest, layout: Layout) -> dict[str, Part]:
     """What an evaluation reads: the splits for it that have labels, or else everything."""
     tasks, labelled = request.tasks, dict[str, Part]()
     held_out = [key for key in ("val", "test") if key in layout]
@@ -237,7 +225,9 @@ def _evaluated(request: Request, layout: Layout) -> dict[str, Part]:
     return {"all": whole(True, tasks)}
 
 
-def _own_classes(request: Request, layout: Layout, parts: Mapping[str, Part]) -> tuple[str, ...]:
+def _own_classes(
+    request: DataRequest, layout: Layout, parts: Mapping[str, Part]
+) -> tuple[str, ...]:
     """The classes of data that are evaluated without a run: those of their training split."""
     first = next(iter(parts.values()))
     own = layout["train"](True, (first.known_task,)) if "train" in layout else first
@@ -252,32 +242,17 @@ def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
     return replace(part, labels=replace(labels, names=classes))
 
 
-def _checked(request: Request, part: Part, classes: Sequence[str]) -> Samples:
-    """Samples of a split whose pictures have been decoded; unreadable ones are left out."""
-    count = len(part.inputs)
-    looks: Looks | None
-    traits: Traits | None
-    if request.modality == "image":
-        seen = examine(part.inputs)
-        digests, looks, traits = seen.digests, seen.looks, seen.traits
-        for index, reason in seen.reasons.items():
-            request.findings.add(part.inputs.name(index), reason)
-        if seen.reasons:
-            good = np.array([i for i in range(count) if i not in seen.reasons], dtype=np.int64)
-            part, digests = part.take(good), [digests[i] for i in good]
-            looks, traits = looks[good], traits[good]
-        contents = picture_contents(digests)
-    else:
-        plain = Samples(request.modality, part.inputs)
-        rows = [plain.texts(i) for i in range(count)]
-        digests, contents = ["\0".join((*row, "")).encode() for row in rows], text_contents(rows)
-        looks, traits = None, None
+def _checked(request: DataRequest, part: Part, classes: Sequence[str]) -> Samples:
+    """Samples of a split, each of which has been read; unreadable ones are left out."""
+    seen = readable(part, request.kind, request.findings)
+    part, found = seen.part, seen.found
     labels = label_array(part, classes, owner=part.where)
-    fingerprint = content_fingerprint(classes, labels, digests)
-    return Samples(request.modality, part.inputs, labels, fingerprint, contents, looks, traits)
+    fingerprint = content_fingerprint(classes, labels, found.digests)
+    known = (found.contents, found.hashes, found.traits)
+    return Samples(request.kind, part.inputs, labels, fingerprint, *known)
 
 
-def _halves(request: Request, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
+def _halves(request: DataRequest, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
     """What is trained on, and what the share of the request holds out; the latter may be empty."""
     assert samples.labels is not None
     train, val = task.split(samples.labels, request.val_split, request.seed)
@@ -285,7 +260,7 @@ def _halves(request: Request, samples: Samples, task: LabelKind) -> tuple[Sample
 
 
 def _splits(
-    request: Request,
+    request: DataRequest,
     classes: tuple[str, ...],
     task: LabelKind,
     *,
@@ -295,7 +270,7 @@ def _splits(
     whole: Samples | None = None,
 ) -> Splits:
     return Splits(
-        modality=request.modality,
+        kind=request.kind,
         classes=classes,
         train=train,
         val=val,

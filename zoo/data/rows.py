@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from zoo.contract.spec import Modality
 from zoo.data.classes import agree_on_numbers, in_order, label_array
 from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.dialects import Quoting
 from zoo.data.inputs import open_inputs
+from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
-from zoo.data.layouts import Request, layout_of
+from zoo.data.layouts import DataRequest, layout_of
+from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples
 from zoo.data.walk import loose_files, visible_folders
 from zoo.errors import DataError
-from zoo.modalities.image.reading import examine, looks_like_picture
-from zoo.modalities.image.traits import Traits
 
 _ORDER = ("all", "train", "val", "test")
 
@@ -54,7 +50,7 @@ class Rows:
 def open_rows(
     source: str | Path,
     *,
-    modality: Modality,
+    kind: InputKind,
     tasks: Sequence[LabelKind],
     split: str | None = None,
     text_column: ColumnNames = None,
@@ -65,12 +61,12 @@ def open_rows(
 ) -> Rows:
     """Open a folder, a table or a Hub data set as :func:`zoo.data.opening.open_data` does, labels or not.
 
-    Also pictures that lie in a folder without class folders, a single picture, and a ``.txt`` file
+    Also images that lie in a folder without class folders, a single image, and a ``.txt`` file
     with a text a line: those have no labels.
 
     Args:
         source: What the user named.
-        modality: What the backbone takes.
+        kind: What the backbone takes: a modality.
         tasks: As for :func:`zoo.data.opening.open_data`.
         split: One split alone.
         text_column: As for :func:`zoo.data.opening.open_data`.
@@ -80,78 +76,40 @@ def open_rows(
         quoting: As there.
 
     Raises:
-        DataError: There is nothing of this modality there, or no such split.
+        DataError: There is nothing of this kind there, or no such split.
         BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
     """
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    parts = _parts(Request(str(source), modality, columns, findings, 0.5, 0, tasks))
+    parts = _parts(DataRequest(str(source), kind, columns, findings, 0.5, 0, tasks))
     if split is not None and split not in parts:
         raise DataError(f"{source} has no split {split!r}", hint=f"It has: {', '.join(parts)}.")
     chosen = parts if split is None else {split: parts[split]}
-    found = {name: readable(part, modality, findings) for name, part in chosen.items()}
+    found = {name: readable(part, kind, findings) for name, part in chosen.items()}
     findings.settle()
     chosen = agree_on_numbers({name: each.part for name, each in found.items()}, (), findings)
     classes = _classes(chosen)
     splits = {
         name: Samples(
-            modality,
+            kind,
             part.inputs,
             _labels(part, classes, str(source)),
             found[name].fingerprint,
-            traits=found[name].traits,
+            traits=found[name].found.traits,
         )
         for name, part in chosen.items()
     }
     if not any(map(len, splits.values())):
         raise DataError(f"{source} has nothing that can be read")
-    kinds = [part.known_task.name for part in chosen.values() if part.labels is not None]
-    kind = kinds[0] if kinds else None
-    return Rows(splits, classes, kind, findings.skipped, tuple(findings.notes))
+    known = [part.known_task.name for part in chosen.values() if part.labels is not None]
+    return Rows(
+        splits, classes, known[0] if known else None, findings.skipped, tuple(findings.notes)
+    )
 
 
-@dataclass(frozen=True)
-class Readable:
-    """What can be read of a split.
-
-    Attributes:
-        part: The split without the pictures that cannot be decoded.
-        fingerprint: One sha256 over its inputs.
-        traits: Of its pictures, as in :class:`zoo.data.samples.Samples`.
-    """
-
-    part: Part
-    fingerprint: str
-    traits: Traits | None = None
-
-
-def readable(part: Part, modality: Modality, findings: Findings) -> Readable:
-    """What can be read of a split.
-
-    Args:
-        part: A split; every picture in it is decoded once.
-        modality: What its inputs are.
-        findings: Is told of what cannot be read.
-    """
-    digest = hashlib.sha256()
-    if modality == "text":
-        plain = Samples(modality, part.inputs)
-        for index in range(len(plain)):
-            digest.update("\0".join((*plain.texts(index), "")).encode() + b"\1")
-        return Readable(part, digest.hexdigest())
-    seen = examine(part.inputs)
-    for index, reason in seen.reasons.items():
-        findings.add(part.inputs.name(index), reason)
-    good = np.array([i for i in range(len(seen.digests)) if i not in seen.reasons], dtype=np.int64)
-    for index in good:
-        digest.update(seen.digests[index])
-    kept = part.take(good) if seen.reasons else part
-    return Readable(kept, digest.hexdigest(), seen.traits[good])
-
-
-def _parts(request: Request) -> dict[str, Part]:
+def _parts(request: DataRequest) -> dict[str, Part]:
     if _unlabelled(request):
-        samples = open_inputs([request.source], request.modality, findings=request.findings)
+        samples = open_inputs([request.source], request.kind, findings=request.findings)
         return {"all": Part(request.source, samples.inputs, None)}
     layout = layout_of(request)
     parts = {name: layout[name](False, request.tasks) for name in _ORDER if name in layout}
@@ -159,15 +117,12 @@ def _parts(request: Request) -> dict[str, Part]:
     return parts
 
 
-def _unlabelled(request: Request) -> bool:
-    """Whether the source is inputs alone: loose pictures, one picture, or lines of text."""
-    path = Path(os.path.expanduser(request.source))
-    if request.modality == "text":
-        return path.suffix.lower() == ".txt" and os.path.isfile(path)
-    if os.path.isdir(path):
-        loose = any(looks_like_picture(entry) for entry in loose_files(path))
-        return loose and not visible_folders(path)
-    return looks_like_picture(path) and os.path.isfile(path)
+def _unlabelled(request: DataRequest) -> bool:
+    """Whether the source is inputs alone: a file of one or of several, or files without folders."""
+    path, kind = Path(os.path.expanduser(request.source)), request.kind
+    if kind.in_files and os.path.isdir(path):
+        return any(map(kind.is_file, loose_files(path))) and not visible_folders(path)
+    return kind.is_file(path) and os.path.isfile(path)
 
 
 def _classes(parts: Mapping[str, Part]) -> tuple[str, ...]:

@@ -3,175 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from zoo.contract.spec import Modality
+from zoo.data.examined import Hashes
+from zoo.data.kind import InputKind
+from zoo.data.sequences import Indices, Inputs, Picture, Raw
 
-if TYPE_CHECKING:
-    import datasets
-
-Indices: TypeAlias = npt.NDArray[np.int64]
 LabelArray: TypeAlias = npt.NDArray[Any]
 """Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: 1 for the
 classes that a sample has and else 0, ``(N, classes)`` of float32. Regression: the numbers in the
 user's units, ``(N, targets)`` of float32."""
-
-Picture: TypeAlias = "str | bytes | Image.Image"
-"""The path of a picture, its encoded bytes, or the picture."""
-
-Pair: TypeAlias = tuple[str, str]
-"""Two texts that are one input."""
-
-Raw: TypeAlias = "Picture | Pair"
-"""One input as it is kept: a picture, a text, or a pair of texts."""
-
-
-class Inputs(Protocol):
-    """A sequence of inputs that costs little to select from and to send to a worker process."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Raw: ...
-
-    def name(self, index: int) -> str:
-        """How reports call the input: a path, or the number of a row."""
-        ...
-
-    def take(self, indices: Indices) -> Inputs: ...
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Inputs in memory, each with its name."""
-
-    items: tuple[Raw, ...]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Raw:
-        return self.items[index]
-
-    def name(self, index: int) -> str:
-        return self.names[index]
-
-    def take(self, indices: Indices) -> Listed:
-        return Listed(tuple(self.items[i] for i in indices), tuple(self.names[i] for i in indices))
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Files under one folder, as one array of bytes: a hundred thousand paths take some 10 MB.
-
-    Python strings would be copied page by page into every worker process, because reading one
-    changes its reference count.
-    """
-
-    folder: str
-    relative: npt.NDArray[np.bytes_]
-
-    @classmethod
-    def under(cls, folder: str | os.PathLike[str], relative: Sequence[str]) -> Paths:
-        encoded = [os.fsencode(path) for path in relative]
-        return cls(os.fspath(folder), np.array(encoded, dtype=np.bytes_))
-
-    def __len__(self) -> int:
-        return len(self.relative)
-
-    def __getitem__(self, index: int) -> str:
-        return os.path.join(self.folder, os.fsdecode(bytes(self.relative[index])))
-
-    def name(self, index: int) -> str:
-        return self[index]
-
-    def take(self, indices: Indices) -> Paths:
-        return Paths(self.folder, self.relative[indices])
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """Inputs whose names begin otherwise.
-
-    Attributes:
-        inputs: The inputs.
-        folders: What names begin with, and what stands in its place; the first that fits counts.
-    """
-
-    inputs: Inputs
-    folders: tuple[tuple[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def __getitem__(self, index: int) -> Raw:
-        return self.inputs[index]
-
-    def name(self, index: int) -> str:
-        name = self.inputs.name(index)
-        for before, after in self.folders:
-            if name.startswith(f"{before}{os.sep}"):
-                return os.path.join(after, name[len(before) + 1 :])
-        return name
-
-    def take(self, indices: Indices) -> Renamed:
-        return replace(self, inputs=self.inputs.take(indices))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a memory-mapped table; pickles as the path of its Arrow file.
-
-    ``title`` is how reports call the table; rows are counted from 1, without the header.
-    """
-
-    table: datasets.Dataset
-    column: str
-    rows: Indices
-    title: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Raw:
-        value: Any = self.table.data.column(self.column)[int(self.rows[index])].as_py()
-        if isinstance(value, dict):  # the Arrow form of a picture: its bytes, or where it lies
-            value = value.get("bytes") or value.get("path")
-        raw: Raw = value
-        return raw
-
-    def name(self, index: int) -> str:
-        return f"{self.title} row {int(self.rows[index]) + 1}"
-
-    def take(self, indices: Indices) -> Column:
-        return replace(self, rows=self.rows[indices])
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Two columns of texts, row by row; a pair is called as its first text."""
-
-    first: Column
-    second: Column
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def __getitem__(self, index: int) -> Pair:
-        return str(self.first[index]), str(self.second[index])
-
-    def name(self, index: int) -> str:
-        return self.first.name(index)
-
-    def take(self, indices: Indices) -> Pairs:
-        return Pairs(self.first.take(indices), self.second.take(indices))
 
 
 @dataclass(frozen=True)
@@ -179,23 +25,23 @@ class Samples:
     """One split of the data.
 
     Attributes:
-        modality: ``image`` or ``text``.
+        kind: What the inputs are.
         inputs: The inputs, unread.
         labels: As the task has them; ``None`` where there is nothing to compare with.
         fingerprint: sha256 over the inputs' contents and labels, in order; the same for a
             copy of the data elsewhere. Empty where the contents have not been looked at.
         contents: ``(N,)``, a number for what each input holds, the same for the same contents;
             ``None`` where they have not been looked at.
-        looks: ``(N, 4)``, what each picture looks like (:mod:`zoo.modalities.image.perceptual_hash`); ``None`` likewise.
-        traits: ``(N,)``, what else each is like (:mod:`zoo.modalities.image.traits`); ``None`` likewise.
+        hashes: What near-duplicates are found by; ``None`` likewise, or where the modality has none.
+        traits: ``(N,)``, what else the modality tells of each; ``None`` likewise.
     """
 
-    modality: Modality
+    kind: InputKind
     inputs: Inputs
     labels: LabelArray | None = None
     fingerprint: str = ""
     contents: npt.NDArray[np.uint64] | None = None
-    looks: npt.NDArray[np.uint64] | None = None
+    hashes: Hashes | None = None
     traits: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
@@ -229,12 +75,12 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels, contents, looks, traits = (
+        labels, contents, hashes, traits = (
             None if known is None else known[chosen]
-            for known in (self.labels, self.contents, self.looks, self.traits)
+            for known in (self.labels, self.contents, self.hashes, self.traits)
         )
         inputs = self.inputs.take(chosen)
-        return Samples(self.modality, inputs, labels, fingerprint, contents, looks, traits)
+        return Samples(self.kind, inputs, labels, fingerprint, contents, hashes, traits)
 
 
 @dataclass(frozen=True)
@@ -242,7 +88,7 @@ class Splits:
     """What a fine-tune or an evaluation works on.
 
     Attributes:
-        modality: ``image`` or ``text``.
+        kind: What the inputs are.
         classes: What the outputs stand for: class names, or the columns of the numbers.
         train: What is trained on; empty where an evaluation has not read it.
         val: What is measured while training; always there for a fine-tune.
@@ -268,7 +114,7 @@ class Splits:
         task: The name of what the labels are; empty where there are none.
     """
 
-    modality: Modality
+    kind: InputKind
     classes: tuple[str, ...]
     train: Samples
     val: Samples | None

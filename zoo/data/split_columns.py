@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.contract.spec import Modality
 from zoo.data.columns import Columns, path_column
+from zoo.data.kind import InputKind
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
-from zoo.data.tables import Table
+from zoo.data.table import Table
 from zoo.errors import DataError
 
 _SURE = ("split", "splits", "data_split", "dataset_split")
@@ -22,7 +22,7 @@ _POSSIBLE = ("set", "subset", "partition")
 
 
 def by_split_column(
-    table: Table, columns: Columns, modality: Modality, findings: Findings
+    table: Table, columns: Columns, kind: InputKind, findings: Findings
 ) -> dict[str, Table]:
     """The table once for each of its splits, with the rows of that; empty where it names none.
 
@@ -37,7 +37,7 @@ def by_split_column(
         splits = _splits(values)
         how = f"by its column {name!r}"
     else:
-        values = _first_folders(table, columns) if modality == "image" else []
+        values = _first_folders(table, kind, columns) if kind.in_files else []
         splits = _splits(values)
         how = "by the folders of its paths"
         if len(splits) < 2 or "train" not in splits:
@@ -97,9 +97,9 @@ def _splits(values: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
     return {split: np.isin(given, names[split]) for split in order}
 
 
-def _first_folders(table: Table, columns: Columns) -> list[str]:
+def _first_folders(table: Table, kind: InputKind, columns: Columns) -> list[str]:
     """The first folder of each path; empty where some path has none or none names a split."""
-    name = path_column(table, columns)
+    name = path_column(table, kind, columns)
     if name is None:
         return []
     paths = [value.replace("\\", "/").removeprefix("./") for value in _texts(table, name)]

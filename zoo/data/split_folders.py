@@ -8,18 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.data.folders import note_loose, refuse_same_folders
+from zoo.data.kind import InputKind
 from zoo.data.labels import Part
 from zoo.data.reports import Findings
-from zoo.data.samples import Paths
+from zoo.data.sequences import Paths
 from zoo.data.split_names import by_split, is_fold, split_of
 from zoo.data.tables import looks_like_table
-from zoo.data.walk import holds_pictures, loose_files, visible_folders
+from zoo.data.walk import holds_files, loose_files, visible_folders
 from zoo.errors import DataError
 
 _LAYOUT = "Give each split class folders, e.g. train/cat/1.jpg, or a table train.csv of paths."
 
 
-def split_folders(root: Path, findings: Findings) -> dict[str, Path]:
+def split_folders(root: Path, kind: InputKind, findings: Findings) -> dict[str, Path]:
     """The split folders in ``root``, by split: those that hold class folders, or a table of images.
 
     A folder ``train`` of loose images beside other folders of them is a class of trains. What is
@@ -30,7 +31,7 @@ def split_folders(root: Path, findings: Findings) -> dict[str, Path]:
             stand for one split; or one that is needed has no labels.
     """
     every = visible_folders(root)
-    folders = [path for path in every if holds_pictures(path)]
+    folders = [path for path in every if holds_files(path, kind)]
     there = {path.name: path for path in folders}
     named = {split: [there[n] for n in names] for split, names in by_split(there).items()}
     labelled = [path for group in named.values() for path in group if _has_labels(path)]
@@ -44,21 +45,25 @@ def split_folders(root: Path, findings: Findings) -> dict[str, Path]:
     usable = {split: path for split, path in chosen.items() if path in labelled}
     for split in chosen.keys() - usable.keys():
         if split != "test":
-            raise DataError(f"{chosen[split]} holds images, but no class folders", hint=_LAYOUT)
-        findings.note(f"{chosen[split].name}/ not read: it holds images without class folders")
+            raise DataError(
+                f"{chosen[split]} holds {kind.nouns}, but no class folders", hint=_LAYOUT
+            )
+        findings.note(
+            f"{chosen[split].name}/ not read: it holds {kind.nouns} without class folders"
+        )
     _note_guesses(usable, findings)
-    _note_rest(root, [path for path in every if path not in chosen.values()], findings)
+    _note_rest(root, kind, [path for path in every if path not in chosen.values()], findings)
     return usable
 
 
-def refuse_splits_as_classes(root: Path) -> None:
+def refuse_splits_as_classes(root: Path, kind: InputKind) -> None:
     """Raise a :class:`DataError` where the folders that would be classes are splits or folds."""
-    names = [path.name for path in visible_folders(root) if holds_pictures(path)]
+    names = [path.name for path in visible_folders(root) if holds_files(path, kind)]
     splits = by_split(names)
     if len(splits) > 1 and "train" in splits:
         listed = ", ".join(f"{name}/" for group in splits.values() for name in group)
         raise DataError(
-            f"{listed} in {root} are called like splits, and hold images but no class folders",
+            f"{listed} in {root} are called like splits, and hold {kind.nouns} but no class folders",
             hint=_LAYOUT,
         )
     if len(names) > 1 and all(map(is_fold, names)):
@@ -69,22 +74,22 @@ def refuse_splits_as_classes(root: Path) -> None:
         )
 
 
-def has_labels_in_table(folder: Path) -> bool:
-    """Whether the table in a folder, rather than its class folders, says what the pictures show."""
+def has_labels_in_table(folder: Path, kind: InputKind) -> bool:
+    """Whether the table in a folder, rather than its class folders, labels the inputs."""
     tables = [path for path in loose_files(folder) if looks_like_table(path)]
     if not tables:
         return False
     if any(split_of(path.stem) == "train" for path in tables):
         return True
-    inner = [path.name for path in visible_folders(folder) if holds_pictures(path)]
+    inner = [path.name for path in visible_folders(folder) if holds_files(path, kind)]
     return len(inner) < 2 or len(by_split(inner)) > 1
 
 
-def with_images_found(part: Part, split: str, findings: Findings) -> Part:
-    """The rows of a table with their images in the folder beside it where they lie.
+def with_files_found(part: Part, kind: InputKind, split: str, findings: Findings) -> Part:
+    """The rows of a table with their files in the folder beside it where they lie.
 
     Tables of ``train.csv``, ``train/`` and the like give names of files alone. Nothing changes
-    where the first image is beside the table, or where it is in several folders.
+    where the first file is beside the table, or where it is in several folders.
     """
     inputs = part.inputs
     if not isinstance(inputs, Paths) or not len(inputs) or os.path.exists(inputs[0]):
@@ -96,7 +101,7 @@ def with_images_found(part: Part, split: str, findings: Findings) -> Part:
     chosen = own if len(there) > 1 else there
     if len(chosen) != 1:
         return part
-    findings.note(f"images of {part.where} read from {Path(chosen[0].folder).name}/")
+    findings.note(f"{kind.nouns} of {part.where} read from {Path(chosen[0].folder).name}/")
     return replace(part, inputs=chosen[0])
 
 
@@ -130,10 +135,10 @@ def _note_guesses(chosen: Mapping[str, Path], findings: Findings) -> None:
             findings.note(f"{path.name}/ read as {split}")
 
 
-def _note_rest(root: Path, rest: Sequence[Path], findings: Findings) -> None:
+def _note_rest(root: Path, kind: InputKind, rest: Sequence[Path], findings: Findings) -> None:
     """Tell what lies beside the splits."""
     files = loose_files(root)
-    note_loose(root, files, findings)
+    note_loose(root, kind, files, findings)
     names = [f"{path.name}/" for path in rest]
     names += [path.name for path in files if looks_like_table(path)]
     if names:

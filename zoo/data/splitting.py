@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.data.samples import Indices, LabelArray
+from zoo.data.samples import LabelArray
+from zoo.data.sequences import Indices
 from zoo.errors import DataError
 
 VAL_SPLIT = 0.2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from zoo.data.dialects import Quoting, dialect_of
 from zoo.data.expansion import BATCH, refuse_expansion
 from zoo.data.reports import Findings
 from zoo.data.split_names import by_split
+from zoo.data.table import Table
 from zoo.data.table_cache import cause, kept
 from zoo.data.walk import loose_files
 from zoo.errors import DataError
@@ -20,32 +20,11 @@ from zoo.system.files import sha256_once
 
 if TYPE_CHECKING:
     import datasets
-    import numpy as np
-    from numpy.typing import NDArray
 
 DELIMITED = (".csv", ".tsv", ".tab")
 JSON = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
 SUFFIXES = frozenset(DELIMITED + JSON + PARQUET)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table in memory-mapped form.
-
-    Attributes:
-        data: The rows.
-        title: How reports call it.
-        folder: What paths of pictures in it are relative to.
-        rows: ``(N,)``, which of its rows are meant; ``None`` for all.
-        note: What the user should know of how it is written.
-    """
-
-    data: datasets.Dataset
-    title: str
-    folder: Path
-    rows: NDArray[np.bool_] | None = None
-    note: str = ""
 
 
 def looks_like_table(path: str | os.PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Images that lie beside a table which does not list them."""
+"""Inputs that lie beside a table which does not list them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,49 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zoo.data.columns import Columns, read_part
+from zoo.data.kind import InputKind
 from zoo.data.reports import Findings
-from zoo.data.samples import Paths
-from zoo.data.split_folders import with_images_found
+from zoo.data.sequences import Paths
+from zoo.data.split_folders import with_files_found
 from zoo.data.tables import read_table
 from zoo.data.walk import walk
 from zoo.errors import DataError
 
 
 def note_unlisted(
-    root: Path, tables: Mapping[str, Path], columns: Columns, findings: Findings
+    root: Path,
+    kind: InputKind,
+    tables: Mapping[str, Path],
+    columns: Columns,
+    findings: Findings,
 ) -> None:
-    """Tell how many images in ``root`` and below none of its tables, by split, lists.
+    """Tell how many inputs in ``root`` and below none of its tables, by split, lists.
 
     Nothing is told where a table cannot be read: whoever reads it says so.
     """
     listed = set[str]()
     for split, path in tables.items():
         try:
-            listed.update(_listed(path, split, columns))
+            listed.update(_listed(path, kind, split, columns))
         except DataError:
             return
-    if not listed:  # a table that holds its images
+    if not listed:  # a table that holds its inputs
         return
-    images = [os.path.relpath(path, root) for path in walk(root).pictures]
-    missed = [path for path in images if os.path.abspath(root / path) not in listed]
+    there = [os.path.relpath(path, root) for path in walk(root).inputs(kind)]
+    missed = [path for path in there if os.path.abspath(root / path) not in listed]
     if missed:
         more = ", …" if len(missed) > 1 else ""
-        noun = "image" if len(images) == 1 else "images"
+        noun = kind.noun if len(there) == 1 else kind.nouns
         findings.note(
-            f"{len(missed):,} of {len(images):,} {noun} in {root} not used: the table does not "
+            f"{len(missed):,} of {len(there):,} {noun} in {root} not used: the table does not "
             f"list them ({missed[0]}{more})"
         )
 
 
-def _listed(path: Path, split: str, columns: Columns) -> Iterator[str]:
-    """The images of a table, where its reader looks for them."""
+def _listed(path: Path, kind: InputKind, split: str, columns: Columns) -> Iterator[str]:
+    """The inputs of a table, where its reader looks for them."""
     aside = Findings("skip")  # what its reader tells itself
-    part = read_part(read_table(path, columns.quoting), "image", columns, aside, labelled=False)
-    inputs = with_images_found(part, split, aside).inputs
+    part = read_part(read_table(path, columns.quoting), kind, columns, aside, labelled=False)
+    inputs = with_files_found(part, kind, split, aside).inputs
     if isinstance(inputs, Paths):
         yield from (os.path.abspath(inputs[row]) for row in range(len(inputs)))

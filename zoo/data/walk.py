@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoo.data.kind import InputKind
 from zoo.errors import DataError
-from zoo.modalities.image.reading import looks_like_picture
 
 # fmt: off
 _SYSTEM = frozenset((
@@ -38,10 +38,9 @@ class Walked:
     links: list[str] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
 
-    @property
-    def pictures(self) -> list[str]:
-        """The files that are called like images."""
-        return [path for path in self.files if looks_like_picture(path)]
+    def inputs(self, kind: InputKind) -> list[str]:
+        """The files that are called like inputs of that kind."""
+        return [path for path in self.files if kind.is_file(path)]
 
 
 def walk(folder: Path, root: Path | None = None) -> Walked:
@@ -82,8 +81,8 @@ def walk(folder: Path, root: Path | None = None) -> Walked:
     return walked
 
 
-def holds_pictures(folder: Path) -> bool:
-    """Whether an image lies in ``folder`` or below, or may; the search ends with the first."""
+def holds_files(folder: Path, kind: InputKind) -> bool:
+    """Whether a file called like such an input lies in ``folder`` or below, or may; the search ends with the first."""
     waiting, seen = [os.fspath(folder)], set[str]()
     while waiting:
         parent = os.path.realpath(waiting.pop())
@@ -94,7 +93,7 @@ def holds_pictures(folder: Path) -> bool:
             entries = _listed(parent)
         except OSError:
             return True  # what cannot be listed may hold some
-        if any(looks_like_picture(entry.name) and not _is_folder(entry) for entry in entries):
+        if any(kind.is_file(entry.name) and not _is_folder(entry) for entry in entries):
             return True
         waiting += [e.path for e in entries if _is_folder(e) and not is_system(e.name)]
     return False

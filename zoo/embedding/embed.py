@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.columns import ColumnNames, Columns
+from zoo.data.kind import InputKind
 from zoo.data.options import DataOptions
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
@@ -22,6 +23,7 @@ from zoo.engine.device import choose_device
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.features import backbone_key, compute
 from zoo.engine.progress import Quiet, Reporter
+from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.registry.registry import Registry
@@ -136,8 +138,8 @@ def embed(
         "max_length": max_length,
     }
     run = run_of(backbone, registry, own)
-    modality = run.spec.modality if run else registry.resolve(str(backbone)).spec.modality
-    rows = _open(data, modality, tasks_for(task), split, run, options)
+    spec = run.spec if run else registry.resolve(str(backbone)).spec
+    rows = _open(data, modality_of(spec), tasks_for(task), split, run, options)
     for fact in rows.notes:
         reporter.note(fact)
     place = choose_device(device)
@@ -168,7 +170,7 @@ def embed(
 
 def _open(
     data: str | Path,
-    modality: str,
+    kind: InputKind,
     tasks: Sequence[Task],
     split: str | None,
     run: Run | None,
@@ -176,14 +178,14 @@ def _open(
 ) -> Rows:
     """The rows, read by the columns of the run where the user names no others."""
     if run is None:
-        return open_rows(data, modality=modality, tasks=tasks, split=split, **options)
+        return open_rows(data, kind=kind, tasks=tasks, split=split, **options)
     learned = run.learned_columns
     own: DataOptions = {
         **options,
         "text_column": options.get("text_column") or _columns_of(run),
         "quoting": options.get("quoting") or learned.quoting,
     }
-    rows = open_rows(data, modality=modality, tasks=tasks, split=split, learned=learned, **own)
+    rows = open_rows(data, kind=kind, tasks=tasks, split=split, learned=learned, **own)
     return _fitting(run, rows, options.get("bad_files", "error"))
 
 

@@ -104,7 +104,7 @@ def _as_training(rows: Rows, source: str) -> Splits:
     """The first split as what a tokenizer is trained on, where the backbone brings none."""
     first = next(iter(rows.splits.values()))
     return Splits(
-        modality=first.modality,
+        kind=first.kind,
         classes=rows.classes,
         train=first,
         val=None,

@@ -120,4 +120,4 @@ class Feed:
         if self.workers is not None:
             return self.workers
         cores = max(1, round(usable_cores()))
-        return min(cores, 8) if samples.modality == "image" and len(samples) > 256 else 0
+        return min(cores, 8) if samples.kind.in_files and len(samples) > 256 else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from zoo.data.samples import Raw
+from zoo.data.sequences import Raw
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from zoo.data.samples import Splits
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError
-from zoo.modalities import modality_named
+from zoo.modalities import MODALITIES, modality_named
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import range_of
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
@@ -96,13 +96,12 @@ def recommend(
     place, progress = choose_device(device), _Progress()
     try:
         tasks = tasks_for(task)
-        sample = open_sample(
-            data, samples=samples, tasks=tasks, modality=modality, seed=seed, **options
-        )
+        kinds = tuple(MODALITIES.values()) if modality is None else (modality_named(modality),)
+        sample = open_sample(data, samples=samples, tasks=tasks, kinds=kinds, seed=seed, **options)
         for fact in (*sample.notes, *_not_seen(sample)):
             watch.reporter.note(fact)
         candidates, left_out = find_candidates(
-            registry, sample.modality, backbones, max_params=max_params, random=weights == "none"
+            registry, sample.kind.name, backbones, max_params=max_params, random=weights == "none"
         )
         progress.begin(
             _empty(sample, left_out, tuple(as_flags({**options, "task": task}))), candidates
@@ -165,7 +164,7 @@ def _reserve(started: float | None) -> float:
 def _empty(sample: Splits, left_out: Sequence[LeftOut], options: tuple[str, ...]) -> Ranking:
     return Ranking(
         data=sample.source,
-        modality=sample.modality,
+        modality=sample.kind.name,
         task=sample.task,
         classes=sample.classes,
         samples=len(sample.train),

@@ -20,7 +20,7 @@ from torch import Tensor
 from zoo.contract.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.errors import RunError
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.registry.run_record import FORMAT, LOCK_FILE
 from zoo.registry.run_record import MODEL as MODEL
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
@@ -298,7 +298,7 @@ def _write_example(folder: Path, samples: Samples) -> str | list[str]:
         return raw
     if isinstance(raw, tuple):
         return list(raw)
-    picture = raw if isinstance(raw, Image.Image) else read_picture(raw, values="own")
+    picture = raw if isinstance(raw, Image.Image) else read_image(raw, values="own")
     with files.replacing(folder / EXAMPLE) as temporary:
         picture.save(temporary)
     return EXAMPLE

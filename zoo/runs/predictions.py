@@ -155,8 +155,8 @@ def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:
 
 
 def shown(samples: Samples, index: int) -> Shown:
-    """What stands for an input: a text or pair itself, or the path of a picture."""
-    if samples.modality == "image":
+    """What stands for an input: a text or pair itself, or the name of a file."""
+    if samples.kind.in_files:
         return samples.input(index)
     raw = samples.raw(index)
     return raw if isinstance(raw, tuple) else str(raw)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import Listed, Raw, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed, Raw
 from zoo.engine.forward import Forward
+from zoo.modalities import modality_of
 from zoo.modalities.preparing import Prepared as Prepared
 from zoo.modalities.preparing import Preparer
 from zoo.runs.predictions import predictions_of
@@ -91,7 +93,9 @@ class Predictor:
                 0.5 by default.
             unread: As :meth:`prepare` says.
         """
-        samples = Samples(self._forward.backbone.spec.modality, Listed((asked.raw,), (asked.name,)))
+        samples = Samples(
+            modality_of(self._forward.backbone.spec), Listed((asked.raw,), (asked.name,))
+        )
         threshold = THRESHOLD if threshold is None else threshold
         (prediction,) = predictions_of(
             self._task,

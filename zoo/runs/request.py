@@ -24,6 +24,7 @@ from zoo.tasks import CHOICES, tasks_for
 if TYPE_CHECKING:
     from zoo.data.columns import ColumnNames
     from zoo.data.dialects import Quoting
+    from zoo.data.kind import InputKind
     from zoo.data.reports import BadFiles
     from zoo.data.samples import Samples, Splits
 
@@ -312,7 +313,7 @@ class Request:
         """``samples`` of the data, called as if they had been opened by the name the user gave."""
         if self.given is None or self.data is None:
             return samples
-        from zoo.data.samples import Renamed
+        from zoo.data.sequences import Renamed
 
         # Pictures of a table are called after the folder that it lies in.
         given, data = Path(self.given), Path(self.data)
@@ -334,7 +335,7 @@ class Request:
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
 
-    def open(self, modality: str) -> Splits:
+    def open(self, kind: InputKind) -> Splits:
         """The data that were asked for, or the demo data.
 
         Raises:
@@ -353,10 +354,10 @@ class Request:
                     hint="Give your own with --data PATH.",
                 )
             self._refuse_for_demo()
-            return demo_data(modality, task=own.name, classes=self.classes, seed=self.seed)
+            return demo_data(kind, task=own.name, classes=self.classes, seed=self.seed)
         return open_data(
             self.data,
-            modality=modality,
+            kind=kind,
             tasks=tasks,
             need="train",
             classes=self.classes,

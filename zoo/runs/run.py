@@ -16,7 +16,8 @@ from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import QUOTINGS, Quoting
-from zoo.data.inputs import Lost, open_inputs, without_unreadable
+from zoo.data.inputs import open_inputs, without_unreadable
+from zoo.data.kind import Lost
 from zoo.data.measured import Measured, measured
 from zoo.data.opening import open_data
 from zoo.data.reports import BadFiles, Findings
@@ -210,7 +211,7 @@ class Run:
         findings, trained = Findings("error"), self._trained_on
         samples = open_inputs(
             inputs,
-            self.spec.modality,
+            modality_of(self.spec),
             text_column or trained.columns.inputs,
             pairs=self.pairs,
             lost=lost if bad_files == "skip" else None,
@@ -339,7 +340,7 @@ class Run:
         trained = self._trained_on
         splits = open_data(
             data,
-            modality=self.spec.modality,
+            kind=modality_of(self.spec),
             tasks=(self.task,),
             need="evaluate",
             known_classes=self.classes,
@@ -479,7 +480,7 @@ class Run:
             return None, "the run does not say where its data were"
         try:
             with no_network():  # a run.json may name any data set, and the user's token goes along
-                splits = Request.from_json(self.record["request"]).open(self.spec.modality)
+                splits = Request.from_json(self.record["request"]).open(modality_of(self.spec))
         except ZooError as error:
             return None, f"its data are not at hand: {error.message}"
         if splits.fingerprint != self._trained_on.fingerprint:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as HTTPError
 from zoo.runs.predictor import Asked
 from zoo.runs.run import Run
 from zoo.serve import answers
-from zoo.serve.bodies import read_json, read_pictures
+from zoo.serve.bodies import read_images, read_json
 from zoo.serve.gate import PREDICT, Gate
 from zoo.serve.limits import Limits
 from zoo.serve.mistakes import Mistakes
@@ -242,7 +242,7 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
     ) -> Any:
         """Predict pictures: one or more files, each under the name ``pictures``."""
         body, kind = await request.body(), request.headers["content-type"]
-        asked = await read(lambda: read_pictures(body, kind, limits))
+        asked = await read(lambda: read_images(body, kind, limits))
         return await answer(asked, threshold, top_k)
 
     async def predict_texts(

@@ -94,7 +94,7 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-def read_pictures(body: bytes, content_type: str, limits: Limits) -> list[Asked]:
+def read_images(body: bytes, content_type: str, limits: Limits) -> list[Asked]:
     """The files that a form holds under the name ``pictures``.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.data.expansion import Expands
 from zoo.errors import RunError, ZooError
-from zoo.modalities.image.reading import looks_like_picture, read_picture
+from zoo.modalities.image.reading import looks_like_image, read_image
 from zoo.runs.folder import PREDICTIONS
 from zoo.runs.predictions import read_bounded
 from zoo.runs.run import Run
@@ -66,7 +66,7 @@ class Mistakes:
         if path is None:
             return None
         try:
-            picture = read_picture(path, size=_SIDE, values="own")
+            picture = read_image(path, size=_SIDE, values="own")
         except ZooError:
             return None
         picture.thumbnail((_SIDE, _SIDE))
@@ -163,7 +163,7 @@ def _picture(folder: Path, name: str) -> Path | None:
     """The file that a prediction names, if it lies in ``folder``, links followed."""
     try:
         path = Path(os.path.realpath(name))
-        inside = path.is_relative_to(folder) and looks_like_picture(path) and path.is_file()
+        inside = path.is_relative_to(folder) and looks_like_image(path) and path.is_file()
     except ValueError:  # a name with a null byte
         return None
     return path if inside else None

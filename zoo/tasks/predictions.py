@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.samples import Pair
+from zoo.data.sequences import Pair
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,9 +16,10 @@ from zoo.data.cells import read_numbers
 from zoo.data.classes import require_variety
 from zoo.data.columns import LABEL_COLUMNS
 from zoo.data.labels import Cells, Numbers
-from zoo.data.samples import Indices, LabelArray
+from zoo.data.samples import LabelArray
+from zoo.data.sequences import Indices
 from zoo.data.splitting import random_split
-from zoo.data.tables import Table
+from zoo.data.table import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows

@@ -18,9 +18,10 @@ from zoo.data.cells import holds_several, read_classes
 from zoo.data.classes import all_numbers
 from zoo.data.columns import LABEL_COLUMNS
 from zoo.data.labels import Cells, Labels
-from zoo.data.samples import Indices, LabelArray
+from zoo.data.samples import LabelArray
+from zoo.data.sequences import Indices
 from zoo.data.splitting import stratified_split
-from zoo.data.tables import Table
+from zoo.data.table import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of

@@ -24,6 +24,7 @@ from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.surgery import operate
 from zoo.engine.trainable import refuse_idle
 from zoo.errors import ZooError
+from zoo.modalities import modality_of
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.runs.request import Request
 from zoo.tasks import task_named
@@ -65,7 +66,7 @@ def make_plan(
     if request.strategy:
         find_strategy(request.strategy, registry)  # a misspelt one is told before the data open
     device = accelerator.device
-    splits = request.open(resolved.spec.modality)
+    splits = request.open(modality_of(resolved.spec))
     asked = request.recipe(Recipe.default(resolved.spec.modality, pretrained=False))
     assert splits.train.labels is not None
     task = task_named(splits.task).fitted(splits.train.labels, asked.metric, rare=asked.rare)

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from zoo.data.samples import Indices, Inputs, Samples
+from zoo.data.samples import Samples
+from zoo.data.sequences import Indices, Inputs
 from zoo.modalities.image.bit_depth import SCALED, ValueRange
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.system.files import replacing
 from zoo.system.leftovers import held
 from zoo.system.processor import usable_cores
@@ -96,7 +97,7 @@ def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int
 
 
 def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> Iterator[int]:
-    """Decode all pictures into ``file``, as :func:`zoo.modalities.image.reading.read_picture` does; yields how many at a time.
+    """Decode all pictures into ``file``, as :func:`zoo.modalities.image.reading.read_image` does; yields how many at a time.
 
     Args:
         samples: Pictures.
@@ -144,4 +145,4 @@ def opened(samples: Samples, file: Path) -> Samples | None:
 
 def _decoded(samples: Samples, index: int, size: int, values: ValueRange) -> Image.Image:
     name = samples.input(index)
-    return read_picture(samples.picture(index), size=size, name=name, values=values)
+    return read_image(samples.picture(index), size=size, name=name, values=values)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.examined import Examined, Flags, Hashes
+    from zoo.data.kind import Asked, DemoData, InputKind
     from zoo.data.loader import Loader
     from zoo.data.samples import Samples, Splits
+    from zoo.data.sequences import Indices, Inputs
+    from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
@@ -54,6 +59,9 @@ class ImageModality:
     name: str = "image"
     noun: str = "image"
     nouns: str = "images"
+    in_files: bool = True
+    in_columns: str = "paths of images"
+    most_columns: int = 1
     main_input: str = "pixel_values"
     dtype: str = "float32"
     new_inputs: str = "new/*.jpg"
@@ -206,6 +214,77 @@ class ImageModality:
         outputs: Any = network(batch["pixel_values"])
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
+
+    # -- what the sources of data ask ----------------------------------------------------------
+
+    @property
+    def others(self) -> Sequence[InputKind]:
+        """The other modalities."""
+        from zoo.modalities import MODALITIES
+
+        return tuple(each for each in MODALITIES.values() if each != self)
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Of images, and of their paths."""
+        from zoo.modalities.image.columns import NAMES
+
+        return NAMES
+
+    def is_file(self, path: str | Path) -> bool:
+        """Whether a file name ends as those of images do."""
+        from zoo.modalities.image.reading import looks_like_image
+
+        return looks_like_image(path)
+
+    def holds(self, table: Table, column: str) -> bool:
+        """Whether a column holds images, or mostly their paths."""
+        from zoo.modalities.image.columns import holds_images
+
+        return holds_images(table, column)
+
+    def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
+        """Which rows hold an image, or what can be the path of a file."""
+        from zoo.modalities.image.columns import possible_paths
+
+        return possible_paths(table, column), f"no path of a file in column {column!r}"
+
+    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
+        """The images in a column, or their paths."""
+        from zoo.modalities.image.columns import images_in
+
+        return images_in(table, columns, rows)
+
+    def examine(self, inputs: Inputs) -> Examined:
+        """Decode every image once; only that finds every damaged file."""
+        from zoo.modalities.image.reading import examine
+
+        return examine(inputs)
+
+    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
+        """By perceptual hashes, mirrored or not."""
+        from zoo.modalities.image.perceptual_hash import alike
+
+        return alike(train, held)
+
+    def in_memory(self, given: object) -> bool:
+        """Pillow's images, and encoded ones."""
+        from PIL import Image
+
+        return isinstance(given, (bytes, Image.Image))
+
+    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+        """An image, or those in a folder or a table."""
+        from zoo.modalities.image.inputs import open_images
+
+        return open_images(given, number, asked)
+
+    @property
+    def demo(self) -> DemoData:
+        """Handwritten digits."""
+        from zoo.modalities.image.demo import DIGITS
+
+        return DIGITS
 
 
 IMAGE = ImageModality()

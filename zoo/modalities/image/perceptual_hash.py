@@ -13,16 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from zoo.data.examined import Hashes
 from zoo.system.processor import usable_cores
-
-Looks: TypeAlias = NDArray[np.uint64]
-"""``(N, 4)``: 255 signs a picture, the lowest frequencies first; all zero for what has no looks."""
 
 SIDE = 32
 """Pixels a side of what is transformed."""
@@ -31,11 +28,8 @@ NEAR = 48
 """The most signs in which copies differ. Among the photographs no other two are as near: the first
 differ in 52."""
 
-MOST_PAIRS = 2 * 10**11
-"""More pairs are not compared: a million pictures, a fifth of them held out, are 1.6e11."""
-
 _COARSE = 16  # the most differences among the first 64 signs, by which nearly all pairs are out
-_BLOCK = 32_768  # looks that fit into a core's cache
+_BLOCK = 32_768  # hashes that fit into a core's cache
 _HELD = 256  # held-out pictures a task
 
 
@@ -48,13 +42,13 @@ def _frequencies() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 _ROWS, _COLUMNS = _frequencies()
 
 
-def looks_of(thumbnails: NDArray[np.uint8]) -> Looks:
-    """From ``(N, 32, 32)`` grey pixels to looks."""
+def hashes_of(thumbnails: NDArray[np.uint8]) -> Hashes:
+    """From ``(N, 32, 32)`` grey pixels to ``(N, 4)``: 255 signs an image, the lowest frequencies first; 0 for blank ones."""
     waves = scipy.fft.dctn(thumbnails.astype(np.float32), axes=(1, 2))
     return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank pictures have rounding errors
 
 
-def _packed(signs: NDArray[np.bool_]) -> Looks:
+def _packed(signs: NDArray[np.bool_]) -> Hashes:
     padded = np.pad(np.ascontiguousarray(signs), ((0, 0), (0, 1)))
     packed = np.packbits(padded, axis=1, bitorder="little")
     return np.ascontiguousarray(packed).view("<u8").astype(np.uint64)
@@ -63,7 +57,7 @@ def _packed(signs: NDArray[np.bool_]) -> Looks:
 _MIRRORED = _packed(_COLUMNS[None] % 2 == 1)
 
 
-def alike(train: Looks, held: Looks) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def alike(train: Hashes, held: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which of ``train`` look like one of ``held``, mirrored or not, and which of ``held`` are it.
 
     Every pair is compared, in NumPy and threads.
@@ -84,7 +78,7 @@ def alike(train: Looks, held: Looks) -> tuple[NDArray[np.bool_], NDArray[np.bool
     return in_train, in_held
 
 
-def _near(train: Looks, held: Looks) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _near(train: Hashes, held: Hashes) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """For each of ``held``, ``(M, 4)``, the indices of those of ``train``, ``(4, N)``, near it."""
     signs, counts = np.empty_like(train[0]), np.empty(train.shape[1], dtype=np.uint8)
     out = np.empty(train.shape[1], dtype=bool)

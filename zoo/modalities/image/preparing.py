@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.spec import ImageInput
-from zoo.data.samples import Raw
+from zoo.data.sequences import Raw
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS
 from zoo.modalities.image.transforms import make_transform

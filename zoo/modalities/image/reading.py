@@ -9,15 +9,15 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.samples import Inputs, Picture, Samples
+from zoo.data.examined import Examined, Hashes
+from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError
 from zoo.modalities.image.bit_depth import (
     OVERSAMPLING,
@@ -34,7 +34,7 @@ from zoo.modalities.image.formats import (
     missing_plugin,
     without_metadata,
 )
-from zoo.modalities.image.perceptual_hash import SIDE, Looks, looks_of
+from zoo.modalities.image.perceptual_hash import SIDE, hashes_of
 from zoo.modalities.image.traits import TRAITS, Traits, note_traits, note_values
 from zoo.system.files import is_utf8
 
@@ -62,12 +62,12 @@ _STRIP = 2**22  # pixels that are laid on white at a time
 _TASK = 32  # pictures that a thread examines at a time
 
 
-def looks_like_picture(path: str | os.PathLike[str]) -> bool:
+def looks_like_image(path: str | os.PathLike[str]) -> bool:
     """Whether the name of ``path`` is that of a picture."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read_picture(
+def read_image(
     source: str | os.PathLike[str] | bytes | Image.Image,
     *,
     size: int | None = None,
@@ -124,7 +124,7 @@ def _read(
     values: ValueRange | Literal["own"],
     traits: Traits | None,
 ) -> Image.Image:
-    """What :func:`read_picture` gives of a picture that is open."""
+    """What :func:`read_image` gives of a picture that is open."""
     if SCALED in picture.info:
         return picture
     if traits is not None:
@@ -149,23 +149,6 @@ def _read(
     return scaled(_upright(picture), values, size, nodata=nodata)
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What decoding every picture once has shown.
-
-    Attributes:
-        digests: The sha256 of every file.
-        looks: ``(N, 4)``, what each looks like (:mod:`zoo.modalities.image.perceptual_hash`).
-        traits: ``(N,)``, what else each is like (:mod:`zoo.modalities.image.traits`).
-        reasons: The index and the reason of each that cannot be read.
-    """
-
-    digests: list[bytes]
-    looks: Looks
-    traits: Traits
-    reasons: dict[int, str]
-
-
 def examine(inputs: Inputs) -> Examined:
     """Decode every picture once, and tell which cannot be.
 
@@ -176,32 +159,43 @@ def examine(inputs: Inputs) -> Examined:
     starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
-    none = Examined([], np.zeros((0, 4), dtype=np.uint64), np.zeros(0, dtype=TRAITS), {})
+    hashes = np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(task.hashes for task in tasks)])
+    digests = [digest for task in tasks for digest in task.digests]
     return Examined(
-        [digest for task in tasks for digest in task.digests],
-        np.concatenate([task.looks for task in (none, *tasks)]),
-        np.concatenate([task.traits for task in (none, *tasks)]),
+        digests,
+        np.array([int.from_bytes(own[:8], "little") for own in digests], dtype=np.uint64),
+        hashes,
+        np.concatenate([np.zeros(0, dtype=TRAITS), *(task.traits for task in tasks)]),
         {i: reason for task in tasks for i, reason in task.reasons.items()},
     )
 
 
-def _examine_some(inputs: Inputs, start: int) -> Examined:
-    samples = Samples("image", inputs)
+class _Task(NamedTuple):
+    """What a thread has found of some images."""
+
+    digests: list[bytes]
+    hashes: Hashes
+    traits: Traits
+    reasons: dict[int, str]
+
+
+def _examine_some(inputs: Inputs, start: int) -> _Task:
     wanted = range(start, min(start + _TASK, len(inputs)))
     thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
     traits = np.zeros(len(wanted), dtype=TRAITS)
     found = [
-        _examine(samples.picture(i), samples.input(i), thumbnails[place], traits[place : place + 1])
+        _examine(inputs[i], inputs.name(i), thumbnails[place], traits[place : place + 1])
         for place, i in enumerate(wanted)
     ]
     reasons = {i: reason for i, (_, reason) in zip(wanted, found, strict=True) if reason}
-    return Examined([digest for digest, _ in found], looks_of(thumbnails), traits, reasons)
+    return _Task([digest for digest, _ in found], hashes_of(thumbnails), traits, reasons)
 
 
 def _examine(
-    raw: Picture, name: str, thumbnail: NDArray[np.uint8], traits: Traits
+    raw: Raw, name: str, thumbnail: NDArray[np.uint8], traits: Traits
 ) -> tuple[bytes, str]:
     """The digest of a file, and why it cannot be read; else ``thumbnail`` and ``traits`` are filled."""
+    assert not isinstance(raw, tuple)
     if isinstance(raw, Image.Image):
         _note(raw, thumbnail, traits)
         return hashlib.sha256(raw.tobytes()).digest(), ""
@@ -217,7 +211,7 @@ def _examine(
 
     try:
         _with_opened(content, look)
-    except Exception as error:  # as in read_picture
+    except Exception as error:  # as in read_image
         return digest, _reason(error, name)
     return digest, ""
 
@@ -232,7 +226,7 @@ def _thumbnail(picture: Image.Image) -> Image.Image:
     """The picture upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
     picture.load()
     if is_deep(picture):
-        return read_picture(picture, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
+        return read_image(picture, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
     if picture.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
         small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     else:

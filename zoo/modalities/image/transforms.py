@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.spec import ImageInput
-from zoo.modalities.image.reading import read_picture
+from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import Traits
 from zoo.system.tensors.seeds import seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
@@ -65,7 +65,7 @@ def make_transform(
 class ImageTransform:
     """From a picture to ``(3, size, size)`` of float32, normalised. Can be pickled.
 
-    Takes what :func:`zoo.modalities.image.reading.read_picture` gives: RGB, or floats of 0 to 255 in one band.
+    Takes what :func:`zoo.modalities.image.reading.read_image` gives: RGB, or floats of 0 to 255 in one band.
 
     Attributes:
         input: What it prepares for.
@@ -104,7 +104,7 @@ class ImageTransform:
             BadFilesError: It cannot be read.
         """
         size, values = self.decode_size, self.input.value_range
-        return read_picture(source, size=size, name=name, values=values, traits=traits)
+        return read_image(source, size=size, name=name, values=values, traits=traits)
 
     def together(self, pixels: Sequence[Tensor]) -> Tensor:
         """Several results of :meth:`pixels` as a batch, ``(B, 3, size, size)``, channels last.

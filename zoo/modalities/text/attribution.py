@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.contract.backbone import Backbone
-from zoo.data.samples import Pair
+from zoo.data.sequences import Pair
 from zoo.modalities.attribution import (
     Attributed,
     Attribution,

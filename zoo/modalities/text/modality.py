@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
+    from zoo.data.examined import Examined, Flags, Hashes
+    from zoo.data.kind import Asked, DemoData, InputKind
     from zoo.data.loader import Loader
     from zoo.data.samples import Samples, Splits
+    from zoo.data.sequences import Indices, Inputs
+    from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Attribution, Question
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
@@ -51,6 +57,9 @@ class TextModality:
     name: str = "text"
     noun: str = "text"
     nouns: str = "texts"
+    in_files: bool = False
+    in_columns: str = "texts"
+    most_columns: int = 2
     main_input: str = "input_ids"
     dtype: str = "int64"
     new_inputs: str = "new.csv"
@@ -192,6 +201,77 @@ class TextModality:
         outputs: Any = network(**batch)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
+
+    # -- what the sources of data ask ----------------------------------------------------------
+
+    @property
+    def others(self) -> Sequence[InputKind]:
+        """The other modalities."""
+        from zoo.modalities import MODALITIES
+
+        return tuple(each for each in MODALITIES.values() if each != self)
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Of texts."""
+        from zoo.modalities.text.columns import NAMES
+
+        return NAMES
+
+    def is_file(self, path: str | Path) -> bool:
+        """Whether a file has a text in each line."""
+        return os.path.splitext(path)[1].lower() == ".txt"
+
+    def holds(self, table: Table, column: str) -> bool:
+        """Whether a column is one of strings."""
+        from zoo.modalities.text.columns import holds_texts
+
+        return holds_texts(table, column)
+
+    def usable_rows(self, table: Table, _: str, /) -> tuple[Flags, str]:
+        """All of them."""
+        import numpy as np
+
+        return np.ones(len(table.data), dtype=np.bool_), ""
+
+    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
+        """The texts in a column, or the pairs in two."""
+        from zoo.modalities.text.columns import texts_in
+
+        return texts_in(table, columns, rows)
+
+    def examine(self, inputs: Inputs) -> Examined:
+        """What the texts hold, whatever their case, blanks and Unicode form."""
+        from zoo.modalities.text.contents import examine_texts
+
+        return examine_texts(inputs)
+
+    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
+        """None: texts have no hashes to be near by."""
+        import numpy as np
+
+        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
+
+    def in_memory(self, given: object) -> bool:
+        """Texts that are no paths, and pairs."""
+        from zoo.modalities.text.inputs import Text
+
+        if isinstance(given, tuple):
+            return all(isinstance(each, str) for each in given)
+        return isinstance(given, Text)
+
+    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+        """A text, a pair, or those in a table or a ``.txt`` file."""
+        from zoo.modalities.text.inputs import open_texts
+
+        return open_texts(given, number, asked)
+
+    @property
+    def demo(self) -> DemoData:
+        """Messages to a shop's support."""
+        from zoo.modalities.text.demo import MESSAGES
+
+        return MESSAGES
 
 
 TEXT = TextModality()

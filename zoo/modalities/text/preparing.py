@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo.contract.spec import TextInput
-from zoo.data.samples import Raw
+from zoo.data.sequences import Raw
 from zoo.modalities.preparing import Prepared
 from zoo.modalities.text.tokenization import END, TextEncoder
 

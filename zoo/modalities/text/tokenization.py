@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.spec import TextInput
-from zoo.data.samples import Pair
+from zoo.data.sequences import Pair
 from zoo.errors import DataError, WeightsError
 from zoo.system.panics import panics_are_errors
 

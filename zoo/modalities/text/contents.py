@@ -1,0 +1,37 @@
+"""What texts hold, so that the same one is found again."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from zoo.data.examined import Examined
+from zoo.data.leakage import Contents
+from zoo.data.sequences import Inputs
+
+
+def examine_texts(inputs: Inputs) -> Examined:
+    """Texts and pairs of texts; all of them can be read."""
+    rows = [raw if isinstance(raw := inputs[i], tuple) else (str(raw),) for i in range(len(inputs))]
+    digests = ["\0".join((*row, "")).encode() for row in rows]
+    return Examined(digests, text_contents(rows))
+
+
+def text_contents(rows: Sequence[tuple[str, ...]]) -> Contents:
+    """From the texts of each row to a number for them, whatever their case, blanks and form.
+
+    Unicode's form NFKC makes one of letters that look the same: é of one character or of two,
+    full-width Latin letters, ligatures.
+    """
+    plain = ["\0".join(_plain(text) for text in row).encode() for row in rows]
+    digests = [hashlib.sha256(text).digest()[:8] for text in plain]
+    return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)
+
+
+def _plain(text: str) -> str:
+    if text.isascii():
+        return " ".join(text.split()).lower()
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
