@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import RunError, UsageError
-from zoo.modalities import MODALITIES
+from zoo.modalities import IMAGE, MODALITIES
 from zoo.runs.request import OPTIONS, Request
 
 
@@ -100,7 +100,7 @@ def test_the_options_of_modalities_are_in_the_table() -> None:
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_the_demo_data_have_one_task(task: str) -> None:
     with pytest.raises(UsageError, match=f"the demo data have one class a sample, .* no {task}"):
-        Request(backbone="acme", task=task).open("image")
+        Request(backbone="acme", task=task).open(IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
     name = f"--{option.replace('_', '-')}"
     with pytest.raises(UsageError, match=f"{name} is for your own data") as error:
-        Request(backbone="acme", **{option: value}).open("image")
+        Request(backbone="acme", **{option: value}).open(IMAGE)
     assert "--data PATH" in error.value.hint
 
 
@@ -136,13 +136,13 @@ def folders(tmp_path: Path) -> Path:
 def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
     name = f"--{option.replace('_', '-')} body"
     with pytest.raises(UsageError, match=f"{name} is for tables") as error:
-        Request(backbone="acme", data=str(folders), **{option: "body"}).open("image")
+        Request(backbone="acme", data=str(folders), **{option: "body"}).open(IMAGE)
     assert "Leave" in error.value.hint
 
 
 def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folders: Path) -> None:
-    splits = Request(backbone="acme", data=str(folders), val_split=0.4).open("image")
+    splits = Request(backbone="acme", data=str(folders), val_split=0.4).open(IMAGE)
     assert len(splits.train) == 8
     assert any("--val-split is not used" in note for note in splits.notes)
-    usual = Request(backbone="acme", data=str(folders)).open("image")
+    usual = Request(backbone="acme", data=str(folders)).open(IMAGE)
     assert not any("--val-split" in note for note in usual.notes)
