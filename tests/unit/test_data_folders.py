@@ -325,7 +325,7 @@ def test_pictures_given_to_a_text_run(tmp_path):
 def test_image_folders_are_opened_without_heavy_imports(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     code = (
-        "import sys; from tests.opened import open_data; "
+        "import sys; from tests.opened import open_data; from zoo.modalities import IMAGE; "
         f"open_data({str(root)!r}, kind=IMAGE); "
         "heavy = {'datasets', 'sklearn', 'torchvision', 'pandas', 'pyarrow', 'tokenizers'}; "
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
