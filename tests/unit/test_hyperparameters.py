@@ -117,10 +117,20 @@ def test_python_is_told_of_an_option_by_its_name_there(
     assert "--" not in str(error.value)
 
 
-def test_commands_in_a_message_stay_as_they_are_typed() -> None:
-    text = "--clip and --batch-size; 'zoo finetune --resume x', or --range"
-    expected = "max_grad_norm and batch_size; 'zoo finetune --resume x', or value_range"
-    assert in_python(text, OPTIONS) == expected
+@pytest.mark.parametrize(
+    ("shell", "python"),
+    [
+        ("--clip and --batch-size, or --range", "max_grad_norm and batch_size, or value_range"),
+        ("Leave it out: --precision fp32", 'Leave it out: precision="fp32"'),
+        ("Give data with --data PATH, or", "Give data with data=PATH, or"),
+        ("--focal 2 is for classes", "focal=2 is for classes"),
+        ("Go on: zoo finetune --resume x", "Go on: zoo finetune --resume x"),
+        ("'zoo show --json' or --seed", "'zoo show --json' or seed"),
+        ("a--b and ---", "a--b and ---"),
+    ],
+)
+def test_a_message_names_options_as_python_spells_them(shell: str, python: str) -> None:
+    assert in_python(shell, OPTIONS) == python
 
 
 def test_the_help_needs_no_torch() -> None:

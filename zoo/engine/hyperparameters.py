@@ -214,18 +214,28 @@ def refuse_unknown(names: Iterable[str], known: Mapping[str, Hyperparameter]) ->
 
 
 _COMMAND = r"zoo [a-z-]+[^'\n]*"
-_FLAG = re.compile(rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)")
+_OPTION = re.compile(
+    rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)(?: ([A-Z]+|-?[\d.]*\d|[a-z][\w-]*\b))?"
+)
 
 
 def in_python(text: str, known: Mapping[str, Hyperparameter]) -> str:
     """``text`` with options as Python spells them; commands that it quotes stay as they are."""
-    names = {row.flag: row.name for row in known.values()}
+    by_flag = {row.flag: row for row in known.values()}
 
     def spelled(match: re.Match[str]) -> str:
-        command, flag = match.groups()
-        return command or names.get(flag, flag.replace("-", "_"))
+        command, flag, value = match.groups()
+        if command:
+            return str(command)
+        row = by_flag.get(flag)
+        name = row.name if row else flag.replace("-", "_")
+        if value is None:
+            return name
+        if row and value in (*row.choices, *row.words):
+            return f'{name}="{value}"'
+        return f"{name} {value}" if value.islower() else f"{name}={value}"
 
-    return _FLAG.sub(spelled, text)
+    return _OPTION.sub(spelled, text)
 
 
 def _shown(value: Any) -> str:
