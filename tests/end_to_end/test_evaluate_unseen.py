@@ -92,7 +92,7 @@ def test_what_the_run_before_was_trained_on_is_left_out_too(
 
 def test_a_report_on_data_says_what_is_left_out(trained: Run, photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "again.jpg")
-    said, samples, words = trained.judged(photos)
+    said, samples, words = trained.evaluated(photos)
     assert samples is not None
     assert len(said) == len(samples)
     assert words.startswith(f"samples of {photos}, but for 5")

@@ -117,8 +117,8 @@ def test_zoo_report_makes_it_anew(run: Path, tmp_path: Path, zoo_cli: Zoo) -> No
     done = zoo_cli("report", run, "--output", again, "--json")
     assert done.code == 0, done.err
     assert done.json.keys() == {
-        *("report", "judged_on", "samples", "metrics", "calibration_error", "mistakes"),
-        *("looked", "unseen"),
+        *("report", "evaluated_on", "samples", "metrics", "calibration_error", "mistakes"),
+        *("attribution", "no_attribution"),
     }
     assert done.json["samples"] == 24
     assert done.json["mistakes"] > 0
@@ -134,7 +134,7 @@ def test_open_shows_it_or_says_where_it_is(
     page = tmp_path / "page.html"
     done = zoo_cli("report", run, "--output", page, "--open")
     assert shown == [page.as_uri()]
-    assert f"no browser was found; open it yourself: {page}" in done.err
+    assert f"open it yourself: {page}" in done.err
 
 
 def test_other_data_are_what_the_page_is_about(
@@ -158,7 +158,7 @@ def test_without_its_data_the_page_says_so(run: Path, tmp_path: Path, zoo_cli: Z
     done = zoo_cli("report", moved)
     assert done.code == 0, done.err
     assert "its data are not at hand" in done.err
-    assert "Where the model looked cannot be shown: its data are not at hand" in _page(moved)
+    assert "No attribution: its data are not at hand" in _page(moved)
     assert "<img" not in _page(moved)
     record["params"] = "many"
     (moved / "run.json").write_text(json.dumps(record))
@@ -197,7 +197,7 @@ def test_without_captum_the_page_is_there_and_says_so(
     output = tmp_path / "plain.html"
     assert zoo_cli("report", run, "--output", output).code == 0
     page = output.read_text()
-    assert "Where the model looked cannot be shown: " in page
+    assert "No attribution: " in page
     assert "captum" in page
     assert page.count('width="208"') == page.count("<article") > 0  # the pictures alone
 
@@ -245,7 +245,7 @@ def test_pairs_numbers_and_sets_of_labels_get_what_applies(tmp_path: Path) -> No
     )
     page = _page(numbers.folder)
     assert "The largest errors" in page
-    assert "Predicted over true numbers: grade" in page
+    assert "Predicted over true values: grade" in page
     assert 'id="calibration"' not in page
     assert page.count("<blockquote") == 2 * page.count("<article") > 0
     (_, same) = zoo.compare([numbers, numbers.folder]).contenders

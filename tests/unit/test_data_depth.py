@@ -320,10 +320,10 @@ def test_predictions_and_evaluations_say_what_of_the_images_is_not_seen(tmp_path
     ]
     parallel = run.predict([new], workers=2)
     assert [each.to_json() for each in parallel] == [each.to_json() for each in found]
-    judged = Notes()
-    result = run.evaluate(new.parent, workers=0, reporter=judged)["all"]
+    evaluated = Notes()
+    result = run.evaluate(new.parent, workers=0, reporter=evaluated)["all"]
     assert result.to_json()["notes"] == told.told
-    assert set(told.told) <= set(judged.told)
+    assert set(told.told) <= set(evaluated.told)
     server = run.predictor(device="cpu")
     assert server.prepare(Asked((new / "wide.png").read_bytes(), "x")).unread == ("crop",)
     assert server.prepare(Asked(str(new / "whole.png"), "x")).unread == ()

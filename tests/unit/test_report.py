@@ -19,7 +19,7 @@ from zoo.modalities.text.attribution import integrated_gradients
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 from zoo.runs.compare import Contest as Contest
 from zoo.runs.compare import _holm
-from zoo.runs.predictions import Judged, read_predictions
+from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.calibration import calibration
 from zoo.runs.report.subject import read_history
 from zoo.tasks.cases import MOST
@@ -38,7 +38,7 @@ def test_the_calibration_error_is_the_mean_distance_of_probability_and_truth() -
     assert found is not None
     assert found.error == pytest.approx((4 * (0.95 - 0.75) + 2 * (0.65 - 0.5)) / 6)
     assert [b.count for b in found.bins] == [0, 0, 0, 0, 0, 0, 2, 0, 0, 4]
-    assert found.bins[9].right == 0.75
+    assert found.bins[9].accuracy == 0.75
 
 
 def test_every_decision_counts_where_several_classes_may_be() -> None:
@@ -56,15 +56,17 @@ def test_numbers_and_what_is_not_finite_have_no_calibration() -> None:
 # -- mistakes ----------------------------------------------------------------------------------
 
 
-def _judged(labels: object, outputs: object) -> Judged:
+def _evaluated(labels: object, outputs: object) -> EvaluatedSamples:
     numbers = np.array(outputs, dtype=np.float64)
-    return Judged(tuple(f"{i}.jpg" for i in range(len(numbers))), np.array(labels), numbers)
+    return EvaluatedSamples(
+        tuple(f"{i}.jpg" for i in range(len(numbers))), np.array(labels), numbers
+    )
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
-    judged = _judged([0, 0, 1, 1], [[0.4, 0.6], [0.9, 0.1], [0.95, 0.05], [0.2, 0.8]])
-    found = SingleLabel().cases(judged.outputs, judged.labels, ["fern", "moss"])
-    assert [(c.index, c.said, c.true, c.wrong) for c in found] == [
+    evaluated = _evaluated([0, 0, 1, 1], [[0.4, 0.6], [0.9, 0.1], [0.95, 0.05], [0.2, 0.8]])
+    found = SingleLabel().cases(evaluated.outputs, evaluated.labels, ["fern", "moss"])
+    assert [(c.index, c.predicted, c.true, c.wrong) for c in found] == [
         (2, "fern", "moss", True),
         (0, "moss", "fern", True),
     ]
@@ -72,35 +74,37 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
 
 def test_without_mistakes_the_least_sure_are_shown() -> None:
-    judged = _judged([0] * 20, [[0.99 - i / 100, 0.01 + i / 100] for i in range(20)])
-    found = SingleLabel().cases(judged.outputs, judged.labels, ["fern", "moss"])
+    evaluated = _evaluated([0] * 20, [[0.99 - i / 100, 0.01 + i / 100] for i in range(20)])
+    found = SingleLabel().cases(evaluated.outputs, evaluated.labels, ["fern", "moss"])
     assert [c.index for c in found] == [19, 18, 17, 16, 15, 14]
     assert not any(c.wrong for c in found)
-    wrong = _judged([1] * 20, [[0.9, 0.1]] * 20)
+    wrong = _evaluated([1] * 20, [[0.9, 0.1]] * 20)
     assert len(SingleLabel().cases(wrong.outputs, wrong.labels, ["a", "b"])) == MOST
 
 
 def test_of_several_classes_the_most_wrong_decision_is_named() -> None:
-    judged = _judged([[1.0, 0.0, 1.0]], [[0.9, 0.8, 0.1]])
-    (found,) = MultiLabel().cases(judged.outputs, judged.labels, ["red", "round", "old"])
-    assert (found.said, found.true, found.output) == ("not old", "red, old", 2)
+    evaluated = _evaluated([[1.0, 0.0, 1.0]], [[0.9, 0.8, 0.1]])
+    (found,) = MultiLabel().cases(evaluated.outputs, evaluated.labels, ["red", "round", "old"])
+    assert (found.predicted, found.true, found.output) == ("not old", "red, old", 2)
     assert found.confidence == pytest.approx(0.9)
 
 
 def test_the_largest_error_is_measured_by_the_spread_of_its_column() -> None:
-    judged = _judged(
+    evaluated = _evaluated(
         [[1.0, 1000.0], [2.0, 2000.0], [3.0, 3000.0]], [[1, 1100], [4, 2000], [3, 3000]]
     )
-    found = Regression().cases(judged.outputs, judged.labels, ["age", "price"])
-    assert [(c.index, c.said, c.true) for c in found[:2]] == [
+    found = Regression().cases(evaluated.outputs, evaluated.labels, ["age", "price"])
+    assert [(c.index, c.predicted, c.true) for c in found[:2]] == [
         (1, "age 4", "2"),
         (0, "price 1100", "1000"),
     ]
 
 
 def test_outputs_that_are_no_numbers_are_left_out() -> None:
-    judged = _judged([0, 1], [[np.nan, np.nan], [0.7, 0.3]])
-    assert [c.index for c in SingleLabel().cases(judged.outputs, judged.labels, ["a", "b"])] == [1]
+    evaluated = _evaluated([0, 1], [[np.nan, np.nan], [0.7, 0.3]])
+    assert [
+        c.index for c in SingleLabel().cases(evaluated.outputs, evaluated.labels, ["a", "b"])
+    ] == [1]
 
 
 # -- where it looked ---------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import torch
 
 import zoo
 from zoo.modalities.image.attribution import grad_cam
-from zoo.runs.predictions import Judged
-from zoo.runs.report.page import _curves, _strategy
+from zoo.runs.predictions import EvaluatedSamples
+from zoo.runs.report.facts import strategy_in_words
+from zoo.runs.report.tables import learning_curves
 from zoo.tasks.multi_label import MultiLabel
 
 SOLVED = [
@@ -26,13 +27,13 @@ STEPS = [
 
 
 def test_strengths_of_regularisation_are_not_drawn_as_epochs() -> None:
-    assert _curves(SOLVED, 2) == []
-    drawn = dict(_curves([*SOLVED, *STEPS], 7))
+    assert learning_curves(SOLVED, 2) == []
+    drawn = dict(learning_curves([*SOLVED, *STEPS], 7))
     assert drawn.keys() == {"Loss", "Macro F1"}
     chart = drawn["Macro F1"]
     assert [tick.text for tick in chart.across] == ["1", "2", "3"]
     assert chart.best == chart.across[1].at  # the second of the epochs, the seventh of the lines
-    assert dict(_curves([*SOLVED, *STEPS], 3))["Loss"].best is None
+    assert dict(learning_curves([*SOLVED, *STEPS], 3))["Loss"].best is None
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_the_table_of_a_probe_calls_a_strength_a_strength(
     lines: list[dict[str, Any]], unit: str
 ) -> None:
     pages = jinja2.Environment(loader=jinja2.PackageLoader("zoo.runs.report"), autoescape=True)
-    pages.filters |= {"figure": str, "percent": str}
+    pages.filters |= {"number": str, "percent": str}
     parts: Any = pages.get_template("parts.j2").module
     table = parts.epochs(lines, "macro_f1", {"macro_f1": "macro F1"})
     assert f'<th scope="col">{unit}</th>' in table
@@ -53,20 +54,20 @@ def test_the_table_of_a_probe_calls_a_strength_a_strength(
 
 def test_a_metric_with_a_capital_inside_keeps_its_name_as_a_title() -> None:
     lines = [{"phase": "full", "metric": "map", "map": k / 10, "loss": 1.0} for k in range(3)]
-    assert [title for title, _ in _curves(lines, 2)] == ["Loss", "mAP"]
+    assert [title for title, _ in learning_curves(lines, 2)] == ["Loss", "mAP"]
 
 
 def test_the_strategy_names_what_a_phase_used_and_nothing_else() -> None:
     recipe = {"strategy": "two-stage", "lr": 0.1, "batch_size": 32, "epochs": 5}
     probe = {"name": "probe", "solver": "lbfgs", "settings": {"seed": 0}}
     full = {"name": "full", "epochs": 5, "lr": 0.1, "settings": {"batch_size": 32}}
-    assert _strategy(recipe | {"strategy": "probe"}, [probe]) == (
-        "probe; probe: head solved by L-BFGS"
+    assert strategy_in_words(recipe | {"strategy": "probe"}, [probe]) == (
+        "probe; probe: head fitted by L-BFGS"
     )
-    assert _strategy(recipe, [probe, full]).endswith(
+    assert strategy_in_words(recipe, [probe, full]).endswith(
         "; full: 5 epochs, learning rate 0.1, batches of 32"
     )
-    assert _strategy(recipe, None) == "two-stage"
+    assert strategy_in_words(recipe, None) == "two-stage"
 
 
 def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> None:
@@ -81,9 +82,11 @@ def test_of_a_class_that_is_ruled_out_the_map_shows_what_spoke_against_it() -> N
     turned = grad_cam(backbone, pixels, [0, 0], [True, True]).maps
     assert turned.max(axis=(1, 2)).min() == 1.0
     assert turned.mean() > plain.mean()
-    judged = Judged(("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]]))
+    evaluated = EvaluatedSamples(
+        ("a", "b"), np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]])
+    )
     found = {
-        case.said: case.against
-        for case in MultiLabel().cases(judged.outputs, judged.labels, ["x", "y"])
+        case.predicted: case.against
+        for case in MultiLabel().cases(evaluated.outputs, evaluated.labels, ["x", "y"])
     }
     assert found == {"not x": True, "x": False}

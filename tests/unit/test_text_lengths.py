@@ -81,10 +81,10 @@ def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> N
     assert (short.to_json().get("unread"), long.to_json()["unread"]) == (None, ["end"])
     other = tmp_path / "other.csv"
     other.write_text("text,label\nfine a b c d e f,1\nbad g h i j k l m,0\n")
-    judged = Notes()
-    results = run.evaluate(str(other), reporter=judged)
-    assert results["all"].to_json()["notes"] == judged.told
-    assert judged.told[0].startswith("2 of 2 texts are cut at 4 tokens")
+    evaluated = Notes()
+    results = run.evaluate(str(other), reporter=evaluated)
+    assert results["all"].to_json()["notes"] == evaluated.told
+    assert evaluated.told[0].startswith("2 of 2 texts are cut at 4 tokens")
 
 
 def test_features_and_rankings_say_how_many_texts_are_cut_also_from_the_cache(

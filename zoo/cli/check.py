@@ -90,7 +90,7 @@ def _outcomes(
         if name in plugins:
             registry.plugin(name)  # says why, if it cannot be used
             specs = _chosen(name, registry, everything=everything)
-            yield from _judged(name, registry, _of_plugin(name, specs, registry, limit))
+            yield from _evaluated(name, registry, _of_plugin(name, specs, registry, limit))
         else:
             resolved = registry.resolve(name)
             spec = resolved.spec
@@ -111,7 +111,7 @@ def _of_plugin(
         yield from examine(spec, exemptions, max_params=limit)
 
 
-def _judged(name: str, registry: Registry, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _evaluated(name: str, registry: Registry, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """Pass on the outcomes, and show beside the plugin how many checks it failed."""
     failed = 0
     for outcome in outcomes:

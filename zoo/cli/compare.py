@@ -86,7 +86,7 @@ def _print_runs(found: Comparison) -> None:
 
     metrics = list(found.contenders[0].evaluation.metrics)
     names = [titles().get(key, key) for key in metrics]
-    say(f"on {found.samples} {clean(found.judged_on)}:")
+    say(f"on {found.samples} {clean(found.evaluated_on)}:")
     print_table(
         ["run", "backbone", *names, "params", "file", "training", "samples/s"],
         [

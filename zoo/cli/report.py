@@ -60,8 +60,8 @@ def command(
     report = zoo.open_run(run).report(
         output, data=data, split=split, device=device, workers=workers, reporter=Console()
     )
-    if report.unseen:
-        note(f"where the model looked is not in it: {report.unseen}")
+    if report.no_attribution:
+        note(f"no attribution: {report.no_attribution}")
     if as_json:
         emit_json(report.to_json())
     else:
@@ -70,4 +70,4 @@ def command(
         import webbrowser
 
         if not webbrowser.open(report.path.resolve().as_uri()):
-            note(f"no browser was found; open it yourself: {report.path}")
+            note(f"no browser found; open it yourself: {report.path}")

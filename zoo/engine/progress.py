@@ -141,7 +141,7 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: which epoch, losses, the figure that a run is judged by, speed.
+        """One line: which epoch, losses, the figure that a run is evaluated by, speed.
 
         Then what the speed is lost to, as shares of the time and of the tokens.
         """

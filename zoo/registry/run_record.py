@@ -143,7 +143,7 @@ def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures that tell how good a run is: accuracy in percent, as publishers state it.
 
-    Where a run is not judged by that, all its figures but the loss, in their own units.
+    Where a run is not evaluated by that, all its figures but the loss, in their own units.
     """
     if "accuracy" in metrics and "map" not in metrics:
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import MODEL
-from zoo.runs.predictions import Judged
+from zoo.runs.predictions import EvaluatedSamples
 from zoo.runs.run import Run
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.predictions import Shown
@@ -69,20 +69,20 @@ class Comparison:
     Attributes:
         contenders: In the order given.
         samples: How many they are compared on.
-        judged_on: What those are, in words.
+        evaluated_on: What those are, in words.
         remarks: What to mind, such as samples that not all runs have.
     """
 
     contenders: tuple[Contender, ...]
     samples: int
-    judged_on: str
+    evaluated_on: str
     remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data: ``samples``, ``judged_on``, ``remarks``, ``first``, ``runs``."""
+        """As JSON data: ``samples``, ``evaluated_on``, ``remarks``, ``first``, ``runs``."""
         return {
             "samples": self.samples,
-            "judged_on": self.judged_on,
+            "evaluated_on": self.evaluated_on,
             "remarks": list(self.remarks),
             "first": str(self.contenders[0].run.folder),
             "runs": [_document(contender, self.contenders[0]) for contender in self.contenders],
@@ -125,22 +125,22 @@ def compare(
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     _refuse_others(opened)
     each = [
-        run.judged(data, split=split, device=device, workers=workers, reporter=reporter)
+        run.evaluated(data, split=split, device=device, workers=workers, reporter=reporter)
         for run in opened
     ]
     first, classes = opened[0], opened[0].classes
-    judged = [
+    evaluated = [
         _in_order(said, run.classes, classes)
         for (said, _, _), run in zip(each, opened, strict=True)
     ]
-    judged, remarks = _in_common(opened, judged)
-    merits = [first.task.merits(own.outputs, own.labels) for own in judged]
+    evaluated, remarks = _in_common(opened, evaluated)
+    merits = [first.task.merits(own.outputs, own.labels) for own in evaluated]
     contests = _holm([_contest(first.task, merits[0], own) for own in merits[1:]])
     contenders = [
         _contender(run, own, classes, contest)
-        for run, own, contest in zip(opened, judged, [None, *contests], strict=True)
+        for run, own, contest in zip(opened, evaluated, [None, *contests], strict=True)
     ]
-    return Comparison(tuple(contenders), len(judged[0]), each[0][2], tuple(remarks))
+    return Comparison(tuple(contenders), len(evaluated[0]), each[0][2], tuple(remarks))
 
 
 # -- the same samples --------------------------------------------------------------------------
@@ -164,24 +164,28 @@ def _refuse_others(runs: Sequence[Run]) -> None:
             )
 
 
-def _in_order(judged: Judged, own: Sequence[str], wanted: Sequence[str]) -> Judged:
+def _in_order(
+    evaluated: EvaluatedSamples, own: Sequence[str], wanted: Sequence[str]
+) -> EvaluatedSamples:
     """With the outputs in the order of the classes ``wanted``, which are the ``own`` ones."""
     if tuple(own) == tuple(wanted):
-        return judged
+        return evaluated
     places = [list(own).index(name) for name in wanted]
-    outputs = judged.outputs[:, places]
-    if judged.labels.ndim > 1:
-        return Judged(judged.inputs, judged.labels[:, places], outputs)
-    return Judged(judged.inputs, np.argsort(places)[judged.labels], outputs)
+    outputs = evaluated.outputs[:, places]
+    if evaluated.labels.ndim > 1:
+        return EvaluatedSamples(evaluated.inputs, evaluated.labels[:, places], outputs)
+    return EvaluatedSamples(evaluated.inputs, np.argsort(places)[evaluated.labels], outputs)
 
 
-def _in_common(runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[list[Judged], list[str]]:
+def _in_common(
+    runs: Sequence[Run], evaluated: Sequence[EvaluatedSamples]
+) -> tuple[list[EvaluatedSamples], list[str]]:
     """The samples that all have, in one order, and in words what is left out.
 
     Raises:
         RunError: There are none.
     """
-    places = [_places(own) for own in judged]
+    places = [_places(own) for own in evaluated]
     shared = [key for key in places[0] if all(key in other for other in places[1:])]
     if not shared:
         raise RunError(
@@ -189,16 +193,17 @@ def _in_common(runs: Sequence[Run], judged: Sequence[Judged]) -> tuple[list[Judg
             hint="Judge them on the same data: --data PATH, with data that none was trained on.",
         )
     remarks = []
-    if any(len(own) != len(shared) for own in judged):
+    if any(len(own) != len(shared) for own in evaluated):
         counts = ", ".join(
-            f"{run.folder} has {len(own):,}" for run, own in zip(runs, judged, strict=True)
+            f"{run.folder} has {len(own):,}" for run, own in zip(runs, evaluated, strict=True)
         )
         remarks.append(
             f"the runs do not have the same samples ({counts}); they are compared on the "
             f"{len(shared):,} that all have"
         )
     taken = [
-        own.take([where[key] for key in shared]) for own, where in zip(judged, places, strict=True)
+        own.take([where[key] for key in shared])
+        for own, where in zip(evaluated, places, strict=True)
     ]
     return taken, remarks
 
@@ -207,10 +212,10 @@ _Key = tuple[Shown, bytes, int]
 """What stands for the input, its label, and the how-manieth of those that are the same."""
 
 
-def _places(judged: Judged) -> dict[_Key, int]:
+def _places(evaluated: EvaluatedSamples) -> dict[_Key, int]:
     places: dict[_Key, int] = {}
     seen: dict[tuple[Shown, bytes], int] = {}
-    for place, (shown, label) in enumerate(zip(judged.inputs, judged.labels, strict=True)):
+    for place, (shown, label) in enumerate(zip(evaluated.inputs, evaluated.labels, strict=True)):
         key = (shown, label.tobytes())
         seen[key] = number = seen.get(key, 0) + 1
         places[(*key, number)] = place
@@ -242,12 +247,14 @@ def _holm(contests: Sequence[Contest]) -> list[Contest]:
 
 
 def _contender(
-    run: Run, judged: Judged, classes: Sequence[str], contest: Contest | None
+    run: Run, evaluated: EvaluatedSamples, classes: Sequence[str], contest: Contest | None
 ) -> Contender:
     results, model = run.record["results"], run.folder / MODEL
     return Contender(
         run=run,
-        evaluation=run.task.evaluation(run.task.encode(judged.outputs), judged.labels, classes),
+        evaluation=run.task.evaluation(
+            run.task.encode(evaluated.outputs), evaluated.labels, classes
+        ),
         seconds=_number(results, "seconds"),
         samples_per_second=_number(results, "samples_per_second"),
         params=int(params) if (params := _number(run.record, "params")) is not None else None,

@@ -68,7 +68,7 @@ def write_predictions(
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedSamples:
     """Labelled inputs, and what a run says of them.
 
     Attributes:
@@ -84,14 +84,14 @@ class Judged:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def take(self, indices: Sequence[int]) -> Judged:
+    def take(self, indices: Sequence[int]) -> EvaluatedSamples:
         """Those at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         inputs = tuple(self.inputs[i] for i in indices)
-        return Judged(inputs, self.labels[chosen], self.outputs[chosen])
+        return EvaluatedSamples(inputs, self.labels[chosen], self.outputs[chosen])
 
 
-def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> Judged:
+def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> EvaluatedSamples:
     """What :func:`write_predictions` has written.
 
     Raises:
@@ -124,7 +124,7 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> Judge
             f"{path} is damaged: {reason}",
             hint="Give labelled data with --data PATH, and the run predicts them again.",
         ) from error
-    return Judged(inputs, labels, outputs)
+    return EvaluatedSamples(inputs, labels, outputs)
 
 
 def read_bounded(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -37,7 +37,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
 from zoo.runs.predictions import (
-    Judged,
+    EvaluatedSamples,
     predictions_of,
     read_predictions,
     shown,
@@ -373,7 +373,7 @@ class Run:
                 reporter.note(fact)
         return fitting
 
-    def judged(
+    def evaluated(
         self,
         data: str | Path | None = None,
         *,
@@ -381,7 +381,7 @@ class Run:
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
-    ) -> tuple[Judged, Samples | None, str]:
+    ) -> tuple[EvaluatedSamples, Samples | None, str]:
         """What the run says of labelled samples, one by one.
 
         Args:
@@ -413,7 +413,7 @@ class Run:
         logits, _ = self._logits(samples, device=device, workers=workers, reporter=reporter)
         inputs = tuple(shown(samples, i) for i in range(len(samples)))
         assert samples.labels is not None
-        said = Judged(inputs, samples.labels, self.task.decode(logits))
+        said = EvaluatedSamples(inputs, samples.labels, self.task.decode(logits))
         words = {"val": "validation samples", "test": "test samples"}.get(name, "samples")
         left = held_out[name].left_out
         but = f", but for {left:,} that the run was trained on" if left else ""
@@ -446,7 +446,7 @@ class Run:
             RunError: The run folder is damaged, or the page cannot be written.
             ZooError: As of :meth:`evaluate`.
         """
-        said, opened, words = self.judged(
+        said, opened, words = self.evaluated(
             data, split=split, device=device, workers=workers, reporter=reporter
         )
         absent = ""
@@ -457,8 +457,8 @@ class Run:
             record=self.record,
             history=read_history(self.folder / METRICS),
             task=self.task,
-            judged=said,
-            judged_on=words,
+            evaluated=said,
+            evaluated_on=words,
             samples=opened,
             absent=absent,
             network=lambda: self._loaded,

@@ -18,8 +18,8 @@ class Case:
     Attributes:
         index: Its place in the split.
         output: The output that was most wrong, and that is asked where the network looked.
-        said: What the run says.
-        true: What is so.
+        predicted: The prediction.
+        true: The label.
         confidence: The probability of what was said, in [0, 1]; ``None`` for numbers.
         wrong: Whether it is a mistake.
         against: Whether the run says that the output is not so; what led to that is what spoke
@@ -28,7 +28,7 @@ class Case:
 
     index: int
     output: int
-    said: str
+    predicted: str
     true: str
     confidence: float | None
     wrong: bool

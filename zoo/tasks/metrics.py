@@ -313,7 +313,7 @@ def titles() -> dict[str, str]:
 
 
 def leading(values: Mapping[str, object], metric: str = "") -> str:
-    """The key of the metric that a run is judged by.
+    """The key of the metric that a run is evaluated by.
 
     Args:
         values: Metrics by their keys.

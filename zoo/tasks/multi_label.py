@@ -290,7 +290,7 @@ class MultiLabel:
                 Case(
                     index=i,
                     output=place,
-                    said=name if yes else f"not {name}",
+                    predicted=name if yes else f"not {name}",
                     true=", ".join(own) or "none of the classes",
                     confidence=float(sure[i, place]),
                     wrong=mistaken,
@@ -310,7 +310,7 @@ class MultiLabel:
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
         """How many are right in all classes."""
         right = round(metrics["accuracy"] * count)
-        return f", of which a sample may have several. All are right on {right:,} of {where}."
+        return f" (multi-label). Exact match on {right:,} of {where}."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
         """What makes probabilities of them."""

@@ -92,9 +92,9 @@ class Regression:
     usual_columns: ClassVar[Sequence[str]] = (*LABEL_COLUMNS, "value", "score", "rating")
     wanted: ClassVar[str] = "numbers to predict"
     wording: ClassVar[Wording] = Wording(
-        outputs="numbers",
-        output="number",
-        output_in_words="a number for each column",
+        outputs="targets",
+        output="target",
+        output_in_words="a value for each target",
         units="in the units of your data",
         mistakes="The largest errors",
         pipeline="",
@@ -282,7 +282,7 @@ class Regression:
             Case(
                 index=i,
                 output=(place := int(most[i])),
-                said=f"{classes[place]} {outputs[i, place]:.4g}",
+                predicted=f"{classes[place]} {outputs[i, place]:.4g}",
                 true=f"{truth[i, place]:.4g}",
                 confidence=None,
                 wrong=True,
@@ -305,7 +305,7 @@ class Regression:
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
         """How far it is off."""
         del count
-        return f". On {where} it is off by {metrics['mae']:.4g} on average."
+        return f". Mean absolute error {metrics['mae']:.4g} on {where}."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
         """A formula for each number."""

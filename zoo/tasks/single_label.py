@@ -258,7 +258,7 @@ class SingleLabel:
             Case(
                 index=i,
                 output=int(best[i]),
-                said=classes[int(best[i])],
+                predicted=classes[int(best[i])],
                 true=classes[int(labels[i])],
                 confidence=float(sure[i]),
                 wrong=bool(wrong[i]),
@@ -276,7 +276,7 @@ class SingleLabel:
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
         """How many are right."""
-        return f". It is right on {round(metrics['accuracy'] * count):,} of {where}."
+        return f". {round(metrics['accuracy'] * count):,} of {where} classified correctly."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
         """Nothing: they are logits."""

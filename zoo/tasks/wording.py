@@ -10,11 +10,11 @@ class Wording:
     """Words of a task.
 
     Attributes:
-        outputs: What the outputs stand for: ``classes`` or ``numbers``.
+        outputs: What the outputs stand for: ``classes`` or ``targets``.
         output: One of them.
         each: After the list of outputs, what a sample may have of them; mostly empty.
         output_in_words: What a network's output is: ``a logit for each class``.
-        units: Of the table of classes or numbers in a report.
+        units: Of the table of classes or targets in a report.
         judgements: What a calibration counts.
         mistakes: Heading of the worst samples in a report.
         pipeline: The Hub's word for the task after that for the modality; empty where it has none.
@@ -36,6 +36,6 @@ CLASSES = Wording(
     outputs="classes",
     output="class",
     output_in_words="a logit for each class",
-    units="precision, recall and F1 are shares of 1",
+    units="",
 )
 """Of a task whose outputs are classes."""

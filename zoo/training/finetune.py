@@ -63,7 +63,7 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
                 try:
                     if main:
                         begin_run(folder, record)
-                    judged = train(folder, plan, record, manner, accelerator, interrupts)
+                    evaluated = train(folder, plan, record, manner, accelerator, interrupts)
                 except Stopped:
                     raise
                 except Exception:
@@ -71,7 +71,7 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
                         discard_run(folder, above)  # nothing of it was saved, and nothing is left
                     raise
                 del plan
-                return finished_run(folder, judged, manner, accelerator)
+                return finished_run(folder, evaluated, manner, accelerator)
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:

@@ -69,9 +69,9 @@ def resume(folder: Path, manner: Manner) -> Run:
         _refuse_change(folder, record, plan, manner.registry)
         interrupts = Interrupts(tells=main)
         with interrupts.noted():
-            judged = train(folder, plan, _plain(record), manner, accelerator, interrupts)
+            evaluated = train(folder, plan, _plain(record), manner, accelerator, interrupts)
             del plan
-            return finished_run(folder, judged, manner, accelerator)
+            return finished_run(folder, evaluated, manner, accelerator)
 
 
 def _settled(folder: Path, manner: Manner) -> Run:

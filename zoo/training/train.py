@@ -35,7 +35,7 @@ from zoo.training.manner import Manner
 from zoo.training.plan import Plan
 
 
-class Judged(NamedTuple):
+class EvaluatedSamples(NamedTuple):
     """The trained network, and what a report asks it about, and where."""
 
     backbone: Backbone
@@ -50,7 +50,7 @@ def train(
     manner: Manner,
     accelerator: Accelerator,
     interrupts: Interrupts,
-) -> Judged:
+) -> EvaluatedSamples:
     """Train in a run folder that is there, and save what comes of it."""
     accelerator.wait_for_everyone()
     main = accelerator.is_main_process
@@ -74,19 +74,21 @@ def train(
     accelerator.end_training()
     backbone = plan.start.backbone.cpu().eval()
     backbone.unfreeze()
-    return Judged(backbone, plan.splits.val, str(plan.forward.device))
+    return EvaluatedSamples(backbone, plan.splits.val, str(plan.forward.device))
 
 
-def finished_run(folder: Path, judged: Judged, manner: Manner, accelerator: Accelerator) -> Run:
+def finished_run(
+    folder: Path, evaluated: EvaluatedSamples, manner: Manner, accelerator: Accelerator
+) -> Run:
     """The run, with ``report.html`` beside what is saved; nothing is lost where that fails.
 
     Of what training needed, no more than the network is there any more, and it goes on as the run's.
     """
     gc.collect()
     give_back()
-    run = Run(folder, surgery=manner.surgery, registry=manner.registry, backbone=judged.backbone)
+    run = Run(folder, surgery=manner.surgery, registry=manner.registry, backbone=evaluated.backbone)
     if manner.report and accelerator.is_main_process:
-        write_report(run, manner, judged.samples, judged.device)
+        write_report(run, manner, evaluated.samples, evaluated.device)
     return run
 
 

@@ -1,4 +1,4 @@
-"""How far probabilities can be believed."""
+"""Calibration: how well predicted probabilities match accuracy."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """What was said with about the same probability.
+    """Predictions of about the same probability.
 
     Attributes:
         low: From which probability on.
         high: To which; the last bin has 1 too.
-        count: How often something was said.
-        said: The mean probability.
-        right: The share of those that were true.
+        count: Number of predictions.
+        predicted: Their mean probability.
+        accuracy: The share of them that were correct.
     """
 
     low: float
     high: float
     count: int
-    said: float
-    right: float
+    predicted: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Calibration:
 
     Attributes:
         bins: :data:`BINS` of equal width, from 0 to 1; those that hold nothing have 0 for all.
-        error: The expected calibration error, in [0, 1]: the mean over everything said of the
-            distance between probability and truth in its bin (Naeini et al. 2015; Guo et al. 2017,
+        error: The expected calibration error, in [0, 1]: the mean, over all predictions, of the
+            distance between probability and accuracy in their bin (Naeini et al. 2015; Guo et al. 2017,
             arXiv:1706.04599, there with 15 bins).
-        count: How much was said.
+        count: Number of predictions.
     """
 
     bins: Sequence[Bin]

@@ -138,9 +138,9 @@ def reliability(found: Calibration) -> Reliability:
         Bar(
             x=x(b.low) + 1.5,
             width=x(b.high) - x(b.low) - 3,
-            y=y(b.right),
-            height=y(0) - y(b.right),
-            expected=y(b.said),
+            y=y(b.accuracy),
+            height=y(0) - y(b.accuracy),
+            expected=y(b.predicted),
             share=max(1.5, 26 * b.count / most),
         )
         for b in found.bins

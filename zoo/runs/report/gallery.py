@@ -1,4 +1,4 @@
-"""The samples that are worth a look, with where the network looked."""
+"""The worst mistakes, with where the network looked."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The samples that are worth a look.
+    """The samples shown.
 
     Attributes:
         cards: The worst first.
-        method: How it was asked where the network looked; empty where it could not be.
-        unseen: Why not.
-        wrong: Whether the samples are mistakes; else those that the run was least sure of.
+        method: The attribution method; empty where there is none.
+        absent: Why there is none.
+        wrong: Whether the samples are mistakes; else the least confident ones.
     """
 
     cards: tuple[Card, ...]
     method: str
-    unseen: str
+    absent: str
     wrong: bool
 
 
 def gallery(subject: Subject) -> Gallery:
-    """The cards; whatever keeps the network from being asked is said in ``unseen``."""
-    judged = subject.judged
+    """The cards; ``absent`` says what kept the network from being asked."""
+    evaluated = subject.evaluated
     chosen = (
-        subject.task.cases(judged.outputs, judged.labels, subject.classes)
-        if judged.outputs.size
+        subject.task.cases(evaluated.outputs, evaluated.labels, subject.classes)
+        if evaluated.outputs.size
         else []
     )
     modality = modality_of(subject.feed.spec)
-    plain = tuple(modality.plainly(judged.inputs[case.index]) for case in chosen)
+    plain = tuple(modality.plainly(evaluated.inputs[case.index]) for case in chosen)
     found = Attributed(plain, absent=subject.absent if chosen else "")
     if chosen and subject.samples is not None:
         try:

@@ -14,22 +14,22 @@ from zoo.contract.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.engine.feed import Feed
 from zoo.errors import RunError
-from zoo.runs.predictions import Judged
+from zoo.runs.predictions import EvaluatedSamples
 from zoo.system.small_files import read_small
 from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A finished run, and the samples that it is judged on.
+    """A finished run, and the samples that it is evaluated on.
 
     Attributes:
         folder: The run folder.
         record: What ``run.json`` holds.
         history: The lines of ``metrics.jsonl``.
         task: What the outputs mean.
-        judged: The samples with labels and outputs.
-        judged_on: What they are, in words: ``the validation samples``.
+        evaluated: The samples with labels and outputs.
+        evaluated_on: What they are, in words: ``the validation samples``.
         samples: The same samples to be read; ``None`` where they are not at hand.
         absent: Why they are not.
         network: Gives the fine-tuned backbone.
@@ -41,8 +41,8 @@ class Subject:
     record: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     task: Task
-    judged: Judged
-    judged_on: str
+    evaluated: EvaluatedSamples
+    evaluated_on: str
     samples: Samples | None
     absent: str
     network: Callable[[], Backbone]

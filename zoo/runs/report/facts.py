@@ -1,0 +1,169 @@
+"""What the page tells in words: of the run, its metrics, its data, its cost and its use."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo.modalities import modality_of
+from zoo.registry.run_record import MODEL, lineage
+from zoo.runs.report.calibration import BINS
+from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
+from zoo.runs.report.subject import Subject
+from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.metrics import Metric, metrics_of, titles
+
+
+def lede(subject: Subject, evaluation: Evaluation) -> str:
+    record, count = subject.record, len(subject.evaluated)
+    data = record["data"]
+    kind = modality_of(subject.feed.spec).nouns
+    words, number = subject.task.wording, len(subject.classes)
+    what = f"1 {words.output}" if number == 1 else f"{number:,} {words.outputs}"
+    began = "fine-tuned from pretrained weights" if record["weights"] else "trained from scratch"
+    first = f"{record['backbone']} {began} on {data['train']:,} {kind}, {what}"
+    where = f"{count:,} {subject.evaluated_on}"
+    return first + subject.task.result_in_words(evaluation.metrics, count, where)
+
+
+def headline(
+    subject: Subject, evaluation: Evaluation, error: float | None
+) -> list[tuple[str, str, str]]:
+    """The metrics that come first: name, value, and its meaning or confidence interval."""
+    known = metrics_of(subject.task.name)
+    cells = [
+        (
+            known[key].title if key in known else key,
+            rounded(value),
+            _meaning(known.get(key), value, len(subject.evaluated)),
+        )
+        for key, value in evaluation.metrics.items()
+    ]
+    if error is not None:
+        cells.append(("calibration error", rounded(error), f"ECE, {BINS} bins"))
+    return cells
+
+
+def _meaning(metric: Metric | None, value: float, count: int) -> str:
+    if metric is None:
+        return ""
+    if metric.share and count and math.isfinite(value):
+        from scipy.stats import binomtest
+
+        interval = binomtest(round(value * count), count).proportion_ci(method="wilson")
+        return f"95 % CI {interval.low:.3f} to {interval.high:.3f}"
+    return metric.meaning
+
+
+def facts(subject: Subject) -> list[tuple[str, str]]:
+    record = subject.record
+    data, recipe, weights = record["data"], record.get("recipe") or {}, record["weights"]
+    names = ", ".join(subject.classes[:30]) + (", …" if len(subject.classes) > 30 else "")
+    facts = [
+        (
+            "data",
+            f"{data['source']}: {data['train']:,} training, {data['val']:,} validation samples",
+        ),
+        (subject.task.wording.outputs, names),
+        ("task", subject.task.name),
+        ("backbone", f"{record['backbone']}, {subject.feed.spec.feature_dim:,} features"),
+        ("input", modality_of(subject.feed.spec).shape_in_words(subject.feed.spec)),
+        ("started from", lineage(record)),
+        ("license of the weights", str((weights or {}).get("license") or "") if weights else ""),
+        ("head", str(record["head"])),
+        ("strategy", strategy_in_words(recipe, record.get("phases"))),
+        ("selection metric", titles().get(subject.task.metric, subject.task.metric)),
+        ("surgery", str(record.get("surgery") or "")),
+        ("seed", str(recipe.get("seed", ""))),
+        ("precision", f"{record['precision']} on {record['device']}"),
+        ("data fingerprint", str(data.get("fingerprint", ""))[:16]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in (record.get("versions") or {}).items())),
+    ]
+    return [(name, fact) for name, fact in facts if fact]
+
+
+def strategy_in_words(recipe: Mapping[str, Any], phases: Any) -> str:
+    """The strategy, and what each of its phases did."""
+    strategy = str(recipe.get("strategy", ""))
+    if not isinstance(phases, list):
+        return strategy
+    return "; ".join([strategy, *(_phase(phase) for phase in phases)])
+
+
+def _phase(phase: Mapping[str, Any]) -> str:
+    if "epochs" not in phase:
+        return f"{phase['name']}: head fitted by L-BFGS"
+    used = phase["settings"]
+    size = used.get("batch_size", used.get("probe_batch_size"))
+    batches = f", batches of {size:g}" if isinstance(size, int) else ""
+    return f"{phase['name']}: {phase['epochs']:g} epochs, learning rate {phase['lr']:g}{batches}"
+
+
+def warnings(record: Mapping[str, Any]) -> list[str]:
+    """What about the data makes metrics less reliable than they look."""
+    data, found = record["data"], []
+    if shared := len(data.get("shared") or ()):
+        if data.get("removed"):
+            found.append(
+                f"{shared:,} validation samples were also in the training data; "
+                f"{data['removed']:,} training samples were removed."
+            )
+        else:
+            found.append(
+                f"{shared:,} validation samples are also in the training data, so the metrics are "
+                "too optimistic. --dedupe removes them from training."
+            )
+    if skipped := len(data.get("skipped") or ()):
+        found.append(f"{skipped:,} unreadable inputs were skipped; run.json lists them.")
+    if passed := data.get("passed_over"):
+        found.append(f"{passed:,} files without an image extension were ignored.")
+    found += [f"{fact}." for fact in data.get("notes") or () if isinstance(fact, str)]
+    return found
+
+
+def resources(subject: Subject) -> list[tuple[str, str]]:
+    record, results = subject.record, subject.record["results"]
+    memory, machine = results.get("memory") or {}, record.get("machine") or {}
+    model = subject.folder / MODEL
+    waiting = [h["waiting"] for h in subject.history if isinstance(h.get("waiting"), (int, float))]
+    facts = [
+        ("training and validation", duration(results.get("seconds"))),
+        ("training speed", f"{rounded(results.get('samples_per_second'))} samples/s"),
+        ("data wait", percent(float(np.mean(waiting))) if waiting else ""),
+        ("peak memory of the process", byte_size(memory.get("process"))),
+        ("peak memory of the GPU", byte_size(memory.get("gpu"))),
+        ("parameters", f"{record['params']:,}" if "params" in record else ""),
+        ("model.safetensors", byte_size(model.stat().st_size) if model.is_file() else ""),
+        ("machine", ", ".join(_machine(machine))),
+    ]
+    return [(name, fact) for name, fact in facts if fact]
+
+
+def _machine(machine: Mapping[str, Any]) -> list[str]:
+    cores = machine.get("cores")
+    return [
+        *([str(machine["platform"])] if "platform" in machine else []),
+        *([f"{cores:g} cores"] if isinstance(cores, (int, float)) else []),
+        *([str(machine["device"])] if "device" in machine else []),
+    ]
+
+
+def commands(subject: Subject) -> list[tuple[str, str]]:
+    folder = shlex.quote(visible(str(subject.folder)))
+    new = modality_of(subject.feed.spec).new_inputs
+    return [
+        ("Predict", f"zoo predict {folder} {new}"),
+        ("Evaluate on other data", f"zoo evaluate {folder} --data DATA"),
+        ("Report on other data", f"zoo report {folder} --data DATA --output other.html"),
+        ("Compare with another run", f"zoo compare {folder} OTHER_RUN"),
+        ("Use as a pretrained model", f"zoo add {folder} --name NAME"),
+        ("Reproduce", f"zoo rerun {folder}"),
+        (
+            "In Python",
+            f"import zoo\n\nrun = zoo.open_run({visible(str(subject.folder))!r})\nrun.predict([…])",
+        ),
+    ]
