@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.labels import AnyLabels, Labels, Numbers, Part
+from zoo.data.labels import AnyLabels, Part
 from zoo.data.reports import Findings
 from zoo.data.samples import LabelArray
 from zoo.data.walk import visible_folders
@@ -40,8 +40,8 @@ def agree_on_numbers(
     """
     labels = [part.labels for part in parts.values() if part.labels is not None]
     names = {name for each in labels for name in each.names} | set(known)
-    exact = any(isinstance(each, Labels) and each.exact for each in labels)
-    if any(isinstance(each, Numbers) for each in labels):
+    exact = any(each.exact for each in labels)
+    if any(each.columns for each in labels):
         return dict(parts)
     if exact or not all(_INTEGER.fullmatch(name) for name in names):
         return dict(parts)
@@ -87,7 +87,7 @@ def choose_classes(part: Part) -> tuple[str, ...]:
         ClassesError: A class has no sample, or a single label has only one class.
     """
     labels = part.known
-    if isinstance(labels, Numbers):
+    if labels.columns:
         return labels.names
     counts = labels.counts()
     empty = [name for name, count in zip(labels.names, counts, strict=True) if not count]
@@ -100,7 +100,7 @@ def choose_classes(part: Part) -> tuple[str, ...]:
     classes = tuple(names if labels.ordered else in_order(names))
     if not classes:
         raise ClassesError(f"{part.where} has no samples")
-    if len(classes) < 2 and isinstance(labels, Labels):
+    if len(classes) < labels.least:
         raise ClassesError(
             f"{part.where} has only one class, {listed(classes)}; at least two are needed",
             hint=_below(part.where, classes[0]),
@@ -123,9 +123,8 @@ def check_count(classes: Sequence[str], wanted: int | None, part: Part) -> None:
         ClassesError: They differ; the message has both numbers and the names.
     """
     if wanted is not None and wanted != len(classes):
-        what = "columns of numbers" if isinstance(part.known, Numbers) else "classes"
         raise ClassesError(
-            f"--classes {wanted} was given, but {part.where} has {len(classes)} {what}: "
+            f"--classes {wanted} was given, but {part.where} has {len(classes)} {part.known.nouns}: "
             f"{listed(classes)}",
             hint=f"Give --classes {len(classes)}, or leave the option out.",
         )
@@ -143,7 +142,7 @@ def label_array(part: Part, classes: Sequence[str], *, owner: str) -> LabelArray
         ClassesError: A sample has a class that ``classes`` lacks, or the columns are others.
     """
     labels = part.known
-    if isinstance(labels, Numbers) and set(labels.names) != set(classes):
+    if labels.columns and set(labels.names) != set(classes):
         raise ClassesError(
             f"the numbers of {part.where} are in {listed(labels.names)}, and {owner} has "
             f"{listed(classes)}",
@@ -169,7 +168,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
     """
     if not len(labels):
         raise DataError(f"{part.where} has no readable picture among {len(part.inputs):,}")
-    if isinstance(part.known, Numbers):
+    if part.known.columns:
         return
     single = labels.ndim == 1
     counts = np.bincount(labels, minlength=len(classes)) if single else labels.sum(axis=0)

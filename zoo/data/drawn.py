@@ -12,7 +12,7 @@ from zoo.data.classes import agree_on_numbers, choose_classes, label_array, requ
 from zoo.data.columns import ColumnNames, Columns
 from zoo.data.dialects import Quoting
 from zoo.data.kind import InputKind
-from zoo.data.labels import AnyLabels, LabelKind, Labels
+from zoo.data.labels import AnyLabels, LabelKind
 from zoo.data.layouts import DataRequest, layout_of
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
@@ -84,11 +84,12 @@ def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
     if total <= count:
         return np.arange(total)
     generator = np.random.default_rng(seed)
-    if not isinstance(labels, Labels):
+    groups = labels.groups()
+    if groups is None:
         return np.sort(generator.choice(total, size=count, replace=False))
     chosen = []
-    for code in range(len(labels.names)):
-        members = generator.permutation(np.flatnonzero(labels.codes == code))
+    for group in groups:
+        members = generator.permutation(group)
         share = round(len(members) * count / total)
         chosen.append(members[: max(share, LEAST)])
     return np.sort(np.concatenate(chosen))

@@ -33,6 +33,10 @@ class Labels:
     ordered: bool = False  # whether the order of the names is the publisher's and is kept
     exact: bool = False  # whether names that look like one number are different classes
 
+    nouns: ClassVar[str] = "classes"
+    columns: ClassVar[bool] = False  # whether the names are of columns, and not of classes
+    least: ClassVar[int] = 2  # names that it takes
+
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -57,6 +61,10 @@ class Labels:
         merged, index = _merged(self.names, names)
         return replace(self, names=merged, codes=index[self.codes])
 
+    def groups(self) -> list[Indices] | None:
+        """The samples of each class; ``None`` where a sample may be of several, or of none."""
+        return [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
+
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
         """``(N,)`` of int64: the places that ``classes`` gives the names."""
         table = np.array([classes.get(name, -1) for name in self.names], dtype=np.int64)
@@ -70,6 +78,11 @@ class LabelSets:
     names: tuple[str, ...]
     flags: NDArray[np.bool_]
     ordered: bool = False
+
+    exact: ClassVar[bool] = False
+    nouns: ClassVar[str] = "classes"
+    columns: ClassVar[bool] = False
+    least: ClassVar[int] = 1
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -97,6 +110,10 @@ class LabelSets:
             flags[:, new] |= self.flags[:, old]
         return replace(self, names=merged, flags=flags)
 
+    def groups(self) -> list[Indices] | None:
+        """None: a sample may be of several."""
+        return None
+
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
         """``(N, classes)`` of float32: 1 for each class that a sample has, else 0."""
         array = np.zeros((len(self.flags), len(classes)), dtype=np.float32)
@@ -114,6 +131,10 @@ class Numbers:
     values: NDArray[np.float32]
 
     ordered: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
+    nouns: ClassVar[str] = "columns of numbers"
+    columns: ClassVar[bool] = True
+    least: ClassVar[int] = 1
 
     def __len__(self) -> int:
         return len(self.values)
@@ -132,6 +153,10 @@ class Numbers:
     def renamed(self, names: Mapping[str, str]) -> Numbers:
         """With the columns under other names."""
         return replace(self, names=tuple(names[name] for name in self.names))
+
+    def groups(self) -> list[Indices] | None:
+        """None: there are no classes."""
+        return None
 
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
         """``(N, targets)`` of float32, the columns in the places that ``classes`` gives them."""

@@ -18,7 +18,7 @@ from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
 from zoo.data.dialects import Quoting
 from zoo.data.kind import InputKind
-from zoo.data.labels import LabelKind, Numbers, Part
+from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of
 from zoo.data.leakage import overlap, without_shared
 from zoo.data.readable import readable
@@ -237,7 +237,7 @@ def _own_classes(
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
     """With columns of numbers that the user named called as those that the run was trained on."""
     labels = part.labels
-    if not isinstance(labels, Numbers) or len(columns.labels) != len(classes):
+    if labels is None or not labels.columns or len(columns.labels) != len(classes):
         return part
     return replace(part, labels=replace(labels, names=classes))
 
