@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from zoo.api import load as load
     from zoo.api import open_run as open_run
     from zoo.api import resume as resume
+    from zoo.cli.options import device_option as device_option
+    from zoo.cli.options import json_option as json_option
+    from zoo.cli.options import run_argument as run_argument
+    from zoo.cli.output import emit_json as emit_json
+    from zoo.cli.output import note as note
+    from zoo.cli.output import say as say
     from zoo.contract.backbone import Backbone as Backbone
     from zoo.contract.backbone import Batch as Batch
     from zoo.contract.commands import CommandSpec as CommandSpec
@@ -35,8 +41,10 @@ if TYPE_CHECKING:
     from zoo.embedding.embed import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
+    from zoo.errors import BadFilesError as BadFilesError
     from zoo.errors import ContractError as ContractError
     from zoo.errors import NameLookupError as NameLookupError
+    from zoo.errors import RunError as RunError
     from zoo.errors import UsageError as UsageError
     from zoo.errors import WeightsError as WeightsError
     from zoo.errors import WeightsUnavailable as WeightsUnavailable
@@ -47,11 +55,16 @@ if TYPE_CHECKING:
     from zoo.registry.registry import Registry as Registry
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
+    from zoo.runs.mistakes import Mistake as Mistake
+    from zoo.runs.mistakes import Mistakes as Mistakes
     from zoo.runs.option_types import FinetuneOptions as FinetuneOptions
+    from zoo.runs.predictor import Predictor as Predictor
+    from zoo.runs.predictor import Prepared as Prepared
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
     from zoo.system.network import hub_reachable as hub_reachable
     from zoo.system.panics import panics_are_errors as panics_are_errors
+    from zoo.system.processor import usable_cores as usable_cores
     from zoo.system.small_files import read_small as read_small
     from zoo.system.small_files import refuse_endless as refuse_endless
     from zoo.weights.build import build as build
@@ -61,13 +74,16 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Backbone": "zoo.contract.backbone",
     "BackboneSpec": "zoo.contract.spec",
+    "BadFilesError": "zoo.errors",
     "Batch": "zoo.contract.backbone",
     "build": "zoo.weights.build",
     "CommandSpec": "zoo.contract.commands",
     "compare": "zoo.runs.compare",
     "Comparison": "zoo.runs.compare",
     "ContractError": "zoo.errors",
+    "device_option": "zoo.cli.options",
     "embed": "zoo.embedding.embed",
+    "emit_json": "zoo.cli.output",
     "Exemption": "zoo.contract.exemptions",
     "export_run": "zoo.export",
     "fetch": "zoo.weights.find",
@@ -81,13 +97,19 @@ _PUBLIC = {
     "IMAGENET_MEAN": "zoo.contract.spec",
     "IMAGENET_STD": "zoo.contract.spec",
     "Interpolation": "zoo.contract.spec",
+    "json_option": "zoo.cli.options",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
+    "Mistake": "zoo.runs.mistakes",
+    "Mistakes": "zoo.runs.mistakes",
     "NameLookupError": "zoo.errors",
+    "note": "zoo.cli.output",
     "open_run": "zoo.api",
     "panics_are_errors": "zoo.system.panics",
     "Phase": "zoo.engine.strategies",
     "Pooling": "zoo.contract.spec",
+    "Predictor": "zoo.runs.predictor",
+    "Prepared": "zoo.runs.predictor",
     "push_run": "zoo.export.push",
     "read_small": "zoo.system.small_files",
     "read_state_dict": "zoo.weights.load",
@@ -98,8 +120,12 @@ _PUBLIC = {
     "Report": "zoo.runs.report.page",
     "resume": "zoo.api",
     "Run": "zoo.runs.run",
+    "run_argument": "zoo.cli.options",
+    "RunError": "zoo.errors",
+    "say": "zoo.cli.output",
     "Stage": "zoo.contract.stages",
     "TextInput": "zoo.contract.spec",
+    "usable_cores": "zoo.system.processor",
     "UsageError": "zoo.errors",
     "Weights": "zoo.contract.spec",
     "WeightsError": "zoo.errors",

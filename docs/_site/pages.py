@@ -17,9 +17,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import zoo
-from zoo.cli import COMMANDS, cli
+from zoo.cli import cli
 
 ROOT = Path(__file__).parents[2]
+NAMES = cli.list_commands(click.Context(cli))
+"""The commands: the zoo's own, and those of its plugins."""
+
 BORROWED = {"measurements.md": "benchmarks/README.md", "changes.md": "CHANGELOG.md"}
 """Pages that are files of the project outside docs/."""
 
@@ -31,7 +34,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     sections: dict[str, Any] = {}
     for item in config.nav:
         sections |= item if isinstance(item, dict) else {}
-    sections["Commands"] += ["commands/index.md", *(f"commands/{name}.md" for name in COMMANDS)]
+    sections["Commands"] += ["commands/index.md", *(f"commands/{name}.md" for name in NAMES)]
     folder, named = Path(config.docs_dir), set(_paths(config.nav))
     sections["Guides"] += _unnamed(folder, "*.md", named)
     sections["Background"] += _unnamed(folder, "decisions/*.md", named)
@@ -41,7 +44,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     pages = {"commands/index.md": _commands(), "api.md": _api()}
-    pages |= {f"commands/{name}.md": _command(name) for name in COMMANDS}
+    pages |= {f"commands/{name}.md": _command(name) for name in NAMES}
     for page, source in BORROWED.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         pages[page] = _ELSEWHERE.sub(r"](\1)", text)
@@ -68,7 +71,7 @@ def _unnamed(folder: Path, pattern: str, named: set[str]) -> list[str]:
 
 def _commands() -> str:
     lines = ["# Commands", "", "| command | what it does |", "| --- | --- |"]
-    for name in COMMANDS:
+    for name in NAMES:
         lines.append(
             f"| [`zoo {name}`]({name}.md) | {_escaped(_found(name).get_short_help_str(200))} |"
         )

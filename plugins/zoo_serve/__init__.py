@@ -1,9 +1,36 @@
-"""A run behind HTTP: a page to try it, and an API for programs. Needs the extra ``zoo-finetune[serve]``."""
+"""A run behind HTTP: a page to try it, and an API for programs. Needs the extra ``zoo-finetune[serve]``.
 
-from zoo.serve.app import create_app as create_app
-from zoo.serve.limits import Limits as Limits
-from zoo.serve.mistakes import Mistakes as Mistakes
-from zoo.serve.mistakes import read_mistakes as read_mistakes
-from zoo.serve.server import is_loopback as is_loopback
-from zoo.serve.server import open_socket as open_socket
-from zoo.serve.server import serve as serve
+Importing this package imports none of that: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo_serve.app import create_app as create_app
+    from zoo_serve.limits import Limits as Limits
+    from zoo_serve.server import is_loopback as is_loopback
+    from zoo_serve.server import open_socket as open_socket
+    from zoo_serve.server import serve as serve
+
+_PUBLIC = {
+    "create_app": "zoo_serve.app",
+    "is_loopback": "zoo_serve.server",
+    "Limits": "zoo_serve.limits",
+    "open_socket": "zoo_serve.server",
+    "serve": "zoo_serve.server",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo_serve' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

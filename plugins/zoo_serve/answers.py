@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Prediction(BaseModel):
+class InputPrediction(BaseModel):
     """What the run says of one input; which of the fields there are depends on its task."""
 
     input: str | list[str] = Field(description="name of the picture, the text, or both of a pair")
@@ -40,7 +40,7 @@ class Seconds(BaseModel):
 class Predictions(BaseModel):
     """One prediction an input, in the order given."""
 
-    predictions: list[Prediction]
+    predictions: list[InputPrediction]
     seconds: Seconds
 
 
@@ -87,7 +87,7 @@ class Model(BaseModel):
     limits: dict[str, int] = Field(description="what one request may hold")
 
 
-class Mistake(BaseModel):
+class ListedMistake(BaseModel):
     """A validation example that the run takes for something else."""
 
     number: int
@@ -104,7 +104,7 @@ class MistakesPage(BaseModel):
     count: int = Field(description="how many there are")
     of: int = Field(description="validation examples")
     shown: bool = Field(description="whether this server shows them")
-    mistakes: list[Mistake]
+    mistakes: list[ListedMistake]
 
 
 class Error(BaseModel):

@@ -16,17 +16,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as HTTPError
 
-from zoo.runs.predictor import Asked
-from zoo.runs.run import Run
-from zoo.serve import answers
-from zoo.serve.bodies import read_images, read_json
-from zoo.serve.gate import PREDICT, Gate
-from zoo.serve.limits import Limits
-from zoo.serve.mistakes import Mistakes
-from zoo.serve.refusals import Refusal, shortened
-from zoo.serve.service import Service
-from zoo.system.files import is_utf8
-from zoo.version import __version__
+import zoo
+from zoo_serve import answers
+from zoo_serve.bodies import Input, read_json, read_images
+from zoo_serve.gate import PREDICT, Gate
+from zoo_serve.limits import Limits
+from zoo_serve.refusals import Refusal, shortened
+from zoo_serve.service import Service
 
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -65,12 +61,12 @@ TopK = Annotated[int | None, Query(ge=1, description="only so many of the likeli
 
 
 def create_app(
-    run: Run,
+    run: zoo.Run,
     *,
     device: str = "auto",
     limits: Limits | None = None,
     names: Collection[str] = (),
-    mistakes: Mistakes | None = None,
+    mistakes: zoo.Mistakes | None = None,
     batch_size: int = 32,
 ) -> Gate:
     """An ASGI application that serves a run; its threads end with its lifespan.
@@ -89,12 +85,11 @@ def create_app(
     limits = limits or Limits()
     service = Service(run.predictor(device=device), batch_size=batch_size)
     app = _application(run, service)
-    takes_pictures = run.spec.modality == "image"
     gate = Gate(
         app,
         limits=limits,
         names=names,
-        body_type="multipart/form-data" if takes_pictures else "application/json",
+        body_type="multipart/form-data" if run.modality.files else "application/json",
     )
     _add_page(app)
     _add_facts(app, run, limits, waiting=lambda: gate.waiting)
@@ -103,7 +98,7 @@ def create_app(
     return gate
 
 
-def _application(run: Run, service: Service) -> FastAPI:
+def _application(run: zoo.Run, service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
@@ -112,7 +107,7 @@ def _application(run: Run, service: Service) -> FastAPI:
     app = FastAPI(
         title=f"zoo serve {run.folder.name}",
         description=f"{run.backbone_name}, fine-tuned: {len(run.classes)} outputs, {run.task.name}.",
-        version=__version__,
+        version=zoo.__version__,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
@@ -125,7 +120,7 @@ def _application(run: Run, service: Service) -> FastAPI:
 
 
 def _add_page(app: FastAPI) -> None:
-    folder = resources.files("zoo.serve") / "page"
+    folder = resources.files("zoo_serve") / "page"
     for path, (file, media_type) in _PAGE.items():
         content = (folder / file).read_bytes()
         app.add_api_route(path, _file(content, media_type), include_in_schema=False)
@@ -138,7 +133,7 @@ def _file(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
     return file
 
 
-def _add_facts(app: FastAPI, run: Run, limits: Limits, *, waiting: Callable[[], int]) -> None:
+def _add_facts(app: FastAPI, run: zoo.Run, limits: Limits, *, waiting: Callable[[], int]) -> None:
     model = _model(run, limits)
 
     @app.get("/health")
@@ -152,13 +147,13 @@ def _add_facts(app: FastAPI, run: Run, limits: Limits, *, waiting: Callable[[], 
         return model
 
 
-def _model(run: Run, limits: Limits) -> answers.Model:
+def _model(run: zoo.Run, limits: Limits) -> answers.Model:
     weights = run.record.get("weights") or {}
     return answers.Model(
         run=run.folder.resolve().name,
         backbone=run.backbone_name,
         task=run.task.name,
-        modality=run.spec.modality,
+        modality=run.modality.name,
         pairs=run.pairs,
         classes=list(run.classes),
         input=run.spec.to_json()["input"],
@@ -176,16 +171,16 @@ def _model(run: Run, limits: Limits) -> answers.Model:
     )
 
 
-def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
-    kept = mistakes or Mistakes()
+def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
+    kept = mistakes or zoo.Mistakes()
     listed = [
-        answers.Mistake(
+        answers.ListedMistake(
             number=number,
-            input=list(each.shown),
+            input=list(each.inputs),
             truth=list(each.truth),
-            said=list(each.said),
+            said=list(each.predicted),
             probability=each.probability,
-            picture=f"/mistakes/{number}/picture" if each.picture else None,
+            picture=f"/mistakes/{number}/picture" if each.image else None,
         )
         for number, each in enumerate(kept.examples)
     ]
@@ -196,7 +191,7 @@ def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
     async def show() -> answers.MistakesPage:
         """List the validation examples that the run mistook, the worst first."""
         return answers.MistakesPage(
-            count=kept.count, of=kept.of, shown=mistakes is not None, mistakes=listed
+            count=kept.count, of=kept.total, shown=mistakes is not None, mistakes=listed
         )
 
     @app.get("/mistakes/{number}/picture", response_class=Response)
@@ -208,13 +203,12 @@ def _add_mistakes(app: FastAPI, mistakes: Mistakes | None) -> None:
         return Response(content, media_type="image/jpeg")
 
 
-def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> None:
-    several = run.task.name == "multi-label"
+def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -> None:
 
     async def answer(
-        inputs: Sequence[Asked], threshold: float | None, top_k: int | None
+        inputs: Sequence[Input], threshold: float | None, top_k: int | None
     ) -> dict[str, Any]:
-        if threshold is not None and not several:
+        if threshold is not None and not run.task.several:
             raise Refusal(
                 422,
                 "a threshold is for runs with several labels",
@@ -254,7 +248,7 @@ def _add_predict(app: FastAPI, run: Run, service: Service, limits: Limits) -> No
         return await answer(asked, threshold, top_k)
 
     form: type[answers.Texts | answers.Pairs] = answers.Pairs if run.pairs else answers.Texts
-    of_pictures = run.spec.modality == "image"
+    of_pictures = run.modality.files
     app.add_api_route(
         PREDICT,
         predict_pictures if of_pictures else predict_texts,
@@ -277,12 +271,12 @@ def _described(form: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": form.model_json_schema()}}}
 
 
-def _texts(body: bytes, form: type[answers.Texts | answers.Pairs], limits: Limits) -> list[Asked]:
+def _texts(body: bytes, form: type[answers.Texts | answers.Pairs], limits: Limits) -> list[Input]:
     """The texts, or pairs of them, that a body holds."""
     example = form.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
     given: Sequence[Any] = read_json(body, form, limits, form=json.dumps(example)).texts
     _check_texts([t for each in given for t in ([each] if isinstance(each, str) else each)], limits)
-    return [Asked(each, f"text {number}") for number, each in enumerate(given, start=1)]
+    return [Input(each, f"text {number}") for number, each in enumerate(given, start=1)]
 
 
 def _check_texts(texts: Sequence[str], limits: Limits) -> None:
@@ -294,7 +288,7 @@ def _check_texts(texts: Sequence[str], limits: Limits) -> None:
             given=f"{longest:,} characters",
             expected=f"at most {most:,} characters",
         )
-    halved = next((text for text in texts if not is_utf8(text)), None)
+    halved = next((text for text in texts if not _is_unicode(text)), None)
     if halved is not None:
         raise Refusal(
             422,
@@ -302,6 +296,15 @@ def _check_texts(texts: Sequence[str], limits: Limits) -> None:
             given=ascii(halved[:60]),
             expected="texts without halves of surrogate pairs",
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no lone surrogates, which JSON can write and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

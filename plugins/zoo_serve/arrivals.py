@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Receive
 
-from zoo.serve.limits import Limits
-from zoo.serve.refusals import Refusal
+from zoo_serve.limits import Limits
+from zoo_serve.refusals import Refusal
 
 
 @dataclass(eq=False)

@@ -27,14 +27,12 @@ class Computed:
         seconds: That the forward pass took, for all inputs of the batch together.
         batch: How many inputs those were.
         number: Of the batch, counted from 1.
-        unread: What of the input the network did not get to see.
     """
 
     outputs: Row
     seconds: float
     batch: int
     number: int
-    unread: tuple[str, ...] = ()
 
 
 class Batcher(Generic[T]):

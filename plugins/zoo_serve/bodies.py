@@ -7,18 +7,30 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from zoo.runs.predictor import Asked
-from zoo.serve.limits import Limits
-from zoo.serve.refusals import Refusal, shortened
+from zoo_serve.limits import Limits
+from zoo_serve.refusals import Refusal, shortened
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Input(NamedTuple):
+    """One input of a request, as :meth:`zoo.Predictor.prepare` takes it.
+
+    Attributes:
+        raw: The bytes of an image file, a text, or a pair of texts.
+        name: How answers and errors name it.
+    """
+
+    raw: bytes | str | tuple[str, str]
+    name: str
+
 
 _BETWEEN = 100_000  # bytes of a JSON body outside of its strings
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -94,7 +106,7 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-def read_images(body: bytes, content_type: str, limits: Limits) -> list[Asked]:
+def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
     """The files that a form holds under the name ``pictures``.
 
     Args:
@@ -116,7 +128,7 @@ def read_images(body: bytes, content_type: str, limits: Limits) -> list[Asked]:
         )
     named = [(each, Path(each.filename or "").name) for each in files if not isinstance(each, str)]
     return [
-        Asked(each.file.read(), name or f"picture {number}")
+        Input(each.file.read(), name or f"picture {number}")
         for number, (each, name) in enumerate(named, start=1)
     ]
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli import completion
-from zoo.cli.output import emit_json, flush, note, say
-from zoo.errors import UsageError
+import zoo
 
 _NEEDS = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 
@@ -22,7 +20,7 @@ Examples:
   zoo serve runs/lstm-1 --host 0.0.0.0 --allow-host models.example.org
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@zoo.run_argument
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -68,10 +66,8 @@ Examples:
     metavar="N",
     help="Maximum number of inputs per batch, over all clients (default: 32).",
 )
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document once it listens.")
+@zoo.device_option
+@zoo.json_option("Print one JSON document once it listens.")
 def command(
     run: Path,
     host: str,
@@ -90,15 +86,12 @@ def command(
     the address can use it.
     """
     _require_extra()
-    import zoo
-    from zoo.serve import Limits, Mistakes, create_app, is_loopback, open_socket, read_mistakes
-    from zoo.serve import serve as answer_requests
+    from zoo_serve import Limits, create_app, is_loopback, open_socket
+    from zoo_serve import serve as answer_requests
 
     opened = zoo.open_run(run)
     alone = is_loopback(host)
-    shown: Mistakes | None = None
-    if alone if mistakes is None else mistakes:
-        shown = read_mistakes(opened)
+    shown = _mistakes(opened) if (alone if mistakes is None else mistakes) else None
     with open_socket(host, port) as listening:
         app = create_app(
             opened,
@@ -112,13 +105,19 @@ def command(
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if as_json:
             facts = {"url": url, "host": host, "port": port, "run": str(run)}
-            emit_json({**facts, "only_this_machine": alone, "mistakes": shown is not None})
+            zoo.emit_json({**facts, "only_this_machine": alone, "mistakes": shown is not None})
         else:
-            say(f"serving {opened.folder} at {url}")
-        flush()
+            zoo.say(f"serving {opened.folder} at {url}", flush=True)
         _tell_who_reaches_it(url, alone)
         answer_requests(app, listening)
-    note("stopped")
+    zoo.note("stopped")
+
+
+def _mistakes(run: zoo.Run) -> zoo.Mistakes:
+    try:
+        return run.mistakes()
+    except zoo.RunError as error:
+        raise zoo.RunError(error.message, hint="Serve without it: --no-mistakes.") from error
 
 
 def _burst(rate: float) -> int:
@@ -127,9 +126,9 @@ def _burst(rate: float) -> int:
 
 def _tell_who_reaches_it(url: str, alone: bool) -> None:
     if alone:
-        note("Only this machine reaches it; Ctrl-C stops it.")
+        zoo.note("Only this machine reaches it; Ctrl-C stops it.")
     else:
-        note(
+        zoo.note(
             f"Warning: whoever reaches {url} can use it: there is no password, and nothing is "
             "encrypted. Ctrl-C stops it."
         )
@@ -138,7 +137,7 @@ def _tell_who_reaches_it(url: str, alone: bool) -> None:
 def _require_extra() -> None:
     missing = [name for module, name in _NEEDS.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise UsageError(
+        raise zoo.UsageError(
             f"zoo serve needs {', '.join(missing)}, which {'are' if missing[1:] else 'is'} not "
             "installed",
             hint="pip install 'zoo-finetune[serve]'",

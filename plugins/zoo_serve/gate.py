@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zoo.serve.arrivals import Arrivals, too_large
-from zoo.serve.limits import Buckets, Limits, network_of
-from zoo.serve.refusals import Refusal
+from zoo_serve.arrivals import Arrivals, too_large
+from zoo_serve.limits import Buckets, Limits, network_of
+from zoo_serve.refusals import Refusal
 
 PREDICT = "/predict"
 """The path whose requests bring a body."""

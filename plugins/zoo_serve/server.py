@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from zoo.errors import UsageError
-from zoo.serve.connections import BACKLOG, HEAD_SECONDS, patient
+import zoo
+from zoo_serve.connections import BACKLOG, HEAD_SECONDS, patient
 
 _GRACE = 30  # seconds that requests in flight have at the end
 
@@ -22,18 +22,18 @@ def open_socket(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one.
 
     Raises:
-        UsageError: The host is none of this machine's, or the port is taken or not allowed.
+        zoo.UsageError: The host is none of this machine's, or the port is taken or not allowed.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise UsageError(
+            raise zoo.UsageError(
                 f"port {port} of {host} is taken", hint="Give another: --port 0 finds a free one."
             ) from error
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(
+        raise zoo.UsageError(
             f"there is no listening on {host} port {port}: {reason}",
             hint="Give an address of this machine with --host, and a port from 1024 to 65535.",
         ) from error
@@ -55,7 +55,7 @@ def serve(app: ASGIApp, listening: socket.socket, *, head_seconds: float = HEAD_
     A second Ctrl-C leaves at once.
 
     Args:
-        app: From :func:`zoo.serve.create_app`.
+        app: From :func:`zoo_serve.create_app`.
         listening: From :func:`open_socket`.
         head_seconds: That a client may take to send the head of a request.
     """

@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from zoo.errors import BadFilesError
-from zoo.runs.predictor import Asked, Predictor, Prepared
-from zoo.serve.batching import Batcher, Computed
-from zoo.serve.refusals import Refusal
-from zoo.system.processor import usable_cores
+import zoo
+from zoo_serve.batching import Batcher, Computed
+from zoo_serve.bodies import Input
+from zoo_serve.refusals import Refusal
 
 _PREPARERS = 4
 """The most threads that decode pictures: at the zoo's limit on pixels each may take up to 1.7 GB (16-bit RGBA)."""
@@ -42,15 +41,15 @@ class Service:
         batch_size: Inputs that share a forward pass at most.
     """
 
-    def __init__(self, predictor: Predictor, *, batch_size: int = 32) -> None:
+    def __init__(self, predictor: zoo.Predictor, *, batch_size: int = 32) -> None:
         predictor.warm_up()
         self._predictor = predictor
-        threads = max(1, min(_PREPARERS, round(usable_cores())))
+        threads = max(1, min(_PREPARERS, round(zoo.usable_cores())))
         self._preparers = ThreadPoolExecutor(threads, thread_name_prefix="zoo-serve-prepare")
-        self._batcher: Batcher[Prepared] = Batcher(predictor.outputs, most=batch_size)
+        self._batcher: Batcher[zoo.Prepared] = Batcher(predictor.outputs, most=batch_size)
 
     async def answer(
-        self, inputs: Sequence[Asked], *, threshold: float | None, top_k: int | None
+        self, inputs: Sequence[Input], *, threshold: float | None, top_k: int | None
     ) -> Answer:
         """Prepare and compute the inputs of one request.
 
@@ -64,7 +63,7 @@ class Service:
         """
         start = time.perf_counter()
         found = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
-        bad = [each for each in found if isinstance(each, BadFilesError)]
+        bad = [each for each in found if isinstance(each, zoo.BadFilesError)]
         if bad:
             raise Refusal(
                 422,
@@ -74,24 +73,21 @@ class Service:
             )
         computed = [_or_raise(each) for each in found]
         predictions = [
-            self._predictor.answer(
-                asked, each.outputs, threshold=threshold, unread=each.unread
-            ).to_json()
-            for asked, each in zip(inputs, computed, strict=True)
+            self._predictor.answer(prepared, each.outputs, threshold=threshold).to_json()
+            for prepared, each in computed
         ]
         for prediction in predictions:
             if "probabilities" in prediction:
                 prediction["probabilities"] = dict(
                     list(prediction["probabilities"].items())[:top_k]
                 )
-        passes = {each.number: each.seconds for each in computed}
+        passes = {each.number: each.seconds for _, each in computed}
         return Answer(predictions, sum(passes.values()), time.perf_counter() - start)
 
-    async def _compute(self, asked: Asked) -> Computed:
+    async def _compute(self, given: Input) -> tuple[zoo.Prepared, Computed]:
         loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._preparers, self._predictor.prepare, asked)
-        computed = await asyncio.wrap_future(self._batcher.submit(prepared))
-        return replace(computed, unread=prepared.unread)
+        prepared = await loop.run_in_executor(self._preparers, self._predictor.prepare, *given)
+        return prepared, await asyncio.wrap_future(self._batcher.submit(prepared))
 
     def close(self) -> None:
         """Compute what is waiting, and end all threads."""
@@ -99,7 +95,9 @@ class Service:
         self._batcher.close()
 
 
-def _or_raise(found: Computed | BaseException) -> Computed:
+def _or_raise(
+    found: tuple[zoo.Prepared, Computed] | BaseException,
+) -> tuple[zoo.Prepared, Computed]:
     if isinstance(found, BaseException):
         raise found
     return found

@@ -17,7 +17,8 @@ from zoo.cli import COMMANDS, cli
 from zoo.version import __version__
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate", "sklearn")
-ALL = sorted(COMMANDS)
+HEAVY += ("fastapi", "uvicorn")
+ALL = sorted([*COMMANDS, "serve"])  # that of a plugin which comes with zoo
 
 
 def _command(name: str) -> click.Command:

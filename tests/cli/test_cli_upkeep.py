@@ -24,7 +24,7 @@ def _plugins(zoo: Zoo) -> dict[str, dict[str, Any]]:
 
 def test_the_zoos_own_plugins_are_well(zoo: Zoo) -> None:
     plugins = _plugins(zoo)
-    assert {"torchvision", "timm", "hf", "basics"} <= plugins.keys()
+    assert {"torchvision", "timm", "hf", "basics", "serve"} <= plugins.keys()
     assert {p["name"]: p["reason"] for p in plugins.values() if p["status"] != "ok"} == {}
     assert plugins["torchvision"]["backbones"] == 80
     keys = ["name", "distribution", "version", "status", "reason", "backbones"]

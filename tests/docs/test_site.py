@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
 
 def test_every_command_public_name_and_document_has_its_place(site: dict[Path, Page]) -> None:
     pages = {str(path.relative_to(_root(site))): page for path, page in site.items()}
-    assert {f"commands/{name}.html" for name in COMMANDS} <= set(pages)
+    assert {f"commands/{name}.html" for name in (*COMMANDS, "serve")} <= set(pages)
     assert {f"zoo.{name}" for name in zoo.__all__} <= pages["api.html"].ids
     linked = {urlsplit(link).path for link in pages["index.html"].links}
     for path in (ROOT / "docs").rglob("*.md"):

@@ -25,7 +25,7 @@ from zoo.engine.progress import Quiet
 from zoo.engine.surgery import Surgery, find_surgery
 from zoo.errors import RunError, Stopped, UsageError
 from zoo.registry.registry import Registry
-from zoo.runs.predictor import Asked, Predictor
+from zoo.runs.predictor import Predictor
 from zoo.training.manner import Manner
 from zoo.training.rerun import rerun
 
@@ -551,7 +551,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
 
 def asked(predictor: Predictor, inputs: Sequence[Any]) -> None:
     """As a server asks."""
-    raws = [Asked(path.read_bytes() if isinstance(path, Path) else path, "it") for path in inputs]
+    raws = [path.read_bytes() if isinstance(path, Path) else path for path in inputs]
     predictor.outputs([predictor.prepare(raw) for raw in raws])
 
 

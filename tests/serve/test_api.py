@@ -19,9 +19,8 @@ import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import COLOURS, picture, texts_run
 from zoo.modalities.text.inputs import Text
-from zoo.runs.predictor import Predictor
-from zoo.serve import Limits, create_app, read_mistakes
-from zoo.serve import mistakes as serve_mistakes
+from zoo.runs import mistakes as runs_mistakes
+from zoo_serve import Limits, create_app
 
 __all__ = ["zoo_cli"]
 
@@ -133,7 +132,7 @@ def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path)
         paths = ("/health", "/model", "/mistakes", "/openapi.json", "/mistakes/0/picture")
         return [await client.get(path) for path in paths]
 
-    health, model, mistakes, openapi, shown = served(pictures_run, ask, mistakes=read_mistakes(run))
+    health, model, mistakes, openapi, shown = served(pictures_run, ask, mistakes=run.mistakes())
     assert health.json() == {"status": "ok", "waiting": 0}
     facts = model.json()
     assert (facts["backbone"], facts["run"]) == ("basics/cnn", "colours-1")
@@ -161,8 +160,8 @@ def test_mistakes_stay_at_home_unless_they_are_asked_for(pictures_run: Path) -> 
 def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
     pictures_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mistakes, reading, most = read_mistakes(zoo.open_run(pictures_run)), 0, 0
-    read = serve_mistakes.read_image
+    mistakes, reading, most = zoo.open_run(pictures_run).mistakes(), 0, 0
+    read = runs_mistakes.read_image
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         nonlocal reading, most
@@ -172,7 +171,7 @@ def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
         reading -= 1
         return read(*arguments, **options)
 
-    monkeypatch.setattr(serve_mistakes, "read_image", slowly)
+    monkeypatch.setattr(runs_mistakes, "read_image", slowly)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
         paths = [f"/mistakes/{number % 3}/picture" for number in range(12)]
@@ -328,12 +327,12 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
 def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
     pictures_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go, begun, prepare = threading.Event(), threading.Event(), Predictor.prepare
+    go, begun, prepare = threading.Event(), threading.Event(), zoo.Predictor.prepare
 
-    def held(self: Predictor, asked: Any) -> Any:
+    def held(self: zoo.Predictor, *given: Any) -> Any:
         begun.set()
         assert go.wait(timeout=20)
-        return prepare(self, asked)
+        return prepare(self, *given)
 
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
         first = asyncio.create_task(client.post("/predict", files=files(picture(0))))
@@ -345,7 +344,7 @@ def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
         return [await first, second, waiting, await client.post("/predict", files=files(b"x"))]
 
     _created(pictures_run, limits=Limits(waiting=1))
-    monkeypatch.setattr(Predictor, "prepare", held)
+    monkeypatch.setattr(zoo.Predictor, "prepare", held)
     first, second, waiting, third = served(pictures_run, ask, limits=Limits(waiting=1))
     assert (first.status_code, second.status_code, third.status_code) == (200, 503, 422)
     assert second.headers["retry-after"] == "1"
@@ -465,7 +464,7 @@ def test_what_is_no_run_is_told(zoo_cli: Zoo, tmp_path: Path) -> None:
 def test_who_can_reach_it_is_said(
     monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, films_run: Path
 ) -> None:
-    monkeypatch.setattr("zoo.serve.serve", lambda app, listening: None)
+    monkeypatch.setattr("zoo_serve.serve", lambda app, listening: None)
     alone = zoo_cli("serve", films_run, "--port", 0)
     assert f"serving {films_run} at http://127.0.0.1:" in alone.out
     assert alone.err.splitlines() == ["Only this machine reaches it; Ctrl-C stops it.", "stopped"]

@@ -11,7 +11,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from zoo.serve import connections
+from zoo_serve import connections
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 

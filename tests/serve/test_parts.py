@@ -18,12 +18,15 @@ import pytest
 from starlette.types import Message
 
 import zoo
+from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import picture
 from zoo.errors import RunError, UsageError
-from zoo.serve import is_loopback, open_socket, read_mistakes
-from zoo.serve.arrivals import Arrivals
-from zoo.serve.batching import Batcher
-from zoo.serve.limits import Buckets, Limits, network_of
+from zoo_serve import is_loopback, open_socket
+from zoo_serve.arrivals import Arrivals
+from zoo_serve.batching import Batcher
+from zoo_serve.limits import Buckets, Limits, network_of
+
+__all__ = ["zoo_cli"]
 
 
 @dataclass
@@ -95,7 +98,7 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
 
 
 def test_buckets_forget_and_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.serve.limits._CLIENTS", 5)
+    monkeypatch.setattr("zoo_serve.limits._CLIENTS", 5)
     buckets = Buckets(1, 1)
     for number in range(50):
         buckets.take(f"10.0.0.{number}")
@@ -150,13 +153,13 @@ def test_a_port_that_is_taken_and_a_host_of_others_are_told() -> None:
 
 
 def test_the_surest_mistakes_come_first_with_their_pictures(pictures_run: Path) -> None:
-    found = read_mistakes(zoo.open_run(pictures_run))
-    assert (found.count, found.of) == (3, 12)
+    found = zoo.open_run(pictures_run).mistakes()
+    assert (found.count, found.total) == (3, 12)
     sure = [each.probability for each in found.examples]
     assert sure == sorted(sure, reverse=True)
     for number, each in enumerate(found.examples):
-        assert each.shown == ("0.jpg",)
-        assert each.truth != each.said
+        assert each.inputs == ("0.jpg",)
+        assert each.truth != each.predicted
         assert found.thumbnail(number)[:3] == b"\xff\xd8\xff"
     assert found.thumbnail(3) is None
     assert found.thumbnail(-1) is None
@@ -185,7 +188,7 @@ def test_nothing_outside_of_the_data_folder_is_shown(pictures_run: Path, tmp_pat
     (data / "link.jpg").symlink_to(secret)
     outside = [secret, data / ".." / "secret.jpg", data / "link.jpg", data / "gone.jpg"]
     inputs = [*map(str, outside), str(data / "notes.txt"), "a\0b.jpg", str(data / "own.jpg")]
-    found = read_mistakes(_forged(pictures_run, tmp_path / "run", data, inputs))
+    found = _forged(pictures_run, tmp_path / "run", data, inputs).mistakes()
     shown = [found.thumbnail(number) is not None for number in range(len(inputs))]
     assert shown == [False] * 6 + [True]
 
@@ -198,12 +201,14 @@ def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_picture(
     private = tmp_path / "private.jpg"
     private.write_bytes(picture(0))
     folder = Path(source.replace("~", str(tmp_path)))
-    found = read_mistakes(_forged(pictures_run, tmp_path / "run", folder, [str(private)]))
+    found = _forged(pictures_run, tmp_path / "run", folder, [str(private)]).mistakes()
     assert found.count == 1
     assert found.thumbnail(0) is None
 
 
-def test_predictions_of_another_kind_are_told(pictures_run: Path, tmp_path: Path) -> None:
+def test_predictions_of_another_kind_are_told(
+    pictures_run: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
     run = _forged(pictures_run, tmp_path / "run", tmp_path, ["a.jpg"])
     path = run.folder / "predictions.parquet"
     for content in (b"no table", None):
@@ -211,8 +216,9 @@ def test_predictions_of_another_kind_are_told(pictures_run: Path, tmp_path: Path
             path.write_bytes(content)
         else:
             pq.write_table(pa.table({"other": [1]}), path)
-        with pytest.raises(RunError, match=r"predictions\.parquet cannot be read") as told:
-            read_mistakes(run)
-        assert "--no-mistakes" in told.value.hint
+        with pytest.raises(RunError, match=r"predictions\.parquet cannot be read"):
+            run.mistakes()
+        told = zoo_cli("serve", run.folder)
+        assert (told.code, "--no-mistakes" in told.err) == (1, True)
     path.unlink()
-    assert read_mistakes(run).of == 0
+    assert run.mistakes().total == 0

@@ -33,7 +33,6 @@ from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import TRAITS, note_values, range_of
 from zoo.modalities.image.transforms import make_transform
 from zoo.ranking.ranking import Watch
-from zoo.runs.predictor import Asked
 
 SIDE = 24
 
@@ -261,10 +260,8 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
         zoo.embed(tmp_path / "run", tmp_path / "other", output=tmp_path / "x.npy", bad_files="skip")
     # a server
     with pytest.raises(BadFilesError, match="more than half"):
-        run.predictor(device="cpu").prepare(Asked(str(new / "bright.png"), "x"))
-    assert run.predictor(device="cpu").prepare(Asked(str(new / "some.png"), "x")).unread == (
-        "beyond",
-    )
+        run.predictor(device="cpu").prepare(str(new / "bright.png"), "x")
+    assert run.predictor(device="cpu").prepare(str(new / "some.png"), "x").unread == ("beyond",)
 
 
 def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
@@ -325,8 +322,8 @@ def test_predictions_and_evaluations_say_what_of_the_images_is_not_seen(tmp_path
     assert result.to_json()["notes"] == told.told
     assert set(told.told) <= set(evaluated.told)
     server = run.predictor(device="cpu")
-    assert server.prepare(Asked((new / "wide.png").read_bytes(), "x")).unread == ("crop",)
-    assert server.prepare(Asked(str(new / "whole.png"), "x")).unread == ()
+    assert server.prepare((new / "wide.png").read_bytes(), "x").unread == ("crop",)
+    assert server.prepare(str(new / "whole.png"), "x").unread == ()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -412,13 +409,13 @@ def test_a_run_records_its_range_and_predicts_by_it(tmp_path):
     kept = run.evaluate(data)["val"].metrics
     assert kept["accuracy"] == run.metrics["accuracy"]
     prepared = run.predictor()
-    found = prepared.prepare(Asked(str(path), "x"))
+    found = prepared.prepare(str(path), "x")
     pixels = found.content
     values = np.asarray(Image.open(path)).astype(float) * 255 / 2047
     assert float(pixels.max()) == pytest.approx(float(values.max()), rel=0.3)
     (alone,) = run.predict([path])
     outputs = prepared.outputs([found])[0]
-    assert prepared.answer(Asked(str(path), "x"), outputs).label == alone.label
+    assert prepared.answer(found, outputs).label == alone.label
 
 
 @pytest.mark.parametrize("given", [(5, 5), (9, 1), (0, float("nan"))])

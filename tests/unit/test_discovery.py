@@ -38,7 +38,7 @@ def _names(cache: Path | None) -> dict[str, str]:
 
 
 def test_the_zoos_own_plugins_are_found_like_any_other() -> None:
-    assert {"torchvision", "timm", "hf", "basics"} <= _names(None).keys()
+    assert {"torchvision", "timm", "hf", "basics", "serve"} <= _names(None).keys()
 
 
 def test_an_installed_distribution_is_described(folder: Folder) -> None:

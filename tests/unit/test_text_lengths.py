@@ -21,8 +21,8 @@ from zoo.errors import NameLookupError, UsageError
 from zoo.modalities.text.fitting import at_usual_length
 from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
 from zoo.ranking.ranking import Watch
-from zoo.runs.predictor import Asked
-from zoo.serve.service import Service
+from zoo_serve.bodies import Input
+from zoo_serve.service import Service
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import longest_text
 from zoo_transformers.resolve import resolve
@@ -132,7 +132,7 @@ def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> No
     run = Run(weighted_run(tmp_path / "run", spec, tokenizer=words()))
     service = Service(run.predictor(device="cpu"))
     try:
-        inputs = [Asked("a few", "1"), Asked("a few words to learn from", "2")]
+        inputs = [Input("a few", "1"), Input("a few words to learn from", "2")]
         found = asyncio.run(service.answer(inputs, threshold=None, top_k=None))
     finally:
         service.close()

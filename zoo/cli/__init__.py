@@ -35,7 +35,6 @@ COMMANDS: Mapping[str, str] = {
     "rerun": "zoo.cli.rerun:command",
     "predict": "zoo.cli.predict:command",
     "evaluate": "zoo.cli.evaluate:command",
-    "serve": "zoo.cli.serve:command",
     "embed": "zoo.cli.embed:command",
     "report": "zoo.cli.report:command",
     "compare": "zoo.cli.compare:command",

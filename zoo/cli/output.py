@@ -35,20 +35,20 @@ def note(text: str) -> None:
             print(clean(line), file=sys.stderr)
 
 
-def say(text: str) -> None:
-    """Put a line of the result, or several, on standard output, without control characters."""
-    print(clean_lines(text), file=_results())
+def say(text: str, *, flush: bool = False) -> None:
+    """Put a line of the result, or several, on standard output, without control characters.
 
-
-def flush() -> None:
-    """Hand on what has been said; a command that goes on for long would keep it in a buffer."""
-    _results().flush()
+    Args:
+        text: The line.
+        flush: Hand it on at once; a command that goes on for long would keep it in a buffer.
+    """
+    print(clean_lines(text), file=_results(), flush=flush)
 
 
 def emit_json(document: Any) -> None:
     """Put one JSON document on standard output; NaN and infinities become ``null``.
 
-    The items of a list stand on a line each.
+    The items of a list stand on a line each. It is handed on at once.
     """
     try:
         text = _dump(document, ascii_only=False)
@@ -59,7 +59,7 @@ def emit_json(document: Any) -> None:
         text.encode(getattr(_results(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = _dump(document, ascii_only=True)
-    say(text)
+    say(text, flush=True)
 
 
 def _dump(document: Any, *, ascii_only: bool) -> str:

@@ -15,11 +15,15 @@ class Prepared(NamedTuple):
     """One input as the network takes it.
 
     Attributes:
+        raw: As it was given.
+        name: How answers and errors name it.
         content: What :meth:`Preparer.batch` puts together.
         unread: What of it the network does not get to see, as in
             :class:`zoo.tasks.single_label.Prediction`.
     """
 
+    raw: Raw
+    name: str
     content: Any
     unread: tuple[str, ...] = ()
 

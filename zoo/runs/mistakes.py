@@ -1,4 +1,4 @@
-"""The validation examples that a run took for something else, from its ``predictions.parquet``."""
+"""The validation samples that a run got wrong, from its ``predictions.parquet``."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from typing import Any
 from zoo.data.expansion import Expands
 from zoo.errors import RunError, ZooError
 from zoo.modalities.image.reading import looks_like_image, read_image
-from zoo.runs.folder import PREDICTIONS
 from zoo.runs.predictions import read_bounded
-from zoo.runs.run import Run
+from zoo.tasks.task import Task
 
 MOST = 24
-"""Mistakes that are shown."""
+"""Mistakes that are kept."""
 
-_SIDE = 320  # pixels of the longer side of a picture that is shown
+_SIDE = 320  # pixels of the longer side of a thumbnail
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One example.
+    """A validation sample that the run got wrong.
 
     Attributes:
-        shown: What stands for it: texts, or the file name of a picture.
+        inputs: One or two texts, or the file name of an image.
         truth: Its classes, or its numbers.
-        said: What the run said.
-        probability: Of the class that was said, where there is one.
-        picture: Its file, where that is still there.
+        predicted: Classes or numbers.
+        probability: Of the predicted class, where there is one.
+        image: The image file, if it is still there.
     """
 
-    shown: tuple[str, ...]
+    inputs: tuple[str, ...]
     truth: tuple[str, ...] | tuple[float, ...]
-    said: tuple[str, ...] | tuple[float, ...]
+    predicted: tuple[str, ...] | tuple[float, ...]
     probability: float | None = None
-    picture: Path | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,53 +47,54 @@ class Mistakes:
 
     Attributes:
         examples: At most :data:`MOST`.
-        count: How many there are; for numbers, all validation examples.
-        of: How many validation examples there are.
+        count: How many there are; for numbers, all validation samples.
+        total: How many validation samples there are.
     """
 
     examples: tuple[Mistake, ...] = ()
     count: int = 0
-    of: int = 0
+    total: int = 0
 
-    @lru_cache(maxsize=MOST)  # noqa: B019 - lives as long as the server
+    @lru_cache(maxsize=MOST)  # noqa: B019 - lives as long as its reader, such as a server
     def thumbnail(self, index: int) -> bytes | None:
-        """The picture of an example as a small JPEG, made from its pixels alone.
+        """The image of an example as a small JPEG, made from its pixels alone.
 
-        Nothing of a file goes out as it lies there, so that it cannot be anything but a picture.
+        Nothing of a file is passed on as it is, so that it cannot be anything but an image.
         """
-        path = self.examples[index].picture if 0 <= index < len(self.examples) else None
+        path = self.examples[index].image if 0 <= index < len(self.examples) else None
         if path is None:
             return None
         try:
-            picture = read_image(path, size=_SIDE, values="own")
+            image = read_image(path, size=_SIDE, values="own")
         except ZooError:
             return None
-        picture.thumbnail((_SIDE, _SIDE))
+        image.thumbnail((_SIDE, _SIDE))
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=85)
+        image.save(file, "JPEG", quality=85)
         return file.getvalue()
 
 
-def read_mistakes(run: Run) -> Mistakes:
-    """What ``predictions.parquet`` of a run says about its mistakes; none where there is no file.
+def read_mistakes(path: Path, *, task: Task, pairs: bool, images: str | None) -> Mistakes:
+    """The mistakes in a ``predictions.parquet``; none if there is no such file.
 
-    Pictures are looked for in the folder that the run was trained on, and nowhere else.
+    Args:
+        path: The file.
+        task: Of the run.
+        pairs: Whether the inputs are pairs of texts.
+        images: The folder that the run was trained on, which images are looked for in, and nowhere
+            else; ``None`` for texts.
 
     Raises:
-        RunError: The file is something else than a run writes.
+        RunError: The file is not one that a run writes.
     """
-    path = run.folder / PREDICTIONS
     if not path.is_file():
         return Mistakes()
-    task = run.task.name
-    truth = {"single-label": "label", "multi-label": "labels", "regression": "values"}[task]
-    inputs = ("input_1", "input_2") if run.pairs else ("input",)
-    columns = [*inputs, truth, "predicted", *(["probability"] if task == "single-label" else [])]
+    inputs = ("input_1", "input_2") if pairs else ("input",)
     try:
-        rows = read_bounded(path, columns).to_pydict()
-        rated = _rated(rows, truth, numbers=task == "regression")
-        folder = data_folder(run) if run.spec.modality == "image" else None
-        examples = [_mistake(rows, i, inputs, truth, folder) for i in rated[:MOST]]
+        rows = _rows(path, (*inputs, task.truth_column, "predicted", "probability"))
+        rated = task.rated(rows)
+        folder = None if images is None else data_folder(images)
+        examples = [_mistake(rows, i, inputs, task.truth_column, folder) for i in rated[:MOST]]
     except (
         OSError,
         ValueError,
@@ -103,27 +103,19 @@ def read_mistakes(run: Run) -> Mistakes:
         Expands,
     ) as error:  # pyarrow's are among them
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(
-            f"{path} cannot be read: {reason}", hint="Serve without it: --no-mistakes."
-        ) from error
+        raise RunError(f"{path} cannot be read: {reason}") from error
     return Mistakes(tuple(examples), len(rated), len(rows["predicted"]))
 
 
-def _rated(rows: Mapping[str, Sequence[Any]], truth: str, *, numbers: bool) -> list[int]:
-    """The rows with a mistake, the worst first: the surest, the one with most classes wrong, or
-    the one that is farthest off."""
-    pairs = list(zip(rows[truth], rows["predicted"], strict=True))
-    if numbers:
-        spread = [max(column) - min(column) or 1 for column in zip(*rows[truth], strict=True)]
-        off = [
-            sum(abs(t - s) / width for t, s, width in zip(true, said, spread, strict=True))
-            for true, said in pairs
-        ]
-        return sorted(range(len(off)), key=lambda i: -off[i])
-    wrong = [i for i, (true, said) in enumerate(pairs) if true != said]
-    if "probability" in rows:
-        return sorted(wrong, key=lambda i: -rows["probability"][i])
-    return sorted(wrong, key=lambda i: -len(set(pairs[i][0]) ^ set(pairs[i][1])))
+def _rows(path: Path, columns: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+    """Those of the columns that the file has; which it must have, its readers know."""
+    import pyarrow.parquet as pq
+
+    there = set(pq.read_schema(path, memory_map=False).names)
+    rows: dict[str, list[Any]] = read_bounded(
+        path, [name for name in columns if name in there]
+    ).to_pydict()
+    return rows
 
 
 def _mistake(
@@ -148,13 +140,16 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (str(value),)
 
 
-def data_folder(run: Run) -> Path | None:
-    """The folder that a run on pictures was trained on, if it is there.
+def data_folder(source: str) -> Path | None:
+    """The folder that a run was trained on, if it is there.
 
     A ``run.json`` may name any folder. One that the user's home lies in, such as ``/``, holds more
-    than the pictures of a run, and does not count.
+    than the images of a run, and does not count.
+
+    Args:
+        source: The folder, as ``run.json`` names it.
     """
-    folder = Path(os.path.realpath(str(run.record["data"].get("source", ""))))
+    folder = Path(os.path.realpath(source))
     home = Path(os.path.realpath(os.path.expanduser("~")))
     return folder if folder.is_dir() and not home.is_relative_to(folder) else None
 

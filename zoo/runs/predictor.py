@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +17,6 @@ from zoo.runs.predictions import predictions_of
 from zoo.tasks.metrics import THRESHOLD
 from zoo.tasks.predictions import AnyPrediction
 from zoo.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One input.
-
-    Attributes:
-        raw: The encoded bytes of a picture, its path, or the picture; a text; or a pair of texts.
-        name: How answers and errors call a picture.
-    """
-
-    raw: Raw
-    name: str
 
 
 class Predictor:
@@ -56,14 +42,18 @@ class Predictor:
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
-    def prepare(self, asked: Asked) -> Prepared:
+    def prepare(self, raw: Raw, name: str = "the input") -> Prepared:
         """What :meth:`outputs` takes of one input.
 
+        Args:
+            raw: The encoded bytes of an image, its path, or the image; a text; or a pair of texts.
+            name: How answers and errors name an image.
+
         Raises:
-            BadFilesError: A picture cannot be read, or is on another scale than in training.
+            BadFilesError: An image cannot be read, or is on another scale than in training.
             DataError: A pair of texts, and the tokenizer cannot tell them apart.
         """
-        return self._preparer.prepare(asked.raw, asked.name)
+        return self._preparer.prepare(raw, name)
 
     def outputs(self, prepared: Sequence[Prepared]) -> NDArray[np.float64]:
         """What is said of several inputs, in one forward pass: ``(len(prepared), classes)``.
@@ -78,24 +68,21 @@ class Predictor:
 
     def answer(
         self,
-        asked: Asked,
+        prepared: Prepared,
         outputs: NDArray[np.float64],
         *,
         threshold: float | None = None,
-        unread: tuple[str, ...] = (),
     ) -> AnyPrediction:
         """One row of :meth:`outputs`, ``(classes,)``, by the user's names.
 
         Args:
-            asked: The input that the row is of.
+            prepared: The input that the row is of.
             outputs: The row.
             threshold: The probability from which on an input has a class, where several may be;
                 0.5 by default.
-            unread: As :meth:`prepare` says.
         """
-        samples = Samples(
-            modality_of(self._forward.backbone.spec), Listed((asked.raw,), (asked.name,))
-        )
+        given = Listed((prepared.raw,), (prepared.name,))
+        samples = Samples(modality_of(self._forward.backbone.spec), given)
         threshold = THRESHOLD if threshold is None else threshold
         (prediction,) = predictions_of(
             self._task,
@@ -103,10 +90,10 @@ class Predictor:
             outputs[None],
             self._classes,
             threshold=threshold,
-            unread=[unread],
+            unread=[prepared.unread],
         )
         return prediction
 
     def warm_up(self) -> None:
         """Answer one made-up input, so that the first real one waits for no library to start."""
-        self.outputs([self.prepare(Asked(self._preparer.example(), "warm-up"))])
+        self.outputs([self.prepare(self._preparer.example())])

@@ -30,12 +30,13 @@ from zoo.engine.heads import make_head
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, operate
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
-from zoo.modalities import modality_of
+from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
+from zoo.runs.mistakes import Mistakes, read_mistakes
 from zoo.runs.predictions import (
     EvaluatedSamples,
     predictions_of,
@@ -116,6 +117,11 @@ class Run:
     def backbone_name(self) -> str:
         """The canonical name of the backbone."""
         return str(self.record["backbone"])
+
+    @property
+    def modality(self) -> Modality:
+        """What its inputs are: images, texts."""
+        return modality_of(self.spec)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -473,6 +479,22 @@ class Run:
                 f"the report cannot be written to {path}: {error.strerror or error}",
                 hint="Give another place with --output FILE.",
             ) from error
+
+    def mistakes(self) -> Mistakes:
+        """The validation samples that the run got wrong, the worst first.
+
+        Images are looked for in the folder that the run was trained on, and nowhere else.
+
+        Raises:
+            RunError: ``predictions.parquet`` is damaged.
+        """
+        source = str(self.record["data"].get("source", ""))
+        return read_mistakes(
+            self.folder / PREDICTIONS,
+            task=self.task,
+            pairs=self.pairs,
+            images=source if self.modality.files else None,
+        )
 
     def _validation_again(self) -> tuple[Samples | None, str]:
         """The validation samples that the run had, or why they are not to be had."""

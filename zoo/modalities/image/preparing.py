@@ -39,7 +39,7 @@ class ImagePreparer:
         traits = np.zeros(1, TRAITS)
         image = self._transform.read(raw, name, traits)
         self._reading.refuse(traits, name)
-        return Prepared(self._transform.pixels(image), self._reading.names(traits)[0])
+        return Prepared(raw, name, self._transform.pixels(image), self._reading.names(traits)[0])
 
     def batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
         """``pixel_values`` ``(B, 3, size, size)``."""

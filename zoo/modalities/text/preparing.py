@@ -26,14 +26,14 @@ class TextPreparer:
         self._encoder = TextEncoder(tokenizer, given)
         self._pairs = pairs
 
-    def prepare(self, raw: Raw, name: str) -> Prepared:  # noqa: ARG002 - texts have no names
+    def prepare(self, raw: Raw, name: str) -> Prepared:
         """Of a text or a pair.
 
         Raises:
             DataError: A pair of texts, and the tokenizer cannot tell them apart.
         """
         tokens = self._encoder.tokens([raw if isinstance(raw, tuple) else str(raw)])[0]
-        return Prepared(tokens, (END,) if tokens.cut else ())
+        return Prepared(raw, name, tokens, (END,) if tokens.cut else ())
 
     def batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
         """``input_ids`` and ``attention_mask``, ``(B, T)``; of pairs ``token_type_ids``, if they differ."""

@@ -1,0 +1,17 @@
+"""The plugin ``serve``: a run behind HTTP, as the command ``zoo serve``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import zoo
+
+
+@zoo.hookimpl
+def zoo_commands() -> Iterator[zoo.CommandSpec]:
+    """The command ``zoo serve``."""
+    yield zoo.CommandSpec(
+        name="serve",
+        target="zoo_serve.command:command",
+        help="Serve a run as a web page and an HTTP API.",
+    )
