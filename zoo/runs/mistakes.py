@@ -41,7 +41,7 @@ class Mistake:
     image: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # thumbnails are kept for each object, not for equal ones
 class Mistakes:
     """Those of a run, the worst first.
 
