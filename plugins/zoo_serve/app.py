@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as HTTPError
 
 import zoo
 from zoo_serve import answers
-from zoo_serve.bodies import Input, read_json, read_images
+from zoo_serve.bodies import Input, read_images, read_json
 from zoo_serve.gate import PREDICT, Gate
 from zoo_serve.limits import Limits
 from zoo_serve.refusals import Refusal, shortened
