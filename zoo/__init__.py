@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from zoo.runs.predictor import Prepared as Prepared
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
+    from zoo.system.hub import hub_error_in_words as hub_error_in_words
     from zoo.system.network import hub_reachable as hub_reachable
     from zoo.system.panics import panics_are_errors as panics_are_errors
     from zoo.system.processor import usable_cores as usable_cores
@@ -92,6 +93,7 @@ _PUBLIC = {
     "FinetuneOptions": "zoo.runs.option_types",
     "hookimpl": "zoo.contract.hookspecs",
     "hookspec": "zoo.contract.hookspecs",
+    "hub_error_in_words": "zoo.system.hub",
     "hub_reachable": "zoo.system.network",
     "ImageInput": "zoo.contract.spec",
     "IMAGENET_MEAN": "zoo.contract.spec",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo import NameLookupError, WeightsError, WeightsUnavailable, hub_reachable
+from zoo import (
+    NameLookupError,
+    WeightsError,
+    WeightsUnavailable,
+    ZooError,
+    hub_error_in_words,
+    hub_reachable,
+)
 
 
 def cached_folder(repo: str) -> Path | None:
@@ -26,10 +33,8 @@ def read(repo: str, file: str) -> str | None:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
-        GatedRepoError,
         HfHubHTTPError,
         LocalEntryNotFoundError,
-        RepositoryNotFoundError,
     )
 
     found = try_to_load_from_cache(repo, file)
@@ -40,18 +45,8 @@ def read(repo: str, file: str) -> str | None:
         _demand_hub(repo)
         try:
             path = Path(hf_hub_download(repo, file))
-        except GatedRepoError as error:
-            raise NameLookupError(
-                f"{repo} is given out only after an agreement on its page",
-                hint=f"Accept it at https://huggingface.co/{repo}, then type 'hf auth login'.",
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise NameLookupError(
-                f"the Hub has no repository {repo!r}, or you may not see it",
-                hint=f"Look for it at https://huggingface.co/models?search={repo}.",
-            ) from error
-        except LocalEntryNotFoundError as error:  # what the cache says after the Hub did not answer
-            raise _failure(repo, file, error.__cause__ or error) from error
+        except LocalEntryNotFoundError as error:  # after the Hub did not answer
+            raise _failure(repo, file, error) from error
         except EntryNotFoundError:
             return None
         except (HfHubHTTPError, OSError) as error:
@@ -59,12 +54,18 @@ def read(repo: str, file: str) -> str | None:
     return path.read_text(encoding="utf-8")
 
 
-def _failure(repo: str, file: str, error: BaseException) -> WeightsError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return WeightsError(
-        f"fetching {file} of {repo} failed: {reason}",
+def _failure(repo: str, file: str, error: Exception) -> ZooError:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    message, hint = hub_error_in_words(
+        error,
+        repo,
+        doing=f"fetching {repo}/{file}",
         hint="Try again, or give a local folder as path:FOLDER.",
     )
+    # A gated repository is one of those: the name leads to nothing for this user.
+    kind = NameLookupError if isinstance(error, RepositoryNotFoundError) else WeightsError
+    return kind(message, hint=hint)
 
 
 def _demand_hub(repo: str) -> None:

@@ -156,10 +156,10 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, "refuses acme/my-plants .*the reason of a 400"),
-        (403, "the token may not write to acme/my-plants"),
+        (400, "sending acme/my-plants failed: .*the reason of a 400"),
+        (403, "sending acme/my-plants failed: the token does not permit"),
         (429, "asks to wait"),
-        (500, "a fault of its own"),
+        (500, "server error"),
     ],
 )
 def test_a_refusal_is_told(
@@ -177,7 +177,7 @@ def test_a_wrong_token_and_none_are_told(
     run: zoo.Run, hub: WritableHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(RunError, match=r"does not take the token \(401\): Invalid username"):
+    with pytest.raises(RunError, match=r"does not accept the token \(401\): Invalid username"):
         zoo.push_run(run, f"hf:{REPO}")
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UsageError, match="no token for the Hub") as error:

@@ -112,7 +112,7 @@ def test_what_the_hub_answers_instead_is_said_in_its_first_line(monkeypatch):
 
     monkeypatch.setattr(hub, "hub_reachable", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", refuse)
-    message = "'glue' cannot be had from the Hugging Face Hub: BuilderConfig 'sst9' not found.\n"
+    message = "'glue' of the Hugging Face Hub failed: BuilderConfig 'sst9' not found"
     with pytest.raises(DataError, match=message) as caught:
         open_data("hf:glue:sst9", kind=TEXT)
     assert ":<configuration>" in caught.value.hint

@@ -11,6 +11,7 @@ from zoo.data.split_names import split_of
 from zoo.data.table import Table
 from zoo.data.tables import quiet
 from zoo.errors import DataError
+from zoo.system.hub import hub_error_in_words
 from zoo.system.network import hub_reachable
 
 if TYPE_CHECKING:
@@ -52,17 +53,16 @@ def _load(name: str, config: str | None) -> datasets.DatasetDict:
             return datasets.load_dataset(name, config)
     # The Hub's client, the readers and the network stack each have errors of their own.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         if not within_reach:
             raise DataError(
                 f"the data set {name!r} is not on this machine and the Hugging Face Hub is out "
                 "of reach",
                 hint="Check the network, or give a folder or a table with --data PATH.",
             ) from error
-        raise DataError(
-            f"the data set {name!r} cannot be had from the Hugging Face Hub: {reason}",
-            hint="Names are hf:<name> or hf:<owner>/<name>, with :<configuration> if it has any.",
-        ) from error
+        hint = "Names are hf:<name> or hf:<owner>/<name>, with :<configuration> if it has any."
+        doing = f"reading the dataset {name!r} of the Hugging Face Hub"
+        message, hint = hub_error_in_words(error, name, doing=doing, hint=hint)
+        raise DataError(message, hint=hint) from error
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from zoo.registry.run_record import LOCK_FILE, MODEL, read_run
 from zoo.runs.folder import CARD, METRICS
 from zoo.runs.model_card import hub_card
 from zoo.runs.run import Run
+from zoo.system.hub import hub_error_in_words
 from zoo.system.network import hub_reachable
 from zoo.system.small_files import read_small
 
@@ -249,32 +250,7 @@ def _sent(api: Any, name: str, contents: Mapping[str, bytes | Path], *, private:
         raise
     except Exception as error:
         # The client lets through what its HTTP library raises, which one depends on its version.
-        raise _in_words(error, name) from error
+        hint = "Try again, give another name, or look at the repository's page."
+        message, hint = hub_error_in_words(error, name, doing=f"sending {name}", hint=hint)
+        raise RunError(message, hint=hint) from error
     return str(commit.oid)
-
-
-def _in_words(error: Exception, name: str) -> RunError:
-    code = getattr(getattr(error, "response", None), "status_code", 0)
-    said = " ".join(str(getattr(error, "server_message", None) or "").split())[:300]
-    reason = f": {said}" if said else ""
-    org = name.partition("/")[0]
-    if code == 401:
-        message = f"the Hub does not take the token ({code}){reason}"
-        hint = "Type 'hf auth login' with a token that may write, or set HF_TOKEN."
-    elif code == 403:
-        message = f"the token may not write to {name} ({code}){reason}"
-        hint = f"Take a token with the right to write, of somebody who belongs to {org!r}."
-    elif code in (400, 404, 409, 422):
-        message = f"the Hub refuses {name} ({code}){reason}"
-        hint = "Give another name, or look at the repository's page."
-    elif code == 429:
-        message = f"the Hub asks to wait ({code}){reason}"
-        hint = "Try again in a few minutes."
-    elif code >= 500:
-        message = f"the Hub has a fault of its own ({code}){reason}"
-        hint = "Try again later."
-    else:
-        first = (str(error).strip().splitlines() or [""])[0][:300]
-        message = f"sending {name} failed: {first or type(error).__name__}"
-        hint = "Try again."
-    return RunError(message, hint=hint)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from zoo.errors import WeightsError
 from zoo.system.files import open_regular, sha256_once
+from zoo.system.hub import hub_error_in_words
 from zoo.system.paths import hub_folder
 
 _SMALL = ("*.json", "*.txt", "*.model")
@@ -45,7 +46,10 @@ def download(repo: str, file: str | None) -> Path:
         raise
     except Exception as error:
         # The client lets through what its HTTP library raises, which one depends on its version.
-        raise _in_words(error, repo, file) from error
+        what = f"{repo}/{file}" if file else repo
+        hint = "Try again, or give a local file or folder with --weights PATH."
+        message, hint = hub_error_in_words(error, repo, doing=f"fetching {what}", hint=hint)
+        raise WeightsError(message, hint=hint) from error
 
 
 def damaged(path: Path) -> list[Path]:
@@ -109,32 +113,3 @@ def _right(file: Path) -> bool:
                 git.update(chunk)
         return git.hexdigest() == name
     return True
-
-
-def _in_words(error: Exception, repo: str, file: str | None) -> WeightsError:
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # what the Hub answered before the client looked into the cache
-    what = f"{repo}/{file}" if file else repo
-    code = getattr(getattr(error, "response", None), "status_code", 0)
-    if isinstance(error, errors.GatedRepoError):
-        message = f"{repo} is given out only after an agreement on its page"
-        hint = f"Accept it at https://huggingface.co/{repo}, then type 'hf auth login'."
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        message = f"the Hub has no repository {repo!r}, or you may not see it ({code})"
-        hint = f"Look for it at https://huggingface.co/models?search={repo}."
-    elif code == 404:
-        message = f"the Hub has no file {what} any more (404)"
-        hint = "Take another tag of 'zoo show NAME', or give a file with --weights PATH."
-    elif code == 429:
-        message = f"the Hub asks to wait before it gives {what} (429)"
-        hint = "Try again in a few minutes; after 'hf auth login' it allows more."
-    elif code >= 500:
-        message = f"the Hub has a fault of its own ({code}) and does not give {what}"
-        hint = "Try again later, or give a local file or folder with --weights PATH."
-    else:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"fetching {what} from the Hub failed: {reason}"
-        hint = "Try again, or give a local file or folder with --weights PATH."
-    return WeightsError(message, hint=hint)
