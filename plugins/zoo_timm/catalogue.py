@@ -98,7 +98,7 @@ def describe(arch: str) -> BackboneSpec | None:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredNetwork:
     """What building a network and running it forward shows."""
 
     feature_dim: int
@@ -107,7 +107,7 @@ class Measured:
     multiple_of: int = 1
 
 
-def measure(row: BackboneSpec, classes: int) -> Measured | None:
+def measure(row: BackboneSpec, classes: int) -> MeasuredNetwork | None:
     """Build the network of ``row`` on the meta device, with ``classes`` outputs, and run it.
 
     An architecture can classify if it has a classifier to get and to reset, as every network
@@ -139,7 +139,7 @@ def measure(row: BackboneSpec, classes: int) -> Measured | None:
         if found != width:
             raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
         step = 1 if row.image_input.fixed_size else _multiple(backbone, side)
-        return Measured(feature_dim=width, params=params, min_size=side, multiple_of=step)
+        return MeasuredNetwork(feature_dim=width, params=params, min_size=side, multiple_of=step)
     raise AssertionError("unreachable: the last side is measured or raises")
 
 

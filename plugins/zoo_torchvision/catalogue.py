@@ -57,7 +57,7 @@ NORMALISED_INSIDE = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True)
-class Family:
+class FamilyFacts:
     """What torchvision's enums do not state."""
 
     loader: str
@@ -65,8 +65,8 @@ class Family:
     tags: tuple[str, ...]
 
 
-def _family(loader: str, paper: str, kind: str = "cnn") -> Family:
-    return Family(f"zoo_torchvision.{loader}", f"https://arxiv.org/abs/{paper}", (kind,))
+def _family(loader: str, paper: str, kind: str = "cnn") -> FamilyFacts:
+    return FamilyFacts(f"zoo_torchvision.{loader}", f"https://arxiv.org/abs/{paper}", (kind,))
 
 
 FAMILIES = {

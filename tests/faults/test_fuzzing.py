@@ -28,7 +28,7 @@ from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.modalities import TEXT
-from zoo.registry.discovery import Source
+from zoo.registry.discovery import PluginSource
 from zoo.registry.index import FORMAT, Index
 from zoo.registry.policy import Policy, lay_over
 from zoo.registry.policy_file import with_run, without_run
@@ -413,7 +413,7 @@ def test_weights_are_read_or_refused_by_the_file_s_name(
 
 # -- the index ---------------------------------------------------------------------------------
 
-SOURCE = Source("acme", "acme:plugin", "acme", "1.0")
+SOURCE = PluginSource("acme", "acme:plugin", "acme", "1.0")
 
 
 def check_index(folder: Path, body: bytes, *, honest: bool) -> None:

@@ -7,7 +7,7 @@ import itertools
 import textwrap
 from pathlib import Path
 
-from zoo.registry.discovery import Source
+from zoo.registry.discovery import PluginSource
 
 GOOD = """
 import zoo
@@ -45,18 +45,18 @@ class Folder:
         *,
         distribution: str | None = None,
         requires: tuple[str, ...] = (),
-    ) -> Source:
+    ) -> PluginSource:
         """A source whose module holds ``code``; every module has a name of its own."""
         module = f"fake_plugin_{next(_numbers)}"
         (self.path / f"{module}.py").write_text(textwrap.dedent(code), encoding="utf-8")
         importlib.invalidate_caches()
-        return Source(name, module, distribution or f"{name}-dist", "1.0", requires)
+        return PluginSource(name, module, distribution or f"{name}-dist", "1.0", requires)
 
-    def good(self, name: str, *backbones: str, extra: str = "", **options: object) -> Source:
+    def good(self, name: str, *backbones: str, extra: str = "", **options: object) -> PluginSource:
         """A plugin that publishes ``backbones``; ``extra`` is appended to its module."""
         code = f"NAMES = {list(backbones)}\n{GOOD}\n{textwrap.dedent(extra)}"
         return self.plugin(name, code, **options)  # type: ignore[arg-type]
 
-    def file(self, source: Source) -> Path:
+    def file(self, source: PluginSource) -> Path:
         """The module of a source."""
         return self.path / f"{source.value}.py"

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fake_plugins import Folder
 from zoo.errors import NameLookupError, PluginError
 from zoo.registry import entry_points
-from zoo.registry.discovery import Plugin, Source, fingerprint, incompatibility, installed
+from zoo.registry.discovery import Plugin, PluginSource, fingerprint, incompatibility, installed
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_zoos_own_plugins_are_found_like_any_other() -> None:
 def test_an_installed_distribution_is_described(folder: Folder) -> None:
     _install(folder.path, "acme")
     source = next(source for source in installed() if source.name == "acme")
-    assert source == Source("acme", "acme_plugin", "acme", "1.0", ("zoo-finetune>=0.1",))
+    assert source == PluginSource("acme", "acme_plugin", "acme", "1.0", ("zoo-finetune>=0.1",))
 
 
 def test_installing_upgrading_editing_and_removing_are_noticed(
@@ -151,7 +151,7 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
     ],
 )
 def test_a_plugin_says_which_core_it_needs(requires: tuple[str, ...], reason: str) -> None:
-    assert incompatibility(Source("a", "a", "a-dist", "1", requires), "0.1.0") == reason
+    assert incompatibility(PluginSource("a", "a", "a-dist", "1", requires), "0.1.0") == reason
 
 
 def test_a_fingerprint_changes_with_an_edit_and_with_a_new_version(folder: Folder) -> None:
@@ -161,7 +161,7 @@ def test_a_fingerprint_changes_with_an_edit_and_with_a_new_version(folder: Folde
     os.utime(folder.file(source), ns=(1, 1))
     edited = fingerprint(source)
     assert edited != first
-    assert fingerprint(Source("acme", source.value, "acme-dist", "1.1")) != edited
+    assert fingerprint(PluginSource("acme", source.value, "acme-dist", "1.1")) != edited
 
 
 @pytest.mark.parametrize("name", ["catalogue.json", "data/rows.yaml", "deep/er/code.py"])
@@ -169,7 +169,7 @@ def test_a_fingerprint_sees_every_file_of_a_package_but_bytecode(folder: Folder,
     package = folder.path / f"package_{len(name)}"
     (package / name).parent.mkdir(parents=True)
     (package / "__init__.py").touch()
-    source = Source("acme", f"{package.name}.plugin:it [extra]", "acme", "1")
+    source = PluginSource("acme", f"{package.name}.plugin:it [extra]", "acme", "1")
     first = fingerprint(source)
     (package / "x.pyc").touch()
     assert fingerprint(source) == first
@@ -213,7 +213,7 @@ def test_a_plugin_that_cannot_be_used_says_why(folder: Folder, code: str, reason
 def test_an_entry_point_without_its_attribute_says_so(folder: Folder) -> None:
     source = folder.good("acme", "net")
     with pytest.raises(PluginError, match="AttributeError"):
-        Plugin(Source("acme", f"{source.value}:absent", "acme", "1"))
+        Plugin(PluginSource("acme", f"{source.value}:absent", "acme", "1"))
 
 
 def test_what_a_plugin_prints_is_kept_off_standard_output(

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fake_plugins import Folder
 from zoo.errors import PluginError
 from zoo.registry import index as index_module
-from zoo.registry.discovery import Plugin, Source
+from zoo.registry.discovery import Plugin, PluginSource
 from zoo.registry.index import Index
 
 
@@ -29,7 +29,7 @@ def index(tmp_path: Path) -> Index:
 
 
 def _forbid_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Source) -> Plugin:
+    def refuse(source: PluginSource) -> Plugin:
         raise AssertionError(f"{source.name} was imported")
 
     monkeypatch.setattr(index_module, "Plugin", refuse)
@@ -83,7 +83,7 @@ def test_an_edited_plugin_is_asked_again(folder: Folder, index: Index) -> None:
 def test_an_upgraded_plugin_is_asked_again(folder: Folder, index: Index) -> None:
     source = folder.good("acme", "net")
     index.catalogue(source)
-    assert index.kept(Source("acme", source.value, source.distribution, "2.0")) is None
+    assert index.kept(PluginSource("acme", source.value, source.distribution, "2.0")) is None
 
 
 @pytest.mark.parametrize("where", [0, 10, 0.3, 0.6, -1])

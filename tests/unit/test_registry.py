@@ -10,7 +10,7 @@ from tests.made_runs import made_run
 from tests.unit.fake_plugins import Folder
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
-from zoo.registry.discovery import Source
+from zoo.registry.discovery import PluginSource
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy, load_policy
 from zoo.registry.registry import PluginStatus, Registry
@@ -119,7 +119,7 @@ def test_a_plugin_that_breaks_after_its_catalogue_was_kept_says_so(
 ) -> None:
     source = folder.good("acme", "net")
     Registry([source], Policy(), index)
-    gone = Source(source.name, "a_module_that_is_gone", source.distribution, source.version)
+    gone = PluginSource(source.name, "a_module_that_is_gone", source.distribution, source.version)
     index.replace(gone, [BackboneSpec.from_json(index.catalogue(source).rows["net"])])
     registry = Registry([gone], Policy(), index)
     assert registry.spec("net").name == "acme/net"
@@ -182,7 +182,7 @@ def test_a_plugin_whose_heads_fail_takes_no_other_along(
 
 
 @pytest.fixture
-def sources(folder: Folder) -> list[Source]:
+def sources(folder: Folder) -> list[PluginSource]:
     return [
         folder.good("acme", "net", "both", "org/model", extra=RESOLVER),
         folder.good("beta", "both", "dotted.name", "Other"),
@@ -190,7 +190,7 @@ def sources(folder: Folder) -> list[Source]:
 
 
 @pytest.fixture
-def registry(sources: list[Source], index: Index) -> Registry:
+def registry(sources: list[PluginSource], index: Index) -> Registry:
     policy = Policy(aliases={"short": "acme/net", "tagged": "acme/net.v2", "folder": "path:x"})
     return Registry(sources, policy, index)
 
@@ -231,7 +231,7 @@ def test_a_bare_name_of_two_plugins_is_ambiguous(registry: Registry) -> None:
 
 
 def test_the_order_decides_and_an_alias_comes_before_it(
-    sources: list[Source], index: Index
+    sources: list[PluginSource], index: Index
 ) -> None:
     policy = Policy(order=("absent", "beta", "acme"))
     assert Registry(sources, policy, index).spec("both").name == "beta/both"
@@ -283,7 +283,9 @@ def test_a_resolver_must_return_a_spec(folder: Folder, index: Index) -> None:
         registry.spec("acme/x")
 
 
-def test_pinned_hashes_replace_the_published_ones(sources: list[Source], index: Index) -> None:
+def test_pinned_hashes_replace_the_published_ones(
+    sources: list[PluginSource], index: Index
+) -> None:
     pins = {"acme/net": "a" * 64, "acme/org/model.v2": "b" * 64}
     registry = Registry(sources, Policy(pins=pins), index)
     assert [w.sha256 for w in registry.spec("net").weights] == ["a" * 64, ""]
@@ -292,7 +294,7 @@ def test_pinned_hashes_replace_the_published_ones(sources: list[Source], index: 
 
 
 def test_a_published_run_is_a_backbone_with_its_own_weights(
-    registry: Registry, sources: list[Source], index: Index, tmp_path: Path
+    registry: Registry, sources: list[PluginSource], index: Index, tmp_path: Path
 ) -> None:
     run = made_run(tmp_path / "run", registry.spec("acme/net"), sha256="c" * 64)
     policy = Policy(runs={"plants": run}, pins={"acme/net": "a" * 64})
@@ -311,7 +313,7 @@ def test_a_published_run_is_a_backbone_with_its_own_weights(
 @pytest.mark.parametrize("changes", [{"classes": 3}, {"spec": {"name": "x"}}, {"spec": None}])
 def test_a_published_run_that_cannot_be_read_is_named(
     registry: Registry,
-    sources: list[Source],
+    sources: list[PluginSource],
     index: Index,
     tmp_path: Path,
     changes: dict[str, object],
@@ -323,7 +325,7 @@ def test_a_published_run_that_cannot_be_read_is_named(
 
 
 def test_published_runs_match_by_their_names_and_by_those_of_their_backbones(
-    registry: Registry, sources: list[Source], index: Index, tmp_path: Path
+    registry: Registry, sources: list[PluginSource], index: Index, tmp_path: Path
 ) -> None:
     run = made_run(tmp_path / "run", registry.spec("acme/net"))
     runs = {"plants": run, "gone": tmp_path / "gone"}

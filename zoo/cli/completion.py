@@ -101,17 +101,17 @@ def one_of(*words: str, fallback: str = "") -> Complete:
 
 def kept_registry() -> Registry:
     """What is installed, as far as it has been asked before: nothing is imported."""
-    from zoo.registry.discovery import Source, installed
+    from zoo.registry.discovery import PluginSource, installed
     from zoo.registry.index import Catalogue, Index
     from zoo.registry.policy import load_policy
     from zoo.registry.registry import Registry
     from zoo.system.paths import cache_folder
 
-    class Kept(Index):
-        def catalogue(self, source: Source) -> Catalogue:
+    class CachedIndex(Index):
+        def catalogue(self, source: PluginSource) -> Catalogue:
             return self.kept(source) or Catalogue("broken", "it has not been asked yet", {})
 
-    return Registry(installed(cache_folder() / "plugins.json"), load_policy(), Kept())
+    return Registry(installed(cache_folder() / "plugins.json"), load_policy(), CachedIndex())
 
 
 def _names(_: click.Context, incomplete: str) -> Iterable[str]:

@@ -16,17 +16,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from zoo.errors import PluginError, ZooError, closest
-from zoo.registry.entry_points import GROUP, Source, installed
+from zoo.registry.entry_points import GROUP, PluginSource, installed
 from zoo.registry.side_effects import observed
 
-__all__ = ["CORE", "Plugin", "Source", "fingerprint", "guarded", "incompatibility", "installed"]
+__all__ = [
+    "CORE",
+    "Plugin",
+    "PluginSource",
+    "fingerprint",
+    "guarded",
+    "incompatibility",
+    "installed",
+]
 
 
 CORE = "zoo-finetune"
 """The distribution that the core and its own plugins come in."""
 
 
-def incompatibility(source: Source, core_version: str) -> str:
+def incompatibility(source: PluginSource, core_version: str) -> str:
     """Why ``source`` cannot work with this core; the empty string if it can.
 
     A plugin says which core it needs as a requirement of its distribution: ``zoo-finetune>=2``.
@@ -52,7 +60,7 @@ def incompatibility(source: Source, core_version: str) -> str:
     return ""
 
 
-def fingerprint(source: Source) -> str:
+def fingerprint(source: PluginSource) -> str:
     """Changes when the plugin is upgraded, edited in place, or moved; nothing is imported."""
     package = re.split(r"[.:\s\[]", source.value.strip(), maxsplit=1)[0]
     digest = hashlib.sha256(repr((source, sys.version_info[:2])).encode())
@@ -72,7 +80,7 @@ class Plugin:
             not have.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PluginSource) -> None:
         import importlib.metadata
 
         import pluggy

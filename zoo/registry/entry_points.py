@@ -34,7 +34,7 @@ _METADATA = {
 
 
 @dataclass(frozen=True)
-class Source:
+class PluginSource:
     """An entry point of the group ``zoo.plugins``, before anything of it is imported."""
 
     name: str
@@ -44,7 +44,7 @@ class Source:
     requires: tuple[str, ...] = ()
 
 
-def installed(cache: Path | None = None) -> list[Source]:
+def installed(cache: Path | None = None) -> list[PluginSource]:
     """The plugins of every installed distribution, sorted by name.
 
     Args:
@@ -109,20 +109,22 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _kept(cache: Path, stamp: str) -> list[Source] | None:
+def _kept(cache: Path, stamp: str) -> list[PluginSource] | None:
     try:
         record = json.loads(read_small(cache))
         if record["stamp"] != stamp:
             return None
-        return [Source(**{**row, "requires": tuple(row["requires"])}) for row in record["sources"]]
+        return [
+            PluginSource(**{**row, "requires": tuple(row["requires"])}) for row in record["sources"]
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _read_environment() -> list[Source]:
+def _read_environment() -> list[PluginSource]:
     import importlib.metadata
 
-    found: set[Source] = set()
+    found: set[PluginSource] = set()
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
         entries = _entries(distribution)
@@ -147,8 +149,8 @@ def _entries(distribution: Distribution) -> list[EntryPoint]:
         return []
 
 
-def _source(entry: EntryPoint, name: str, distribution: Distribution) -> Source:
-    return Source(
+def _source(entry: EntryPoint, name: str, distribution: Distribution) -> PluginSource:
+    return PluginSource(
         name=entry.name,
         value=entry.value,
         distribution=name,

@@ -25,7 +25,7 @@ from zoo.contract.commands import CommandSpec
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
-from zoo.registry.discovery import Plugin, Source, guarded
+from zoo.registry.discovery import Plugin, PluginSource, guarded
 from zoo.registry.side_effects import observed
 from zoo.system import files
 from zoo.system.paths import cache_folder
@@ -77,15 +77,15 @@ class Index:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "index"
 
-    def kept(self, source: Source) -> Catalogue | None:
+    def kept(self, source: PluginSource) -> Catalogue | None:
         """The catalogue that was kept for the plugin as it is now, or ``None``."""
         return self._read(source, self._key(source))
 
-    def catalogue(self, source: Source) -> Catalogue:
+    def catalogue(self, source: PluginSource) -> Catalogue:
         """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
         return self.kept(source) or self._asked(source)
 
-    def _asked(self, source: Source) -> Catalogue:
+    def _asked(self, source: PluginSource) -> Catalogue:
         try:
             with observed() as manners:
                 plugin = Plugin(source)
@@ -107,7 +107,7 @@ class Index:
 
     def replace(
         self,
-        source: Source,
+        source: PluginSource,
         specs: Iterable[BackboneSpec],
         commands: tuple[CommandSpec, ...] = (),
     ) -> Catalogue:
@@ -132,7 +132,7 @@ class Index:
             ) from error
         return catalogue
 
-    def judge(self, source: Source, verdict: str) -> None:
+    def judge(self, source: PluginSource, verdict: str) -> None:
         """Keep with the catalogue what a check, or a backbone's use, has shown of the plugin.
 
         The empty string takes it back. It lasts until the plugin changes.
@@ -142,7 +142,7 @@ class Index:
             with contextlib.suppress(OSError):  # it is a remark, and costs nothing to lose
                 self._write(source, key, replace(kept, verdict=verdict))
 
-    def _key(self, source: Source) -> str:
+    def _key(self, source: PluginSource) -> str:
         return f"{self._core}:{discovery.fingerprint(source)}"
 
     @cached_property
@@ -150,11 +150,11 @@ class Index:
         # Rows are written by spec.py: in a checkout it changes without a new version.
         return f"{__version__}:{os.stat(spec.__file__).st_mtime_ns}"
 
-    def _path(self, source: Source) -> Path:
+    def _path(self, source: PluginSource) -> Path:
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
         return self.folder / f"{safe}.jsonl"
 
-    def _read(self, source: Source, key: str) -> Catalogue | None:
+    def _read(self, source: PluginSource, key: str) -> Catalogue | None:
         try:
             header, _, body = read_small(self._path(source)).partition(b"\n")
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
@@ -167,7 +167,7 @@ class Index:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _write(self, source: Source, key: str, catalogue: Catalogue) -> None:
+    def _write(self, source: PluginSource, key: str, catalogue: Catalogue) -> None:
         rows, remarks = catalogue.rows, [catalogue.manners, catalogue.verdict]
         commands = [asdict(command) for command in catalogue.commands]
         parts = (remarks, commands, list(rows), *rows.values())

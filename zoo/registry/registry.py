@@ -25,7 +25,7 @@ from zoo.errors import (
     did_you_mean,
 )
 from zoo.registry import discovery
-from zoo.registry.discovery import CORE, Plugin, Source, guarded
+from zoo.registry.discovery import CORE, Plugin, PluginSource, guarded
 from zoo.registry.index import Catalogue, Index
 from zoo.registry.policy import Policy, load_policy
 from zoo.registry.run_record import LOCK_FILE, FinishedRun, read_run
@@ -80,13 +80,13 @@ class Registry:
         index: Where catalogues are kept.
     """
 
-    def __init__(self, sources: Iterable[Source], policy: Policy, index: Index) -> None:
+    def __init__(self, sources: Iterable[PluginSource], policy: Policy, index: Index) -> None:
         self.policy = policy
         self.index = index
         self._loaded: dict[str, Plugin] = {}
         self._catalogues: dict[str, Catalogue] = {}
-        self._statuses: dict[Source, tuple[str, str]] = {}
-        named: dict[str, list[Source]] = defaultdict(list)
+        self._statuses: dict[PluginSource, tuple[str, str]] = {}
+        named: dict[str, list[PluginSource]] = defaultdict(list)
         for source in sources:
             named[source.name].append(source)
         for namesakes in named.values():
@@ -120,7 +120,7 @@ class Registry:
             for source, (status, reason) in self._statuses.items()
         ]
 
-    def _admit(self, source: Source, namesakes: Sequence[Source]) -> tuple[str, str]:
+    def _admit(self, source: PluginSource, namesakes: Sequence[PluginSource]) -> tuple[str, str]:
         """The status of ``source`` and the reason; its catalogue is kept if it is ``ok``."""
         if self.policy.is_disabled(source.name):
             return "disabled", self.policy.why_disabled(source.name)
@@ -515,7 +515,7 @@ def _package(value: str) -> str:
     return value.partition(":")[0].partition(".")[0].strip()
 
 
-def _conflict(source: Source, namesakes: Sequence[Source]) -> str:
+def _conflict(source: PluginSource, namesakes: Sequence[PluginSource]) -> str:
     """Why ``source`` may not have its name; the zoo's own plugins keep theirs in any case."""
     others = [s.distribution or s.value for s in namesakes if s is not source]
     if not others or source.distribution == CORE:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from zoo.testing.checks import META_CHECKS as META_CHECKS
     from zoo.testing.meta import without_values as without_values
     from zoo.testing.parametrize import parametrize_backbones as parametrize_backbones
-    from zoo.testing.suite import Outcome as Outcome
+    from zoo.testing.suite import CheckResult as CheckResult
     from zoo.testing.suite import examine as examine
     from zoo.testing.suite import examine_plugin as examine_plugin
 
 _PUBLIC = {
     "CHECKS": "zoo.testing.checks",
     "META_CHECKS": "zoo.testing.checks",
-    "Outcome": "zoo.testing.suite",
+    "CheckResult": "zoo.testing.suite",
     "examine": "zoo.testing.suite",
     "examine_plugin": "zoo.testing.suite",
     "parametrize_backbones": "zoo.testing.parametrize",

@@ -17,7 +17,7 @@ from typing import Any
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
-from zoo.registry.discovery import Source
+from zoo.registry.discovery import PluginSource
 from zoo.registry.side_effects import PATIENCE
 from zoo.testing.checks import CHECKS
 
@@ -26,17 +26,17 @@ LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*"
 
 _ASK = """
 import json, sys
-from zoo.registry.discovery import Plugin, Source
+from zoo.registry.discovery import Plugin, PluginSource
 from zoo.registry.side_effects import observed
 with observed() as manners:
-    answer = Plugin(Source(**json.loads(sys.argv[1]))).ask("zoo_backbones")
+    answer = Plugin(PluginSource(**json.loads(sys.argv[1]))).ask("zoo_backbones")
     count = len(list(answer or ()))
 print(json.dumps([manners.seconds, manners.imported, manners.printed, count]), file=sys.__stdout__)
 """
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class PublishedCatalogue:
     """A plugin's catalogue, as the checks look at it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Catalogue:
         commands: What it adds to ``zoo``.
     """
 
-    source: Source
+    source: PluginSource
     specs: Sequence[BackboneSpec]
     exemptions: Sequence[Exemption]
     commands: Sequence[CommandSpec] = ()
@@ -63,39 +63,39 @@ class Catalogue:
         return answer
 
 
-PluginCheck = Callable[[Catalogue], None]
+PluginCheck = Callable[[PublishedCatalogue], None]
 
 
-def the_catalogue_needs_no_torch(plugin: Catalogue) -> None:
+def the_catalogue_needs_no_torch(plugin: PublishedCatalogue) -> None:
     """Asking for the catalogue imports no torch and nothing that stands on it."""
     assert not plugin.asked[1], f"it imports {', '.join(plugin.asked[1])}"
 
 
-def the_catalogue_comes_quickly(plugin: Catalogue) -> None:
+def the_catalogue_comes_quickly(plugin: PublishedCatalogue) -> None:
     """Import and catalogue together take no longer than two seconds."""
     assert plugin.asked[0] <= PATIENCE, f"it took {plugin.asked[0]:.1f} s"
 
 
-def nothing_is_printed(plugin: Catalogue) -> None:
+def nothing_is_printed(plugin: PublishedCatalogue) -> None:
     """Neither the import nor the catalogue writes to standard output."""
     assert not plugin.asked[2], "it prints"
 
 
-def specs_become_json_without_loss(plugin: Catalogue) -> None:
+def specs_become_json_without_loss(plugin: PublishedCatalogue) -> None:
     """Each spec through JSON and back is the same spec."""
     for spec in plugin.specs:
         text = json.dumps(spec.to_json(), allow_nan=False)
         assert BackboneSpec.from_json(json.loads(text)) == spec, f"{spec.name} is changed by JSON"
 
 
-def specs_can_be_copied_and_pickled(plugin: Catalogue) -> None:
+def specs_can_be_copied_and_pickled(plugin: PublishedCatalogue) -> None:
     """``copy.deepcopy`` and ``pickle`` give equal specs."""
     for spec in plugin.specs:
         assert copy.deepcopy(spec) == spec, f"a copy of {spec.name} is another"
         assert pickle.loads(pickle.dumps(spec)) == spec, f"{spec.name} does not survive pickling"
 
 
-def names_are_legal(plugin: Catalogue) -> None:
+def names_are_legal(plugin: PublishedCatalogue) -> None:
     """Letters, digits and ``_ . + -``, no two names the same but for letter case."""
     odd = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
     assert not odd, f"odd names: {odd[:5]}"
@@ -105,7 +105,7 @@ def names_are_legal(plugin: Catalogue) -> None:
         assert other == spec.name, f"{other} and {spec.name} differ in letter case alone"
 
 
-def weights_are_described(plugin: Catalogue) -> None:
+def weights_are_described(plugin: PublishedCatalogue) -> None:
     """Each has a tag without spaces, a source that can be fetched, and hexadecimal digits."""
     for spec in plugin.specs:
         for weights in spec.weights:
@@ -117,7 +117,7 @@ def weights_are_described(plugin: Catalogue) -> None:
             assert digits, f"{name} has a sha256 of {weights.sha256!r}; 8 to 64 digits are meant"
 
 
-def loaders_can_be_imported(plugin: Catalogue) -> None:
+def loaders_can_be_imported(plugin: PublishedCatalogue) -> None:
     """Every ``loader`` names a function that is there."""
     for loader in sorted({spec.loader for spec in plugin.specs}):
         module, _, function = loader.partition(":")
@@ -125,7 +125,7 @@ def loaders_can_be_imported(plugin: Catalogue) -> None:
         assert callable(found), f"the loader {loader} is not there"
 
 
-def commands_can_be_imported(plugin: Catalogue) -> None:
+def commands_can_be_imported(plugin: PublishedCatalogue) -> None:
     """Every command's ``target`` is a click command, and has a help text."""
     import click
 
@@ -136,7 +136,7 @@ def commands_can_be_imported(plugin: Catalogue) -> None:
         assert (found.help or "").strip(), f"{spec.target} has no help text"
 
 
-def exemptions_are_of_something(plugin: Catalogue) -> None:
+def exemptions_are_of_something(plugin: PublishedCatalogue) -> None:
     """Every exemption names a check that there is, and backbones that are published."""
     names = [spec.arch for spec in plugin.specs]
     for exemption in plugin.exemptions:

@@ -17,7 +17,7 @@ from zoo.contract.backbone import Backbone
 from zoo.contract.exemptions import Exemption, reason_for
 from zoo.contract.spec import BackboneSpec
 from zoo.registry.registry import Registry
-from zoo.testing.catalogue import PLUGIN_CHECKS, Catalogue
+from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
 from zoo.weights.build import build
@@ -31,7 +31,7 @@ BUILT = "can_be_built"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """What came of one check.
 
     Attributes:
@@ -50,7 +50,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def examine_plugin(name: str, registry: Registry) -> Iterator[Outcome]:
+def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
     """The checks of the catalogue of the plugin ``name``.
 
     Raises:
@@ -59,14 +59,14 @@ def examine_plugin(name: str, registry: Registry) -> Iterator[Outcome]:
     specs = [registry.spec(backbone) for backbone in backbones_of(name, registry)]
     commands = [spec for plugin, spec in registry.commands() if plugin == name]
     source, exemptions = registry.plugin(name).source, registry.exemptions(name)
-    catalogue = Catalogue(source, specs, exemptions, commands)
+    catalogue = PublishedCatalogue(source, specs, exemptions, commands)
     for title, check in PLUGIN_CHECKS.items():
         yield _outcome(name, title, partial(check, catalogue))
 
 
 def examine(
     spec: BackboneSpec, exemptions: Iterable[Exemption] = (), *, max_params: int = MAX_PARAMS
-) -> Iterator[Outcome]:
+) -> Iterator[CheckResult]:
     """All checks of the backbone of ``spec``, built with random parameters.
 
     Args:
@@ -91,13 +91,13 @@ def examine(
             continue
         if not (real or check.on_meta):
             reason = f"needs values, and the network is larger than --max-params {max_params:,}"
-            yield Outcome(spec.name, check.name, "skipped", reason)
+            yield CheckResult(spec.name, check.name, "skipped", reason)
             continue
         exempted = reason_for(exemptions, check.name, spec.arch)
         yield run_check(check, copy.deepcopy(built[0]), exempted)
 
 
-def run_check(check: Check, backbone: Backbone, exempted: str = "") -> Outcome:
+def run_check(check: Check, backbone: Backbone, exempted: str = "") -> CheckResult:
     """One check of a backbone, which may be changed by it.
 
     Args:
@@ -116,9 +116,9 @@ def run_check(check: Check, backbone: Backbone, exempted: str = "") -> Outcome:
     if not exempted or outcome.status == "skipped":
         return outcome
     if outcome.status == "failed":
-        return Outcome(outcome.subject, check.name, "expected", exempted, outcome.seconds)
+        return CheckResult(outcome.subject, check.name, "expected", exempted, outcome.seconds)
     message = f"it passes although it is exempted ({exempted}); remove the exemption"
-    return Outcome(outcome.subject, check.name, "failed", message, outcome.seconds)
+    return CheckResult(outcome.subject, check.name, "failed", message, outcome.seconds)
 
 
 def backbones_of(plugin: str, registry: Registry) -> list[str]:
@@ -134,11 +134,11 @@ def sample(specs: Iterable[BackboneSpec]) -> list[BackboneSpec]:
     return sorted(smallest.values(), key=lambda spec: spec.name)
 
 
-def _outcome(subject: str, title: str, run: Callable[[], None]) -> Outcome:
+def _outcome(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
     start = time.perf_counter()
 
-    def told(status: Status, message: str = "") -> Outcome:
-        return Outcome(subject, title, status, message, round(time.perf_counter() - start, 3))
+    def told(status: Status, message: str = "") -> CheckResult:
+        return CheckResult(subject, title, status, message, round(time.perf_counter() - start, 3))
 
     try:
         run()

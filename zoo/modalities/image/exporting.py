@@ -46,14 +46,14 @@ class ImageExport:
 
     def by_name(self, backbone: Backbone) -> nn.Module:
         """The network of ``pixel_values``."""
-        return _Named(backbone)
+        return _NamedImages(backbone)
 
     def preparation(self) -> dict[str, Any]:
         """The steps in their order."""
         return {"steps": steps(self.spec.image_input)}
 
 
-class _Named(nn.Module):
+class _NamedImages(nn.Module):
     """A backbone that takes the tensors of a batch by their names."""
 
     def __init__(self, backbone: Backbone) -> None:

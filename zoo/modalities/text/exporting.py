@@ -102,7 +102,7 @@ class TextExport:
 
     def by_name(self, backbone: Backbone) -> nn.Module:
         """The network of ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``."""
-        return _Named(backbone)
+        return _NamedTexts(backbone)
 
     def preparation(self) -> dict[str, Any]:
         """The tokenizer, and how its tokens are cut and padded."""
@@ -136,7 +136,7 @@ class TextExport:
         return batch
 
 
-class _Named(nn.Module):
+class _NamedTexts(nn.Module):
     """A backbone that takes the tensors of a batch by their names."""
 
     def __init__(self, backbone: Backbone) -> None:
