@@ -16,7 +16,7 @@ from zoo.cli.output import emit_json, note, say
 if TYPE_CHECKING:
     from zoo.contract.spec import BackboneSpec
     from zoo.registry.registry import Registry
-    from zoo.testing.suite import Outcome
+    from zoo.testing.suite import CheckResult
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "expected": "expected"}
 MANY = 100
@@ -82,7 +82,7 @@ def command(
 
 def _outcomes(
     names: tuple[str, ...], registry: Registry, limit: int, *, everything: bool
-) -> Iterator[Outcome]:
+) -> Iterator[CheckResult]:
     from zoo.testing.suite import examine
 
     plugins = {status.name for status in registry.plugins()}
@@ -90,7 +90,7 @@ def _outcomes(
         if name in plugins:
             registry.plugin(name)  # says why, if it cannot be used
             specs = _chosen(name, registry, everything=everything)
-            yield from _evaluated(name, registry, _of_plugin(name, specs, registry, limit))
+            yield from _judged(name, registry, _of_plugin(name, specs, registry, limit))
         else:
             resolved = registry.resolve(name)
             spec = resolved.spec
@@ -102,7 +102,7 @@ def _outcomes(
 
 def _of_plugin(
     name: str, specs: list[BackboneSpec], registry: Registry, limit: int
-) -> Iterator[Outcome]:
+) -> Iterator[CheckResult]:
     from zoo.testing.suite import examine, examine_plugin
 
     yield from examine_plugin(name, registry)
@@ -111,7 +111,9 @@ def _of_plugin(
         yield from examine(spec, exemptions, max_params=limit)
 
 
-def _evaluated(name: str, registry: Registry, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _judged(
+    name: str, registry: Registry, outcomes: Iterator[CheckResult]
+) -> Iterator[CheckResult]:
     """Pass on the outcomes, and show beside the plugin how many checks it failed."""
     failed = 0
     for outcome in outcomes:
@@ -131,6 +133,6 @@ def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[Backbo
     return chosen
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: CheckResult) -> None:
     message = f": {outcome.message}" if outcome.message else ""
     say(f"{WORDS[outcome.status]:<8}  {outcome.subject}  {outcome.check}{message}")
