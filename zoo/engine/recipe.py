@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoo.engine.hyperparameters import check, option, rows
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError
-from zoo.modalities import modality_named
 
 if TYPE_CHECKING:
     from zoo.modalities.image.transforms import Augment
@@ -438,6 +437,8 @@ class Recipe:
             products: Multiplications of the head over the training split, which L-BFGS repeats
                 some hundreds of times: samples by ``feature_dim`` by outputs.
         """
+        from zoo.modalities import modality_named
+
         chosen = strategy or ("two-stage" if pretrained else "full")
         recipe = cls(
             strategy=chosen,
