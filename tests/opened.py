@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.data import demo, drawn, opening, rows
-from zoo.data.samples import Splits
+from zoo.data import demo, drawn, loader, opening, rows
+from zoo.data.samples import Samples, Splits
+from zoo.modalities.image.batches import ImageBatches
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.transforms import ImageTransform
+from zoo.modalities.text.batches import TextBatches
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.tasks import AUTO, tasks_for
 
 
@@ -23,3 +28,18 @@ def open_sample(source: Any, *, task: str = AUTO, **options: Any) -> Splits:
 
 def demo_data(modality: Any, **options: Any) -> Splits:
     return demo.demo_data(modality, task="single-label", **options)
+
+
+def make_loader(
+    samples: Samples,
+    *,
+    transform: ImageTransform | None = None,
+    encoder: TextEncoder | None = None,
+    seed: int = 0,
+    reading: Reading | None = None,
+    **options: Any,
+) -> loader.Loader:
+    reader = TextBatches(samples, encoder) if encoder else None
+    if transform is not None:
+        reader = ImageBatches(samples, transform, seed, reading)
+    return loader.make_loader(reader, seed=seed, **options)

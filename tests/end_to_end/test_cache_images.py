@@ -13,6 +13,7 @@ from tests.end_to_end.conftest import Zoo
 from zoo.engine import decoding
 from zoo.engine.decoding import worth_decoding
 from zoo.engine.progress import Quiet
+from zoo.modalities.image.decoded import ImageDecoding
 from zoo.system.paths import cache_folder
 
 
@@ -42,10 +43,8 @@ def test_it_changes_nothing_but_how_often_files_are_read(
     assert len(kept()) == before + 2  # training and validation
     assert once.record["sha256"] == anew.record["sha256"]
     assert once.metrics == anew.metrics
-    listed = [
-        row for row in json.loads(zoo_cli("cache", "--json").out) if "pictures" in row["split"]
-    ]
-    assert {row["split"] for row in listed} == {"train, pictures", "val, pictures"}
+    listed = [row for row in json.loads(zoo_cli("cache", "--json").out) if "images" in row["split"]]
+    assert {row["split"] for row in listed} == {"train, images", "val, images"}
 
 
 def test_what_does_not_fit_is_decoded_anew(
@@ -67,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").write_text("no folder")
     trained(photos, tmp_path / "run", reporter=Tells())
-    assert any("decoded pictures cannot be kept in" in text for text in told)
+    assert any("decoded images cannot be kept in" in text for text in told)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +83,7 @@ def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -
 def test_it_is_done_where_it_pays(
     wish: bool | None, size: int, device: str, epochs: int, worth: bool
 ) -> None:
-    assert worth_decoding(wish, size=size, device=torch.device(device), epochs=epochs) is worth
+    assert (
+        worth_decoding(wish, ImageDecoding(size), device=torch.device(device), epochs=epochs)
+        is worth
+    )

@@ -22,9 +22,9 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_resume import StopsAt, options
-from zoo.data.loader import ImageFeed
 from zoo.engine.progress import Quiet
 from zoo.errors import RunError, Stopped, UsageError, WorkersError
+from zoo.modalities.image.batches import ImageBatches
 
 
 class StopsIn(Quiet):
@@ -92,16 +92,16 @@ def test_a_run_whose_worker_is_killed_says_so_and_goes_on_to_the_same_bytes(
 ) -> None:
     own = {"epochs": 1, "workers": 1}
     whole = zoo.finetune(**options(tmp_path / "whole", **own))
-    main, asked, calls = os.getpid(), ImageFeed.__getitems__, list[object]()
+    main, asked, calls = os.getpid(), ImageBatches.__getitems__, list[object]()
 
-    def killed(feed: ImageFeed, keys: Any) -> Any:
+    def killed(feed: ImageBatches, keys: Any) -> Any:
         calls.append(keys)
         if os.getpid() != main and len(calls) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return asked(feed, keys)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ImageFeed, "__getitems__", killed)
+        patched.setattr(ImageBatches, "__getitems__", killed)
         with pytest.raises(WorkersError, match="killed by SIGKILL") as caught:
             zoo.finetune(**options(tmp_path / "killed", **own))
     assert f"zoo finetune --resume {tmp_path / 'killed'}" in caught.value.hint

@@ -15,9 +15,8 @@ import psutil
 import pytest
 
 import zoo
-from tests.opened import open_data
+from tests.opened import make_loader, open_data
 from zoo.contract.spec import ImageInput
-from zoo.data.loader import make_loader
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import BadFilesError, RunError, Stopped
 from zoo.modalities import IMAGE

@@ -75,7 +75,7 @@ def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) 
     from zoo.data.sequences import Paths
     from zoo.engine.decoding import decoded_once
     from zoo.engine.progress import Quiet
-    from zoo.modalities.image.decoded import decode
+    from zoo.modalities.image.decoded import ImageDecoding, decode
 
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
@@ -90,7 +90,7 @@ def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) 
     assert _aged(file.parent, ".*.arrow"), "killed too early"
     assert not file.exists()
     found = decoded_once(
-        samples, 8, values=(), folder=file.parent, facts={}, reporter=Quiet()
+        samples, ImageDecoding(8), folder=file.parent, facts={}, reporter=Quiet()
     ).inputs
     assert not list(file.parent.glob(".*")), "what the kill has left is still there"
     reds = [found[n].getpixel((0, 0))[0] for n in range(3)]  # type: ignore[union-attr]

@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 from zoo import BackboneSpec, ImageInput
+from zoo.data.samples import Samples
+from zoo.data.sequences import Listed
 from zoo.engine.feed import Feed
+from zoo.modalities import IMAGE
 from zoo.modalities.image.transforms import make_transform
 
 INPUT = ImageInput(size=48)
@@ -85,9 +88,14 @@ def test_a_feed_augments_training_and_nothing_else():
     )
     plain, trivial = (Feed(spec=spec, augment=augment) for augment in ("none", "trivial"))
     seeds = range(10)
+    samples = Samples(IMAGE, Listed((picture(),), ("1",)))
 
     def differs(train: bool) -> bool:
-        one, other = plain._transform(train), trivial._transform(train)
+        readers = [
+            (feed.view(samples, 0) if train else feed.plain(samples)).reader
+            for feed in (plain, trivial)
+        ]
+        one, other = (reader.transform for reader in readers)
         return any(not torch.equal(one(picture(), seed=s), other(picture(), seed=s)) for s in seeds)
 
     assert differs(train=True)

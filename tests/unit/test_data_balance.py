@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.opened import make_loader
 from tests.unit.test_data_loader import WORDS, texts
 from zoo import BackboneSpec, ImageInput
 from zoo.contract.spec import TextInput
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.loader import Batches, make_loader
+from zoo.data.loader import BatchOrder
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
 from zoo.engine.feed import Feed
@@ -28,7 +29,7 @@ LABELS = np.array([0] * 90 + [1] * 9 + [2])
 
 def batches(epoch: int = 0, **options) -> list[list[tuple[int, int]]]:
     settings = {"batch_size": 16, "shuffle": True, "seed": 3, "drop_last": False}
-    made = Batches(100, **settings | {"chances": balanced_chances(LABELS)} | options)
+    made = BatchOrder(100, **settings | {"chances": balanced_chances(LABELS)} | options)
     made.epoch = epoch
     return list(made)
 
@@ -68,7 +69,7 @@ def test_processes_share_the_draws_and_an_epoch_can_begin_in_its_middle():
     for keys, first, second in zip(whole, *shares, strict=True):
         assert (first, second) == (keys[::2], keys[1::2])
     chances = balanced_chances(LABELS)
-    made = Batches(100, batch_size=16, shuffle=True, seed=3, drop_last=False, chances=chances)
+    made = BatchOrder(100, batch_size=16, shuffle=True, seed=3, drop_last=False, chances=chances)
     made.epoch, made.start = 2, 3
     assert list(made) == whole[3:]
 

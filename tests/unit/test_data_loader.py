@@ -18,14 +18,15 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.opened import open_data
+from tests.opened import make_loader, open_data
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.data.inputs import open_inputs
-from zoo.data.loader import Feed, ImageFeed, Loader, make_loader
+from zoo.data.loader import BatchReader, Loader
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
 from zoo.errors import BadFilesError, WorkersError
 from zoo.modalities import IMAGE, TEXT
+from zoo.modalities.image.batches import ImageBatches
 from zoo.modalities.image.transforms import make_transform
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
 
@@ -75,7 +76,7 @@ def passes(loader, epochs: int = 2) -> list[list[dict[str, torch.Tensor]]]:
 
 
 def test_a_feed_that_does_not_say_how_a_batch_is_made_cannot_be():
-    class Forgetful(Feed):
+    class Forgetful(BatchReader):
         samples = texts(1)
 
     with pytest.raises(TypeError, match="__getitems__"):
@@ -212,7 +213,7 @@ def test_where_no_socket_has_room_for_its_name_that_is_said(
     assert time.monotonic() - began < 20
 
 
-class Starving(ImageFeed):
+class Starving(ImageBatches):
     """Its worker may open no more files from the second batch on."""
 
     def __getitems__(self, keys):
@@ -222,7 +223,7 @@ class Starving(ImageFeed):
         return {"index": torch.tensor([index for _, index in keys])}
 
 
-class Killed(ImageFeed):
+class Killed(ImageBatches):
     """Its worker is killed at the second batch, as the system does where memory is short."""
 
     def __getitems__(self, keys):
@@ -231,9 +232,9 @@ class Killed(ImageFeed):
         return super().__getitems__(keys)
 
 
-def of_feed(kind: type[ImageFeed], samples: Samples) -> Loader:
+def of_feed(kind: type[ImageBatches], samples: Samples) -> Loader:
     plain = with_workers(samples, workers=0)
-    return Loader(kind(samples, plain.feed.transform, 0), plain.batches, num_workers=1)
+    return Loader(kind(samples, plain.reader.transform, 0), plain.order, num_workers=1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not count files")
@@ -353,11 +354,6 @@ def test_training_brings_texts_of_like_length_together_in_a_random_order(encoder
         for b in make_loader(samples, encoder=encoder, batch_size=8, shuffle=True)
     ]
     assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
-
-
-def test_a_loader_needs_exactly_one_preparation(encoder):
-    with pytest.raises(ValueError, match="transform for pictures, or encoder"):
-        make_loader(texts(), batch_size=2)
 
 
 def test_the_same_seed_gives_the_same_order_of_texts(encoder):

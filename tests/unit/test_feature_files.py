@@ -17,6 +17,7 @@ from zoo.engine.feature_files import is_whole
 from zoo.engine.features import compute
 from zoo.engine.progress import Quiet
 from zoo.modalities import IMAGE
+from zoo.modalities.image.decoded import ImageDecoding
 from zoo.modalities.image.reading import read_image
 
 
@@ -107,7 +108,7 @@ def test_decoded_images_with_one_flipped_bit_are_decoded_again_and_that_is_said(
 
     def again() -> list[Any]:
         forget()
-        found = decoded_once(samples, 16, values=(), folder=cache, facts={}, reporter=notes)
+        found = decoded_once(samples, ImageDecoding(16), folder=cache, facts={}, reporter=notes)
         return [np.array(found.picture(i)) for i in range(3)]
 
     right = [np.array(read_image(photos / name, size=16)) for name in names]

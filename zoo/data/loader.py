@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.data.balance import balanced_chances, repetitions
 from zoo.data.samples import Samples
-from zoo.data.sequences import Pair
 from zoo.data.worker_batches import (
     Packed,
     Unsent,
@@ -30,12 +28,7 @@ from zoo.data.worker_batches import (
     shorten_sockets,
 )
 from zoo.errors import WorkersError, ZooError
-from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.image.traits import TRAITS, Traits
-from zoo.modalities.image.transforms import ImageTransform
-from zoo.modalities.text.tokenization import TextEncoder
 from zoo.system.memory import give_back
-from zoo.system.tensors.seeds import mixed_seed
 
 Key: TypeAlias = tuple[int, int]
 """Variation and position among the samples. The variation is the epoch, which travels with each
@@ -47,8 +40,7 @@ Share: TypeAlias = tuple[int, int]
 
 TensorBatch: TypeAlias = dict[str, Tensor]
 
-_POOL = 50  # batches whose texts are sorted by length together; more saves padding, less is random
-_CHUNK = 1_000  # texts that are tokenised at a time
+_POOL = 50  # batches whose inputs are sorted by length together; more saves padding, less is random
 
 
 class Failure:
@@ -58,120 +50,33 @@ class Failure:
         self.error = error
 
 
-class Feed(Dataset[TensorBatch], ABC):
-    """Makes batches of ``samples``.
+class BatchReader(Dataset[TensorBatch], ABC):
+    """Makes batches of ``samples``; each modality has its own.
 
     Attributes:
         samples: Which.
-        cut: Which of them are texts that are longer than the network reads, ``(N,)``; empty of
-            pictures.
-        reading: How pictures are read, where batches are to hold ``traits`` of them, for
-            :attr:`Loader.traits`.
+        lengths: ``(N,)``, how long each is, where batches differ in length; else ``None``.
+        cut: ``(N,)``, which are longer than the network reads; empty where none can be.
+        traits_type: Of the traits that it notes of each sample in ``traits`` of its batches, for
+            :attr:`Loader.traits`; ``None`` where it notes none.
+        in_processes: Whether worker processes are of use.
     """
 
     samples: Samples
+    lengths: NDArray[np.int64] | None = None
     cut: NDArray[np.bool_] = np.zeros(0, np.bool_)
-    reading: Reading | None = None
+    traits_type: np.dtype[Any] | None = None
+    in_processes: bool = True
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
     @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
         """One batch, or the error that says why there is none."""
 
 
-class ImageFeed(Feed):
-    """Batches of pictures: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``.
-
-    The pixels are bytes, of 0 to 255: a quarter of what floats would take on their way from a worker
-    and to a GPU. The whole batch is normalised where it is computed with. With deep pictures among
-    them they are floats, and normalised.
-    """
-
-    def __init__(
-        self, samples: Samples, transform: ImageTransform, seed: int, reading: Reading | None = None
-    ) -> None:
-        self.samples = samples
-        self.transform = transform
-        self.seed = seed
-        self.reading = reading
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> TensorBatch:
-        return self._batch([(0, index)])
-
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
-        try:
-            return self._batch(keys)
-        except ZooError as error:
-            return Failure(error)
-
-    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
-        traits = np.zeros(len(keys), TRAITS)
-        rows = [traits[place : place + 1] for place in range(len(keys))]
-        prepared = [self._pixels(*key, row) for key, row in zip(keys, rows, strict=True)]
-        batch = {"pixel_values": self.transform.together(prepared)}
-        if self.reading is not None:  # as bytes, since a batch holds tensors
-            batch["traits"] = torch.from_numpy(traits.view(np.uint8).reshape(len(keys), -1))
-        return batch | _labels(self.samples, [index for _, index in keys])
-
-    def _pixels(self, variation: int, index: int, traits: Traits) -> Tensor:
-        name = self.samples.input(index)
-        if self.reading is None:
-            picture = self.transform.read(self.samples.picture(index), name)
-        else:
-            picture = self.transform.read(self.samples.picture(index), name, traits)
-            self.reading.refuse(traits, name)
-        return self.transform.pixels(picture, seed=mixed_seed(self.seed, variation, index))
-
-
-class TextFeed(Feed):
-    """Batches of texts: ``input_ids`` and ``attention_mask`` ``(B, T)``, ``index``, ``labels``.
-
-    Pairs have ``token_type_ids`` ``(B, T)`` too, if the tokenizer tells the texts of any apart.
-    All texts are tokenised once, here. The ids lie in temporary files that are mapped into
-    memory, so that RAM does not grow with the data.
-    """
-
-    def __init__(self, samples: Samples, encoder: TextEncoder) -> None:
-        self.samples = samples
-        self.encoder = encoder
-        pairs, lengths, cut = samples.pairs, list[int](), list[bool]()
-        with tempfile.TemporaryFile() as ids, tempfile.TemporaryFile() as types:
-            for start in range(0, len(samples), _CHUNK):
-                stop = min(start + _CHUNK, len(samples))
-                tokens = encoder.tokens([_text(samples, i) for i in range(start, stop)])
-                lengths += [len(own.ids) for own in tokens]
-                cut += [own.cut for own in tokens]
-                ids.write(np.concatenate([own.ids for own in tokens]).astype(np.int32).tobytes())
-                if pairs:
-                    joined = np.concatenate([own.types for own in tokens])
-                    types.write(joined.astype(np.int32).tobytes())
-            self.lengths, self.cut = np.array(lengths, np.int64), np.array(cut, np.bool_)
-            self._ends = np.cumsum(self.lengths)
-            self._ids = _mapped(ids)
-            self._types = _mapped(types) if pairs else None
-        if self._types is not None and not self._types.any():
-            self._types = None
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> TensorBatch:
-        return self.__getitems__([(0, index)])
-
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
-        indices = [index for _, index in keys]
-        ids = self._rows(self._ids, indices)
-        types = None if self._types is None else self._rows(self._types, indices)
-        return self.encoder.collate(ids, types) | _labels(self.samples, indices)
-
-    def _rows(self, mapped: np.ndarray[Any, Any], indices: Sequence[int]) -> list[Any]:
-        ends = [(self._ends[i], self.lengths[i]) for i in indices]
-        return [mapped[end - length : end].astype(np.int64) for end, length in ends]
-
-
-class Batches(Sampler[list[Key]]):
+class BatchOrder(Sampler[list[Key]]):
     """Which samples form which batch.
 
     Without ``lengths``, in order or shuffled. With them, texts of like length come together:
@@ -257,15 +162,19 @@ class Loader(DataLoader[TensorBatch]):
     and when a batch cannot be had.
 
     Attributes:
-        traits: What the pictures that have been read are like (:mod:`zoo.modalities.image.traits`), ``(N,)``
-            by their place among the samples, where the feed watches.
+        reader: Makes the batches.
+        order: Says of what.
+        traits: What the inputs that have been read are like, ``(N,)`` by their place among the
+            samples, where the reader notes it.
     """
 
-    def __init__(self, feed: Feed, batches: Batches, **options: Any) -> None:
-        self.feed, self.batches = feed, batches
-        self.traits: Traits = np.zeros(len(feed.samples) if feed.reading is not None else 0, TRAITS)
+    def __init__(self, reader: BatchReader, order: BatchOrder, **options: Any) -> None:
+        self.reader, self.order = reader, order
+        self.traits: NDArray[Any] = np.zeros(
+            0 if reader.traits_type is None else len(reader.samples), reader.traits_type
+        )
         how = pack if options.get("num_workers") else _as_it_is
-        super().__init__(feed, batch_sampler=batches, collate_fn=how, **options)
+        super().__init__(reader, batch_sampler=order, collate_fn=how, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
         """Choose what the next pass gives.
@@ -275,26 +184,26 @@ class Loader(DataLoader[TensorBatch]):
             start: Batches that the pass leaves out at its beginning.
             stride: From there on it takes each ``stride``-th batch.
         """
-        batches = self.batches
-        batches.epoch, batches.start, batches.stride = epoch, start, stride
+        order = self.order
+        order.epoch, order.start, order.stride = epoch, start, stride
 
     def names(self, indices: Sequence[int]) -> list[str]:
         """How reports call the samples at ``indices``."""
-        return [self.feed.samples.input(index) for index in indices]
+        return [self.reader.samples.input(index) for index in indices]
 
-    def over(self, feed: Feed) -> Loader:
-        """The same samples in the same batches, made by another feed, here."""
-        return Loader(feed, self.batches, pin_memory=self.pin_memory)
+    def over(self, reader: BatchReader) -> Loader:
+        """The same samples in the same batches, made by another reader, here."""
+        return Loader(reader, self.order, pin_memory=self.pin_memory)
 
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
         """Batches, each with the number of samples that it has over all processes."""
-        batches = self.batches
-        sizes = [len(batch) for batch in batches.arranged()[batches.start :: batches.stride]]
+        order = self.order
+        sizes = [len(batch) for batch in order.arranged()[order.start :: order.stride]]
         yield from zip(self, sizes, strict=True)
 
     def batch(self, keys: Sequence[Key]) -> TensorBatch:
         """One batch of chosen samples, made here."""
-        return _or_raise(self.feed.__getitems__(keys))
+        return _or_raise(self.reader.__getitems__(keys))
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
         if self.num_workers and self._iterator is None:
@@ -316,10 +225,10 @@ class Loader(DataLoader[TensorBatch]):
             raise
 
     def _noted(self, batch: TensorBatch) -> TensorBatch:
-        """The batch without the traits that a watching feed has put into it."""
-        if self.feed.reading is not None:
+        """The batch without the traits that its reader has put into it."""
+        if self.reader.traits_type is not None:
             rows = np.ascontiguousarray(batch.pop("traits").numpy())
-            self.traits[batch["index"].numpy()] = rows.view(TRAITS)[:, 0]
+            self.traits[batch["index"].numpy()] = rows.view(self.reader.traits_type)[:, 0]
         return batch
 
     def close(self) -> None:
@@ -350,10 +259,8 @@ def _end_workers(running: Any) -> None:
 
 
 def make_loader(
-    samples: Samples,
+    reader: BatchReader,
     *,
-    transform: ImageTransform | None = None,
-    encoder: TextEncoder | None = None,
     batch_size: int,
     shuffle: bool = False,
     seed: int = 0,
@@ -363,57 +270,45 @@ def make_loader(
     drop_last: bool = False,
     share: Share = (0, 1),
     balanced: bool = False,
-    reading: Reading | None = None,
 ) -> Loader:
-    """Batches of ``samples``: the inputs, ``index`` (positions among the samples), ``labels``.
+    """Batches of samples: the inputs, ``index`` (positions among the samples), ``labels``.
 
     Args:
-        samples: Pictures (with ``transform``) or texts (with ``encoder``); ``labels`` are in the
-            batches where the samples have them.
-        transform: Prepares pictures.
-        encoder: Tokenises texts, all of them at once, here.
+        reader: Makes them; ``labels`` are in the batches where the samples have them.
         batch_size: Samples a batch; the last may be smaller.
         shuffle: Draw a new order every epoch (:meth:`Loader.set_epoch`).
-        seed: Decides the order and the variation of each picture.
-        workers: Processes that read pictures; they stay between epochs. Texts need none.
+        seed: Decides the order.
+        workers: Processes that read inputs; they stay between epochs. None are started where they
+            are of no use to the reader.
         pin: Whether the batches are for a GPU.
-        by_length: Whether texts of like length form a batch; ``index`` tells where they were.
+        by_length: Whether inputs of like length form a batch, where they differ in it; ``index``
+            tells where they were.
         drop_last: Leave out a last batch that is not full.
         share: Of several processes, which this one is, and how many there are; each batch is
             dealt out among them.
         balanced: When shuffled, draw with replacement so that each class is equally likely; see
-            :func:`zoo.data.balance.balanced_chances`. A picture that is drawn again in an epoch
-            is varied anew.
-        reading: How pictures are read: what does not fit is refused, and what of them is not seen
-            is noted in :attr:`Loader.traits`.
+            :func:`zoo.data.balance.balanced_chances`. An input that is drawn again in an epoch
+            is augmented in another way.
 
     Raises:
         UsageError: ``balanced``, and the labels are numbers rather than classes.
-        BadFilesError: While iterating, from any process: a picture cannot be read.
+        BadFilesError: While iterating, from any process: an input cannot be read.
         WorkersError: While iterating: a worker has ended, or cannot send its batch.
     """
-    if (transform is None) == (encoder is None):
-        raise ValueError("give transform for pictures, or encoder for texts")
-    lengths = None
-    feed: ImageFeed | TextFeed
-    if transform is not None:
-        feed = ImageFeed(samples, transform, seed, reading)
-    elif encoder is not None:
-        feed, workers = TextFeed(samples, encoder), 0
-        lengths = feed.lengths if by_length else None
-    batches = Batches(
+    samples, workers = reader.samples, workers if reader.in_processes else 0
+    order = BatchOrder(
         len(samples),
         batch_size=batch_size,
         shuffle=shuffle,
         seed=seed,
         drop_last=drop_last,
-        lengths=lengths,
+        lengths=reader.lengths if by_length else None,
         share=share,
         chances=balanced_chances(samples.labels) if balanced else None,
     )
     return Loader(
-        feed,
-        batches,
+        reader,
+        order,
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
@@ -435,18 +330,8 @@ def _or_raise(batch: TensorBatch | Failure | Packed | Unsent | ZooError) -> Tens
     return batch
 
 
-def _text(samples: Samples, index: int) -> str | Pair:
-    raw = samples.raw(index)
-    return raw if isinstance(raw, tuple) else str(raw)
-
-
-def _mapped(file: Any) -> np.ndarray[Any, Any]:
-    """The numbers in a file. The mapping outlives the file object, which has no name to leave."""
-    file.flush()
-    return np.memmap(file, dtype=np.int32, mode="r") if file.tell() else np.empty(0, np.int32)
-
-
-def _labels(samples: Samples, indices: list[int]) -> TensorBatch:
+def labels_of(samples: Samples, indices: list[int]) -> TensorBatch:
+    """What a batch has of any samples: ``index``, their places, and ``labels`` where they have some."""
     batch = {"index": torch.tensor(indices)}
     if samples.labels is not None:
         batch["labels"] = torch.from_numpy(samples.labels[indices])

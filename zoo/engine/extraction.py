@@ -56,4 +56,4 @@ def fill_features(
             check()
             array[batch["index"].numpy()] = features(batch).numpy()
             advance()
-        return int(loader.feed.cut.sum())
+        return int(loader.reader.cut.sum())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
-from zoo.data.loader import Loader, make_loader
+from zoo.data.loader import BatchReader, Loader, make_loader
 from zoo.data.samples import Samples
-from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.image.transforms import MIN_SCALE, Augment, ImageTransform, make_transform
-from zoo.modalities.text.tokenization import TextEncoder
+from zoo.modalities import modality_of
+from zoo.modalities.batches import MIN_SCALE, Augment, BatchOptions
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
@@ -27,11 +26,11 @@ class Feed:
 
     Attributes:
         spec: Its ``input`` decides size, cropping, colours, or length.
-        tokenizer: Texts only.
-        workers: Processes that prepare pictures; ``None`` for what fits the machine.
-        flip: Whether training may mirror pictures; digits and letters must not be.
-        min_scale: The smallest share of a picture's area that a training crop keeps.
-        augment: What else varies training pictures: ``none``, or ``trivial`` for TrivialAugment.
+        tokenizer: Of a network of tokens.
+        workers: Processes that prepare inputs; ``None`` for what fits the machine.
+        flip: Whether training may mirror inputs; digits and letters must not be.
+        min_scale: The smallest share of an image's area that a training crop keeps.
+        augment: What else augments training images: ``none``, or ``trivial`` for TrivialAugment.
         balanced: Whether training draws each class equally often.
         seed: Of order and augmentation.
         pin: Whether batches go to page-locked memory, for GPUs.
@@ -50,8 +49,8 @@ class Feed:
     pin: bool = False
     share: tuple[int, int] = (0, 1)
 
-    def plain(self, samples: Samples, reading: Reading | None = None) -> Loader:
-        """Every sample once, without augmentation; ``reading`` as of :func:`zoo.data.loader.make_loader`."""
+    def plain(self, samples: Samples, reading: Any = None) -> Loader:
+        """Every sample once, without augmentation; ``reading`` as of :class:`BatchOptions`."""
         return self._loader(samples, train=False, batch_size=PLAIN_BATCH, reading=reading)
 
     def view(self, samples: Samples, number: int) -> Loader:
@@ -64,13 +63,9 @@ class Feed:
         """Shuffled and augmented; ``set_epoch`` chooses which of the many orders."""
         return self._loader(samples, train=True, batch_size=batch_size, shuffle=True)
 
-    def decode_size(self, *, train: bool) -> int:
-        """The shorter side, in pixels, that decoding must leave of a picture."""
-        return self._transform(train).decode_size
-
     @property
     def variation(self) -> str:
-        """What decides how training pictures vary."""
+        """What decides how training inputs are augmented."""
         return f"flip {self.flip}, scale {self.min_scale}, {self.augment}, seed {self.seed}"
 
     def _loader(
@@ -80,44 +75,35 @@ class Feed:
         train: bool,
         batch_size: int,
         shuffle: bool = False,
-        reading: Reading | None = None,
+        reading: Any = None,
     ) -> Loader:
-        image = self.spec.modality == "image"
-        transform = self._transform(train) if image else None
-        encoder = None if image else self._encoder()
+        options = BatchOptions(
+            train=train,
+            tokenizer=self.tokenizer,
+            flip=self.flip,
+            min_scale=self.min_scale,
+            augment=self.augment,
+            seed=self.seed,
+            reading=reading,
+        )
+        reader = modality_of(self.spec).batch_reader(samples, self.spec, options)
         # One sample left over for a process would be a batch that BatchNorm cannot train on.
         rest, processes = len(samples) % batch_size, self.share[1]
         lonely = shuffle and len(samples) > batch_size and 0 < rest < 2 * processes
         return make_loader(
-            samples,
-            transform=transform,
-            encoder=encoder,
+            reader,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            workers=self._workers(samples),
+            workers=self._workers(reader),
             pin=self.pin,
             drop_last=lonely,
             share=self.share if shuffle else (0, 1),
             balanced=shuffle and self.balanced,
-            reading=reading,
         )
 
-    def _transform(self, train: bool) -> ImageTransform:
-        return make_transform(
-            self.spec.image_input,
-            train=train,
-            flip=self.flip,
-            min_scale=self.min_scale,
-            augment=self.augment,
-        )
-
-    def _encoder(self) -> TextEncoder:
-        assert self.tokenizer is not None
-        return TextEncoder(self.tokenizer, self.spec.text_input)
-
-    def _workers(self, samples: Samples) -> int:
+    def _workers(self, reader: BatchReader) -> int:
         if self.workers is not None:
             return self.workers
         cores = max(1, round(usable_cores()))
-        return min(cores, 8) if samples.kind.in_files and len(samples) > 256 else 0
+        return min(cores, 8) if reader.in_processes and len(reader.samples) > 256 else 0

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data.loader import Feed, Key, Loader, TensorBatch, TextFeed
+from zoo.data.loader import BatchReader, Key, Loader, TensorBatch
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.setting import Setting
@@ -146,12 +146,12 @@ class _Rows:
         return torch.from_numpy(self.array[self.places(indices)]).view(self._dtype)
 
 
-class _Outputs(Feed):
+class _Outputs(BatchReader):
     """Batches with the outputs of the frozen part in the place of pictures, or beside texts."""
 
     def __init__(self, loader: Loader, views: Sequence[_Rows], labels: NDArray[Any]) -> None:
-        self.samples = loader.feed.samples
-        self._texts = loader.feed if isinstance(loader.feed, TextFeed) else None
+        self.samples = loader.reader.samples
+        self._texts = loader.reader if loader.reader.lengths is not None else None
         self._views = views
         self._labels = labels
 
@@ -159,6 +159,7 @@ class _Outputs(Feed):
         indices = [index for _, index in keys]
         if self._texts is not None:
             batch = self._texts.__getitems__(keys)
+            assert isinstance(batch, dict)
             mask = batch["attention_mask"].bool()
             rows = self._views[0].of(indices)
             padded = torch.zeros(*mask.shape, *rows.shape[1:], dtype=rows.dtype)
@@ -176,8 +177,8 @@ def _view(variation: int, views: int) -> int:
 
 
 def _lengths(loader: Loader, count: int) -> NDArray[np.int64]:
-    feed = loader.feed
-    return feed.lengths if isinstance(feed, TextFeed) else np.ones(count, dtype=np.int64)
+    lengths = loader.reader.lengths
+    return np.ones(count, dtype=np.int64) if lengths is None else lengths
 
 
 def _as_stored(outputs: Tensor) -> NDArray[Any]:

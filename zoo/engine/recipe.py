@@ -11,7 +11,7 @@ from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.modalities.image.transforms import Augment
+    from zoo.modalities.batches import Augment
 
 Solver = Literal["adamw", "lbfgs"]
 AUGMENTATIONS = ("none", "trivial")

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.backbone import Backbone
-    from zoo.data.loader import Loader
+    from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.batches import BatchOptions, Decoding
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
@@ -172,6 +173,21 @@ class Modality(InputKind, Protocol):
             backbone: With its head, in evaluation mode.
             tokenizer: That of the run, if it has one.
             pairs: Whether the inputs are pairs.
+        """
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def batch_reader(
+        self, samples: Samples, spec: BackboneSpec, options: BatchOptions
+    ) -> BatchReader:
+        """What makes batches of samples, as the backbone takes them."""
+
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding | None:
+        """How inputs are decoded once for a whole run; ``None`` where that is of no use.
+
+        Args:
+            spec: Of the network.
+            train: Whether they are augmented after it.
         """
 
     # -- batches that mean nothing -------------------------------------------------------------

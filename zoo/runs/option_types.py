@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
     from zoo.engine.recipe import Solver
-    from zoo.modalities.image.transforms import Augment
+    from zoo.modalities.batches import Augment
     from zoo.runs.request import Resize
 
 

@@ -14,6 +14,8 @@ from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.setting import Feeds
 from zoo.engine.strategies import Phase
+from zoo.modalities import modality_of
+from zoo.modalities.batches import Decoding
 from zoo.runs.request import Request
 from zoo.system.paths import cache_folder
 from zoo.training.start import Start
@@ -28,10 +30,10 @@ def make_feeds(
     reporter: Reporter,
     accelerator: Accelerator,
 ) -> Feeds:
-    """The batches; pictures that are wanted often are decoded first, once.
+    """The batches; inputs that are wanted often are decoded first, once.
 
     Raises:
-        ZooError: Anything that the user can put right, such as a picture that cannot be read.
+        ZooError: Anything that the user can put right, such as a file that cannot be read.
     """
     spec = start.backbone.spec
     feed = Feed(
@@ -49,15 +51,18 @@ def make_feeds(
     train, val = splits.train, splits.val
     assert val is not None
     often, held_out = train, val
-    if spec.modality == "image" and worth_decoding(
+    modality = modality_of(spec)
+    decoding = modality.decoding(spec, train=True)
+    if decoding is not None and worth_decoding(
         request.cache_images,
-        size=spec.image_input.size,
+        decoding,
         device=accelerator.device,
         epochs=sum(phase.epochs for phase in phases if phase.trains_backbone),
     ):
         with accelerator.main_process_first():
-            often = _decoded("train", train, feed, splits, reporter)
-            held_out = _decoded("val", val, feed, splits, reporter)
+            often = _decoded("train", train, decoding, splits, reporter)
+            plain = modality.decoding(spec, train=False)
+            held_out = _decoded("val", val, plain or decoding, splits, reporter)
     assert train.labels is not None
     assert val.labels is not None
     return Feeds(
@@ -74,13 +79,16 @@ def make_feeds(
 
 
 def _decoded(
-    name: str, samples: Samples, feed: Feed, splits: Splits, reporter: Reporter
+    name: str, samples: Samples, decoding: Decoding, splits: Splits, reporter: Reporter
 ) -> Samples:
     return decoded_once(
         samples,
-        feed.decode_size(train=name == "train"),
-        values=feed.spec.image_input.value_range,
+        decoding,
         folder=cache_folder() / "features",
-        facts={"data": splits.source, "split": f"{name}, pictures", "samples": len(samples)},
+        facts={
+            "data": splits.source,
+            "split": f"{name}, {samples.kind.nouns}",
+            "samples": len(samples),
+        },
         reporter=reporter,
     )

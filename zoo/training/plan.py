@@ -145,7 +145,7 @@ def _phases(
 
 def _cut(feeds: Feeds, spec: BackboneSpec) -> str:
     """How many texts of training and validation are not read to their end, in words."""
-    both = [loader.feed for loader in (feeds.train, feeds.val)]
+    both = [loader.reader for loader in (feeds.train, feeds.val)]
     cut, count = int(sum(feed.cut.sum() for feed in both)), sum(len(feed.samples) for feed in both)
     return cut_in_words(cut, count, spec.text_input) if cut else ""
 

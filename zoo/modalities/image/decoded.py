@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pyarrow as pa
 from PIL import Image
 
@@ -26,6 +27,9 @@ from zoo.system.leftovers import held
 from zoo.system.processor import usable_cores
 
 _CHUNK = 64  # pictures that are decoded at a time, and a record batch
+
+SMALL = 128
+"""Pixels up to which networks on a CPU are mostly faster than decoding is."""
 
 _SCHEMA = pa.schema(
     [
@@ -146,3 +150,42 @@ def opened(samples: Samples, file: Path) -> Samples | None:
 def _decoded(samples: Samples, index: int, size: int, values: ValueRange) -> Image.Image:
     name = samples.input(index)
     return read_image(samples.picture(index), size=size, name=name, values=values)
+
+
+@dataclass(frozen=True)
+class ImageDecoding:
+    """See :class:`zoo.modalities.batches.Decoding`.
+
+    Attributes:
+        size: The shorter side in pixels that is needed.
+        values: What is black and white in images with more than 8 bits.
+    """
+
+    size: int
+    values: ValueRange = ()
+
+    @property
+    def slow(self) -> bool:
+        """Up to :data:`SMALL` pixels, networks on a CPU are mostly faster than decoding is."""
+        return self.size <= SMALL
+
+    @property
+    def key(self) -> str:
+        """Size, scale, and the version of what decodes."""
+        return f"{self.size}\n{self.values}\n{PIL.__version__}"
+
+    def applies(self, samples: Samples) -> bool:
+        """Whether there are any, and not in memory."""
+        return len(samples) > 0 and not isinstance(samples.picture(0), Image.Image)
+
+    def estimated_bytes(self, samples: Samples) -> int:
+        """From some of them."""
+        return estimated_bytes(samples, self.size, self.values)
+
+    def decode(self, samples: Samples, file: Path) -> Iterator[int]:
+        """As :func:`decode` does."""
+        yield from decode(samples, self.size, file, self.values)
+
+    def opened(self, samples: Samples, file: Path) -> Samples | None:
+        """As :func:`opened` does."""
+        return opened(samples, file)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from zoo.contract.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
     from zoo.data.kind import Asked, DemoData, InputKind
-    from zoo.data.loader import Loader
+    from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.batches import BatchOptions, Decoding
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
@@ -148,7 +149,8 @@ class ImageModality:
         from zoo.modalities.image.not_seen import Reading
         from zoo.modalities.not_seen import NotSeen
 
-        reading = loader.feed.reading or Reading(spec.image_input, trained=True)
+        watched = getattr(loader.reader, "reading", None)
+        reading = watched or Reading(spec.image_input, trained=True)
         words = reading.in_words(loader.traits)
         return NotSeen(reading.names(loader.traits), tuple(words.values()))
 
@@ -215,6 +217,32 @@ class ImageModality:
         outputs: Any = network(batch["pixel_values"])
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def batch_reader(
+        self, samples: Samples, spec: BackboneSpec, options: BatchOptions
+    ) -> BatchReader:
+        """Reads and augments each when it is wanted."""
+        from zoo.modalities.image.batches import ImageBatches
+        from zoo.modalities.image.transforms import make_transform
+
+        transform = make_transform(
+            spec.image_input,
+            train=options.train,
+            flip=options.flip,
+            min_scale=options.min_scale,
+            augment=options.augment,
+        )
+        return ImageBatches(samples, transform, options.seed, options.reading)
+
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding:
+        """Into pixels, no larger than the network needs."""
+        from zoo.modalities.image.decoded import ImageDecoding
+        from zoo.modalities.image.transforms import resized
+
+        given = spec.image_input
+        return ImageDecoding(given.size if train else resized(given), given.value_range)
 
     # -- what the sources of data ask ----------------------------------------------------------
 

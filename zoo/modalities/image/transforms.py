@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.spec import ImageInput
+from zoo.modalities.batches import MIN_SCALE, Augment
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import Traits
 from zoo.system.tensors.seeds import seeded
@@ -23,13 +24,6 @@ from zoo.system.tensors.torchvision_operators import declare_missing_operators
 declare_missing_operators()
 
 LONGEST = 16  # times its width that a picture's length may be
-
-MIN_SCALE = 0.35
-"""The smallest share of a picture's area that a training crop keeps. The 0.08 of training from
-scratch on ImageNet is too little where an object is small and epochs are few."""
-
-Augment: TypeAlias = Literal["none", "trivial"]
-"""What varies training pictures beyond crops and mirror images."""
 
 
 def make_transform(

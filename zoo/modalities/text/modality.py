@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from zoo.contract.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
     from zoo.data.kind import Asked, DemoData, InputKind
-    from zoo.data.loader import Loader
+    from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.batches import BatchOptions
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
@@ -132,7 +133,7 @@ class TextModality:
         from zoo.modalities.not_seen import NotSeen
         from zoo.modalities.text.tokenization import END, cut_in_words
 
-        cut = loader.feed.cut
+        cut = loader.reader.cut
         words = cut_in_words(int(cut.sum()), len(cut), spec.text_input, trained=True)
         return NotSeen(tuple((END,) if own else () for own in cut), (words,) if words else ())
 
@@ -202,6 +203,21 @@ class TextModality:
         outputs: Any = network(**batch)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def batch_reader(
+        self, samples: Samples, spec: BackboneSpec, options: BatchOptions
+    ) -> BatchReader:
+        """Tokenises all of them, once, here."""
+        from zoo.modalities.text.batches import TextBatches
+        from zoo.modalities.text.tokenization import TextEncoder
+
+        assert options.tokenizer is not None
+        return TextBatches(samples, TextEncoder(options.tokenizer, spec.text_input))
+
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> None:
+        """Texts need none."""
 
     # -- what the sources of data ask ----------------------------------------------------------
 

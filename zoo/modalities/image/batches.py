@@ -1,0 +1,62 @@
+"""Batches of images: read, augmented, and put together as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.loader import BatchReader, Failure, Key, TensorBatch, labels_of
+from zoo.data.samples import Samples
+from zoo.errors import ZooError
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.image.traits import TRAITS, Traits
+from zoo.modalities.image.transforms import ImageTransform
+from zoo.system.tensors.seeds import mixed_seed
+
+
+class ImageBatches(BatchReader):
+    """Batches of images: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``.
+
+    The pixels are bytes, of 0 to 255: a quarter of what floats would take on their way from a worker
+    and to a GPU. The whole batch is normalised where it is computed with. With deep images among
+    them they are floats, and normalised.
+    """
+
+    def __init__(
+        self, samples: Samples, transform: ImageTransform, seed: int, reading: Reading | None = None
+    ) -> None:
+        self.samples = samples
+        self.transform = transform
+        self.seed = seed
+        self.reading = reading
+        self.traits_type = None if reading is None else TRAITS
+
+    def __getitem__(self, index: int) -> TensorBatch:
+        return self._batch([(0, index)])
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
+        try:
+            return self._batch(keys)
+        except ZooError as error:
+            return Failure(error)
+
+    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
+        traits = np.zeros(len(keys), TRAITS)
+        rows = [traits[place : place + 1] for place in range(len(keys))]
+        prepared = [self._pixels(*key, row) for key, row in zip(keys, rows, strict=True)]
+        batch = {"pixel_values": self.transform.together(prepared)}
+        if self.reading is not None:  # as bytes, since a batch holds tensors
+            batch["traits"] = torch.from_numpy(traits.view(np.uint8).reshape(len(keys), -1))
+        return batch | labels_of(self.samples, [index for _, index in keys])
+
+    def _pixels(self, variation: int, index: int, traits: Traits) -> Tensor:
+        name = self.samples.input(index)
+        if self.reading is None:
+            image = self.transform.read(self.samples.picture(index), name)
+        else:
+            image = self.transform.read(self.samples.picture(index), name, traits)
+            self.reading.refuse(traits, name)
+        return self.transform.pixels(image, seed=mixed_seed(self.seed, variation, index))
