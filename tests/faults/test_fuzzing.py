@@ -35,7 +35,7 @@ from zoo.registry.policy_file import with_run, without_run
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import read_record, read_run
 from zoo.runs.model_card import plain
-from zoo.training.finetune import _short
+from zoo.training.claims import short_name
 from zoo.weights.load import read_state_dict
 
 EVERYDAY = 50
@@ -150,7 +150,7 @@ class Names:
 
     @staticmethod
     def folder(name: str) -> None:
-        short = _short(name)
+        short = short_name(name)
         assert Path(short).name == short
         assert short not in ("", ".", "..")
         assert len(short.encode()) < 250

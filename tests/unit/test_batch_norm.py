@@ -11,9 +11,10 @@ from torch import nn
 
 import zoo
 from zoo.cli.evaluate import _print_details
-from zoo.engine.batch_norm import normalises_batches, refuse_single
+from zoo.engine.batch_norm import refuse_single, training_norms
 from zoo.engine.forward import Forward
 from zoo.engine.learner import _parts
+from zoo.engine.phase_facts import phase_facts, without_values
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
 from zoo.errors import UsageError
@@ -25,7 +26,9 @@ def check(size: int, strategy: str = "full", **overrides: object) -> None:
     recipe = Recipe.default("image", pretrained=False).changed(strategy=strategy, **overrides)
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
     example = {"pixel_values": torch.rand(1, 3, size, size)}
-    refuse_single(forward, STRATEGIES[strategy](recipe), recipe, lambda: example)
+    facts = phase_facts(without_values(backbone), STRATEGIES[strategy](recipe), recipe)
+    norms = [name for phase in facts for name in phase.batch_norms]
+    refuse_single(forward, norms, recipe, lambda: example)
     if strategy == "full":
         backbone.train()
         backbone(example)  # what would stop training in its midst
@@ -59,9 +62,9 @@ def _parts_of_one(targets: torch.Tensor, samples: int) -> list[torch.Tensor]:
 
 def test_batch_norm_is_found_where_it_trains() -> None:
     backbone = zoo.load("cnn", weights="none", classes=2)
-    assert normalises_batches(backbone)
+    assert training_norms(backbone)
     backbone.freeze()
-    assert not normalises_batches(backbone)
+    assert not training_norms(backbone)
     assert isinstance(backbone.net, nn.Module)
 
 

@@ -21,7 +21,7 @@ from zoo.data.tables import read_table
 from zoo.errors import DataError, RunError
 from zoo.modalities import TEXT
 from zoo.runs import predictions
-from zoo.runs.predictions import read_predictions, write_predictions
+from zoo.runs.predictions import evaluated_samples, read_predictions, write_predictions
 from zoo.tasks import task_named
 
 Write = Callable[[Path, list[str]], None]
@@ -257,7 +257,8 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: str) ->
     outputs = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
     labels = np.array([1, 0, 1]) if task == "single-label" else outputs.round().astype(np.float32)
     samples = Samples(TEXT, Listed(("a", "b", "c"), ("1", "2", "3")), labels)
-    write_predictions(tmp_path / "p.parquet", samples, outputs, ("x", "y"), task=task_named(task))
+    evaluated = evaluated_samples(samples, outputs)
+    write_predictions(tmp_path / "p.parquet", evaluated, ("x", "y"), task=task_named(task))
     read = read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task_named(task))
     assert read.inputs == ("a", "b", "c")
     assert read.outputs.tolist() == outputs.tolist()

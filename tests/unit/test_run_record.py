@@ -13,9 +13,6 @@ from tests.made_runs import made_run
 from zoo import open_run
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.errors import RunError
-from zoo.registry.index import Index
-from zoo.registry.policy import load_policy
-from zoo.registry.registry import Registry
 from zoo.registry.run_record import lineage, origin_of, read_record, read_run
 from zoo.training import record as records
 from zoo.training.resume import _refuse_change
@@ -189,20 +186,17 @@ def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:
 
 
 def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
-    plan: Any = SimpleNamespace(
-        splits=SimpleNamespace(fingerprint="same", source="plants/"),
-        start=SimpleNamespace(sha256="", backbone=SimpleNamespace(spec=PICTURES)),
-        request=SimpleNamespace(head="linear"),
-        recipe=SimpleNamespace(strategy="full"),
-    )
-    registry = Registry([], load_policy(), Index())
-    now = records.versions()
-    record: dict[str, Any] = {"data": {"fingerprint": "same"}, "weights": None, "plugins": {}}
-    record["versions"] = now | {"torch": "1.0"}
+    now = {
+        "data": {"fingerprint": "same", "source": "plants/"},
+        "weights": None,
+        "versions": records.versions(),
+        "plugins": {"acme": "1.0"},
+    }
+    torch = now["versions"]["torch"]
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:
-        _refuse_change(tmp_path, record, plan, registry)
-    assert told.value.message.endswith(f"now {now['torch']}")
-    _refuse_change(tmp_path, record | {"versions": now}, plan, registry)
+        _refuse_change(tmp_path, now | {"versions": now["versions"] | {"torch": "1.0"}}, now)
+    assert told.value.message.endswith(f"now {torch}")
+    _refuse_change(tmp_path, now, now)
 
 
 def test_a_run_with_a_damaged_tokenizer_cannot_be_used(tmp_path: Path) -> None:

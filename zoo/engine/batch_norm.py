@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.contract.backbone import Backbone
-from zoo.engine import adapters
 from zoo.engine.forward import Forward
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Phase
-from zoo.engine.trainable import choose_trained
 from zoo.errors import UsageError
 from zoo.system.tensors.hooks import hooked
 
 
-def normalises_batches(backbone: Backbone) -> bool:
-    """Whether anything that trains computes statistics of a batch."""
-    return any(isinstance(module, _BatchNorm) and _trains(module) for module in backbone.modules())
+def training_norms(backbone: Backbone) -> list[str]:
+    """Paths of what trains and computes statistics of a batch."""
+    return [
+        path
+        for path, module in backbone.named_modules()
+        if isinstance(module, _BatchNorm) and _trains(module)
+    ]
 
 
 def refuse_single(
     forward: Forward,
-    phases: Sequence[Phase],
+    norms: Iterable[str],
     recipe: Recipe,
     example: Callable[[], Mapping[str, Tensor]],
 ) -> None:
@@ -36,46 +37,35 @@ def refuse_single(
 
     Args:
         forward: Runs the backbone.
-        phases: What trains.
+        norms: Paths of the normalisations that train in some phase.
         recipe: Its ``batch_size`` and ``accumulate`` decide how large the parts are.
         example: Gives one prepared sample, anywhere.
     """
-    if recipe.batch_size >= 2 * recipe.accumulate:
+    if recipe.batch_size >= 2 * recipe.accumulate or not (names := set(norms)):
         return
-    for phase in phases:
-        if not phase.trains_backbone:
-            continue
-        choose_trained(forward.backbone, phase, recipe, done=1.0)
-        layer = _without_statistics(forward, example())
-        adapters.take_out(forward.backbone)
-        if layer:
-            given = f"--batch-size {recipe.batch_size}"
-            given += f" --accumulate {recipe.accumulate}" if recipe.accumulate > 1 else ""
-            raise UsageError(
-                f"{given} leaves batches of one sample, of which the batch normalisation {layer} "
-                "can make no statistics",
-                hint="Give a --batch-size of at least 2 samples for each part of --accumulate.",
-            )
+    if layer := _without_statistics(forward, names, example()):
+        given = f"--batch-size {recipe.batch_size}"
+        given += f" --accumulate {recipe.accumulate}" if recipe.accumulate > 1 else ""
+        raise UsageError(
+            f"{given} leaves batches of one sample, of which the batch normalisation {layer!r} "
+            "can make no statistics",
+            hint="Give a --batch-size of at least 2 samples for each part of --accumulate.",
+        )
 
 
 @torch.no_grad()
-def _without_statistics(forward: Forward, example: Mapping[str, Tensor]) -> str:
-    """The first normalisation that trains and gets one value a channel; empty if none does."""
-    backbone = forward.backbone.eval()
-    names: dict[nn.Module, str] = {
-        module: name
-        for name, module in backbone.named_modules()
-        if isinstance(module, _BatchNorm) and _trains(module)
-    }
+def _without_statistics(forward: Forward, names: set[str], example: Mapping[str, Tensor]) -> str:
+    """The first of the normalisations that gets one value a channel; empty if none does."""
+    modules = {m: name for name, m in forward.backbone.named_modules() if name in names}
     found: list[str] = []
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].numel() == inputs[0].shape[1]:
-            found.append(names[module])
+            found.append(modules[module])
 
-    with hooked(names, before=look):
+    with hooked(modules, before=look):
         forward.logits(example)
-    return repr(found[0]) if found else ""
+    return found[0] if found else ""
 
 
 def _trains(module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
-from zoo.engine.batch_norm import normalises_batches
+from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
 from zoo.engine.schedules import schedule
@@ -174,7 +174,7 @@ class Learner:
         self._model.train()
         # Of one sample batch normalisation may have no statistics; see refuse_single.
         roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
-        self._least = 2 if roomy and normalises_batches(backbone) else 1
+        self._least = 2 if roomy and training_norms(backbone) else 1
         if self._forward.compiler and self._source.compilable and not self._phase.gradual:
             self._quick = self._forward.compiler(self._model, dynamic=self._forward.ragged)
         # In the model's order, which Accelerate expects of sharded parameters.

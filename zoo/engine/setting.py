@@ -34,6 +34,7 @@ class Feeds:
         val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
         key: What identifies the data, for the feature cache.
         source: What the data are called.
+        notes: What is worth knowing of the data and of how much of them is read, a fact each.
     """
 
     train: Loader
@@ -45,6 +46,7 @@ class Feeds:
     val_labels: NDArray[Any]
     key: str
     source: str
+    notes: tuple[str, ...] = ()
 
     def close(self) -> None:
         """End the workers of ``train`` and ``val``; whoever has made the other loaders ends theirs."""

@@ -26,12 +26,11 @@ from zoo.registry.run_record import MODEL as MODEL
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
 from zoo.runs.model_card import model_card
-from zoo.runs.predictions import write_predictions
+from zoo.runs.predictions import EvaluatedSamples, evaluated_samples, write_predictions
 from zoo.runs.trained_on import write_digests
 from zoo.system import files
 from zoo.system.tensors.files import write_tensors
-from zoo.tasks import task_from_json
-from zoo.tasks.task import Activation
+from zoo.tasks.task import Activation, Task
 from zoo.weights.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
@@ -45,6 +44,7 @@ class Outcome:
     Attributes:
         record: What ``run.json`` holds but for the format and the sha256 of the weights.
         backbone: With the best epoch's parameters.
+        task: What the outputs mean.
         history: The lines of ``metrics.jsonl``.
         tokenizer: Texts only.
         train: The training split.
@@ -54,11 +54,29 @@ class Outcome:
 
     record: Mapping[str, Any]
     backbone: Backbone
+    task: Task
     history: Sequence[Mapping[str, Any]]
     tokenizer: Any
     train: Samples
     val: Samples
     logits: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What :func:`finish_run` has written.
+
+    Attributes:
+        record: What ``run.json`` holds.
+        task: What the outputs mean.
+        evaluated: What ``predictions.parquet`` holds.
+        history: The lines of ``metrics.jsonl``.
+    """
+
+    record: Mapping[str, Any]
+    task: Task
+    evaluated: EvaluatedSamples
+    history: Sequence[Mapping[str, Any]]
 
 
 def claim_folder(
@@ -123,31 +141,34 @@ def begin_run(folder: Path, record: Mapping[str, Any]) -> None:
         raise _unwritable(folder, error) from error
 
 
-def finish_run(folder: Path, outcome: Outcome) -> None:
+def finish_run(folder: Path, outcome: Outcome) -> Finished:
     """Write what training came to. ``run.json`` comes last: with it the run is finished.
+
+    Returns:
+        The same, for whoever goes on with the run.
 
     Raises:
         RunError: It cannot be written; the run can be resumed then.
     """
-    record = outcome.record
+    record, task = outcome.record, outcome.task
     classes: Sequence[str] = record["classes"]
     try:
-        task = task_from_json(record["task"])
         write_model(folder, outcome.backbone, classes, outcome.tokenizer, task.activation)
         sha256 = file_sha256(folder / MODEL)
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
         files.write_text(folder / METRICS, "".join(lines))
-        outputs = task.decode(outcome.logits)
-        write_predictions(folder / PREDICTIONS, outcome.val, outputs, classes, task=task)
+        evaluated = evaluated_samples(outcome.val, task.decode(outcome.logits))
+        write_predictions(folder / PREDICTIONS, evaluated, classes, task=task)
         origin = record["origin"]
         write_digests(folder, outcome.train, Path(origin["run"]) if origin else None)
         full = {**record, "finished": True, "sha256": sha256, "example": example}
         files.write_text(folder / CARD, model_card(full, folder.name))
-        _write_record(folder, full)
+        written = _write_record(folder, full)
     except OSError as error:
         raise _unwritable(folder, error) from error
     shutil.rmtree(folder / LAST, ignore_errors=True)
+    return Finished(record=written, task=task, evaluated=evaluated, history=outcome.history)
 
 
 def discard_run(folder: Path, above: Sequence[Path] = ()) -> None:
@@ -267,9 +288,12 @@ def new_folder(folder: Path, what: str = "run") -> Iterator[Path]:
             raise
 
 
-def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def _write_record(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``run.json``; gives what it holds, as JSON has it."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, ensure_ascii=False)
     files.write_text(folder / LOCK_FILE, text + "\n")
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 def write_model(

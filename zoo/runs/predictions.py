@@ -48,25 +48,6 @@ def predictions_of(
     return list(task.predictions(inputs, outputs, classes, threshold=threshold, unread=lacks))
 
 
-def write_predictions(
-    path: Path,
-    samples: Samples,
-    outputs: NDArray[np.float64],
-    classes: Sequence[str],
-    *,
-    task: Task,
-) -> None:
-    """Put what is said of labelled ``samples`` at ``path``; arguments as of :func:`predictions_of`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    assert samples.labels is not None
-    columns: dict[str, Any] = input_columns([shown(samples, i) for i in range(len(samples))])
-    columns |= task.columns(samples.labels, outputs, classes)
-    with files.replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
-
-
 @dataclass(frozen=True)
 class EvaluatedSamples:
     """Labelled inputs, and what a run says of them.
@@ -89,6 +70,26 @@ class EvaluatedSamples:
         chosen = np.asarray(indices, dtype=np.int64)
         inputs = tuple(self.inputs[i] for i in indices)
         return EvaluatedSamples(inputs, self.labels[chosen], self.outputs[chosen])
+
+
+def evaluated_samples(samples: Samples, outputs: NDArray[np.float64]) -> EvaluatedSamples:
+    """Labelled ``samples``, and what a run says of them, ``(len(samples), outputs)``."""
+    assert samples.labels is not None
+    inputs = tuple(shown(samples, i) for i in range(len(samples)))
+    return EvaluatedSamples(inputs, samples.labels, outputs)
+
+
+def write_predictions(
+    path: Path, evaluated: EvaluatedSamples, classes: Sequence[str], *, task: Task
+) -> None:
+    """Put what is said of labelled inputs at ``path``; arguments as of :func:`predictions_of`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = input_columns(evaluated.inputs)
+    columns |= task.columns(evaluated.labels, evaluated.outputs, classes)
+    with files.replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
 
 
 def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> EvaluatedSamples:

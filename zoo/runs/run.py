@@ -35,13 +35,21 @@ from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import LOCK_FILE
-from zoo.runs.folder import EXAMPLE, METRICS, MODEL, PREDICTIONS, TOKENIZER, read_record
+from zoo.runs.folder import (
+    EXAMPLE,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    TOKENIZER,
+    Finished,
+    read_record,
+)
 from zoo.runs.mistakes import Mistakes, read_mistakes
 from zoo.runs.predictions import (
     EvaluatedSamples,
+    evaluated_samples,
     predictions_of,
     read_predictions,
-    shown,
 )
 from zoo.runs.predictor import Predictor
 from zoo.runs.report.page import REPORT, Report, write_report
@@ -69,6 +77,7 @@ class Run:
         surgery: The function that changed the backbone before it trained, if one did.
         registry: Whose plugins may build its backbone; those that are installed by default.
         backbone: What :meth:`load` would give, from whoever has it at hand already.
+        finished: What its files hold, from whoever has just written them.
 
     Attributes:
         folder: The run folder.
@@ -88,14 +97,15 @@ class Run:
         surgery: Surgery | None = None,
         registry: Registry | None = None,
         backbone: Backbone | None = None,
+        finished: Finished | None = None,
     ) -> None:
         self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
         self._surgery, self._registry = surgery, registry
-        self._backbone = backbone
-        self.record = read_record(self.folder)
+        self._backbone, self._finished = backbone, finished
+        self.record = finished.record if finished else read_record(self.folder)
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
-            self.task: Task = task_from_json(self.record["task"])
+            self.task: Task = finished.task if finished else task_from_json(self.record["task"])
             self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
             self._trained_on = _TrainedOn.from_json(self.record["data"])
             self._reading = modality_of(self.spec).reading(self.spec, self.record["data"])
@@ -408,18 +418,14 @@ class Run:
         if data is None:
             if split is not None:
                 raise UsageError(f"--split {split} is of --data, which is not given")
-            path = self.folder / PREDICTIONS
-            kept = read_predictions(path, self.classes, task=self.task)
-            return kept, None, "validation samples"
+            return self._kept_predictions(), None, "validation samples"
         request = self.record.get("request") or {}
         skip: BadFiles = "skip" if request.get("bad_files") == "skip" else "error"
         held_out = self._held_out(data, split, bad_files=skip, reporter=reporter or Quiet())
         name = "test" if "test" in held_out else next(iter(held_out))
         samples = held_out[name].samples
         logits, _ = self._logits(samples, device=device, workers=workers, reporter=reporter)
-        inputs = tuple(shown(samples, i) for i in range(len(samples)))
-        assert samples.labels is not None
-        said = EvaluatedSamples(inputs, samples.labels, self.task.decode(logits))
+        said = evaluated_samples(samples, self.task.decode(logits))
         words = {"val": "validation samples", "test": "test samples"}.get(name, "samples")
         left = held_out[name].left_out
         but = f", but for {left:,} that the run was trained on" if left else ""
@@ -461,7 +467,7 @@ class Run:
         subject = Subject(
             folder=self.folder,
             record=self.record,
-            history=read_history(self.folder / METRICS),
+            history=self._history(),
             task=self.task,
             evaluated=said,
             evaluated_on=words,
@@ -495,6 +501,14 @@ class Run:
             pairs=self.pairs,
             images=source if self.modality.files else None,
         )
+
+    def _kept_predictions(self) -> EvaluatedSamples:
+        if self._finished:
+            return self._finished.evaluated
+        return read_predictions(self.folder / PREDICTIONS, self.classes, task=self.task)
+
+    def _history(self) -> Sequence[Mapping[str, Any]]:
+        return self._finished.history if self._finished else read_history(self.folder / METRICS)
 
     def _validation_again(self) -> tuple[Samples | None, str]:
         """The validation samples that the run had, or why they are not to be had."""

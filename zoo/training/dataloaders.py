@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
 
 from zoo.data.samples import Samples, Splits
+from zoo.engine.batch_norm import refuse_single
 from zoo.engine.decoding import decoded_once, worth_decoding
 from zoo.engine.feed import Feed
+from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
-from zoo.engine.recipe import Recipe
 from zoo.engine.setting import Feeds
-from zoo.engine.strategies import Phase
+from zoo.errors import ZooError
 from zoo.modalities import modality_of
 from zoo.modalities.batches import Decoding
-from zoo.runs.request import Request
+from zoo.modalities.text.tokenization import cut_in_words
 from zoo.system.paths import cache_folder
-from zoo.training.start import Start
+from zoo.training.plan import Plan
 
 
-def make_feeds(
-    request: Request,
-    start: Start,
-    splits: Splits,
-    recipe: Recipe,
-    phases: Sequence[Phase],
-    reporter: Reporter,
-    accelerator: Accelerator,
+def make_dataloaders(
+    plan: Plan, forward: Forward, reporter: Reporter, accelerator: Accelerator
 ) -> Feeds:
-    """The batches; inputs that are wanted often are decoded first, once.
+    """The batches; inputs that are needed often are decoded first, once.
 
     Raises:
         ZooError: Anything that the user can put right, such as a file that cannot be read.
     """
+    feeds = _feeds(plan, reporter, accelerator)
+    try:
+        refuse_single(forward, plan.batch_norms, plan.recipe, lambda: feeds.val.batch([(0, 0)]))
+    except ZooError:
+        feeds.close()
+        raise
+    if cut := _cut(feeds, plan):
+        reporter.note(cut)
+    return replace(feeds, notes=(*plan.splits.notes, *([cut] if cut else [])))
+
+
+def _cut(feeds: Feeds, plan: Plan) -> str:
+    """How many texts of training and validation are not read to their end, in words."""
+    both = [loader.reader for loader in (feeds.train, feeds.val)]
+    cut, count = (
+        int(sum(reader.cut.sum() for reader in both)),
+        sum(len(reader.samples) for reader in both),
+    )
+    return cut_in_words(cut, count, plan.backbone.spec.text_input) if cut else ""
+
+
+def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Feeds:
+    request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     spec = start.backbone.spec
     feed = Feed(
         spec=spec,
@@ -57,7 +75,7 @@ def make_feeds(
         request.cache_images,
         decoding,
         device=accelerator.device,
-        epochs=sum(phase.epochs for phase in phases if phase.trains_backbone),
+        epochs=sum(phase.epochs for phase in plan.phases if phase.trains_backbone),
     ):
         with accelerator.main_process_first():
             often = _decoded("train", train, decoding, splits, reporter)
@@ -75,6 +93,7 @@ def make_feeds(
         val_labels=val.labels,
         key=splits.fingerprint,
         source=splits.source,
+        notes=splits.notes,
     )
 
 

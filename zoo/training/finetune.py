@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import datetime
+import gc
 from pathlib import Path
 
 import torch
-from accelerate.utils import broadcast_object_list
+from accelerate import Accelerator
 
+from zoo.data.samples import Samples
 from zoo.engine.checkpoint import Keeper
 from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
-from zoo.engine.surgery import sha256_of_code
-from zoo.errors import Stopped
-from zoo.runs.folder import (
-    LAST,
-    begin_run,
-    claim_folder,
-    claimed,
-    discard_run,
-    locked,
-    refuse_existing,
-)
+from zoo.runs.folder import LAST, claimed, refuse_existing
+from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
+from zoo.system.memory import give_back
+from zoo.training import record as records
+from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
 from zoo.training.manner import Manner, accelerator_for, for_process
-from zoo.training.plan import make_plan
-from zoo.training.train import finished_run, opening_of, setting_of, train
-
-_LONGEST = 60  # characters of a backbone's name in that of its run folder; of any, up to 4 bytes
+from zoo.training.prepare import prepare
+from zoo.training.train import setting_of, train
 
 
 def run(request: Request, output: Path | None, manner: Manner) -> Run:
-    """Carry out ``request``.
+    """Carry out ``request`` in a new folder.
 
     Raises:
         ZooError: Anything that the user can put right. Before training starts nothing has been
@@ -45,33 +38,47 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
     main = accelerator.is_main_process
     if main and output:
         refuse_existing(output)
-    manner = for_process(manner, accelerator)
+    return carry_out(request, manner, accelerator, new_run(output, request.backbone, main=main))
+
+
+def carry_out(request: Request, manner: Manner, accelerator: Accelerator, claim: Claim) -> Run:
+    """The road that every fine-tune takes, also one that is resumed or repeated.
+
+    Args:
+        request: What was asked for.
+        manner: How it is carried out.
+        accelerator: In which processes.
+        claim: Gives the folder, once it is settled what is going to be done.
+
+    Raises:
+        ZooError: As :func:`run`.
+        Stopped: As :func:`run`.
+    """
+    manner, main = for_process(manner, accelerator), accelerator.is_main_process
+    interrupts = Interrupts(tells=main)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
-        plan = make_plan(request, manner, accelerator, compiler)
-        record = {
-            "created": _now(),
-            **opening_of(plan, manner.registry),
-            "surgery_sha256": sha256_of_code(manner.surgery),
-            "track": manner.track,
-        }
-        interrupts = Interrupts(tells=main)
-        with interrupts.noted():  # from before the folder is there, so that it can be resumed
-            name = _short(request.backbone)
-            folder, above = claim_folder(output, name) if main else (Path(), ())
-            folder = _agreed(folder)
-            with locked(folder, main):
-                try:
-                    if main:
-                        begin_run(folder, record)
-                    evaluated = train(folder, plan, record, manner, accelerator, interrupts)
-                except Stopped:
-                    raise
-                except Exception:
-                    if main and not Keeper(folder / LAST).saved:
-                        discard_run(folder, above)  # nothing of it was saved, and nothing is left
-                    raise
-                del plan
-                return finished_run(folder, evaluated, manner, accelerator)
+        prepared = prepare(request, manner, accelerator, compiler)
+        record = records.opening(prepared.plan, manner, prepared.loaders.notes)
+        # Signals are noted from before the folder is there, so that it can be resumed.
+        with interrupts.noted(), claim(record) as own:
+            with own.begun(main=main):
+                trained = train(own, prepared, manner, accelerator, interrupts)
+            samples, device = prepared.plan.splits.val, str(prepared.plan.device)
+            del prepared  # of what training needed, no more than the network is left
+            gc.collect()
+            give_back()
+            if manner.report and main:
+                write_report(trained, manner, samples, device)
+            return trained
+
+
+def write_report(run: Run, manner: Manner, samples: Samples | None, device: str) -> None:
+    """Put ``report.html`` beside what is saved; nothing is lost where that fails."""
+    try:
+        run.report(samples=samples, device=device)
+    except Exception as error:  # whatever it is, the run is there
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        manner.reporter.note(f"no {REPORT}: {reason}; try 'zoo report {run.folder}'")
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
@@ -88,26 +95,10 @@ def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Pa
     accelerator = accelerator_for(request, manner)
     interrupts = Interrupts(tells=accelerator.is_main_process)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
-        plan = make_plan(request, manner, accelerator, compiler)
-        with claimed(output, f"{_short(request.backbone)}-rates") as folder:
-            setting = setting_of(plan, manner, accelerator, Keeper(folder / LAST), interrupts)
-            curve = find_lr(setting, plan.phases[-1])
+        prepared = prepare(request, manner, accelerator, compiler)
+        with claimed(output, f"{short_name(request.backbone)}-rates") as folder:
+            keeper = Keeper(folder / LAST)
+            setting = setting_of(prepared, manner, accelerator, keeper, interrupts)
+            curve = find_lr(setting, prepared.plan.phases[-1])
             write_curve(folder, curve)
     return folder, curve
-
-
-def _agreed(folder: Path) -> Path:
-    """The folder that the first process has chosen."""
-    agreed = [str(folder)]
-    broadcast_object_list(agreed)
-    return Path(agreed[0])
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _short(name: str) -> str:
-    """A folder's name for a backbone's: its last part, with nothing that a path would mean."""
-    last = name.rstrip("/").rpartition("/")[2][:_LONGEST] or "run"
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in last).strip(".") or "run"

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 
-from zoo.data.samples import Splits
 from zoo.engine import settings
 from zoo.engine.feed import PLAIN_BATCH
-from zoo.engine.forward import Forward
 from zoo.engine.loop import Fitted
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
+from zoo.engine.surgery import sha256_of_code
 from zoo.modalities import modality_of
-from zoo.runs.request import Request
 from zoo.system.processor import usable_cores
-from zoo.tasks.task import Task
-from zoo.training.start import Start
+from zoo.training.manner import Manner
+from zoo.training.plan import Plan
 from zoo.training.summary import overlap_in_words, weights_notes
 from zoo.version import __version__
 
 
-def opening(
-    request: Request,
-    start: Start,
-    splits: Splits,
-    task: Task,
-    recipe: Recipe,
-    phases: Sequence[Phase],
-    forward: Forward,
-    plugins: Mapping[str, str],
-) -> dict[str, Any]:
-    """What ``run.json`` holds while the run trains: the request, and what it led to."""
+def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
+    """What ``run.json`` holds while the run trains: the request, and what it led to.
+
+    Args:
+        plan: What is going to be done.
+        manner: How it is carried out.
+        notes: On the data, those that their loaders have made among them.
+    """
+    request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     weights, spec = start.weights, start.backbone.spec
     modality = modality_of(spec)
     assert splits.val is not None
     return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backbone": spec.name,
         "spec": spec.to_json(),
         "params": sum(p.numel() for p in start.backbone.parameters()),
@@ -50,16 +48,16 @@ def opening(
         "weights_notes": weights_notes(start.backbone),
         "origin": start.origin,
         "classes": list(splits.classes),
-        "task": task.to_json(),
+        "task": plan.task.to_json(),
         "head": request.head,
         "surgery": request.surgery,
         "strategy": recipe.strategy,
         "recipe": recipe.to_json(),
-        "phases": [_phase(phase, recipe) for phase in phases],
+        "phases": [_phase(phase, recipe) for phase in plan.phases],
         "request": request.to_json(),
-        "precision": forward.precision,
-        "compile": "on" if forward.compiler else "off",
-        "device": forward.device.type,
+        "precision": plan.precision,
+        "compile": request.compile,
+        "device": plan.device.type,
         "data": {
             "source": splits.source,
             "fingerprint": splits.fingerprint,
@@ -68,7 +66,7 @@ def opening(
             "val": len(splits.val),
             "skipped": list(splits.skipped),
             "passed_over": len(splits.others),
-            "notes": list(splits.notes),
+            "notes": list(notes),
             "shared": list(splits.shared),
             "near": None if splits.near is None else list(splits.near),
             "removed": splits.removed,
@@ -87,14 +85,16 @@ def opening(
         "evaluation_batch": PLAIN_BATCH,
         "evaluation_precision": "fp32",
         "versions": versions(),
-        "plugins": dict(plugins),
+        "plugins": plan.plugins,
         "machine": {
             "platform": platform.platform(),
             "cores": usable_cores(),
-            "device": str(forward.device),
+            "device": str(plan.device),
             "threads": torch.get_num_threads(),
             "instructions": instructions(),
         },
+        "surgery_sha256": sha256_of_code(manner.surgery),
+        "track": manner.track,
     }
 
 

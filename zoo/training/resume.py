@@ -10,12 +10,9 @@ from typing import Any
 
 import torch
 
-from zoo.engine.compiled import compiling
-from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import Reporter
 from zoo.engine.surgery import name_of, sha256_of_code
 from zoo.errors import RunError
-from zoo.registry.registry import Registry
 from zoo.runs.folder import (
     leftovers,
     locked,
@@ -26,11 +23,10 @@ from zoo.runs.folder import (
 from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
-from zoo.training import record as records
+from zoo.training.claims import Claim, Claimed
+from zoo.training.finetune import carry_out, write_report
 from zoo.training.manner import Manner, accelerator_for, for_process
-from zoo.training.plan import Plan, make_plan
 from zoo.training.record import instructions
-from zoo.training.train import finished_run, plugins_of, train, write_report
 
 
 def resume(folder: Path, manner: Manner) -> Run:
@@ -53,25 +49,26 @@ def resume(folder: Path, manner: Manner) -> Run:
     track = manner.track or record["track"]
     manner = replace(manner, track=None if track == "none" else track)
     accelerator = accelerator_for(request, manner)
-    manner = for_process(manner, accelerator)
+    own = for_process(manner, accelerator)
     main = accelerator.is_main_process
-    with (
-        locked(folder, main),
-        torch.random.fork_rng(),
-        _machine_of(record, manner.reporter),
-        compiling(request.compile) as compiler,
-    ):
+    with locked(folder, main), _machine_of(record, own.reporter):
         record = read_record(folder, finished=False)  # it may have ended before the lock was free
         if main:
             remove_leftovers(folder)
         _refuse_other_surgery(folder, record, manner)
-        plan = make_plan(request, manner, accelerator, compiler)
-        _refuse_change(folder, record, plan, manner.registry)
-        interrupts = Interrupts(tells=main)
-        with interrupts.noted():
-            evaluated = train(folder, plan, _plain(record), manner, accelerator, interrupts)
-            del plan
-            return finished_run(folder, evaluated, manner, accelerator)
+        return carry_out(request, manner, accelerator, _same_run(folder, record))
+
+
+def _same_run(folder: Path, began: Mapping[str, Any]) -> Claim:
+    """A claim to a folder that is locked already, where the run is still what it was."""
+
+    @contextmanager
+    def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
+        _refuse_change(folder, began, record)
+        plain = {key: value for key, value in began.items() if key not in ("format", "finished")}
+        yield Claimed(folder, plain)
+
+    return claim
 
 
 def _settled(folder: Path, manner: Manner) -> Run:
@@ -116,23 +113,23 @@ def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], manner: Manne
         )
 
 
-def _refuse_change(folder: Path, record: Mapping[str, Any], plan: Plan, registry: Registry) -> None:
-    if record["data"]["fingerprint"] != plan.splits.fingerprint:
+def _refuse_change(folder: Path, began: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Raise a :class:`RunError` where ``record``, of a run begun now, is not that which began."""
+    if began["data"]["fingerprint"] != record["data"]["fingerprint"]:
         raise RunError(
-            f"the data of {folder} have changed since it was started: {plan.splits.source}",
+            f"the data of {folder} have changed since it was started: {record['data']['source']}",
             hint="Put them back as they were, or start a new run.",
         )
-    began, found = (record["weights"] or {}).get("sha256", ""), plan.start.sha256
-    if began != found:
+    if (began["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
         raise RunError(
-            f"the weights that {folder} started from have changed: {record['request']['weights']}",
+            f"the weights that {folder} started from have changed: {began['request']['weights']}",
             hint="Put them back as they were, or start a new run.",
         )
-    now = records.versions() | plugins_of(plan, registry)
-    then = record["versions"] | record["plugins"]
+    now = record["versions"] | record["plugins"]
+    then = began["versions"] | began["plugins"]
     changed = [
         f"{name} {then.get(name)}, now {now.get(name)}"
-        for name in now | record["plugins"]
+        for name in now | began["plugins"]
         if then.get(name) != now.get(name)
     ]
     if changed:
@@ -140,7 +137,3 @@ def _refuse_change(folder: Path, record: Mapping[str, Any], plan: Plan, registry
             f"{folder} was started with other versions: {', '.join(changed)}",
             hint="Install those to go on exactly, or start a new run.",
         )
-
-
-def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in record.items() if k not in ("format", "finished")}

@@ -7,16 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
+from zoo.engine.heads import make_head
 from zoo.engine.progress import Reporter
+from zoo.engine.recipe import Recipe
+from zoo.engine.surgery import operate
 from zoo.errors import RunError, WeightsUnavailable
 from zoo.modalities import modality_of
 from zoo.registry.registry import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
 from zoo.system.panics import panics_are_errors
+from zoo.training.manner import Manner
+from zoo.training.opened import Opened
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch, file_sha256
 
@@ -33,6 +40,66 @@ class Start:
     sha256: str
     tokenizer: Tokenizer | None
     origin: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStart:
+    """What a fine-tune starts from: with the new head, changed as asked.
+
+    Attributes:
+        start: The backbone, its weights, its tokenizer.
+        recipe: The hyperparameters that were asked for, those of the surgery included.
+        default: Those without anything asked for.
+    """
+
+    start: Start
+    recipe: Recipe
+    default: Recipe
+
+    @property
+    def backbone(self) -> Backbone:
+        """What trains."""
+        return self.start.backbone
+
+
+def build_start(request: Request, opened: Opened, manner: Manner) -> TrainingStart:
+    """Fetch the weights, build the backbone for the data, and give it its new head.
+
+    Raises:
+        ZooError: As :func:`start_from`; or the head or the surgery is refused.
+    """
+    splits = opened.splits
+    torch.manual_seed(request.seed)
+    start = start_from(request, opened.resolved, splits, manner.reporter)
+    backbone = start.backbone
+    default = _default_recipe(request, start, splits)
+    recipe = replace(request.recipe(default), metric=opened.task.metric)
+    head = make_head(
+        request.head,
+        backbone.spec.feature_dim,
+        len(splits.classes),
+        registry=manner.registry,
+        dropout=recipe.dropout,
+        bias=backbone.head_bias,
+    )
+    backbone.replace_head(head)
+    frozen = operate(backbone, request.surgery, manner.surgery)
+    recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
+    return TrainingStart(start=start, recipe=recipe, default=default)
+
+
+def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
+    pretrained, spec = start.weights is not None, start.backbone.spec
+    default = Recipe.default(
+        spec.modality,
+        pretrained=pretrained,
+        strategy=request.strategy,
+        products=len(splits.train)
+        * (request.overrides.get("cached_views") or 1)
+        * spec.feature_dim
+        * len(splits.classes),
+    )
+    return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
 
 
 def wish(resolved: Resolved, weights: str) -> str:
@@ -75,11 +142,11 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
     if resolved.run is not None and path is not None:
         refuse_larger(spec, path)
-    backbone = build(spec, weights)
+    backbone = build(spec, weights, path=path)
     if spec.input.tokens and tokenizer is None and backbone.tokenizer is None:
         # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
-        backbone = build(spec, weights)
+        backbone = build(spec, weights, path=path)
     tokenizer = tokenizer or backbone.tokenizer
     modality.require_fit(splits.train, tokenizer)
     sha256 = file_sha256(path) if path else ""

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from zoo.contract.backbone import Backbone
 from zoo.data.samples import Splits
-from zoo.engine import adapters, settings
-from zoo.engine.forward import Forward
-from zoo.engine.groups import parameter_groups
+from zoo.engine import settings
 from zoo.engine.hyperparameters import rows
+from zoo.engine.phase_facts import PhaseFacts
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
-from zoo.engine.trainable import choose_trained
 from zoo.modalities import modality_of
-from zoo.runs.request import Request
 from zoo.tasks.metrics import titles
-from zoo.tasks.task import Task
+from zoo.training.plan import Plan
 from zoo.training.start import Start
 
 
-def header(
-    request: Request,
-    start: Start,
-    splits: Splits,
-    task: Task,
-    recipe: Recipe,
-    phases: Sequence[Phase],
-    forward: Forward,
-) -> dict[str, str]:
-    """What is about to happen, a fact a line.
-
-    Raises:
-        ZooError: A phase names a stage or layer that does not exist, or cannot train anything.
-    """
+def summarize(plan: Plan) -> dict[str, str]:
+    """What is about to happen, a fact a line."""
+    request, splits, task, recipe = plan.request, plan.splits, plan.task, plan.recipe
+    start = plan.start.start
     spec, weights = start.backbone.spec, start.weights
     assert splits.val is not None
     names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
@@ -51,17 +36,15 @@ def header(
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
         **_lacking(start),
-        "strategy": settings.in_words(recipe, phases),
+        "strategy": settings.in_words(recipe, plan.phases),
     }
-    for phase in phases:
-        choose_trained(start.backbone, phase, recipe)
-        facts[f"  {phase.name}"] = _what_trains(start.backbone, phase, recipe)
-    adapters.take_out(start.backbone)
+    for phase, trained in zip(plan.phases, plan.facts, strict=True):
+        facts[f"  {phase.name}"] = _what_trains(phase, trained)
     facts["metric"] = f"{titles()[task.metric]}, on the validation samples, chooses what is kept"
-    how = forward.precision + (", compiled" if forward.compiler else "")
-    if forward.precision != "fp32":
+    how = plan.precision + (", compiled" if request.compile == "on" else "")
+    if plan.precision != "fp32":
         how += "; evaluated in fp32"
-    return {**facts, "precision": how, "device": str(forward.device)}
+    return {**facts, "precision": how, "device": str(plan.device), **_solver_change(plan)}
 
 
 def _lacking(start: Start) -> dict[str, str]:
@@ -126,10 +109,9 @@ def overlap_in_words(splits: Splits) -> str:
     return ", ".join(facts) + some + advice
 
 
-def solver_change(
-    default: Recipe, recipe: Recipe, request: Request, phases: Sequence[Phase]
-) -> dict[str, str]:
+def _solver_change(plan: Plan) -> dict[str, str]:
     """That a head is trained in steps because of an option, where it would have been solved for."""
+    request, recipe, phases, default = plan.request, plan.recipe, plan.phases, plan.start.default
     heads = [phase for phase in phases if not phase.trains_backbone]
     wanted = recipe.steps_for(request.overrides)
     if not heads or not wanted or default.head_solver == recipe.head_solver:
@@ -141,36 +123,27 @@ def solver_change(
     }
 
 
-def _what_trains(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
-    every = sum(p.numel() for p in backbone.parameters())
-    trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
+def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
     course = (
         f"solved by L-BFGS for {phase.epochs} strengths of regularisation"
         if phase.solved
-        else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, "
-        f"{_rates(backbone, phase, recipe)}"
+        else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, {_rates(phase, facts)}"
     )
-    return f"trains {trained:,} of {every:,} parameters ({_what(backbone, phase)}), {course}"
+    return (
+        f"trains {facts.trained:,} of {facts.total:,} parameters ({_what(phase, facts)}), {course}"
+    )
 
 
-def _what(backbone: Backbone, phase: Phase) -> str:
+def _what(phase: Phase, facts: PhaseFacts) -> str:
     if not phase.trains_backbone:
         return "the head, on cached features"
     whole = {"all": "backbone", "bias": "biases", "norm": "normalisation"}
-    what = f"{whole.get(phase.parameters) or adapters.in_words(backbone)} and head"
+    what = f"{whole.get(phase.parameters) or facts.adapters} and head"
     if phase.gradual:
         what += " at first, then stage after stage"
     return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what
 
 
-def _rates(backbone: Backbone, phase: Phase, recipe: Recipe) -> str:
-    groups = parameter_groups(
-        backbone,
-        lr=phase.lr,
-        layer_decay=phase.layer_decay,
-        weight_decay=0.0,
-        base_width=recipe.base_width,
-    )
-    least = min(group["lr"] for group in groups)
-    falling = f", down to {least:.2g}" if least < phase.lr else ""
+def _rates(phase: Phase, facts: PhaseFacts) -> str:
+    falling = f", down to {facts.least_lr:.2g}" if facts.least_lr < phase.lr else ""
     return f"learning rate {phase.lr:g}{falling}"

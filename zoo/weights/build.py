@@ -28,7 +28,13 @@ class _TooManyLayers(WeightsError):
     """A network with more than :data:`_LAYERS` modules."""
 
 
-def build(spec: BackboneSpec, weights: Weights | None, *, unpadded: bool | None = None) -> Backbone:
+def build(
+    spec: BackboneSpec,
+    weights: Weights | None,
+    *,
+    path: Path | None = None,
+    unpadded: bool | None = None,
+) -> Backbone:
     """The backbone that the loader of ``spec`` builds, with the values of ``weights``.
 
     The core reads the file and loads it, whatever the loader did with it. Where a library has
@@ -39,6 +45,7 @@ def build(spec: BackboneSpec, weights: Weights | None, *, unpadded: bool | None 
     Args:
         spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
         weights: What to start from; ``None`` for random parameters.
+        path: Where :func:`zoo.fetch` has put the weights, where it has been asked already.
         unpadded: Whether the texts of each length are computed apart, where a run has recorded
             it; else it is measured, which takes as long as computing a few short texts.
 
@@ -49,7 +56,7 @@ def build(spec: BackboneSpec, weights: Weights | None, *, unpadded: bool | None 
     """
     backbone = _from_loader(spec, weights)
     if weights is not None:
-        path = fetch(weights)
+        path = path or fetch(weights)
         state, source = read_tensors(path), f"the weights in {path}"
         if backbone.loads_itself:
             taken = backbone.compare_loaded(state, source=source)

@@ -1,0 +1,46 @@
+"""A fine-tune up to its first step: open, start, plan, summarize, dataloaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelerate import Accelerator
+
+from zoo.engine.compiled import Compiler
+from zoo.engine.forward import Forward
+from zoo.engine.setting import Feeds
+from zoo.runs.request import Request
+from zoo.training.dataloaders import make_dataloaders
+from zoo.training.manner import Manner
+from zoo.training.opened import open_request
+from zoo.training.plan import Plan, make_plan
+from zoo.training.start import build_start
+from zoo.training.summary import summarize
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fine-tune before its first step; nothing of it has been written."""
+
+    plan: Plan
+    forward: Forward
+    loaders: Feeds
+
+
+def prepare(
+    request: Request, manner: Manner, accelerator: Accelerator, compiler: Compiler | None
+) -> Prepared:
+    """Everything up to the first step; says what is about to happen.
+
+    Raises:
+        ZooError: Anything that the user can put right.
+    """
+    opened = open_request(request, manner.registry)
+    start = build_start(request, opened, manner)
+    plan = make_plan(request, opened, start, manner, accelerator)
+    manner.reporter.header(summarize(plan))
+    forward = Forward(
+        plan.backbone, device=plan.device, precision=plan.precision, compiler=compiler
+    )
+    loaders = make_dataloaders(plan, forward, manner.reporter, accelerator)
+    return Prepared(plan, forward, loaders)
