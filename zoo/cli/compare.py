@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import completion
+from zoo.cli.hyperparameters import shared
 from zoo.cli.output import clean, emit_json, note, print_table, say
 
 if TYPE_CHECKING:
@@ -46,10 +47,7 @@ Examples:
     help="Labelled data to evaluate on (default: the validation samples that all runs share).",
 )
 @click.option("--split", metavar="val|test", help="Split of --data (default: test, else val).")
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     runs: tuple[Path, ...],

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from zoo.cli import completion
+from zoo.cli.hyperparameters import shared
 from zoo.cli.labelled import labelled_data
 from zoo.cli.output import clean, emit_json, say
 
@@ -30,36 +31,15 @@ Examples:
     help="Output file: .parquet, .npy or .safetensors.",
 )
 @click.option("--split", metavar="train|val|test", help="Embed one split only (default: all).")
-@click.option(
-    "--weights", default="auto", metavar="auto|none|TAG|PATH", help="Weights of a BACKBONE."
-)
-@click.option(
-    "--image-size", type=int, metavar="PIXELS", help="Image size of a BACKBONE, in pixels."
-)
-@click.option(
-    "--resize",
-    type=click.Choice(["crop", "pad", "squash"]),
-    help="How a BACKBONE's images are made square.",
-)
-@click.option(
-    "--range",
-    "value_range",
-    nargs=2,
-    type=float,
-    metavar="LOW HIGH",
-    help="Black and white level of images deeper than 8 bits, for a BACKBONE (default: from DATA).",
-)
-@click.option(
-    "--max-length",
-    type=int,
-    metavar="TOKENS",
-    help="Maximum tokens per text; longer texts are truncated.",
+@shared(
+    weights="Weights of a BACKBONE.",
+    image_size="Image size of a BACKBONE, in pixels.",
+    resize="How a BACKBONE's images are made square.",
+    value_range="Black and white level of images deeper than 8 bits, for a BACKBONE (default: from DATA).",
+    max_length=None,
 )
 @labelled_data
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
     """Write the features of a dataset to a file.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import completion
-from zoo.cli.columns import one_or_more
+from zoo.cli.hyperparameters import shared
 from zoo.cli.output import emit_json, print_table, say
 
 if TYPE_CHECKING:
@@ -36,35 +36,13 @@ Examples:
 @click.option(
     "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
 )
-@click.option(
-    "--text-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Input column; twice for text pairs (default: as in training).",
+@shared(
+    text_column="Input column; twice for text pairs (default: as in training).",
+    label_column="Label column; may be repeated (default: as in training).",
+    bad_files=None,
+    quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
-@click.option(
-    "--label-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Label column; may be repeated (default: as in training).",
-)
-@click.option(
-    "--bad-files",
-    default="error",
-    type=click.Choice(["error", "skip"]),
-    help="What to do with unreadable files and rows (default: error).",
-)
-@click.option(
-    "--quoting",
-    type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="Quoting in CSV and TSV tables (default: as in training).",
-)
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,

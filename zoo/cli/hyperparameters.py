@@ -1,4 +1,4 @@
-"""The options of ``zoo finetune``, made from the table of hyperparameters."""
+"""Options made from the table of hyperparameters: all of ``zoo finetune``, some of other commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli import completion
-from zoo.cli.columns import one_or_more
 from zoo.cli.sections import SectionedOption
 from zoo.engine.hyperparameters import Hyperparameter
 from zoo.runs.request import OPTIONS
@@ -54,6 +53,25 @@ def hyperparameters(command: Command) -> Command:
     return command
 
 
+def shared(**names: str | None) -> Callable[[Command], Command]:
+    """Options that a command shares with ``zoo finetune``, in the order of their names.
+
+    Args:
+        names: The help of each, or ``None`` for that of the table.
+    """
+
+    def declare(command: Command) -> Command:
+        for name, help_text in reversed(names.items()):
+            row = OPTIONS[name]
+            declared = click.option(
+                *_names(row), help=help_text or row.help, default=row.default, **_takes(row)
+            )
+            command = declared(command)
+        return command
+
+    return declare
+
+
 def _names(row: Hyperparameter) -> tuple[str, ...]:
     switch = row.kind is bool and row.default is None
     return (f"{row.typed}/--no-{row.flag}" if switch else row.typed, row.name)
@@ -73,9 +91,16 @@ def _takes(row: Hyperparameter) -> dict[str, Any]:
         "multiple": row.several,
     }
     if row.several and row.default is None:
-        facts["callback"] = one_or_more
+        facts["callback"] = _one_or_more
     if row.choices:
         facts["shell_complete"] = completion.one_of(*row.choices)
     elif row.name in _COMPLETES:
         facts["shell_complete"] = _COMPLETES[row.name]
     return facts
+
+
+def _one_or_more(
+    _: click.Context, __: click.Parameter, names: tuple[str, ...]
+) -> str | tuple[str, ...] | None:
+    """Of an option that may be repeated: nothing, one name, or several."""
+    return (names[0] if len(names) == 1 else names) or None

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli import completion
+from zoo.cli.hyperparameters import shared
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,12 +27,7 @@ def run_argument(command: Command) -> Command:
 
 def device_option(command: Command) -> Command:
     """Give ``command`` the option ``--device``: ``device``, ``auto`` by default."""
-    return click.option(
-        "--device",
-        default="auto",
-        metavar="NAME",
-        help="Device: auto (default), cpu, cuda, cuda:1, …",
-    )(command)
+    return shared(device=None)(command)
 
 
 def json_option(prints: str) -> Callable[[Command], Command]:

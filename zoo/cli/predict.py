@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.columns import one_or_more
+from zoo.cli.hyperparameters import shared
 from zoo.cli.output import clean, emit_json, note, say
 from zoo.errors import DataError, RunError, UsageError
 
@@ -52,28 +52,12 @@ Examples:
     metavar="FILE.csv|.parquet",
     help="Write a table instead of printing.",
 )
-@click.option(
-    "--text-column",
-    multiple=True,
-    callback=one_or_more,
-    metavar="NAME",
-    help="Input column of a table; twice for text pairs.",
+@shared(
+    text_column="Input column of a table; twice for text pairs.",
+    bad_files="error: stop at unreadable inputs (default); skip: report each instead of a prediction.",
+    quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
-@click.option(
-    "--bad-files",
-    default="error",
-    type=click.Choice(["error", "skip"]),
-    help="error: stop at unreadable inputs (default); skip: report each instead of a prediction.",
-)
-@click.option(
-    "--quoting",
-    type=click.Choice(["auto", "double", "backslash", "none"]),
-    help="Quoting in CSV and TSV tables (default: as in training).",
-)
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,

@@ -14,6 +14,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.catalogue import compact
 from zoo.cli.counts import parameter_count
+from zoo.cli.hyperparameters import shared
 from zoo.cli.labelled import labelled_data
 from zoo.cli.output import clean, emit_json, note, print_table, say
 from zoo.contract.spec import INPUTS
@@ -87,10 +88,7 @@ Examples:
     metavar="FILE.png|.svg|.pdf",
     help="Plot score against cost to this file.",
 )
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     data: str, names: tuple[str, ...], top: int, plot: Path | None, as_json: bool, **options: Any

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli import completion
+from zoo.cli.hyperparameters import shared
 from zoo.cli.output import emit_json, note, say
 
 
@@ -33,10 +34,7 @@ Examples:
     help="Output file (default: report.html in the run folder).",
 )
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
-@click.option(
-    "--device", default="auto", metavar="NAME", help="Device: auto (default), cpu, cuda, cuda:1, …"
-)
-@click.option("--workers", type=int, metavar="N", help="Number of data-loading processes.")
+@shared(device=None, workers=None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     run: Path,
