@@ -79,6 +79,8 @@ class Model(BaseModel):
     modality: str = Field(description="image or text")
     pairs: bool = Field(description="whether the inputs are pairs of texts")
     classes: list[str] = Field(description="class names, or columns of numbers")
+    has_classes: bool = Field(description="whether the outputs stand for classes; else for numbers")
+    outputs: dict[str, str] = Field(description="what the outputs stand for: one and several")
     input: dict[str, Any] = Field(description="what the network takes, as in run.json")
     metrics: dict[str, float | None] = Field(description="on the validation split")
     weights: dict[str, str | None] = Field(

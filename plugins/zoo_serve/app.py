@@ -156,6 +156,8 @@ def _model(run: zoo.Run, limits: Limits) -> answers.Model:
         modality=run.modality.name,
         pairs=run.pairs,
         classes=list(run.classes),
+        has_classes=run.task.has_classes,
+        outputs={"one": run.task.wording.output, "several": run.task.wording.outputs},
         input=run.spec.to_json()["input"],
         metrics={name: v if math.isfinite(v) else None for name, v in run.metrics.items()},
         weights={

@@ -133,6 +133,8 @@ def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path)
         return [await client.get(path) for path in paths]
 
     health, model, mistakes, openapi, shown = served(pictures_run, ask, mistakes=run.mistakes())
+    assert model.json()["outputs"] == {"one": "class", "several": "classes"}
+    assert model.json()["has_classes"] is True
     assert health.json() == {"status": "ok", "waiting": 0}
     facts = model.json()
     assert (facts["backbone"], facts["run"]) == ("basics/cnn", "colours-1")

@@ -291,8 +291,8 @@ function figures(metrics) {
 function showModel(model) {
   document.title = `${model.run} · zoo`;
   at("run").textContent = model.run;
-  const outputs = model.task === "regression" ? "numbers" : "classes";
-  const count = model.classes.length === 1 ? "one number" : `${model.classes.length} ${outputs}`;
+  const { one, several } = model.outputs;
+  const count = model.classes.length === 1 ? `one ${one}` : `${model.classes.length} ${several}`;
   at("about").textContent = `${model.backbone} · ${count}`;
   const facts = {
     Backbone: model.backbone,
@@ -311,7 +311,7 @@ function showModel(model) {
 
 function showMistakes(page, model) {
   if (!page.shown || !page.of) return;
-  const numbers = model.task === "regression";
+  const numbers = !model.has_classes;
   at("mistakes-title").textContent = numbers ? "Farthest off" : "Mistakes";
   at("mistakes-about").textContent = numbers
     ? `The ${page.mistakes.length} of ${page.of} validation examples whose numbers are farthest off.`
