@@ -14,7 +14,7 @@ from zoo.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
 TASK_BRANCHES = 0
-MODALITY_BRANCHES = 38
+MODALITY_BRANCHES = 5
 """How many comparisons there still are; it may only become smaller."""
 
 
