@@ -81,7 +81,7 @@ def test_no_readable_picture_is_refused(refused: Refused, tmp_path: Path) -> Non
     refused("finetune", "cnn", "--data", tmp_path / "broken", says=("1.jpg",))
     refused(
         *("finetune", "cnn", "--data", tmp_path / "broken", "--bad-files", "skip"),
-        says=("no readable picture",),
+        says=("no readable input",),
     )
 
 

@@ -96,7 +96,7 @@ def test_postscript_that_is_called_a_picture_starts_no_program(
     root = class_folders(tmp_path / "photos")
     path = root / "red" / "script.jpg"
     path.write_bytes(pictures.never()["script.jpg"])
-    with pytest.raises(BadFilesError, match="not a picture of a kind that is read"):
+    with pytest.raises(BadFilesError, match="not a readable image format"):
         read_image(path)
     assert reported(open_data(root, kind=IMAGE, bad_files="skip")).keys() == {str(path)}
     assert not started.exists()

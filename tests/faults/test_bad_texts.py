@@ -13,6 +13,7 @@ from tests.opened import open_data
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError, ZooError
 from zoo.modalities import TEXT
+from zoo.modalities.text.contents import texts_of
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_an_odd_but_whole_table_trains_with_all_its_rows(name: str, tmp_path: Pa
     assert samples(splits) == count
     assert len(splits.classes) == 2
     assert not splits.skipped
-    texts = [text for i in range(len(splits.train)) for text in splits.train.texts(i)]
+    texts = [text for i in range(len(splits.train)) for text in texts_of(splits.train.raw(i))]
     assert all(text.strip() for text in texts)
 
 
@@ -47,7 +48,9 @@ def test_texts_arrive_as_they_are(tmp_path: Path) -> None:
     for text in ("a\0b", "first\nsecond", '"quoted"', "=cmd|' /C calc'!A0", "\u202egnp", "NaN"):
         splits = opened(tmp_path, "t.csv", tables.some(text))
         assert splits.val is not None
-        every = {t for s in (splits.train, splits.val) for i in range(len(s)) for t in s.texts(i)}
+        every = {
+            t for s in (splits.train, splits.val) for i in range(len(s)) for t in texts_of(s.raw(i))
+        }
         assert text in every, every
 
 

@@ -51,7 +51,7 @@ def test_a_picture_with_such_a_name_is_told_by_path_or_left_out(
     assert "2 unreadable inputs were left out" in done.out
     told = zoo_cli("predict", tmp_path / "run", photos / "red")
     assert told.code == 1
-    assert r"whole\udcff.png cannot be read as a picture: its name is no UTF-8" in told.err
+    assert r"whole\udcff.png cannot be read as an image: its name is no UTF-8" in told.err
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_text_of_other_bytes_is_told(given: str, tmp_path: Path, zoo_cli: Zoo)
     run = zoo.finetune("lstm", classes=5, epochs=1, output=tmp_path / "run", reporter=Quiet())
     told = zoo_cli("predict", run.folder, given)
     assert told.code == 1
-    assert "input 1 is no text in UTF-8: '" in told.err
-    with pytest.raises(DataError, match="input 2 is no text in UTF-8"):
+    assert "input 1 is not valid UTF-8: '" in told.err
+    with pytest.raises(DataError, match="input 2 is not valid UTF-8"):
         run.predict(["whole", given], workers=0)
 
 

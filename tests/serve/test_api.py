@@ -205,7 +205,7 @@ def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
     assert refused.status_code == 422
     said = complaint(refused)
     assert said["given"] == "1.jpg, 2.jpg"
-    assert "1.jpg cannot be read as a picture" in said["error"]
+    assert "1.jpg cannot be read as an image" in said["error"]
     assert "JPEG" in said["expected"]
 
 

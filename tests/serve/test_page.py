@@ -103,7 +103,7 @@ def test_pictures_that_are_dropped_are_answered_one_by_one(pictures: Server, ope
         widths = [bar.query_selector(".fill").bounding_box()["width"] for bar in bars]
         assert widths[0] > 2 * widths[1] >= 2 * widths[2]
     assert said(cards)[3:] == [
-        "notes.txt cannot be read as a picture: not a picture of a kind that is read.",
+        "notes.txt cannot be read as an image: not a readable image format.",
         "The file is too large: 1,048,577 bytes.",
     ]
     assert "at most 1,048,576 bytes" in cards[4].inner_text()

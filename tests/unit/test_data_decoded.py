@@ -42,17 +42,17 @@ def decoded(samples: Samples, file: Path) -> Samples:
 def test_each_is_what_decoding_gives(samples: Samples, tmp_path: Path) -> None:
     found = decoded(samples, tmp_path / "a.arrow")
     for index in range(COUNT):
-        anew = read_image(samples.picture(index), size=16)
-        assert np.array_equal(read_image(found.picture(index), size=16), anew)
+        anew = read_image(samples.raw(index), size=16)
+        assert np.array_equal(read_image(found.raw(index), size=16), anew)
         assert found.input(index) == samples.input(index)
     chosen = found.select([65, 3])
-    assert np.array_equal(chosen.picture(0), found.picture(65))
+    assert np.array_equal(chosen.raw(0), found.raw(65))
     assert chosen.input(1) == samples.input(3)
 
 
 def test_they_go_to_a_worker_as_a_path(samples: Samples, tmp_path: Path) -> None:
     found = decoded(samples, tmp_path / "a.arrow")
-    first = np.array(found.picture(0))
+    first = np.array(found.raw(0))
     sent = pickle.dumps(found.inputs)
     assert len(sent) < 10_000
     assert np.array_equal(pickle.loads(sent)[0], first)

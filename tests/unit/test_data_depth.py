@@ -135,7 +135,7 @@ def test_decoded_deep_images_are_those_that_decoding_gives(tmp_path):
     list(decode(samples, 8, tmp_path / "f.arrow", values))
     found = opened(samples, tmp_path / "f.arrow")
     assert found is not None
-    again = read_image(found.picture(0), size=8, values=values)
+    again = read_image(found.raw(0), size=8, values=values)
     assert np.array_equal(again, read_image(tmp_path / "x.tif", size=8, values=values))
 
 

@@ -230,7 +230,7 @@ def test_labels_stay_with_their_pictures_when_some_are_left_out(tmp_path):
 def test_a_class_whose_pictures_are_all_damaged_is_named(tmp_path):
     root = class_folders(tmp_path, {"a": 3, "b": 1, "c": 3})
     truncate(root / "b" / "00.jpg")
-    with pytest.raises(DataError, match="no readable picture of 'b'"):
+    with pytest.raises(DataError, match="no readable input of 'b'"):
         open_pictures(root, bad_files="skip")
 
 
@@ -238,7 +238,7 @@ def test_no_readable_picture_at_all(tmp_path):
     root = class_folders(tmp_path, {"a": 1, "b": 1})
     for path in root.rglob("*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no readable picture"):
+    with pytest.raises(DataError, match="no readable input"):
         open_pictures(root, bad_files="skip")
 
 

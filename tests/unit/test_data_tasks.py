@@ -15,6 +15,7 @@ from zoo.data.inputs import open_inputs
 from zoo.data.splitting import random_split
 from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
 from zoo.modalities import IMAGE, TEXT
+from zoo.modalities.text.contents import texts_of
 
 
 @pytest.fixture(autouse=True)
@@ -366,7 +367,7 @@ def test_two_columns_make_pairs(tmp_path, suffix):
     assert everything(splits) == {
         (f"premise {i}", f"hypothesis {i}"): (1, 0)[i % 2] for i in range(10)
     }
-    assert splits.train.texts(0) == splits.train.raw(0)
+    assert texts_of(splits.train.raw(0)) == splits.train.raw(0)
     assert splits.train.input(0) == f"{path} row 1"
     swapped = open_texts(path, text_column=["hypothesis", "premise"])
     assert swapped.fingerprint != splits.fingerprint

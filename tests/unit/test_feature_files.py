@@ -109,7 +109,7 @@ def test_decoded_images_with_one_flipped_bit_are_decoded_again_and_that_is_said(
     def again() -> list[Any]:
         forget()
         found = decoded_once(samples, ImageDecoding(16), folder=cache, facts={}, reporter=notes)
-        return [np.array(found.picture(i)) for i in range(3)]
+        return [np.array(found.raw(i)) for i in range(3)]
 
     right = [np.array(read_image(photos / name, size=16)) for name in names]
     assert all(map(np.array_equal, again(), right))

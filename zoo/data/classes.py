@@ -94,7 +94,7 @@ def choose_classes(part: Part) -> tuple[str, ...]:
     if empty and not labels.ordered:
         raise ClassesError(
             f"{part.where} has nothing in {listed(empty)}",
-            hint="Put pictures into the folder, or remove it.",
+            hint="Put files into the folder, or remove it.",
         )
     names = [name for name, count in zip(labels.names, counts, strict=True) if count]
     classes = tuple(names if labels.ordered else in_order(names))
@@ -167,7 +167,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
         DataError: There are none.
     """
     if not len(labels):
-        raise DataError(f"{part.where} has no readable picture among {len(part.inputs):,}")
+        raise DataError(f"{part.where} has no readable input among {len(part.inputs):,}")
     if part.known.columns:
         return
     single = labels.ndim == 1
@@ -175,7 +175,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
     lost = [name for name, count in zip(classes, counts, strict=True) if not count]
     if lost:
         raise DataError(
-            f"{part.where} has no readable picture of {', '.join(map(repr, lost))}",
+            f"{part.where} has no readable input of {', '.join(map(repr, lost))}",
             hint="Mend the files, or remove the class.",
         )
 

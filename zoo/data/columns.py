@@ -43,7 +43,7 @@ class Columns:
     """The columns that the user named; where there are none, the lists above choose one.
 
     Attributes:
-        inputs: The column of texts or pictures, or the two of pairs of texts.
+        inputs: The column of the inputs, or the two of pairs of texts.
         labels: The column of labels, or those of the numbers to predict.
         learned_inputs: The columns that the run was trained on, whose names go before the lists.
         learned_labels: Likewise.

@@ -180,7 +180,7 @@ class Loader(DataLoader[TensorBatch]):
         """Choose what the next pass gives.
 
         Args:
-            epoch: Decides the order and the variation of the pictures.
+            epoch: Decides the order and the augmentation.
             start: Batches that the pass leaves out at its beginning.
             stride: From there on it takes each ``stride``-th batch.
         """

@@ -55,13 +55,13 @@ def open_data(
         tasks: What the labels may be: one, or several of which the first that claims them counts.
         val_split: The share, in (0, 1), that validates where the data bring no split for it.
         seed: Decides which samples that share consists of.
-        text_column: The column of texts or of paths of pictures; two for pairs of texts;
+        text_column: The column of texts or of paths of images; two for pairs of texts;
             ``None`` to find it.
         label_column: The column of labels, for regression one or more; ``None`` to find it.
         classes: The number of classes that the user expects.
-        bad_files: Whether unreadable pictures and incomplete rows stop, or are left out.
+        bad_files: Whether unreadable files and incomplete rows stop, or are left out.
         dedupe: Whether training leaves out what validation or test has too: the same file, a
-            picture that looks the same, or the same text but for case, blanks and Unicode form.
+            image that looks the same, or the same text but for case, blanks and Unicode form.
         need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
             ``val`` and ``test`` that have labels, or else all there is
             (:meth:`Splits.to_evaluate`).
@@ -105,7 +105,7 @@ def _for_training(
     parts = agree_on_numbers(parts, (), request.findings)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
-    for part in parts.values():  # before the pictures are looked at, which may take a while
+    for part in parts.values():  # before the inputs are looked at, which may take a while
         label_array(part, classes, owner=parts[own].where)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()

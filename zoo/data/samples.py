@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from zoo.data.examined import Hashes
 from zoo.data.kind import InputKind
-from zoo.data.sequences import Indices, Inputs, Picture, Raw
+from zoo.data.sequences import Indices, Inputs, Raw
 
 LabelArray: TypeAlias = npt.NDArray[Any]
 """Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: 1 for the
@@ -48,19 +48,8 @@ class Samples:
         return len(self.inputs)
 
     def raw(self, index: int) -> Raw:
-        """The input as it is kept: text, pair, or a picture's path, encoded bytes or pixels."""
+        """The input as it is kept: a text, a pair, or a file's path or content."""
         return self.inputs[index]
-
-    def picture(self, index: int) -> Picture:
-        """The input where inputs are pictures."""
-        raw = self.inputs[index]
-        assert not isinstance(raw, tuple)
-        return raw
-
-    def texts(self, index: int) -> tuple[str, ...]:
-        """The one text of an input, or the two of a pair."""
-        raw = self.inputs[index]
-        return raw if isinstance(raw, tuple) else (str(raw),)
 
     @property
     def pairs(self) -> bool:
@@ -100,17 +89,17 @@ class Splits:
         notes: What else has been left out or guessed, a fact each.
         input_columns: The columns of the table that the inputs were read from; empty of folders.
         label_columns: Those that the labels were read from.
-        others: Files among the pictures that are not called like pictures, and were passed over.
+        others: Files among the inputs that are not named like such, and were ignored.
         shared: The inputs of ``val`` and ``test`` whose contents ``train`` has too, or had.
-        near: The other pictures of them that look like one in ``train``; ``None`` where there are
-            too many to compare.
+        near: Their other inputs that are near-duplicates of one in ``train``; ``None`` where there
+            are too many to compare.
         removed: How many samples ``train`` lacks because of them.
-        image_size: The size in pixels that the pictures ask for where the network leaves it
+        image_size: The size in pixels that the images ask for where the network leaves it
             open; ``None`` where the network's own is right.
         epochs: Passes that suffice where a network starts from random parameters; ``None`` where
             that is not known.
-        flip: Whether a mirrored picture still shows its class.
-        min_scale: The smallest share of a picture's area that still shows its class.
+        flip: Whether a mirrored input still shows its class.
+        min_scale: The smallest share of an image's area that still shows its class.
         task: The name of what the labels are; empty where there are none.
     """
 

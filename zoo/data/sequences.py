@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 if TYPE_CHECKING:
     import datasets
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
-Picture: TypeAlias = "str | bytes | Image.Image"
-"""The path of a picture, its encoded bytes, or the picture."""
-
 Pair: TypeAlias = tuple[str, str]
 """Two texts that are one input."""
 
-Raw: TypeAlias = "Picture | Pair"
-"""One input as it is kept: a picture, a text, or a pair of texts."""
+Raw: TypeAlias = Any
+"""One input as it is kept: its path, its encoded bytes, itself in memory, or a pair. Its kind knows."""
 
 
 class Inputs(Protocol):
@@ -135,7 +131,7 @@ class Column:
 
     def __getitem__(self, index: int) -> Raw:
         value: Any = self.table.data.column(self.column)[int(self.rows[index])].as_py()
-        if isinstance(value, dict):  # the Arrow form of a picture: its bytes, or where it lies
+        if isinstance(value, dict):  # the Arrow form of a file: its bytes, or where it lies
             value = value.get("bytes") or value.get("path")
         raw: Raw = value
         return raw

@@ -1,4 +1,4 @@
-"""Tables of texts, or of paths of pictures: from files to memory-mapped rows."""
+"""Tables of inputs, or of their paths: from files to memory-mapped rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def looks_like_table(path: str | os.PathLike[str]) -> bool:
 def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
     """The tables of a folder by split; the only table there, whatever its name, as ``all``.
 
-    Beside pictures that is also ``metadata.*``, as Hugging Face calls it. ``findings`` is told
+    Beside images that is also ``metadata.*``, as Hugging Face calls it. ``findings`` is told
     which tables are not read.
 
     Raises:

@@ -55,8 +55,8 @@ class ImageBatches(BatchReader):
     def _pixels(self, variation: int, index: int, traits: Traits) -> Tensor:
         name = self.samples.input(index)
         if self.reading is None:
-            image = self.transform.read(self.samples.picture(index), name)
+            image = self.transform.read(self.samples.raw(index), name)
         else:
-            image = self.transform.read(self.samples.picture(index), name, traits)
+            image = self.transform.read(self.samples.raw(index), name, traits)
             self.reading.refuse(traits, name)
         return self.transform.pixels(image, seed=mixed_seed(self.seed, variation, index))

@@ -37,25 +37,25 @@ _STRIP = 2**22  # pixels that are scaled at a time
 _NODATA = 42113  # GDAL's tag of TIFF
 
 
-def is_deep(picture: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Whether an image is a grey one of 16 or 32 bits, or of floats, and not scaled yet."""
-    return SCALED not in picture.info and picture.mode.startswith(("I", "F"))
+    return SCALED not in image.info and image.mode.startswith(("I", "F"))
 
 
-def nodata_of(picture: Image.Image) -> float | None:
+def nodata_of(image: Image.Image) -> float | None:
     """The value that stands for "nothing was measured here" in an image as it was opened.
 
     GDAL writes it into TIFFs; ``None`` where there is none, and for NaN, which is none anyway.
     """
     try:
-        value = float(str(getattr(picture, "tag_v2", {}).get(_NODATA, "nan")).strip(" \0"))
+        value = float(str(getattr(image, "tag_v2", {}).get(_NODATA, "nan")).strip(" \0"))
     except ValueError:
         return None
     return None if np.isnan(value) else value
 
 
 def scaled(
-    picture: Image.Image,
+    image: Image.Image,
     values: ValueRange,
     size: int | None = None,
     *,
@@ -64,18 +64,18 @@ def scaled(
     """A deep image as floats of 0 to 255, mode ``F``.
 
     Args:
-        picture: As it was opened, or turned.
+        image: As it was opened, or turned.
         values: What becomes 0, and what 255; beyond them is cut off. NaN becomes 0.
         size: The shorter side in pixels that is needed; a larger image is reduced by a whole
             factor, the mean of a block, to no less than twice that.
         nodata: The value of pixels without data, which become 0.
     """
-    factor = 1 if size is None else max(1, min(picture.size) // (OVERSAMPLING * size))
-    width, height = picture.size
+    factor = 1 if size is None else max(1, min(image.size) // (OVERSAMPLING * size))
+    width, height = image.size
     whole = Image.new("F", (-(-width // factor), -(-height // factor)))
     rows = factor * max(1, _STRIP // (width * factor))
     for top in range(0, height, rows):  # all at once would take several times the image's memory
-        strip = picture.crop((0, top, width, min(top + rows, height)))
+        strip = image.crop((0, top, width, min(top + rows, height)))
         part = Image.fromarray(_scaled(np.asarray(strip), values, nodata))
         whole.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
     return whole
@@ -97,15 +97,15 @@ def without_data(grey: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
     return close
 
 
-def own_range(picture: Image.Image, nodata: float | None = None) -> ValueRange:
+def own_range(image: Image.Image, nodata: float | None = None) -> ValueRange:
     """The values between which nearly all pixels of one image lie; they are never equal."""
-    low, high = extent(picture, nodata)
+    low, high = extent(image, nodata)
     return (low, high) if low < high else (low, low + 1)
 
 
-def extent(picture: Image.Image, nodata: float | None = None) -> tuple[float, float]:
+def extent(image: Image.Image, nodata: float | None = None) -> tuple[float, float]:
     """The least and the greatest value of an image, but for one pixel in a thousand at each end."""
-    found = spread(picture, nodata)
+    found = spread(image, nodata)
     return (found.low, found.high) if np.isfinite(found.low) else (0.0, 0.0)
 
 
@@ -125,9 +125,9 @@ class Spread(NamedTuple):
     lacks: bool
 
 
-def spread(picture: Image.Image, nodata: float | None = None) -> Spread:
+def spread(image: Image.Image, nodata: float | None = None) -> Spread:
     """Where the values of a deep image lie; pixels of ``nodata``, and NaN, do not count."""
-    grey = _sampled(picture)
+    grey = _sampled(image)
     lacks = False
     if nodata is not None:
         none = without_data(grey, nodata)
@@ -144,13 +144,13 @@ def spread(picture: Image.Image, nodata: float | None = None) -> Spread:
     return Spread(low, median, high, lacks)
 
 
-def _sampled(picture: Image.Image) -> NDArray[Any]:
+def _sampled(image: Image.Image) -> NDArray[Any]:
     """The values of an image, of a large one some, in a row."""
-    stride = max(1, round((picture.width * picture.height / _MOST_SAMPLED) ** 0.5))
-    rows = range(0, picture.height, stride)
+    stride = max(1, round((image.width * image.height / _MOST_SAMPLED) ** 0.5))
+    rows = range(0, image.height, stride)
     if stride == 1:
-        return np.asarray(picture).ravel()
-    lines = [picture.crop((0, row, picture.width, row + 1)) for row in rows]
+        return np.asarray(image).ravel()
+    lines = [image.crop((0, row, image.width, row + 1)) for row in rows]
     return np.concatenate([np.asarray(line)[0, ::stride] for line in lines])
 
 

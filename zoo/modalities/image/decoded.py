@@ -1,7 +1,7 @@
-"""Pictures that have been decoded once, in a file that is mapped into memory.
+"""Images that have been decoded once, in a file that is mapped into memory.
 
 To decode a JPEG costs more than all that a small network does with it. The file is in Arrow's format,
-a row a picture: its mode, its width and height, and its pixels, as RGB or as floats of grey. What a reader gets is what decoding
+a row an image: its mode, its width and height, and its pixels, as RGB or as floats of grey. What a reader gets is what decoding
 would give it, to the bit.
 """
 
@@ -26,7 +26,7 @@ from zoo.system.files import replacing
 from zoo.system.leftovers import held
 from zoo.system.processor import usable_cores
 
-_CHUNK = 64  # pictures that are decoded at a time, and a record batch
+_CHUNK = 64  # images that are decoded at a time, and a record batch
 
 SMALL = 128
 """Pixels up to which networks on a CPU are mostly faster than decoding is."""
@@ -43,10 +43,10 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Decoded:
-    """Inputs whose pictures lie decoded in ``file``; pickles as its path.
+    """Inputs whose images lie decoded in ``file``; pickles as its path.
 
     Attributes:
-        file: The pictures, in the order of ``named``.
+        file: The images, in the order of ``named``.
         named: The inputs that they were decoded from.
         rows: The place of each in the file.
     """
@@ -65,9 +65,9 @@ class Decoded:
             batch.column(name)[place].as_py() for name in ("mode", "width", "height")
         )
         pixels = batch.column("pixels")[place].as_buffer()
-        picture = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
-        picture.info[SCALED] = True
-        return picture
+        image = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
+        image.info[SCALED] = True
+        return image
 
     def name(self, index: int) -> str:
         return self.named.name(index)
@@ -84,33 +84,31 @@ class Decoded:
 
 
 def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int:
-    """What the pictures take decoded, from some of them, spread evenly.
+    """What the images take decoded, from some of them, spread evenly.
 
     Args:
-        samples: Pictures.
+        samples: Images.
         size: The shorter side in pixels that is needed.
         values: What is black and white in those with more than 8 bits.
     """
     count = min(32, len(samples))
     chosen = np.linspace(0, len(samples) - 1, count).astype(int)
-    pictures = [_decoded(samples, int(index), size, values) for index in chosen]
-    some = sum(
-        (4 if picture.mode == "F" else 3) * picture.width * picture.height for picture in pictures
-    )
+    images = [_decoded(samples, int(index), size, values) for index in chosen]
+    some = sum((4 if image.mode == "F" else 3) * image.width * image.height for image in images)
     return some * len(samples) // max(1, count)
 
 
 def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> Iterator[int]:
-    """Decode all pictures into ``file``, as :func:`zoo.modalities.image.reading.read_image` does; yields how many at a time.
+    """Decode all images into ``file``, as :func:`zoo.modalities.image.reading.read_image` does; yields how many at a time.
 
     Args:
-        samples: Pictures.
+        samples: Images.
         size: The shorter side in pixels that is needed.
         file: Written beside and renamed when all are in it.
         values: What is black and white in those with more than 8 bits.
 
     Raises:
-        BadFilesError: A picture cannot be read.
+        BadFilesError: An image cannot be read.
         OSError: The file cannot be written.
     """
     with (
@@ -122,23 +120,23 @@ def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> 
     ):
         for start in range(0, len(samples), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(samples)))
-            pictures = list(pool.map(lambda index: _decoded(samples, index, size, values), indices))
+            images = list(pool.map(lambda index: _decoded(samples, index, size, values), indices))
             writer.write_batch(
                 pa.record_batch(
                     [
-                        pa.array([p.mode for p in pictures], pa.string()),
-                        pa.array([p.width for p in pictures], pa.int32()),
-                        pa.array([p.height for p in pictures], pa.int32()),
-                        pa.array([p.tobytes() for p in pictures], pa.large_binary()),
+                        pa.array([p.mode for p in images], pa.string()),
+                        pa.array([p.width for p in images], pa.int32()),
+                        pa.array([p.height for p in images], pa.int32()),
+                        pa.array([p.tobytes() for p in images], pa.large_binary()),
                     ],
                     schema=_SCHEMA,
                 )
             )
-            yield len(pictures)
+            yield len(images)
 
 
 def opened(samples: Samples, file: Path) -> Samples | None:
-    """``samples`` with the pictures that were decoded into ``file``, if it is there and whole."""
+    """``samples`` with the images that were decoded into ``file``, if it is there and whole."""
     inputs = Decoded(file, samples.inputs, np.arange(len(samples)))
     try:
         chunks = inputs._reader.num_record_batches
@@ -149,7 +147,7 @@ def opened(samples: Samples, file: Path) -> Samples | None:
 
 def _decoded(samples: Samples, index: int, size: int, values: ValueRange) -> Image.Image:
     name = samples.input(index)
-    return read_image(samples.picture(index), size=size, name=name, values=values)
+    return read_image(samples.raw(index), size=size, name=name, values=values)
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class ImageDecoding:
 
     def applies(self, samples: Samples) -> bool:
         """Whether there are any, and not in memory."""
-        return len(samples) > 0 and not isinstance(samples.picture(0), Image.Image)
+        return len(samples) > 0 and not isinstance(samples.raw(0), Image.Image)
 
     def estimated_bytes(self, samples: Samples) -> int:
         """From some of them."""

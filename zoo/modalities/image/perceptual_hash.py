@@ -1,8 +1,8 @@
-"""What pictures look like, so that a copy in another size, format or brightness is found.
+"""What images look like, so that a copy in another size, format or brightness is found.
 
-A picture is made 32 x 32 grey pixels; of the lowest 255 frequencies of their cosine transform, the
+An image is made 32 x 32 grey pixels; of the lowest 255 frequencies of their cosine transform, the
 signs are kept (a perceptual hash, as in Zauner 2010, *Implementation and Benchmarking of Perceptual
-Image Hash Functions*, with signs in the place of a median). Mirroring a picture turns the signs of
+Image Hash Functions*, with signs in the place of a median). Mirroring an image turns the signs of
 the odd horizontal frequencies, so that mirrored copies cost one more comparison and no more memory.
 
 Measured on the 1,687 photographs of clothes that the zoo is tested with: docs/finetuning.md.
@@ -30,7 +30,7 @@ differ in 52."""
 
 _COARSE = 16  # the most differences among the first 64 signs, by which nearly all pairs are out
 _BLOCK = 32_768  # hashes that fit into a core's cache
-_HELD = 256  # held-out pictures a task
+_HELD = 256  # held-out images a task
 
 
 def _frequencies() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -45,7 +45,7 @@ _ROWS, _COLUMNS = _frequencies()
 def hashes_of(thumbnails: NDArray[np.uint8]) -> Hashes:
     """From ``(N, 32, 32)`` grey pixels to ``(N, 4)``: 255 signs an image, the lowest frequencies first; 0 for blank ones."""
     waves = scipy.fft.dctn(thumbnails.astype(np.float32), axes=(1, 2))
-    return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank pictures have rounding errors
+    return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank images have rounding errors
 
 
 def _packed(signs: NDArray[np.bool_]) -> Hashes:

@@ -1,4 +1,4 @@
-"""Pictures of any mode and format as RGB, and finding the ones that cannot be read."""
+"""Images of any mode and format as RGB, and finding the ones that cannot be read."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ SUFFIXES = frozenset((
     ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif", ".jxl",
 ))
 # fmt: on
-"""File names that stand for pictures. HEIC is among them although Pillow alone does not read it
-(:mod:`zoo.modalities.image.formats`): an unreadable picture is reported, an unknown file name is passed over."""
+"""File names that stand for images. HEIC is among them although Pillow alone does not read it
+(:mod:`zoo.modalities.image.formats`): an unreadable image is reported, an unknown file name is passed over."""
 
 MOST_PIXELS = 178_956_970
-"""Larger pictures are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
+"""Larger images are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
 (Where Pillow refuses by itself.)"""
 
 LARGEST_FILE = 2**30
-"""Bytes of a file that may be a picture."""
+"""Bytes of a file that may be an image."""
 
 _RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
 """Modes in which the mean of two pixels is a pixel; they become RGB in any case."""
 
 _STRIP = 2**22  # pixels that are laid on white at a time
 
-_TASK = 32  # pictures that a thread examines at a time
+_TASK = 32  # images that a thread examines at a time
 
 
 def looks_like_image(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of ``path`` is that of a picture."""
+    """Whether the name of ``path`` is that of an image."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
@@ -75,33 +75,33 @@ def read_image(
     values: ValueRange | Literal["own"] = (),
     traits: Traits | None = None,
 ) -> Image.Image:
-    """A picture as RGB, upright (EXIF orientation applied), on white where it is transparent.
+    """An image as RGB, upright (EXIF orientation applied), on white where it is transparent.
 
     A grey one with more than 8 bits is floats of 0 to 255 in one band, mode ``F``
     (:mod:`zoo.modalities.image.bit_depth`).
 
     Args:
-        source: A path, encoded bytes, or a picture that is open already.
+        source: A path, encoded bytes, or an image that is open already.
         size: The shorter side in pixels that is needed. Large JPEGs are then decoded at a half,
             a quarter or an eighth, but at no less than twice that size.
-        name: How an error calls the picture, where ``source`` is not a path.
-        values: What is black and what is white in pictures with more than 8 bits; ``own``, to
-            show one to people, takes the picture's own and makes it RGB.
+        name: How an error calls the image, where ``source`` is not a path.
+        values: What is black and what is white in images with more than 8 bits; ``own``, to
+            show one to people, takes the image's own and makes it RGB.
         traits: One row that is filled in with what the image is like.
 
     Raises:
-        BadFilesError: It is no picture, or a damaged one, or has more than 8 bits and ``values``
+        BadFilesError: It is no image, or a damaged one, or has more than 8 bits and ``values``
             is empty; the message names it.
     """
     given = isinstance(source, (bytes, Image.Image))
-    path = name or ("the picture" if given else os.fspath(source))  # type: ignore[arg-type]
+    path = name or ("the image" if given else os.fspath(source))  # type: ignore[arg-type]
     if isinstance(source, Image.Image):
         return _read(source, size, path, values, traits)
 
-    def read(picture: Image.Image) -> Image.Image:
+    def read(image: Image.Image) -> Image.Image:
         if size is not None:
-            _reduce(picture, OVERSAMPLING * size)
-        return _read(picture, size, path, values, traits)
+            _reduce(image, OVERSAMPLING * size)
+        return _read(image, size, path, values, traits)
 
     try:
         return _with_opened(source, read)
@@ -111,26 +111,26 @@ def read_image(
     # SyntaxError, ValueError, struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
         raise BadFilesError(
-            f"{path} cannot be read as a picture: {_reason(error, path)}",
+            f"{path} cannot be read as an image: {_reason(error, path)}",
             paths=(path,),
             hint="Mend or remove the file, or leave such files out with --bad-files skip.",
         ) from error
 
 
 def _read(
-    picture: Image.Image,
+    image: Image.Image,
     size: int | None,
     name: str,
     values: ValueRange | Literal["own"],
     traits: Traits | None,
 ) -> Image.Image:
-    """What :func:`read_image` gives of a picture that is open."""
-    if SCALED in picture.info:
-        return picture
+    """What :func:`read_image` gives of an image that is open."""
+    if SCALED in image.info:
+        return image
     if traits is not None:
-        note_traits(picture, traits)
-    if not is_deep(picture):
-        return _rgb(_upright(picture))
+        note_traits(image, traits)
+    if not is_deep(image):
+        return _rgb(_upright(image))
     if not values:
         raise BadFilesError(
             f"{name} has more than 8 bits a pixel, and what is black and white in it is not known: "
@@ -138,19 +138,19 @@ def _read(
             paths=(name,),
             hint="Convert it to 8 bits, or train with --range LOW HIGH.",
         )
-    picture.load()
-    nodata = nodata_of(picture)
+    image.load()
+    nodata = nodata_of(image)
     if values == "own":
-        shown = scaled(_upright(picture), own_range(picture, nodata), size, nodata=nodata)
+        shown = scaled(_upright(image), own_range(image, nodata), size, nodata=nodata)
         return shown.convert("L").convert("RGB")
     assert not isinstance(values, str)
     if traits is not None:
-        note_values(picture, traits)
-    return scaled(_upright(picture), values, size, nodata=nodata)
+        note_values(image, traits)
+    return scaled(_upright(image), values, size, nodata=nodata)
 
 
 def examine(inputs: Inputs) -> Examined:
-    """Decode every picture once, and tell which cannot be.
+    """Decode every image once, and tell which cannot be.
 
     Nothing short of decoding finds every damaged file. JPEGs are decoded at an eighth of their
     size, which reads the whole file and leaves out most of the arithmetic. The decoders work
@@ -205,9 +205,9 @@ def _examine(
         return b"", _reason(error)
     digest = hashlib.sha256(content).digest()
 
-    def look(picture: Image.Image) -> None:
-        _reduce(picture, SIDE)
-        _note(picture, thumbnail, traits)
+    def look(image: Image.Image) -> None:
+        _reduce(image, SIDE)
+        _note(image, thumbnail, traits)
 
     try:
         _with_opened(content, look)
@@ -216,26 +216,26 @@ def _examine(
     return digest, ""
 
 
-def _note(picture: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> None:
-    note_traits(picture, traits)
-    thumbnail[:] = np.asarray(_thumbnail(picture))
-    note_values(picture, traits)
+def _note(image: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> None:
+    note_traits(image, traits)
+    thumbnail[:] = np.asarray(_thumbnail(image))
+    note_values(image, traits)
 
 
-def _thumbnail(picture: Image.Image) -> Image.Image:
-    """The picture upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
-    picture.load()
-    if is_deep(picture):
-        return read_image(picture, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
-    if picture.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
-        small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+def _thumbnail(image: Image.Image) -> Image.Image:
+    """The image upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
+    image.load()
+    if is_deep(image):
+        return read_image(image, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
+    if image.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
+        small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     else:
-        small = _rgb(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        small = _rgb(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return _upright(_rgb(small)).convert("L")
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    """``path``, if a file lies there that is no pipe or device and not larger than pictures are.
+    """``path``, if a file lies there that is no pipe or device and not larger than images are.
 
     Raises:
         OSError: There is none, or it may not be read.
@@ -247,7 +247,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
     if not stat.S_ISREG(facts.st_mode):
         raise ValueError("it is no file")
     if facts.st_size > LARGEST_FILE:
-        raise ValueError(f"it has {facts.st_size:,} bytes; a picture may have {LARGEST_FILE:,}")
+        raise ValueError(f"it has {facts.st_size:,} bytes; an image may have {LARGEST_FILE:,}")
     return Path(path)
 
 
@@ -255,62 +255,62 @@ _T = TypeVar("_T")
 
 
 def _with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Image], _T]) -> _T:
-    """What ``use`` makes of the picture; again without its texts, where Pillow refuses those."""
+    """What ``use`` makes of the image; again without its texts, where Pillow refuses those."""
     try:
-        with _opened(source) as picture:
-            return use(picture)
+        with _opened(source) as image:
+            return use(image)
     except ValueError as error:
         if not is_too_much_metadata(error):
             raise
         content = source if isinstance(source, bytes) else _file(source).read_bytes()
-        with _opened(without_metadata(content)) as picture:
-            return use(picture)
+        with _opened(without_metadata(content)) as image:
+            return use(image)
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    """The picture, of whose pixels nothing has been decoded yet.
+    """The image, of whose pixels nothing has been decoded yet.
 
     Raises:
         ValueError: It has more than :data:`MOST_PIXELS`, or is no file that could be one.
     """
-    picture = Image.open(
+    image = Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=known_formats()
     )
-    if picture.width * picture.height > MOST_PIXELS:
-        picture.close()
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
         raise ValueError(
-            f"it has {picture.width:,} x {picture.height:,} pixels; {MOST_PIXELS:,} are the most"
+            f"it has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are the most"
         )
-    return picture
+    return image
 
 
-def _reduce(picture: Image.Image, size: int) -> None:
-    if picture.format == "JPEG":
-        picture.draft(None, (size, size))
+def _reduce(image: Image.Image, size: int) -> None:
+    if image.format == "JPEG":
+        image.draft(None, (size, size))
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     orientation = 1
-    with contextlib.suppress(Exception):  # damaged EXIF data leave the picture as it lies
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    return ImageOps.exif_transpose(picture) if orientation in range(2, 9) else picture
+    with contextlib.suppress(Exception):  # damaged EXIF data leave the image as it lies
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB" and "transparency" not in picture.info:
-        picture.load()
-        return picture
-    if picture.has_transparency_data:
-        return _on_white(picture)
-    return picture.convert("RGB")
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.has_transparency_data:
+        return _on_white(image)
+    return image.convert("RGB")
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
-    """A transparent picture on white, some rows at a time: layers of all take four times as much."""
-    whole = Image.new("RGB", picture.size)
-    rows = max(1, _STRIP // picture.width)
-    for top in range(0, picture.height, rows):
-        layers = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+def _on_white(image: Image.Image) -> Image.Image:
+    """A transparent image on white, some rows at a time: layers of all take four times as much."""
+    whole = Image.new("RGB", image.size)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        layers = image.crop((0, top, image.width, min(top + rows, image.height)))
         layers = layers.convert("RGBA")
         white = Image.new("RGBA", layers.size, "white")
         whole.paste(Image.alpha_composite(white, layers).convert("RGB"), (0, top))
@@ -323,7 +323,7 @@ def _reason(error: BaseException, name: str = "") -> str:
     if isinstance(error, UnidentifiedImageError):
         if missing := missing_plugin(name):
             return missing
-        return "not a picture of a kind that is read"
+        return "not a readable image format"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {MOST_PIXELS:,} pixels"
     if isinstance(error, ValueError) and "null" in text:

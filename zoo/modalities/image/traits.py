@@ -33,27 +33,27 @@ _PREVIEWS = frozenset(("MPO", "ICO"))  # their other frames are the same image, 
 _SAMPLES_A_PIXEL = 277  # a tag of TIFF's
 
 
-def note_traits(picture: Image.Image, traits: Traits) -> None:
+def note_traits(image: Image.Image, traits: Traits) -> None:
     """Fill one row of traits, from an image as it was opened."""
-    width, height = picture.size
+    width, height = image.size
     traits["length"] = max(width, height) / max(1, min(width, height))
-    traits["frames"] = picture.format not in _PREVIEWS and getattr(picture, "is_animated", False)
-    samples = getattr(picture, "tag_v2", {}).get(_SAMPLES_A_PIXEL, 1)
-    traits["bands"] = samples > len(picture.getbands())
-    traits["halved"] = not is_deep(picture) and any("16" in _raw_mode(t) for t in _tiles(picture))
+    traits["frames"] = image.format not in _PREVIEWS and getattr(image, "is_animated", False)
+    samples = getattr(image, "tag_v2", {}).get(_SAMPLES_A_PIXEL, 1)
+    traits["bands"] = samples > len(image.getbands())
+    traits["halved"] = not is_deep(image) and any("16" in _raw_mode(t) for t in _tiles(image))
 
 
-def note_values(picture: Image.Image, traits: Traits) -> None:
+def note_values(image: Image.Image, traits: Traits) -> None:
     """Fill in what needs the pixels."""
-    if is_deep(picture):
-        traits["deep"], traits["whole"] = True, picture.mode != "F"
-        found = spread(picture, nodata_of(picture))
+    if is_deep(image):
+        traits["deep"], traits["whole"] = True, image.mode != "F"
+        found = spread(image, nodata_of(image))
         traits["low"], traits["middle"], traits["high"] = found.low, found.middle, found.high
         traits["nodata"] = found.lacks
 
 
-def _tiles(picture: Image.Image) -> list[Any]:
-    return getattr(picture, "tile", None) or []
+def _tiles(image: Image.Image) -> list[Any]:
+    return getattr(image, "tile", None) or []
 
 
 def _raw_mode(tile: Any) -> str:

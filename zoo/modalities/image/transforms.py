@@ -1,4 +1,4 @@
-"""From a picture to the tensor that a network wants, as its spec says."""
+"""From an image to the tensor that a network wants, as its spec says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.system.tensors.torchvision_operators import declare_missing_operators
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
 declare_missing_operators()
 
-LONGEST = 16  # times its width that a picture's length may be
+LONGEST = 16  # times its width that an image's length may be
 
 
 def make_transform(
@@ -34,15 +34,15 @@ def make_transform(
     min_scale: float = MIN_SCALE,
     augment: Augment = "none",
 ) -> ImageTransform:
-    """The preparation of pictures for a network.
+    """The preparation of images for a network.
 
     Args:
         image_input: What the network wants.
-        train: Whether to vary the pictures: a random crop of ``min_scale`` to all of the area,
+        train: Whether to vary the images: a random crop of ``min_scale`` to all of the area,
             at a proportion of 3:4 to 4:3, and by ``flip`` a mirror image of every second one.
-        flip: Whether a mirrored picture still shows its class.
+        flip: Whether a mirrored image still shows its class.
         min_scale: In (0, 1].
-        augment: ``trivial`` then changes each training picture by one operation of TrivialAugment
+        augment: ``trivial`` then changes each training image by one operation of TrivialAugment
             Wide (Müller and Hutter 2021, arXiv:2103.10158), drawn at random with its strength:
             shear, translate, rotate, brightness, colour, contrast, sharpness, posterise,
             solarise, equalise, or nothing. Without ``flip`` none is rotated: by up to 135 degrees,
@@ -57,14 +57,14 @@ def make_transform(
 
 
 class ImageTransform:
-    """From a picture to ``(3, size, size)`` of float32, normalised. Can be pickled.
+    """From an image to ``(3, size, size)`` of float32, normalised. Can be pickled.
 
     Takes what :func:`zoo.modalities.image.reading.read_image` gives: RGB, or floats of 0 to 255 in one band.
 
     Attributes:
         input: What it prepares for.
-        train: Whether it varies the pictures.
-        decode_size: The shorter side, in pixels, that decoding must leave of a picture.
+        train: Whether it varies the images.
+        decode_size: The shorter side, in pixels, that decoding must leave of an image.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ImageTransform:
     def read(
         self, source: str | bytes | Image.Image, name: str, traits: Traits | None = None
     ) -> Image.Image:
-        """A picture as this takes it: no larger than needed, on the run's scale of grey.
+        """An image as this takes it: no larger than needed, on the run's scale of grey.
 
         Args:
             source: Where it is.
@@ -110,41 +110,41 @@ class ImageTransform:
             pixels = [self._normalise(each) for each in pixels]
         return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
-    def __call__(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
-        """Prepare one picture, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
-        return self._normalise(self.pixels(picture, seed=seed))
+    def __call__(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
+        """Prepare one image, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
+        return self._normalise(self.pixels(image, seed=seed))
 
-    def pixels(self, picture: Image.Image, *, seed: int | None = None) -> Tensor:
-        """Crop, resize and vary one picture: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
+    def pixels(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
+        """Crop, resize and vary one image: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
 
         Bytes of RGB, and float32 of mode ``F``.
 
         Args:
-            picture: RGB or ``F``, of any size.
+            image: RGB or ``F``, of any size.
             seed: Decides the variation, and leaves torch's own random state as it was; ``None``
                 draws from the latter.
         """
         if self.train and seed is not None:
             with seeded(seed):
-                picture = self._steps(picture)
+                image = self._steps(image)
         else:
-            picture = self._steps(picture)
-        return _as_tensor(picture)
+            image = self._steps(image)
+        return _as_tensor(image)
 
 
-def _as_tensor(picture: Image.Image | Tensor) -> Tensor:
-    if isinstance(picture, Tensor):
-        return picture
-    if picture.mode == "F":  # resizing may go a little beyond
-        grey = torch.from_numpy(np.array(picture)).clamp_(0, 255)
+def _as_tensor(image: Image.Image | Tensor) -> Tensor:
+    if isinstance(image, Tensor):
+        return image
+    if image.mode == "F":  # resizing may go a little beyond
+        grey = torch.from_numpy(np.array(image)).clamp_(0, 255)
         return grey.expand(3, -1, -1)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 class Normalise:
     """From pixels of 0 to 255 to what the network wants: ``(x / 255 - mean) / std``, float32.
 
-    Takes one picture ``(3, H, W)`` or a batch ``(B, 3, H, W)``, in any memory layout, which stays,
+    Takes one image ``(3, H, W)`` or a batch ``(B, 3, H, W)``, in any memory layout, which stays,
     on any device.
     """
 
@@ -189,9 +189,9 @@ def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augm
 
 
 class _CropInProportion:
-    """A random crop of about the picture's own proportion, resized as in evaluation.
+    """A random crop of about the image's own proportion, resized as in evaluation.
 
-    A crop of about a square would leave out most of a long picture, which squashing and padding are
+    A crop of about a square would leave out most of a long image, which squashing and padding are
     chosen to keep.
     """
 
@@ -200,23 +200,23 @@ class _CropInProportion:
         self.scale = [min_scale, 1.0]
         self.resize = _plain(whole)
 
-    def __call__(self, picture: Image.Image) -> Image.Image:
+    def __call__(self, image: Image.Image) -> Image.Image:
         from torchvision.transforms import RandomResizedCrop
 
-        own = picture.width / picture.height
+        own = image.width / image.height
         top, left, height, width = RandomResizedCrop.get_params(
-            picture, self.scale, [own * 3 / 4, own * 4 / 3]
+            image, self.scale, [own * 3 / 4, own * 4 / 3]
         )
-        crop = picture.crop((left, top, left + width, top + height))
+        crop = image.crop((left, top, left + width, top + height))
         prepared: Image.Image = self.resize(crop)
         return prepared
 
 
-def _trivially_varied(picture: Image.Image, *, rotate: bool) -> Image.Image | Tensor:
-    if picture.mode == "F":  # Pillow's own operations know bytes alone
-        shares = _trivial(rotate)(_as_tensor(picture) / 255)  # (3, size, size)
+def _trivially_varied(image: Image.Image, *, rotate: bool) -> Image.Image | Tensor:
+    if image.mode == "F":  # Pillow's own operations know bytes alone
+        shares = _trivial(rotate)(_as_tensor(image) / 255)  # (3, size, size)
         return torch.as_tensor(shares).clamp(0, 1) * 255
-    varied: Image.Image = _trivial(rotate)(picture)
+    varied: Image.Image = _trivial(rotate)(image)
     return varied
 
 
@@ -247,18 +247,18 @@ def _plain(image_input: ImageInput) -> Any:
     return v2.Compose([*steps, v2.CenterCrop(size)])
 
 
-def _middle(picture: Image.Image) -> Image.Image:
-    """Of a picture that is 16 times as long as wide or more, the middle.
+def _middle(image: Image.Image) -> Image.Image:
+    """Of an image that is 16 times as long as wide or more, the middle.
 
     The rest would be cut away, after it had taken gigabytes: 1 x 20,000 pixels would be resized
     to 256 x 5,120,000.
     """
-    width, height = picture.size
+    width, height = image.size
     left, top = (
         (side - LONGEST * other) // 2 for side, other in ((width, height), (height, width))
     )
     left, top = max(0, left), max(0, top)
-    return picture.crop((left, top, width - left, height - top)) if left or top else picture
+    return image.crop((left, top, width - left, height - top)) if left or top else image
 
 
 class _FitLonger:
@@ -270,13 +270,13 @@ class _FitLonger:
         self.colour = tuple(round(255 * mean) for mean in image_input.mean)
         self.resample = Image.Resampling[image_input.interpolation.upper()]
 
-    def __call__(self, picture: Image.Image) -> Image.Image:
-        scale = self.longer / max(picture.size)
-        width, height = (max(1, round(side * scale)) for side in picture.size)
-        deep = picture.mode == "F"
+    def __call__(self, image: Image.Image) -> Image.Image:
+        scale = self.longer / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        deep = image.mode == "F"
         colour = sum(self.colour) / len(self.colour) if deep else self.colour
-        square = Image.new(picture.mode, (self.side, self.side), colour)
-        resized = picture.resize((width, height), self.resample)
+        square = Image.new(image.mode, (self.side, self.side), colour)
+        resized = image.resize((width, height), self.resample)
         square.paste(resized, ((self.side - width) // 2, (self.side - height) // 2))
         return square
 

@@ -21,6 +21,7 @@ from zoo.modalities.attribution import (
     Question,
     without_parameter_gradients,
 )
+from zoo.modalities.text.contents import texts_of
 from zoo.modalities.text.tokenization import TextEncoder
 
 _WORK = 6e10
@@ -41,7 +42,7 @@ def attribute(question: Question) -> Attributed:
         texts = [own if isinstance(own, tuple) else str(own) for own in raw]
         found = integrated_gradients(backbone, encoder, texts, question.outputs, question.device)
     except (NotAttributed, ImportError) as error:
-        plain = tuple(plainly(samples.texts(i)) for i in range(len(samples)))
+        plain = tuple(plainly(texts_of(samples.raw(i))) for i in range(len(samples)))
         return Attributed(plain, absent=str(error))
     shown = tuple(
         Attribution(texts=tuple(_shortened(own) for own in pieces), words=_heaviest(pieces))

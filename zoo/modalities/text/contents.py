@@ -10,14 +10,19 @@ import numpy as np
 
 from zoo.data.examined import Examined
 from zoo.data.leakage import Contents
-from zoo.data.sequences import Inputs
+from zoo.data.sequences import Inputs, Raw
 
 
 def examine_texts(inputs: Inputs) -> Examined:
     """Texts and pairs of texts; all of them can be read."""
-    rows = [raw if isinstance(raw := inputs[i], tuple) else (str(raw),) for i in range(len(inputs))]
+    rows = [texts_of(inputs[i]) for i in range(len(inputs))]
     digests = ["\0".join((*row, "")).encode() for row in rows]
     return Examined(digests, text_contents(rows))
+
+
+def texts_of(raw: Raw) -> tuple[str, ...]:
+    """The one text of an input, or the two of a pair."""
+    return raw if isinstance(raw, tuple) else (str(raw),)
 
 
 def text_contents(rows: Sequence[tuple[str, ...]]) -> Contents:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.contract.spec import BackboneSpec, Pooling
 from zoo.data.samples import Samples
 from zoo.errors import UsageError
+from zoo.modalities.text.contents import texts_of
 from zoo.modalities.text.tokenization import train_tokenizer
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def with_tokenizer(
     """
     tokenizer = found
     if tokenizer is None:
-        texts = (text for i in range(len(train)) for text in train.texts(i))
+        texts = (text for i in range(len(train)) for text in texts_of(train.raw(i)))
         size = spec.text_input.vocab_size
         tokenizer = train_tokenizer(texts, vocab_size=size, pairs=train.pairs)
     vocabulary = {"vocab_size": tokenizer.get_vocab_size(), "pad_id": 0, "own_tokenizer": False}
