@@ -11,6 +11,7 @@ from PIL import Image
 from zoo.errors import RunError, UsageError
 from zoo.modalities import IMAGE, MODALITIES
 from zoo.runs.request import OPTIONS, Request
+from zoo.runs.requested_data import open_requested
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:
@@ -99,8 +100,8 @@ def test_the_options_of_modalities_are_in_the_table() -> None:
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_the_demo_data_have_one_task(task: str) -> None:
-    with pytest.raises(UsageError, match=f"the demo data have one class a sample, .* no {task}"):
-        Request(backbone="acme", task=task).open(IMAGE)
+    with pytest.raises(UsageError, match=f"--task {task} is for your own data"):
+        open_requested(Request(backbone="acme", task=task), IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
     name = f"--{option.replace('_', '-')}"
     with pytest.raises(UsageError, match=f"{name} is for your own data") as error:
-        Request(backbone="acme", **{option: value}).open(IMAGE)
+        open_requested(Request(backbone="acme", **{option: value}), IMAGE)
     assert "--data PATH" in error.value.hint
 
 
@@ -136,13 +137,13 @@ def folders(tmp_path: Path) -> Path:
 def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
     name = f"--{option.replace('_', '-')} body"
     with pytest.raises(UsageError, match=f"{name} is for tables") as error:
-        Request(backbone="acme", data=str(folders), **{option: "body"}).open(IMAGE)
+        open_requested(Request(backbone="acme", data=str(folders), **{option: "body"}), IMAGE)
     assert "Leave" in error.value.hint
 
 
 def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folders: Path) -> None:
-    splits = Request(backbone="acme", data=str(folders), val_split=0.4).open(IMAGE)
+    splits = open_requested(Request(backbone="acme", data=str(folders), val_split=0.4), IMAGE)
     assert len(splits.train) == 8
     assert any("--val-split is not used" in note for note in splits.notes)
-    usual = Request(backbone="acme", data=str(folders)).open(IMAGE)
+    usual = open_requested(Request(backbone="acme", data=str(folders)), IMAGE)
     assert not any("--val-split" in note for note in usual.notes)

@@ -19,14 +19,12 @@ from zoo.engine.hyperparameters import (
 )
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.tasks import CHOICES, tasks_for
+from zoo.tasks import CHOICES
 
 if TYPE_CHECKING:
     from zoo.data.columns import ColumnNames
     from zoo.data.dialects import Quoting
-    from zoo.data.kind import InputKind
     from zoo.data.reports import BadFiles
-    from zoo.data.samples import Samples, Splits
 
 Resize = Literal["crop", "pad", "squash"]
 """How images become square: the centre of them, all of them with a border, or all of them squashed."""
@@ -309,17 +307,6 @@ class Request:
         data = self.data
         return data if data and _anchored(data) != data and not data.startswith("~") else None
 
-    def names(self, samples: Samples) -> Samples:
-        """``samples`` of the data, called as if they had been opened by the name the user gave."""
-        if self.given is None or self.data is None:
-            return samples
-        from zoo.data.sequences import Renamed
-
-        # Pictures of a table are called after the folder that it lies in.
-        given, data = Path(self.given), Path(self.data)
-        pairs = ((str(data), str(given)), (str(data.parent), str(given.parent)))
-        return replace(samples, inputs=Renamed(samples.inputs, pairs))
-
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """The inverse of :meth:`to_json`.
@@ -334,50 +321,6 @@ class Request:
             return cls(**given | {"overrides": overrides})
         except (TypeError, LookupError, AttributeError) as error:
             raise RunError(f"the request in run.json cannot be read: {error}") from error
-
-    def open(self, kind: InputKind) -> Splits:
-        """The data that were asked for, or the demo data.
-
-        Raises:
-            ZooError: Anything about them that the user can put right.
-        """
-        from zoo.data.demo import demo_data
-        from zoo.data.labels import Labels
-        from zoo.data.opening import open_data
-
-        tasks = tasks_for(self.task)
-        if self.data is None:
-            own = next((task for task in tasks if task.labels is Labels), None)
-            if own is None:
-                raise UsageError(
-                    f"the demo data have one class a sample, and are no {self.task}",
-                    hint="Give your own with --data PATH.",
-                )
-            self._refuse_for_demo()
-            return demo_data(kind, task=own.name, classes=self.classes, seed=self.seed)
-        return open_data(
-            self.data,
-            kind=kind,
-            tasks=tasks,
-            need="train",
-            classes=self.classes,
-            val_split=self.val_split,
-            seed=self.seed,
-            text_column=self.text_column,
-            label_column=self.label_column,
-            bad_files=self.bad_files,
-            quoting=self.quoting,
-            dedupe=self.dedupe,
-        )
-
-    def _refuse_for_demo(self) -> None:
-        """Raise a :class:`UsageError` for an option about data, which demo data have no use for."""
-        for name, row in rows(Request).items():
-            if row.own_data and getattr(self, name) != row.default:
-                raise UsageError(
-                    f"{row.typed} is for your own data, and no data was given",
-                    hint=f"Give data with --data PATH, or leave {row.typed} out.",
-                )
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; what is ``None`` stays as it is."""

@@ -55,6 +55,7 @@ from zoo.runs.predictor import Predictor
 from zoo.runs.report.page import REPORT, Report, write_report
 from zoo.runs.report.subject import Subject, read_history
 from zoo.runs.request import Request
+from zoo.runs.requested_data import open_requested
 from zoo.runs.trained_on import read_digests
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
@@ -516,7 +517,9 @@ class Run:
             return None, "the run does not say where its data were"
         try:
             with no_network():  # a run.json may name any data set, and the user's token goes along
-                splits = Request.from_json(self.record["request"]).open(modality_of(self.spec))
+                splits = open_requested(
+                    Request.from_json(self.record["request"]), modality_of(self.spec)
+                )
         except ZooError as error:
             return None, f"its data are not at hand: {error.message}"
         if splits.fingerprint != self._trained_on.fingerprint:

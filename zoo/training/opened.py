@@ -10,6 +10,7 @@ from zoo.engine.strategies import Strategy, find_strategy
 from zoo.modalities import modality_of
 from zoo.registry.registry import Registry, Resolved
 from zoo.runs.request import Request
+from zoo.runs.requested_data import open_requested
 from zoo.tasks import task_named
 from zoo.tasks.task import Task
 
@@ -41,7 +42,7 @@ def open_request(request: Request, registry: Registry) -> Opened:
     name = resolved.spec.modality
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
-    splits = request.open(modality_of(resolved.spec))
+    splits = open_requested(request, modality_of(resolved.spec))
     asked = request.recipe(Recipe.default(name, pretrained=False))
     assert splits.train.labels is not None
     task = task_named(splits.task).fitted(splits.train.labels, asked.metric, rare=asked.rare)

@@ -18,6 +18,7 @@ from zoo.engine.surgery import name_of
 from zoo.engine.trackers import start_tracker
 from zoo.errors import ContractError, Stopped, WorkersError
 from zoo.runs.folder import LAST, Outcome, finish_run
+from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
 from zoo.tasks.losses import Loss
@@ -115,8 +116,8 @@ def _outcome(plan: Plan, record: Mapping[str, Any], fitted: Fitted) -> Outcome:
         task=plan.task,
         history=fitted.history,
         tokenizer=plan.start.start.tokenizer,
-        train=plan.request.names(plan.splits.train),
-        val=plan.request.names(plan.splits.val),
+        train=named_as_given(plan.request, plan.splits.train),
+        val=named_as_given(plan.request, plan.splits.val),
         logits=fitted.logits,
     )
 

@@ -1,0 +1,67 @@
+"""The data that a request names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.data.demo import demo_data
+from zoo.data.kind import InputKind
+from zoo.data.labels import Labels
+from zoo.data.opening import open_data
+from zoo.data.samples import Samples, Splits
+from zoo.data.sequences import Renamed
+from zoo.engine.hyperparameters import rows
+from zoo.errors import UsageError
+from zoo.runs.request import Request
+from zoo.tasks import tasks_for
+
+
+def open_requested(request: Request, kind: InputKind) -> Splits:
+    """The data that were asked for, or the demo data.
+
+    Raises:
+        ZooError: Anything about them that the user can put right.
+    """
+    if request.data is None:
+        return _demo_data(request, kind)
+    return open_data(
+        request.data,
+        kind=kind,
+        tasks=tasks_for(request.task),
+        need="train",
+        classes=request.classes,
+        val_split=request.val_split,
+        seed=request.seed,
+        text_column=request.text_column,
+        label_column=request.label_column,
+        bad_files=request.bad_files,
+        quoting=request.quoting,
+        dedupe=request.dedupe,
+    )
+
+
+def named_as_given(request: Request, samples: Samples) -> Samples:
+    """``samples`` of the data, called as if they had been opened by the name the user gave."""
+    if request.given is None or request.data is None:
+        return samples
+    # Images of a table are called after the folder that it lies in.
+    given, data = Path(request.given), Path(request.data)
+    pairs = ((str(data), str(given)), (str(data.parent), str(given.parent)))
+    return replace(samples, inputs=Renamed(samples.inputs, pairs))
+
+
+def _demo_data(request: Request, kind: InputKind) -> Splits:
+    own = next((task for task in tasks_for(request.task) if task.labels is Labels), None)
+    if own is None:
+        raise UsageError(
+            f"--task {request.task} is for your own data: the demo data has one class per sample",
+            hint="Give data with --data PATH.",
+        )
+    for name, row in rows(Request).items():
+        if row.own_data and getattr(request, name) != row.default:
+            raise UsageError(
+                f"{row.typed} is for your own data, and no data was given",
+                hint=f"Give data with --data PATH, or leave {row.typed} out.",
+            )
+    return demo_data(kind, task=own.name, classes=request.classes, seed=request.seed)
