@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from zoo.errors import WeightsError as WeightsError
     from zoo.errors import WeightsUnavailable as WeightsUnavailable
     from zoo.errors import ZooError as ZooError
+    from zoo.errors import first_line as first_line
     from zoo.export import export_run as export_run
     from zoo.export.push import push_run as push_run
     from zoo.ranking.ranking import recommend as recommend
@@ -89,6 +90,7 @@ _PUBLIC = {
     "export_run": "zoo.export",
     "fetch": "zoo.weights.find",
     "find_lr": "zoo.api",
+    "first_line": "zoo.errors",
     "finetune": "zoo.api",
     "FinetuneOptions": "zoo.runs.option_types",
     "hookimpl": "zoo.contract.hookspecs",

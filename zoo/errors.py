@@ -134,6 +134,15 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text; the name of its class where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def first_line(error: BaseException, *, kind: bool = False) -> str:
+    """The first line of an error's text; the name of its class where it has none.
+
+    Args:
+        error: Of a library, whose text may be long.
+        kind: Put the name of its class before it: ``ValueError: it is too large``.
+    """
+    name = type(error).__name__
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return name
+    return f"{name}: {lines[0]}" if kind else lines[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
-from zoo import ContractError, NameLookupError, WeightsError, ZooError
+from zoo import ContractError, NameLookupError, WeightsError, ZooError, first_line
 
 # isort: split
 import inspect
@@ -119,7 +119,7 @@ def refuse_larger(spec: BackboneSpec, config: PretrainedConfig, folder: Path | N
     except Exception as error:
         raise WeightsError(
             f"{spec.name} cannot be built as its config.json describes it: "
-            f"{type(error).__name__}: {(str(error).splitlines() or ['?'])[0]}",
+            f"{first_line(error, kind=True)}",
             hint="Take the config.json of the network that the weights are of.",
         ) from error
     size, memory = sizes.of_files(folder) if folder else 0, sizes.of_memory()
@@ -178,7 +178,7 @@ def read(spec: BackboneSpec, config: PretrainedConfig, folder: Path) -> PreTrain
         )
     except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"{folder} cannot be read as weights: {(str(error).splitlines() or ['?'])[0]}",
+            f"{folder} cannot be read as weights: {first_line(error)}",
             hint="Give a folder with model.safetensors, as save_pretrained writes it.",
         ) from error
     if difference := names.difference(net, report):

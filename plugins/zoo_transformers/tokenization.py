@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from zoo import BackboneSpec, WeightsError, panics_are_errors
+from zoo import BackboneSpec, WeightsError, first_line, panics_are_errors
 from zoo_transformers import hub
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ def _read(folder: Path, name: str) -> Tokenizer:
                 str(folder), local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # the library lets through whatever a damaged file runs into
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"the tokenizer of {name} in {folder} cannot be read: {reason}",
+            f"the tokenizer of {name} in {folder} cannot be read: {first_line(error)}",
             hint="Put the tokenizer.json of the network beside its weights.",
         ) from error
     tokenizer: Tokenizer | None = getattr(loaded, "backend_tokenizer", None)

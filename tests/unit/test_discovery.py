@@ -191,7 +191,7 @@ def test_a_plugin_answers_only_the_hooks_that_it_implements(folder: Folder) -> N
         ("import not_a_module_of_anybody", "its import raised ModuleNotFoundError: No module"),
         ("1 / 0", "its import raised ZeroDivisionError: division by zero"),
         ("import sys; sys.exit(3)", "its import raised SystemExit: 3"),
-        ("raise RuntimeError", "its import raised RuntimeError: no message"),
+        ("raise RuntimeError", "its import raised RuntimeError"),
         ("this is no python", "its import raised SyntaxError"),
         (
             "import zoo\n@zoo.hookimpl\ndef zoo_backbone(): return []",

@@ -73,3 +73,11 @@ def test_the_closest_names_come_best_first() -> None:
 def test_a_question_offers_the_nearest_name_or_nothing() -> None:
     assert did_you_mean("ResNet81", ["vgg16", "resnet18"]) == " Did you mean 'resnet18'?"
     assert did_you_mean("xyz", ["vgg16", "resnet18"]) == ""
+
+
+def test_the_first_line_of_an_error_is_never_empty() -> None:
+    assert errors.first_line(ValueError("\n it is too large\nfor this")) == "it is too large"
+    assert errors.first_line(ValueError("too large"), kind=True) == "ValueError: too large"
+    assert errors.first_line(ValueError(" \n")) == "ValueError"
+    assert errors.first_line(ValueError(), kind=True) == "ValueError"
+    assert errors.first_line(errors.RunError("no run", hint="Give one.")) == "no run"

@@ -10,6 +10,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.catalogue import input_size
 from zoo.cli.output import emit_json, note, print_facts, print_table, say
+from zoo.errors import ZooError, first_line
 from zoo.registry.run_record import lineage
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def _build(spec: BackboneSpec, run: FinishedRun | None) -> tuple[Backbone | None
     try:
         return _built(spec, run), ""
     except Exception as error:  # the facts are worth showing without it
-        text = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
-        return None, text.splitlines()[0]
+        return None, first_line(error, kind=not isinstance(error, ZooError))
 
 
 def _keep_parts(backbone: Backbone, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from zoo.contract.stages import Stage, Stages, lies_under
 from zoo.contract.unpadded import by_length
-from zoo.errors import ContractError, HeadWidthError, WeightsError
+from zoo.errors import ContractError, HeadWidthError, WeightsError, first_line
 from zoo.system.tensors.torch_workarounds import spare_group_norms
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
@@ -244,7 +244,7 @@ class Backbone(nn.Module):
         except RuntimeError as error:
             raise HeadWidthError(
                 f"the head does not take features of width {width}, which {self.spec.name} has: "
-                f"{str(error).splitlines()[0]}",
+                f"{first_line(error)}",
                 hint=f"Build the head for (B, {width}), e.g. torch.nn.Linear({width}, classes).",
             ) from error
         finally:

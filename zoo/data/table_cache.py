@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import DataError
+from zoo.errors import DataError, first_line
 from zoo.system.files import flush, sha256_of
 from zoo.system.leftovers import held, remove_abandoned
 
@@ -83,8 +83,7 @@ def table_folder() -> Path:
 
 def cause(error: BaseException) -> str:
     """The first line of what the error goes back to."""
-    first = _chain(error)[-1]
-    return (str(first).splitlines() or [type(first).__name__])[0]
+    return first_line(_chain(error)[-1])
 
 
 def _opened(place: Path) -> datasets.Dataset | None:

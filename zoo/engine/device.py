@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, first_line
 
 
 def choose_device(wish: str) -> torch.device:
@@ -21,7 +21,7 @@ def choose_device(wish: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
-            f"--device {wish} cannot be used here: {str(error).splitlines()[0]}",
+            f"--device {wish} cannot be used here: {first_line(error)}",
             hint="Give 'auto' or 'cpu'.",
         ) from error
     return device

@@ -7,7 +7,7 @@ import torch
 from zoo.contract.backbone import Backbone
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
-from zoo.errors import UsageError
+from zoo.errors import UsageError, first_line
 from zoo.modalities import modality_of
 
 
@@ -76,7 +76,7 @@ def _fault_in_bf16(backbone: Backbone, device: torch.device, *, trains: bool) ->
         numbers = all(bool(torch.isfinite(tensor).all()) for tensor in made)
         return "" if numbers else "what it gives is not finite"
     except RuntimeError as error:  # e.g. a mask of float32's smallest number, which overflows
-        return (str(error).splitlines() or ["?"])[0]
+        return first_line(error)
     finally:
         for parameter in parameters:
             parameter.grad = None

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from zoo.engine.recipe import Recipe
-from zoo.errors import UsageError, did_you_mean
+from zoo.errors import UsageError, did_you_mean, first_line
 
 
 def refuse_tracker(name: str | None) -> None:
@@ -45,8 +45,7 @@ def start_tracker(accelerator: Accelerator, name: str, folder: Path, recipe: Rec
             init_kwargs={"wandb": {"name": folder.name}, "mlflow": {"run_name": folder.name}},
         )
     except Exception as error:  # whatever a tracker's library raises, the user's set-up is at fault
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"--track {name} does not start: {reason}",
+            f"--track {name} does not start: {first_line(error)}",
             hint=f"Set {name} up as its documentation says, or leave --track out.",
         ) from error

@@ -14,7 +14,7 @@ from zoo.data.options import DataOptions, as_flags
 from zoo.data.samples import Splits
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
-from zoo.errors import RunError, UsageError, ZooError
+from zoo.errors import RunError, UsageError, ZooError, first_line
 from zoo.modalities import MODALITIES, modality_named
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import range_of
@@ -187,7 +187,7 @@ def _rank(
         try:
             row = _row(candidate, setting)
         except Exception as error:  # a plugin's or a file's fault, which takes no other with it
-            reason = error.message if isinstance(error, ZooError) else _in_a_line(error)
+            reason = first_line(error, kind=not isinstance(error, ZooError))
             left_out = (*progress.ranking.left_out, LeftOut(candidate.name, reason))
             progress.done(replace(progress.ranking, left_out=left_out))
             watch.reporter.note(f"{candidate.name} is left out: {reason}")
@@ -270,8 +270,3 @@ def _too_little_time(names: Sequence[str], limit: float | None) -> UsageError:
         f"a time limit of {limit or 0:g} s was not enough for {what}",
         hint="Give a longer --time-limit, fewer --samples, or a smaller --max-params.",
     )
-
-
-def _in_a_line(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}{f': {first}' if first else ''}"

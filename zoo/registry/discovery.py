@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from zoo.errors import PluginError, ZooError, closest
+from zoo.errors import PluginError, ZooError, closest, first_line
 from zoo.registry.entry_points import GROUP, PluginSource, installed
 from zoo.registry.side_effects import observed
 
@@ -141,10 +141,7 @@ def guarded(what: str) -> Iterator[None]:
     except (ZooError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a plugin may call sys.exit; that is its fault alone
-        text = str(error).strip() or "no message"
-        raise PluginError(
-            f"{what} raised {type(error).__name__}: {text.splitlines()[0]}"
-        ) from error
+        raise PluginError(f"{what} raised {first_line(error, kind=True)}") from error
 
 
 def _files(package: str) -> list[str]:

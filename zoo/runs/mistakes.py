@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.expansion import Expands
-from zoo.errors import RunError, ZooError
+from zoo.errors import RunError, ZooError, first_line
 from zoo.modalities.image.reading import looks_like_image, read_image
 from zoo.runs.predictions import read_bounded
 from zoo.tasks.task import Task
@@ -102,8 +102,7 @@ def read_mistakes(path: Path, *, task: Task, pairs: bool, images: str | None) ->
         LookupError,
         Expands,
     ) as error:  # pyarrow's are among them
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path} cannot be read: {reason}") from error
+        raise RunError(f"{path} cannot be read: {first_line(error)}") from error
     return Mistakes(tuple(examples), len(rated), len(rows["predicted"]))
 
 

@@ -7,6 +7,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+from zoo.errors import first_line
+
 _ADVICE = (
     " This could be because the operator doesn't exist"  # then torch names Facebook's employees
 )
@@ -26,6 +28,5 @@ def quiet() -> Iterator[None]:
 
 
 def in_a_line(error: BaseException) -> str:
-    """The first line of a message, or what kind of error it is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].partition(_ADVICE)[0][:300] if lines else type(error).__name__
+    """The first line of a library's error, without advice for those who develop the library."""
+    return first_line(error).partition(_ADVICE)[0][:300]

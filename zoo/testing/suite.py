@@ -16,6 +16,7 @@ import torch
 from zoo.contract.backbone import Backbone
 from zoo.contract.exemptions import Exemption, reason_for
 from zoo.contract.spec import BackboneSpec
+from zoo.errors import first_line
 from zoo.registry.registry import Registry
 from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
@@ -147,6 +148,5 @@ def _outcome(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
     except AssertionError as broken:
         return told("failed", str(broken) or "an assertion without a message failed")
     except Exception as error:
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return told("failed", f"{type(error).__name__}: {first}")
+        return told("failed", first_line(error, kind=True))
     return told("passed")

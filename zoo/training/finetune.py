@@ -13,6 +13,7 @@ from zoo.engine.checkpoint import Keeper
 from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
+from zoo.errors import first_line
 from zoo.runs.folder import LAST, claimed, refuse_existing
 from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
@@ -77,8 +78,7 @@ def write_report(run: Run, manner: Manner, samples: Samples | None, device: str)
     try:
         run.report(samples=samples, device=device)
     except Exception as error:  # whatever it is, the run is there
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        manner.reporter.note(f"no {REPORT}: {reason}; try 'zoo report {run.folder}'")
+        manner.reporter.note(f"no {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'")
 
 
 def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:

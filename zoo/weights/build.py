@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from zoo.contract.backbone import Backbone
 from zoo.contract.padding import padding_matters
 from zoo.contract.spec import BackboneSpec, Weights
-from zoo.errors import PluginError, WeightsError, ZooError
+from zoo.errors import PluginError, WeightsError, ZooError, first_line
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.weights.load import fetch, read_tensors
@@ -97,9 +97,8 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     except ZooError:
         raise
     except Exception as error:  # a plugin's fault, or that of a spec which it did not write
-        text = (str(error).strip().splitlines() or ["no message"])[0]
         raise PluginError(
-            f"the loader of {spec.name}, {spec.loader!r}, raised {type(error).__name__}: {text}"
+            f"the loader of {spec.name}, {spec.loader!r}, raised {first_line(error, kind=True)}"
         ) from error
     if not isinstance(backbone, Backbone):
         raise PluginError(

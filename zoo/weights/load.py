@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
 from zoo.system.files import require_regular
 from zoo.weights.find import choose, fetch, file_sha256
 
@@ -44,7 +44,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
             raise _runs_code(path) from error
         raise WeightsError(
-            f"{path} cannot be read as weights: {_first_line(error)}",
+            f"{path} cannot be read as weights: {first_line(error)}",
             hint="Give a .safetensors file or a .pth file with a state_dict.",
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
@@ -116,7 +116,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             hint="Give a folder with model.safetensors, as save_pretrained writes it.",
         )
     return {name: tensor for file in files for name, tensor in read_state_dict(file).items()}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo.data.examined import Examined, Hashes
 from zoo.data.sequences import Inputs, Raw
-from zoo.errors import BadFilesError
+from zoo.errors import BadFilesError, first_line
 from zoo.modalities.image.bit_depth import (
     OVERSAMPLING,
     SCALED,
@@ -319,7 +319,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _reason(error: BaseException, name: str = "") -> str:
     """Pillow's reason in a few words, without the names of its buffers."""
-    text = (str(error).splitlines() or [""])[0]
+    text = first_line(error) if str(error) else ""
     if isinstance(error, UnidentifiedImageError):
         if missing := missing_plugin(name):
             return missing

@@ -60,7 +60,7 @@ def gallery(subject: Subject) -> Gallery:
             with quiet():  # captum and Matplotlib
                 found = modality.attribute(_question(subject, subject.samples, chosen))
         except Exception as error:  # a plugin's network may do anything; the page is due even so
-            found = Attributed(plain, absent=f"{type(error).__name__}: {first_line(error)}")
+            found = Attributed(plain, absent=first_line(error, kind=True))
     cards = tuple(Card(case, shown) for case, shown in zip(chosen, found.shown, strict=True))
     return Gallery(cards, found.method, found.absent, any(case.wrong for case in chosen))
 
