@@ -43,10 +43,6 @@ class Modality(InputKind, Protocol):
         """What follows ``zoo predict RUN`` in an example."""
 
     @property
-    def files(self) -> bool:
-        """Whether an input is a file, such as an image, and not a text."""
-
-    @property
     def ragged(self) -> bool:
         """Whether batches differ in more than their number of samples."""
 

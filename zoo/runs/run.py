@@ -500,7 +500,7 @@ class Run:
             self.folder / PREDICTIONS,
             task=self.task,
             pairs=self.pairs,
-            images=source if self.modality.files else None,
+            images=source if self.modality.in_files else None,
         )
 
     def _kept_predictions(self) -> EvaluatedSamples:

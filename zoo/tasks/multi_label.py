@@ -47,7 +47,7 @@ class SetPrediction:
         labels: The classes whose probability reaches the threshold, the likeliest first.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.data.reading`.
+            image as in :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown

@@ -48,7 +48,7 @@ class Prediction:
         label: The class with the highest probability.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.data.reading`.
+            image as in :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown

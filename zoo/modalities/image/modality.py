@@ -66,7 +66,6 @@ class ImageModality:
     main_input: str = "pixel_values"
     dtype: str = "float32"
     new_inputs: str = "new/*.jpg"
-    files: bool = True
     ragged: bool = False
     options: frozenset[str] = frozenset(
         {

@@ -64,7 +64,6 @@ class TextModality:
     main_input: str = "input_ids"
     dtype: str = "int64"
     new_inputs: str = "new.csv"
-    files: bool = False
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
