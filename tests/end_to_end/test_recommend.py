@@ -85,7 +85,7 @@ def test_a_second_ranking_builds_no_network(
 ) -> None:
     first = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a network is built")
 
     monkeypatch.setattr("zoo.training.start.build", refuse)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.counts import byte_count, in_bytes
+from zoo.cli.counts import byte_count
 from zoo.cli.output import emit_json, print_table, say
 from zoo.errors import UsageError
+from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
     from zoo.engine.feature_files import FeatureFile

@@ -79,7 +79,7 @@ def command(
 
 
 def _print_runs(found: Comparison) -> None:
-    from zoo.cli.counts import in_bytes
+    from zoo.system.byte_sizes import in_bytes
     from zoo.tasks.metrics import titles
 
     metrics = list(found.contenders[0].evaluation.metrics)

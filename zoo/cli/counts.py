@@ -35,15 +35,6 @@ def byte_count(ctx: click.Context, parameter: click.Parameter, value: str | None
     return int(count)
 
 
-def in_bytes(count: float) -> str:
-    """A size in three digits or so: ``12 kB``, ``3.4 GB``."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
 def _number(value: str, units: Mapping[str, float]) -> float:
     """The number, or NaN where it is none."""
     text = value.strip().lower().replace(",", "").replace("_", "")

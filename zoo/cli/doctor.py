@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.counts import in_bytes
 from zoo.cli.output import emit_json, print_table, say
 from zoo.errors import ZooError
+from zoo.system.byte_sizes import in_bytes
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.counts import in_bytes
 from zoo.cli.output import emit_json, note, print_table
 from zoo.errors import ZooError
+from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry

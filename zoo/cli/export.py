@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import completion
-from zoo.cli.counts import in_bytes
 from zoo.cli.output import clean, emit_json, say
+from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
     from zoo.export import Exported

@@ -14,7 +14,7 @@ from zoo.contract.spec import BackboneSpec
 from zoo.data.rows import Rows
 from zoo.data.samples import Splits
 from zoo.engine.feed import Feed
-from zoo.engine.forward import Forward
+from zoo.engine.forward import EXACT, Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
@@ -64,7 +64,7 @@ def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run
 
 def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
     """The adapted backbone of a run."""
-    forward = Forward(run.load(), device=device, precision="fp32")
+    forward = Forward(run.load(), device=device, precision=EXACT)
     tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.input.tokens else None
     return Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
 
@@ -94,8 +94,7 @@ def network_of_backbone(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         start = start_from(request, resolved, _as_training(rows, request.data or ""), reporter)
-    # In bfloat16 a vector would depend on the other inputs of its batch.
-    forward = Forward(start.backbone, device=device, precision="fp32")
+    forward = Forward(start.backbone, device=device, precision=EXACT)
     feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
     return Network(forward, feed, None)
 

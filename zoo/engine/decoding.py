@@ -12,6 +12,7 @@ from zoo.data.samples import Samples
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.progress import Reporter
 from zoo.modalities.batches import Decoding
+from zoo.system.byte_sizes import in_bytes
 
 MOST_BYTES = 10**9
 """What a split may take decoded; beyond that its inputs are decoded again in each epoch."""
@@ -66,7 +67,7 @@ def decoded_once(
     found = decoding.opened(samples, file) if whole else None
     if found is None:
         if (taken := decoding.estimated_bytes(samples)) > MOST_BYTES:
-            reporter.note(f"decoded, {taken / 1e9:.1f} GB of {nouns}; they are decoded each time")
+            reporter.note(f"decoded, {in_bytes(taken)} of {nouns}; they are decoded each time")
             return samples
         try:
             with reporter.steps("decoding", len(samples)) as advance:

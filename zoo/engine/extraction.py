@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.data.loader import Loader
 from zoo.data.samples import Samples
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
+from zoo.system.memory import give_back
 
 CUT = "cut"
 """Among the facts beside features: how many of the samples are texts that were cut."""
@@ -47,13 +49,38 @@ def fill_features(
     Returns:
         How many of the samples are texts that were cut.
     """
-    with (
-        feed.plain(samples) as loader,
-        forward.inference(len(array)) as features,
-        reporter.steps("features", len(loader)) as advance,
-    ):
+    loader = feed.plain(samples)
+    fill_from(array, loader, forward, reporter, check=check)
+    return int(loader.reader.cut.sum())
+
+
+def fill_from(
+    array: NDArray[np.float32],
+    loader: Loader,
+    forward: Forward,
+    reporter: Reporter,
+    *,
+    exact: bool = False,
+    compiled: bool = False,
+    check: Callable[[], Any] = lambda: None,
+) -> None:
+    """As :func:`fill_features`, from a loader, whose workers end with it.
+
+    Args:
+        array: As there.
+        loader: Of N samples, which its batches number.
+        forward: As there.
+        reporter: As there.
+        exact: Compute in float32 whatever the precision.
+        compiled: By compiled code, if the run compiles at all.
+        check: As there.
+    """
+    steps = reporter.steps("features", len(loader))
+    # Its workers end even if somebody keeps an exception: what comes next reads the features.
+    inference = forward.inference(len(array), compiled=compiled)
+    with loader, inference as features, steps as advance:
         for batch in forward.batches(loader):
             check()
-            array[batch["index"].numpy()] = features(batch).numpy()
+            array[batch["index"].numpy()] = features(batch, exact=exact).numpy()
             advance()
-        return int(loader.reader.cut.sum())
+    give_back()

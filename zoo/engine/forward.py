@@ -33,6 +33,10 @@ class FeaturesOf(Protocol):
         """``(B, feature_dim)``, float32, on the CPU."""
 
 
+EXACT = "fp32"
+"""Of what is measured, compared or written: in bfloat16 a sample's features depend on its batch."""
+
+
 class Forward:
     """Feeds batches to one backbone the way the run says.
 
@@ -88,9 +92,13 @@ class Forward:
             value = value.contiguous(memory_format=self._layout)
         return self._normalise(value) if self._normalise and value.dtype == torch.uint8 else value
 
+    def precision_of(self, *, exact: bool) -> str:
+        """What is computed with: float32 for what has to be ``exact``."""
+        return EXACT if exact else self.precision
+
     def autocast(self, *, exact: bool = False) -> AbstractContextManager[None]:
         """Autocast as the precision says; none for what has to be ``exact``."""
-        enabled = self.precision == "bf16" and not exact
+        enabled = self.precision_of(exact=exact) == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:

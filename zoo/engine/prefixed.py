@@ -16,6 +16,7 @@ from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.setting import Setting
 from zoo.engine.sources import Batches, training_views
 from zoo.engine.strategies import Phase
+from zoo.system.byte_sizes import in_bytes
 from zoo.system.memory import give_back
 
 MOST_BYTES = 16 * 10**9
@@ -46,7 +47,7 @@ def prefixed(setting: Setting, phase: Phase) -> Prefixed | None:
     size = _bytes(prefix, setting)
     if size > MOST_BYTES:
         setting.reporter.note(
-            f"the frozen part's outputs would take {size / 1e9:.1f} GB; it runs in each step"
+            f"the frozen part's outputs would take {in_bytes(size)}; it runs in each step"
         )
         return None
     return Prefixed(setting, prefix)
@@ -79,7 +80,7 @@ class Prefixed(Batches):
     ) -> _Rows:
         setting, prefix = self._setting, self._prefix
         # What is measured is computed in float32 from the first layer on.
-        precision = "fp32" if exact else setting.forward.precision
+        precision = setting.forward.precision_of(exact=exact)
         dtype = torch.float32 if exact else prefix.outputs.dtype
         rows = _Rows(dtype, _lengths(loader, len(labels)))
         weights = feature_cache.backbone_key(setting.forward.backbone, precision, frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from zoo.data.loader import Loader
 from zoo.engine import features as feature_cache
+from zoo.engine.extraction import fill_from
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
 from zoo.engine.setting import Setting
-from zoo.system.memory import give_back
 
 Inputs = Mapping[str, Tensor] | Tensor
 
@@ -169,7 +169,7 @@ class Features:
     ) -> NDArray[np.float32]:
         setting = self._setting
         forward = setting.forward
-        precision = "fp32" if exact else forward.precision
+        precision = forward.precision_of(exact=exact)
         compiled = forward.compiler is not None and not exact
         weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
         return feature_cache.compute(
@@ -177,21 +177,12 @@ class Features:
             key=(weights, setting.feeds.key, split),
             shape=(count, forward.backbone.spec.feature_dim),
             dtype=np.float32,
-            fill=lambda array: self._fill(array, loader, exact=exact),
+            fill=lambda array: fill_from(
+                array, loader, forward, setting.reporter, exact=exact, compiled=not exact
+            ),
             facts={**feature_cache.facts_of(setting, split, count), "precision": precision},
             reporter=setting.reporter,
         )
-
-    def _fill(self, array: NDArray[np.float32], loader: Loader, *, exact: bool) -> None:
-        forward, reporter = self._setting.forward, self._setting.reporter
-        steps = reporter.steps("features", len(loader))
-        # Its workers end even if somebody keeps an exception: what comes next reads the features.
-        inference = forward.inference(len(array), compiled=not exact)
-        with loader, inference as features, steps as advance:
-            for batch in forward.batches(loader):
-                array[batch["index"].numpy()] = features(batch, exact=exact).numpy()
-                advance()
-        give_back()
 
 
 def training_views(setting: Setting) -> Iterator[tuple[str, Loader]]:

@@ -25,7 +25,7 @@ from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.features import compute
 from zoo.engine.feed import Feed
-from zoo.engine.forward import Forward
+from zoo.engine.forward import EXACT, Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
 from zoo.modalities.text.fitting import at_usual_length
@@ -42,9 +42,6 @@ from zoo.version import __version__
 from zoo.weights.load import fetch, file_sha256
 
 Features = NDArray[np.float32]
-
-_PRECISION = "fp32"
-"""In bfloat16 the features of a sample depend on the others of its batch, and so would the order."""
 
 _TIME = "milliseconds"  # among the facts of the features
 
@@ -97,7 +94,7 @@ def extract(candidate: Candidate, setting: Setting) -> Extracted:
     spec, count = candidate.resolved.spec, len(setting.sample.train)
     facts: dict[str, str | int] = {
         "backbone": spec.name,
-        "precision": _PRECISION,
+        "precision": EXACT,
         "data": setting.sample.source,
         "split": f"{count} drawn with seed {setting.seed}",
         "samples": count,
@@ -127,7 +124,7 @@ def _fill(array: Features, candidate: Candidate, setting: Setting) -> dict[str, 
     """Build the candidate and compute its features; facts to keep beside them."""
     start = _start(candidate, setting)
     setting.deadline.check()  # a large network takes a while to build
-    forward = Forward(start.backbone, device=setting.device, precision=_PRECISION)
+    forward = Forward(start.backbone, device=setting.device, precision=EXACT)
     feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
     samples, reporter, check = setting.sample.train, setting.reporter, setting.deadline.check
     began = time.monotonic()
@@ -178,7 +175,7 @@ def _key(candidate: Candidate, setting: Setting, weights: Path | None) -> Iterat
     versions = {plugin.name: plugin.version for plugin in setting.registry.plugins()}
     yield "what a ranking sees"
     yield from (__version__, torch.__version__, versions.get(spec.plugin, ""))
-    yield from (_PRECISION, setting.device.type, setting.sample.train.fingerprint)
+    yield from (EXACT, setting.device.type, setting.sample.train.fingerprint)
     yield json.dumps([spec.to_json(), candidate.weights and candidate.weights.tag], sort_keys=True)
     yield f"seed {setting.seed}" if weights is None else file_sha256(weights)
     yield from _beside(weights)

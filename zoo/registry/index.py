@@ -28,6 +28,7 @@ from zoo.registry import discovery
 from zoo.registry.discovery import Plugin, PluginSource, guarded
 from zoo.registry.side_effects import observed
 from zoo.system import files
+from zoo.system.json_shape import Kinds, shape_flaw
 from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
@@ -237,42 +238,41 @@ def _row(given: BackboneSpec, hook: str) -> Row:
         raise PluginError(f"{hook}: {given.name!r} does not become JSON: {error}") from error
     flaws = [_flaw(row, _KINDS), *(_flaw(weights, _WEIGHTS_KINDS) for weights in row["weights"])]
     if not given.name.isprintable() or " " in given.name:
-        flaws.append("a space or a control character in its name")
+        flaws.append("its name has a space or a control character")
     for flaw in filter(None, flaws):
-        raise PluginError(f"{hook}: {given.name!r} has {flaw}")
+        raise PluginError(f"{hook}: {given.name!r} is not valid: {flaw}")
     return row
 
 
-def _flaw(part: Row, kinds: Mapping[str, type]) -> str:
+def _flaw(part: Row, kinds: Kinds) -> str:
     """Which value is of a wrong kind; a dataclass takes any."""
-    for field, kind in kinds.items():
-        if type(part[field]) is not kind:
-            return f"a {field} of {part[field]!r}"
+    if flaw := shape_flaw(part, kinds):
+        return flaw
     if not all(isinstance(tag, str) for tag in part.get("tags", ())):
-        return f"tags of {part['tags']!r}"
+        return f"its tags are {part['tags']!r}"
     if not all(type(figure) in (int, float) for figure in part.get("metrics", {}).values()):
-        return f"metrics of {part['metrics']!r}"
+        return f"its metrics are {part['metrics']!r}"
     return ""
 
 
-_KINDS: Mapping[str, type] = {
-    "name": str,
-    "feature_dim": int,
-    "params": int,
-    "loader": str,
-    "license": str,
-    "paper": str,
-    "tags": list,
-    "config": dict,
+_KINDS: Kinds = {
+    "name": (str,),
+    "feature_dim": (int,),
+    "params": (int,),
+    "loader": (str,),
+    "license": (str,),
+    "paper": (str,),
+    "tags": (list,),
+    "config": (dict,),
 }
-_WEIGHTS_KINDS: Mapping[str, type] = {
-    "tag": str,
-    "uri": str,
-    "sha256": str,
-    "license": str,
-    "metrics": dict,
-    "default": bool,
-    "classes": int,
+_WEIGHTS_KINDS: Kinds = {
+    "tag": (str,),
+    "uri": (str,),
+    "sha256": (str,),
+    "license": (str,),
+    "metrics": (dict,),
+    "default": (bool,),
+    "classes": (int,),
 }
 
 

@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
 from zoo.system.files import sha256_of
+from zoo.system.json_shape import NONE, Kinds, shape_flaw
 from zoo.system.small_files import read_small
 
 FORMAT = 1
@@ -213,7 +214,7 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{path} cannot be read: {reason}", hint=_WHOLE) from error
-    if flaw := _flaw(record, _KINDS):
+    if flaw := shape_flaw(record, _KINDS) or _not_names(record["classes"]):
         raise RunError(f"{path} is not the lock file of a run: {flaw}", hint=_WHOLE)
     if record["format"] > FORMAT:
         raise RunError(
@@ -229,24 +230,20 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
             f"the run {folder} is finished; there is nothing to resume",
             hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
         )
-    if finished is False and (flaw := _flaw(record, _KINDS_TO_RESUME)):
+    if finished is False and (flaw := shape_flaw(record, _KINDS_TO_RESUME)):
         raise RunError(f"{path} is not that of a run to resume: {flaw}", hint=_WHOLE)
     return record
 
 
-_Kinds: TypeAlias = Mapping[str, tuple[type, ...]]
-
-_NONE = type(None)
-
-_KINDS: _Kinds = {
+_KINDS: Kinds = {
     "format": (int,),
     "finished": (bool,),
     "backbone": (str,),
     "spec": (dict,),
     "params": (int,),
-    "weights": (dict, _NONE),
-    "origin": (dict, _NONE),
-    "surgery": (str, _NONE),
+    "weights": (dict, NONE),
+    "origin": (dict, NONE),
+    "surgery": (str, NONE),
     "classes": (list,),
     "task": (dict,),
     "head": (str,),
@@ -258,25 +255,16 @@ _KINDS: _Kinds = {
 }
 """What the record of every run has, of one that was sent to the Hub too."""
 
-_KINDS_TO_RESUME: _Kinds = {
+_KINDS_TO_RESUME: Kinds = {
     "request": (dict,),
     "compile": (str,),
     "plugins": (dict,),
     "machine": (dict,),
-    "surgery_sha256": (str, _NONE),
-    "track": (str, _NONE),
+    "surgery_sha256": (str, NONE),
+    "track": (str, NONE),
 }
 
 
-def _flaw(record: Any, kinds: _Kinds) -> str:
-    """What keeps ``record`` from being that of a run, in words; empty if nothing does."""
-    if not isinstance(record, dict):
-        return "it lacks everything"
-    if missing := sorted(kinds.keys() - record.keys()):
-        return f"it lacks {', '.join(missing)}"
-    for key, kind in kinds.items():
-        if type(record[key]) not in kind:
-            return f"its {key} is {str(record[key])[:80]!r}"
-    if not all(isinstance(name, str) for name in record["classes"]):
-        return "its classes are no names"
-    return ""
+def _not_names(classes: list[Any]) -> str:
+    names = all(isinstance(name, str) for name in classes)
+    return "" if names else "its classes must be a list of strings"

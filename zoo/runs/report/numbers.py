@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from zoo.system.byte_sizes import in_bytes
 from zoo.system.characters import UNSEEN
 
 _UNSEEN = re.compile(rf"[{UNSEEN}\ud800-\udfff]")
@@ -52,13 +53,7 @@ def duration(value: Any) -> str:
 
 def byte_size(value: Any) -> str:
     count = as_float(value)
-    if count is None:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    return "" if count is None else in_bytes(count)
 
 
 def visible(value: Any) -> Any:

@@ -1,0 +1,12 @@
+"""Sizes of files and memory as people read them."""
+
+from __future__ import annotations
+
+
+def in_bytes(count: float) -> str:
+    """A size in three digits or so: ``12 kB``, ``3.4 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
