@@ -89,7 +89,7 @@ def create_app(
         app,
         limits=limits,
         names=names,
-        body_type="multipart/form-data" if run.modality.files else "application/json",
+        body_type="multipart/form-data" if run.modality.in_files else "application/json",
     )
     _add_page(app)
     _add_facts(app, run, limits, waiting=lambda: gate.waiting)
@@ -250,7 +250,7 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
         return await answer(asked, threshold, top_k)
 
     form: type[answers.Texts | answers.Pairs] = answers.Pairs if run.pairs else answers.Texts
-    of_pictures = run.modality.files
+    of_pictures = run.modality.in_files
     app.add_api_route(
         PREDICT,
         predict_pictures if of_pictures else predict_texts,
