@@ -1,14 +1,13 @@
 """timm's architectures keep the contract, and stay exchangeable with plain timm.
 
-Every model file of timm is covered: its smallest architecture, and further small ones, 150 in
-all, on pictures of the smallest size that they take. The small ones are tried and trained; of the
-others shapes and names are checked, of the largest on the meta device. The proof over the whole
-catalogue is marked slow.
+The smallest architecture of every model file of timm is checked, on images of the smallest size
+that it takes: the small ones are tried and trained; of the others shapes and names are checked, of
+the largest on the meta device. More checks of them, and the proof over the whole catalogue, are
+marked slow.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import pickle
@@ -25,10 +24,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
+from tests.contract import checks
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import ContractError, UsageError, WeightsError
-from zoo.testing import without_values
+from zoo.testing import META_CHECKS, parametrize_backbones, without_values
 from zoo_timm import catalogue, heads, plugin, rows
 from zoo_timm.catalogue import describe
 from zoo_timm.heads import find_layout
@@ -36,15 +35,14 @@ from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build, load
 
 ROWS = {spec.name: spec for spec in plugin.zoo_backbones()}
-COUNT = 150
 TRAINED = 2_500_000
 """Parameters up to which the whole contract is tried; the costs are those of training."""
-SLOW_WITHOUT_VALUES = {"halonet_h1"}
-"""Their attention takes 3 s on the meta device; others of their file stand in for them."""
+SLOW_ANYHOW = {"halonet_h1"}
+"""Their attention takes seconds on any input; others of their file stand in for them."""
 
-FILLED = 60_000_000
-"""Parameters up to which shapes are checked with values: on small pictures a forward pass takes a
-fifth of the time that it takes on the meta device, and only beyond does filling them take longer."""
+FILLED = 30_000_000
+"""Parameters up to which networks have values: on small images a forward pass takes a fifth of the
+time that it takes on the meta device, and only beyond does filling them take longer."""
 
 same_timm = pytest.mark.skipif(
     timm.__version__ != rows.library_version(rows.CATALOGUE),
@@ -56,21 +54,11 @@ def model_file(spec: BackboneSpec) -> str:
     return spec.tags[0]
 
 
-def selection() -> list[str]:
-    """The smallest architecture of every model file, then the second ones, up to ``COUNT``."""
-    seen: dict[str, int] = {}
-    ranked = []
-    for spec in sorted(ROWS.values(), key=lambda spec: (spec.params, spec.name)):
-        if spec.name in SLOW_WITHOUT_VALUES:
-            continue
-        rank = seen[model_file(spec)] = seen.get(model_file(spec), 0) + 1
-        ranked.append((rank, spec.params, spec.name))
-    return [name for _, _, name in sorted(ranked)[:COUNT]]
-
-
-SELECTED = selection()
-SMALL = sorted(name for name in SELECTED if ROWS[name].params <= TRAINED)
-LARGER = sorted(set(SELECTED) - set(SMALL))
+def smallest_of_each_file() -> list[str]:
+    """The smallest architecture of every model file."""
+    ranked = sorted(ROWS.values(), key=lambda spec: (-spec.params, spec.name))
+    smallest = {model_file(spec): spec.name for spec in ranked if spec.name not in SLOW_ANYHOW}
+    return sorted(smallest.values())
 
 
 @pytest.fixture(autouse=True)
@@ -79,15 +67,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def exempted(name: str) -> tuple[str, ...]:
-    """The checks that the plugin says this network does not pass.
-
-    Built for small pictures a network has fewer positions; the slow proof counts parameters.
-    """
-    told = tuple(e.check for e in plugin.zoo_exemptions() if e.covers(name))
-    return (*told, "parameters_are_as_many_as_declared")
 
 
 def smallest_input(name: str) -> BackboneSpec:
@@ -217,25 +196,43 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
 # -- the contract ----------------------------------------------------------------------------
 
 
-def test_the_selection_covers_every_model_file() -> None:
-    assert len(SELECTED) == COUNT
-    assert {model_file(ROWS[name]) for name in SELECTED} == {
-        model_file(spec) for spec in ROWS.values()
-    }
+SELECTED = smallest_of_each_file()
+SMALL = [smallest_input(name) for name in SELECTED if ROWS[name].params <= TRAINED]
+LARGER = [smallest_input(name) for name in SELECTED if ROWS[name].params > TRAINED]
+TINY = [smallest_input(name) for name in ("test_convnext", "test_resnet", "test_vit")]
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_keeps_the_contract(name: str) -> None:
-    torch.manual_seed(0)
-    backbone = load(smallest_input(name), None)
-    assert_contract_kept(backbone, but=exempted(name))
+@parametrize_backbones(SMALL, checks=checks.QUICK)
+def test_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
-@pytest.mark.parametrize("name", LARGER)
-def test_keeps_the_contract_in_shapes_and_names(name: str) -> None:
-    with contextlib.nullcontext() if ROWS[name].params <= FILLED else without_values():
-        backbone = load(smallest_input(name), None)
-    assert_shapes_keep_the_contract(backbone, but=exempted(name))
+@parametrize_backbones(LARGER, checks=checks.SHAPES, max_params=FILLED)
+def test_larger_networks_keep_the_contract_in_shapes_and_names(check: Callable[[], None]) -> None:
+    check()
+
+
+@parametrize_backbones(TINY, checks=checks.LONG)
+def test_tiny_networks_keep_what_takes_long_to_check(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(SMALL, checks=[checks.FREEZING])
+def test_small_networks_rest_where_they_are_frozen(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(
+    LARGER,
+    checks=META_CHECKS.keys() - {*checks.SHAPES, checks.SIZE},
+    max_params=FILLED,
+)
+def test_larger_networks_keep_all_of_the_contract_that_needs_no_values(
+    check: Callable[[], None],
+) -> None:
+    check()
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Every torchvision classifier keeps the contract, and stays exchangeable with torchvision.
 
-Networks of up to ``REAL`` parameters have values, on pictures of 32 pixels where they take them;
-the giants beyond live on the meta device, where shapes and names are checked. The whole contract,
-training included, is tried on a small network of every kind.
+Networks of up to ``REAL`` parameters have values, on images of 32 pixels where they take them;
+the giants beyond live on the meta device, where shapes and names are checked. Every day a small
+network of every kind is checked; the others are marked slow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
+from tests.contract import checks
 from zoo import Backbone, BackboneSpec, Weights, ZooError, build
 from zoo.errors import UsageError, WeightsError
+from zoo.testing import META_CHECKS, parametrize_backbones
 from zoo.testing.checks import sample_batch
 from zoo_torchvision import catalogue, plugin, rows
 from zoo_torchvision.network import network
@@ -44,12 +45,15 @@ real_ones = sorted(
 giants = sorted(ROWS.keys() - real_ones)
 
 
-trained_ones = [
-    *("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5"),
-    *("mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"),
-    *("shufflenet_v2_x0_5", "squeezenet1_1", "swin_t"),
-]
-"""Small networks of every loader, ViT, VGG and MaxViT apart, whose parameters or pictures are many."""
+EVERYDAY = {
+    *("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3"),
+    *("mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"),
+    *("shufflenet_v2_x0_5", "squeezenet1_0", "squeezenet1_1", "swin_t", "vgg16"),
+}
+"""A small network of every loader, ViT and MaxViT apart, whose parameters or images are many."""
+
+TRAINED = ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "swin_t"]
+"""Of these the whole quick contract is tried every day."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -96,13 +100,10 @@ def settled(backbone: Backbone) -> Backbone:
     return backbone.eval()
 
 
-def exempted(backbone: Backbone) -> tuple[str, ...]:
-    """The checks that the plugin says this network does not pass."""
-    return tuple(e.check for e in plugin.zoo_exemptions() if e.covers(backbone.spec.arch))
-
-
-def over(names: list[str]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("backbone", names, indirect=True)
+def over(names: Iterable[str]) -> pytest.MarkDecorator:
+    """The ``backbone`` of every name; those that are not of every day are slow."""
+    cases = [pytest.param(n, marks=() if n in EVERYDAY else pytest.mark.slow) for n in names]
+    return pytest.mark.parametrize("backbone", cases, indirect=True)
 
 
 def plain(arch: str, classes: int, state: Mapping[str, Tensor]) -> nn.Module:
@@ -193,31 +194,51 @@ def test_every_hash_is_the_one_in_the_file_name() -> None:
 # -- the contract ----------------------------------------------------------------------------
 
 
-@over(giants)
-def test_giants_keep_the_contract_on_the_meta_device(backbone: Backbone) -> None:
-    assert_shapes_keep_the_contract(backbone, but=exempted(backbone))
+SHAPES = [name for name in META_CHECKS if name != checks.SIZE]
+"""Sizes are compared with those of the catalogue above."""
 
 
-@over([name for name in real_ones if name not in trained_ones])
-def test_siblings_keep_the_contracts_shapes(backbone: Backbone) -> None:
-    changed = copy.copy(backbone)
-    changed._modules = dict(backbone._modules)
-    assert_shapes_keep_the_contract(changed, but=exempted(backbone))
+@parametrize_backbones([small(ROWS[name]) for name in TRAINED], checks=checks.QUICK)
+def test_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
-@over(trained_ones)
-def test_small_networks_keep_the_contract(backbone: Backbone) -> None:
-    assert_contract_kept(backbone, but=exempted(backbone))
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted(EVERYDAY) if name not in TRAINED],
+    checks=checks.SHAPES, max_params=REAL,
+)  # fmt: skip
+def test_a_network_of_every_kind_keeps_the_contract_in_shapes(check: Callable[[], None]) -> None:
+    check()
 
 
-@pytest.mark.parametrize("arch", ["vit_b_32", "vgg11_bn"])
+@pytest.mark.slow
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted(ROWS) if name not in TRAINED],
+    checks=SHAPES, max_params=REAL,
+)  # fmt: skip
+def test_all_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
+    check()
+
+
 @pytest.mark.long
-def test_large_networks_keep_the_contract(arch: str) -> None:
-    model = load(ROWS[arch].with_input(size=64).in_namespace("torchvision"))
-    # Built for smaller pictures, ViT has fewer positions than the row counts.
-    assert_contract_kept(model, but=("parameters_are_as_many_as_declared",))
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted(EVERYDAY - {"vgg16"})],
+    checks=[*checks.QUICK, checks.FREEZING],
+)
+def test_networks_of_every_kind_keep_all_of_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
+@pytest.mark.long
+@parametrize_backbones(
+    [ROWS[name].with_input(size=64).in_namespace("torchvision") for name in ("vit_b_32", "vgg11_bn")],
+    checks=checks.QUICK, max_params=200_000_000,
+)  # fmt: skip
+def test_large_networks_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
 def test_vit_learns_in_every_stage_and_rests_where_it_is_frozen() -> None:
     vit = load(ROWS["vit_b_32"].with_input(size=64).in_namespace("torchvision"))
     vit.replace_head(2)
@@ -267,7 +288,7 @@ def test_frozen_vgg_rests_its_dropout_and_an_unfrozen_linear_layer_does_not() ->
 same_as_native = [name for name in real_ones if not name.startswith("squeezenet")]
 
 
-@over([name for name in same_as_native if name in {*trained_ones, *ONE_OF_A_HEAVY_FAMILY}])
+@over([name for name in same_as_native if name in EVERYDAY | ONE_OF_A_HEAVY_FAMILY])
 def test_outputs_equal_those_of_the_plain_network(backbone: Backbone) -> None:
     """With a head of the published shape."""
     _assert_same_outputs(with_head(backbone, catalogue.PUBLISHED_CLASSES))

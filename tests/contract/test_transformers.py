@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from tests.contract.everyday import assert_contract_kept, assert_shapes_keep_the_contract
+from tests.contract import checks
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.contract.spec import Pooling
 from zoo.engine import adapters
@@ -28,7 +28,7 @@ from zoo.engine.heads import make_head
 from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.modalities.text.tokenization import TextEncoder
-from zoo.testing.checks import CHECKS
+from zoo.testing import CHECKS, parametrize_backbones
 from zoo_transformers import loader, names, networks, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
@@ -180,12 +180,18 @@ def _one_thread() -> Iterator[None]:
 # -- the contract ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["pooler", "mean"])
-@pytest.mark.parametrize("model_type", TINY)
-def test_every_family_keeps_the_contract(model_type: str, pooling: Pooling) -> None:
-    torch.manual_seed(0)
-    spec = tiny(model_type, pooling)
-    assert_contract_kept(build(spec, None))
+@parametrize_backbones(
+    [tiny(model_type, "pooler") for model_type in TINY], checks=[*checks.QUICK, checks.FREEZING]
+)
+def test_every_family_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@parametrize_backbones(
+    [tiny(model_type, "mean") for model_type in TINY], checks=checks.QUICK,
+)  # fmt: skip
+def test_every_family_keeps_the_contract_with_another_pooling(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_every_family_of_the_catalogue_has_a_tiny_network() -> None:
@@ -198,8 +204,8 @@ def test_types_without_facts_are_built_by_rule(model_type: str) -> None:
     torch.manual_seed(0)
     for pooling in ("pooler", "last", "mean"):
         spec = tiny(model_type, pooling)  # type: ignore[arg-type]
-        assert_shapes_keep_the_contract(build(spec, None))
-        CHECKS["padding_does_not_change_features"](build(spec, None))
+        for check in (*checks.SHAPES, "padding_does_not_change_features"):
+            CHECKS[check](build(spec, None))
         names = [stage.name for stage in build(spec, None).stages()]
         assert names[:3] == ["embeddings", "layer.0", "layer.1"]
 

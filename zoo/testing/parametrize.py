@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from functools import lru_cache
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,51 +13,75 @@ import pytest
 from zoo.contract.backbone import Backbone
 from zoo.contract.exemptions import reason_for
 from zoo.contract.spec import BackboneSpec
-from zoo.errors import ZooError
+from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.testing.checks import CHECKS, Check, NotApplicable
+from zoo.testing.meta import without_values
+from zoo.testing.suite import MAX_PARAMS
 from zoo.weights.build import build
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-def parametrize_backbones(pattern: str, *, argument: str = "check") -> Decorator:
-    """Run a test once for every check of every backbone that ``pattern`` names.
+def parametrize_backbones(
+    backbones: str | Iterable[BackboneSpec],
+    *,
+    checks: Iterable[str] | None = None,
+    max_params: int = MAX_PARAMS,
+    argument: str = "check",
+) -> Decorator:
+    """Run a test once for every check of every backbone.
 
     The test's argument is a function without arguments that makes the check. Checks that the
-    plugin exempts (``zoo_exemptions``) are expected to fail, strictly.
+    plugin exempts (``zoo_exemptions``) are expected to fail, strictly, with the exemption's reason.
 
     Args:
-        pattern: A canonical name or a glob over them: ``acme/*``.
+        backbones: A canonical name or a glob over them (``acme/*``), or specs, which may differ
+            from those of the catalogue: ``registry.spec("acme/net").with_input(size=64)``.
+        checks: Names of the checks to run; all of ``zoo.testing.CHECKS`` by default.
+        max_params: Networks with more parameters are built without values, and only the checks
+            that need none (``zoo.testing.META_CHECKS``) are run on them.
         argument: The name of the test's argument.
 
     Raises:
-        pytest.UsageError: No backbone is named, so that nothing would be checked.
+        pytest.UsageError: There is no such backbone or check, so that nothing would be checked.
     """
+    chosen = _checks(checks)
     try:
         registry = Registry.discover()
-        specs = [registry.spec(name) for name in registry.names(pattern)]
+        if isinstance(backbones, str):
+            specs = [registry.spec(name) for name in registry.names(backbones)]
+        else:
+            specs = list(backbones)
         exemptions = {plugin: registry.exemptions(plugin) for plugin in {s.plugin for s in specs}}
     except ZooError as error:
         raise pytest.UsageError(str(error)) from error
     if not specs:
         raise pytest.UsageError(
-            f"no backbone is called {pattern!r}, so that nothing would be checked; "
+            f"no backbone is called {backbones!r}, so that nothing would be checked; "
             "'zoo plugins' shows what is installed"
         )
     cases = [
-        _case(check, spec, reason_for(exemptions[spec.plugin], check.name, spec.arch))
+        _case(check, spec, real, reason_for(exemptions[spec.plugin], check.name, spec.arch))
         for spec in specs
-        for check in CHECKS.values()
-        if check.applies(spec)
+        for real in [spec.params <= max_params]
+        for check in chosen
+        if check.applies(spec) and (real or check.on_meta)
     ]
     return pytest.mark.parametrize(argument, cases)
 
 
-def _case(check: Check, spec: BackboneSpec, exempted: str) -> Any:
+def _checks(names: Iterable[str] | None) -> list[Check]:
+    chosen = set(CHECKS if names is None else names)
+    for name in sorted(chosen - CHECKS.keys()):
+        raise pytest.UsageError(f"no check is called {name!r}.{did_you_mean(name, CHECKS)}")
+    return [check for name, check in CHECKS.items() if name in chosen]
+
+
+def _case(check: Check, spec: BackboneSpec, real: bool, exempted: str) -> Any:
     def run() -> None:
         try:
-            check(copy.deepcopy(_built(spec)))
+            check(copy.deepcopy(_built(spec, real)))
         except NotApplicable as reason:
             pytest.skip(str(reason))
 
@@ -64,11 +89,11 @@ def _case(check: Check, spec: BackboneSpec, exempted: str) -> Any:
     return pytest.param(run, id=f"{spec.name}-{check.name}", marks=marks)
 
 
-@lru_cache(maxsize=1)
-def _built(spec: BackboneSpec) -> Backbone:
+@functools.lru_cache(maxsize=1)
+def _built(spec: BackboneSpec, real: bool) -> Backbone:
     """The backbone as it is built; its checks follow each other, so that one is kept."""
     import torch
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), nullcontext() if real else without_values():
         torch.manual_seed(0)
         return build(spec, None)

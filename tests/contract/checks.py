@@ -1,0 +1,16 @@
+"""Which checks of the contract run every day. ``zoo check`` runs all of them, as the slow proofs do."""
+
+from __future__ import annotations
+
+from zoo.testing import CHECKS
+
+FREEZING = "frozen_stages_rest_and_the_others_learn"
+LONG = [FREEZING, "can_be_exported", "works_under_bfloat16_autocast"]
+"""They train or export the network, once for every prefix of its stages or once for all."""
+
+SIZE = "parameters_are_as_many_as_declared"
+"""Not on small images: a network built for them has fewer positions than the catalogue counts."""
+
+QUICK = [name for name in CHECKS if name not in {*LONG, SIZE}]
+SHAPES = ["stages_are_disjoint_and_complete", "features_have_the_declared_width"]
+"""The least that says whether the head's width and the stages are those of the network."""
