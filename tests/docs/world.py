@@ -178,7 +178,7 @@ def material(folder: Path) -> Path:
     _table(folder / "nli.csv", premise=texts, hypothesis=texts[::-1], label=marks)
     _table(folder / "essays.csv", text=texts, grade=numbers, style=numbers[::-1])
     _table(folder / "houses.csv", path=files, price=numbers)
-    _table(folder / "pictures.csv", path=files, labels=["red|round", "round"] * 5)
+    _table(folder / "images.csv", path=files, labels=["red|round", "round"] * 5)
     _bert(folder / "folder")
     return folder
 
