@@ -18,10 +18,10 @@ from zoo.engine.forward import EXACT, Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
-from zoo.registry.run_record import LOCK_FILE, MODEL
+from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import OPTIONS, Request
 from zoo.runs.run import Run
-from zoo.training.start import start_from, tokenizer_beside
+from zoo.training.start import start_from
 from zoo.weights.find import choose
 
 
@@ -65,8 +65,8 @@ def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run
 def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
     """The adapted backbone of a run."""
     forward = Forward(run.load(), device=device, precision=EXACT)
-    tokenizer = tokenizer_beside(run.folder / MODEL) if run.spec.input.tokens else None
-    return Network(forward, Feed(spec=run.spec, tokenizer=tokenizer, workers=workers), run.folder)
+    feed = Feed(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
+    return Network(forward, feed, run.folder)
 
 
 def network_of_backbone(

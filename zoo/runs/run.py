@@ -56,11 +56,9 @@ from zoo.runs.report.page import REPORT, Report, write_report
 from zoo.runs.report.subject import Subject, read_history
 from zoo.runs.request import Request
 from zoo.runs.requested_data import open_requested
+from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.trained_on import read_digests
-from zoo.system.files import require_regular
 from zoo.system.offline import no_network
-from zoo.system.panics import panics_are_errors
-from zoo.system.small_files import TOKENIZER_LIMIT
 from zoo.tasks import task_from_json
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import THRESHOLD
@@ -564,14 +562,7 @@ class Run:
         """
         if not self.spec.input.tokens:
             return None
-        from tokenizers import Tokenizer
-
-        try:
-            require_regular(self.folder / TOKENIZER, limit=TOKENIZER_LIMIT)
-            with panics_are_errors():
-                return Tokenizer.from_file(str(self.folder / TOKENIZER))
-        except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
-            raise RunError(f"{self.folder / TOKENIZER} cannot be read: {error}") from error
+        return read_tokenizer(self.folder / TOKENIZER)
 
 
 def _fitting(own: Measured, reading: Reading) -> Measured:

@@ -16,12 +16,12 @@ from zoo.engine.heads import make_head
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.engine.surgery import operate
-from zoo.errors import RunError, WeightsUnavailable
+from zoo.errors import WeightsUnavailable
 from zoo.modalities import modality_of
 from zoo.registry.registry import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
-from zoo.system.panics import panics_are_errors
+from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.training.manner import Manner
 from zoo.training.opened import Opened
 from zoo.weights.build import build, refuse_larger
@@ -165,14 +165,5 @@ def tokenizer_beside(path: Path | None) -> Tokenizer | None:
     Raises:
         RunError: It cannot be read.
     """
-    from tokenizers import Tokenizer
-
     file = path.parent / TOKENIZER if path else None
-    if file is None or not file.is_file():
-        return None
-    try:
-        with panics_are_errors():
-            found: Tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
-        raise RunError(f"{file} cannot be read: {error}", hint="Put the run's own back.") from error
-    return found
+    return read_tokenizer(file) if file and file.is_file() else None
