@@ -89,6 +89,18 @@ def test_the_command_line_has_each_option_with_its_help() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [("--lerning-rate", "--lr"), ("--max-grad-norm", "--clip"), ("--epoch", "--epochs")],
+)
+def test_the_command_line_suggests_options_by_what_others_call_them(
+    typed: str, suggested: str
+) -> None:
+    with pytest.raises(click.NoSuchOption) as error:
+        command.make_context("finetune", ["cnn", typed, "1"])
+    assert error.value.possibilities[0] == suggested
+
+
 def test_the_types_and_the_documentation_are_those_of_the_table() -> None:
     for path, text in ((made.TYPES, made.types()), (made.PAGE, made.page())):
         assert path.read_text(encoding="utf-8") == text, "run 'python -m tests.options'"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.hyperparameters import hyperparameters
+from zoo.cli.hyperparameters import TableCommand, hyperparameters
 from zoo.cli.output import clean, emit_json, say
-from zoo.cli.sections import SectionedCommand, section
+from zoo.cli.sections import section
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _where = section("Run and hardware")
 
 
 @click.command(
-    cls=SectionedCommand,
+    cls=TableCommand,
     epilog="""\b
 Examples:
   zoo finetune resnet18 --classes 5

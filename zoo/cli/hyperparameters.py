@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli import completion
-from zoo.cli.sections import SectionedOption
-from zoo.engine.hyperparameters import Hyperparameter
+from zoo.cli.sections import SectionedCommand, SectionedOption
+from zoo.engine.hyperparameters import Hyperparameter, nearest
 from zoo.runs.request import OPTIONS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,6 +35,21 @@ class _NumberOrWord(click.ParamType[Any]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return value if value in self._words else self._number.convert(value, param, ctx)
+
+
+class TableCommand(SectionedCommand):
+    """A command with the options of the table, which suggests them for others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, with the closest options of the table where there is none of that name."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            found = [row.typed for row in nearest(error.option_name.lstrip("-"), OPTIONS)]
+            suggested = [*dict.fromkeys([*found, *(error.possibilities or ())])]
+            raise click.NoSuchOption(
+                error.option_name, possibilities=suggested, ctx=error.ctx
+            ) from error
 
 
 def hyperparameters(command: Command) -> Command:

@@ -8,6 +8,7 @@ help, the checks, ``run.json`` and the documentation's table are all made from t
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import re
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from zoo.errors import UsageError, closest, did_you_mean
+from zoo.errors import UsageError, did_you_mean
 
 SECTIONS = (
     *("Common options", "Data", "Model", "Optimisation", "Regularisation", "Class imbalance"),
@@ -198,17 +199,21 @@ def check(table: type, values: Mapping[str, Any]) -> None:
             known[name].check(value)
 
 
+def nearest(name: str, known: Mapping[str, Hyperparameter]) -> list[Hyperparameter]:
+    """The rows that ``name`` may stand for, by their names here, in a shell and elsewhere."""
+    called = {alias: row for row in known.values() for alias in (*row.also, row.flag, row.name)}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), called, cutoff=0.7)
+    return [*{called[alias].name: called[alias] for alias in close}.values()]
+
+
 def refuse_unknown(names: Iterable[str], known: Mapping[str, Hyperparameter]) -> None:
     """Raise a :class:`UsageError` for a name that no row has, with the closest that one has."""
-    called = {
-        alias: row.name for row in known.values() for alias in (*row.also, row.flag, row.name)
-    }
     for name in names:
         if name in known:
             continue
-        near = [*dict.fromkeys(called[alias] for alias in closest(name, called))]
+        close = ", ".join(row.name for row in nearest(name, known))
         raise UsageError(
-            f"unknown option {name!r}" + (f". Closest: {', '.join(near)}" if near else ""),
+            f"unknown option {name!r}" + (f". Closest: {close}" if close else ""),
             hint="zoo.FinetuneOptions lists the options.",
         )
 
