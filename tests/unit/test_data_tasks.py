@@ -10,12 +10,14 @@ from PIL import Image
 
 from tests.opened import open_data
 from tests.unit.test_data_tables import write
+from zoo.data import opening
 from zoo.data.cells import split_cell
 from zoo.data.inputs import open_inputs
 from zoo.data.splitting import random_split
 from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
 from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.text.contents import texts_of
+from zoo.tasks.single_label import SingleLabel
 
 
 @pytest.fixture(autouse=True)
@@ -422,3 +424,30 @@ def test_pairs_where_none_are_taken(tmp_path):
         open_inputs([tmp_path / "x.csv"], TEXT, "premise", pairs=True)
     with pytest.raises(DataError, match="takes texts, not images: input 1"):
         open_inputs([b"png"], TEXT, pairs=True)
+
+
+# -- a task that zoo does not have -------------------------------------------------------------
+
+
+class Stars(SingleLabel):
+    """Classes that lie in a column of their own."""
+
+    name = "stars"
+    usual_columns = ("stars",)
+
+    def claims(self, table: object, columns: object) -> bool:
+        del table
+        return columns == ("stars",)
+
+
+def test_the_sources_ask_whatever_task_they_are_handed(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "text,stars,label\n" + "".join(f"t{i},{i % 2 + 4},x{i % 3}\n" for i in range(12))
+    )
+    splits = opening.open_data(path, kind=TEXT, tasks=(Stars(),))
+    assert (splits.task, splits.classes) == ("stars", ("4", "5"))
+    either = (Stars(), SingleLabel())
+    assert opening.open_data(path, kind=TEXT, tasks=either).task == "single-label"
+    named = opening.open_data(path, kind=TEXT, tasks=either, label_column="stars")
+    assert (named.task, named.label_columns) == ("stars", ("stars",))

@@ -45,7 +45,7 @@ class Metric:
     Attributes:
         key: In ``--metric``, ``run.json`` and ``metrics.jsonl``. Rows of different tasks may share it.
         title: In tables and reports.
-        tasks: Names of the tasks that have it.
+        tasks: Names of the tasks that have it; empty for all.
         measure: From samples to the value; ``None`` for the loss.
         higher: Whether higher is better.
         always: Whether every epoch has it; else only where it is the one that chooses.
@@ -251,7 +251,7 @@ METRICS: list[Metric] = [
     Metric(
         key=LOSS,
         title="loss",
-        tasks=(*_SINGLE, *_MULTI, *_NUMBERS),
+        tasks=(),
         measure=None,
         higher=False,
         meaning="lower is better",
@@ -265,7 +265,7 @@ METRICS: list[Metric] = [
 
 def metrics_of(task: str) -> dict[str, Metric]:
     """The metrics of a task by their keys."""
-    return {metric.key: metric for metric in METRICS if task in metric.tasks}
+    return {metric.key: metric for metric in METRICS if not metric.tasks or task in metric.tasks}
 
 
 def metric_of(task: str, key: str) -> Metric:
