@@ -45,11 +45,12 @@ class TableCommand(SectionedCommand):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            found = [row.typed for row in nearest(error.option_name.lstrip("-"), OPTIONS)]
-            suggested = [*dict.fromkeys([*found, *(error.possibilities or ())])]
-            raise click.NoSuchOption(
-                error.option_name, possibilities=suggested, ctx=error.ctx
-            ) from error
+            close = nearest(error.option_name.lstrip("-"), OPTIONS)
+            if not close:
+                raise
+            # Not as its possibilities, of which click keeps those that are spelled alike.
+            message = f"{error.message} Did you mean {close[0].typed!r}?"
+            raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
 
 
 def hyperparameters(command: Command) -> Command:
