@@ -69,6 +69,8 @@ def test_options_are_kept_as_plain_values_and_none_is_the_default() -> None:
     assert request.overrides == {"freeze": ("a", "b"), "epochs": 3}
     assert type(request.overrides["epochs"]) is int
     assert (request.data, request.classes) == ("photos", 4)
+    named = Request.from_options("cnn", None, {"data": "photos", "weights": Path("w.pth")})
+    assert (named.data, named.weights) == ("photos", "w.pth")
 
 
 @pytest.mark.parametrize(

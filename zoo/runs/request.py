@@ -243,11 +243,11 @@ class Request:
             UsageError: There is no such option, or it must not have that value.
         """
         refuse_unknown(options, OPTIONS)
-        asked = {name: _plain(value) for name, value in options.items() if value is not None}
+        given = {**options, "data": data or options.get("data")}
+        asked = {name: _plain(value) for name, value in given.items() if value is not None}
         own = {name: value for name, value in asked.items() if name not in rows(Recipe)}
         return cls(
             backbone=backbone,
-            data=None if data is None else str(data),
             surgery=surgery,
             **own,
             overrides={name: value for name, value in asked.items() if name not in own},
@@ -334,9 +334,11 @@ OPTIONS: Mapping[str, Hyperparameter] = {
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is kept: lists as tuples, NumPy's numbers as Python's."""
+    """A value as it is kept: lists as tuples, paths as strings, NumPy's numbers as Python's."""
     if isinstance(value, list | tuple):
         return tuple(_plain(each) for each in value)
+    if isinstance(value, Path):
+        return str(value)
     return value.item() if hasattr(value, "item") else value
 
 
