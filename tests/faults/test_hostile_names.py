@@ -228,7 +228,7 @@ def test_texts_and_labels_of_a_table_reach_no_terminal_as_they_are(
         "x" * 10_000,
         ESCAPES,
         MARKS,
-        "../" * 100,
+        "../" * 100 + "nobody-here",  # not the root itself: as data it would be searched whole
         "~nobody-here/x",
         "",
         " ",
