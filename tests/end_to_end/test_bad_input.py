@@ -244,7 +244,7 @@ def test_sizes_that_a_network_does_not_take_name_the_nearest(refused: Refused) -
     for arguments, words in (
         (
             ("alexnet", "--image-size", 10),
-            ("takes pictures of 63 pixels and more, not of 10", "63"),
+            ("takes images of 63 pixels and more, not of 10", "63"),
         ),
         (
             ("bert-base-uncased", "--max-length", 9999),

@@ -185,7 +185,7 @@ def test_what_a_folder_holds_beside_images_is_told(
     [
         partial(open_rows, kind=IMAGE),
         partial(open_rows, kind=TEXT),
-        partial(open_sample, samples=2),
+        partial(open_sample, samples=2, kinds=(IMAGE, TEXT)),
     ],
 )
 def test_data_that_cannot_be_listed_are_said_to_be_so(
