@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from zoo.api import open_run as open_run
     from zoo.api import resume as resume
     from zoo.cli.options import device_option as device_option
-    from zoo.cli.options import json_option as json_option
     from zoo.cli.options import run_argument as run_argument
     from zoo.cli.output import emit_json as emit_json
+    from zoo.cli.output import json_option as json_option
     from zoo.cli.output import note as note
     from zoo.cli.output import say as say
     from zoo.contract.backbone import Backbone as Backbone
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from zoo.runs.mistakes import Mistakes as Mistakes
     from zoo.runs.option_types import FinetuneOptions as FinetuneOptions
     from zoo.runs.predictor import Predictor as Predictor
-    from zoo.runs.predictor import Prepared as Prepared
+    from zoo.runs.predictor import PreparedInput as PreparedInput
     from zoo.runs.report.page import Report as Report
     from zoo.runs.run import Run as Run
     from zoo.system.hub import hub_error_in_words as hub_error_in_words
@@ -101,7 +101,7 @@ _PUBLIC = {
     "IMAGENET_MEAN": "zoo.contract.spec",
     "IMAGENET_STD": "zoo.contract.spec",
     "Interpolation": "zoo.contract.spec",
-    "json_option": "zoo.cli.options",
+    "json_option": "zoo.cli.output",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
     "Mistake": "zoo.runs.mistakes",
@@ -113,7 +113,7 @@ _PUBLIC = {
     "Phase": "zoo.engine.strategies",
     "Pooling": "zoo.contract.spec",
     "Predictor": "zoo.runs.predictor",
-    "Prepared": "zoo.runs.predictor",
+    "PreparedInput": "zoo.runs.predictor",
     "push_run": "zoo.export.push",
     "read_small": "zoo.system.small_files",
     "read_state_dict": "zoo.weights.load",

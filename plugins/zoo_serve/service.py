@@ -46,7 +46,7 @@ class Service:
         self._predictor = predictor
         threads = max(1, min(_PREPARERS, round(zoo.usable_cores())))
         self._preparers = ThreadPoolExecutor(threads, thread_name_prefix="zoo-serve-prepare")
-        self._batcher: Batcher[zoo.Prepared] = Batcher(predictor.outputs, most=batch_size)
+        self._batcher: Batcher[zoo.PreparedInput] = Batcher(predictor.outputs, most=batch_size)
 
     async def answer(
         self, inputs: Sequence[Input], *, threshold: float | None, top_k: int | None
@@ -84,7 +84,7 @@ class Service:
         passes = {each.number: each.seconds for _, each in computed}
         return Answer(predictions, sum(passes.values()), time.perf_counter() - start)
 
-    async def _compute(self, given: Input) -> tuple[zoo.Prepared, Computed]:
+    async def _compute(self, given: Input) -> tuple[zoo.PreparedInput, Computed]:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._preparers, self._predictor.prepare, *given)
         return prepared, await asyncio.wrap_future(self._batcher.submit(prepared))
@@ -96,8 +96,8 @@ class Service:
 
 
 def _or_raise(
-    found: tuple[zoo.Prepared, Computed] | BaseException,
-) -> tuple[zoo.Prepared, Computed]:
+    found: tuple[zoo.PreparedInput, Computed] | BaseException,
+) -> tuple[zoo.PreparedInput, Computed]:
     if isinstance(found, BaseException):
         raise found
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import clean, emit_json, say
+from zoo.cli.output import clean, emit_json, json_option, say
 
 if TYPE_CHECKING:
     from zoo.registry.publishing import Published
@@ -29,7 +29,7 @@ Examples:
 @click.option("--name", metavar="NAME", help="Name to register.")
 @click.option("--replace", is_flag=True, help="Replace the run that has this name.")
 @click.option("--remove", metavar="NAME", help="Remove this name; the run folder is kept.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     run: Path | None, name: str | None, replace: bool, remove: str | None, as_json: bool
 ) -> None:

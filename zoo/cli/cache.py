@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.counts import byte_count
-from zoo.cli.output import emit_json, print_table, say
+from zoo.cli.output import emit_json, json_option, print_table, say
 from zoo.errors import UsageError
 from zoo.system.byte_sizes import in_bytes
 
@@ -39,7 +39,7 @@ Examples:
     callback=byte_count,
     help="Select least recently used entries until the rest fits, e.g. 2GB.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@json_option("Print a JSON list.")
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
     """List or prune cached features and decoded images.
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.counts import parameter_count
-from zoo.cli.output import emit_json, note, print_table, say
+from zoo.cli.options import max_params_option, modality_option
+from zoo.cli.output import emit_json, json_option, note, print_table, say
 from zoo.contract.spec import INPUTS
 from zoo.errors import ZooError, closest
 
@@ -105,16 +105,11 @@ Examples:
 @click.option(
     "--all", "everything", is_flag=True, help="List the whole catalogue, by canonical names."
 )
-@click.option("--modality", type=click.Choice(list(INPUTS)), help="Type of input.")
+@modality_option("Type of input.")
 @click.option(
     "--plugin", shell_complete=completion.plugins, help="List one plugin only, e.g. timm."
 )
-@click.option(
-    "--max-params",
-    metavar="NUMBER",
-    callback=parameter_count,
-    help="Maximum number of parameters, e.g. 30M.",
-)
+@max_params_option()
 @click.option("--min-accuracy", type=float, help="Minimum top-1 accuracy, in percent.")
 @click.option("--license", "licence", help="License of the weights, e.g. apache-2.0 or 'cc-by*'.")
 @click.option(
@@ -123,7 +118,7 @@ Examples:
 @click.option(
     "--sort", type=click.Choice(list(ORDERS)), help="Sort order; accuracy sorts best first."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of specs.")
+@json_option("Print a JSON list of specs.")
 def command(
     pattern: str | None,
     everything: bool,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli import completion
-from zoo.cli.counts import parameter_count
-from zoo.cli.output import emit_json, note, say
+from zoo.cli.options import max_params_option
+from zoo.cli.output import emit_json, json_option, note, say
 
 if TYPE_CHECKING:
     from zoo.contract.spec import BackboneSpec
@@ -39,16 +39,11 @@ Examples:
     shell_complete=completion.names_or_plugins,
 )
 @click.option("--all", "everything", is_flag=True, help="Check every backbone of a large plugin.")
-@click.option(
-    "--max-params",
-    default="100M",
-    show_default=True,
-    metavar="NUMBER",
-    callback=parameter_count,
-    help="Build larger networks without values, and check what is possible.",
+@max_params_option(
+    "Build larger networks without values, and check what is possible.", default="100M"
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print only failures and counts.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of outcomes.")
+@json_option("Print a JSON list of outcomes.")
 def command(
     names: tuple[str, ...], everything: bool, max_params: int, quiet: bool, as_json: bool
 ) -> None:

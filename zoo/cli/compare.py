@@ -9,7 +9,8 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.output import clean, emit_json, note, print_table, say
+from zoo.cli.options import judged_on
+from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
 
 if TYPE_CHECKING:
     from zoo.runs.compare import Comparison, Contender
@@ -41,14 +42,9 @@ Examples:
     metavar="RUN...",
     shell_complete=completion.runs,
 )
-@click.option(
-    "--data",
-    metavar="PATH",
-    help="Labelled data to evaluate on (default: the validation samples that all runs share).",
-)
-@click.option("--split", metavar="val|test", help="Split of --data (default: test, else val).")
+@judged_on("the validation samples that all runs share")
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     runs: tuple[Path, ...],
     data: str | None,

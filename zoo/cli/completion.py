@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.output import emit_json, say
+from zoo.cli.output import emit_json, json_option, say
 from zoo.system.small_files import read_small
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ Examples:
 """
 )
 @click.argument("shell", type=click.Choice(SHELLS))
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@json_option("Print a JSON object.")
 @click.pass_context
 def command(ctx: click.Context, shell: str, as_json: bool) -> None:
     """Print the completion script for your shell.

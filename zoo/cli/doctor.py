@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.output import emit_json, print_table, say
+from zoo.cli.output import emit_json, json_option, print_table, say
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.processor import usable_cores
@@ -47,7 +47,7 @@ Examples:
   zoo doctor --json
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@json_option("Print a JSON object.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Check this machine's installation and say what to fix.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import emit_json, note, print_table
+from zoo.cli.output import emit_json, json_option, note, print_table
 from zoo.errors import ZooError
 from zoo.system.byte_sizes import in_bytes
 
@@ -26,7 +26,7 @@ Examples:
 @click.argument(
     "names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.names
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@json_option("Print a JSON list.")
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Download weights for use without a network.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.labelled import labelled_data
-from zoo.cli.output import clean, emit_json, say
+from zoo.cli.options import labelled_data, output_option
+from zoo.cli.output import clean, emit_json, json_option, say
 
 
 @click.command(
@@ -23,12 +22,8 @@ Examples:
 )
 @click.argument("backbone", metavar="BACKBONE|RUN", shell_complete=completion.names)
 @click.argument("data", shell_complete=completion.paths)
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.parquet|.npy|.safetensors",
-    help="Output file: .parquet, .npy or .safetensors.",
+@output_option(
+    "FILE.parquet|.npy|.safetensors", "Output file: .parquet, .npy or .safetensors.", required=True
 )
 @click.option("--split", metavar="train|val|test", help="Embed one split only (default: all).")
 @shared(
@@ -40,7 +35,7 @@ Examples:
 )
 @labelled_data
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
     """Write the features of a dataset to a file.
 

@@ -9,7 +9,8 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.output import emit_json, print_table, say
+from zoo.cli.options import run_argument
+from zoo.cli.output import emit_json, json_option, print_table, say
 
 if TYPE_CHECKING:
     from zoo.data.dialects import Quoting
@@ -25,7 +26,7 @@ Examples:
   zoo evaluate runs/lstm-1 --data test.tsv --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@run_argument
 @click.option(
     "--data",
     required=True,
@@ -43,7 +44,7 @@ Examples:
     quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     run: Path,
     data: str,

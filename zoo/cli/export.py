@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli import completion
-from zoo.cli.output import clean, emit_json, say
+from zoo.cli.options import output_option, run_argument
+from zoo.cli.output import clean, emit_json, json_option, say
 from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Examples:
   zoo export runs/lstm-1 --format torch-export --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@run_argument
 @click.option(
     "--format",
     "chosen",
@@ -33,13 +33,8 @@ Examples:
     type=click.Choice(_FORMATS),
     help="native: the library's own weights, with code to load them; onnx; torch-export: .pt2.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="New folder (default: exports/<run>-<format>).",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@output_option("DIR", "New folder (default: exports/<run>-<format>).")
+@json_option()
 def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
     """Export a run to a format that does not need zoo.
 

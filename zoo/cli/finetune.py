@@ -10,7 +10,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import TableCommand, hyperparameters
-from zoo.cli.output import clean, emit_json, say
+from zoo.cli.output import clean, emit_json, json_option, say
 from zoo.cli.sections import section
 from zoo.errors import UsageError
 
@@ -72,7 +72,7 @@ Examples:
     default=None,
     help="Write report.html to the run folder (default: yes).",
 )
-@_where("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(option=_where)
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
     """Fine-tune a backbone on your images or texts.

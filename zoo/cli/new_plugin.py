@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.output import emit_json, say
-from zoo.contract.spec import INPUTS, ImageInput
+from zoo.cli.options import modality_option
+from zoo.cli.output import emit_json, json_option, say
+from zoo.contract.spec import ImageInput
 
 
 @click.command(
@@ -18,20 +19,14 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option(
-    "--modality",
-    type=click.Choice(list(INPUTS)),
-    default=ImageInput.modality,
-    show_default=True,
-    help="Type of input of its first backbone.",
-)
+@modality_option("Type of input of its first backbone.", default=ImageInput.modality)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     help="Parent folder (default: the working directory).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@json_option("Print a JSON object.")
 def command(name: str, modality: str, output: Path, as_json: bool) -> None:
     """Create a plugin project, ready to install and edit.
 

@@ -1,7 +1,8 @@
 """Options and arguments that several commands have, each declared once.
 
-:func:`run_argument`, :func:`device_option` and :func:`json_option` are public: commands of plugins
-use them too.
+Those that ``zoo finetune`` has too come from the table of hyperparameters; see
+:func:`zoo.cli.hyperparameters.shared`; ``--json`` is in :mod:`zoo.cli.output`. :func:`run_argument`
+and :func:`device_option` are public: commands of plugins use them too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from zoo.cli import completion
+from zoo.cli.counts import parameter_count
 from zoo.cli.hyperparameters import shared
+from zoo.contract.spec import INPUTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,13 +33,72 @@ def device_option(command: Command) -> Command:
     return shared(device=None)(command)
 
 
-def json_option(prints: str) -> Callable[[Command], Command]:
-    """Give a command the flag ``--json``: ``as_json``.
-
-    While it is given, standard output is kept for :func:`zoo.emit_json`; whatever else is printed
-    goes to standard error.
+def output_option(
+    metavar: str, writes: str, *, required: bool = False, dir_okay: bool = True
+) -> Callable[[Command], Command]:
+    """Give a command the option ``--output``: ``output``, a ``Path``.
 
     Args:
-        prints: Its help, such as "Print one JSON document."
+        metavar: What it takes, such as ``DIR``.
+        writes: Its help.
+        required: Whether it must be given.
+        dir_okay: Whether it may name a folder that exists.
     """
-    return click.option("--json", "as_json", is_flag=True, help=prints)
+    kind = click.Path(path_type=Path, dir_okay=dir_okay)
+    return click.option("--output", type=kind, required=required, metavar=metavar, help=writes)
+
+
+def judged_on(default: str) -> Callable[[Command], Command]:
+    """Give a command ``--data`` and ``--split``, which choose the samples that runs are judged on.
+
+    Args:
+        default: The samples without ``--data``, in words.
+    """
+
+    def declare(command: Command) -> Command:
+        split = click.option(
+            "--split", metavar="val|test", help="Split of --data (default: test, else val)."
+        )
+        data = click.option(
+            "--data",
+            metavar="PATH",
+            help=f"Labelled data to evaluate on (default: {default}).",
+        )
+        return data(split(command))
+
+    return declare
+
+
+def modality_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
+    """Give a command the option ``--modality``: ``modality``, a name."""
+    return click.option(
+        "--modality",
+        type=click.Choice(list(INPUTS)),
+        default=default,
+        show_default=default is not None,
+        help=help_text,
+    )
+
+
+def max_params_option(
+    help_text: str = "Maximum number of parameters, e.g. 30M.", default: str | None = None
+) -> Callable[[Command], Command]:
+    """Give a command the option ``--max-params``: ``max_params``, a whole number."""
+    return click.option(
+        "--max-params",
+        default=default,
+        show_default=default is not None,
+        metavar="NUMBER",
+        callback=parameter_count,
+        help=help_text,
+    )
+
+
+labelled_data = shared(
+    text_column=None,
+    label_column=None,
+    task=None,
+    bad_files="What to do with unreadable inputs (default: error).",
+    quoting=None,
+)
+"""How labelled data are read, for commands that train nothing on them."""

@@ -11,14 +11,16 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from zoo.errors import Stopped, ZooError
 from zoo.system.characters import clean as clean
 from zoo.system.characters import clean_lines, escaped
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 INDENT = " " * len("Error: ")
 
@@ -60,6 +62,22 @@ def emit_json(document: Any) -> None:
     except UnicodeEncodeError:
         text = _dump(document, ascii_only=True)
     say(text, flush=True)
+
+
+def json_option(
+    prints: str = "Print one JSON document.", *, option: Callable[..., Any] = click.option
+) -> Callable[[Command], Command]:
+    """Give a command the flag ``--json``: ``as_json``.
+
+    While it is given, standard output is kept for :func:`emit_json`; whatever else is printed
+    goes to standard error.
+
+    Args:
+        prints: Its help.
+        option: What declares it, such as a section of the help.
+    """
+    declared: Callable[[Command], Command] = option("--json", "as_json", is_flag=True, help=prints)
+    return declared
 
 
 def _dump(document: Any, *, ascii_only: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import click
 
-from zoo.cli.output import emit_json, note, print_table
+from zoo.cli.output import emit_json, json_option, note, print_table
 
 
 @click.command(
@@ -17,7 +17,7 @@ Examples:
   ZOO_PLUGINS=torchvision,timm zoo plugins
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@json_option("Print a JSON list.")
 def command(as_json: bool) -> None:
     """List installed plugins and their status.
 

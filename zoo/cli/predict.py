@@ -12,7 +12,8 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.output import clean, emit_json, note, say
+from zoo.cli.options import output_option, run_argument
+from zoo.cli.output import clean, emit_json, json_option, note, say
 from zoo.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ Examples:
   printf 'a dog runs\\tan animal moves\\n' | zoo predict runs/pairs-1 -
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@run_argument
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=completion.paths
 )
@@ -46,19 +47,14 @@ Examples:
     metavar="P",
     help="Probability threshold for multi-label runs (default: 0.5).",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE.csv|.parquet",
-    help="Write a table instead of printing.",
-)
+@output_option("FILE.csv|.parquet", "Write a table instead of printing.")
 @shared(
     text_column="Input column of a table; twice for text pairs.",
     bad_files="error: stop at unreadable inputs (default); skip: report each instead of a prediction.",
     quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     run: Path,
     inputs: tuple[str, ...],

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli import completion
-from zoo.cli.output import clean, emit_json, print_table, say
+from zoo.cli.options import run_argument
+from zoo.cli.output import clean, emit_json, json_option, print_table, say
 from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ Examples:
   zoo push runs/bert-base-uncased-1 hf:acme/reviews --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@run_argument
 @click.argument("repo", metavar="hf:ORG/NAME")
 @click.option("--private", is_flag=True, help="Create a private repository.")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -> None:
     """Upload a run to the Hugging Face Hub, with a model card.
 

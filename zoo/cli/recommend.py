@@ -13,11 +13,9 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.catalogue import compact
-from zoo.cli.counts import parameter_count
 from zoo.cli.hyperparameters import shared
-from zoo.cli.labelled import labelled_data
-from zoo.cli.output import clean, emit_json, note, print_table, say
-from zoo.contract.spec import INPUTS
+from zoo.cli.options import labelled_data, max_params_option, modality_option
+from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
 
 if TYPE_CHECKING:
     from zoo.ranking.ranking import Watch
@@ -52,15 +50,8 @@ Examples:
 @click.option(
     "--top", default=5, type=click.IntRange(min=1), metavar="N", help="Number of rows (default: 5)."
 )
-@click.option(
-    "--max-params",
-    metavar="NUMBER",
-    callback=parameter_count,
-    help="Maximum number of parameters, e.g. 30M.",
-)
-@click.option(
-    "--modality", type=click.Choice(list(INPUTS)), help="Type of input (default: as the data)."
-)
+@max_params_option()
+@modality_option("Type of input (default: as the data).")
 @click.option(
     "--time-limit",
     default="5m",
@@ -89,7 +80,7 @@ Examples:
     help="Plot score against cost to this file.",
 )
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     data: str, names: tuple[str, ...], top: int, plot: Path | None, as_json: bool, **options: Any
 ) -> None:

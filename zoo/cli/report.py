@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.output import emit_json, note, say
+from zoo.cli.options import judged_on, output_option, run_argument
+from zoo.cli.output import emit_json, json_option, note, say
 
 
 @click.command(
@@ -20,22 +20,12 @@ Examples:
   zoo report runs/lstm-1 --data reviews/ --split val --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
-@click.option(
-    "--data",
-    metavar="PATH",
-    help="Labelled data to evaluate on (default: the run's validation samples).",
-)
-@click.option("--split", metavar="val|test", help="Split of --data (default: test, else val).")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Output file (default: report.html in the run folder).",
-)
+@run_argument
+@judged_on("the run's validation samples")
+@output_option("FILE", "Output file (default: report.html in the run folder).", dir_okay=False)
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 @shared(device=None, workers=None)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 def command(
     run: Path,
     data: str | None,

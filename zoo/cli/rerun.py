@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import emit_json, note, print_table, say
+from zoo.cli.options import output_option, run_argument
+from zoo.cli.output import emit_json, json_option, note, print_table, say
 
 
 @click.command(
@@ -18,18 +19,16 @@ Examples:
   zoo rerun runs/lstm-1 --json
 """
 )
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@run_argument
 @click.option(
     "--data",
     metavar="PATH",
     shell_complete=completion.paths,
     help="Where the data is now, if it has moved.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="DIR", help="The new run folder."
-)
+@output_option("DIR", "The new run folder.")
 @click.option("--surgery", metavar="MODULE:FUNCTION", help="The surgery of the run, as given then.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -9,7 +9,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.catalogue import input_size
-from zoo.cli.output import emit_json, note, print_facts, print_table, say
+from zoo.cli.output import emit_json, json_option, note, print_facts, print_table, say
 from zoo.errors import ZooError, first_line
 from zoo.registry.run_record import lineage
 
@@ -42,7 +42,7 @@ Examples:
     shell_complete=completion.stages,
     help="Show what is trainable with the stages up to this one frozen.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@json_option("Print a JSON object.")
 def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) -> None:
     """Show facts, weights, stages and head of a backbone.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import emit_json, say
+from zoo.cli.output import emit_json, json_option, say
 
 
 @click.command(
@@ -16,7 +16,7 @@ Examples:
 """
 )
 @click.argument("plugin", shell_complete=completion.plugins)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@json_option("Print a JSON object.")
 def command(plugin: str, as_json: bool) -> None:
     """Rebuild a plugin's catalogue from its installed library.
 

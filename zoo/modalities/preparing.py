@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Prepared(NamedTuple):
+class PreparedInput(NamedTuple):
     """One input as the network takes it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
 class Preparer(Protocol):
     """Prepares inputs of one run; may be used by many threads at once."""
 
-    def prepare(self, raw: Raw, name: str) -> Prepared:
+    def prepare(self, raw: Raw, name: str) -> PreparedInput:
         """What :meth:`batch` takes of one input.
 
         Args:
@@ -42,7 +42,7 @@ class Preparer(Protocol):
             ZooError: It cannot be read, or is not what the run takes.
         """
 
-    def batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
+    def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
         """A batch of several; at least one."""
 
     def example(self) -> Raw:

@@ -11,7 +11,7 @@ from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Raw
 from zoo.engine.forward import Forward
 from zoo.modalities import modality_of
-from zoo.modalities.preparing import Prepared as Prepared
+from zoo.modalities.preparing import PreparedInput as PreparedInput
 from zoo.modalities.preparing import Preparer
 from zoo.runs.predictions import predictions_of
 from zoo.tasks.metrics import THRESHOLD
@@ -42,7 +42,7 @@ class Predictor:
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
-    def prepare(self, raw: Raw, name: str = "the input") -> Prepared:
+    def prepare(self, raw: Raw, name: str = "the input") -> PreparedInput:
         """What :meth:`outputs` takes of one input.
 
         Args:
@@ -55,7 +55,7 @@ class Predictor:
         """
         return self._preparer.prepare(raw, name)
 
-    def outputs(self, prepared: Sequence[Prepared]) -> NDArray[np.float64]:
+    def outputs(self, prepared: Sequence[PreparedInput]) -> NDArray[np.float64]:
         """What is said of several inputs, in one forward pass: ``(len(prepared), classes)``.
 
         Args:
@@ -68,7 +68,7 @@ class Predictor:
 
     def answer(
         self,
-        prepared: Prepared,
+        prepared: PreparedInput,
         outputs: NDArray[np.float64],
         *,
         threshold: float | None = None,

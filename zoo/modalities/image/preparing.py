@@ -14,7 +14,7 @@ from zoo.data.sequences import Raw
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS
 from zoo.modalities.image.transforms import make_transform
-from zoo.modalities.preparing import Prepared
+from zoo.modalities.preparing import PreparedInput
 
 
 class ImagePreparer:
@@ -29,7 +29,7 @@ class ImagePreparer:
         self._transform = make_transform(given, train=False)
         self._reading = reading or Reading(given)
 
-    def prepare(self, raw: Raw, name: str) -> Prepared:
+    def prepare(self, raw: Raw, name: str) -> PreparedInput:
         """Of encoded bytes, a path, or an image.
 
         Raises:
@@ -39,9 +39,11 @@ class ImagePreparer:
         traits = np.zeros(1, TRAITS)
         image = self._transform.read(raw, name, traits)
         self._reading.refuse(traits, name)
-        return Prepared(raw, name, self._transform.pixels(image), self._reading.names(traits)[0])
+        return PreparedInput(
+            raw, name, self._transform.pixels(image), self._reading.names(traits)[0]
+        )
 
-    def batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
+    def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
         """``pixel_values`` ``(B, 3, size, size)``."""
         return {"pixel_values": self._transform.together([each.content for each in prepared])}
 

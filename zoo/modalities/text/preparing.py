@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.contract.spec import TextInput
 from zoo.data.sequences import Raw
-from zoo.modalities.preparing import Prepared
+from zoo.modalities.preparing import PreparedInput
 from zoo.modalities.text.tokenization import END, TextEncoder
 
 
@@ -26,16 +26,16 @@ class TextPreparer:
         self._encoder = TextEncoder(tokenizer, given)
         self._pairs = pairs
 
-    def prepare(self, raw: Raw, name: str) -> Prepared:
+    def prepare(self, raw: Raw, name: str) -> PreparedInput:
         """Of a text or a pair.
 
         Raises:
             DataError: A pair of texts, and the tokenizer cannot tell them apart.
         """
         tokens = self._encoder.tokens([raw if isinstance(raw, tuple) else str(raw)])[0]
-        return Prepared(raw, name, tokens, (END,) if tokens.cut else ())
+        return PreparedInput(raw, name, tokens, (END,) if tokens.cut else ())
 
-    def batch(self, prepared: Sequence[Prepared]) -> dict[str, Tensor]:
+    def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
         """``input_ids`` and ``attention_mask``, ``(B, T)``; of pairs ``token_type_ids``, if they differ."""
         tokens = [each.content for each in prepared]
         apart = self._pairs and any(any(each.types) for each in tokens)
