@@ -358,7 +358,7 @@ def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
 @pytest.mark.parametrize(
     ("precision", "words"),
     [
-        ("fp32", "no epoch has figures that are numbers, and nothing is kept"),
+        ("fp32", "no epoch has finite metrics, and nothing is kept"),
         ("bf16", "basics/cnn cannot compute in bfloat16"),  # found out before training starts
     ],
 )

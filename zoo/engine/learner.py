@@ -179,7 +179,7 @@ class Learner:
             self._quick = self._forward.compiler(self._model, dynamic=self._forward.ragged)
         # In the model's order, which Accelerate expects of sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
-        self.take_over(held)
+        self.take_over(held, accumulate=self.accumulate)
         if self._recipe.ema and self._phase.trains_backbone:
             average = Average(backbone, decay=self._recipe.ema)
             if self.average:
@@ -208,9 +208,10 @@ class Learner:
             held |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
         return held
 
-    def take_over(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`tensors` gave."""
+    def take_over(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
+        """Go on from what :meth:`tensors` gave, with steps in so many parts."""
         assert self._optimizer is not None
+        self.accumulate = accumulate
         parameters = self._parameters()
         for path, value in tensors.items():
             kind, _, rest = path.partition("/")

@@ -76,8 +76,9 @@ class Prefix:
         outputs = batch[OUTPUTS]
         now = outputs.shape[: self.fixed]
         rest = {name: tensor for name, tensor in batch.items() if name != OUTPUTS}
-        if self.backbone.spec.modality == "image":
-            rest["pixel_values"] = _hollow((*now, *self.example[1:]), outputs)
+        modality = modality_of(self.backbone.spec)
+        if not modality.ragged:
+            rest[modality.main_input] = _hollow((*now, *self.example[1:]), outputs)
         with self._replaced(outputs, now):
             return self.backbone.features(rest)
 

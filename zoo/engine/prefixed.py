@@ -16,6 +16,7 @@ from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.setting import Setting
 from zoo.engine.sources import Batches, training_views
 from zoo.engine.strategies import Phase
+from zoo.modalities import modality_of
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.memory import give_back
 
@@ -31,12 +32,12 @@ _STORED: Mapping[torch.dtype, type[np.generic]] = {
 def prefixed(setting: Setting, phase: Phase) -> Prefixed | None:
     """The batches of a phase that leaves the backbone's beginning frozen, if that can run once.
 
-    Pictures have to be cached in a number of views (``cached_views``), texts come as they are.
+    Inputs that are augmented have to be cached in a number of views (``cached_views``).
     """
     recipe, feeds = setting.recipe, setting.feeds
+    augmented = "cached_views" in modality_of(setting.forward.backbone.spec).options
     varied = recipe.mixup or recipe.cutmix or phase.gradual or setting.accelerator.is_fsdp2
-    pictures = setting.forward.backbone.spec.modality == "image"
-    if varied or phase.epochs < 2 or (pictures and not recipe.cached_views):
+    if varied or phase.epochs < 2 or (augmented and not recipe.cached_views):
         return None
     first = [(0, index) for index in range(min(3, len(feeds.val_labels)))]
     examples = [setting.forward.place(feeds.val.batch(keys)) for keys in (first[:2], first)]

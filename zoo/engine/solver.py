@@ -99,7 +99,7 @@ class Solver:
         """Nothing: a strength's solution is the head's own parameters."""
         return {}
 
-    def take_over(self, tensors: Mapping[str, Tensor]) -> None:
+    def take_over(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
         """Nothing to take over."""
 
 

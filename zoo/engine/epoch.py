@@ -1,0 +1,194 @@
+"""One epoch of a phase: its steps, then its metrics, its record, and whether it is the best so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast
+from torch import Tensor
+
+from zoo.engine import adapters
+from zoo.engine.checkpoint import Best, Progress
+from zoo.engine.interrupts import Interrupted
+from zoo.engine.learner import Learner
+from zoo.engine.setting import Setting
+from zoo.engine.solver import Solver
+from zoo.engine.sources import Source, Step
+from zoo.engine.strategies import Phase, strength_of
+from zoo.errors import RunError
+
+_NAMED = 32  # samples that an error names
+
+
+@dataclass(frozen=True)
+class RunningPhase:
+    """A phase under way: what trains, on what, and how far it has come."""
+
+    setting: Setting
+    phase: Phase
+    source: Source
+    learner: Learner | Solver
+    progress: Progress
+
+
+def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
+    """The steps of an epoch that are still to do.
+
+    Raises:
+        Interrupted: After a signal, between two steps.
+        RunError: The loss or the gradient is not finite any more.
+    """
+    setting, phase, source = running.setting, running.phase, running.source
+    progress, learner = running.progress, running.learner
+    began, before = time.perf_counter(), progress.seconds
+    learner.begin()
+    what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
+    with setting.reporter.steps(what, source.steps - progress.step) as tick:
+        for step in _awaited(source.epoch(len(progress.history), progress.step), progress):
+            number = progress.epoch * source.steps + progress.step
+            loss, stop, due = _agreed(setting, learner.step(number, step))
+            _refuse_not_finite(running, step, {"loss": loss, "gradient": learner.norm})
+            progress.loss += loss
+            progress.samples += step.samples
+            progress.step += 1
+            progress.accumulate = learner.accumulate
+            progress.seconds = before + time.perf_counter() - began
+            if due:
+                save()
+            if stop:
+                raise Interrupted
+            tick()
+
+
+def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> None:
+    """Metrics of the epoch, its record, and its parameters if it is the best so far.
+
+    Args:
+        running: The phase.
+        best: Is given them.
+        final: Names of parameters that nothing changes any more.
+    """
+    setting, progress = running.setting, running.progress
+    began = time.perf_counter()
+    running.learner.share()
+    with _as_kept(running):
+        logits = running.source.validate()
+        metrics = setting.task.headline(logits, setting.feeds.val_labels)
+        score = list(setting.task.score(metrics))
+        better = all(map(math.isfinite, score)) and score > progress.score
+        if better:
+            best.keep(adapters.plain_state(setting.forward.backbone), logits, final=final)
+    spent = progress.seconds + time.perf_counter() - began
+    record = _record(running, metrics, spent, better=better)
+    progress.history.append(record)
+    if better:
+        progress.best_epoch, progress.metrics, progress.score = record["epoch"], metrics, score
+    progress.next_epoch()
+    progress.total_seconds += spent
+    setting.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
+    setting.reporter.epoch(record, running.phase.epochs)
+
+
+def four_digits(speed: float) -> float:
+    """A speed as it is recorded: never 0, however long the process was paused."""
+    return float(f"{speed:.4g}")
+
+
+# -- steps -----------------------------------------------------------------------------------
+
+
+def _awaited(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
+    """The steps, while it is counted how long each was waited for, and how much is padding."""
+    while True:
+        began = time.perf_counter()
+        step = next(steps, None)
+        progress.waited += time.perf_counter() - began
+        if step is None:
+            return
+        if isinstance(step.inputs, Mapping) and "attention_mask" in step.inputs:
+            mask = step.inputs["attention_mask"]
+            progress.tokens += mask.numel()
+            progress.padding += mask.numel() - int(mask.sum())
+        yield step
+
+
+def _agreed(setting: Setting, loss: float) -> tuple[float, bool, bool]:
+    """The loss of all processes together, whether to stop, and whether to save."""
+    accelerator, keeper = setting.accelerator, setting.keeper
+    stop = setting.interrupts.received is not None
+    if accelerator.num_processes == 1:
+        return loss, stop, keeper.due()
+    due = accelerator.is_main_process and keeper.due()
+    own = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
+    total, stops, saves = accelerator.reduce(own, reduction="sum").tolist()
+    return float(total), stops > 0, saves > 0
+
+
+def _refuse_not_finite(running: RunningPhase, step: Step, values: Mapping[str, float]) -> None:
+    progress = running.progress
+    for what, value in values.items():
+        if not math.isfinite(value):
+            raise RunError(
+                f"the {what} became {value} in step {progress.step + 1} of epoch "
+                f"{progress.epoch + 1} of phase {running.phase.name!r}"
+                f"{_with(step, running.setting)}",
+                hint="Look at these samples and their labels; then try a smaller --lr, or "
+                "--precision fp32.",
+            )
+
+
+def _with(step: Step, setting: Setting) -> str:
+    """The samples of the step, in words, or those whose features are not finite."""
+    indices, what = step.indices, "whose samples were"
+    if isinstance(step.inputs, Tensor):
+        odd = ~step.inputs.isfinite().all(dim=1)
+        if odd.any():
+            indices, what = indices[odd], "where no numbers are the features of"
+    names = setting.feeds.train.names(indices[:_NAMED].tolist())
+    more = ", …" if len(indices) > _NAMED else ""
+    return f", {what} {', '.join(names)}{more}"
+
+
+# -- validation ------------------------------------------------------------------------------
+
+
+def _as_kept(running: RunningPhase) -> ExitStack:
+    """The backbone as it would be kept: with averaged weights, adapters merged, one's statistics."""
+    backbone, accelerator = running.setting.forward.backbone, running.setting.accelerator
+    with ExitStack() as stack:
+        if running.learner.average:
+            stack.enter_context(running.learner.average.applied())
+        stack.enter_context(adapters.merged(backbone))
+        if accelerator.num_processes > 1:  # it is the first process's statistics that are kept
+            for buffer in backbone.buffers():
+                buffer.copy_(broadcast(buffer))
+        return stack.pop_all()
+
+
+def _record(
+    running: RunningPhase, metrics: Mapping[str, float], spent: float, *, better: bool
+) -> dict[str, Any]:
+    """The line of ``metrics.jsonl``."""
+    phase, progress = running.phase, running.progress
+    record: dict[str, Any] = {
+        "epoch": len(progress.history) + 1,
+        "phase": phase.name,
+        "epoch_of_phase": progress.epoch + 1,
+        "train_loss": progress.loss / progress.samples,
+        **metrics,
+        "metric": running.setting.task.metric,
+        **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),
+        "seconds": round(spent, 3),
+        "samples_per_second": four_digits(progress.samples / progress.seconds),
+        "waiting": round(progress.waited / progress.seconds, 3),
+        "best": better,
+    }
+    if progress.tokens:
+        record["padding"] = round(progress.padding / progress.tokens, 3)
+    return record
