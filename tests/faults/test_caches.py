@@ -98,7 +98,7 @@ def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) 
 
 
 def test_rows_of_a_table_killed_while_they_are_written_are_read_again(tmp_path: Path) -> None:
-    from zoo.data.table_cache import _fill, _opened
+    from zoo.data.sources.table_cache import _fill, _opened
 
     place = tmp_path / "tables" / "rows"
 

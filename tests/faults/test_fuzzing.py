@@ -24,8 +24,8 @@ from tests.unit.test_backbone import SPEC
 from zoo import BackboneSpec, ImageInput, TextInput, Weights
 from zoo.cli.output import clean
 from zoo.data.cells import split_cell
-from zoo.data.dialects import dialect_of
 from zoo.data.labels import plain_label
+from zoo.data.sources.dialects import dialect_of
 from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.modalities import TEXT
 from zoo.registry.discovery import PluginSource

@@ -9,7 +9,7 @@ import pytest
 datasets = pytest.importorskip("datasets")
 
 from tests.opened import open_data
-from zoo.data import hub
+from zoo.data.sources import hub
 from zoo.errors import DataError
 from zoo.modalities import IMAGE, TEXT
 

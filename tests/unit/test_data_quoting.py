@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.opened import open_data
-from zoo.data.dialects import dialect_of
 from zoo.data.inputs import open_inputs
 from zoo.data.samples import Splits
+from zoo.data.sources.dialects import dialect_of
 from zoo.errors import DataError
 from zoo.modalities import TEXT
 

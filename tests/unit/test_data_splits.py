@@ -14,8 +14,8 @@ from PIL import Image
 from tests.opened import open_data
 from tests.unit.test_data_folders import class_folders, open_pictures, picture
 from zoo.data.samples import Splits
-from zoo.data.split_names import by_split, split_of
-from zoo.data.walk import holds_files, walk
+from zoo.data.sources.split_names import by_split, split_of
+from zoo.data.sources.walk import holds_files, walk
 from zoo.errors import BadFilesError, ClassesError, DataError
 from zoo.modalities import IMAGE, TEXT
 

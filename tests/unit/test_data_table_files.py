@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from zoo.data import expansion, table_cache, tables
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed
-from zoo.data.tables import read_table
+from zoo.data.sources import expansion, table_cache, tables
+from zoo.data.sources.tables import read_table
 from zoo.errors import DataError, RunError
 from zoo.modalities import TEXT
 from zoo.runs import predictions

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.opened import open_data
-from zoo.data.tables import read_table
+from zoo.data.sources.tables import read_table
 from zoo.errors import BadFilesError, ClassesError, DataError
 from zoo.modalities import IMAGE, TEXT
 
@@ -363,7 +363,7 @@ def test_real_film_reviews_row_by_row():
 
 
 def test_a_field_beyond_every_limit_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.data.dialects._LONGEST_FIELD", 1000)
+    monkeypatch.setattr("zoo.data.sources.dialects._LONGEST_FIELD", 1000)
     path = write(tmp_path / "x.csv", [("word " * 1000, "a"), ("x", "b")])
     with pytest.raises(DataError, match="cannot be read as a table: line 2: field larger than"):
         open_texts(path)

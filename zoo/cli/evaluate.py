@@ -13,8 +13,8 @@ from zoo.cli.options import run_argument
 from zoo.cli.output import emit_json, json_option, print_table, say
 
 if TYPE_CHECKING:
-    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
+    from zoo.data.sources.dialects import Quoting
     from zoo.tasks.evaluation import Evaluation
 
 

@@ -17,8 +17,8 @@ from zoo.cli.output import clean, emit_json, json_option, note, say
 from zoo.errors import DataError, RunError, UsageError
 
 if TYPE_CHECKING:
-    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
+    from zoo.data.sources.dialects import Quoting
     from zoo.tasks.predictions import AnyPrediction
 
 

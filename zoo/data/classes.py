@@ -13,7 +13,7 @@ import numpy as np
 from zoo.data.labels import AnyLabels, Part
 from zoo.data.reports import Findings
 from zoo.data.samples import LabelArray
-from zoo.data.walk import visible_folders
+from zoo.data.sources.walk import visible_folders
 from zoo.errors import ClassesError, DataError, did_you_mean
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.classes import agree_on_numbers, choose_classes, label_array, require_samples
-from zoo.data.columns import ColumnNames, Columns
-from zoo.data.dialects import Quoting
 from zoo.data.kind import InputKind
 from zoo.data.labels import AnyLabels, LabelKind
 from zoo.data.layouts import DataRequest, layout_of
@@ -18,8 +16,10 @@ from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Indices
-from zoo.data.tables import looks_like_table
-from zoo.data.walk import loose_files
+from zoo.data.sources.columns import ColumnNames, Columns
+from zoo.data.sources.dialects import Quoting
+from zoo.data.sources.tables import looks_like_table
+from zoo.data.sources.walk import loose_files
 from zoo.errors import BadFilesError, DataError
 
 LEAST = 5

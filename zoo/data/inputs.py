@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns, read_part
-from zoo.data.dialects import Quoting
 from zoo.data.kind import Asked, InputKind, Lost
 from zoo.data.reports import Findings
 from zoo.data.samples import Samples
 from zoo.data.sequences import Inputs, Listed, Raw
-from zoo.data.tables import read_table
+from zoo.data.sources.columns import NO_COLUMNS, ColumnNames, Columns, read_part
+from zoo.data.sources.dialects import Quoting
+from zoo.data.sources.tables import read_table
 from zoo.errors import DataError
 
 Given: TypeAlias = Any

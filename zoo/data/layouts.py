@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import TypeAlias
 
 from zoo.data.classes import refuse_measurements
-from zoo.data.columns import Columns, read_part, require_labels
-from zoo.data.folders import read_class_folders
-from zoo.data.hub import PREFIX, read_hub
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.reports import Findings
-from zoo.data.split_columns import by_split_column, refuse_other_splits
-from zoo.data.split_folders import (
+from zoo.data.sources.columns import Columns, read_part, require_labels
+from zoo.data.sources.folders import read_class_folders
+from zoo.data.sources.hub import PREFIX, read_hub
+from zoo.data.sources.split_columns import by_split_column, refuse_other_splits
+from zoo.data.sources.split_folders import (
     has_labels_in_table,
     refuse_splits_as_classes,
     split_folders,
     with_files_found,
 )
+from zoo.data.sources.tables import find_tables, looks_like_table, read_table
+from zoo.data.sources.unlisted import note_unlisted
+from zoo.data.sources.walk import holds_files
 from zoo.data.table import Table
-from zoo.data.tables import find_tables, looks_like_table, read_table
-from zoo.data.unlisted import note_unlisted
-from zoo.data.walk import holds_files
 from zoo.errors import DataError
 from zoo.system.files import is_utf8
 

@@ -14,9 +14,7 @@ from zoo.data.classes import (
     label_array,
     require_samples,
 )
-from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
 from zoo.data.conflicts import conflicts_in_words
-from zoo.data.dialects import Quoting
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of
@@ -24,6 +22,8 @@ from zoo.data.leakage import overlap, without_shared
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
+from zoo.data.sources.columns import NO_COLUMNS, ColumnNames, Columns
+from zoo.data.sources.dialects import Quoting
 from zoo.data.splitting import VAL_SPLIT, check_share
 from zoo.errors import DataError, UsageError
 

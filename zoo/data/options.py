@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from zoo.data.columns import ColumnNames
-from zoo.data.dialects import Quoting
 from zoo.data.reports import BadFiles
+from zoo.data.sources.columns import ColumnNames
+from zoo.data.sources.dialects import Quoting
 
 
 class DataOptions(TypedDict, total=False):

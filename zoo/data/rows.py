@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.data.classes import agree_on_numbers, in_order, label_array
-from zoo.data.columns import NO_COLUMNS, ColumnNames, Columns
-from zoo.data.dialects import Quoting
 from zoo.data.inputs import open_inputs
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
@@ -17,7 +15,9 @@ from zoo.data.layouts import DataRequest, layout_of
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples
-from zoo.data.walk import loose_files, visible_folders
+from zoo.data.sources.columns import NO_COLUMNS, ColumnNames, Columns
+from zoo.data.sources.dialects import Quoting
+from zoo.data.sources.walk import loose_files, visible_folders
 from zoo.errors import DataError
 
 _ORDER = ("all", "train", "val", "test")

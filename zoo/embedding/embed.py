@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.contract.spec import ImageInput, TextInput
-from zoo.data.columns import ColumnNames, Columns
 from zoo.data.kind import InputKind
 from zoo.data.options import DataOptions
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
 from zoo.data.samples import Samples
+from zoo.data.sources.columns import ColumnNames, Columns
 from zoo.embedding.files import Features, check_output, write_features
 from zoo.embedding.network import Network, network_of_backbone, network_of_run, run_of
 from zoo.engine.device import choose_device

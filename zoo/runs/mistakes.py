@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from zoo.data.expansion import Expands
+from zoo.data.sources.expansion import Expands
 from zoo.errors import RunError, ZooError, first_line
 from zoo.modalities.image.reading import looks_like_image, read_image
 from zoo.runs.predictions import read_bounded

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from zoo.contract.spec import Pooling
-    from zoo.data.columns import ColumnNames
-    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
+    from zoo.data.sources.columns import ColumnNames
+    from zoo.data.sources.dialects import Quoting
     from zoo.engine.recipe import Solver
     from zoo.modalities.batches import Augment
     from zoo.runs.request import Resize

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.expansion import Expands, check_expansion
 from zoo.data.samples import LabelArray, Samples
+from zoo.data.sources.expansion import Expands, check_expansion
 from zoo.errors import RunError
 from zoo.system import files
 from zoo.tasks.predictions import AnyPrediction, Shown

@@ -22,9 +22,9 @@ from zoo.errors import RunError, UsageError
 from zoo.tasks import CHOICES
 
 if TYPE_CHECKING:
-    from zoo.data.columns import ColumnNames
-    from zoo.data.dialects import Quoting
     from zoo.data.reports import BadFiles
+    from zoo.data.sources.columns import ColumnNames
+    from zoo.data.sources.dialects import Quoting
 
 Resize = Literal["crop", "pad", "squash"]
 """How images become square: the centre of them, all of them with a border, or all of them squashed."""

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
-from zoo.data.columns import ColumnNames, Columns
-from zoo.data.dialects import QUOTINGS, Quoting
 from zoo.data.inputs import open_inputs, without_unreadable
 from zoo.data.kind import Lost
 from zoo.data.measured import Measured, measured
 from zoo.data.opening import open_data
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples
+from zoo.data.sources.columns import ColumnNames, Columns
+from zoo.data.sources.dialects import QUOTINGS, Quoting
 from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
 from zoo.engine.feed import Feed

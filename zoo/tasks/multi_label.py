@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.data.cells import holds_several, read_sets
-from zoo.data.columns import LABEL_COLUMNS
 from zoo.data.labels import Cells, LabelSets
 from zoo.data.samples import LabelArray
 from zoo.data.sequences import Indices
+from zoo.data.sources.columns import LABEL_COLUMNS
 from zoo.data.splitting import random_split
 from zoo.data.table import Table
 from zoo.tasks import metrics as measures

@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from zoo.data.cells import holds_several, read_classes
 from zoo.data.classes import all_numbers
-from zoo.data.columns import LABEL_COLUMNS
 from zoo.data.labels import Cells, Labels
 from zoo.data.samples import LabelArray
 from zoo.data.sequences import Indices
+from zoo.data.sources.columns import LABEL_COLUMNS
 from zoo.data.splitting import stratified_split
 from zoo.data.table import Table
 from zoo.tasks import metrics as measures

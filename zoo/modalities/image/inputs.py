@@ -8,12 +8,12 @@ from typing import Any
 
 from PIL import Image
 
-from zoo.data.folders import files_below
 from zoo.data.inputs import one
 from zoo.data.kind import Asked
 from zoo.data.reports import Findings
 from zoo.data.sequences import Inputs, Paths
-from zoo.data.tables import looks_like_table
+from zoo.data.sources.folders import files_below
+from zoo.data.sources.tables import looks_like_table
 from zoo.errors import DataError
 from zoo.modalities.image.reading import looks_like_image
 

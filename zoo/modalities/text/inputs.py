@@ -12,7 +12,7 @@ from zoo.data.inputs import one
 from zoo.data.kind import Asked, InputKind
 from zoo.data.reports import Findings
 from zoo.data.sequences import Inputs, Listed
-from zoo.data.tables import looks_like_table
+from zoo.data.sources.tables import looks_like_table
 from zoo.errors import DataError
 from zoo.system.files import is_utf8, open_regular
 

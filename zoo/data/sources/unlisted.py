@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zoo.data.columns import Columns, read_part
 from zoo.data.kind import InputKind
 from zoo.data.reports import Findings
 from zoo.data.sequences import Paths
-from zoo.data.split_folders import with_files_found
-from zoo.data.tables import read_table
-from zoo.data.walk import walk
+from zoo.data.sources.columns import Columns, read_part
+from zoo.data.sources.split_folders import with_files_found
+from zoo.data.sources.tables import read_table
+from zoo.data.sources.walk import walk
 from zoo.errors import DataError
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from zoo.data.records import Record, examined, records_of
+from zoo.data.sources.records import Record, examined, records_of
 from zoo.errors import DataError
 
 _BOMS = (

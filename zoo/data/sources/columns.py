@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from zoo.data.cells import columns_of_flags
-from zoo.data.dialects import Quoting
 from zoo.data.kind import InputKind
 from zoo.data.labels import Cells, LabelKind, Part
 from zoo.data.reports import Findings
+from zoo.data.sources.dialects import Quoting
 from zoo.data.table import Table
 from zoo.errors import DataError, did_you_mean
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data.folders import note_loose, refuse_same_folders
 from zoo.data.kind import InputKind
 from zoo.data.labels import Part
 from zoo.data.reports import Findings
 from zoo.data.sequences import Paths
-from zoo.data.split_names import by_split, is_fold, split_of
-from zoo.data.tables import looks_like_table
-from zoo.data.walk import holds_files, loose_files, visible_folders
+from zoo.data.sources.folders import note_loose, refuse_same_folders
+from zoo.data.sources.split_names import by_split, is_fold, split_of
+from zoo.data.sources.tables import looks_like_table
+from zoo.data.sources.walk import holds_files, loose_files, visible_folders
 from zoo.errors import DataError
 
 _LAYOUT = "Give each split class folders, e.g. train/cat/1.jpg, or a table train.csv of paths."

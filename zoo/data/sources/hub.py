@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.split_names import split_of
+from zoo.data.sources.split_names import split_of
+from zoo.data.sources.tables import quiet
 from zoo.data.table import Table
-from zoo.data.tables import quiet
 from zoo.errors import DataError
 from zoo.system.hub import hub_error_in_words
 from zoo.system.network import hub_reachable

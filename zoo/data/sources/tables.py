@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.dialects import Quoting, dialect_of
-from zoo.data.expansion import BATCH, refuse_expansion
 from zoo.data.reports import Findings
-from zoo.data.split_names import by_split
+from zoo.data.sources.dialects import Quoting, dialect_of
+from zoo.data.sources.expansion import BATCH, refuse_expansion
+from zoo.data.sources.split_names import by_split
+from zoo.data.sources.table_cache import cause, kept
+from zoo.data.sources.walk import loose_files
 from zoo.data.table import Table
-from zoo.data.table_cache import cause, kept
-from zoo.data.walk import loose_files
 from zoo.errors import DataError
 from zoo.system.files import sha256_once
 

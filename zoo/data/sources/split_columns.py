@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.columns import Columns, path_column
 from zoo.data.kind import InputKind
 from zoo.data.reports import Findings
-from zoo.data.split_names import by_split
+from zoo.data.sources.columns import Columns, path_column
+from zoo.data.sources.split_names import by_split
 from zoo.data.table import Table
 from zoo.errors import DataError
 

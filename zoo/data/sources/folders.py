@@ -12,7 +12,7 @@ from zoo.data.kind import InputKind
 from zoo.data.labels import Labels, Part, plain_label
 from zoo.data.reports import Findings
 from zoo.data.sequences import Paths
-from zoo.data.walk import (
+from zoo.data.sources.walk import (
     Walked,
     loose_files,
     system_folders,
