@@ -85,6 +85,12 @@ def test_a_parameter_outside_every_stage_is_a_broken_contract() -> None:
         Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0"])
 
 
+def test_an_option_that_does_not_exist_is_an_error() -> None:
+    options = {"prefix_token": 1}
+    with pytest.raises(TypeError, match="prefix_token"):
+        Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1"], **options)
+
+
 def test_a_stage_without_parameters_is_a_broken_contract() -> None:
     with pytest.raises(ContractError, match="without parameters: 2"):
         Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1", "2"])

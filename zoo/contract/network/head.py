@@ -1,0 +1,50 @@
+"""The head of a network: taken out of it, and held to the width of its features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import HeadWidthError, first_line
+
+
+def take_out(net: nn.Module, path: str) -> nn.Module:
+    """Put an identity at ``path`` and return what was there (an identity if nothing was)."""
+    parent_path, _, name = path.rpartition(".")
+    try:
+        parent = net.get_submodule(parent_path)
+        head = parent.get_submodule(name)
+    except AttributeError:
+        return nn.Identity()
+    setattr(parent, name, nn.Identity())
+    return head
+
+
+def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> None:
+    """Demand that ``head`` maps ``(B, width)`` to ``(B, outputs)``.
+
+    Args:
+        head: On the device of ``reference``, in its dtype.
+        width: Of the features.
+        name: Of the backbone.
+        reference: One of its parameters.
+
+    Raises:
+        HeadWidthError: It does not.
+    """
+    training = head.training
+    probe = torch.zeros(2, width, device=reference.device, dtype=reference.dtype)
+    try:
+        with torch.no_grad():
+            output = head.eval()(probe)
+    except RuntimeError as error:
+        raise HeadWidthError(
+            f"the head does not take features of width {width}, which {name} has: "
+            f"{first_line(error)}",
+            hint=f"Build the head for (B, {width}), e.g. torch.nn.Linear({width}, classes).",
+        ) from error
+    finally:
+        head.train(training)
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 2:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise HeadWidthError(f"the head must return (B, outputs); for B = 2 it gave {shape}")

@@ -1,0 +1,62 @@
+"""Whether tensors fit a network, and whether it holds their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from zoo.errors import WeightsError
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few of many names."""
+    listed = list(names)
+    return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
+
+
+def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What keeps ``given`` from being loaded into ``wanted``, in words."""
+    missing = [k for k in wanted if k not in given]
+    unknown = [k for k in given if k not in wanted]
+    shapes = [
+        f"{k} is {tuple(given[k].shape)} instead of {tuple(wanted[k].shape)}"
+        for k in wanted
+        if k in given and given[k].shape != wanted[k].shape
+    ]
+    return [
+        f"{len(names)} {what}: {some(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+
+
+def demand_values(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str, source: str
+) -> None:
+    """Demand that each tensor of ``given`` has the same values in ``own``."""
+    others = [key for key, tensor in given.items() if not _holds(own[key], tensor)]
+    if others:
+        raise WeightsError(
+            f"{name} does not hold the values of {source}: {len(others)} of {len(given)} tensors "
+            f"differ: {some(others)}",
+            hint="Its plugin is at fault: the network must be float32, and tensors that differ "
+            "in the file must not be shared.",
+        )
+
+
+def _holds(own: Tensor, given: Tensor) -> bool:
+    """Whether ``own`` has the values of ``given``, in float32 or in the type of the file."""
+    if own.is_meta:
+        return False
+    if own.is_floating_point() and not given.is_floating_point():
+        return False  # quantized values mean nothing without their scales
+    given = given.to(own.device)
+    wide = own.dtype in (torch.float32, torch.float64)
+    left, right = (own, given.to(own.dtype)) if wide else (own.to(given.dtype), given)
+    return torch.equal(left, right) or torch.allclose(left, right, rtol=0, atol=0, equal_nan=True)
