@@ -154,6 +154,7 @@ def _model(run: zoo.Run, limits: Limits) -> answers.Model:
         backbone=run.backbone_name,
         task=run.task.name,
         modality=run.modality.name,
+        files=run.modality.in_files,
         pairs=run.pairs,
         classes=list(run.classes),
         has_classes=run.task.has_classes,

@@ -140,6 +140,7 @@ def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path)
     assert (facts["backbone"], facts["run"]) == ("basics/cnn", "colours-1")
     assert sorted(facts["classes"]) == sorted(COLOURS)
     assert facts["input"]["size"] == 16
+    assert (facts["modality"], facts["files"]) == ("image", True)
     assert facts["metrics"] == pytest.approx(run.metrics)
     assert facts["weights"] == {"tag": None, "license": None, "code_license": "Apache-2.0"}
     assert mistakes.json()["count"] == 3

@@ -264,7 +264,7 @@ function listenForTexts(pairs) {
 // -- facts -------------------------------------------------------------------------------------
 
 function inputOf(model) {
-  if (model.modality === "image") return `pictures, read at ${model.input.size} × ${model.input.size} pixels`;
+  if (model.files) return `pictures, read at ${model.input.size} × ${model.input.size} pixels`;
   const kind = model.pairs ? "pairs of texts" : "texts";
   return `${kind}, the first ${model.input.max_length} tokens`;
 }
@@ -317,7 +317,7 @@ function showMistakes(page, model) {
     ? `The ${page.mistakes.length} of ${page.of} validation examples whose numbers are farthest off.`
     : `${page.count} of ${page.of} validation examples are taken for something else` +
       (page.count > page.mistakes.length ? `; these ${page.mistakes.length} are the worst.` : ".");
-  const texts = model.modality === "text";
+  const texts = !model.files;
   at("mistakes").classList.toggle("of-texts", texts);
   at("mistakes").append(...page.mistakes.map((each) => mistake(each, texts)));
   at("mistakes-section").hidden = false;
@@ -374,7 +374,7 @@ async function start() {
     return;
   }
   showModel(state.model);
-  if (state.model.modality === "image") listenForPictures();
+  if (state.model.files) listenForPictures();
   else listenForTexts(state.model.pairs);
   document.documentElement.dataset.ready = "true";
   showMistakes(await (await fetch("/mistakes")).json(), state.model);
