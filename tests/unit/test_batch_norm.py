@@ -13,7 +13,7 @@ import zoo
 from zoo.cli.evaluate import _print_details
 from zoo.engine.batch_norm import refuse_single, training_norms
 from zoo.engine.forward import Forward
-from zoo.engine.learner import _parts
+from zoo.engine.parts import parts
 from zoo.engine.phase_facts import phase_facts, without_values
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
@@ -49,15 +49,15 @@ def test_batches_of_one_are_taken_where_maps_are_large_or_normalisation_is_froze
 @pytest.mark.parametrize(("samples", "count"), [(5, 16), (33, 16), (32, 4), (3, 2), (2, 2), (1, 4)])
 def test_no_part_of_a_step_has_one_sample_where_two_are_needed(samples: int, count: int) -> None:
     targets = torch.arange(samples)
-    parts = [own for _, own in _parts(targets, targets, count, 2)]
-    assert torch.equal(torch.cat(parts), targets)
-    assert len(parts) <= count
-    assert min(map(len, parts)) >= min(2, samples)
+    found = [own for _, own in parts(targets, targets, count, 2)]
+    assert torch.equal(torch.cat(found), targets)
+    assert len(found) <= count
+    assert min(map(len, found)) >= min(2, samples)
     assert max(map(len, _parts_of_one(targets, samples))) == 1
 
 
 def _parts_of_one(targets: torch.Tensor, samples: int) -> list[torch.Tensor]:
-    return [own for _, own in _parts(targets, targets, samples, 1)]
+    return [own for _, own in parts(targets, targets, samples, 1)]
 
 
 def test_batch_norm_is_found_where_it_trains() -> None:

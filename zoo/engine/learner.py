@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,13 @@ from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import Pull
+from zoo.engine.parts import parts
 from zoo.engine.schedules import schedule
 from zoo.engine.setting import Setting
-from zoo.engine.sources import Source, Step
+from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained, trained_names
 from zoo.system.tensors.seeds import mixed_seed
-
-Inputs = Mapping[str, Tensor] | Tensor
 
 
 class Learner:
@@ -117,9 +116,9 @@ class Learner:
         # Compiled code is for steps of one size; a smaller one is not worth another compiling.
         whole = self._forward.ragged or samples == self._recipe.batch_size
         call = self._quick if self._quick and whole else self._model
-        parts = list(_parts(inputs, targets, self.accumulate, self._least))
-        for index, (some, expected) in enumerate(parts):
-            last = index == len(parts) - 1
+        cut = list(parts(inputs, targets, self.accumulate, self._least))
+        for index, (some, expected) in enumerate(cut):
+            last = index == len(cut) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
                 with self._forward.autocast():
                     logits = call(some)  # (b, outputs)
@@ -233,22 +232,3 @@ class Learner:
         names = {p: name for name, p in self._forward.backbone.named_parameters()}
         trained = zip(self._source.trained.parameters(), self._model.parameters(), strict=True)
         return {names[p]: own for p, own in trained}
-
-
-def _parts(
-    inputs: Inputs, targets: Tensor, count: int, least: int
-) -> Iterator[tuple[Inputs, Tensor]]:
-    """A batch cut into at most ``count`` parts of like size, in its order.
-
-    None has fewer than ``least`` samples where the batch has as many.
-    """
-    size = -(-len(targets) // min(count, max(1, len(targets) // least)))
-    starts = list(range(0, len(targets), size))
-    if len(starts) > 1 and len(targets) - starts[-1] < least:
-        starts.pop()  # the part before takes what would be too few
-    for start, stop in zip(starts, [*starts[1:], len(targets)], strict=True):
-        part = slice(start, stop)
-        if isinstance(inputs, Tensor):
-            yield inputs[part], targets[part]
-        else:
-            yield {key: value[part] for key, value in inputs.items()}, targets[part]

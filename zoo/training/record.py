@@ -36,8 +36,6 @@ def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
     """
     request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     weights, spec = start.weights, start.backbone.spec
-    modality = modality_of(spec)
-    assert splits.val is not None
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backbone": spec.name,
@@ -58,30 +56,7 @@ def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
         "precision": plan.precision,
         "compile": request.compile,
         "device": plan.device.type,
-        "data": {
-            "source": splits.source,
-            "fingerprint": splits.fingerprint,
-            "val_fingerprint": splits.val.fingerprint,
-            "train": len(splits.train),
-            "val": len(splits.val),
-            "skipped": list(splits.skipped),
-            "passed_over": len(splits.others),
-            "notes": list(notes),
-            "shared": list(splits.shared),
-            "near": None if splits.near is None else list(splits.near),
-            "removed": splits.removed,
-            "overlap": overlap_in_words(splits),
-            **modality.input_record(spec, splits, request.of(modality.options)),
-            "val_split": request.val_split,
-            "split_seed": recipe.seed,
-            "text_column": request.text_column,
-            "label_column": request.label_column,
-            "quoting": request.quoting or "auto",
-            "columns": {
-                "inputs": list(splits.input_columns),
-                "labels": list(splits.label_columns),
-            },
-        },
+        "data": _data(plan, notes),
         "evaluation_batch": PLAIN_BATCH,
         "evaluation_precision": "fp32",
         "versions": versions(),
@@ -95,6 +70,37 @@ def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
         },
         "surgery_sha256": sha256_of_code(manner.surgery),
         "track": manner.track,
+    }
+
+
+def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
+    """What was trained on, and how it was read."""
+    request, splits, spec = plan.request, plan.splits, plan.backbone.spec
+    modality = modality_of(spec)
+    assert splits.val is not None
+    return {
+        "source": splits.source,
+        "fingerprint": splits.fingerprint,
+        "val_fingerprint": splits.val.fingerprint,
+        "train": len(splits.train),
+        "val": len(splits.val),
+        "skipped": list(splits.skipped),
+        "passed_over": len(splits.others),
+        "notes": list(notes),
+        "shared": list(splits.shared),
+        "near": None if splits.near is None else list(splits.near),
+        "removed": splits.removed,
+        "overlap": overlap_in_words(splits),
+        **modality.input_record(spec, splits, request.of(modality.options)),
+        "val_split": request.val_split,
+        "split_seed": plan.recipe.seed,
+        "text_column": request.text_column,
+        "label_column": request.label_column,
+        "quoting": request.quoting or "auto",
+        "columns": {
+            "inputs": list(splits.input_columns),
+            "labels": list(splits.label_columns),
+        },
     }
 
 

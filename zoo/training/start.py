@@ -112,6 +112,22 @@ def for_weights(spec: BackboneSpec, weights: Weights | None) -> BackboneSpec:
     return replace(spec, input=weights.input) if weights and weights.input else spec
 
 
+def _fetched(
+    request: Request, resolved: Resolved, reporter: Reporter
+) -> tuple[Weights | None, Path | None]:
+    """The weights that were asked for, and where they are; nothing for random parameters."""
+    weights = choose(resolved.spec, wish(resolved, request.weights))
+    if weights is None:
+        return None, None
+    try:
+        return weights, fetch(weights)
+    except WeightsUnavailable as error:
+        if request.data is not None:
+            raise
+        reporter.note(f"{error.message}: the demo trains from random parameters instead")
+        return None, None
+
+
 def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: Reporter) -> Start:
     """Fetch the weights and build the backbone for the data.
 
@@ -120,16 +136,7 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         UsageError: A size or length that the backbone does not take.
         DataError: Pairs of texts, and a tokenizer that puts nothing between them.
     """
-    weights = choose(resolved.spec, wish(resolved, request.weights))
-    path = None
-    if weights is not None:
-        try:
-            path = fetch(weights)
-        except WeightsUnavailable as error:
-            if request.data is not None:
-                raise
-            reporter.note(f"{error.message}: the demo trains from random parameters instead")
-            weights = None
+    weights, path = _fetched(request, resolved, reporter)
     modality = modality_of(resolved.spec)
     spec = modality.fitted(
         for_weights(resolved.spec, weights),
