@@ -55,16 +55,20 @@ def zoo_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Class folders with 24 pictures each of a bright square: red, green or blue."""
+    return write_photos(tmp_path / "photos")
+
+
+def write_photos(root: Path) -> Path:
+    """Class folders with 24 images each of a bright square: red, green or blue."""
     generator = np.random.default_rng(0)
     for channel, name in enumerate(("red", "green", "blue")):
-        folder = tmp_path / "photos" / name
+        folder = root / name
         folder.mkdir(parents=True)
         for number in range(24):
             pixels = generator.integers(0, 90, (40, 48, 3), dtype=np.uint8)
             pixels[8:30, 8:36, channel] += 150
             Image.fromarray(pixels).save(folder / f"{number}.jpg")
-    return tmp_path / "photos"
+    return root
 
 
 @pytest.fixture

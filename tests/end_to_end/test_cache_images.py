@@ -26,7 +26,7 @@ def nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def trained(photos: Path, output: Path, **options: object) -> zoo.Run:
     return zoo.finetune(
         "cnn", photos, weights="none", epochs=2, image_size=32, workers=0, output=output,
-        **{"reporter": Quiet(), **options},
+        **{"reporter": Quiet(), "report": False, **options},
     )  # fmt: skip
 
 

@@ -5,22 +5,38 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import zoo
-from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.conftest import Zoo, write_photos
 from zoo.engine.progress import Quiet
 from zoo.errors import DataError, RunError
 from zoo.runs.run import Run
 
-QUICK = {"epochs": 1, "image_size": 32, "workers": 0, "device": "cpu"}
+QUICK: dict[str, Any] = {
+    "epochs": 1,
+    "image_size": 32,
+    "workers": 0,
+    "device": "cpu",
+    "reporter": Quiet(),
+    "report": False,
+}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on data without splits: 57 of 72 images trained on, 15 held out."""
+    folder = tmp_path_factory.mktemp("colours")
+    photos = write_photos(folder / "photos")
+    return zoo.finetune("cnn", photos, **QUICK, output=folder / "run").folder
 
 
 @pytest.fixture
-def trained(photos: Path, tmp_path: Path) -> Run:
-    """A run on data without splits: 57 of 72 images trained on, 15 held out."""
-    return zoo.finetune("cnn", photos, **QUICK, output=tmp_path / "run", reporter=Quiet())
+def trained(once: Path, tmp_path: Path) -> Run:
+    """A copy of it, which a test may change."""
+    return zoo.open_run(shutil.copytree(once, tmp_path / "run"))
 
 
 def test_a_renamed_file_leaves_the_same_held_out_samples(
@@ -56,7 +72,7 @@ def test_a_test_split_is_measured_without_the_images_that_were_trained_on(
         shutil.move(path, to)
     data = tmp_path / "split"
     shutil.copy(data / "train" / "red" / "2.jpg", data / "val" / "red" / "same.jpg")
-    run = zoo.finetune("cnn", data, **QUICK, output=tmp_path / "run", reporter=Quiet())
+    run = zoo.finetune("cnn", data, **QUICK, output=tmp_path / "run")
     shutil.copy(data / "train" / "red" / "5.jpg", data / "test" / "red" / "other-name.jpg")
     results = run.evaluate(data)
     assert (results["test"].samples, results["test"].left_out) == (3, 1)
@@ -84,7 +100,6 @@ def test_what_the_run_before_was_trained_on_is_left_out_too(
         **QUICK,
         weights=str(trained.folder / "model.safetensors"),
         output=tmp_path / "second",
-        reporter=Quiet(),
     )
     measured = second.evaluate(photos)["unseen"]
     assert (measured.samples, measured.left_out) == (15, 57)
@@ -102,7 +117,7 @@ def test_texts_are_recognised_by_their_contents(tmp_path: Path) -> None:
     rows = [f"{'good' if i % 2 else 'bad'} film number {i},{i % 2}" for i in range(40)]
     table = tmp_path / "x.csv"
     table.write_text("\n".join(["text,label", *rows]) + "\n")
-    run = zoo.finetune("lstm", table, epochs=1, device="cpu", output=tmp_path / "run")
+    run = zoo.finetune("lstm", table, epochs=1, device="cpu", report=False, output=tmp_path / "run")
     table.write_text("\n".join(["text,label", *reversed(rows), "A new one,1"]) + "\n")
     measured = run.evaluate(table)["unseen"]
     assert (measured.samples, measured.left_out) == (9, 32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,21 +14,26 @@ import torch
 from PIL import Image
 
 import zoo
-from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.conftest import Zoo, write_photos
 from tests.opened import demo_data
+from zoo.engine.progress import Quiet
 from zoo.modalities import IMAGE
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CNN that has learned the colours."""
+    folder = tmp_path_factory.mktemp("colours")
+    return zoo.finetune(
+        "cnn", write_photos(folder / "photos"), image_size=32, epochs=6, batch_size=8, workers=0,
+        output=folder / "run", reporter=Quiet(),
+    ).folder  # fmt: skip
+
+
 @pytest.fixture
-def trained(photos: Path, tmp_path: Path, zoo_cli: Zoo) -> Path:
-    """A CNN that has learnt the colours."""
-    run = tmp_path / "runs" / "cnn-1"
-    done = zoo_cli(
-        *("finetune", "cnn", "--data", photos, "--image-size", 32, "--epochs", 6),
-        *("--batch-size", 8, "--output", run, "--workers", 0),
-    )
-    assert done.code == 0, done.err
-    return run
+def trained(once: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return Path(shutil.copytree(once, tmp_path / "runs" / "cnn-1"))
 
 
 def test_finetune_says_what_it_does_and_what_to_type_next(
@@ -40,7 +46,9 @@ def test_finetune_says_what_it_does_and_what_to_type_next(
     assert "full 1/2" in done.err
     assert "next: zoo predict runs/cnn-1" in done.out
     assert "best epoch" in done.out
-    again = zoo_cli("finetune", "cnn", "--data", photos, "--image-size", 32, "--epochs", 1)
+    again = zoo_cli(
+        "finetune", "cnn", "--data", photos, "--image-size", 32, "--epochs", 1, "--no-report"
+    )
     assert "run: runs/cnn-2" in again.out
 
 
@@ -126,7 +134,9 @@ def test_a_run_needs_its_folder_alone(
 
 def test_the_same_seed_gives_the_same_bytes(photos: Path, tmp_path: Path) -> None:
     runs = [
-        zoo.finetune("cnn", photos, image_size=32, epochs=2, output=tmp_path / name, workers=w)
+        zoo.finetune(
+            "cnn", photos, image_size=32, epochs=1, output=tmp_path / name, workers=w, report=False
+        )
         for name, w in (("a", 0), ("b", 0), ("c", 2))
     ]
     first, *others = [(run.folder / "model.safetensors").read_bytes() for run in runs]
@@ -134,11 +144,13 @@ def test_the_same_seed_gives_the_same_bytes(photos: Path, tmp_path: Path) -> Non
 
 
 def test_the_probe_leaves_the_backbone_as_it_was(photos: Path, tmp_path: Path) -> None:
-    whole = zoo.finetune("cnn", photos, image_size=32, epochs=1, output=tmp_path / "whole")
+    whole = zoo.finetune(
+        "cnn", photos, image_size=32, epochs=1, output=tmp_path / "whole", report=False
+    )
     start = whole.folder / "model.safetensors"
     probed = zoo.finetune(
         "cnn", photos, image_size=32, epochs=3, strategy="probe", weights=str(start),
-        output=tmp_path / "probed",
+        output=tmp_path / "probed", report=False,
     )  # fmt: skip
     before, after = whole.load(), probed.load()
     for name, tensor in before.net.state_dict().items():
@@ -150,7 +162,7 @@ def test_the_probe_leaves_the_backbone_as_it_was(photos: Path, tmp_path: Path) -
 def test_a_probes_figures_are_those_of_its_evaluation(photos: Path, tmp_path: Path) -> None:
     run = zoo.finetune(
         "cnn", photos, image_size=32, epochs=3, strategy="probe", weights="none",
-        output=tmp_path / "run",
+        output=tmp_path / "run", report=False,
     )  # fmt: skip
     assert run.evaluate(photos)["val"].metrics == run.metrics
 
@@ -158,10 +170,12 @@ def test_a_probes_figures_are_those_of_its_evaluation(photos: Path, tmp_path: Pa
 def test_freeze_until_keeps_the_first_stages(photos: Path, tmp_path: Path) -> None:
     spec = zoo.Registry.discover().spec("cnn")
     stages = [stage.name for stage in zoo.build(spec, None).stages()]
-    start = zoo.finetune("cnn", photos, image_size=32, epochs=1, output=tmp_path / "start")
+    start = zoo.finetune(
+        "cnn", photos, image_size=32, epochs=1, output=tmp_path / "start", report=False
+    )
     run = zoo.finetune(
         "cnn", photos, image_size=32, epochs=1, strategy="full", freeze_until=stages[0],
-        weights=str(start.folder / "model.safetensors"), output=tmp_path / "frozen",
+        weights=str(start.folder / "model.safetensors"), output=tmp_path / "frozen", report=False,
     )  # fmt: skip
     before, after = start.load(), run.load()
     for stage, same in ((stages[0], True), (stages[-1], False)):

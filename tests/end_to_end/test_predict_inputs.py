@@ -45,6 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         epochs=4,
         batch_size=4,
         lr=0.02,
+        report=False,
     )
     assert made.metrics["accuracy"] == 1.0
     return folder / "run"
@@ -55,7 +56,7 @@ def guessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a table whose columns were found by their names."""
     folder = tmp_path_factory.mktemp("guessed")
     table = _table(folder / "train.csv", "body,label")
-    zoo.finetune("lstm", data=table, output=folder / "run", epochs=1)
+    zoo.finetune("lstm", data=table, output=folder / "run", epochs=1, report=False)
     return folder / "run"
 
 
@@ -107,7 +108,7 @@ def test_columns_of_a_damaged_record_are_told(guessed: Path, tmp_path: Path, col
     record = json.loads((guessed / "run.json").read_text())
     record["data"]["columns"] = columns
     (tmp_path / "run.json").write_text(json.dumps(record))
-    with pytest.raises(zoo.errors.RunError, match="is damaged"):
+    with pytest.raises(zoo.errors.RunError, match=r"run\.json"):
         zoo.open_run(tmp_path)
 
 
@@ -191,7 +192,7 @@ def test_a_file_of_another_kind_is_told_and_its_name_not_classified(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_text("a fine warm film\n")
-    with pytest.raises(DataError, match=r"is neither a table nor a \.txt file"):
+    with pytest.raises(DataError, match="notes"):
         zoo.open_run(run).predict([name])
 
 

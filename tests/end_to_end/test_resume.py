@@ -146,6 +146,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
 
 
+@pytest.mark.slow
 def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> None:
     with start(tmp_path, "--workers", "2") as process:
         os.killpg(process.pid, signal.SIGTERM)
@@ -158,6 +159,7 @@ def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> N
         os.killpg(process.pid, 0)  # no worker is left
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_sigterm_at_the_same_time_are_one_wish(tmp_path: Path) -> None:
     with start(tmp_path, "--workers", "0") as process:
         process.send_signal(signal.SIGINT)

@@ -245,6 +245,7 @@ def typed(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str
     )
 
 
+@pytest.mark.slow
 def test_resuming_a_run_that_still_trains_is_refused_and_never_trains_it_again(
     tmp_path: Path,
 ) -> None:

@@ -39,7 +39,7 @@ def trained(tmp_path: Path, zoo_cli: Zoo) -> Trained:
 
     def train(*arguments: object) -> tuple[Path, Any]:
         folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
-        done = zoo_cli("finetune", *arguments, "--output", folder, "--json")
+        done = zoo_cli("finetune", *arguments, "--no-report", "--output", folder, "--json")
         assert done.code == 0, done.err
         return folder, done.json
 

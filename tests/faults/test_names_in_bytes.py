@@ -16,7 +16,7 @@ from zoo.errors import DataError
 from zoo.system.files import write_text
 
 ODD = os.fsdecode(b"\xff")
-SHORT = ("--epochs", 1, "--image-size", 16, "--workers", 0)
+SHORT = ("--epochs", 1, "--image-size", 16, "--workers", 0, "--no-report")
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def pictures_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=0,
         output=folder / "colours-1",
         reporter=Quiet(),
+        report=False,
     ).folder
 
 
@@ -59,8 +60,9 @@ def texts_run(
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
     return zoo.finetune(
-        "lstm", table, epochs=epochs, workers=0, output=folder / name, reporter=Quiet(), **options
-    ).folder
+        "lstm", table, epochs=epochs, workers=0, output=folder / name, reporter=Quiet(), report=False,
+        **options,
+    ).folder  # fmt: skip
 
 
 @pytest.fixture(scope="session")
