@@ -160,7 +160,7 @@ def test_without_its_data_the_page_says_so(run: Path, tmp_path: Path, zoo_cli: Z
     assert "its data are not at hand" in done.err
     assert "No attribution: its data are not at hand" in _page(moved)
     assert "<img" not in _page(moved)
-    record["params"] = "many"
+    record["machine"] = "many"
     (moved / "run.json").write_text(json.dumps(record))
     broken = zoo_cli("report", moved)
     assert (broken.code, "is damaged" in broken.err) == (1, True)
