@@ -13,9 +13,6 @@ from zoo.modalities import MODALITIES
 from zoo.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
-TASK_BRANCHES = 0
-MODALITY_BRANCHES = 5
-"""How many comparisons there still are; it may only become smaller."""
 
 
 def _named(node: ast.expr, names: Collection[str]) -> bool:
@@ -91,10 +88,8 @@ def test_a_page_that_asks_is_found() -> None:
 
 
 def test_no_module_asks_which_task_it_has() -> None:
-    lines = list(found(TASKS))
-    assert len(lines) <= TASK_BRANCHES, "\n".join(lines)
+    assert list(found(TASKS)) == []
 
 
 def test_no_module_asks_which_modality_it_has() -> None:
-    lines = list(found({*MODALITIES, "audio"}))
-    assert len(lines) <= MODALITY_BRANCHES, "\n".join(lines)
+    assert list(found({*MODALITIES, "audio"})) == []
