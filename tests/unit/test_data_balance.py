@@ -15,7 +15,7 @@ from tests.unit.test_data_loader import WORDS, texts
 from zoo import BackboneSpec, ImageInput
 from zoo.contract.spec import TextInput
 from zoo.data.balance import balanced_chances, repetitions
-from zoo.data.loader import BatchOrder
+from zoo.data.batch_order import BatchOrder
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
 from zoo.engine.feed import Feed

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from zoo.data.balance import balanced_chances, repetitions
+from zoo.data.balance import balanced_chances
+from zoo.data.batch_order import BatchOrder, Key, Share
 from zoo.data.samples import Samples
 from zoo.data.worker_batches import (
     Packed,
@@ -25,22 +22,12 @@ from zoo.data.worker_batches import (
     died,
     lost,
     pack,
-    shorten_sockets,
 )
+from zoo.data.worker_processes import begin_work, end_workers, signals_held
 from zoo.errors import WorkersError, ZooError
 from zoo.system.memory import give_back
 
-Key: TypeAlias = tuple[int, int]
-"""Variation and position among the samples. The variation is the epoch, which travels with each
-request so that worker processes that outlive an epoch know it; for a sample that balancing draws
-again in an epoch it is another number."""
-
-Share: TypeAlias = tuple[int, int]
-"""Which of several processes this is, from 0, and how many there are."""
-
 TensorBatch: TypeAlias = dict[str, Tensor]
-
-_POOL = 50  # batches whose inputs are sorted by length together; more saves padding, less is random
 
 
 class Failure:
@@ -74,85 +61,6 @@ class BatchReader(Dataset[TensorBatch], ABC):
     @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
         """One batch, or the error that says why there is none."""
-
-
-class BatchOrder(Sampler[list[Key]]):
-    """Which samples form which batch.
-
-    Without ``lengths``, in order or shuffled. With them, texts of like length come together:
-    sorted, longest first, or when shuffled within pools of many batches drawn at random. With
-    ``chances`` and shuffled, an epoch draws as many samples as there are, with replacement.
-
-    Attributes:
-        epoch: Decides the order when shuffled.
-        start: Batches of the epoch that are left out at its beginning.
-        stride: From there on each ``stride``-th batch is taken.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        *,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        drop_last: bool,
-        lengths: np.ndarray[Any, Any] | None = None,
-        share: Share = (0, 1),
-        chances: np.ndarray[Any, Any] | None = None,
-    ) -> None:
-        self.epoch, self.start, self.stride = 0, 0, 1
-        self._count = count
-        self._batch_size = batch_size
-        self._shuffle = shuffle
-        self._seed = seed
-        self._drop_last = drop_last
-        self._lengths = lengths
-        self._rank, self._processes = share
-        self._chances = chances
-
-    def __len__(self) -> int:
-        whole, rest = divmod(self._count, self._batch_size)
-        return whole + (1 if rest and not self._drop_last else 0)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for batch in self.arranged()[self.start :: self.stride]:
-            yield [self._key(int(draw)) for draw in batch[self._rank :: self._processes]]
-
-    def arranged(self) -> list[np.ndarray[Any, Any]]:
-        """The epoch's batches, whole, as draws; without balancing those are positions."""
-        generator = np.random.default_rng((self._seed % 2**64, self.epoch))
-        order = self._order(generator)
-        if self._lengths is not None:
-            order = self._by_length(order, self._lengths)
-        batches = [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
-        batches = batches[: len(self)]
-        if self._shuffle and self._lengths is not None:
-            batches = [batches[i] for i in generator.permutation(len(batches))]
-        return batches
-
-    def _order(self, generator: np.random.Generator) -> np.ndarray[Any, Any]:
-        """The epoch's draws: positions among the samples, plus their number for each repetition."""
-        if not self._shuffle:
-            return np.arange(self._count)
-        if self._chances is None:
-            return generator.permutation(self._count)
-        drawn = generator.choice(self._count, size=self._count, p=self._chances)
-        draws: np.ndarray[Any, Any] = drawn + self._count * repetitions(drawn)
-        return draws
-
-    def _key(self, draw: int) -> Key:
-        repetition, index = divmod(draw, self._count)
-        return self.epoch + (repetition << 32), index
-
-    def _by_length(
-        self, order: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]
-    ) -> np.ndarray[Any, Any]:
-        pool = _POOL * self._batch_size if self._shuffle else max(1, len(order))
-        pools = [order[i : i + pool] for i in range(0, len(order), pool)]
-        return np.concatenate(
-            [p[np.argsort(-lengths[p % self._count], kind="stable")] for p in pools]
-        )
 
 
 class Loader(DataLoader[TensorBatch]):
@@ -210,7 +118,7 @@ class Loader(DataLoader[TensorBatch]):
             give_back()
         batches: Any = ()
         try:
-            with _signals_held(), deaths_noticed_when_awaited():
+            with signals_held(), deaths_noticed_when_awaited():
                 batches = super().__iter__()  # starts the workers, where they do not run
             for batch in batches:
                 yield self._noted(_or_raise(batch))
@@ -219,7 +127,7 @@ class Loader(DataLoader[TensorBatch]):
         except BaseException as error:
             dead = died(getattr(batches, "_workers", ()))
             self.close()
-            _end_workers(batches)  # of a pass that keeps none for the next
+            end_workers(batches)  # of a pass that keeps none for the next
             if dead and isinstance(error, RuntimeError | WorkersError):
                 raise dead from None
             raise
@@ -238,24 +146,13 @@ class Loader(DataLoader[TensorBatch]):
         somebody keeps puts off.
         """
         running, self._iterator = self._iterator, None
-        _end_workers(running)
+        end_workers(running)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _end_workers(running: Any) -> None:
-    """End the workers of an iterator of torch's, where it has some; they end once."""
-    workers = getattr(running, "_workers", ())
-    if workers:
-        running._shutdown_workers()  # torch has no public way
-    for worker in workers:
-        if worker.is_alive():  # one that may open no more files does not end by itself
-            worker.kill()
-            worker.join()
 
 
 def make_loader(
@@ -312,7 +209,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_begin_work,
+        worker_init_fn=begin_work,
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
@@ -336,44 +233,6 @@ def labels_of(samples: Samples, indices: list[int]) -> TensorBatch:
     if samples.labels is not None:
         batch["labels"] = torch.from_numpy(samples.labels[indices])
     return batch
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals come when the block ends, and in processes that it starts when these let them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_work(_: int) -> None:
-    shorten_sockets()
-    _leave_signals_to_the_main_process()
-
-
-def _leave_signals_to_the_main_process() -> None:
-    """Ctrl-C reaches every process of the terminal, and SIGTERM may reach every one of a group.
-
-    What becomes of them, the main process decides, and to finish its step it needs the batches.
-    A SIGTERM of its own, which ``torch`` sends at the end, ends the worker; macOS and Windows do
-    not say who sent one, and there any does. The worker was started with both held.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
-    elif hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-def _end_when_told_by(main: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
-        pass
-    os._exit(0)
 
 
 def _as_it_is(batch: Any) -> Any:

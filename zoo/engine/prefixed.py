@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.data.loader import BatchReader, Key, Loader, TensorBatch
+from zoo.data.batch_order import Key
+from zoo.data.loader import BatchReader, Loader, TensorBatch
 from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
 from zoo.engine.setting import Setting

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.loader import BatchReader, Failure, Key, TensorBatch, labels_of
+from zoo.data.batch_order import Key
+from zoo.data.loader import BatchReader, Failure, TensorBatch, labels_of
 from zoo.data.samples import Samples
 from zoo.errors import ZooError
 from zoo.modalities.image.not_seen import Reading

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.loader import BatchReader, Key, TensorBatch, labels_of
+from zoo.data.batch_order import Key
+from zoo.data.loader import BatchReader, TensorBatch, labels_of
 from zoo.data.samples import Samples
 from zoo.data.sequences import Pair
 from zoo.modalities.text.tokenization import TextEncoder
