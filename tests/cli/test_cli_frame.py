@@ -213,3 +213,9 @@ def test_json_keeps_standard_output_for_the_document(zoo: Zoo, acme: Path) -> No
     result = zoo("plugins", "--json")
     assert {plugin["name"]: plugin["status"] for plugin in result.document}["acme"] == "ok"
     assert "a library that chats" in result.err
+
+
+def test_a_list_does_not_wait_for_the_table_of_hyperparameters() -> None:
+    code = "import sys, zoo.cli.catalogue; assert 'zoo.engine' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,8 +1,9 @@
 """Options and arguments that several commands have, each declared once.
 
-Those that ``zoo finetune`` has too come from the table of hyperparameters; see
-:func:`zoo.cli.hyperparameters.shared`; ``--json`` is in :mod:`zoo.cli.output`. :func:`run_argument`
-and :func:`device_option` are public: commands of plugins use them too.
+Those that ``zoo finetune`` has too come from the table of hyperparameters, by
+:func:`zoo.cli.hyperparameters.shared`, which is imported where it is used: ``zoo list`` does not
+wait for it. ``--json`` is in :mod:`zoo.cli.output`. :func:`run_argument` and :func:`device_option` are
+public: commands of plugins use them too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.counts import parameter_count
-from zoo.cli.hyperparameters import shared
 from zoo.contract.spec import INPUTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,6 +30,8 @@ def run_argument(command: Command) -> Command:
 
 def device_option(command: Command) -> Command:
     """Give ``command`` the option ``--device``: ``device``, ``auto`` by default."""
+    from zoo.cli.hyperparameters import shared
+
     return shared(device=None)(command)
 
 
@@ -94,11 +96,15 @@ def max_params_option(
     )
 
 
-labelled_data = shared(
-    text_column=None,
-    label_column=None,
-    task=None,
-    bad_files="What to do with unreadable inputs (default: error).",
-    quoting=None,
-)
-"""How labelled data are read, for commands that train nothing on them."""
+def labelled_data(command: Command) -> Command:
+    """Give ``command`` the options that say how labelled data are read; it trains nothing on them."""
+    from zoo.cli.hyperparameters import shared
+
+    declare = shared(
+        text_column=None,
+        label_column=None,
+        task=None,
+        bad_files="What to do with unreadable inputs (default: error).",
+        quoting=None,
+    )
+    return declare(command)
