@@ -53,7 +53,7 @@ class Texts(BaseModel):
     texts: list[str] = Field(min_length=1)
 
 
-class Pairs(BaseModel):
+class TextPairs(BaseModel):
     """The body of a prediction for runs on pairs of texts."""
 
     model_config = ConfigDict(

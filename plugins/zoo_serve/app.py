@@ -250,7 +250,9 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
         asked = await read(lambda: _texts(body, form, limits))
         return await answer(asked, threshold, top_k)
 
-    form: type[answers.Texts | answers.Pairs] = answers.Pairs if run.pairs else answers.Texts
+    form: type[answers.Texts | answers.TextPairs] = (
+        answers.TextPairs if run.pairs else answers.Texts
+    )
     of_pictures = run.modality.in_files
     app.add_api_route(
         PREDICT,
@@ -274,7 +276,9 @@ def _described(form: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": form.model_json_schema()}}}
 
 
-def _texts(body: bytes, form: type[answers.Texts | answers.Pairs], limits: Limits) -> list[Input]:
+def _texts(
+    body: bytes, form: type[answers.Texts | answers.TextPairs], limits: Limits
+) -> list[Input]:
     """The texts, or pairs of them, that a body holds."""
     example = form.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
     given: Sequence[Any] = read_json(body, form, limits, form=json.dumps(example)).texts
