@@ -36,7 +36,13 @@ def test_paths_are_kept_absolute_and_names_as_they_are(
     assert (named["backbone"], named["data"]) == (f"path:{tmp_path / 'bert'}", "hf:imdb")
 
 
-@pytest.mark.parametrize("data", [None, {}, {"overrides": {}}, {"overrides": 3, "backbone": "cnn"}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(None, {}, {"overrides": {}}, {"overrides": 3, "backbone": "cnn"}),
+        {"overrides": {}, "backbone": "cnn", "an option of another zoo": 1},
+    ],
+)
 def test_a_damaged_request_is_told(data: object) -> None:
     with pytest.raises(RunError, match=r"the request in run\.json cannot be read"):
         Request.from_json(data)

@@ -315,8 +315,7 @@ class Request:
             RunError: It is not the JSON form of a request.
         """
         try:
-            known = {f.name for f in fields(cls)}
-            given = {key: _tupled(value) for key, value in data.items() if key in known}
+            given = {key: _tupled(value) for key, value in data.items()}
             overrides = {key: _tupled(value) for key, value in data["overrides"].items()}
             return cls(**given | {"overrides": overrides})
         except (TypeError, LookupError, AttributeError) as error:
