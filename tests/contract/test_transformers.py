@@ -893,7 +893,7 @@ def test_what_is_no_text_encoder_is_refused(
 def test_an_unknown_type_names_the_version_of_the_library(tmp_path: Path) -> None:
     spec = resolve(config_folder(tmp_path, model_type="bert9", vocab_size=9, hidden_size=8))
     assert spec is not None
-    with pytest.raises(NameLookupError, match=r"Transformers .* does not know .*'bert9'"):
+    with pytest.raises(NameLookupError, match=r"'bert9'"):
         build(spec, None)
 
 
@@ -1018,7 +1018,7 @@ def test_the_real_minilm_goes_out_to_plain_transformers(
 
 def test_a_folder_of_another_type_than_the_catalogue_says_is_refused(tmp_path: Path) -> None:
     config_folder(tmp_path, model_type="roberta", vocab_size=9, **_ROBERTA)
-    with pytest.raises(WeightsError, match=r"holds a network of type 'roberta', and .* 'bert'"):
+    with pytest.raises(WeightsError, match=r"'roberta'.*'bert'"):
         loader._as_published(tiny("bert", "mean"), tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_a_table_without_the_column_that_was_named_for_training_is_refused(
     run: Path, tmp_path: Path
 ) -> None:
     table = _table(tmp_path / "new.csv", "text,label")
-    with pytest.raises(DataError, match="has no column 'verdict'; its columns: 'text'") as caught:
+    with pytest.raises(DataError, match=r"'verdict'.*'text'") as caught:
         zoo.open_run(run).predict([table])
     assert "--text-column" in caught.value.hint
 
@@ -238,7 +238,7 @@ def test_embed_gives_one_row_a_line(run: Path, tmp_path: Path, zoo_cli: Zoo) -> 
 
 def test_a_text_file_that_is_a_pipe_is_refused_at_once(run: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(DataError, match="cannot be read as UTF-8 text: it is not a regular file"):
+    with pytest.raises(DataError, match="UTF-8"):
         zoo.open_run(run).predict([tmp_path / "pipe.txt"])
 
 
@@ -269,5 +269,5 @@ def test_a_record_of_another_quoting_is_damaged(guessed: Path, tmp_path: Path) -
     record = json.loads((guessed / "run.json").read_text())
     record["data"]["quoting"] = "sideways"
     (tmp_path / "run.json").write_text(json.dumps(record))
-    with pytest.raises(zoo.errors.RunError, match="is damaged: quoting 'sideways'"):
+    with pytest.raises(zoo.errors.RunError, match="'sideways'"):
         zoo.open_run(tmp_path)

@@ -179,7 +179,7 @@ def test_a_run_of_other_libraries_is_not_gone_on_with(tmp_path: Path, library: s
     key = "plugins" if library == "acme-zoo" else "versions"
     record[key][library] = "0.0.1"
     (run / "run.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match=f"other versions: {library} 0.0.1, now ") as told:
+    with pytest.raises(RunError, match=f"{library}.*0.0.1") as told:
         zoo.resume(run, reporter=Quiet(), report=False)
     assert "Install those" in told.value.hint
 

@@ -94,7 +94,7 @@ def test_a_doubtful_table_trains_with_all_its_rows_or_is_refused(name: str, tmp_
 
 
 def test_what_is_not_utf_8_is_told_by_row(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match=r"invalid-utf-8\.csv is not encoded in UTF-8: line 14"):
+    with pytest.raises(ZooError, match=r"invalid-utf-8\.csv.*UTF-8.*14"):
         opened(tmp_path, "invalid-utf-8.csv", tables.BROKEN["invalid-utf-8.csv"])
 
 

@@ -60,9 +60,9 @@ def test_a_damaged_tokenizer_is_an_error_that_names_its_folder(
 def test_a_run_with_a_damaged_tokenizer_is_an_error(content: str, tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", TEXTS)
     (folder / "tokenizer.json").write_text(content, encoding="utf-8")
-    with pytest.raises(RunError, match=r"tokenizer\.json cannot be read: ."):
+    with pytest.raises(RunError, match=r"tokenizer\.json"):
         _ = open_run(folder).tokenizer
-    with pytest.raises(RunError, match=r"tokenizer\.json cannot be read: ."):
+    with pytest.raises(RunError, match=r"tokenizer\.json"):
         tokenizer_beside(folder / "model.safetensors")
 
 

@@ -218,7 +218,7 @@ def test_a_run_goes_on_without_caches_that_are_only_read_and_says_so(
     plain = trained(tmp_path / "plain", photos, **wishes)
     monkeypatch.setenv("ZOO_CACHE", str(closed / "zoo"))
     reporter = At(0, lambda: None)
-    with pytest.warns(UserWarning, match=f"the index cannot be kept in {closed}/zoo"):
+    with pytest.warns(UserWarning, match=f"{closed}/zoo"):
         run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
     assert any(f"features cannot be kept in {closed}/zoo" in note for note in reporter.notes)
     assert run.metrics == plain.metrics

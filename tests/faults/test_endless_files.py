@@ -142,7 +142,7 @@ def test_a_network_of_too_many_layers_is_stopped_while_it_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("zoo.weights.build._LAYERS", 3)
-    with pytest.raises(WeightsError, match="basics/cnn as it is described has more than 3 layers"):
+    with pytest.raises(WeightsError, match=r"basics/cnn.*3"):
         zoo.load("cnn", weights="none")
     monkeypatch.undo()
     assert zoo.load("cnn", weights="none").net is not None

@@ -112,7 +112,7 @@ def test_a_state_of_other_parameters_is_refused():
         {k: v for k, v in state.items() if k != "2.bias"},
         {**state, "2.bias": torch.zeros(3)},
     ):
-        with pytest.raises(RunError, match=r"other parameters than those that train: 2\.bias"):
+        with pytest.raises(RunError, match=r"2\.bias"):
             average.load_state_dict(changed)
     with pytest.raises(RunError, match=r"3\.weight") as error:
         average.load_state_dict({**state, "3.weight": torch.zeros(1)})

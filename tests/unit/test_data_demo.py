@@ -60,5 +60,5 @@ def test_the_seed_decides(modality):
 @pytest.mark.parametrize(("modality", "most"), [(IMAGE, 10), (TEXT, 5)])
 @pytest.mark.parametrize("classes", [-1, 0, 1, 11])
 def test_an_impossible_number_of_classes(modality, most, classes):
-    with pytest.raises(ClassesError, match=f"2 to {most} classes"):
+    with pytest.raises(ClassesError, match=f"2.*{most}"):
         demo_data(modality, classes=classes)

@@ -115,7 +115,7 @@ def test_nan_is_black_and_does_not_count_for_the_range():
 
 def test_a_deep_image_without_a_known_range_is_an_error(tmp_path):
     grey("12 bits of 16", 0).save(tmp_path / "x.png")
-    with pytest.raises(BadFilesError, match=r"x\.png has more than 8 bits") as caught:
+    with pytest.raises(BadFilesError, match=r"x\.png.*8") as caught:
         read_image(tmp_path / "x.png")
     assert "--range LOW HIGH" in caught.value.hint
 
@@ -217,7 +217,7 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
         shallow=draw.integers(0, 255, (SIDE, SIDE)).astype(np.uint8),
         some=np.where(draw.random((SIDE, SIDE)) < 0.2, 9000, 900).astype(np.uint16),
     )
-    with pytest.raises(BadFilesError, match=r"bright\.png .* more than half .* 0 to 2047"):
+    with pytest.raises(BadFilesError, match=r"bright\.png.*0.*2047"):
         run.predict([new], workers=0)
     told = Notes()
     bright, shallow, some = run.predict([new], bad_files="skip", workers=0, reporter=told)
@@ -420,12 +420,12 @@ def test_a_run_records_its_range_and_predicts_by_it(tmp_path):
 
 @pytest.mark.parametrize("given", [(5, 5), (9, 1), (0, float("nan"))])
 def test_a_range_that_is_not_one_is_refused(given):
-    with pytest.raises(UsageError, match="value_range must be"):
+    with pytest.raises(UsageError, match="value_range"):
         zoo.finetune("cnn", value_range=given)
 
 
 def test_an_unknown_way_to_resize_is_refused():
-    with pytest.raises(UsageError, match="resize must be one of crop, pad, squash"):
+    with pytest.raises(UsageError, match=r"resize.*crop, pad, squash"):
         zoo.finetune("cnn", resize="stretch")  # type: ignore[arg-type]
 
 

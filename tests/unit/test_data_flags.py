@@ -96,7 +96,7 @@ def test_rows_with_other_than_one_class_are_named_where_one_is_demanded(tmp_path
 
 def test_a_column_of_something_else_is_named_and_not_trained_on(tmp_path: Path) -> None:
     path = _columns(tmp_path / "x.csv", [*FLAGS, [0, -1, 1]])
-    with pytest.raises(DataError, match=r"column 'rude' of .* has '-1' in row 25") as caught:
+    with pytest.raises(DataError, match=r"'rude'.*'-1'.*25") as caught:
         _open(path, label_column=NAMES)
     assert "--task regression" in caught.value.hint
 
@@ -165,5 +165,5 @@ def test_probabilities_instead_of_labels_are_refused(tmp_path: Path, suffix: str
 
 def test_a_row_without_a_vector_is_named(tmp_path: Path) -> None:
     path = _vectors(tmp_path / "x.parquet", [*FLAGS, None])
-    with pytest.raises(BadFilesError, match=r"row 25: no label in column 'labels'"):
+    with pytest.raises(BadFilesError, match=r"25.*'labels'"):
         _open(path)

@@ -128,12 +128,12 @@ def test_a_text_that_reads_like_a_path_stays_a_text(
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.tsv"])
 def test_a_table_that_is_not_there(tmp_path, name):
-    with pytest.raises(DataError, match=f"there is no file .*{name}") as caught:
+    with pytest.raises(DataError, match=f"{name}") as caught:
         open_inputs([str(tmp_path / name)], TEXT)
     assert "standard input" in caught.value.hint
 
 
 def test_a_text_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"caf\xe9\n")
-    with pytest.raises(DataError, match=r"x\.txt cannot be read as UTF-8 text"):
+    with pytest.raises(DataError, match=r"x\.txt.*UTF-8"):
         open_inputs([tmp_path / "x.txt"], TEXT)

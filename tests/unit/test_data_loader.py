@@ -152,7 +152,7 @@ def test_a_damaged_picture_is_reported_as_itself(tmp_path, workers):
         batch_size=4,
         workers=workers,
     )
-    with pytest.raises(BadFilesError, match=r"05\.png cannot be read") as caught:
+    with pytest.raises(BadFilesError, match=r"05\.png") as caught:
         list(loader)
     assert "Traceback" not in str(caught.value)
     assert caught.value.paths == (str(tmp_path / "05.png"),)

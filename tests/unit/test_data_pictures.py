@@ -101,7 +101,7 @@ def test_a_picture_in_memory_is_left_as_it_was():
 def test_what_is_no_picture_is_named(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)
-    with pytest.raises(BadFilesError, match=r"odd\.jpg cannot be read") as caught:
+    with pytest.raises(BadFilesError, match=r"odd\.jpg") as caught:
         read_image(path)
     assert caught.value.paths == (str(path),)
     with pytest.raises(BadFilesError, match="row 7 cannot be read"):

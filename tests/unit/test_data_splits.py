@@ -122,7 +122,7 @@ def test_names_in_a_table_are_looked_for_in_the_folder_of_its_split(tmp_path: Pa
 def test_splits_of_loose_images_are_not_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         loose(tmp_path / name, 4)
-    with pytest.raises(DataError, match=r"train/.* called like splits"):
+    with pytest.raises(DataError, match=r"train/"):
         open_pictures(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_a_class_called_train_with_folders_inside_does_not_swallow_the_others(
 ) -> None:
     class_folders(tmp_path, {"bus": 3})
     class_folders(tmp_path / "train", {"2023": 3, "2024": 3})
-    with pytest.raises(DataError, match=r"train/.* beside bus/: it may be a split, or a class"):
+    with pytest.raises(DataError, match=r"train/.*bus/"):
         open_pictures(tmp_path)
 
 
@@ -173,7 +173,7 @@ def test_two_names_of_one_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="are the same folder"):
         open_pictures(tmp_path)
     (tmp_path / "train" / "c").symlink_to("a")
-    with pytest.raises(DataError, match=r"a/ and c/ in .* are the same folder"):
+    with pytest.raises(DataError, match=r"a/.*c/"):
         open_pictures(tmp_path / "train")
 
 
@@ -229,14 +229,14 @@ def test_several_labels_and_numbers_are_split_by_the_column_too(tmp_path: Path) 
 
 def test_rows_of_no_split_are_reported(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 8 + ["", "val", "val"])
-    with pytest.raises(BadFilesError, match="row 9: nothing in column 'split'"):
+    with pytest.raises(BadFilesError, match=r"9.*'split'"):
         open_data(path, kind=TEXT)
     assert sizes(open_data(path, kind=TEXT, bad_files="skip")) == (8, 2)
 
 
 def test_a_column_that_names_splits_and_something_else_is_refused(tmp_path: Path) -> None:
     path = texts(tmp_path / "x.csv", ["train"] * 8 + ["later"] * 4)
-    with pytest.raises(DataError, match="names splits, but also 'later'"):
+    with pytest.raises(DataError, match="'later'"):
         open_data(path, kind=TEXT)
 
 
@@ -285,7 +285,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "photos", {"a": 4, "b": 4})
     loose(root / "a" / "more", 4)
     unreadable(root / "a" / "more", monkeypatch)
-    with pytest.raises(BadFilesError, match=r"a/more: the folder cannot be read: Permission"):
+    with pytest.raises(BadFilesError, match=r"a/more"):
         open_pictures(root)
     splits = open_pictures(root, bad_files="skip")
     assert sum(sizes(splits)) == 8
@@ -478,7 +478,7 @@ def test_images_that_the_table_of_a_split_folder_does_not_name_are_counted(tmp_p
 @pytest.mark.parametrize("inner", ["train/cat", "cat"])
 def test_a_folder_around_the_data_is_named_with_what_to_type(tmp_path: Path, inner: str) -> None:
     _images(tmp_path, f"photos/{inner}/1.png", "photos/val/cat/2.png", "__MACOSX/photos/x.png")
-    with pytest.raises(ClassesError, match="only one class, 'photos'") as caught:
+    with pytest.raises(ClassesError, match="'photos'") as caught:
         open_data(tmp_path, kind=IMAGE)
     assert f"--data {tmp_path / 'photos'}" in caught.value.hint
 

@@ -129,7 +129,7 @@ def test_the_publisher_s_names_of_several_classes_are_kept(tmp_path):
 def test_an_empty_list_has_no_label_and_null_is_missing(tmp_path):
     rows = [*tagged(".jsonl"), ("lost", None)]
     path = write(tmp_path / "x.jsonl", rows, ("text", "labels"))
-    with pytest.raises(BadFilesError, match="row 11: no label in column 'labels'; an empty list"):
+    with pytest.raises(BadFilesError, match=r"11.*'labels'"):
         open_texts(path)
     assert "lost" not in everything(open_texts(path, bad_files="skip"))
 
@@ -163,13 +163,13 @@ def test_one_tag_that_a_sample_has_or_not_is_enough(tmp_path):
 def test_a_label_in_validation_that_training_lacks_is_named(tmp_path):
     write(tmp_path / "train.csv", tagged(), ("text", "labels"))
     write(tmp_path / "val.csv", [("v", "a|z")], ("text", "labels"))
-    with pytest.raises(ClassesError, match=r"val\.csv has 'z', which"):
+    with pytest.raises(ClassesError, match=r"val\.csv.*'z'"):
         open_texts(tmp_path)
 
 
 def test_the_number_of_several_classes_is_checked(tmp_path):
     path = write(tmp_path / "x.csv", tagged(), ("text", "labels"))
-    with pytest.raises(ClassesError, match=r"--classes 4 was given, but .* has 3 classes"):
+    with pytest.raises(ClassesError, match=r"--classes.*4.*3"):
         open_texts(path, classes=4)
 
 
@@ -214,7 +214,7 @@ def test_class_folders_have_one_class_each(tmp_path, task):
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "1.png")
-    with pytest.raises(DataError, match=f"class folders, .* no {task}") as error:
+    with pytest.raises(DataError, match=f"{task}") as error:
         open_data(tmp_path / "photos", kind=IMAGE, task=task)
     assert "table" in error.value.hint
 
@@ -268,13 +268,13 @@ def test_missing_numbers_of_typed_formats_are_told_by_row(tmp_path):
     rows = [*[(f"t{i}", float(i)) for i in range(9)], ("null", None), ("nan", float("nan"))]
     for suffix in ("jsonl", "parquet"):
         path = write(tmp_path / f"x.{suffix}", rows, ("text", "price"))
-        with pytest.raises(BadFilesError, match=r"row 10: no number .*row 11: no number"):
+        with pytest.raises(BadFilesError, match=r"10.*11"):
             open_texts(path, task="regression", label_column="price")
 
 
 def test_a_column_of_words_holds_no_numbers(tmp_path):
     rows = [(f"t{i}", ("good", "bad")[i % 2]) for i in range(8)]
-    with pytest.raises(DataError, match=r"column 'label' of .* holds no numbers: 'good', 'bad'"):
+    with pytest.raises(DataError, match=r"'label'.*'good'.*'bad'"):
         open_texts(write(tmp_path / "x.csv", rows), task="regression")
 
 
@@ -287,9 +287,7 @@ def test_lists_are_no_numbers(tmp_path):
 def test_the_same_number_everywhere_teaches_nothing(tmp_path):
     rows = [(f"t{i}", i, 3) for i in range(9)]
     path = write(tmp_path / "x.csv", rows, ("text", "a", "b"))
-    with pytest.raises(
-        DataError, match=r"the same number in column 'b' of .*, 3: there is nothing"
-    ):
+    with pytest.raises(DataError, match=r"'b'.*3"):
         open_texts(path, task="regression", label_column=("a", "b"))
 
 
@@ -301,13 +299,13 @@ def test_one_sample_leaves_nothing_to_validate_on(tmp_path):
 
 def test_no_column_of_numbers(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(DataError, match="no column of numbers to predict; its columns: 'text'"):
+    with pytest.raises(DataError, match="'text'"):
         open_texts(path, task="regression")
 
 
 def test_labels_that_are_all_different_numbers_suggest_regression(tmp_path):
     path = write(tmp_path / "x.csv", [(f"t{i}", i / 3) for i in range(40)])
-    with pytest.raises(ClassesError, match="nearly all different numbers: 40 in 40") as error:
+    with pytest.raises(ClassesError, match=r"40.*40") as error:
         open_texts(path)
     assert "--task regression" in error.value.hint
     few = write(tmp_path / "y.csv", [(f"t{i}", i / 3) for i in range(5)])
@@ -325,16 +323,16 @@ def test_numbers_that_repeat_are_classes(tmp_path):
 
 def test_the_number_of_columns_is_checked(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(ClassesError, match=r"--classes 2 .* has 1 columns of numbers: 'price'"):
+    with pytest.raises(ClassesError, match=r"--classes.*2.*1.*'price'"):
         open_texts(path, task="regression", label_column="price", classes=2)
 
 
 def test_several_label_columns_are_for_flags_or_numbers(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(DataError, match=r"column 'price' of .* it holds 0 or 1") as e:
+    with pytest.raises(DataError, match=r"'price'.*0.*1") as e:
         open_texts(path, label_column=["price", "weight"])
     assert "--task regression" in e.value.hint
-    with pytest.raises(DataError, match="a column is named twice: 'price', 'price'"):
+    with pytest.raises(DataError, match=r"'price'.*'price'"):
         open_texts(path, label_column=["price", "price"], task="regression")
 
 
@@ -343,13 +341,13 @@ def test_an_evaluation_may_name_other_columns_of_numbers(tmp_path):
     known = {"need": "evaluate", "known_classes": ("price", "weight"), "task": "regression"}
     splits = open_texts(path, label_column=["q", "p"], val_split=0.5, **known)
     assert splits.to_evaluate(trained_on="")["all"].labels.tolist() == [[2, 1], [4, 3]]
-    with pytest.raises(ClassesError, match="are in 'p', and the run has 'price', 'weight'"):
+    with pytest.raises(ClassesError, match=r"'p'.*'price'.*'weight'"):
         open_texts(path, label_column="p", **known)
 
 
 def test_an_unknown_task_names_the_closest(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(UsageError, match=r"no task is called 'multilabel'. Did you mean 'multi-l"):
+    with pytest.raises(UsageError, match=r"'multilabel'"):
         open_texts(path, task="multilabel")
 
 
@@ -381,7 +379,7 @@ def test_a_pair_needs_both_texts(tmp_path):
         [("a", "b", "0"), ("c", "", "1"), ("", "d", "1"), ("e", "f", "1"), ("g", "h", "0")],
         ("one", "two", "label"),
     )
-    with pytest.raises(BadFilesError, match=r"row 3: nothing in column 'one'.*row 2: .* 'two'"):
+    with pytest.raises(BadFilesError, match=r"3.*'one'.*2.*'two'"):
         open_texts(path, text_column=["one", "two"])
 
 
@@ -391,7 +389,7 @@ def test_what_pairs_cannot_be(tmp_path):
         open_texts(path, text_column=["premise", "hypothesis", "label"])
     with pytest.raises(DataError, match="takes images, one a row; two columns were named"):
         open_data(path, kind=IMAGE, text_column=["premise", "hypothesis"])
-    with pytest.raises(DataError, match=r"no column 'hypotesis'.*mean 'hypothesis'"):
+    with pytest.raises(DataError, match=r"'hypotesis'.*'hypothesis'"):
         open_texts(path, text_column=["premise", "hypotesis"])
     with pytest.raises(DataError, match="no column of texts") as error:
         open_texts(path)
@@ -418,9 +416,9 @@ def test_pairs_where_none_are_taken(tmp_path):
         open_inputs([("a", "b")], TEXT)
     with pytest.raises(DataError, match="takes images; input 1 is a pair"):
         open_inputs([("a", "b")], IMAGE)
-    with pytest.raises(DataError, match="one input, from one column; --text-column names 2"):
+    with pytest.raises(DataError, match=r"--text-column.*2"):
         open_inputs([paired(tmp_path / "x.csv")], TEXT, ["premise", "hypothesis"])
-    with pytest.raises(DataError, match="pairs, from two columns; --text-column names 1"):
+    with pytest.raises(DataError, match=r"--text-column.*1"):
         open_inputs([tmp_path / "x.csv"], TEXT, "premise", pairs=True)
     with pytest.raises(DataError, match="takes texts, not images: input 1"):
         open_inputs([b"png"], TEXT, pairs=True)

@@ -103,7 +103,7 @@ def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
 
 
 def test_an_unknown_strategy_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(NameLookupError, match="Did you mean 'probe'") as error:
+    with pytest.raises(NameLookupError, match="'probe'") as error:
         find_strategy("prob", empty_registry(tmp_path))
     assert error.value.hint.startswith("Strategies: probe, full, two-stage, gradual, lora,")
 
@@ -151,16 +151,14 @@ def test_an_explicit_precision_is_taken_as_it_is() -> None:
 
 def test_a_network_that_is_frozen_to_its_end_has_nothing_for_lora() -> None:
     recipe = Recipe.default("image", pretrained=False).changed(freeze_until="second")
-    with pytest.raises(
-        UsageError, match="has no layer that LoRA could adapt after --freeze-until sec"
-    ) as caught:
+    with pytest.raises(UsageError, match="--freeze-until") as caught:
         adapters.insert(backbone(), recipe)
     assert "--strategy full" in caught.value.hint
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
     for wish in ("cude", "meta:0:1"):
-        with pytest.raises(UsageError, match=f"--device {wish} cannot be used here: .") as caught:
+        with pytest.raises(UsageError, match=f"--device.*{wish}") as caught:
             choose_device(wish)
         assert "'auto' or 'cpu'" in caught.value.hint
 
@@ -168,7 +166,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("losses", [[], [1.0], [1.0, 1.5, 4.0]])
 def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
     rates = [LOWEST * 10**number for number in range(len(losses))]
-    with pytest.raises(RunError, match="does not fall at any learning rate between 1e-06 and"):
+    with pytest.raises(RunError, match="1e-06"):
         _steepest(rates, losses)
 
 
@@ -192,13 +190,13 @@ def test_what_does_not_work_on_shards_is_told(
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x02\0\0\0\0\0\0\0{}"])
 def test_a_damaged_state_says_what_to_remove(content: bytes, tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(content)
-    with pytest.raises(RunError, match=f"the state of the run in {tmp_path} is damaged") as caught:
+    with pytest.raises(RunError, match=f"{tmp_path}") as caught:
         Keeper(tmp_path).load()
     assert f"Remove {tmp_path}" in caught.value.hint
 
 
 def test_a_curve_that_cannot_be_written_says_where_to() -> None:
     curve = Curve((1e-3, 1e-2), (2.0, 1.0), 1e-3)
-    with pytest.raises(RunError, match="the curve cannot be written to /dev/null/rates") as caught:
+    with pytest.raises(RunError, match="/dev/null/rates") as caught:
         write_curve(Path("/dev/null/rates"), curve)
     assert "--output DIR" in caught.value.hint

@@ -17,7 +17,7 @@ def test_an_exemption_is_for_the_backbones_that_it_names() -> None:
 
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_an_exemption_without_a_reason_is_none(reason: str) -> None:
-    with pytest.raises(ContractError, match="the exemption from 'width' gives no reason"):
+    with pytest.raises(ContractError, match="'width'"):
         Exemption(check="width", reason=reason)
 
 

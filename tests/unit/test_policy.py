@@ -225,7 +225,7 @@ def test_what_is_wrong_in_zoos_own_file_stays_an_error(
 def test_in_the_users_own_folder_nothing_is_another_programs(tmp_path: Path) -> None:
     user_file().parent.mkdir(parents=True, exist_ok=True)
     user_file().write_text("[servers]\na = 1\n")
-    with pytest.raises(PolicyError, match="line 1: unknown key 'servers'"):
+    with pytest.raises(PolicyError, match=r"1.*'servers'"):
         load_policy(folder=tmp_path)
 
 

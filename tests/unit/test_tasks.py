@@ -251,13 +251,13 @@ def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
     ],
 )
 def test_a_metric_of_another_task_is_refused_with_those_of_this_one(name, labels, metric) -> None:
-    with pytest.raises(UsageError, match=f"--metric '{metric}' is not a metric of {name}") as error:
+    with pytest.raises(UsageError, match=f"--metric.*'{metric}'.*{name}") as error:
         task_of(splits(name, labels), metric)
     assert all(known in error.value.hint for known in metrics_of(name))
 
 
 def test_a_task_of_a_later_zoo_is_refused() -> None:
-    with pytest.raises(RunError, match="task is 'ranking', which this zoo does not know") as error:
+    with pytest.raises(RunError, match="'ranking'") as error:
         task_from_json({"name": "ranking"})
     assert "Upgrade" in error.value.hint
 

@@ -238,7 +238,7 @@ def test_a_network_that_overflows_in_the_backward_pass_alone_trains_in_float32()
     layer.register_forward_hook(lambda _m, _i, out: Overflows.apply(out))
     assert settle_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
     assert "not finite" in reporter.told[0]
-    with pytest.raises(UsageError, match="bfloat16: what it gives is not finite"):
+    with pytest.raises(UsageError, match="bfloat16"):
         settle_precision("bf16", backbone, CPU, Quiet(), trains=True)
     # A head alone needs no gradient of it.
     assert settle_precision("bf16", backbone, CPU, Quiet(), trains=False) == "bf16"
