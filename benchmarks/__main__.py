@@ -1,7 +1,7 @@
-"""Measure the zoo's speed beside what a user would pick instead: ``python -m benchmarks``.
+"""Measure zoo's speed beside what a user would pick instead: ``python -m benchmarks``.
 
 Everybody has the same data, backbone, starting parameters, batch and epochs, and takes turns on the
-same machine, each time as a process started anew. A result is kept as soon as it is there, and not
+same machine, each time as a process started again. A result is kept as soon as it is there, and not
 measured again: a measurement that was stopped goes on where it was.
 """
 
@@ -203,7 +203,7 @@ def _measure_all(
 
 
 def _measured(turn: Turn, inputs: Inputs, work: Path) -> dict[str, Any]:
-    """A turn's figures; the zoo's cache is empty before it, unless it has to be warm.
+    """A turn's figures; zoo's cache is empty before it, unless it has to be warm.
 
     It is left for the next turn, and filled without being measured where nobody left one.
     """
@@ -231,7 +231,7 @@ def _measured(turn: Turn, inputs: Inputs, work: Path) -> dict[str, Any]:
 
 
 def _counts(run: Path) -> dict[str, int]:
-    """Of a run of the zoo's: its epochs, and its samples; peers tell theirs themselves."""
+    """Of a run of zoo's: its epochs, and its samples; peers tell theirs themselves."""
     if not run.exists():
         return {}
     data = json.loads((run / "run.json").read_text(encoding="utf-8"))["data"]

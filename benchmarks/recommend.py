@@ -3,9 +3,9 @@
 Ten classes of photographs are dealt into two halves, A and B, as in :mod:`benchmarks.transfer`. Two
 networks learn A, or only two of its classes, for a long or a short time; each of these gets a name by
 ``zoo add``, and there is each network with random parameters. All of them are ranked on B's training
-pictures, and then fine-tuned on these in full, all at the same learning rates. How far the two orders
+images, and then fine-tuned on these in full, all at the same learning rates. How far the two orders
 agree says Kendall's tau-b, of each score by itself: 1 for the same order, 0 for none in common, -1 for
-the reverse. The validation pictures choose each fine-tune's epoch, and the test pictures, which nothing
+the reverse. The validation images choose each fine-tune's epoch, and the test images, which nothing
 else has seen, measure it.
 """
 
@@ -54,7 +54,7 @@ class Learner:
         """Under which it is published; that of the backbone where there is nothing to publish."""
         if not self.epochs:
             return self.backbone
-        return f"learnt-{self.backbone}-{self.epochs}" + (
+        return f"learned-{self.backbone}-{self.epochs}" + (
             f"-of-{self.classes}" if self.classes else ""
         )
 
@@ -84,7 +84,7 @@ LEARNERS = (
 @click.command()
 @photographs
 @click.option("--seeds", default="0,1", show_default=True, help="Of the fine-tunes; one for each.")
-@click.option("--shots", default=60, show_default=True, help="Training pictures a class of B.")
+@click.option("--shots", default=60, show_default=True, help="Training images a class of B.")
 @click.option("--epochs", default=15, show_default=True, help="Passes of a fine-tune over them.")
 @click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
 @click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
@@ -149,7 +149,7 @@ def ranked(b: Path) -> dict[str, Ranked]:
 
 
 def tune(plan: Plan, learner: Learner, b: Path, seed: int) -> float:
-    """Accuracy on B's test pictures after a full fine-tune."""
+    """Accuracy on B's test images after a full fine-tune."""
     run = zoo.finetune(
         learner.name,
         b,
@@ -190,9 +190,9 @@ def report(
     sizes = len(plan.halves[1])
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
-        f"{plan.shots} training pictures a class, ranked on all of them (random parameters at the "
+        f"{plan.shots} training images a class, ranked on all of them (random parameters at the "
         "size that the zoo gives a network by default); accuracy on "
-        f"test pictures after {plan.epochs} epochs of `full` at one rate, mean ± standard deviation over the "
+        f"test images after {plan.epochs} epochs of `full` at one rate, mean ± standard deviation over the "
         f"seeds {', '.join(map(str, seeds))}; chance is {100 / sizes:.0f} %. {seconds / 60:.0f} minutes."
     )
     return "\n\n".join(

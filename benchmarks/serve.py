@@ -1,7 +1,7 @@
 """How quick is ``zoo serve``?
 
-A small CNN is trained on pictures of clothes, or on the demo data where those are not, and served.
-500 requests of one picture come from 8 clients at once, and pictures are dropped on the page in
+A small CNN is trained on images of clothes, or on the demo data where those are not, and served.
+500 requests of one image come from 8 clients at once, and images are dropped on the page in
 Chromium, if there is one: how long until the answer stands there, beyond what the network takes.
 """
 
@@ -22,20 +22,20 @@ DROPS = 20
 
 
 @click.command()
-@click.option("--run", type=click.Path(path_type=Path), help="A run on pictures; default: trained.")
+@click.option("--run", type=click.Path(path_type=Path), help="A run on images; default: trained.")
 @click.option(
-    "--pictures",
+    "--images",
     default="../shared/data/clothing/test",
     type=click.Path(path_type=Path),
     help="Folder of JPEG files to ask about.",
 )
 @click.option("--requests", default=500)
 @click.option("--clients", default=8)
-def main(run: Path | None, pictures: Path, requests: int, clients: int) -> None:
+def main(run: Path | None, images: Path, requests: int, clients: int) -> None:
     """Measure latency, throughput and memory of a server, and what the page adds."""
     with tempfile.TemporaryDirectory() as temporary:
-        run = run or _trained(Path(temporary) / "run", pictures.parent)
-        contents = [file.read_bytes() for file in sorted(pictures.rglob("*.jpg"))[:100]]
+        run = run or _trained(Path(temporary) / "run", images.parent)
+        contents = [file.read_bytes() for file in sorted(images.rglob("*.jpg"))[:100]]
         contents = contents or [(run / "example.png").read_bytes()]
         with served(run, "--rate", 0) as server:
             load = press(server, contents, clients=clients, requests=requests)
@@ -63,15 +63,15 @@ def _trained(output: Path, data: Path) -> Path:
     return zoo.finetune("cnn", given, epochs=2, output=output, reporter=Quiet()).folder
 
 
-def _beyond_the_network(server: Server, pictures: list[bytes]) -> list[float]:
-    """Milliseconds from dropping each of some pictures to its answer, less those of the network."""
+def _beyond_the_network(server: Server, images: list[bytes]) -> list[float]:
+    """Milliseconds from dropping each of some images to its answer, less those of the network."""
     beyond = []
     with browser() as chromium:
         page = chromium.new_page()
         page.goto(server.url)
         page.wait_for_selector("html[data-ready]")
         for number in range(DROPS):
-            drop(page, [(f"{number}.jpg", pictures[number % len(pictures)])])
+            drop(page, [(f"{number}.jpg", images[number % len(images)])])
             card = answered(page, number + 1)[0]
             elapsed, forward = (card.get_attribute(f"data-{key}") for key in ("elapsed", "forward"))
             beyond.append(float(elapsed) - float(forward))

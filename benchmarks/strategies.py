@@ -100,7 +100,7 @@ def limited(data: Path, limit: int | None) -> Any:
 def measure(key: Mapping[str, Any], texts: Path, model: Path) -> Measured:
     """Accuracy on ``dev`` after each epoch's end, parameters, seconds; in a cache of its own."""
     with tempfile.TemporaryDirectory() as work:
-        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")  # features count for each anew
+        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")  # features count for each again
         if key["method"] == REGRESSION:
             return with_regression(texts, model)
         train = with_trainer if key["method"] == TRAINER else with_zoo

@@ -1,10 +1,10 @@
-"""Is what was learnt on A worth having for B?
+"""Is what was learned on A worth having for B?
 
 Ten classes of photographs are dealt into two halves, A and B, every second name to each. A
-network learns all of A, gets a name by ``zoo add``, and goes on with ten pictures a class of B.
-Beside it the same network starts on the same pictures from random parameters: with the same steps,
-and with four times as many. The validation pictures choose each one's epoch, as the zoo does it, and
-the test pictures, which nothing else has seen, measure it.
+network learns all of A, gets a name by ``zoo add``, and goes on with ten images a class of B.
+Beside it the same network starts on the same images from random parameters: with the same steps,
+and with four times as many. The validation images choose each one's epoch, as the zoo does it, and
+the test images, which nothing else has seen, measure it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Start:
 
     Attributes:
         title: In the table.
-        learnt: Whether it starts from the run on A, else from random parameters.
+        learned: Whether it starts from the run on A, else from random parameters.
         longer: Factor on the epochs.
-        options: Of :func:`zoo.finetune`; what is not there is the zoo's default.
+        options: Of :func:`zoo.finetune`; what is not there is zoo's default.
     """
 
     title: str
-    learnt: bool
+    learned: bool
     longer: int = 1
     options: Mapping[str, Any]
 
@@ -53,12 +53,12 @@ SAME: Mapping[str, Any] = {"strategy": "full", "lr": 1e-3, "layer_decay": 1.0}
 """For a start from A as for one from random parameters, whose defaults these are."""
 
 STARTS = (
-    Start(title="from A: full, as from scratch", learnt=True, options=SAME),
-    Start(title="from A: the zoo's default, two-stage", learnt=True, options={}),
-    Start(title="from scratch: full", learnt=False, options=SAME),
+    Start(title="from A: full, as from scratch", learned=True, options=SAME),
+    Start(title="from A: zoo's default, two-stage", learned=True, options={}),
+    Start(title="from scratch: full", learned=False, options=SAME),
     Start(
         title=f"from scratch: full, {LONGER} times as long",
-        learnt=False,
+        learned=False,
         longer=LONGER,
         options=SAME,
     ),
@@ -104,9 +104,9 @@ photographs = click.option(
 @photographs
 @click.option("--backbone", default="cnn", show_default=True, help="As in zoo list.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="One of each kind for each.")
-@click.option("--shots", default=10, show_default=True, help="Training pictures a class of B.")
+@click.option("--shots", default=10, show_default=True, help="Training images a class of B.")
 @click.option("--first-epochs", default=60, show_default=True, help="Passes over A.")
-@click.option("--epochs", default=20, show_default=True, help="Passes over B's few pictures.")
+@click.option("--epochs", default=20, show_default=True, help="Passes over B's few images.")
 @click.option("--batch-size", default=10, show_default=True, help="On B.")
 @click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
 @click.option("--jobs", default=2, show_default=True, help="Seeds at a time.")
@@ -130,39 +130,39 @@ def main(seeds: str, jobs: int, write: bool, **options: Any) -> None:
 
 
 def shrink(plan: Plan) -> None:
-    """Copies of all pictures at a size that is quickly read: twice what the network sees."""
+    """Copies of all images at a size that is quickly read: twice what the network sees."""
     for path in sorted(plan.source.glob("*/*/*")):
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             continue
-        target = plan.work / "pictures" / path.relative_to(plan.source).with_suffix(".jpg")
+        target = plan.work / "images" / path.relative_to(plan.source).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as picture:
-            factor = 2 * plan.image_size / min(picture.size)
-            size = (round(picture.width * factor), round(picture.height * factor))
-            picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(target, quality=95)
+        with Image.open(path) as image:
+            factor = 2 * plan.image_size / min(image.size)
+            size = (round(image.width * factor), round(image.height * factor))
+            image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(target, quality=95)
 
 
 def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
-    """The folders of A, and of B with as few training pictures as the plan says."""
-    pictures, folder = plan.work / "pictures", plan.work / f"seed-{seed}"
+    """The folders of A, and of B with as few training images as the plan says."""
+    images, folder = plan.work / "pictures", plan.work / f"seed-{seed}"
     generator = random.Random(seed)
     first, second = plan.halves
     for name in first:
         for split in ("train", "val", "test"):
-            shutil.copytree(pictures / split / name, folder / "a" / split / name)
+            shutil.copytree(images / split / name, folder / "a" / split / name)
     for name in second:
-        few = generator.sample(sorted((pictures / "train" / name).iterdir()), plan.shots)
+        few = generator.sample(sorted((images / "train" / name).iterdir()), plan.shots)
         target = folder / "b" / "train" / name
         target.mkdir(parents=True)
         for path in few:
             shutil.copy(path, target)
         for split in ("val", "test"):
-            shutil.copytree(pictures / split / name, folder / "b" / split / name)
+            shutil.copytree(images / split / name, folder / "b" / split / name)
     return folder / "a", folder / "b"
 
 
 def measure(plan: Plan, seed: int) -> dict[str, float]:
-    """Accuracy on the test pictures by title: of the run on A on A, and of each start on B."""
+    """Accuracy on the test images by title: of the run on A on A, and of each start on B."""
     a, b = lay_out(plan, seed)
     runs = a.parent / "runs"
     common: dict[str, Any] = {
@@ -174,14 +174,14 @@ def measure(plan: Plan, seed: int) -> dict[str, float]:
     first = zoo.finetune(
         plan.backbone, a, weights="none", epochs=plan.first_epochs, output=runs / "a", **common
     )
-    name = f"learnt-on-a-{seed}"
+    name = f"learned-on-a-{seed}"
     publish(name, first.folder, registry=zoo.Registry.discover())
     accuracies = {"A": _accuracy(first, a, seed, "A")}
     for number, start in enumerate(STARTS):
         run = zoo.finetune(
-            name if start.learnt else plan.backbone,
+            name if start.learned else plan.backbone,
             b,
-            weights="auto" if start.learnt else "none",
+            weights="auto" if start.learned else "none",
             epochs=plan.epochs * start.longer,
             batch_size=plan.batch_size,
             output=runs / f"b-{number}",
@@ -205,7 +205,7 @@ def report(plan: Plan, measured: Sequence[Mapping[str, float]], seeds: Sequence[
     def of(title: str) -> list[float]:
         return [accuracies[title] for accuracies in measured]
 
-    scratch = [start.title for start in STARTS if not start.learnt]
+    scratch = [start.title for start in STARTS if not start.learned]
     columns = ["start", "steps", "accuracy, %", "ahead of scratch", f"of scratch × {LONGER}"]
     rows = []
     for start in STARTS:
@@ -213,13 +213,13 @@ def report(plan: Plan, measured: Sequence[Mapping[str, float]], seeds: Sequence[
             percent([own - other for own, other in zip(of(start.title), of(title), strict=True)])
             for title in scratch
         ]
-        cells = ahead if start.learnt else ["", ""]
+        cells = ahead if start.learned else ["", ""]
         rows.append([start.title, str(plan.steps * start.longer), percent(of(start.title)), *cells])
     first, second = plan.halves
     facts = (
         f"`{plan.backbone}`, {plan.image_size} pixels, seeds {', '.join(map(str, seeds))}: mean ± "
-        f"standard deviation, differences seed by seed. A: {', '.join(first)}, learnt to "
-        f"{percent(of('A'))} %. B: {', '.join(second)}, {plan.shots} training pictures a class; "
+        f"standard deviation, differences seed by seed. A: {', '.join(first)}, learned to "
+        f"{percent(of('A'))} %. B: {', '.join(second)}, {plan.shots} training images a class; "
         f"chance is {100 / len(second):.0f} %."
     )
     return "\n\n".join([table(columns, rows), facts, circumstances("transfer")])

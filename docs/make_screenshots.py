@@ -1,4 +1,4 @@
-"""Makes the pictures of ``docs/images`` anew: ``python docs/make_screenshots.py [NAME…]``.
+"""Makes the images of ``docs/images`` again: ``python docs/make_screenshots.py [NAME…]``.
 
 Needs Playwright (``pip install playwright``) and a Chromium on the PATH. A page is a row of
 :data:`PAGES`; what it shows is made here, from the demo data.
@@ -27,7 +27,7 @@ _COLOURS = 128  # of the palette, which makes a page a third of the size
 
 @dataclass(frozen=True)
 class Page:
-    """A picture to make.
+    """An image to make.
 
     Attributes:
         open: Gives the address, which holds while the block runs.
@@ -68,7 +68,7 @@ PAGES: Mapping[str, Page] = {
 
 
 def shoot(browser: Any, name: str, page: Page) -> Path:
-    """Make one picture, with as few colours as it needs."""
+    """Make one image, with as few colours as it needs."""
     window = browser.new_page(
         viewport={"width": page.width, "height": page.height}, color_scheme=page.scheme
     )
@@ -87,7 +87,7 @@ def shoot(browser: Any, name: str, page: Page) -> Path:
 
 
 def main(names: list[str]) -> None:
-    """Make the pictures called ``names``, or all."""
+    """Make the images called ``names``, or all."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.exit("Chromium is not on the PATH.")

@@ -1,6 +1,6 @@
-"""Pictures of the page of ``zoo serve`` for the documentation: ``docs/images/serve-*.png``.
+"""Images of the page of ``zoo serve`` for the documentation: ``docs/images/serve-*.png``.
 
-``python -m docs.serve_shots`` trains two small runs on the demo data first; ``--pictures RUN`` and
+``python -m docs.serve_shots`` trains two small runs on the demo data first; ``--images RUN`` and
 ``--texts RUN`` take runs that are there.
 """
 
@@ -23,14 +23,14 @@ WIDE, PHONE = {"width": 1120, "height": 860}, {"width": 390, "height": 844}
 
 
 def shots(
-    browser: Any, folder: Path, *, pictures: Path | None = None, texts: Path | None = None
+    browser: Any, folder: Path, *, images: Path | None = None, texts: Path | None = None
 ) -> list[Path]:
-    """Write what the page shows of a run on pictures and one on texts.
+    """Write what the page shows of a run on images and one on texts.
 
     Args:
         browser: Of Playwright.
         folder: Where the PNG files go.
-        pictures: A run; one of the demo data is trained by default.
+        images: A run; one of the demo data is trained by default.
         texts: The same.
 
     Returns:
@@ -38,16 +38,16 @@ def shots(
     """
     with tempfile.TemporaryDirectory() as temporary:
         runs = Path(temporary)
-        pictures = pictures or _trained("cnn", runs / "digits-1")
+        images = images or _trained("cnn", runs / "digits-1")
         texts = texts or _trained("lstm", runs / "messages-1")
-        return [*_of_pictures(browser, folder, pictures), *_of_texts(browser, folder, texts)]
+        return [*_of_images(browser, folder, images), *_of_texts(browser, folder, texts)]
 
 
 def _trained(backbone: str, output: Path) -> Path:
     return zoo.finetune(backbone, output=output, reporter=Quiet()).folder
 
 
-def _of_pictures(browser: Any, folder: Path, run: Path) -> list[Path]:
+def _of_images(browser: Any, folder: Path, run: Path) -> list[Path]:
     kinds = {"light": WIDE, "dark": WIDE, "phone": PHONE}
     written = []
     with served(run, "--rate", 0) as server:
@@ -84,7 +84,7 @@ def _shot(page: Any, file: Path) -> Path:
 
 
 def _examples(run: Path) -> Sequence[Path]:
-    """Two validation pictures of different classes that are still there, or the run's example."""
+    """Two validation images of different classes that are still there, or the run's example."""
     table = pq.read_table(run / "predictions.parquet", columns=["input", "label", "predicted"])
     right = {
         row["label"]: Path(row["input"])
@@ -100,13 +100,13 @@ def _column(run: Path) -> list[str]:
 
 
 @click.command()
-@click.option("--pictures", type=click.Path(path_type=Path), help="A run on pictures.")
+@click.option("--images", type=click.Path(path_type=Path), help="A run on images.")
 @click.option("--texts", type=click.Path(path_type=Path), help="A run on texts.")
-def main(pictures: Path | None, texts: Path | None) -> None:
+def main(images: Path | None, texts: Path | None) -> None:
     """Write docs/images/serve-*.png."""
     IMAGES.mkdir(exist_ok=True)
     with browser() as chromium:
-        for file in shots(chromium, IMAGES, pictures=pictures, texts=texts):
+        for file in shots(chromium, IMAGES, images=images, texts=texts):
             click.echo(file)
 
 

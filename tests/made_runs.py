@@ -14,7 +14,7 @@ from zoo import BackboneSpec, build
 from zoo.runs.folder import write_model
 from zoo.system.files import sha256_of
 
-BYTES = b"what a run has learnt"
+BYTES = b"what a run has learned"
 
 
 def made_run(folder: Path, spec: BackboneSpec, /, *, lacks: str = "", **changes: Any) -> Path:

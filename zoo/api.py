@@ -86,7 +86,7 @@ def load(
 
 
 def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbone:
-    """What a published run has learnt, with its tokenizer, and with its head where that is wanted."""
+    """What a published run has learned, with its tokenizer, and with its head where that is wanted."""
     path = fetch(run.weights)
     if with_head:
         backbone = Run(run.folder, registry=registry).load().train()

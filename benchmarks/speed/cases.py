@@ -14,7 +14,7 @@ BATCH = 32
 """Samples a step, for every peer as for the zoo by default."""
 
 MEMORY, ACCURACY = 1.1, -0.01
-"""Of every pair: the zoo's peak memory is at most so much of the peer's, and its accuracy, the mean
+"""Of every pair: zoo's peak memory is at most so much of the peer's, and its accuracy, the mean
 over the seeds that both have, at most a point lower."""
 
 
@@ -27,13 +27,13 @@ class Contestant:
         peer: What ``--peers`` calls it.
         command: What Python is given; ``{data}``, ``{start}``, ``{seed}``, ``{epochs}`` and
             ``{output}`` are filled in.
-        package: What it needs beside the zoo's own dependencies.
+        package: What it needs beside zoo's own dependencies.
         bar: Of the zoo against it, in the case's figure: how many times as fast, or for memory
             at most how many times as much.
         seconds: That it takes about, on two slow cores.
         repeats: Unless ``--repeats`` says otherwise; once where it takes very long or has no bar.
         samples: Factor on those of the case.
-        warm: Whether it finds the zoo's cache as the one before it in the same repeat left it.
+        warm: Whether it finds zoo's cache as the one before it in the same repeat left it.
     """
 
     name: str
@@ -137,8 +137,8 @@ CASES: Sequence[Case] = (
         ),
     ),
     Case(
-        name="probe-pictures",
-        title="probe, ResNet-18 at 224 pixels, {samples} pictures, {epochs} epochs",
+        name="probe-images",
+        title="probe, ResNet-18 at 224 pixels, {samples} images, {epochs} epochs",
         figure="seconds",
         data="clothing",
         start="resnet18",
@@ -155,7 +155,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         name="probe-again",
-        title="a second probe on the same pictures, against the first",
+        title="a second probe on the same images, against the first",
         figure="seconds",
         data="clothing",
         start="resnet18",
@@ -164,8 +164,8 @@ CASES: Sequence[Case] = (
         peers=(Contestant(name="zoo, first", peer="zoo", command=f"-m zoo {_PROBE}", bar=2, seconds=22),),
     ),
     Case(
-        name="full-pictures",
-        title="full fine-tune, ResNet-18 at 224 pixels, {samples} pictures",
+        name="full-images",
+        title="full fine-tune, ResNet-18 at 224 pixels, {samples} images",
         figure="samples_per_second",
         data="clothing",
         start="resnet18",
@@ -204,7 +204,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         name="memory",
-        title="probe, ResNet-18 at 96 pixels, {samples} generated pictures",
+        title="probe, ResNet-18 at 96 pixels, {samples} generated images",
         figure="memory",
         data="generated",
         start="resnet18",
@@ -233,7 +233,7 @@ _TEXTS = _peer("Trainer", "trainer", seconds=90)
 _RESNET, _VIT = (
     _peer(
         "Trainer",
-        "trainer_pictures",
+        "trainer_images",
         peer="trainer",
         options=f"--network {name} --workers 12",
         seconds=90,

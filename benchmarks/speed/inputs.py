@@ -1,7 +1,7 @@
 """What everybody trains on and starts from, made once and kept in a folder.
 
-Pictures are of five classes of clothing, every second one of the sorted names. The parameters that
-everybody starts from were learnt on the other five, because nothing can be downloaded everywhere.
+Images are of five classes of clothing, every second one of the sorted names. The parameters that
+everybody starts from were learned on the other five, because nothing can be downloaded everywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.speed.measuring import ROOT
 from zoo.system.files import write_text
 
 EPOCHS, SIZE = 10, 64
-"""How the parameters are learnt: epochs, and pixels, few of them so that it takes a minute."""
+"""How the parameters are learned: epochs, and pixels, few of them so that it takes a minute."""
 
 
 class Inputs:
@@ -44,7 +44,7 @@ class Inputs:
         """A folder with ``samples`` for training, and at most as many for validation.
 
         Args:
-            kind: ``clothing``, ``sst2``; or generated: ``generated`` pictures, ``photographs``
+            kind: ``clothing``, ``sst2``; or generated: ``generated`` images, ``photographs``
                 of more pixels, ``sentences`` of more than 128 tokens.
             samples: At most; of clothing there are 600, of SST-2's texts 6,920.
         """
@@ -62,7 +62,7 @@ class Inputs:
         """A file of parameters, or of a text encoder a folder.
 
         Args:
-            backbone: ``resnet18`` has learnt something, ``minilm`` much; ``resnet50``,
+            backbone: ``resnet18`` has learned something, ``minilm`` much; ``resnet50``,
                 ``vit_b_16`` and ``bert`` have random parameters.
         """
         if backbone == "minilm":
@@ -89,7 +89,7 @@ class Inputs:
     def _halves(self) -> tuple[list[str], list[str]]:
         training = self._shared / "clothing" / "train"
         if not training.is_dir():
-            raise click.ClickException(f"no pictures of clothes in {training}; --data names them")
+            raise click.ClickException(f"no images of clothes in {training}; --data names them")
         names = sorted(path.name for path in training.iterdir() if path.is_dir())
         return names[::2], names[1::2]
 
@@ -103,16 +103,16 @@ class Inputs:
     def _learn(self, run: Path) -> None:
         click.echo("learning the parameters that everybody starts from", err=True)
         others, _ = self._halves()
-        pictures = _made(self._folder / "others", lambda part: self._copy(others, part, 600))
+        images = _made(self._folder / "others", lambda part: self._copy(others, part, 600))
         options = f"--weights none --epochs {self._epochs} --image-size {SIZE} --precision fp32"
         command = [sys.executable, "-m", "zoo", "finetune", "resnet18", *options.split()]
-        command += ["--data", str(pictures), "--output", str(run)]
+        command += ["--data", str(images), "--output", str(run)]
         environment = os.environ | {"ZOO_CACHE": str(self._folder / "cache-of-start")}
         subprocess.run(command, env=environment, cwd=ROOT, check=True)
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:
-    """``path``, which ``make`` has written; what it left half written before is written anew."""
+    """``path``, which ``make`` has written; what it left half written before is written again."""
     if not path.exists():
         part = path.with_name(f"part-{path.name}")
         shutil.rmtree(part, ignore_errors=True)
@@ -167,12 +167,12 @@ def _sentences(folder: Path, samples: int) -> None:
 
 
 def _generate(folder: Path, samples: int, *, side: int) -> None:
-    """Pictures of blurred noise, ``side`` by ``side`` pixels, in two classes."""
+    """Images of blurred noise, ``side`` by ``side`` pixels, in two classes."""
     for split, count in (("train", samples), ("val", max(2, samples // 10))):
         generator = np.random.default_rng(len(split))
         for number in range(count):
             target = folder / split / ("dark", "light")[number % 2]
             target.mkdir(parents=True, exist_ok=True)
             pixels = generator.integers(0, 128, (12, 12, 3)) + 127 * (number % 2)
-            picture = Image.fromarray(pixels.astype(np.uint8))
-            picture.resize((side, side)).save(target / f"{number:05}.jpg")
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.resize((side, side)).save(target / f"{number:05}.jpg")

@@ -1,4 +1,4 @@
-"""A process started anew: how long it takes, how much memory it needs, what it says."""
+"""A process started again: how long it takes, how much memory it needs, what it says."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _memory(process: psutil.Process) -> int:
 
 
 def _document(text: str) -> dict[str, Any]:
-    """The figures of the zoo's ``--json``, or of the last line, a peer's; or none."""
+    """The figures of zoo's ``--json``, or of the last line, a peer's; or none."""
     for candidate in (text, (text.strip().splitlines() or [""])[-1]):
         with suppress(ValueError):
             found = json.loads(candidate)

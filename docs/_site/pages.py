@@ -21,7 +21,7 @@ from zoo.cli import cli
 
 ROOT = Path(__file__).parents[2]
 NAMES = cli.list_commands(click.Context(cli))
-"""The commands: the zoo's own, and those of its plugins."""
+"""The commands: zoo's own, and those of its plugins."""
 
 BORROWED = {"measurements.md": "benchmarks/README.md", "changes.md": "CHANGELOG.md"}
 """Pages that are files of the project outside docs/."""
@@ -78,7 +78,7 @@ def _commands() -> str:
     shared = [parameter for parameter in cli.params if isinstance(parameter, click.Option)]
     lines += ["", "## Options of every command", "", *_table(shared, click.Context(cli))]
     lines += ["", "Results go to standard output, everything else to standard error. The exit code"]
-    lines += ["is 0 when the work is done, 1 for an error of the zoo's, 2 for wrong usage, and 130"]
+    lines += ["is 0 when the work is done, 1 for an error of zoo's, 2 for wrong usage, and 130"]
     lines += ["after Ctrl-C. What `--json` prints is [described](../json.md)."]
     return "\n".join(lines)
 

@@ -12,11 +12,11 @@ from zoo import Backbone, BackboneSpec, Weights
 class SmallCnn(nn.Module):
     """Two 3×3 convolutions, each halved by pooling, and the first of the two linear layers.
 
-    Adaptive pooling to a fixed grid lets it take pictures of any size, square or not.
+    Adaptive pooling to a fixed grid lets it take images of any size, square or not.
 
     Args:
         channels: Outputs of the two convolutions.
-        grid: Height and width to which pictures of any size are pooled.
+        grid: Height and width to which images of any size are pooled.
         features: Width of the features.
         dropout: Share of features that are dropped in training.
     """

@@ -1,4 +1,4 @@
-"""Two small networks that are trained from scratch: a CNN for pictures and an LSTM for texts."""
+"""Two small networks that are trained from scratch: a CNN for images and an LSTM for texts."""
 
 from __future__ import annotations
 

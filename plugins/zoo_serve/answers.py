@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class InputPrediction(BaseModel):
     """What the run says of one input; which of the fields there are depends on its task."""
 
-    input: str | list[str] = Field(description="name of the picture, the text, or both of a pair")
+    input: str | list[str] = Field(description="name of the image, the text, or both of a pair")
     label: str | None = Field(None, description="single-label: the likeliest class")
     labels: list[str] | None = Field(
         None, description="multi-label: the classes that reach the threshold, the likeliest first"
@@ -85,7 +85,7 @@ class Model(BaseModel):
     input: dict[str, Any] = Field(description="what the network takes, as in run.json")
     metrics: dict[str, float | None] = Field(description="on the validation split")
     weights: dict[str, str | None] = Field(
-        description="what training started from: tag and licence; the licence of the network's code"
+        description="what training started from: tag and license; the license of the network's code"
     )
     limits: dict[str, int] = Field(description="what one request may hold")
 
@@ -94,11 +94,11 @@ class ListedMistake(BaseModel):
     """A validation example that the run takes for something else."""
 
     number: int
-    input: list[str] = Field(description="file name of the picture, or texts")
+    input: list[str] = Field(description="file name of the image, or texts")
     truth: list[str | float]
     said: list[str | float]
     probability: float | None
-    picture: str | None = Field(description="path of a small JPEG, where the file is still there")
+    image: str | None = Field(description="path of a small JPEG, where the file is still there")
 
 
 class MistakesPage(BaseModel):

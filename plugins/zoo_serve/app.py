@@ -37,7 +37,7 @@ _ABOUT = {
     408: "it took too long to arrive",
     413: "too large, or too many inputs",
     415: "a body of another type",
-    422: "a body is not of its form, a picture cannot be read, or something is missing",
+    422: "a body is not of its form, an image cannot be read, or something is missing",
     429: "too many requests of one client; Retry-After says when to come again",
     503: "too many requests of all clients; Retry-After says when to come again",
 }
@@ -50,7 +50,7 @@ _READERS = 2
 _FILES: dict[str, Any] = {
     "type": "object",
     "required": ["pictures"],
-    "properties": {"pictures": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    "properties": {"images": {"type": "array", "items": {"type": "string", "format": "binary"}}},
 }
 
 Threshold = Annotated[
@@ -143,7 +143,7 @@ def _add_facts(app: FastAPI, run: zoo.Run, limits: Limits, *, waiting: Callable[
 
     @app.get("/model")
     async def describe() -> answers.Model:
-        """Say what is served: backbone, classes, input, metrics, licence."""
+        """Say what is served: backbone, classes, input, metrics, license."""
         return model
 
 
@@ -183,7 +183,7 @@ def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
             truth=list(each.truth),
             said=list(each.predicted),
             probability=each.probability,
-            picture=f"/mistakes/{number}/picture" if each.image else None,
+            image=f"/mistakes/{number}/image" if each.image else None,
         )
         for number, each in enumerate(kept.examples)
     ]
@@ -197,8 +197,8 @@ def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
             count=kept.count, of=kept.total, shown=mistakes is not None, mistakes=listed
         )
 
-    @app.get("/mistakes/{number}/picture", response_class=Response)
-    async def picture(number: int) -> Response:
+    @app.get("/mistakes/{number}/image", response_class=Response)
+    async def image(number: int) -> Response:
         """Show one of them, small."""
         content = await anyio.to_thread.run_sync(kept.thumbnail, number, limiter=alone)
         if content is None:
@@ -234,10 +234,10 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
     async def read(work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=in_threads)
 
-    async def predict_pictures(
+    async def predict_images(
         request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
-        """Predict pictures: one or more files, each under the name ``pictures``."""
+        """Predict images: one or more files, each under the name ``images``."""
         body, kind = await request.body(), request.headers["content-type"]
         asked = await read(lambda: read_images(body, kind, limits))
         return await answer(asked, threshold, top_k)
@@ -253,15 +253,15 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
     form: type[answers.Texts | answers.TextPairs] = (
         answers.TextPairs if run.pairs else answers.Texts
     )
-    of_pictures = run.modality.in_files
+    of_images = run.modality.in_files
     app.add_api_route(
         PREDICT,
-        predict_pictures if of_pictures else predict_texts,
+        predict_images if of_images else predict_texts,
         methods=["POST"],
         name="predict",
         response_model=answers.Predictions,
         response_model_exclude_none=True,
-        openapi_extra={"requestBody": _described(_FILES if of_pictures else form)},
+        openapi_extra={"requestBody": _described(_FILES if of_images else form)},
         responses={
             status: {"model": answers.Error, "description": about}
             for status, about in _ABOUT.items()

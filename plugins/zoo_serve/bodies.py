@@ -1,4 +1,4 @@
-"""What a body holds: texts as JSON, pictures as a form. Called in threads, never on the event loop."""
+"""What a body holds: texts as JSON, images as a form. Called in threads, never on the event loop."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
-    """The files that a form holds under the name ``pictures``.
+    """The files that a form holds under the name ``images``.
 
     Args:
         body: Of a request.
@@ -122,13 +122,13 @@ def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
     if not files or not all(isinstance(each, UploadFile) for each in files):
         raise Refusal(
             422,
-            "'pictures' is missing",
+            "'images' is missing",
             given=f"a form with {', '.join(map(repr, form)) or 'nothing'}"[:200],
-            expected="one or more files, each under the name 'pictures'",
+            expected="one or more files, each under the name 'images'",
         )
     named = [(each, Path(each.filename or "").name) for each in files if not isinstance(each, str)]
     return [
-        Input(each.file.read(), name or f"picture {number}")
+        Input(each.file.read(), name or f"image {number}")
         for number, (each, name) in enumerate(named, start=1)
     ]
 

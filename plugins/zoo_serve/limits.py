@@ -17,7 +17,7 @@ class Limits:
 
     Attributes:
         request_bytes: Of the body of one request.
-        inputs: Pictures or texts of one request.
+        inputs: Images or texts of one request.
         text_length: Characters of one text.
         rate: Requests a second of one client, on average; 0 for any number.
         burst: Requests that a client may make at once before that counts.

@@ -15,7 +15,7 @@ from zoo_serve.bodies import Input
 from zoo_serve.refusals import Refusal
 
 _PREPARERS = 4
-"""The most threads that decode pictures: at the zoo's limit on pixels each may take up to 1.7 GB (16-bit RGBA)."""
+"""The most threads that decode images: at zoo's limit on pixels each may take up to 1.7 GB (16-bit RGBA)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Service:
             top_k: How many of the likeliest classes to name; all by default.
 
         Raises:
-            Refusal: Some of them are no pictures; 422.
+            Refusal: Some of them are not images; 422.
         """
         start = time.perf_counter()
         found = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
@@ -69,7 +69,7 @@ class Service:
                 422,
                 "; ".join(error.message for error in bad),
                 given=", ".join(path for error in bad for path in error.paths),
-                expected="pictures, such as JPEG, PNG, WebP, GIF, TIFF or AVIF",
+                expected="images, such as JPEG, PNG, WebP, GIF, TIFF or AVIF",
             )
         computed = [_or_raise(each) for each in found]
         predictions = [

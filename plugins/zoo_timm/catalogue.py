@@ -34,13 +34,13 @@ SPDX = {
     "cc-by-nc-4.0": "CC-BY-NC-4.0",
     "mit": "MIT",
 }
-"""timm's words for licences that have an SPDX identifier; any other is a ``LicenseRef-``."""
+"""timm's words for licenses that have an SPDX identifier; any other is a ``LicenseRef-``."""
 
 SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 256)
-"""Picture sizes that are tried, to find the smallest that a network takes."""
+"""Image sizes that are tried, to find the smallest that a network takes."""
 
 FIXED_SIZES = (32, 64, 128)
-"""The same for networks that have to be built anew for each."""
+"""The same for networks that have to be built again for each."""
 
 MULTIPLES = (1, 2, 4, 7, 8, 14, 16, 28, 32, 64, 128)
 """What sizes may have to be multiples of, or else of the smallest that is taken."""
@@ -49,7 +49,7 @@ _CLASSES = 7
 """Outputs of a network that is built to be measured: not 1, which would hide a head left over."""
 
 _REFUSALS = (AssertionError, ArithmeticError, IndexError, RuntimeError, ValueError, UsageError)
-"""What a network raises for pictures of a size that it does not take."""
+"""What a network raises for images of a size that it does not take."""
 
 
 def generate(processes: int = PROCESSES) -> list[BackboneSpec]:
@@ -76,7 +76,7 @@ def describe(arch: str) -> BackboneSpec | None:
         name=arch,
         feature_dim=1,
         params=0,
-        input=picture_input(default),
+        input=image_input(default),
         paper=_paper(list(timm.models.get_arch_pretrained_cfgs(arch).values())),
         tags=(timm.models.model_entrypoint(arch).__module__.rpartition(".")[2],),
         **COMMON,
@@ -144,7 +144,7 @@ def measure(row: BackboneSpec, classes: int) -> MeasuredNetwork | None:
 
 
 def _multiple(backbone: Backbone, side: int) -> int:
-    """What sizes must be multiples of, so that square and other pictures from ``side`` on are taken.
+    """What sizes must be multiples of, so that square and other images from ``side`` on are taken.
 
     Raises:
         ContractError: No multiple does.
@@ -167,7 +167,7 @@ def _multiple(backbone: Backbone, side: int) -> int:
 
 
 def _features_that_the_head_takes(backbone: Backbone, side: int) -> int:
-    """Run a picture of ``side`` pixels through backbone and head; the width between the two."""
+    """Run an image of ``side`` pixels through backbone and head; the width between the two."""
     with torch.inference_mode():
         features = backbone.features(torch.zeros(1, 3, side, side, device="meta"))
         logits = backbone.head(features)
@@ -183,12 +183,12 @@ def published_configs(arch: str) -> dict[str, Any]:
     return {str(config.tag): config for config in configs.values() if config.has_weights}
 
 
-def picture_input(config: Any) -> ImageInput:
-    """How pictures are prepared for a pretrained configuration of timm.
+def image_input(config: Any) -> ImageInput:
+    """How images are prepared for a pretrained configuration of timm.
 
-    Pictures are square: of the few configurations that are not (1024 x 768), the shorter side
-    counts. Three say that the crop is larger than the picture (1.15, with a black frame); they
-    get the whole picture.
+    Images are square: of the few configurations that are not (1024 x 768), the shorter side
+    counts. Three say that the crop is larger than the image (1.15, with a black frame); they
+    get the whole image.
     """
     return ImageInput(
         size=min(config.input_size[1:]),
@@ -204,7 +204,7 @@ def picture_input(config: Any) -> ImageInput:
 def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
     """The weights of one tag; ``image`` is what the architecture's row says of its input."""
     own = replace(
-        picture_input(config),
+        image_input(config),
         min_size=image.min_size,
         multiple_of=image.multiple_of,
         fixed_size=image.fixed_size,

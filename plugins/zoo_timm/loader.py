@@ -51,7 +51,7 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
     names or under names that timm converts; the head in it may have any number of outputs.
 
     Raises:
-        UsageError: The network cannot be built for that picture size.
+        UsageError: The network cannot be built for that image size.
         WeightsError: The weights cannot be had or read, or are of another architecture.
     """
     if weights is None:
@@ -80,7 +80,7 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
         options: Passed to ``timm.create_model``.
 
     Raises:
-        UsageError: The network cannot be built for that picture size.
+        UsageError: The network cannot be built for that image size.
         WeightsError: timm has no such architecture of its own.
     """
     if not timm.is_model(spec.arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
@@ -141,7 +141,7 @@ def _published_sizes(net: nn.Module, spec: BackboneSpec) -> set[int]:
 def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:
     size = spec.image_input.size
     return UsageError(
-        f"{spec.name} cannot be built for pictures of {size} x {size} pixels: {reason}",
+        f"{spec.name} cannot be built for images of {size} x {size} pixels: {reason}",
         hint=f"'zoo show {spec.name}' says which size it was made for.",
     )
 

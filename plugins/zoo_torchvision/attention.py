@@ -1,7 +1,7 @@
 """The families with attention: ViT (arXiv:2010.11929), Swin (arXiv:2103.14030, and version 2,
 arXiv:2111.09883), MaxViT (arXiv:2204.01697).
 
-ViT and MaxViT are built for one size of picture, the one that the spec states. Swin takes any.
+ViT and MaxViT are built for one size of image, the one that the spec states. Swin takes any.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OLD_MLP_NAMES = {".mlp.linear_1.": ".mlp.0.", ".mlp.linear_2.": ".mlp.3."}
 
 
 def load_vit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
-    """ViT for pictures of the spec's size; position embeddings of another size are interpolated.
+    """ViT for images of the spec's size; position embeddings of another size are interpolated.
 
     Raises:
         UsageError: The size is not a whole number of patches.
@@ -75,7 +75,7 @@ def load_swin(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
 
 
 def load_maxvit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
-    """MaxViT for pictures of the spec's size.
+    """MaxViT for images of the spec's size.
 
     Raises:
         UsageError: The size does not divide into the network's windows.
@@ -90,7 +90,7 @@ def _checked_size(spec: BackboneSpec) -> int:
     if size % step:
         near = max(step, round(size / step) * step)
         raise UsageError(
-            f"{spec.name} cannot be built for pictures of {size} pixels; it takes multiples of {step}",
+            f"{spec.name} cannot be built for images of {size} pixels; it takes multiples of {step}",
             hint=f"The nearest size is {near}: --image-size {near}.",
         )
     return size
@@ -114,7 +114,7 @@ def _with_present_mlp_names(state: StateDict) -> StateDict:
 
 
 def _with_positions(state: StateDict, size: int, patch: int) -> StateDict:
-    """``state`` with position embeddings for pictures of ``size``, interpolated where needed."""
+    """``state`` with position embeddings for images of ``size``, interpolated where needed."""
     positions = state.get(_POSITIONS)
     if positions is None or positions.ndim != 3:
         return state

@@ -45,7 +45,7 @@ METRICS = {
     "imagenet1k/top1": ("ImageNet-1K", "acc@1"),
     "imagenet1k/top5": ("ImageNet-1K", "acc@5"),
 }
-"""Published figures, in percent, by the place where an enum keeps them."""
+"""Published metrics, in percent, by the place where an enum keeps them."""
 
 SMALLEST = {"swin": 4, "efficientnet_v2": 1}
 """Smallest sizes, by trial, where torchvision states the size of the published weights instead."""
@@ -138,7 +138,7 @@ def measured(spec: BackboneSpec, backbone: Backbone) -> BackboneSpec:
 
 
 def write() -> None:
-    """Make ``catalogue.json`` anew."""
+    """Make ``catalogue.json`` again."""
     data = {
         "torchvision": torchvision.__version__.partition("+")[0],
         "backbones": [spec.to_json() for spec in rows()],
@@ -161,7 +161,7 @@ def _weights(arch: str, member: Any, default: bool, usual: ImageInput) -> Weight
 
 
 def _metrics(published: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    found = {name: published[data][figure] for name, (data, figure) in METRICS.items()}
+    found = {name: published[data][metric] for name, (data, metric) in METRICS.items()}
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 

@@ -1,9 +1,9 @@
 """The other convolutional families: where the head sits and what the stages are, as tables.
 
 SqueezeNet alone needs care. Its published head is a 1×1 convolution, then a ReLU, then the
-average over the picture. Here the average comes first: features are the pooled ``(B, 512)`` and
+average over the image. Here the average comes first: features are the pooled ``(B, 512)`` and
 the head is the same convolution as a linear layer. Without the ReLU in between the two orders are
-equal; with it, published class scores differ wherever a place of the picture votes against a
+equal; with it, published class scores differ wherever a place of the image votes against a
 class, because torchvision counts such votes as zero. Names and shapes of a saved state are
 torchvision's, but its outputs there differ for the same reason.
 """

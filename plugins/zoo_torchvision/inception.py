@@ -8,7 +8,7 @@ The published weights expect values in [-1, 1]. torchvision reaches that range b
 its pretrained constructors set. Here the catalogue declares a mean and a standard deviation of 0.5
 instead, which is the same arithmetic done once, by the preprocessing that a run records. So the
 network is the plain one, ``transform_input`` is off whatever weights are loaded, published
-predictions for a picture are torchvision's, and a saved state gives the same outputs in
+predictions for an image are torchvision's, and a saved state gives the same outputs in
 ``torchvision.models.googlenet(num_classes=n, aux_logits=False)`` for the same values.
 """
 

@@ -30,7 +30,7 @@ def zoo_exemptions() -> Iterable[Exemption]:
 
 @hookimpl
 def zoo_sync() -> Iterable[BackboneSpec]:
-    """The rows made anew from the installed torchvision, with every network on the meta device."""
+    """The rows made again from the installed torchvision, with every network on the meta device."""
     from zoo_torchvision import catalogue
 
     return catalogue.rows()

@@ -71,7 +71,7 @@ def _from_folder(folder: Path) -> BackboneSpec:
     if not file.is_file():
         if (folder / ADAPTER).is_file():
             raise _an_adapter(str(folder))
-        what = "has no config.json" if folder.is_dir() else "is no folder"
+        what = "has no config.json" if folder.is_dir() else "is not a folder"
         raise NameLookupError(
             f"'{SCHEME}{folder}' leads to no network: {folder} {what}",
             hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",

@@ -127,7 +127,7 @@ def read_header(folder: Path) -> Header:
     for file in sorted(folder.glob("*.safetensors")):
         # Of a damaged file, reading the weights will say that it is.
         with contextlib.suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it has keys, and is no mapping
+            for name in opened.keys():  # noqa: SIM118 - it has keys, and is not a mapping
                 tensor = opened.get_slice(name)
                 if tensor.get_dtype() in _FLOATS:
                     sizes[name] = math.prod(tensor.get_shape())

@@ -48,7 +48,7 @@ def _places(spec: BackboneSpec, weights: Path | None) -> list[Path]:
 
 
 def _read(folder: Path, name: str) -> Tokenizer:
-    """Without padding and truncation, which are the zoo's to set."""
+    """Without padding and truncation, which are zoo's to set."""
     try:
         # Without a plain no, the library would ask whether to run code that lies there.
         with panics_are_errors():

@@ -179,8 +179,8 @@ def test_what_is_no_finished_run_is_refused(
     changed = made_run(tmp_path / "changed", SPEC)
     (changed / "model.safetensors").write_bytes(b"something else")
     for folder, message in (
-        (tmp_path / "nowhere", "does not exist, so it is no run folder"),
-        (tmp_path, "has no run.json, so it is no run folder"),
+        (tmp_path / "nowhere", "does not exist, so it is not a run folder"),
+        (tmp_path, "has no run.json, so it is not a run folder"),
         (acme, "has no run.json"),
         (run, "has no model.safetensors"),
         (stopped, f"the run {stopped} is not finished"),

@@ -99,7 +99,7 @@ def test_fetching_imports_neither_torch_nor_the_hubs_client() -> None:
 
 @pytest.fixture
 def weights_of_a_cnn(tmp_path: Path) -> Path:
-    """What the zoo's small CNN has learnt somewhere, as a file."""
+    """What zoo's small CNN has learned somewhere, as a file."""
     import zoo
 
     file = tmp_path / "own.safetensors"
@@ -109,7 +109,7 @@ def weights_of_a_cnn(tmp_path: Path) -> Path:
 
 
 def _publish(install: Callable[..., Path], **uris: str) -> None:
-    """A plugin with the zoo's small CNN by several names, with weights at ``uris``."""
+    """A plugin with zoo's small CNN by several names, with weights at ``uris``."""
     install(
         "acme",
         f"""

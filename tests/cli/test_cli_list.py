@@ -35,7 +35,7 @@ def test_without_a_pattern_the_short_names_are_listed_and_the_rest_counted(
     result = zoo("list")
     assert result.err == ""
     assert result.out.splitlines() == [
-        "name   modality  params  feature_dim  input   weights  top-1  licence     cached",
+        "name   modality  params  feature_dim  input   weights  top-1  license     cached",
         "mid    image      25.0M          512  32 px   v1        80.2  Apache-2.0",
         "words  text           7           16  99 tok  none",
         "and 3 more: 'zoo list --all' or 'zoo list PATTERN'",
@@ -178,7 +178,7 @@ def _spec(zoo: Zoo, name: str) -> BackboneSpec:
 
 def test_published_runs_come_first_with_what_they_have_learnt(zoo: Zoo, plants: Path) -> None:
     assert zoo("list").out.splitlines() == [
-        "name    modality  params  feature_dim  input   weights             top-1  licence     cached",
+        "name    modality  params  feature_dim  input   weights             top-1  license     cached",
         "plants  image      24.0M          512  32 px   run of acme/middle   91.2  CC-BY-4.0   yes",
         "mid     image      25.0M          512  32 px   v1                   80.2  Apache-2.0",
         "words   text           7           16  99 tok  none",
@@ -318,8 +318,8 @@ def test_listing_takes_a_twentieth_of_the_time_that_timm_takes() -> None:
     )
     theirs = [sys.executable, "-c", f"{declare}import timm; timm.list_models()"]
     _seconds(ours)
-    figures = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(3)]
-    short, whole, timm = (min(column) for column in zip(*figures, strict=True))
+    metrics = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(3)]
+    short, whole, timm = (min(column) for column in zip(*metrics, strict=True))
     assert short * 20 <= timm, f"{short:.3f} s against {timm:.3f} s"
     assert whole * 20 <= timm, f"--all: {whole:.3f} s against {timm:.3f} s"
 

@@ -74,13 +74,13 @@ def host(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name, shade in (("dark", 20), ("light", 200)):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(8):
-            picture = Image.new("RGB", (12, 12), (shade + number, number, 90))
-            picture.save(tmp_path / "pictures" / name / f"{number}.png")
-    return tmp_path / "pictures"
+            image = Image.new("RGB", (12, 12), (shade + number, number, 90))
+            image.save(tmp_path / "images" / name / f"{number}.png")
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def plugin(install: Callable[..., Path], host: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_weights_are_fetched_and_what_cannot_be_is_left_out(
-    zoo: Zoo, plugin: None, pictures: Path, tmp_path: Path
+    zoo: Zoo, plugin: None, images: Path, tmp_path: Path
 ) -> None:
-    done = zoo("recommend", pictures, "acme/*", "--workers", 0, "--json")
+    done = zoo("recommend", images, "acme/*", "--workers", 0, "--json")
     assert done.code == 0, done.err
     assert "acme/tiny: downloading its weights" in done.err
     (row,) = done.document["ranked"]
@@ -104,11 +104,11 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
     assert "404" in lost["reason"]
 
 
-def test_a_download_ends_with_the_time(plugin: None, pictures: Path) -> None:
+def test_a_download_ends_with_the_time(plugin: None, images: Path) -> None:
     from tests.opened import open_sample
 
     setting = Setting(
-        sample=open_sample(pictures, samples=16, kinds=(IMAGE, TEXT)),
+        sample=open_sample(images, samples=16, kinds=(IMAGE, TEXT)),
         seed=0,
         device=torch.device("cpu"),
         workers=0,

@@ -64,7 +64,7 @@ def test_stages_are_named_by_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 9), (28, 28), (32, 32), (97, 61), (224, 224)])
-def test_the_cnn_takes_pictures_of_any_size(shape: tuple[int, int]) -> None:
+def test_the_cnn_takes_images_of_any_size(shape: tuple[int, int]) -> None:
     features = make("cnn").eval().features(torch.randn(2, 3, *shape))
     assert features.shape == (2, 128)
 
@@ -146,7 +146,7 @@ def test_a_run_is_weights_for_the_next(name: str, tmp_path: Path) -> None:
 
 
 def learn(backbone: Backbone, batch: dict[str, Tensor], labels: Tensor, steps: int) -> float:
-    """Accuracy on what was learnt."""
+    """Accuracy on what was learned."""
     optimizer = torch.optim.AdamW(backbone.parameters(), lr=3e-3)
     backbone.train()
     for _ in range(steps):
@@ -176,9 +176,9 @@ def test_the_cnn_learns_the_direction_of_stripes() -> None:
     labels = torch.arange(32) % 2
     stripes = torch.arange(16).remainder(4).lt(2).float()
     across = stripes.expand(16, 16)
-    pictures = torch.stack([across if label else across.T for label in labels])
+    images = torch.stack([across if label else across.T for label in labels])
     noise = torch.randn(32, 3, 16, 16, generator=generator)
-    batch = {"pixel_values": pictures.unsqueeze(1) + 0.5 * noise}
+    batch = {"pixel_values": images.unsqueeze(1) + 0.5 * noise}
     assert learn(backbone, batch, labels, steps=30) == 1.0
 
 

@@ -70,7 +70,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def smallest_input(name: str) -> BackboneSpec:
-    """The row, for the smallest pictures that the network takes, 64 pixels where it need not be built for a size."""
+    """The row, for the smallest images that the network takes, 64 pixels where it need not be built for a size."""
     spec = ROWS[name].in_namespace("timm")
     image = spec.image_input
     patch = re.search(r"patch(\d+)", name)
@@ -80,7 +80,7 @@ def smallest_input(name: str) -> BackboneSpec:
     return spec.with_input(size=side)
 
 
-def pictures(spec: BackboneSpec, count: int = 2) -> Tensor:
+def images(spec: BackboneSpec, count: int = 2) -> Tensor:
     side = spec.image_input.size
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
 
@@ -138,7 +138,7 @@ def test_an_architecture_that_cannot_classify_gets_no_row(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["resnet18", "vit_tiny_patch16_224", "volo_d1_224", "dla34", "csatv2"]
 )
-def test_a_row_made_anew_is_the_row_of_the_catalogue(name: str) -> None:
+def test_a_row_made_again_is_the_row_of_the_catalogue(name: str) -> None:
     assert describe(name) == ROWS[name]
 
 
@@ -266,7 +266,7 @@ EXCHANGED = [
     "dla34",  # a convolution as head
     "efficientformer_l1",  # two heads on the same features
     "efficientnet_b0",
-    "efficientvim_m1",  # four heads with learnt shares
+    "efficientvim_m1",  # four heads with learned shares
     "efficientvim_m1_dist",  # eight of them
     "inception_next_atto",  # a head inside an MLP
     "levit_128s",  # two heads, a normalisation each
@@ -296,7 +296,7 @@ def test_plain_timm_loads_a_fine_tuned_backbone(name: str) -> None:
     plain = build(spec, 5, **PLAIN_OPTIONS.get(name, {})).eval()
     plain.load_state_dict(backbone.native_state_dict())
     with torch.no_grad():
-        assert close(plain(pictures(spec)), backbone(pictures(spec)))
+        assert close(plain(images(spec)), backbone(images(spec)))
 
 
 @pytest.mark.parametrize("name", [n for n in EXCHANGED if n not in ANOTHER_PUBLISHED_OUTPUT])
@@ -307,7 +307,7 @@ def test_the_published_head_gives_the_native_output(name: str) -> None:
     )
     backbone = assemble(copy.deepcopy(plain), spec).eval()
     with torch.no_grad():
-        assert close(backbone(pictures(spec)), plain(pictures(spec)))
+        assert close(backbone(images(spec)), plain(images(spec)))
 
 
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "levit_128s", "repvit_m0_9"])
@@ -324,16 +324,16 @@ def test_the_head_reads_what_timm_calls_pre_logits() -> None:
         spec = smallest_input(name)
         plain = build(spec, 7).eval()
         with torch.no_grad():
-            wanted = plain.forward_head(plain.forward_features(pictures(spec)), pre_logits=True)
+            wanted = plain.forward_head(plain.forward_features(images(spec)), pre_logits=True)
             backbone = assemble(plain, spec).eval()
-            assert close(backbone.features(pictures(spec)), wanted.flatten(1)), name
+            assert close(backbone.features(images(spec)), wanted.flatten(1)), name
 
 
 def test_a_backbone_without_a_published_head_gives_its_features() -> None:
     spec = smallest_input(headless())
     backbone = load(spec, None).eval()
     with torch.no_grad():
-        assert torch.equal(backbone(pictures(spec)), backbone.features(pictures(spec)))
+        assert torch.equal(backbone(images(spec)), backbone.features(images(spec)))
 
 
 def headless() -> str:
@@ -384,7 +384,7 @@ def test_a_fixed_size_network_is_built_for_the_size_of_the_spec() -> None:
 
 
 def test_a_size_that_the_network_cannot_have_is_an_error_of_the_zoo() -> None:
-    with pytest.raises(UsageError, match="cannot be built for pictures of 8 x 8"):
+    with pytest.raises(UsageError, match="cannot be built for images of 8 x 8"):
         load(ROWS["vit_tiny_patch16_224"].with_input(size=8), None)
 
 
@@ -393,7 +393,7 @@ def test_published_weights_are_loaded_with_their_head(name: str, tmp_path: Path)
     plain = build(ROWS[name], ROWS[name].default_weights.classes).eval()
     backbone = load(ROWS[name], published(name, saved(plain, tmp_path / "w.safetensors"))).eval()
     with torch.no_grad():
-        assert close(backbone(pictures(ROWS[name])), plain(pictures(ROWS[name])))
+        assert close(backbone(images(ROWS[name])), plain(images(ROWS[name])))
 
 
 def test_position_embeddings_are_resampled_for_another_size(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_published_weights_without_a_head_are_loaded(tmp_path: Path) -> None:
     backbone = load(spec, published(name, saved(plain, tmp_path / "w.safetensors"))).eval()
     assert isinstance(backbone.head, nn.Identity)
     with torch.no_grad():
-        assert close(backbone(pictures(spec)), plain(pictures(spec)))
+        assert close(backbone(images(spec)), plain(images(spec)))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "resnetv2_18", "efficientvim_m1_dist"])
@@ -423,7 +423,7 @@ def test_a_file_may_have_any_number_of_classes(name: str, tmp_path: Path) -> Non
     path = saved(plain, tmp_path / "mine.safetensors")
     backbone = load(spec, Weights(tag="file", uri=str(path), classes=0)).eval()
     with torch.no_grad():
-        assert close(backbone(pictures(spec)), plain(pictures(spec)))
+        assert close(backbone(images(spec)), plain(images(spec)))
 
 
 def test_a_file_without_a_head_is_loaded(tmp_path: Path) -> None:
@@ -519,7 +519,7 @@ def test_features_that_are_no_vectors_are_told() -> None:
         catalogue._features_that_the_head_takes(maps, 32)
 
 
-def test_a_network_that_takes_one_size_of_picture_alone_is_told() -> None:
+def test_a_network_that_takes_one_size_of_image_alone_is_told() -> None:
     def one_size(pixels: Tensor) -> Tensor:
         raise ValueError(f"{pixels.shape[-1]} pixels")
 

@@ -65,7 +65,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def small(spec: BackboneSpec) -> BackboneSpec:
-    """The canonical spec, for pictures of 32 pixels where the network takes them."""
+    """The canonical spec, for images of 32 pixels where the network takes them."""
     spec = spec.in_namespace("torchvision")
     image = spec.image_input
     return spec if image.fixed_size else spec.with_input(size=max(32, image.min_size))
@@ -85,7 +85,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 
 
 def settled(backbone: Backbone) -> Backbone:
-    """With statistics of real activations, so that random networks tell pictures apart."""
+    """With statistics of real activations, so that random networks tell images apart."""
     norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms or backbone.spec.image_input.fixed_size:
         return backbone
@@ -115,7 +115,7 @@ def plain(arch: str, classes: int, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def with_head(backbone: Backbone, outputs: int) -> Backbone:
-    """A copy that shares the network and has a random head, large enough to tell pictures apart."""
+    """A copy that shares the network and has a random head, large enough to tell images apart."""
     changed = copy.copy(backbone)
     changed._modules = dict(backbone._modules)
     changed.replace_head(outputs)
@@ -351,17 +351,17 @@ def test_squeezenet_differs_from_torchvision_by_one_relu_alone(backbone: Backbon
 
 
 @pytest.mark.parametrize("arch", ["googlenet", "inception_v3"])
-def test_a_picture_gives_what_torchvisions_transform_input_gives(arch: str) -> None:
+def test_a_image_gives_what_torchvisions_transform_input_gives(arch: str) -> None:
     model = settled(load(small(ROWS[arch]))).double()
     published = network(arch, transform_input=True, **NO_AUXILIARY).double().eval()
     published.load_state_dict(model.native_state_dict())
     size = model.spec.image_input.size
     generator = torch.Generator().manual_seed(0)
-    picture = torch.rand(2, 3, size, size, generator=generator, dtype=torch.float64)
+    image = torch.rand(2, 3, size, size, generator=generator, dtype=torch.float64)
     image = model.spec.image_input
-    theirs = normalize(picture, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    theirs = normalize(image, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
-        ours = model(normalize(picture, list(image.mean), list(image.std)))
+        ours = model(normalize(image, list(image.mean), list(image.std)))
         torch.testing.assert_close(ours, published(theirs))
 
 

@@ -898,7 +898,7 @@ def test_an_unknown_type_names_the_version_of_the_library(tmp_path: Path) -> Non
 
 
 def test_a_missing_folder_and_a_folder_without_config_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(NameLookupError, match="is no folder"):
+    with pytest.raises(NameLookupError, match="is not a folder"):
         resolve(f"path:{tmp_path / 'nowhere'}")
     with pytest.raises(NameLookupError, match=r"has no config\.json"):
         resolve(f"path:{tmp_path}")

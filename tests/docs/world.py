@@ -165,10 +165,10 @@ def material(folder: Path) -> Path:
     for name in ("photos", "animals", "plants", "clothes/train", "clothes/val", "clothes/test"):
         for number, label in enumerate(CLASSES):
             for index in range(5):
-                _picture(folder / name / label / f"{index}.jpg", number, random)
+                _image(folder / name / label / f"{index}.jpg", number, random)
     loose = ("new/1.jpg", "new/2.jpg", "new.jpg", "photo.jpg")
     for name in (*loose, *(f"new/{label}/3.jpg" for label in CLASSES)):
-        _picture(folder / name, 0, random)
+        _image(folder / name, 0, random)
     files = [f"photos/{label}/{index}.jpg" for label in CLASSES for index in range(5)]
     texts = [" ".join(random.choice(WORDS, 5)) for _ in range(10)]
     marks = [["good", "bad"][index % 2] for index in range(10)]
@@ -183,7 +183,7 @@ def material(folder: Path) -> Path:
     return folder
 
 
-def _picture(path: Path, channel: int, random: np.random.Generator) -> None:
+def _image(path: Path, channel: int, random: np.random.Generator) -> None:
     pixels = random.integers(0, 90, (32, 40, 3), dtype=np.uint8)
     pixels[..., channel] += 150
     path.parent.mkdir(parents=True, exist_ok=True)

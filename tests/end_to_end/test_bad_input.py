@@ -13,7 +13,7 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Outcome, Zoo
 from tests.made_runs import made_run
-from tests.unit.test_run_record import PICTURES
+from tests.unit.test_run_record import IMAGES
 from zoo.errors import UsageError
 
 Refused = Callable[..., Outcome]
@@ -74,10 +74,10 @@ def test_an_empty_folder_is_refused(refused: Refused, tmp_path: Path) -> None:
     refused("finetune", "cnn", "--data", tmp_path / "absent", says=("no file or folder",))
 
 
-def test_no_readable_picture_is_refused(refused: Refused, tmp_path: Path) -> None:
+def test_no_readable_image_is_refused(refused: Refused, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "broken" / name).mkdir(parents=True)
-        (tmp_path / "broken" / name / "1.jpg").write_bytes(b"no picture")
+        (tmp_path / "broken" / name / "1.jpg").write_bytes(b"no image")
     refused("finetune", "cnn", "--data", tmp_path / "broken", says=("1.jpg",))
     refused(
         *("finetune", "cnn", "--data", tmp_path / "broken", "--bad-files", "skip"),
@@ -85,7 +85,7 @@ def test_no_readable_picture_is_refused(refused: Refused, tmp_path: Path) -> Non
     )
 
 
-def test_damaged_pictures_are_listed_by_path(
+def test_damaged_images_are_listed_by_path(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     whole = (photos / "red" / "1.jpg").read_bytes()
@@ -210,7 +210,7 @@ def test_a_damaged_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     refused("predict", tmp_path, "x.jpg", says=("lacks",))
 
 
-def test_a_picture_given_to_a_text_run_is_refused(
+def test_a_image_given_to_a_text_run_is_refused(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = tmp_path / "run"
@@ -220,7 +220,7 @@ def test_a_picture_given_to_a_text_run_is_refused(
     refused("finetune", "lstm", "--data", photos, says=("takes texts",))
 
 
-def test_a_text_given_to_a_picture_run_is_refused(
+def test_a_text_given_to_a_image_run_is_refused(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = tmp_path / "run"
@@ -234,7 +234,7 @@ def test_a_text_given_to_a_picture_run_is_refused(
 def test_an_empty_standard_input_and_an_unknown_output_are_told(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = made_run(tmp_path / "run", PICTURES)
+    run = made_run(tmp_path / "run", IMAGES)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n\n")))
     refused("predict", run, "-", says=("there is nothing on standard input", "Give a text a line"))
     refused("predict", run, "x", "--output", "y.txt", says=("y.txt is of no known kind", ".csv"))

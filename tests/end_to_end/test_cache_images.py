@@ -1,4 +1,4 @@
-"""``--cache-images``: pictures are decoded once, and nothing else changes."""
+"""``--cache-images``: images are decoded once, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.system.paths import cache_folder
 
 @pytest.fixture(autouse=True)
 def nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Other tests decode the same pictures."""
+    """Other tests decode the same images."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
@@ -37,17 +37,17 @@ def kept() -> list[Path]:
 def test_it_changes_nothing_but_how_often_files_are_read(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    anew = trained(photos, tmp_path / "anew", cache_images=False)
+    again = trained(photos, tmp_path / "again", cache_images=False)
     before = len(kept())
     once = trained(photos, tmp_path / "once")
     assert len(kept()) == before + 2  # training and validation
-    assert once.record["sha256"] == anew.record["sha256"]
-    assert once.metrics == anew.metrics
+    assert once.record["sha256"] == again.record["sha256"]
+    assert once.metrics == again.metrics
     listed = [row for row in json.loads(zoo_cli("cache", "--json").out) if "images" in row["split"]]
     assert {row["split"] for row in listed} == {"train, images", "val, images"}
 
 
-def test_what_does_not_fit_is_decoded_anew(
+def test_what_does_not_fit_is_decoded_again(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "MOST_BYTES", 100)

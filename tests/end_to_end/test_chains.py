@@ -1,4 +1,4 @@
-"""What was learnt on A starts B, and what was learnt on B starts C."""
+"""What was learned on A starts B, and what was learned on B starts C."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def same_backbone(first: zoo.Backbone, second: zoo.Backbone) -> bool:
     return all(torch.equal(tensor, others[name]) for name, tensor in first.net.state_dict().items())
 
 
-# -- pictures ------------------------------------------------------------------------------------
+# -- images ------------------------------------------------------------------------------------
 
 
 def test_a_chain_of_three_with_other_classes_and_another_head(
@@ -175,7 +175,7 @@ def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(
     story = f"my-animals (basics/cnn, trained on {photos}), which started from random parameters"
     card = (b / "README.md").read_text().replace("\\", "")
     assert f"| started from | {story} |" in card
-    assert "| licence of those weights | none needed |" in card
+    assert "| license of those weights | none needed |" in card
     assert "| started from | random parameters |" in (a / "README.md").read_text()
     shown = zoo_cli("show", "my-plants").out
     for fact in (

@@ -90,8 +90,8 @@ def test_a_compiled_run_is_repeated_and_evaluated_to_the_last_digit(
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
         run / "model.safetensors"
     ).read_bytes(), again
-    figures = zoo_cli("evaluate", run, "--data", photos, "--json").json
-    assert figures["metrics"] == record["results"]["metrics"]
+    metrics = zoo_cli("evaluate", run, "--data", photos, "--json").json
+    assert metrics["metrics"] == record["results"]["metrics"]
     plain = tmp_path / "plain"
     options = (*options[:-1], "off")
     zoo_cli("finetune", "cnn", *options, "--strategy", "two-stage", "--output", plain)

@@ -248,7 +248,7 @@ def test_find_lr_says_a_rate_and_keeps_the_curve(tmp_path: Path, zoo_cli: Zoo) -
     assert "--find-lr is for strategies that train the backbone" in refused.err
 
 
-def test_tensorboard_gets_the_figures_of_every_epoch(tmp_path: Path) -> None:
+def test_tensorboard_gets_the_metrics_of_every_epoch(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = zoo.finetune(
@@ -391,10 +391,8 @@ def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -
     assert 0 < record["waiting"] < 1
     assert 0 < record["padding"] < 0.9  # one batch of 48 with texts of 2 to 10 words
     assert f"  waiting {record['waiting']:.0%}  padding {record['padding']:.0%}  *" in done.err
-    pictures = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet(), report=False)
-    assert "padding" not in json.loads(
-        (pictures.folder / "metrics.jsonl").read_text().split("\n")[0]
-    )
+    images = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet(), report=False)
+    assert "padding" not in json.loads((images.folder / "metrics.jsonl").read_text().split("\n")[0])
 
 
 def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:

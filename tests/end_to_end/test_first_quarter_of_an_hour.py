@@ -61,7 +61,7 @@ def test_finetune_json_is_one_document_with_the_documented_keys(
     )
     assert done.json.keys() == {
         *("run", "backbone", "weights", "classes", "strategy", "best_epoch", "metrics"),
-        *("samples_per_second", "seconds", "skipped", "passed_over", "task"),
+        *("samples_per_second", "seconds", "skipped", "ignored", "task"),
         *("notes", "shared", "near", "removed", "report", "columns", "quoting", "metric"),
     }
     assert done.json["report"] == str(tmp_path / "run" / "report.html")
@@ -83,7 +83,7 @@ def test_the_run_folder_holds_what_the_design_names(trained: Path) -> None:
     assert len((trained / "metrics.jsonl").read_text().splitlines()) == 6
 
 
-def test_predict_names_the_classes_of_pictures_and_folders(
+def test_predict_names_the_classes_of_images_and_folders(
     trained: Path, photos: Path, zoo_cli: Zoo
 ) -> None:
     done = zoo_cli("predict", trained, photos / "red" / "0.jpg", photos / "blue", "--json")
@@ -123,13 +123,13 @@ def test_evaluate_agrees_with_training_to_the_last_digit(
 def test_a_run_needs_its_folder_alone(
     trained: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    picture = tmp_path / "new.jpg"
-    (photos / "red" / "0.jpg").rename(picture)
+    image = tmp_path / "new.jpg"
+    (photos / "red" / "0.jpg").rename(image)
     elsewhere = tmp_path / "elsewhere"
     trained.rename(elsewhere)
     for path in photos.rglob("*.jpg"):
         path.unlink()
-    assert zoo_cli("predict", elsewhere, picture, "--json").json[0]["label"] == "red"
+    assert zoo_cli("predict", elsewhere, image, "--json").json[0]["label"] == "red"
 
 
 def test_the_same_seed_gives_the_same_bytes(photos: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_probe_leaves_the_backbone_as_it_was(photos: Path, tmp_path: Path) -
     assert probed.record["weights"]["sha256"] == whole.record["sha256"]
 
 
-def test_a_probes_figures_are_those_of_its_evaluation(photos: Path, tmp_path: Path) -> None:
+def test_a_probes_metrics_are_those_of_its_evaluation(photos: Path, tmp_path: Path) -> None:
     run = zoo.finetune(
         "cnn", photos, image_size=32, epochs=3, strategy="probe", weights="none",
         output=tmp_path / "run", report=False,
@@ -217,9 +217,9 @@ def test_the_demo_runs_without_data_or_network(tmp_path: Path, zoo_cli: Zoo) -> 
     assert done.json["metrics"]["accuracy"] >= 0.9
     digits = demo_data(IMAGE, classes=3)
     assert digits.val is not None
-    picture = digits.val.raw(0)
-    assert isinstance(picture, Image.Image)
-    predicted = zoo.open_run(tmp_path / "run").predict([picture])[0].label
+    image = digits.val.raw(0)
+    assert isinstance(image, Image.Image)
+    predicted = zoo.open_run(tmp_path / "run").predict([image])[0].label
     assert digits.val.labels is not None
     assert predicted == digits.classes[digits.val.labels[0]]
 

@@ -30,7 +30,7 @@ def losses(run: zoo.Run) -> list[float]:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The pictures that have been decoded."""
+    """The images that have been decoded."""
     names: list[str] = []
     plain = loading.read_image
 
@@ -42,7 +42,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_pictures_are_read_once_a_view_however_many_epochs(
+def test_images_are_read_once_a_view_however_many_epochs(
     few: Path, tmp_path: Path, read: list[str]
 ) -> None:
     def trained(name: str, **options: object) -> zoo.Run:

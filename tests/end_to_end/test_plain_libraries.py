@@ -23,7 +23,7 @@ import transformers
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/resnet10t"])
-def test_pictures(photos: Path, tmp_path: Path, name: str) -> None:
+def test_images(photos: Path, tmp_path: Path, name: str) -> None:
     run = zoo.finetune(
         name, photos, weights="none", image_size=32, epochs=1, workers=0, output=tmp_path / "run",
         report=False,

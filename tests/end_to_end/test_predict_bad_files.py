@@ -27,7 +27,7 @@ NUMBERS = {"name": "regression", "metric": "loss", "mean": [1.0, 2.0], "std": [1
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "new"
     folder.mkdir()
     for i in range(5):
@@ -36,7 +36,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def picture_run(folder: Path, **changes: object) -> Path:
+def image_run(folder: Path, **changes: object) -> Path:
     spec = Registry.discover().spec("basics/cnn").with_input(size=16)
     return weighted_run(folder, spec, **changes)
 
@@ -55,61 +55,61 @@ def damage(path: Path) -> Path:
 
 
 def test_a_damaged_image_gets_its_reason_and_the_others_their_predictions(
-    pictures: Path, tmp_path: Path, zoo_cli: Zoo
+    images: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    run = picture_run(tmp_path / "run")
-    whole = zoo_cli("predict", run, pictures, "--json").json
-    bad = str(damage(pictures / "2.png"))
-    stopped = zoo_cli("predict", run, pictures)
+    run = image_run(tmp_path / "run")
+    whole = zoo_cli("predict", run, images, "--json").json
+    bad = str(damage(images / "2.png"))
+    stopped = zoo_cli("predict", run, images)
     assert (stopped.code, stopped.out) == (1, "")
     assert "--bad-files skip" in stopped.err
-    done = zoo_cli("predict", run, pictures, "--bad-files", "skip", "--json")
+    done = zoo_cli("predict", run, images, "--bad-files", "skip", "--json")
     assert done.code == 0
     assert "1 of 5 inputs cannot be read" in done.err
     rows = done.json
-    assert [row["input"] for row in rows] == [str(pictures / f"{i}.png") for i in range(5)]
+    assert [row["input"] for row in rows] == [str(images / f"{i}.png") for i in range(5)]
     assert rows[2].keys() == {"input", "error"}
     assert rows[2]["input"] == bad
     assert rows[2]["error"]
     for i in (0, 1, 3, 4):
         assert rows[i]["label"] == whole[i]["label"]
         assert rows[i]["probabilities"] == pytest.approx(whole[i]["probabilities"], abs=1e-6)
-    lines = zoo_cli("predict", run, pictures, "--bad-files", "skip").out.splitlines()
+    lines = zoo_cli("predict", run, images, "--bad-files", "skip").out.splitlines()
     assert len(lines) == 5
     assert lines[2].startswith(f"{bad}\terror: ")
 
 
 def test_a_table_of_predictions_has_an_empty_row_with_the_reason(
-    pictures: Path, tmp_path: Path, zoo_cli: Zoo
+    images: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    damage(pictures / "0.png")
-    run = picture_run(tmp_path / "run")
+    damage(images / "0.png")
+    run = image_run(tmp_path / "run")
     table = tmp_path / "out.csv"
-    assert zoo_cli("predict", run, pictures, "--bad-files", "skip", "--output", table).code == 0
+    assert zoo_cli("predict", run, images, "--bad-files", "skip", "--output", table).code == 0
     rows = list(csv.DictReader(table.open()))
     assert [bool(row["error"]) for row in rows] == [True, False, False, False, False]
     assert (rows[0]["label"], rows[0]["probability"], rows[0]["p(fern)"]) == ("", "", "")
     assert {row["label"] for row in rows[1:]} <= {"fern", "moss"}
     file = tmp_path / "out.parquet"
-    zoo_cli("predict", run, pictures, "--bad-files", "skip", "--output", file)
+    zoo_cli("predict", run, images, "--bad-files", "skip", "--output", file)
     assert [row["label"] is None for row in pq.read_table(file).to_pylist()] == [True] + [False] * 4
 
 
-def test_several_inputs_of_all_kinds_keep_their_places(pictures: Path, tmp_path: Path) -> None:
-    damage(pictures / "1.png")
-    table = pictures / "list.csv"
+def test_several_inputs_of_all_kinds_keep_their_places(images: Path, tmp_path: Path) -> None:
+    damage(images / "1.png")
+    table = images / "list.csv"
     table.write_text('path\n3.png\n" "\ngone.png\n4.png\n')
-    given = [Image.new("RGB", (9, 9)), table, pictures, pictures / "0.png"]
-    rows = zoo.open_run(picture_run(tmp_path / "run")).predict(given, bad_files="skip")
+    given = [Image.new("RGB", (9, 9)), table, images, images / "0.png"]
+    rows = zoo.open_run(image_run(tmp_path / "run")).predict(given, bad_files="skip")
     lost = {i: row.input for i, row in enumerate(rows) if hasattr(row, "error")}
     assert len(rows) == 1 + 4 + 5 + 1
     assert lost == {
         2: f"{table} row 2",
-        3: str(pictures / "gone.png"),
-        6: str(pictures / "1.png"),
+        3: str(images / "gone.png"),
+        6: str(images / "1.png"),
     }
     assert [rows[i].input for i in (1, 4, 10)] == [
-        str(pictures / name) for name in ("3.png", "4.png", "0.png")
+        str(images / name) for name in ("3.png", "4.png", "0.png")
     ]
 
 
@@ -153,29 +153,29 @@ def test_numbers_have_their_empty_rows(tmp_path: Path, zoo_cli: Zoo) -> None:
 
 
 def test_a_folder_that_cannot_be_listed_is_answered_behind_the_others(
-    pictures: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (pictures / "more").mkdir()
-    run = picture_run(tmp_path / "run")
+    (images / "more").mkdir()
+    run = image_run(tmp_path / "run")
     with monkeypatch.context() as patch:
-        unreadable(pictures / "more", patch)
-        stopped = zoo_cli("predict", run, pictures)
+        unreadable(images / "more", patch)
+        stopped = zoo_cli("predict", run, images)
         assert stopped.code == 1
-        assert f"{pictures / 'more'}: the folder cannot be read" in stopped.err
-        rows = zoo_cli("predict", run, pictures, "--bad-files", "skip", "--json").json
+        assert f"{images / 'more'}: the folder cannot be read" in stopped.err
+        rows = zoo_cli("predict", run, images, "--bad-files", "skip", "--json").json
     assert len(rows) == 6
-    assert rows[5]["input"] == os.fspath(pictures / "more")
+    assert rows[5]["input"] == os.fspath(images / "more")
 
 
 def test_what_a_folder_holds_beside_images_is_told(
-    pictures: Path, tmp_path: Path, zoo_cli: Zoo
+    images: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    (pictures / "scan.dat").write_bytes(b"x")
-    (pictures / "@eaDir").mkdir()
-    (pictures / "again").symlink_to(".")
-    done = zoo_cli("predict", picture_run(tmp_path / "run"), pictures)
+    (images / "scan.dat").write_bytes(b"x")
+    (images / "@eaDir").mkdir()
+    (images / "again").symlink_to(".")
+    done = zoo_cli("predict", image_run(tmp_path / "run"), images)
     assert len(done.out.splitlines()) == 5
-    assert f"1 file ({pictures / 'scan.dat'}) not called like images not read" in done.err
+    assert f"1 file ({images / 'scan.dat'}) not called like images not read" in done.err
     assert "1 system folder" in done.err
     assert "1 link" in done.err
 
@@ -189,16 +189,16 @@ def test_what_a_folder_holds_beside_images_is_told(
     ],
 )
 def test_data_that_cannot_be_listed_are_said_to_be_so(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+    images: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
 ) -> None:
-    unreadable(pictures, monkeypatch)
+    unreadable(images, monkeypatch)
     with pytest.raises(DataError, match="new cannot be read: Permission denied"):
-        read(pictures)
+        read(images)
 
 
-def test_nothing_that_can_be_read_is_an_error(pictures: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
-    for path in pictures.iterdir():
+def test_nothing_that_can_be_read_is_an_error(images: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+    for path in images.iterdir():
         damage(path)
-    done = zoo_cli("predict", picture_run(tmp_path / "run"), pictures, "--bad-files", "skip")
+    done = zoo_cli("predict", image_run(tmp_path / "run"), images, "--bad-files", "skip")
     assert done.code == 1
     assert "5 inputs cannot be used" in done.err

@@ -72,8 +72,8 @@ def test_two_processes_give_the_losses_of_one(
         for name in ("one", "two")
     )
     for single, shared in zip(first, second, strict=True):
-        for figure in ("train_loss", "loss"):
-            assert shared[figure] == pytest.approx(single[figure], rel=1e-3)
+        for metric in ("train_loss", "loss"):
+            assert shared[metric] == pytest.approx(single[metric], rel=1e-3)
     left = {p.name for p in tmp_path.iterdir()} - {"__pycache__"}
     assert left == {"changes.py", "sharded.py", "one", "two"}
 

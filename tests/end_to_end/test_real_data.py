@@ -85,7 +85,7 @@ def test_a_real_bert_reaches_087_in_one_epoch(
     run = tmp_path / "two-stage"
     done = zoo_cli(*command, "--strategy", "two-stage", "--epochs", 1, "--output", run)
     assert done.code == 0, done.err
-    # The aim is 0.87; of 872 texts a standard error is 0.011, and the figure moves with the processor.
+    # The aim is 0.87; of 872 texts a standard error is 0.011, and the metric moves with the processor.
     assert done.json["metrics"]["accuracy"] >= 0.87 - 0.011
     evaluated = zoo_cli("evaluate", run, "--data", sst2, "--split", "val", "--json")
     assert evaluated.json["metrics"] == done.json["metrics"]

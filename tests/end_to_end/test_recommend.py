@@ -1,4 +1,4 @@
-"""``zoo recommend`` and ``zoo embed`` on pictures and texts, with runs that were really trained."""
+"""``zoo recommend`` and ``zoo embed`` on images and texts, with runs that were really trained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoo.registry.publishing import publish
 
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Class folders with 20 pictures each of stripes in the noise: across, down, or slanted."""
+    """Class folders with 20 images each of stripes in the noise: across, down, or slanted."""
     root, generator = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
     across, down = np.mgrid[:24, :24]
     for name, lines in (("across", across), ("down", down), ("slanted", across + down)):
@@ -53,11 +53,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def run(home: Path, stripes: Path) -> Path:
-    """A run on the stripes, published as ``learnt``."""
+    """A run on the stripes, published as ``learned``."""
     done = zoo.finetune(
         "cnn", stripes, epochs=8, output=home / "run", workers=0, image_size=16, reporter=Quiet()
     )
-    publish("learnt", done.folder, registry=zoo.Registry.discover())
+    publish("learned", done.folder, registry=zoo.Registry.discover())
     return done.folder
 
 
@@ -70,38 +70,38 @@ def _ranking(zoo_cli: Zoo, data: Path, *arguments: object) -> Any:
 def test_a_run_that_has_learnt_the_classes_is_ahead_of_random_parameters(
     run: Path, stripes: Path, zoo_cli: Zoo
 ) -> None:
-    found = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
-    assert [row["name"] for row in found["ranked"]] == ["learnt", "cnn"]
-    learnt, random = found["ranked"]
-    assert (learnt["weights"], random["weights"]) == ("learnt", "none")
-    assert learnt["logme"] > random["logme"]
-    assert learnt["seconds"] > 0
+    found = _ranking(zoo_cli, stripes, "cnn", "learned", "--weights", "none")
+    assert [row["name"] for row in found["ranked"]] == ["learned", "cnn"]
+    learned, random = found["ranked"]
+    assert (learned["weights"], random["weights"]) == ("learned", "none")
+    assert learned["logme"] > random["logme"]
+    assert learned["seconds"] > 0
     assert found["samples"] == 60
-    assert found["next"] == f"zoo finetune learnt --data {stripes}"
+    assert found["next"] == f"zoo finetune learned --data {stripes}"
 
 
 def test_a_second_ranking_builds_no_network(
     run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
+    first = _ranking(zoo_cli, stripes, "cnn", "learned", "--weights", "none")
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a network is built")
 
     monkeypatch.setattr("zoo.training.start.build", refuse)
     monkeypatch.setattr("zoo.runs.run.build", refuse)
-    second = _ranking(zoo_cli, stripes, "cnn", "learnt", "--weights", "none")
+    second = _ranking(zoo_cli, stripes, "cnn", "learned", "--weights", "none")
     assert second["ranked"] == first["ranked"]
     assert second["left_out"] == []
-    other = _ranking(zoo_cli, stripes, "learnt", "cnn", "--weights", "none", "--seed", 1)
+    other = _ranking(zoo_cli, stripes, "learned", "cnn", "--weights", "none", "--seed", 1)
     assert [one["name"] for one in other["left_out"]] == ["cnn"]  # other random parameters
     assert "a network is built" in other["left_out"][0]["reason"]
     changed = shutil.copytree(stripes, tmp_path / "changed")
-    assert _ranking(zoo_cli, changed, "learnt")["ranked"] == first["ranked"][:1]  # a mere copy
+    assert _ranking(zoo_cli, changed, "learned")["ranked"] == first["ranked"][:1]  # a mere copy
     shutil.copy(changed / "down" / "00.png", changed / "across" / "00.png")
-    anew = zoo_cli("recommend", changed, "learnt", "--workers", 0)
-    assert anew.code == 1
-    assert "learnt is left out: AssertionError: a network is built" in anew.err
+    again = zoo_cli("recommend", changed, "learned", "--workers", 0)
+    assert again.code == 1
+    assert "learned is left out: AssertionError: a network is built" in again.err
 
 
 def test_a_log_has_a_line_for_each_and_the_result_what_was_left_out(
@@ -110,15 +110,15 @@ def test_a_log_has_a_line_for_each_and_the_result_what_was_left_out(
     plot = tmp_path / "choice.svg"
     done = zoo_cli("recommend", stripes, "--workers", 0, "--plot", plot)
     assert done.code == 0
-    assert "1/1 learnt  probe " in done.err
+    assert "1/1 learned  probe " in done.err
     assert "left out, weights not on this machine, and their host is out of reach: res" in done.out
     assert "1 left out, no weights published: cnn" in done.out
-    assert done.out.splitlines()[-1] == f"next: zoo finetune learnt --data {stripes}"
+    assert done.out.splitlines()[-1] == f"next: zoo finetune learned --data {stripes}"
     assert "<svg" in plot.read_text()
     nowhere = zoo_cli("recommend", stripes, "--workers", 0, "--plot", "/dev/null/choice.svg")
     assert nowhere.code == 1
     assert "the plot cannot be written to /dev/null/choice.svg" in nowhere.err
-    two = zoo_cli("recommend", stripes, "cnn", "learnt", "--weights", "none", "--top", 1)
+    two = zoo_cli("recommend", stripes, "cnn", "learned", "--weights", "none", "--top", 1)
     assert "and 1 more: --top 2" in two.out
     assert "accuracy against seconds a thousand samples" in two.out
 
@@ -136,14 +136,14 @@ def test_the_time_over_is_told_with_what_was_not_reached(
 
     from zoo.ranking.ranking import Watch
 
-    names = ["learnt", "cnn", "resnet10t"]
+    names = ["learned", "cnn", "resnet10t"]
     ranking = zoo.recommend(
         stripes, names, weights="none", time_limit=50, workers=0, watch=Watch(begun=begun)
     )
-    assert [row.name for row in ranking.ranked] == ["learnt"]
+    assert [row.name for row in ranking.ranked] == ["learned"]
     assert ranking.not_reached == ("cnn", "resnet10t")
     with pytest.raises(UsageError, match=r"50.*1"):
-        zoo.recommend(stripes, ["learnt"], time_limit=50, started=time.monotonic() - 100)
+        zoo.recommend(stripes, ["learned"], time_limit=50, started=time.monotonic() - 100)
 
 
 def test_what_cannot_be_ranked_says_why_and_what_to_type(
@@ -185,9 +185,9 @@ def test_one_that_fails_takes_no_other_with_it(
         return made
 
     monkeypatch.setattr(features, "start_from", start)
-    names = ["resnet10t", "cnn", "learnt"]
+    names = ["resnet10t", "cnn", "learned"]
     ranking = zoo.recommend(stripes, names, weights="none", seed=3, workers=0)
-    assert {row.name for row in ranking.ranked} == {"learnt"}
+    assert {row.name for row in ranking.ranked} == {"learned"}
     assert {one.name: one.reason for one in ranking.left_out} == {
         "resnet10t": "RuntimeError: no such kernel",
         "cnn": "basics/cnn gives features that are not finite",
@@ -199,12 +199,12 @@ def test_texts_numbers_and_several_labels_are_ranked_too(home: Path, tmp_path: P
     table = tmp_path / "texts.csv"
     table.write_text("text,label,tags\n" + "".join(f"{t},{n}.5,a|b{n}\n" for t, n in rows))
     numbers = zoo.recommend(table, ["lstm"], weights="none", task="regression")
-    assert numbers.figure == "R²"
+    assert numbers.metric == "R²"
     assert numbers.next_command().endswith("--weights none --task regression")
     several = zoo.recommend(
         table, ["lstm"], weights="none", task="multi-label", label_column="tags"
     )
-    assert several.figure == "mAP"
+    assert several.metric == "mAP"
     assert several.margin is None
 
 
@@ -246,10 +246,10 @@ def test_features_without_labels_and_of_one_split(
     run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     output = tmp_path / "f.safetensors"
-    loose = zoo.embed("learnt", stripes / "down", output=output, workers=0)
+    loose = zoo.embed("learned", stripes / "down", output=output, workers=0)
     assert (loose.samples, loose.classes, loose.rows) == (20, (), tmp_path / "f.jsonl")
     assert set(safetensors.numpy.load_file(output)) == {"features"}
-    missing = zoo_cli("embed", "learnt", stripes, "--split", "test", "--output", output)
+    missing = zoo_cli("embed", "learned", stripes, "--split", "test", "--output", output)
     assert missing.code == 1
     assert "has no split 'test'" in missing.err
 

@@ -24,7 +24,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e\x1b"
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of 60 pictures, of which a tenth have the label of another colour."""
+    """A table of 60 images, of which a tenth have the label of another colour."""
     folder = tmp_path_factory.mktemp("colours")
     generator = np.random.default_rng(0)
     rows = []
@@ -90,8 +90,8 @@ def test_every_run_has_a_page_with_all_its_parts(run: Path) -> None:
     assert f"zoo predict {run}" in page
     assert "The most confident mistakes" in page
     assert "Grad-CAM at conv2, 8 × 8 places" in page
-    pictures = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" width="208"', page)
-    assert len(pictures) == 2 * page.count("<article") > 0
+    images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" width="208"', page)
+    assert len(images) == 2 * page.count("<article") > 0
     assert record["results"]["memory"]["process"] > 10**7
     assert len(page) < 500_000
 
@@ -112,7 +112,7 @@ def test_names_of_classes_are_text_and_nothing_else(run: Path) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e]", page)
 
 
-def test_zoo_report_makes_it_anew(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
+def test_zoo_report_makes_it_again(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     again = tmp_path / "again.html"
     done = zoo_cli("report", run, "--output", again, "--json")
     assert done.code == 0, done.err
@@ -199,7 +199,7 @@ def test_without_captum_the_page_is_there_and_says_so(
     page = output.read_text()
     assert "No attribution: " in page
     assert "captum" in page
-    assert page.count('width="208"') == page.count("<article") > 0  # the pictures alone
+    assert page.count('width="208"') == page.count("<article") > 0  # the images alone
 
 
 def test_a_page_that_fails_costs_the_run_nothing(
@@ -261,7 +261,7 @@ def test_pairs_numbers_and_sets_of_labels_get_what_applies(tmp_path: Path) -> No
 # -- comparing ---------------------------------------------------------------------------------
 
 
-def test_compare_tells_figures_classes_and_chance(run: Path, other: Path, zoo_cli: Zoo) -> None:
+def test_compare_tells_metrics_classes_and_chance(run: Path, other: Path, zoo_cli: Zoo) -> None:
     done = zoo_cli("compare", run, other, run, "--json")
     assert done.code == 0, done.err
     first, second, same = done.json["runs"]

@@ -18,7 +18,7 @@ from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.engine.strategies import STRATEGIES
 
-PICTURES = {
+IMAGES = {
     "resnet18": 32,
     "vgg16_bn": 32,
     "timm/vit_tiny_patch16_224": 32,
@@ -29,7 +29,7 @@ PICTURES = {
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of two colours."""
+    """Twelve images of two colours."""
     root = tmp_path_factory.mktemp("few")
     generator = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2)):
@@ -47,14 +47,14 @@ def _cases() -> list[Any]:
     """Every network with every strategy; for the largest one CI has no minutes."""
     return [
         pytest.param(name, strategy, marks=pytest.mark.long if name == "vgg16_bn" else ())
-        for name in PICTURES
+        for name in IMAGES
         for strategy in STRATEGIES
     ]
 
 
 @pytest.mark.slow(1)
 @pytest.mark.parametrize(("name", "strategy"), _cases())
-def test_every_strategy_runs_on_networks_for_pictures(
+def test_every_strategy_runs_on_networks_for_images(
     few: Path, tmp_path: Path, name: str, strategy: str
 ) -> None:
     run = zoo.finetune(
@@ -64,7 +64,7 @@ def test_every_strategy_runs_on_networks_for_pictures(
         strategy=strategy,
         epochs=1,
         batch_size=4,
-        image_size=PICTURES[name],
+        image_size=IMAGES[name],
         workers=0,
         output=tmp_path / "run",
         reporter=Quiet(),
@@ -227,7 +227,7 @@ def test_the_head_by_lbfgs_is_as_good_as_scikit_learns(tmp_path: Path) -> None:
 
 def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    for number in range(40):  # nothing can be learnt, so that the weakest regularisation is worst
+    for number in range(40):  # nothing can be learned, so that the weakest regularisation is worst
         for name in ("heads", "tails"):
             (tmp_path / "noise" / name).mkdir(parents=True, exist_ok=True)
             noise = Image.fromarray(generator.integers(0, 255, (32, 32, 3), dtype=np.uint8))
@@ -249,7 +249,7 @@ def test_two_stage_goes_on_from_the_best_solution(tmp_path: Path) -> None:
 def test_what_unfreezes_later_does_not_change_an_earlier_best(
     few: Path, tmp_path: Path, strategy: str
 ) -> None:
-    misleading = tmp_path / "misleading"  # the more is learnt, the worse it gets
+    misleading = tmp_path / "misleading"  # the more is learned, the worse it gets
     shutil.copytree(few / "train", misleading / "train")
     for name, other in (("red", "green"), ("green", "red")):
         shutil.copytree(few / "val" / name, misleading / "val" / other)
@@ -267,7 +267,7 @@ def test_what_unfreezes_later_does_not_change_an_earlier_best(
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adamw"])
-def test_a_head_sees_some_views_of_each_picture(tmp_path: Path, few: Path, solver: str) -> None:
+def test_a_head_sees_some_views_of_each_image(tmp_path: Path, few: Path, solver: str) -> None:
     def probed(views: int, name: str) -> tuple[zoo.Run, list[float]]:
         run = zoo.finetune(
             "cnn", few, weights="none", strategy="probe", head_solver=solver, cached_views=views,

@@ -54,7 +54,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 @pytest.fixture
 def coloured(tmp_path: Path) -> Path:
-    """Pictures of up to three coloured squares, with their names, how many, and the first's side."""
+    """Images of up to three coloured squares, with their names, how many, and the first's side."""
     draw, rows = random.Random(0), []
     for number in range(120):
         pixels = np.zeros((24, 24, 3), dtype=np.uint8)
@@ -63,7 +63,7 @@ def coloured(tmp_path: Path) -> Path:
             pixels[..., COLOURS.index(name)] = draw.randint(170, 250)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
         rows.append((f"{number}.png", ";".join(names), 1000 + 50 * len(names), "red" in names))
-    return write_csv(tmp_path / "pictures.csv", ("file_name", "labels", "price", "warm"), rows)
+    return write_csv(tmp_path / "images.csv", ("file_name", "labels", "price", "warm"), rows)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ PAIR = ("--text-column", "premise", "--text-column", "hypothesis")
 # -- several labels ----------------------------------------------------------------------------
 
 
-def test_pictures_with_several_labels(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
+def test_images_with_several_labels(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
     run, said = trained("cnn", "--data", coloured, "--image-size", 16, "--epochs", 8)
     assert said["classes"] == ["blue", "green", "red"]
     assert list(said["metrics"]) == ["map", "macro_f1", "micro_f1", "accuracy", "loss"]
@@ -170,14 +170,14 @@ def test_the_head_alone_is_solved_for(
     losses = [line["train_loss"] for line in lines]
     assert losses[-1] < 0.5 * losses[0]
     assert min(after for _, after in pairwise(losses)) > 0
-    figure = "map" if task == "multi-label" else "r2"
-    assert said["metrics"][figure] > 0.8
+    metric = "map" if task == "multi-label" else "r2"
+    assert said["metrics"][metric] > 0.8
 
 
 # -- numbers -----------------------------------------------------------------------------------
 
 
-def test_numbers_of_pictures(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
+def test_numbers_of_images(trained: Trained, zoo_cli: Zoo, coloured: Path) -> None:
     run, said = trained(
         *("cnn", "--data", coloured, "--task", "regression", "--label-column", "price"),
         *("--image-size", 16, "--epochs", 8),
@@ -369,7 +369,7 @@ def test_numbers_that_are_none_are_named_by_row(refused: Refused, counted: Path)
     write_csv(counted, ("text", "label"), rows)
     refused(
         *("finetune", "lstm", "--data", counted, "--task", "regression"),
-        says=("row 10: 'many' in column 'label' is no number", "row 11: 'inf'", "not finite"),
+        says=("row 10: 'many' in column 'label' is not a number", "row 11: 'inf'", "not finite"),
     )
 
 

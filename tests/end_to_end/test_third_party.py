@@ -22,7 +22,7 @@ BAD = {
     "misspells": ("misspells", "broken", "did you mean zoo_backbones?"),
     "no-spec": ("no_spec", "broken", "gave dict, not a BackboneSpec"),
     "twice": ("twice", "broken", "gave two specs called 'net'"),
-    "takes-name": ("torchvision", "conflict", "the zoo's own plugin has the name"),
+    "takes-name": ("torchvision", "conflict", "zoo's own plugin has the name"),
     "wrong-width": ("wrong_width", "ok", ""),
     "newer-core": ("newer_core", "incompatible", "needs zoo-finetune >=99"),
     "prints": ("prints", "ok", "prints to standard output"),
@@ -48,7 +48,7 @@ def rows_alone(alone: Environment) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def stranger(alone: Environment, tmp_path: Path) -> Environment:
-    """An environment to install into; the zoo's own plugins are in its index."""
+    """An environment to install into; zoo's own plugins are in its index."""
     environment = Environment(tmp_path / "environment")
     kept, index = alone.folder / "cache" / "index", environment.folder / "cache" / "index"
     index.mkdir(parents=True)

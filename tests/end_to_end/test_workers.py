@@ -1,4 +1,4 @@
-"""The processes that read pictures end with what they read for, not when garbage is collected."""
+"""The processes that read images end with what they read for, not when garbage is collected."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def none_is_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """So that every frozen backbone has to read the pictures."""
+    """So that every frozen backbone has to read the images."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
@@ -137,13 +137,13 @@ def test_a_fine_tune_that_fails_leaves_none(photos: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("strategy", ["full", "probe"])
-def test_a_picture_that_breaks_in_the_meantime_leaves_none(
+def test_a_image_that_breaks_in_the_meantime_leaves_none(
     photos: Path, tmp_path: Path, strategy: str
 ) -> None:
     class Breaks(Watching):
         def header(self, facts: Mapping[str, str]) -> None:
-            for picture in (photos / "red").iterdir():
-                picture.write_bytes(picture.read_bytes()[:200])
+            for image in (photos / "red").iterdir():
+                image.write_bytes(image.read_bytes()[:200])
 
     with pytest.raises(BadFilesError) as failed:
         zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=Breaks()))

@@ -124,15 +124,15 @@ def test_the_guides_code_decodes_every_kind_of_image_as_a_run_does(
         prepare(tmp_path / "deep.png", eight)
 
 
-def test_the_guides_code_gives_a_runs_predictions_of_pictures(cnn: zoo.Run, tmp_path: Path) -> None:
+def test_the_guides_code_gives_a_runs_predictions_of_images(cnn: zoo.Run, tmp_path: Path) -> None:
     exported = zoo.export_run(cnn, format="onnx", output=tmp_path / "out")
     generator = np.random.default_rng(0)
     paths = []
     for number, (width, height) in enumerate([(50, 41), (33, 70), (16, 16)]):
         pixels = generator.integers(0, 255, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
-        picture = Image.fromarray(pixels).resize((width, height))
+        image = Image.fromarray(pixels).resize((width, height))
         paths.append(str(tmp_path / f"{number}.{'png' if number else 'jpg'}"))
-        picture.save(paths[-1])
+        image.save(paths[-1])
     given = guide()["probabilities"](exported.folder, paths)
     wanted = distributions(cnn.predict(paths), cnn.classes)
     np.testing.assert_allclose([list(row.values()) for row in given], wanted, atol=1e-5)
@@ -380,7 +380,7 @@ def _named(node: ast.AST) -> bool:
 
 # -- slow ------------------------------------------------------------------------------------
 
-PICTURES = {
+IMAGES = {
     "torchvision/resnet18": 32,
     "torchvision/vgg11": 32,
     "timm/test_vit": 32,
@@ -392,10 +392,10 @@ PICTURES = {
 @pytest.mark.slow(0.2)
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.long if n == "torchvision/vgg11" else ()) for n in PICTURES],
+    [pytest.param(n, marks=pytest.mark.long if n == "torchvision/vgg11" else ()) for n in IMAGES],
 )
-def test_the_families_of_pictures_are_exported(name: str, tmp_path: Path) -> None:
-    run = zoo.open_run(weighted_run(tmp_path / "run", spec_of(name, size=PICTURES[name])))
+def test_the_families_of_images_are_exported(name: str, tmp_path: Path) -> None:
+    run = zoo.open_run(weighted_run(tmp_path / "run", spec_of(name, size=IMAGES[name])))
     assert_answers_as_the_run(run, tmp_path, "onnx")
     if name != "torchvision/vgg11":  # half a gigabyte
         assert_answers_as_the_run(run, tmp_path, "native")

@@ -29,7 +29,7 @@ SECRET = "a sentence that only the validation split has"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
-    """A run on pictures with everything in its folder that must not be sent."""
+    """A run on images with everything in its folder that must not be sent."""
     place = tmp_path_factory.mktemp("private")
     spec = Registry.discover().spec("timm/resnet10t").with_input(size=32)
     folder = weighted_run(
@@ -91,8 +91,8 @@ def test_what_arrives_is_the_run_and_opens_to_the_same_predictions(
     again = zoo.open_run(
         huggingface_hub.snapshot_download(REPO, cache_dir=tmp_path / "cache", token="hf_right")
     )
-    picture = Image.effect_noise((50, 40), 80).convert("RGB")
-    [first], [second] = run.predict([picture]), again.predict([picture])
+    image = Image.effect_noise((50, 40), 80).convert("RGB")
+    [first], [second] = run.predict([image]), again.predict([image])
     assert first.to_json() == second.to_json()
 
 
@@ -112,7 +112,7 @@ def test_nothing_of_this_machine_and_no_input_is_sent(run: zoo.Run, hub: Writabl
     assert not hub.repos[REPO]
 
 
-def test_the_card_says_data_figures_licence_and_how_to_load(run: zoo.Run, hub: WritableHub) -> None:
+def test_the_card_says_data_metrics_licence_and_how_to_load(run: zoo.Run, hub: WritableHub) -> None:
     card = zoo.push_run(run, f"hf:{REPO}").card
     _, header, text = card.split("---\n", 2)
     facts: dict[str, Any] = yaml.safe_load(header)
@@ -121,10 +121,10 @@ def test_the_card_says_data_figures_licence_and_how_to_load(run: zoo.Run, hub: W
     assert facts["pipeline_tag"] == "image-classification"
     [result] = facts["model-index"][0]["results"]
     assert result["dataset"]["name"] == "photos"
-    figures = {figure["type"]: figure["value"] for figure in result["metrics"]}
-    assert figures == {"accuracy": 0.9125, "loss": 0.5}
+    metrics = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert metrics == {"accuracy": 0.9125, "loss": 0.5}
     assert "| data | photos: 8 training, 2 validation samples |" in text
-    assert "| licence of those weights | LicenseRef-acme |" in text
+    assert "| license of those weights | LicenseRef-acme |" in text
     assert f"zoo.open_run(snapshot_download('{REPO}'))" in text
     assert "from load import load, logits" in text
 
@@ -165,7 +165,7 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
 def test_a_refusal_is_told(
     run: zoo.Run, hub: WritableHub, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the client's pauses are not the zoo's
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the client's pauses are not zoo's
     hub.refuses = status
     with pytest.raises(RunError, match=words) as error:
         zoo.push_run(run, f"hf:{REPO}")

@@ -1,6 +1,6 @@
 """Kill what builds the caches at random moments, and compare the next start with an undisturbed one.
 
-The index of the catalogue, features, and decoded pictures in turn, each into an empty cache:
+The index of the catalogue, features, and decoded images in turn, each into an empty cache:
 
     python -m tests.faults.caches --kills 60
 """
@@ -24,22 +24,22 @@ from PIL import Image
 from tests.faults import children, tallies
 from tests.faults.tallies import Tally
 
-PICTURES = 150  # a class
+IMAGES = 150  # a class
 
 
-def write_pictures(folder: Path) -> Path:
-    """Two classes of pictures."""
+def write_images(folder: Path) -> Path:
+    """Two classes of images."""
     generator = np.random.default_rng(0)
     for channel, name in enumerate(("red", "green")):
         (folder / name).mkdir(parents=True)
-        for number in range(PICTURES):
+        for number in range(IMAGES):
             pixels = generator.integers(0, 200, (96, 96, 3), dtype=np.uint8)
             pixels[..., channel] += 40
             Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
     return folder
 
 
-def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
+def builders(images: Path) -> Mapping[str, Callable[[Path], None]]:
     """What builds each cache, and writes down in a file what it has come to."""
     import zoo
     from zoo.engine.progress import Quiet
@@ -54,7 +54,7 @@ def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
 
     def trained(result: Path, **options: object) -> None:
         run = zoo.finetune(
-            "cnn", pictures, weights="none", image_size=64, workers=0, registry=registry,
+            "cnn", images, weights="none", image_size=64, workers=0, registry=registry,
             output=result.with_suffix(""), reporter=Quiet(), **options,
         )  # fmt: skip
         result.write_text(json.dumps([run.record["sha256"], run.metrics]))
@@ -63,7 +63,7 @@ def builders(pictures: Path) -> Mapping[str, Callable[[Path], None]]:
     return {
         "index": index,
         "features": lambda result: trained(result, strategy="probe"),
-        "pictures": lambda result: trained(result, strategy="bias", epochs=1, cache_images=True),
+        "images": lambda result: trained(result, strategy="bias", epochs=1, cache_images=True),
     }
 
 
@@ -75,7 +75,7 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
     torch.set_num_threads(1)
     chance, tally = random.Random(seed), Tally()
     undisturbed: dict[str, tuple[str, float]] = {}
-    built = builders(write_pictures(folder / "data"))
+    built = builders(write_images(folder / "data"))
     for number, (what, build) in enumerate(cycle(built.items())):
         if tally.kills >= kills:
             return tally

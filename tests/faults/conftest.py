@@ -1,4 +1,4 @@
-"""The command line, called in this process; a run and pictures to begin with; what may not happen."""
+"""The command line, called in this process; a run and images to begin with; what may not happen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["few_photos", "marker", "outside", "run_of_photos", "zoo_cli"]
 
 
 def photo(path: Path, channel: int, seed: int, size: tuple[int, int] = (20, 16)) -> Path:
-    """A picture in which one colour is bright."""
+    """An image in which one colour is bright."""
     pixels = np.random.default_rng(seed).integers(0, 90, (size[1], size[0], 3), dtype=np.uint8)
     pixels[:, :, channel] += 150
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def photo(path: Path, channel: int, seed: int, size: tuple[int, int] = (20, 16))
 
 
 def class_folders(root: Path, names: tuple[str, ...] = ("red", "green"), count: int = 4) -> Path:
-    """A folder a class with ``count`` pictures each."""
+    """A folder a class with ``count`` images each."""
     for channel, name in enumerate(names):
         for number in range(count):
             photo(root / name / f"{number}.png", channel % 3, 100 * channel + number)
@@ -33,7 +33,7 @@ def class_folders(root: Path, names: tuple[str, ...] = ("red", "green"), count: 
 
 @pytest.fixture(scope="session")
 def few_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two class folders with four small pictures each; nobody changes them."""
+    """Two class folders with four small images each; nobody changes them."""
     return class_folders(tmp_path_factory.mktemp("few") / "photos")
 
 

@@ -37,7 +37,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
 
 
 def digest(run: Path) -> dict[str, str]:
-    """What must be the same: weights, predictions, and every figure but times."""
+    """What must be the same: weights, predictions, and every metric but times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["seconds"], line["samples_per_second"], line["waiting"]

@@ -119,7 +119,7 @@ BROKEN: Mapping[str, bytes] = {
     "no-labels.csv": csv(plain(), header="text,other"),
     "one-label.csv": csv([(t, "good") for t in TEXTS]),
     "no-row-usable.csv": csv([("", "good"), ("fine", "")]),
-    "a-picture.csv": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    "a-image.csv": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
     "a-zip.csv": b"PK\x03\x04" + bytes(range(256)),
     "a-page.csv": b"<html><body>text,label</body></html>",
     "nothing.jsonl": b"",

@@ -183,7 +183,7 @@ def test_the_rest_of_another_file_is_not_put_behind_a_part(
 
 
 @pytest.mark.parametrize("part", [b"else" * 1000, CONTENT + b"more"])
-def test_a_part_that_was_damaged_is_begun_anew(host: Host, folder: Path, part: bytes) -> None:
+def test_a_part_that_was_damaged_is_begun_again(host: Host, folder: Path, part: bytes) -> None:
     host.script = ["cut", *["500"] * 3]
     with pytest.raises(WeightsError):
         fetch(weights_at(host))
@@ -254,7 +254,7 @@ def test_a_pin_goes_before_the_first_hash_and_costs_nobody_a_whole_file(
     assert "correct the pin" in error.value.hint
 
 
-def test_a_damaged_file_in_the_cache_is_deleted_named_and_fetched_anew(
+def test_a_damaged_file_in_the_cache_is_deleted_named_and_fetched_again(
     host: Host, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = fetch(weights_at(host))

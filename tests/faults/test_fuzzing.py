@@ -1,4 +1,4 @@
-"""Whatever bytes or values come in: a right answer or an error of the zoo's, and nothing else."""
+"""Whatever bytes or values come in: a right answer or an error of zoo's, and nothing else."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def check_toml(folder: Path, content: bytes) -> None:
     if policy is None:
         assert str(path) in refusal
         return
-    assert policy.files in ((path,), ())  # another program's file is passed over, with a warning
+    assert policy.files in ((path,), ())  # another program's file is ignored, with a warning
     assert all(isinstance(run, Path) for run in policy.runs.values())
 
 
@@ -433,7 +433,7 @@ BODY = b'["",""]\n["small"]\n' + json.dumps(SPEC.to_json(), separators=(",", ":"
 
 
 @pytest.mark.parametrize("honest", [True, False])
-def test_the_index_is_used_or_made_anew(honest: bool, tmp_path: Path) -> None:
+def test_the_index_is_used_or_made_again(honest: bool, tmp_path: Path) -> None:
     bodies = damaged(BODY) | st.binary(max_size=60)
     explore(EVERYDAY // 2, lambda body: check_index(tmp_path, body, honest=honest), bodies)
 
@@ -500,7 +500,7 @@ def test_ten_thousand_more_cases(
     run_of_photos: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Drawn anew at every run: what fails is printed as an example to repeat."""
+    """Drawn again at every run: what fails is printed as an example to repeat."""
     import datasets.config
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")

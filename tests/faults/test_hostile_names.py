@@ -49,7 +49,7 @@ def assert_plain(done: Outcome) -> None:
 
 @pytest.fixture(scope="module")
 def named_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run on class folders with all these names, and its pictures."""
+    """A run on class folders with all these names, and its images."""
     from zoo.engine.progress import Quiet
 
     top = tmp_path_factory.mktemp("names")

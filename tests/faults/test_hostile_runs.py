@@ -65,9 +65,9 @@ def test_a_loader_of_no_plugin_is_neither_imported_nor_called(
     Path("evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(Path.cwd())  # as 'python -m zoo' has it
     altered(published, "spec", "loader", to=loader)
-    picture = few_photos / "red" / "0.png"
+    image = few_photos / "red" / "0.png"
     for command in (
-        ("predict", published, picture),
+        ("predict", published, image),
         ("evaluate", published, "--data", few_photos),
         ("finetune", "mine", "--data", few_photos),
         ("show", "mine"),
@@ -105,7 +105,7 @@ HUGE: Mapping[str, tuple[tuple[str, ...], Any]] = {
     "features": (("spec", "feature_dim"), 25_000_000_000),
     "a layer": (("spec", "config", "channels"), [100_000, 500_000]),
     "a grid": (("spec", "config", "grid"), 100_000),
-    "pictures": (("spec", "input", "size"), 200_000),
+    "images": (("spec", "input", "size"), 200_000),
     "a number that no tensor counts": (("spec", "feature_dim"), 2**70),
     "classes": (("classes",), [f"class {i}" for i in range(300_000)]),
 }
@@ -132,7 +132,7 @@ STRANGE: Mapping[str, tuple[tuple[str, ...], Any]] = {
     "an option that the loader needs": (("spec", "config"), {}),
     "an option of another kind": (("spec", "config"), {"channels": "ab", "grid": 1, "dropout": 0}),
     "a size in words": (("spec", "input", "size"), "224"),
-    "means that are no numbers": (("spec", "input", "mean"), ["a", "b", "c"]),
+    "means that are not numbers": (("spec", "input", "mean"), ["a", "b", "c"]),
     "another modality": (("spec", "modality"), "text"),
     "a task of numbers": (("task",), 5),
     "a regression without its scale": (("task",), {"name": "regression", "metric": "loss"}),

@@ -37,7 +37,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The only Hub that the client knows, and an empty cache in ``HF_HOME``."""
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the client's pauses are not the zoo's
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the client's pauses are not zoo's
     with only_hub(Hub(FILES), monkeypatch) as hub:
         yield hub
 
@@ -77,7 +77,7 @@ def test_a_cut_is_continued(hub: Hub, monkeypatch: pytest.MonkeyPatch, weights: 
     ("name", "content"),
     [("model.safetensors", CONTENT[:-1] + b"x"), ("tokenizer.json", b"{}"), ("config.json", b"")],
 )
-def test_a_damaged_file_is_deleted_named_and_fetched_anew(
+def test_a_damaged_file_is_deleted_named_and_fetched_again(
     hub: Hub, capfd: pytest.CaptureFixture[str], name: str, content: bytes
 ) -> None:
     folder = fetch(FOLDER)

@@ -1,4 +1,4 @@
-"""Names that are no UTF-8, which every file system of Linux takes: trained on, or told by path."""
+"""Names that are not valid UTF-8, which every file system of Linux takes: trained on, or told by path."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def photos(tmp_path: Path) -> Path:
     return class_folders(tmp_path / "photos")
 
 
-def test_a_picture_with_such_a_name_is_told_by_path_or_left_out(
+def test_a_image_with_such_a_name_is_told_by_path_or_left_out(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     for folder, name in (("red", "whole"), ("green", "broken")):
         shutil.copy(photos / "red" / "0.png", photos / folder / f"{name}{ODD}.png")
-    (photos / "green" / f"broken{ODD}.png").write_bytes(b"no picture")
+    (photos / "green" / f"broken{ODD}.png").write_bytes(b"no image")
     command = ("finetune", "cnn", "--data", photos, *SHORT, "--output", tmp_path / "run")
     refused = zoo_cli(*command)
     assert refused.code == 1
     assert "2 inputs cannot be used" in refused.err
-    assert r"red/whole\udcff.png: its name is no UTF-8; rename it" in refused.err
+    assert r"red/whole\udcff.png: its name is not valid UTF-8; rename it" in refused.err
     done = zoo_cli(*command, "--bad-files", "skip")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
@@ -51,14 +51,14 @@ def test_a_picture_with_such_a_name_is_told_by_path_or_left_out(
     assert "2 unreadable inputs were left out" in done.out
     told = zoo_cli("predict", tmp_path / "run", photos / "red")
     assert told.code == 1
-    assert r"whole\udcff.png cannot be read as an image: its name is no UTF-8" in told.err
+    assert r"whole\udcff.png cannot be read as an image: its name is not valid UTF-8" in told.err
 
 
 @pytest.mark.parametrize(
     ("odd", "words"),
     [
-        (f"photos/gr{ODD}n", "the name of the folder photos/gr\\udcffn is no UTF-8"),
-        (f"ph{ODD}tos", "the name of ph\\udcfftos is no UTF-8"),
+        (f"photos/gr{ODD}n", "the name of the folder photos/gr\\udcffn is not valid UTF-8"),
+        (f"ph{ODD}tos", "the name of ph\\udcfftos is not valid UTF-8"),
     ],
 )
 def test_a_folder_with_such_a_name_is_told_before_anything_trains(

@@ -19,8 +19,8 @@ COLOURS = ("red", "green", "<img src=x onerror=alert(1)>")
 WORDS = {"good": "a fine warm funny film", "bad": "a dull cold empty film"}
 
 
-def picture(colour: int, *, seed: int = 0, kind: str = "JPEG", side: int = 48) -> bytes:
-    """An encoded picture of a bright square in one of the three colours."""
+def image(colour: int, *, seed: int = 0, kind: str = "JPEG", side: int = 48) -> bytes:
+    """An encoded image of a bright square in one of the three colours."""
     pixels = np.random.default_rng(seed).integers(0, 90, (side, side, 3), dtype=np.uint8)
     pixels[side // 6 : -side // 6, side // 6 : -side // 6, colour] += 150
     file = io.BytesIO()
@@ -29,8 +29,8 @@ def picture(colour: int, *, seed: int = 0, kind: str = "JPEG", side: int = 48) -
 
 
 @pytest.fixture(scope="session")
-def pictures_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CNN that tells three colours, and mistakes those pictures that lie in a wrong folder."""
+def images_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CNN that tells three colours, and mistakes those images that lie in a wrong folder."""
     folder = tmp_path_factory.mktemp("colours")
     for colour, name in enumerate(COLOURS):
         for split, count in (("train", 16), ("val", 4)):
@@ -38,7 +38,7 @@ def pictures_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place.mkdir(parents=True)
             for number in range(count):
                 shown = (colour + (split == "val" and number == 0)) % 3
-                (place / f"{number}.jpg").write_bytes(picture(shown, seed=number))
+                (place / f"{number}.jpg").write_bytes(image(shown, seed=number))
     return zoo.finetune(
         "cnn",
         folder / "photos",

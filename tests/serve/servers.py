@@ -122,8 +122,8 @@ class Load:
         return ranked[min(len(ranked) - 1, len(ranked) * percent // 100)]
 
 
-def press(server: Server, pictures: Sequence[bytes], *, clients: int, requests: int) -> Load:
-    """Send ``requests`` predictions, each of one of ``pictures`` in turn, from ``clients`` at a time."""
+def press(server: Server, images: Sequence[bytes], *, clients: int, requests: int) -> Load:
+    """Send ``requests`` predictions, each of one of ``images`` in turn, from ``clients`` at a time."""
     import httpx
     import psutil
 
@@ -133,9 +133,9 @@ def press(server: Server, pictures: Sequence[bytes], *, clients: int, requests: 
 
     def ask(client: httpx.Client, number: int) -> tuple[int, str, float]:
         nonlocal done
-        content = pictures[number % len(pictures)]
+        content = images[number % len(images)]
         start = time.perf_counter()
-        response = client.post("/predict", files={"pictures": (f"{number}.jpg", content)})
+        response = client.post("/predict", files={"images": (f"{number}.jpg", content)})
         taken = time.perf_counter() - start
         with lock:
             done += 1

@@ -17,7 +17,7 @@ import pytest
 
 import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
-from tests.serve.conftest import COLOURS, picture, texts_run
+from tests.serve.conftest import COLOURS, image, texts_run
 from zoo.modalities.text.inputs import Text
 from zoo.runs import mistakes as runs_mistakes
 from zoo_serve import Limits, create_app
@@ -67,12 +67,12 @@ _FORM = "multipart/form-data; boundary=x"
 # -- answers -----------------------------------------------------------------------------------
 
 
-def test_pictures_are_answered_as_by_zoo_predict(pictures_run: Path, tmp_path: Path) -> None:
-    contents = [picture(0, side=90), picture(1, kind="PNG"), picture(2, kind="WEBP")]
+def test_images_are_answered_as_by_zoo_predict(images_run: Path, tmp_path: Path) -> None:
+    contents = [image(0, side=90), image(1, kind="PNG"), image(2, kind="WEBP")]
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.jpg").write_bytes(content)
-    expected = zoo.open_run(pictures_run).predict([tmp_path])
-    body = post(pictures_run, files=files(*contents)).json()
+    expected = zoo.open_run(images_run).predict([tmp_path])
+    body = post(images_run, files=files(*contents)).json()
     assert [each["label"] for each in body["predictions"]] == list(COLOURS)
     for number, (given, said) in enumerate(zip(body["predictions"], expected, strict=True)):
         assert given["input"] == f"{number}.jpg"
@@ -80,8 +80,8 @@ def test_pictures_are_answered_as_by_zoo_predict(pictures_run: Path, tmp_path: P
     assert 0 < body["seconds"]["forward"] < body["seconds"]["total"]
 
 
-def test_only_the_likeliest_are_named_where_that_is_asked_for(pictures_run: Path) -> None:
-    (row,) = post(pictures_run, query="?top_k=1", files=files(picture(1))).json()["predictions"]
+def test_only_the_likeliest_are_named_where_that_is_asked_for(images_run: Path) -> None:
+    (row,) = post(images_run, query="?top_k=1", files=files(image(1))).json()["predictions"]
     assert list(row["probabilities"]) == [row["label"]] == ["green"]
 
 
@@ -125,14 +125,14 @@ def test_the_other_tasks_answer_in_their_own_terms(tmp_path: Path) -> None:
     assert post(pairs, json={"texts": ["one alone"]}).status_code == 422
 
 
-def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path) -> None:
-    run = zoo.open_run(pictures_run)
+def test_the_model_the_mistakes_and_the_description_are_told(images_run: Path) -> None:
+    run = zoo.open_run(images_run)
 
     async def ask(client: httpx.AsyncClient) -> list[Any]:
-        paths = ("/health", "/model", "/mistakes", "/openapi.json", "/mistakes/0/picture")
+        paths = ("/health", "/model", "/mistakes", "/openapi.json", "/mistakes/0/image")
         return [await client.get(path) for path in paths]
 
-    health, model, mistakes, openapi, shown = served(pictures_run, ask, mistakes=run.mistakes())
+    health, model, mistakes, openapi, shown = served(images_run, ask, mistakes=run.mistakes())
     assert model.json()["outputs"] == {"one": "class", "several": "classes"}
     assert model.json()["has_classes"] is True
     assert health.json() == {"status": "ok", "waiting": 0}
@@ -144,26 +144,26 @@ def test_the_model_the_mistakes_and_the_description_are_told(pictures_run: Path)
     assert facts["metrics"] == pytest.approx(run.metrics)
     assert facts["weights"] == {"tag": None, "license": None, "code_license": "Apache-2.0"}
     assert mistakes.json()["count"] == 3
-    assert str(pictures_run.parent) not in mistakes.text
+    assert str(images_run.parent) not in mistakes.text
     assert shown.headers["content-type"] == "image/jpeg"
     operation = openapi.json()["paths"]["/predict"]["post"]
     assert list(operation["requestBody"]["content"]) == ["multipart/form-data"]
     assert {"200", "413", "415", "422", "429", "503"} <= set(operation["responses"])
 
 
-def test_mistakes_stay_at_home_unless_they_are_asked_for(pictures_run: Path) -> None:
+def test_mistakes_stay_at_home_unless_they_are_asked_for(images_run: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        return [await client.get("/mistakes"), await client.get("/mistakes/0/picture")]
+        return [await client.get("/mistakes"), await client.get("/mistakes/0/image")]
 
-    listed, shown = served(pictures_run, ask)
+    listed, shown = served(images_run, ask)
     assert listed.json() == {"count": 0, "of": 0, "shown": False, "mistakes": []}
     assert shown.status_code == 404
 
 
-def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
-    pictures_run: Path, monkeypatch: pytest.MonkeyPatch
+def test_images_of_mistakes_are_made_one_at_a_time_and_counted(
+    images_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mistakes, reading, most = zoo.open_run(pictures_run).mistakes(), 0, 0
+    mistakes, reading, most = zoo.open_run(images_run).mistakes(), 0, 0
     read = runs_mistakes.read_image
 
     def slowly(*arguments: Any, **options: Any) -> Any:
@@ -177,20 +177,20 @@ def test_pictures_of_mistakes_are_made_one_at_a_time_and_counted(
     monkeypatch.setattr(runs_mistakes, "read_image", slowly)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
-        paths = [f"/mistakes/{number % 3}/picture" for number in range(12)]
+        paths = [f"/mistakes/{number % 3}/image" for number in range(12)]
         found = await asyncio.gather(*map(client.get, paths))
         return [each.status_code for each in found]
 
-    statuses = served(pictures_run, ask, mistakes=mistakes, limits=Limits(rate=0.01, burst=9))
+    statuses = served(images_run, ask, mistakes=mistakes, limits=Limits(rate=0.01, burst=9))
     assert most == 1
     assert sorted(statuses) == [200] * 9 + [429] * 3
 
 
-def test_everything_comes_with_headers_that_keep_the_page_to_itself(pictures_run: Path) -> None:
+def test_everything_comes_with_headers_that_keep_the_page_to_itself(images_run: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
         return [await client.get(path) for path in ("/", "/page.js", "/model", "/nowhere")]
 
-    for response in served(pictures_run, ask):
+    for response in served(images_run, ask):
         policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -201,8 +201,8 @@ def test_everything_comes_with_headers_that_keep_the_page_to_itself(pictures_run
 # -- refusals ----------------------------------------------------------------------------------
 
 
-def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
-    refused = post(pictures_run, files=files(picture(0), b"no picture", b""))
+def test_what_is_no_image_is_named(images_run: Path) -> None:
+    refused = post(images_run, files=files(image(0), b"no image", b""))
     assert refused.status_code == 422
     said = complaint(refused)
     assert said["given"] == "1.jpg, 2.jpg"
@@ -220,7 +220,7 @@ def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
         ({"files": files(b"x")}, "?threshold=0.5", 422, "no threshold"),
         ({"files": files(*[b"x"] * 33)}, "", 413, "at most 32 in one request"),
         ({"files": files(*[b"x"] * 40)}, "", 413, "at most 32 in one request"),
-        ({"data": {"pictures": "a text"}, "files": {"other": b"x"}}, "", 422, "'pictures'"),
+        ({"data": {"images": "a text"}, "files": {"other": b"x"}}, "", 422, "'images'"),
         (
             {"content": b"--x--", "headers": {"content-type": f"{_FORM}; charset=punycode"}},
             "",
@@ -235,10 +235,10 @@ def test_what_is_no_picture_is_named(pictures_run: Path) -> None:
         ),
     ],
 )
-def test_a_request_that_pictures_cannot_be_read_from_is_refused(
-    pictures_run: Path, body: Any, query: str, status: int, words: str
+def test_a_request_that_images_cannot_be_read_from_is_refused(
+    images_run: Path, body: Any, query: str, status: int, words: str
 ) -> None:
-    refused = post(pictures_run, query=query, **body)
+    refused = post(images_run, query=query, **body)
     assert refused.status_code == status
     assert words in " ".join(complaint(refused).values())
 
@@ -277,36 +277,36 @@ def test_a_request_that_texts_cannot_be_read_from_is_refused(
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_request_that_is_too_large_is_refused(pictures_run: Path, declared: bool) -> None:
+def test_a_request_that_is_too_large_is_refused(images_run: Path, declared: bool) -> None:
     async def ask(client: httpx.AsyncClient) -> httpx.Response:
         request = client.build_request("POST", "/predict", files=files(b"x" * 30_000))
         if not declared:
             del request.headers["content-length"]
         return await client.send(request)
 
-    refused = served(pictures_run, ask, limits=Limits(request_bytes=20_000))
+    refused = served(images_run, ask, limits=Limits(request_bytes=20_000))
     assert refused.status_code == 413
     assert "at most 20,000 bytes" in complaint(refused)["expected"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nowhere", 404), ("GET", "/mistakes/0/picture", 404), ("GET", "/predict", 405)],
+    [("GET", "/nowhere", 404), ("GET", "/mistakes/0/image", 404), ("GET", "/predict", 405)],
 )
 def test_other_paths_and_methods_are_refused(
-    pictures_run: Path, method: str, path: str, status: int
+    images_run: Path, method: str, path: str, status: int
 ) -> None:
-    refused = served(pictures_run, lambda client: client.request(method, path))
+    refused = served(images_run, lambda client: client.request(method, path))
     assert refused.status_code == status
     assert complaint(refused)["given"] == f"{method} {path}"
 
 
-def test_a_client_that_asks_too_often_is_told_when_to_come_again(pictures_run: Path) -> None:
+def test_a_client_that_asks_too_often_is_told_when_to_come_again(images_run: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        first, second = [await client.post("/predict", files=files(picture(0))) for _ in range(2)]
+        first, second = [await client.post("/predict", files=files(image(0))) for _ in range(2)]
         return [first, second, await client.get("/health")]
 
-    first, second, health = served(pictures_run, ask, limits=Limits(rate=0.01, burst=1))
+    first, second, health = served(images_run, ask, limits=Limits(rate=0.01, burst=1))
     assert (first.status_code, second.status_code, health.status_code) == (200, 429, 200)
     assert 90 <= int(second.headers["retry-after"]) <= 100
     assert "0.01 a second" in complaint(second)["expected"]
@@ -316,10 +316,10 @@ def slow_body(go: asyncio.Event, begun: asyncio.Event) -> Callable[[], AsyncIter
     """A request's body that stops in the middle until it may go on."""
 
     async def body() -> AsyncIterator[bytes]:
-        yield b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a.jpg"\r\n\r\n'
+        yield b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n'
         begun.set()
         await go.wait()
-        yield picture(0) + b"\r\n--x--\r\n"
+        yield image(0) + b"\r\n--x--\r\n"
 
     return body
 
@@ -328,7 +328,7 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
 
 
 def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
-    pictures_run: Path, monkeypatch: pytest.MonkeyPatch
+    images_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, begun, prepare = threading.Event(), threading.Event(), zoo.Predictor.prepare
 
@@ -338,24 +338,24 @@ def test_more_requests_than_may_wait_are_sent_away_and_the_others_answered(
         return prepare(self, *given)
 
     async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
-        first = asyncio.create_task(client.post("/predict", files=files(picture(0))))
+        first = asyncio.create_task(client.post("/predict", files=files(image(0))))
         while not begun.is_set():
             await asyncio.sleep(0.01)
-        second = await client.post("/predict", files=files(picture(0)))
+        second = await client.post("/predict", files=files(image(0)))
         waiting = await client.get("/health")
         go.set()
         return [await first, second, waiting, await client.post("/predict", files=files(b"x"))]
 
-    _created(pictures_run, limits=Limits(waiting=1))
+    _created(images_run, limits=Limits(waiting=1))
     monkeypatch.setattr(zoo.Predictor, "prepare", held)
-    first, second, waiting, third = served(pictures_run, ask, limits=Limits(waiting=1))
+    first, second, waiting, third = served(images_run, ask, limits=Limits(waiting=1))
     assert (first.status_code, second.status_code, third.status_code) == (200, 503, 422)
     assert second.headers["retry-after"] == "1"
     assert "at most 1 at a time" in complaint(second)["expected"]
     assert waiting.json()["waiting"] == 1
 
 
-def test_of_too_many_bodies_that_arrive_slowly_the_first_give_way(pictures_run: Path) -> None:
+def test_of_too_many_bodies_that_arrive_slowly_the_first_give_way(images_run: Path) -> None:
     begun = 3
 
     async def ask(client: httpx.AsyncClient) -> list[Any]:
@@ -366,24 +366,24 @@ def test_of_too_many_bodies_that_arrive_slowly_the_first_give_way(pictures_run: 
             slow.append(asyncio.create_task(client.post("/predict", content=body(), headers=FORM)))
             await each.wait()
         first = await asyncio.wait_for(slow[0], timeout=10)
-        prompt = await client.post("/predict", files=files(picture(0)))
+        prompt = await client.post("/predict", files=files(image(0)))
         late = sum(not each.done() for each in slow)
         for each in slow:
             each.cancel()
         return [first, prompt, late]
 
-    first, prompt, late = served(pictures_run, ask, limits=Limits(arriving=2))
+    first, prompt, late = served(images_run, ask, limits=Limits(arriving=2))
     assert (first.status_code, prompt.status_code) == (408, 200)
     assert "took too long" in complaint(first)["error"]
     assert late <= begun - 1
 
 
-def test_a_request_that_does_not_arrive_is_given_up(pictures_run: Path) -> None:
+def test_a_request_that_does_not_arrive_is_given_up(images_run: Path) -> None:
     async def ask(client: httpx.AsyncClient) -> httpx.Response:
         body = slow_body(asyncio.Event(), asyncio.Event())
         return await client.post("/predict", content=body(), headers=FORM)
 
-    refused = served(pictures_run, ask, limits=Limits(body_seconds=0.05))
+    refused = served(images_run, ask, limits=Limits(body_seconds=0.05))
     assert refused.status_code == 408
     assert "0.05 seconds" in complaint(refused)["expected"]
 
@@ -461,7 +461,7 @@ def test_a_missing_extra_is_named(
 def test_what_is_no_run_is_told(zoo_cli: Zoo, tmp_path: Path) -> None:
     told = zoo_cli("serve", tmp_path)
     assert (told.code, told.out) == (1, "")
-    assert "is no run folder" in told.err
+    assert "is not a run folder" in told.err
 
 
 def test_who_can_reach_it_is_said(

@@ -9,21 +9,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serve.conftest import COLOURS, picture
+from tests.serve.conftest import COLOURS, image
 from tests.serve.servers import Server, press, served
 
 GROWTH = 16 * 2**20
 """Bytes of memory by which the server may grow over 400 requests: what its threads' allocators
-keep of their largest pictures, and no more when there are more requests."""
+keep of their largest images, and no more when there are more requests."""
 
 
 @pytest.mark.slow
 def test_500_requests_of_8_clients_are_all_answered_and_memory_stays(
-    pictures_run: Path, capsys: pytest.CaptureFixture[str]
+    images_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = [picture(number % 3, seed=number, side=600) for number in range(12)]
-    with served(pictures_run, "--rate", 0) as server:
-        load = press(server, pictures, clients=8, requests=500)
+    images = [image(number % 3, seed=number, side=600) for number in range(12)]
+    with served(images_run, "--rate", 0) as server:
+        load = press(server, images, clients=8, requests=500)
         grown = load.late - load.early
         with capsys.disabled():
             print(
@@ -39,7 +39,7 @@ def test_500_requests_of_8_clients_are_all_answered_and_memory_stays(
 
 def _stop_in_the_middle_of_a_request(server: Server) -> None:
     """A request of which half has arrived is still answered, nobody else is let in, and all ends."""
-    request = httpx.Request("POST", f"{server.url}/predict", files={"pictures": picture(1)})
+    request = httpx.Request("POST", f"{server.url}/predict", files={"images": image(1)})
     head = f"POST /predict HTTP/1.1\r\nHost: {request.headers['host']}\r\n"
     for name in ("content-type", "content-length"):
         head += f"{name}: {request.headers[name]}\r\n"

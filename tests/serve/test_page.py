@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serve.conftest import COLOURS, picture, texts_run
+from tests.serve.conftest import COLOURS, image, texts_run
 from tests.serve.servers import CHROMIUM, Server, answered, browser, drop, served
 
 pytest.importorskip("playwright", reason="playwright is not installed")
@@ -31,8 +31,8 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pictures(pictures_run: Path) -> Iterator[Server]:
-    with served(pictures_run, "--max-mb", 1) as server:
+def images(images_run: Path) -> Iterator[Server]:
+    with served(images_run, "--max-mb", 1) as server:
         yield server
         assert server.stop(signal.SIGINT) == (
             0,
@@ -88,10 +88,10 @@ def said(cards: Sequence[Any]) -> list[str]:
     return [card.query_selector(".said").inner_text() for card in cards]
 
 
-def test_pictures_that_are_dropped_are_answered_one_by_one(pictures: Server, opened: Open) -> None:
-    page = opened(pictures)
-    dropped = [(f"{name[:5]}.jpg", picture(i)) for i, name in enumerate(COLOURS)]
-    drop(page, [*dropped, ("notes.txt", b"not a picture"), ("huge.png", b"x" * 2**20 + b"x")])
+def test_images_that_are_dropped_are_answered_one_by_one(images: Server, opened: Open) -> None:
+    page = opened(images)
+    dropped = [(f"{name[:5]}.jpg", image(i)) for i, name in enumerate(COLOURS)]
+    drop(page, [*dropped, ("notes.txt", b"not an image"), ("huge.png", b"x" * 2**20 + b"x")])
     cards = answered(page, 5)
     assert said(cards)[:3] == list(COLOURS)  # one of which would be HTML, and is text
     assert not page.query_selector("[onerror]")
@@ -112,40 +112,40 @@ def test_pictures_that_are_dropped_are_answered_one_by_one(pictures: Server, ope
     assert "notes.txt: notes.txt cannot be read" in spoken
 
 
-def test_an_answer_is_shown_soon_after_the_network_has_it(pictures: Server, opened: Open) -> None:
-    page, beyond = opened(pictures), []
+def test_an_answer_is_shown_soon_after_the_network_has_it(images: Server, opened: Open) -> None:
+    page, beyond = opened(images), []
     for number in range(5):
-        drop(page, [(f"{number}.jpg", picture(number % 3, side=800))])
+        drop(page, [(f"{number}.jpg", image(number % 3, side=800))])
         card = answered(page, number + 1)[0]
         elapsed, forward = (float(card.get_attribute(f"data-{k}")) for k in ("elapsed", "forward"))
         beyond.append((elapsed - forward) / 1000)
     assert statistics.median(beyond) < OVERHEAD
 
 
-def test_the_page_shows_the_model_and_its_mistakes(pictures: Server, opened: Open) -> None:
-    page = opened(pictures)
+def test_the_page_shows_the_model_and_its_mistakes(images: Server, opened: Open) -> None:
+    page = opened(images)
     page.wait_for_selector("#mistakes > li:nth-child(3)")
     assert page.inner_text("h1") == "colours-1"
     assert "basics/cnn" in page.inner_text("#model")
     assert "3 of 12 validation examples" in page.inner_text("#mistakes-section")
-    picture_of_one = page.query_selector("#mistakes img")
-    picture_of_one.scroll_into_view_if_needed()
+    image_of_one = page.query_selector("#mistakes img")
+    image_of_one.scroll_into_view_if_needed()
     page.wait_for_load_state("networkidle")
-    assert picture_of_one.evaluate("image => image.naturalWidth") == 48
+    assert image_of_one.evaluate("image => image.naturalWidth") == 48
 
 
 @pytest.mark.slow
 def test_the_page_fits_a_phone_and_the_keyboard_in_both_colours(
-    pictures: Server, opened: Open
+    images: Server, opened: Open
 ) -> None:
     grounds = []
     for scheme in ("light", "dark"):
-        page = opened(pictures, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page = opened(images, viewport={"width": 390, "height": 844}, color_scheme=scheme)
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "files"
-        page.set_input_files("#files", [{"name": "a" * 120, "mimeType": "", "buffer": picture(1)}])
+        page.set_input_files("#files", [{"name": "a" * 120, "mimeType": "", "buffer": image(1)}])
         answered(page, 1)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))

@@ -19,7 +19,7 @@ from starlette.types import Message
 
 import zoo
 from tests.end_to_end.conftest import Zoo, zoo_cli
-from tests.serve.conftest import picture
+from tests.serve.conftest import image
 from zoo.errors import RunError, UsageError
 from zoo_serve import is_loopback, open_socket
 from zoo_serve.arrivals import Arrivals
@@ -152,8 +152,8 @@ def test_a_port_that_is_taken_and_a_host_of_others_are_told() -> None:
 # -- mistakes ----------------------------------------------------------------------------------
 
 
-def test_the_surest_mistakes_come_first_with_their_pictures(pictures_run: Path) -> None:
-    found = zoo.open_run(pictures_run).mistakes()
+def test_the_surest_mistakes_come_first_with_their_images(images_run: Path) -> None:
+    found = zoo.open_run(images_run).mistakes()
     assert (found.count, found.total) == (3, 12)
     sure = [each.probability for each in found.examples]
     assert sure == sorted(sure, reverse=True)
@@ -179,37 +179,37 @@ def _forged(run: Path, folder: Path, source: Path, inputs: list[str]) -> zoo.Run
     return zoo.open_run(folder)
 
 
-def test_nothing_outside_of_the_data_folder_is_shown(pictures_run: Path, tmp_path: Path) -> None:
+def test_nothing_outside_of_the_data_folder_is_shown(images_run: Path, tmp_path: Path) -> None:
     data, secret = tmp_path / "data", tmp_path / "secret.jpg"
     data.mkdir()
-    secret.write_bytes(picture(0))
-    (data / "own.jpg").write_bytes(picture(0))
-    (data / "notes.txt").write_bytes(picture(0))
+    secret.write_bytes(image(0))
+    (data / "own.jpg").write_bytes(image(0))
+    (data / "notes.txt").write_bytes(image(0))
     (data / "link.jpg").symlink_to(secret)
     outside = [secret, data / ".." / "secret.jpg", data / "link.jpg", data / "gone.jpg"]
     inputs = [*map(str, outside), str(data / "notes.txt"), "a\0b.jpg", str(data / "own.jpg")]
-    found = _forged(pictures_run, tmp_path / "run", data, inputs).mistakes()
+    found = _forged(images_run, tmp_path / "run", data, inputs).mistakes()
     shown = [found.thumbnail(number) is not None for number in range(len(inputs))]
     assert shown == [False] * 6 + [True]
 
 
 @pytest.mark.parametrize("source", ["/", "~"])
-def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_picture(
-    pictures_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_image(
+    images_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     private = tmp_path / "private.jpg"
-    private.write_bytes(picture(0))
+    private.write_bytes(image(0))
     folder = Path(source.replace("~", str(tmp_path)))
-    found = _forged(pictures_run, tmp_path / "run", folder, [str(private)]).mistakes()
+    found = _forged(images_run, tmp_path / "run", folder, [str(private)]).mistakes()
     assert found.count == 1
     assert found.thumbnail(0) is None
 
 
 def test_predictions_of_another_kind_are_told(
-    pictures_run: Path, tmp_path: Path, zoo_cli: Zoo
+    images_run: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    run = _forged(pictures_run, tmp_path / "run", tmp_path, ["a.jpg"])
+    run = _forged(images_run, tmp_path / "run", tmp_path, ["a.jpg"])
     path = run.folder / "predictions.parquet"
     for content in (b"no table", None):
         if content:

@@ -50,21 +50,21 @@ def backbone() -> Backbone:
     return Backbone.wrap(small_net(), spec=SPEC, head="3", stages={"first": ["0"], "second": ["1"]})
 
 
-PICTURES = torch.randn(4, 3, 8, 8)
+IMAGES = torch.randn(4, 3, 8, 8)
 
 
 def test_forward_is_the_native_output_with_the_published_head() -> None:
     torch.manual_seed(0)
     net = small_net().eval()
-    native = net(PICTURES)
+    native = net(IMAGES)
     backbone = Backbone.wrap(net, spec=SPEC, head="3", stages=["0", "1"]).eval()
-    assert torch.equal(backbone(PICTURES), native)
-    assert torch.equal(backbone({"pixel_values": PICTURES}), native)
+    assert torch.equal(backbone(IMAGES), native)
+    assert torch.equal(backbone({"pixel_values": IMAGES}), native)
 
 
 def test_a_number_stands_for_a_linear_head(backbone: Backbone) -> None:
     backbone.replace_head(3)
-    assert backbone(PICTURES).shape == (4, 3)
+    assert backbone(IMAGES).shape == (4, 3)
 
 
 def test_a_head_of_another_width_is_refused_and_changes_nothing(backbone: Backbone) -> None:
@@ -116,7 +116,7 @@ def test_frozen_batchnorm_statistics_do_not_move_after_train(backbone: Backbone)
     backbone.train()
     frozen, trained = backbone.net[0][1], backbone.net[1][1]
     before = frozen.running_mean.clone(), trained.running_mean.clone()
-    backbone(PICTURES)
+    backbone(IMAGES)
     assert torch.equal(frozen.running_mean, before[0])
     assert not torch.equal(trained.running_mean, before[1])
 
@@ -124,9 +124,9 @@ def test_frozen_batchnorm_statistics_do_not_move_after_train(backbone: Backbone)
 def test_frozen_dropout_is_off_after_train(backbone: Backbone) -> None:
     backbone.freeze()
     backbone.train()
-    assert torch.equal(backbone.features(PICTURES), backbone.features(PICTURES))
+    assert torch.equal(backbone.features(IMAGES), backbone.features(IMAGES))
     backbone.unfreeze("second")
-    assert not torch.equal(backbone.features(PICTURES), backbone.features(PICTURES))
+    assert not torch.equal(backbone.features(IMAGES), backbone.features(IMAGES))
 
 
 def test_one_layer_can_be_frozen_and_unfrozen(backbone: Backbone) -> None:
@@ -154,7 +154,7 @@ def test_native_names_include_the_head(backbone: Backbone) -> None:
     plain = small_net()
     plain[3] = nn.Linear(8, 5)
     plain.load_state_dict(backbone.native_state_dict())
-    assert torch.equal(plain.eval()(PICTURES), backbone.eval()(PICTURES))
+    assert torch.equal(plain.eval()(IMAGES), backbone.eval()(IMAGES))
 
 
 def test_weights_of_another_architecture_are_refused_by_name(backbone: Backbone) -> None:

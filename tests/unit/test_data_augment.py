@@ -1,4 +1,4 @@
-"""TrivialAugment on training pictures."""
+"""TrivialAugment on training images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.modalities.image.transforms import make_transform
 INPUT = ImageInput(size=48)
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -26,7 +26,7 @@ def picture() -> Image.Image:
 def test_it_comes_after_crop_and_mirror_image_which_stay_the_same():
     plain = make_transform(INPUT, True)
     varied = make_transform(INPUT, True, augment="trivial")
-    both = [(plain(picture(), seed=s), varied(picture(), seed=s)) for s in range(60)]
+    both = [(plain(image(), seed=s), varied(image(), seed=s)) for s in range(60)]
     assert all(b.shape == (3, 48, 48) and b.isfinite().all() for _, b in both)
     same = sum(torch.equal(a, b) for a, b in both)
     # one operation in fourteen does nothing, and others do nothing at their weakest
@@ -36,22 +36,22 @@ def test_it_comes_after_crop_and_mirror_image_which_stay_the_same():
 def test_the_seed_decides_and_torchs_own_state_stays():
     varied = make_transform(INPUT, True, augment="trivial")
     state = torch.get_rng_state()
-    first = [varied(picture(), seed=s) for s in range(5)]
+    first = [varied(image(), seed=s) for s in range(5)]
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(1)
-    assert all(torch.equal(varied(picture(), seed=s), first[s]) for s in range(5))
+    assert all(torch.equal(varied(image(), seed=s), first[s]) for s in range(5))
 
 
 def test_validation_is_as_without():
     plain = make_transform(INPUT, False)
-    assert torch.equal(make_transform(INPUT, False, augment="trivial")(picture()), plain(picture()))
+    assert torch.equal(make_transform(INPUT, False, augment="trivial")(image()), plain(image()))
 
 
 def test_it_can_be_sent_to_a_worker_process():
     varied = make_transform(INPUT, True, augment="trivial", flip=False)
-    varied(picture(), seed=0)
+    varied(image(), seed=0)
     copy = pickle.loads(pickle.dumps(varied))
-    assert all(torch.equal(copy(picture(), seed=s), varied(picture(), seed=s)) for s in range(10))
+    assert all(torch.equal(copy(image(), seed=s), varied(image(), seed=s)) for s in range(10))
 
 
 def test_what_must_not_be_mirrored_is_not_turned_either(monkeypatch):
@@ -71,7 +71,7 @@ def test_what_must_not_be_mirrored_is_not_turned_either(monkeypatch):
         varied = make_transform(INPUT, True, flip=flip, augment="trivial")
         applied.clear()
         for seed in range(250):
-            varied(picture(), seed=seed)
+            varied(image(), seed=seed)
         found[flip] = set(applied)
     assert len(found[True]) == 14
     assert found[True] - found[False] == {"Rotate"}
@@ -88,7 +88,7 @@ def test_a_feed_augments_training_and_nothing_else():
     )
     plain, trivial = (Feed(spec=spec, augment=augment) for augment in ("none", "trivial"))
     seeds = range(10)
-    samples = Samples(IMAGE, Listed((picture(),), ("1",)))
+    samples = Samples(IMAGE, Listed((image(),), ("1",)))
 
     def differs(train: bool) -> bool:
         readers = [
@@ -96,7 +96,7 @@ def test_a_feed_augments_training_and_nothing_else():
             for feed in (plain, trivial)
         ]
         one, other = (reader.transform for reader in readers)
-        return any(not torch.equal(one(picture(), seed=s), other(picture(), seed=s)) for s in seeds)
+        return any(not torch.equal(one(image(), seed=s), other(image(), seed=s)) for s in seeds)
 
     assert differs(train=True)
     assert not differs(train=False)

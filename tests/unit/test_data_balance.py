@@ -115,7 +115,7 @@ def test_balanced_texts_of_like_length_still_come_together():
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Samples:
+def images(tmp_path: Path) -> Samples:
     for i in range(8):
         pixels = np.random.default_rng(i).integers(0, 256, (24, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
@@ -123,19 +123,19 @@ def pictures(tmp_path: Path) -> Samples:
     return Samples(IMAGE, Paths.under(tmp_path, [f"{i}.png" for i in range(8)]), labels)
 
 
-def test_a_picture_that_is_drawn_again_is_varied_anew(pictures):
+def test_a_image_that_is_drawn_again_is_varied_again(images):
     transform = make_transform(ImageInput(size=16), True)
     loader = make_loader(
-        pictures, transform=transform, batch_size=8, shuffle=True, seed=1, balanced=True
+        images, transform=transform, batch_size=8, shuffle=True, seed=1, balanced=True
     )
     (batch,) = loader
     again = batch["pixel_values"][batch["index"] == 7]
     assert len(again) > 1
     assert len(again.unique(dim=0)) == len(again)
-    assert (batch["labels"] == torch.from_numpy(pictures.labels)[batch["index"]]).all()
+    assert (batch["labels"] == torch.from_numpy(images.labels)[batch["index"]]).all()
 
 
-def test_a_feed_balances_training_and_nothing_else(pictures):
+def test_a_feed_balances_training_and_nothing_else(images):
     spec = BackboneSpec(
         name="test/small",
         modality="image",
@@ -148,11 +148,11 @@ def test_a_feed_balances_training_and_nothing_else(pictures):
     seen = [
         label
         for epoch in range(20)
-        for loader in [feed.shuffled(pictures, batch_size=4)]
+        for loader in [feed.shuffled(images, batch_size=4)]
         if loader.set_epoch(epoch) is None
         for batch in loader
         for label in batch["labels"].tolist()
     ]
     assert 50 < sum(seen) < 110  # of 160; 20 without balance
-    (plain,) = feed.plain(pictures)
+    (plain,) = feed.plain(images)
     assert plain["index"].tolist() == list(range(8))

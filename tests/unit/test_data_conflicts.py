@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.opened import open_data
-from tests.unit.test_data_folders import class_folders, open_pictures
+from tests.unit.test_data_folders import class_folders, open_images
 from zoo.modalities import TEXT
 
 
@@ -29,7 +29,7 @@ ROWS = [f"film {i},{'ab'[i % 2]}" for i in range(10)]
 
 def test_an_image_in_two_class_folders_is_told(tmp_path: Path) -> None:
     root = class_folders(tmp_path, {"cat": 6, "dog": 6})
-    assert open_pictures(root).notes == ()
+    assert open_images(root).notes == ()
     shutil.copy(root / "cat" / "02.jpg", root / "dog" / "x.jpg")
     shutil.copy(root / "cat" / "02.jpg", root / "dog" / "y.jpg")
     shutil.copy(root / "cat" / "01.jpg", root / "cat" / "twin.jpg")
@@ -37,14 +37,14 @@ def test_an_image_in_two_class_folders_is_told(tmp_path: Path) -> None:
         "1 image has different labels, which nothing can learn: "
         f"{root / 'cat' / '02.jpg'} (cat) and {root / 'dog' / 'x.jpg'} (dog)"
     )
-    assert open_pictures(root).notes == (told,)
+    assert open_images(root).notes == (told,)
 
 
 def test_an_image_that_validation_labels_otherwise_is_told(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", {"cat": 3, "dog": 3})
     (tmp_path / "val" / "dog").mkdir(parents=True)
     shutil.copy(tmp_path / "train" / "cat" / "00.jpg", tmp_path / "val" / "dog" / "z.jpg")
-    (told,) = open_pictures(tmp_path).notes
+    (told,) = open_images(tmp_path).notes
     assert told.endswith(f"{tmp_path / 'val' / 'dog' / 'z.jpg'} (dog)")
 
 

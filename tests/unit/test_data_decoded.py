@@ -1,4 +1,4 @@
-"""Pictures that are decoded once are those that decoding anew would give."""
+"""Images that are decoded once are those that decoding again would give."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def decoded(samples: Samples, file: Path) -> Samples:
 def test_each_is_what_decoding_gives(samples: Samples, tmp_path: Path) -> None:
     found = decoded(samples, tmp_path / "a.arrow")
     for index in range(COUNT):
-        anew = read_image(samples.raw(index), size=16)
-        assert np.array_equal(read_image(found.raw(index), size=16), anew)
+        again = read_image(samples.raw(index), size=16)
+        assert np.array_equal(read_image(found.raw(index), size=16), again)
         assert found.input(index) == samples.input(index)
     chosen = found.select([65, 3])
     assert np.array_equal(chosen.raw(0), found.raw(65))
@@ -58,7 +58,7 @@ def test_they_go_to_a_worker_as_a_path(samples: Samples, tmp_path: Path) -> None
     assert np.array_equal(pickle.loads(sent)[0], first)
 
 
-def test_a_file_of_other_pictures_or_half_a_file_is_none(samples: Samples, tmp_path: Path) -> None:
+def test_a_file_of_other_images_or_half_a_file_is_none(samples: Samples, tmp_path: Path) -> None:
     file = tmp_path / "a.arrow"
     assert opened(samples, file) is None
     found = decoded(samples, file)
@@ -74,10 +74,10 @@ def test_the_estimate_is_about_right(samples: Samples, tmp_path: Path) -> None:
     assert estimated_bytes(samples, 16) == pytest.approx(file.stat().st_size, rel=0.3)
 
 
-def test_nothing_is_left_of_pictures_of_which_one_cannot_be_read(
+def test_nothing_is_left_of_images_of_which_one_cannot_be_read(
     samples: Samples, tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     inputs = Paths.under(tmp_path, ["bad.png"])
     with pytest.raises(BadFilesError, match=r"bad\.png"):
         list(decode(Samples(IMAGE, inputs), 16, tmp_path / "out" / "a.arrow"))

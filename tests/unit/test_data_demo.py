@@ -13,7 +13,7 @@ from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.image.reading import read_image
 
 
-def test_digits_are_small_pictures_that_may_not_be_mirrored():
+def test_digits_are_small_images_that_may_not_be_mirrored():
     splits = demo_data(IMAGE)
     assert splits.classes == tuple("0123456789")
     assert len(splits.train) + len(splits.val) == 1797
@@ -21,9 +21,9 @@ def test_digits_are_small_pictures_that_may_not_be_mirrored():
     assert splits.source == "demo/digits"
     assert splits.image_size == 32
     assert not splits.flip
-    picture = read_image(splits.train.raw(0))
-    assert picture.size == (8, 8)
-    assert np.asarray(picture).max() > 200
+    image = read_image(splits.train.raw(0))
+    assert image.size == (8, 8)
+    assert np.asarray(image).max() > 200
 
 
 def test_digits_carry_their_labels():

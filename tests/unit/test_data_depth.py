@@ -184,14 +184,14 @@ def test_pixels_without_data_are_black_and_count_for_no_range(tmp_path, kind, no
 
 
 def test_an_image_without_any_data_is_black_and_does_not_count():
-    picture = Image.fromarray(np.full((4, 4), -1, np.float32))
-    picture.tag_v2 = {42113: "-1"}
+    image = Image.fromarray(np.full((4, 4), -1, np.float32))
+    image.tag_v2 = {42113: "-1"}
     traits = np.zeros(2, TRAITS)
-    note_values(picture, traits[:1])
+    note_values(image, traits[:1])
     note_values(Image.fromarray(np.float32([[3, 5]])), traits[1:])
     assert range_of(traits) == (3, 5)
     assert range_of(traits[:1]) == (0, 1)
-    assert np.asarray(read_image(picture, values=(3, 5))).max() == 0
+    assert np.asarray(read_image(image, values=(3, 5))).max() == 0
     assert Reading(ImageInput(value_range=(3, 5))).misfits(traits) == {}
 
 
@@ -386,10 +386,10 @@ def test_further_frames_and_bands_and_long_sides_are_counted(tmp_path):
 def test_padding_and_squashing_keep_both_ends_of_a_long_image(resize, train):
     modes = {"pad": "border", "squash": "squash"}
     spec = ImageInput(size=40, crop=1.0, crop_mode=modes[resize], mean=(0.5,) * 3, std=(1,) * 3)
-    picture = Image.new("RGB", (320, 40), "white")
-    picture.paste("black", (0, 0, 160, 40))
+    image = Image.new("RGB", (320, 40), "white")
+    image.paste("black", (0, 0, 160, 40))
     transform = make_transform(spec, train, flip=False, min_scale=1.0)
-    row = transform(picture, seed=1)[0, 20]
+    row = transform(image, seed=1)[0, 20]
     assert row[2] < -0.4
     assert row[-3] > 0.4
 

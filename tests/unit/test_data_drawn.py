@@ -33,14 +33,14 @@ def test_numbers_are_drawn_at_random() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve pictures of two classes in ``train``, one of them broken, and two in ``test``."""
+    """Twelve images of two classes in ``train``, one of them broken, and two in ``test``."""
     for name, count in (("train/cat", 6), ("train/dog", 6), ("test/cat", 1), ("test/dog", 1)):
-        place = tmp_path / "pictures" / name
+        place = tmp_path / "images" / name
         place.mkdir(parents=True)
         for number in range(count):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(place / f"{number}.png")
-    (tmp_path / "pictures" / "train" / "cat" / "3.png").write_bytes(b"no picture")
-    return tmp_path / "pictures"
+    (tmp_path / "images" / "train" / "cat" / "3.png").write_bytes(b"no image")
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ def test_what_the_data_are_is_found_out(folder: Path, table: Path) -> None:
     splits = open_sample(table, samples=10, kinds=(IMAGE, TEXT))
     assert (splits.kind, len(splits.train), splits.classes) == (TEXT, 10, ("a", "b"))
     assert splits.val is None
-    pictures = table.with_name("pictures.csv")
-    pictures.write_text(
-        "path,label\n" + "".join(f"pictures/train/dog/{i}.png,{i % 2}\n" for i in range(6))
+    images = table.with_name("images.csv")
+    images.write_text(
+        "path,label\n" + "".join(f"images/train/dog/{i}.png,{i % 2}\n" for i in range(6))
     )
-    assert open_sample(pictures, samples=10, kinds=(IMAGE, TEXT)).kind == IMAGE
+    assert open_sample(images, samples=10, kinds=(IMAGE, TEXT)).kind == IMAGE
 
 
 def test_only_what_is_drawn_is_read(folder: Path) -> None:
@@ -123,7 +123,7 @@ def test_data_without_a_training_split_and_without_a_readable_input_are_told(
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
-        (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no picture")
+        (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="data has val, but nothing to train on"):
         open_sample(tmp_path / "data", samples=10, kinds=(IMAGE, TEXT))
     with pytest.raises(DataError, match="data has nothing that can be read"):

@@ -49,8 +49,8 @@ def test_a_png_with_megabytes_of_metadata_is_read(tmp_path, size, compressed):
 
 def test_a_png_with_a_color_profile_of_two_megabytes_is_read():
     file = io.BytesIO()
-    picture = Image.new("L", (8, 8), 77)
-    picture.save(file, "PNG", icc_profile=b"\0" * 2_000_000)
+    image = Image.new("L", (8, 8), 77)
+    image.save(file, "PNG", icc_profile=b"\0" * 2_000_000)
     assert read_image(file.getvalue()).getpixel((0, 0)) == (77, 77, 77)
 
 

@@ -1,4 +1,4 @@
-"""Hub data sets, without the Hub."""
+"""Hub datasets, without the Hub."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_a_data_set_without_validation_is_split(serve):
     assert (len(splits.train), len(splits.val)) == (16, 4)
 
 
-def test_pictures_of_the_hub_are_read(serve):
+def test_images_of_the_hub_are_read(serve):
     from PIL import Image
 
     features = datasets.Features(
         image=datasets.Image(), label=datasets.ClassLabel(names=["cat", "dog"])
     )
-    pictures = [Image.new("RGB", (8, 8), (i, 0, 0)) for i in range(10)]
-    data = {"image": pictures, "label": [i % 2 for i in range(10)]}
+    images = [Image.new("RGB", (8, 8), (i, 0, 0)) for i in range(10)]
+    data = {"image": images, "label": [i % 2 for i in range(10)]}
     serve(datasets.DatasetDict(train=datasets.Dataset.from_dict(data, features=features)))
     splits = open_data("hf:pets", kind=IMAGE)
     assert (len(splits.train), len(splits.val)) == (8, 2)

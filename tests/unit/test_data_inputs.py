@@ -43,15 +43,15 @@ def test_folders_are_read_through_in_order(photos):
     assert samples.labels is None
 
 
-def test_files_folders_and_pictures_in_memory_mix(photos):
-    picture = Image.new("L", (4, 4))
-    samples = open_inputs([str(photos / "b" / "2.png"), picture, photos / "a"], IMAGE)
+def test_files_folders_and_images_in_memory_mix(photos):
+    image = Image.new("L", (4, 4))
+    samples = open_inputs([str(photos / "b" / "2.png"), image, photos / "a"], IMAGE)
     assert names(samples) == [
         str(photos / "b" / "2.png"),
         "image 2",
         str(photos / "a" / "1.jpg"),
     ]
-    assert samples.raw(1) is picture
+    assert samples.raw(1) is image
 
 
 def test_a_table_of_paths(photos):
@@ -67,12 +67,12 @@ def test_a_table_of_paths(photos):
         ("readme.txt", "takes images; .*readme.txt"),
     ],
 )
-def test_what_is_no_picture(photos, given, message):
+def test_what_is_no_image(photos, given, message):
     with pytest.raises(DataError, match=message):
         open_inputs([photos / given], IMAGE)
 
 
-def test_a_folder_without_pictures(tmp_path):
+def test_a_folder_without_images(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no images"):
         open_inputs([tmp_path / "empty"], IMAGE)
@@ -100,7 +100,7 @@ def test_a_table_with_a_row_of_nothing(tmp_path):
         open_inputs([tmp_path / "x.csv"], TEXT)
 
 
-def test_a_picture_given_to_a_text_run(photos):
+def test_a_image_given_to_a_text_run(photos):
     for given in (photos / "0.png", str(photos / "0.png"), "x.jpg"):
         with pytest.raises(DataError, match=r"takes texts, not images: "):
             open_inputs([given], TEXT)

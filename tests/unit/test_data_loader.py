@@ -46,7 +46,7 @@ WORDS = [
 ]
 
 
-def pictures(folder: Path, count: int = 10) -> Samples:
+def images(folder: Path, count: int = 10) -> Samples:
     for i in range(count):
         pixels = np.random.default_rng(i).integers(0, 256, (24, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
@@ -83,8 +83,8 @@ def test_a_feed_that_does_not_say_how_a_batch_is_made_cannot_be():
         Forgetful()
 
 
-def test_pictures_come_in_order_with_their_labels_and_positions(tmp_path):
-    samples = pictures(tmp_path)
+def test_images_come_in_order_with_their_labels_and_positions(tmp_path):
+    samples = images(tmp_path)
     loader = make_loader(
         samples, transform=make_transform(ImageInput(size=16), False), batch_size=4
     )
@@ -99,7 +99,7 @@ def test_pictures_come_in_order_with_their_labels_and_positions(tmp_path):
 
 
 def test_any_number_of_workers_gives_the_same_batches_in_every_epoch(tmp_path):
-    samples = pictures(tmp_path)
+    samples = images(tmp_path)
     transform = make_transform(ImageInput(size=16), True)
     alone, helped = (
         passes(
@@ -117,8 +117,8 @@ def test_any_number_of_workers_gives_the_same_batches_in_every_epoch(tmp_path):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
 
 
-def test_a_picture_is_varied_anew_in_every_epoch_whatever_its_batch(tmp_path):
-    samples = pictures(tmp_path, 4)
+def test_a_image_is_varied_again_in_every_epoch_whatever_its_batch(tmp_path):
+    samples = images(tmp_path, 4)
     transform = make_transform(ImageInput(size=16), True)
 
     def pixels(batch_size):
@@ -132,7 +132,7 @@ def test_a_picture_is_varied_anew_in_every_epoch_whatever_its_batch(tmp_path):
 
 def test_batches_leave_the_global_random_state_alone(tmp_path):
     loader = make_loader(
-        pictures(tmp_path),
+        images(tmp_path),
         transform=make_transform(ImageInput(size=16), True),
         batch_size=4,
         shuffle=True,
@@ -143,8 +143,8 @@ def test_batches_leave_the_global_random_state_alone(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_damaged_picture_is_reported_as_itself(tmp_path, workers):
-    samples = pictures(tmp_path)
+def test_a_damaged_image_is_reported_as_itself(tmp_path, workers):
+    samples = images(tmp_path)
     (tmp_path / "05.png").write_bytes(b"")
     loader = make_loader(
         samples,
@@ -162,7 +162,7 @@ def test_a_damaged_picture_is_reported_as_itself(tmp_path, workers):
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the system says not who signals")
 def test_a_signal_to_the_group_ends_no_worker_that_is_just_starting(tmp_path):
     transform = make_transform(ImageInput(size=16), False)
-    with make_loader(pictures(tmp_path), transform=transform, batch_size=4, workers=1) as loader:
+    with make_loader(images(tmp_path), transform=transform, batch_size=4, workers=1) as loader:
         start = loader.worker_init_fn
 
         def late(number: int) -> None:
@@ -191,7 +191,7 @@ def long_temporary_folder(tmp_path, monkeypatch) -> Path:
 def test_batches_come_from_workers_whose_temporary_folder_has_a_long_name(
     tmp_path, long_temporary_folder
 ):
-    samples = pictures(tmp_path)
+    samples = images(tmp_path)
     with with_workers(samples, workers=0) as here, with_workers(samples) as loader:
         for own, sent in zip(here, loader, strict=True):
             assert own.keys() == sent.keys()
@@ -205,7 +205,7 @@ def test_where_no_socket_has_room_for_its_name_that_is_said(
 ):
     monkeypatch.setattr("zoo.data.worker_batches._SHORT", ())
     began = time.monotonic()
-    with with_workers(pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+    with with_workers(images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
         list(loader)
     assert "AF_UNIX path too long" in caught.value.message
     assert "--workers 0" in caught.value.hint
@@ -239,7 +239,7 @@ def of_feed(kind: type[ImageBatches], samples: Samples) -> Loader:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not count files")
 def test_a_worker_that_may_open_no_more_files_says_so_and_ends(tmp_path):
-    with of_feed(Starving, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+    with of_feed(Starving, images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
         list(loader)
     # Either end may meet the limit first, and says another thing of it.
     assert caught.value.message.startswith("a worker process could not hand over its batch: ")
@@ -250,7 +250,7 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_ends(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="no signals")
 def test_a_worker_that_is_killed_is_told_with_its_signal_and_where_it_is_waited_for(tmp_path):
     began, before = time.monotonic(), signal.getsignal(signal.SIGCHLD)
-    with of_feed(Killed, pictures(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
+    with of_feed(Killed, images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
         list(loader)
     assert caught.value.message == "a worker process that prepares batches was killed by SIGKILL"
     assert "--workers 0" in caught.value.hint
@@ -259,7 +259,7 @@ def test_a_worker_that_is_killed_is_told_with_its_signal_and_where_it_is_waited_
 
 
 def test_a_batch_whose_worker_has_gone_cannot_be_opened(tmp_path):
-    with with_workers(pictures(tmp_path)) as loader:
+    with with_workers(images(tmp_path)) as loader:
         raw = iter(torch.utils.data.DataLoader.__iter__(loader))
         packed = next(raw)
         loader._iterator._workers[0].kill()
@@ -270,7 +270,7 @@ def test_a_batch_whose_worker_has_gone_cannot_be_opened(tmp_path):
 
 
 def test_batches_without_labels_have_none(tmp_path):
-    pictures(tmp_path, 2)
+    images(tmp_path, 2)
     samples = open_inputs([tmp_path], IMAGE)
     transform = make_transform(ImageInput(size=16), False)
     (batch,) = make_loader(samples, transform=transform, batch_size=8)
@@ -279,7 +279,7 @@ def test_batches_without_labels_have_none(tmp_path):
 
 def test_a_last_batch_may_be_dropped(tmp_path):
     transform = make_transform(ImageInput(size=16), False)
-    loader = make_loader(pictures(tmp_path), transform=transform, batch_size=4, drop_last=True)
+    loader = make_loader(images(tmp_path), transform=transform, batch_size=4, drop_last=True)
     assert [len(b["index"]) for b in loader] == [4, 4]
     assert len(loader) == 2
 

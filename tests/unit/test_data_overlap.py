@@ -61,7 +61,7 @@ def test_texts_that_differ_are_not_the_same() -> None:
     assert len(set(text_contents(rows).tolist())) == len(rows)
 
 
-def test_pictures_are_the_same_where_their_files_are(tmp_path: Path) -> None:
+def test_images_are_the_same_where_their_files_are(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for name in ("cat", "dog"):
         for number in range(5):
@@ -107,7 +107,7 @@ def test_a_test_split_counts_too_and_its_faults_do_not_stop_training(tmp_path: P
 
 
 def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
-    """A picture of large and small shades, as photographs have them."""
+    """An image of large and small shades, as photographs have them."""
     generator = np.random.default_rng(seed)
     layers = [
         Image.fromarray(generator.integers(0, 255, (n, n, 3), dtype=np.uint8)).resize(
@@ -118,23 +118,23 @@ def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
     return Image.blend(Image.blend(layers[0], layers[1], 0.4), layers[2], 0.25)
 
 
-def cropped(picture: Image.Image, share: float) -> Image.Image:
+def cropped(image: Image.Image, share: float) -> Image.Image:
     """Without ``share`` of the height and of the width, half of it on each side."""
-    width, height = picture.size
+    width, height = image.size
     x, y = width * share / 2, height * share / 2
-    return picture.crop((round(x), round(y), round(width - x), round(height - y)))
+    return image.crop((round(x), round(y), round(width - x), round(height - y)))
 
 
 COPIES = {
-    "as it is.png": lambda picture: picture,
-    "as it is.bmp": lambda picture: picture,
-    "smaller.jpg": lambda picture: picture.resize((120, 90)),
-    "squashed.webp": lambda picture: picture.resize((128, 128)),
-    "cropped.jpg": lambda picture: cropped(picture, 0.02),
-    "brighter.jpg": lambda picture: ImageEnhance.Brightness(picture).enhance(1.2),
+    "as it is.png": lambda image: image,
+    "as it is.bmp": lambda image: image,
+    "smaller.jpg": lambda image: image.resize((120, 90)),
+    "squashed.webp": lambda image: image.resize((128, 128)),
+    "cropped.jpg": lambda image: cropped(image, 0.02),
+    "brighter.jpg": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
     "mirrored.jpg": ImageOps.mirror,
-    "grey.png": lambda picture: picture.convert("L"),
-    "turned.jpg": lambda picture: picture.transpose(Image.Transpose.ROTATE_90),
+    "grey.png": lambda image: image.convert("L"),
+    "turned.jpg": lambda image: image.transpose(Image.Transpose.ROTATE_90),
 }
 
 
@@ -167,7 +167,7 @@ def test_copies_in_another_size_format_light_or_mirror_image_are_found(tmp_path:
     assert kept == set(range(len(COPIES), 20))
 
 
-def test_blank_pictures_are_like_nothing() -> None:
+def test_blank_images_are_like_nothing() -> None:
     looks = hashes_of(np.full((3, 32, 32), 200, dtype=np.uint8))
     assert not looks.any()
     assert [flags.any() for flags in alike(looks, looks)] == [False, False]
@@ -186,13 +186,13 @@ def test_near_is_told_by_the_number_of_signs_that_differ() -> None:
     assert in_held.tolist() == [False, True, False]
 
 
-def test_too_many_pictures_are_not_compared_and_that_is_said(
+def test_too_many_images_are_not_compared_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoo.data.leakage.MOST_PAIRS", 10)
     splits = open_data(with_copies(tmp_path), kind=IMAGE)
     assert splits.near is None
-    assert overlap_in_words(splits) == "too many pictures to compare all by their looks"
+    assert overlap_in_words(splits) == "too many images to compare all by their looks"
 
 
 def test_the_run_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
@@ -200,7 +200,7 @@ def test_the_run_says_so(tmp_path: Path, zoo_cli: Zoo) -> None:
     command = ("finetune", "lstm", "--data", data, "--epochs", 1, "--output")
     plain = zoo_cli(*command, tmp_path / "plain")
     said = f"1 validation or test samples are in the training data too ({data / 'val.tsv'} row 1)"
-    words = f"{said}; figures look too good: --dedupe trains without them"
+    words = f"{said}; metrics look too good: --dedupe trains without them"
     assert words in plain.err  # the header
     assert words in plain.out.splitlines()  # the end
     deduped = zoo_cli(*command, tmp_path / "deduped", "--dedupe", "--json")

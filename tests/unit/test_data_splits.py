@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.opened import open_data
-from tests.unit.test_data_folders import class_folders, open_pictures, picture
+from tests.unit.test_data_folders import class_folders, image, open_images
 from zoo.data.samples import Splits
 from zoo.data.sources.split_names import by_split, split_of
 from zoo.data.sources.walk import holds_files, walk
@@ -34,7 +34,7 @@ def sizes(splits: Splits) -> tuple[int, int]:
 
 def loose(root: Path, count: int, start: int = 0) -> Path:
     for i in range(count):
-        picture(root / f"{i}.png", seed=start + i)
+        image(root / f"{i}.png", seed=start + i)
     return root
 
 
@@ -78,7 +78,7 @@ def test_eval_is_the_test_split_where_there_is_a_validation_split() -> None:
 def test_a_held_out_folder_of_any_usual_name_validates(tmp_path: Path, name: str) -> None:
     class_folders(tmp_path / "train", {"a": 5, "b": 5})
     class_folders(tmp_path / name, {"a": 2, "b": 1})
-    splits = open_pictures(tmp_path)
+    splits = open_images(tmp_path)
     assert sizes(splits) == (10, 3)
     assert all(f"/{name}/" in splits.val.input(i) for i in range(3))
     told = [fact for fact in splits.notes if f"{name}/ read as val" in fact]
@@ -89,7 +89,7 @@ def test_split_folders_of_loose_images_are_read_by_their_metadata(tmp_path: Path
     for split, count in (("train", 8), ("test", 4)):
         loose(tmp_path / split, count)
         listing(tmp_path / split / "metadata.csv", "file_name", count)
-    splits = open_pictures(tmp_path)
+    splits = open_images(tmp_path)
     assert splits.classes == ("a", "b")
     assert sizes(splits) == (6, 2)
     held_out = open_data(tmp_path, kind=IMAGE, need="evaluate", known_classes=("a", "b"))
@@ -102,7 +102,7 @@ def test_one_metadata_table_above_split_folders_gives_both(tmp_path: Path) -> No
         loose(tmp_path / split, count)
         lines += [f"{split}/{i}.png,{'ab'[i % 2]}" for i in range(count)]
     (tmp_path / "metadata.csv").write_text("\n".join(lines))
-    splits = open_pictures(tmp_path)
+    splits = open_images(tmp_path)
     assert sizes(splits) == (8, 4)
     assert all("/val/" in splits.val.input(i) for i in range(4))
     assert any("by the folders of its paths" in fact for fact in splits.notes)
@@ -112,7 +112,7 @@ def test_names_in_a_table_are_looked_for_in_the_folder_of_its_split(tmp_path: Pa
     loose(tmp_path / "train", 8)
     loose(tmp_path / "test", 8, start=50)
     listing(tmp_path / "train.csv", "image_id", 8)
-    splits = open_pictures(tmp_path)
+    splits = open_images(tmp_path)
     assert sizes(splits) == (6, 2)
     assert {Path(splits.train.input(i)).parent for i in range(6)} == {tmp_path / "train"}
     assert any("read from train/" in fact for fact in splits.notes)
@@ -123,14 +123,14 @@ def test_splits_of_loose_images_are_not_classes(tmp_path: Path, names: tuple[str
     for name in names:
         loose(tmp_path / name, 4)
     with pytest.raises(DataError, match=r"train/"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
 
 
 def test_folds_are_not_classes(tmp_path: Path) -> None:
     for name in ("fold1", "fold2"):
         class_folders(tmp_path / name, {"a": 3, "b": 3})
     with pytest.raises(DataError, match=r"like folds.*fold1, fold2"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
 
 
 def test_a_class_called_train_with_folders_inside_does_not_swallow_the_others(
@@ -139,14 +139,14 @@ def test_a_class_called_train_with_folders_inside_does_not_swallow_the_others(
     class_folders(tmp_path, {"bus": 3})
     class_folders(tmp_path / "train", {"2023": 3, "2024": 3})
     with pytest.raises(DataError, match=r"train/.*bus/"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
 
 
 def test_a_validation_folder_without_labels_is_not_replaced_by_a_share(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", {"a": 5, "b": 5})
     loose(tmp_path / "val", 4)
     with pytest.raises(DataError, match="val holds images, but no class folders"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
 
 
 def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
     class_folders(tmp_path / "more", {"a": 3})
     loose(tmp_path / "test", 2)
     loose(tmp_path, 2)
-    picture(tmp_path / "train" / "stray.jpg")
+    image(tmp_path / "train" / "stray.jpg")
     (tmp_path / "labels.csv").write_text("x\n1\n")
-    notes = " | ".join(open_pictures(tmp_path).notes)
+    notes = " | ".join(open_images(tmp_path).notes)
     for fact in (
         "test/ not read: it holds images without class folders",
         f"2 images (0.png, …) outside the folders in {tmp_path} not used",
@@ -171,10 +171,10 @@ def test_two_names_of_one_folder_are_told(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", {"a": 3, "b": 3})
     (tmp_path / "val").symlink_to("train")
     with pytest.raises(DataError, match="are the same folder"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
     (tmp_path / "train" / "c").symlink_to("a")
     with pytest.raises(DataError, match=r"a/.*c/"):
-        open_pictures(tmp_path / "train")
+        open_images(tmp_path / "train")
 
 
 def test_a_split_folder_with_tables_of_several_splits_is_refused(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_split_folder_with_tables_of_several_splits_is_refused(tmp_path: Path)
         for name in ("train.csv", "val.csv"):
             listing(tmp_path / split / name, "path", 4)
     with pytest.raises(DataError, match="tables of several splits: train, val"):
-        open_pictures(tmp_path)
+        open_images(tmp_path)
 
 
 # -- columns -----------------------------------------------------------------------------------
@@ -286,8 +286,8 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
     loose(root / "a" / "more", 4)
     unreadable(root / "a" / "more", monkeypatch)
     with pytest.raises(BadFilesError, match=r"a/more"):
-        open_pictures(root)
-    splits = open_pictures(root, bad_files="skip")
+        open_images(root)
+    splits = open_images(root, bad_files="skip")
     assert sum(sizes(splits)) == 8
     assert [line.partition(":")[0] for line in splits.skipped] == [str(root / "a" / "more")]
     assert holds_files(root / "a" / "more", IMAGE), "it may hold some"
@@ -297,10 +297,10 @@ def test_a_class_or_all_that_cannot_be_listed_is_reported(tmp_path, monkeypatch)
     root = class_folders(tmp_path / "photos", {"a": 4, "b": 4})
     unreadable(root / "b", monkeypatch)
     with pytest.raises(BadFilesError, match="b: the folder cannot be read"):
-        open_pictures(root)
+        open_images(root)
     unreadable(root, monkeypatch)
     with pytest.raises(DataError, match="photos cannot be read: Permission denied"):
-        open_pictures(root)
+        open_images(root)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="needs another user")
@@ -326,7 +326,7 @@ def test_links_in_pairs_leave_each_image_its_one_class(tmp_path: Path) -> None:
     root = class_folders(tmp_path, {"cat": 3, "dog": 3})
     (root / "cat" / "l").symlink_to("../dog")
     (root / "dog" / "l").symlink_to("../cat")
-    splits = open_pictures(root)
+    splits = open_images(root)
     assert sum(sizes(splits)) == 6
     for samples in (splits.train, splits.val):
         for i, label in enumerate(samples.labels):
@@ -374,15 +374,15 @@ def test_any_depth_of_folders_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_folders_of_the_system_are_no_classes(tmp_path: Path, name: str) -> None:
     root = class_folders(tmp_path, {"a": 3, "b": 3})
     (root / name).mkdir()
-    picture(root / "a" / name / "thumb.jpg", seed=99)
-    splits = open_pictures(root)
+    image(root / "a" / name / "thumb.jpg", seed=99)
+    splits = open_images(root)
     assert splits.classes == ("a", "b")
     assert sum(sizes(splits)) == 6
     assert any("2 system folders" in fact for fact in splits.notes) == (name != ".git")
 
 
 def test_one_name_with_and_without_blanks_is_told_to_be_one_class(tmp_path: Path) -> None:
-    splits = open_pictures(class_folders(tmp_path, {"a": 2, "a ": 2, "b": 2}))
+    splits = open_images(class_folders(tmp_path, {"a": 2, "a ": 2, "b": 2}))
     assert splits.classes == ("a", "b")
     assert any("'a' and 'a ' are one class" in fact for fact in splits.notes)
 
@@ -390,19 +390,19 @@ def test_one_name_with_and_without_blanks_is_told_to_be_one_class(tmp_path: Path
 def test_classes_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:
     for year in ("2023", "2024"):
         class_folders(tmp_path / year, {"cat": 3, "dog": 3})
-    splits = open_pictures(tmp_path)
+    splits = open_images(tmp_path)
     assert splits.classes == ("2023", "2024")
     told = "2023, 2024 are the classes; all of them hold the folders cat, dog"
     assert told in splits.notes
-    picture(tmp_path / "2024" / "one.jpg", seed=77)
-    assert told not in open_pictures(tmp_path).notes
+    image(tmp_path / "2024" / "one.jpg", seed=77)
+    assert told not in open_images(tmp_path).notes
 
 
 # -- numbers as names --------------------------------------------------------------------------
 
 
 def test_folders_called_1_and_1_0_are_two_classes(tmp_path: Path) -> None:
-    splits = open_pictures(class_folders(tmp_path, {"1": 3, "1.0": 3, "2": 3}))
+    splits = open_images(class_folders(tmp_path, {"1": 3, "1.0": 3, "2": 3}))
     assert set(splits.classes) == {"1", "1.0", "2"}
     for i, label in enumerate(splits.train.labels):
         assert Path(splits.train.input(i)).parent.name == splits.classes[label]

@@ -296,14 +296,14 @@ def test_files_that_are_no_tables(tmp_path, name, content, message, capfd):
     assert captured.out + captured.err == "", "the error alone tells of it"
 
 
-def test_a_table_of_picture_paths_is_an_image_data_set(tmp_path):
+def test_a_table_of_image_paths_is_an_image_data_set(tmp_path):
     rows = []
     for i in range(6):
         name = f"images/{i}.png"
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.new("RGB", (8, 8), (i * 40, 0, 0)).save(tmp_path / name)
         rows.append((name, ("red", "black")[i % 2], "a caption"))
-    path = write(tmp_path / "pictures.csv", rows, ("file_name", "label", "text"))
+    path = write(tmp_path / "images.csv", rows, ("file_name", "label", "text"))
     for source in (path, tmp_path):
         splits = open_data(source, kind=IMAGE)
         assert splits.classes == ("black", "red")
@@ -322,20 +322,20 @@ def test_texts_given_to_an_image_run(tmp_path):
         open_data(write(tmp_path / "x.csv", ROWS), kind=IMAGE)
 
 
-def test_pictures_listed_for_a_text_run(tmp_path):
+def test_images_listed_for_a_text_run(tmp_path):
     path = write(tmp_path / "x.csv", [("a.jpg", "1"), ("b.jpg", "0")], ("image", "label"))
     with pytest.raises(DataError, match=r"'image'"):
         open_texts(path)
 
 
-def test_class_names_and_pictures_inside_parquet_are_honoured(tmp_path):
+def test_class_names_and_images_inside_parquet_are_honoured(tmp_path):
     import datasets
 
-    pictures = [Image.fromarray(np.full((8, 8, 3), i * 20, np.uint8)) for i in range(8)]
+    images = [Image.fromarray(np.full((8, 8, 3), i * 20, np.uint8)) for i in range(8)]
     features = datasets.Features(
         image=datasets.Image(), label=datasets.ClassLabel(names=["zebra", "ant", "never"])
     )
-    data = {"image": pictures, "label": [i % 2 for i in range(8)]}
+    data = {"image": images, "label": [i % 2 for i in range(8)]}
     datasets.Dataset.from_dict(data, features=features).to_parquet(tmp_path / "x.parquet")
     splits = open_data(tmp_path / "x.parquet", kind=IMAGE)
     assert splits.classes == ("zebra", "ant"), "the publisher's order, without the unused name"
@@ -426,7 +426,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_table(tmp_path: Path, suffix: st
     assert len(read_table(path).data) == 40_000
 
 
-def test_a_few_paths_that_are_no_pictures_are_named_one_by_one(tmp_path: Path) -> None:
+def test_a_few_paths_that_are_no_images_are_named_one_by_one(tmp_path: Path) -> None:
     for number in range(8):
         Image.new("RGB", (9, 9), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
     rows = [f"{number}.png,{'ab'[number % 2]}" for number in range(8)]

@@ -198,7 +198,7 @@ def test_an_evaluation_reads_several_labels_as_the_run_does(tmp_path):
     assert splits.to_evaluate(trained_on="")["all"].labels.tolist() == [[1, 0], [0, 0]]
 
 
-def test_pictures_with_several_labels(tmp_path):
+def test_images_with_several_labels(tmp_path):
     for i in range(10):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
     rows = [(f"{i}.png", "|".join(tags)) for i, tags in enumerate(TAGS)]
@@ -246,9 +246,9 @@ def test_a_usual_column_of_numbers_is_found(tmp_path):
     ("cell", "reason"),
     [
         ("", "no number in column 'price'"),
-        ("abc", "'abc' in column 'price' is no number"),
-        ("1,5", "'1,5' in column 'price' is no number"),
-        ("nan", "'nan' in column 'price' is no number"),
+        ("abc", "'abc' in column 'price' is not a number"),
+        ("1,5", "'1,5' in column 'price' is not a number"),
+        ("nan", "'nan' in column 'price' is not a number"),
         ("inf", "'inf' in column 'price' is not finite"),
         ("1e60", "'1e60' in column 'price' is not finite, or too large"),
     ],

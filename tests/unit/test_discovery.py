@@ -83,7 +83,7 @@ def test_a_kept_answer_spares_reading_the_environment(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"stamp": 1}', b"\xff"])
-def test_a_damaged_answer_is_made_anew(folder: Folder, tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_answer_is_made_again(folder: Folder, tmp_path: Path, content: bytes) -> None:
     cache = tmp_path / "plugins.json"
     _install(folder.path, "acme")
     before = installed(cache)
@@ -195,7 +195,7 @@ def test_a_plugin_answers_only_the_hooks_that_it_implements(folder: Folder) -> N
         ("this is no python", "its import raised SyntaxError"),
         (
             "import zoo\n@zoo.hookimpl\ndef zoo_backbone(): return []",
-            "zoo_backbone, which is no hook of the zoo; did you mean zoo_backbones?",
+            "zoo_backbone, which is not a hook of the zoo; did you mean zoo_backbones?",
         ),
         (
             "import zoo\n@zoo.hookimpl\ndef zoo_backbones(registry): return []",

@@ -104,11 +104,11 @@ def test_networks_of_the_libraries(name: str, count: int) -> None:
     for module in backbone.modules():
         if type(module) is nn.BatchNorm2d:
             lively(module)
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        plain = backbone.features(pictures)
-        pairs = find_pairs(backbone.net, lambda: backbone.features(pictures))
+        plain = backbone.features(images)
+        pairs = find_pairs(backbone.net, lambda: backbone.features(images))
         with folded(pairs):
-            folded_features = backbone.features(pictures)
+            folded_features = backbone.features(images)
     assert len(pairs) == count
     torch.testing.assert_close(folded_features, plain, rtol=1e-3, atol=1e-4 * plain.abs().max())

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from tests.unit.test_backbone import PICTURES, SPEC, small_net
+from tests.unit.test_backbone import IMAGES, SPEC, small_net
 from zoo import Backbone
 from zoo.engine.heads import make_head
 from zoo.errors import NameLookupError
@@ -50,26 +50,26 @@ def test_the_plain_network_loads_what_is_saved_and_says_the_same(tmp_path: Path)
     native = small_net()
     native[3] = nn.Linear(8, 5)
     native.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
-    assert torch.equal(native.eval()(PICTURES), made(PICTURES))
+    assert torch.equal(native.eval()(IMAGES), made(IMAGES))
     again = backbone(0.0)  # as a run is opened
     again.load_native_state_dict(
         safetensors.torch.load_file(tmp_path / "model.safetensors"), strict_head=True
     )
-    assert torch.equal(again.eval()(PICTURES), made(PICTURES))
-    assert torch.equal(made.native_network().eval()(PICTURES), made(PICTURES))
+    assert torch.equal(again.eval()(IMAGES), made(IMAGES))
+    assert torch.equal(made.native_network().eval()(IMAGES), made(IMAGES))
 
 
 def test_it_follows_the_backbone_into_training_and_is_copied_with_it():
     made = backbone(0.5)
     made.freeze()  # so that nothing else is random
-    features = made.eval().features(PICTURES)
+    features = made.eval().features(IMAGES)
     for head in (made.head, copy.deepcopy(made).head, pickle.loads(pickle.dumps(made.head))):
         head.train()
         assert not torch.equal(head(features), head(features))
         head.eval()
         assert torch.equal(head(features), head(features))
     made.train()
-    assert not torch.equal(made(PICTURES), made(PICTURES))
+    assert not torch.equal(made(IMAGES), made(IMAGES))
 
 
 def test_an_unknown_head_is_named_with_the_nearest():

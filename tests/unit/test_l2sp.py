@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.unit.test_backbone import PICTURES, SPEC, small_net
+from tests.unit.test_backbone import IMAGES, SPEC, small_net
 from zoo import Backbone
 from zoo.engine.l2sp import Pull
 
@@ -45,7 +45,7 @@ def test_the_gradients_are_those_of_the_formula(backbone, frozen):
     moved(backbone)
     if frozen:
         backbone.freeze(upto=frozen)  # later than the pull was made, as between two phases
-    loss = backbone(PICTURES).square().mean()
+    loss = backbone(IMAGES).square().mean()
     (loss + written_out(backbone, starts, 0.3, 0.7)).backward(retain_graph=True)
     expected = gradients(backbone)
     backbone.zero_grad()
@@ -77,7 +77,7 @@ def test_what_is_frozen_is_neither_copied_nor_given_a_gradient(backbone):
 
 
 def test_where_training_starts_there_is_no_pull(backbone):
-    backbone(PICTURES).square().mean().backward()
+    backbone(IMAGES).square().mean().backward()
     before = gradients(backbone)
     Pull(backbone, 5.0, 0.0).add_gradients()
     assert all(torch.equal(gradients(backbone)[n], before[n]) for n in before)

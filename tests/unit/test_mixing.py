@@ -1,4 +1,4 @@
-"""Pictures of a batch mixed with each other."""
+"""Images of a batch mixed with each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.engine.mixing import Mixer
 
 
 def batch(count: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures that are the number of their class all over."""
+    """Images that are the number of their class all over."""
     classes = torch.arange(count) % 3
     return classes.float().view(-1, 1, 1, 1).expand(count, 3, 8, 8).contiguous(), classes
 
@@ -19,7 +19,7 @@ def mixer(mixup: float = 0.0, cutmix: float = 0.0, seed: int = 0) -> Mixer:
 
 
 def blended(pixels: torch.Tensor) -> bool:
-    """Whether pictures hold values between those of two."""
+    """Whether images hold values between those of two."""
     return bool((pixels != pixels.round()).any())
 
 
@@ -31,7 +31,7 @@ def test_targets_are_mixed_in_the_proportion_of_the_pixels(mixup, cutmix):
         assert soft.shape == (4, 3)
         assert soft.dtype == torch.float32
         assert torch.allclose(soft.sum(dim=1), torch.ones(4))
-        # a picture's mean is the mean number of its classes
+        # an image's mean is the mean number of its classes
         expected = soft @ torch.arange(3.0)
         assert torch.allclose(mixed.mean(dim=(1, 2, 3)), expected, atol=1e-5)
         assert blended(mixed) == bool(mixup)
@@ -84,7 +84,7 @@ def test_several_labels_are_mixed_as_they_are():
     pixels, _ = batch()
     labels = torch.tensor([[1.0, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]])
     mixed, soft = mixer(mixup=1.0)(pixels, labels, 1)
-    share = (mixed[1] - pixels[0]).mean() / (pixels[1] - pixels[0]).mean()  # of the second picture
+    share = (mixed[1] - pixels[0]).mean() / (pixels[1] - pixels[0]).mean()  # of the second image
     assert 0.01 < share < 0.99
     assert torch.allclose(soft, share * labels + (1 - share) * labels.roll(1, 0), atol=1e-5)
 

@@ -11,7 +11,7 @@ from zoo import Backbone, BackboneSpec, ImageInput
 from zoo.engine.prefix import OUTPUTS, find_prefix
 
 
-def pictures(side: int) -> list[dict[str, Tensor]]:
+def images(side: int) -> list[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     return [
         {"pixel_values": torch.randn(count, 3, side, side, generator=generator)} for count in (2, 3)
@@ -43,7 +43,7 @@ def test_the_cut_is_the_last_module_before_what_trains(
 ) -> None:
     backbone = zoo.load(name, weights="none")
     backbone.freeze(upto=until)
-    prefix = find_prefix(backbone, pictures(side))
+    prefix = find_prefix(backbone, images(side))
     assert prefix is not None
     assert (prefix.cut, prefix.shape) == (backbone.net.get_submodule(cut), shape)
 
@@ -79,7 +79,7 @@ def wrapped(way: str) -> Backbone:
 def test_the_rest_gives_the_same_from_the_outputs_for_any_batch() -> None:
     backbone = wrapped("straight")
     backbone.freeze(upto="middle")
-    prefix = find_prefix(backbone, pictures(8))
+    prefix = find_prefix(backbone, images(8))
     assert prefix is not None
     assert prefix.cut is backbone.net.middle
     batch = {"pixel_values": torch.randn(7, 3, 8, 8)}
@@ -93,18 +93,18 @@ def test_a_path_around_the_cut_moves_it_or_forbids_it() -> None:
     around, beside = wrapped("around"), wrapped("beside")
     for backbone in (around, beside):
         backbone.freeze(upto="middle")
-    # The sum needs both outputs: from the first layer's on everything runs anew.
-    found = find_prefix(around, pictures(8))
+    # The sum needs both outputs: from the first layer's on everything runs again.
+    found = find_prefix(around, images(8))
     assert found is not None
     assert found.cut is around.net.first
-    assert find_prefix(beside, pictures(8)) is None
+    assert find_prefix(beside, images(8)) is None
 
 
 def test_without_a_frozen_beginning_there_is_none() -> None:
     backbone = wrapped("straight")
-    assert find_prefix(backbone, pictures(8)) is None
+    assert find_prefix(backbone, images(8)) is None
     backbone.freeze("middle", "second")
-    assert find_prefix(backbone, pictures(8)) is None
+    assert find_prefix(backbone, images(8)) is None
 
 
 def test_embeddings_alone_are_not_worth_it_and_layers_of_texts_are() -> None:

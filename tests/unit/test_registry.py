@@ -82,7 +82,7 @@ def test_the_zoos_own_plugins_keep_their_names(folder: Folder, index: Index) -> 
         ("acme", "conflict"),
         ("zoo-finetune", "ok"),
     ]
-    assert "the zoo's own plugin has the name" in registry.plugins()[0].reason
+    assert "zoo's own plugin has the name" in registry.plugins()[0].reason
     assert registry.names() == ["torchvision/net"]
     assert registry.plugin("torchvision").source == own
 
@@ -147,7 +147,7 @@ def test_sync_that_fails_leaves_the_catalogue_as_it_was(folder: Folder, index: I
 
 def test_sync_of_a_catalogue_written_by_hand_is_refused(folder: Folder, index: Index) -> None:
     registry = Registry([folder.good("acme", "net")], Policy(), index)
-    with pytest.raises(PluginError, match="no catalogue that could be made anew"):
+    with pytest.raises(PluginError, match="no catalogue that could be made again"):
         registry.sync("acme")
 
 

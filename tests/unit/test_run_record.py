@@ -17,7 +17,7 @@ from zoo.registry.run_record import lineage, origin_of, read_record, read_run
 from zoo.training import record as records
 from zoo.training.resume import _refuse_change
 
-PICTURES = BackboneSpec(
+IMAGES = BackboneSpec(
     name="acme/net", modality="image", feature_dim=8, params=100, input=ImageInput(size=32),
     loader="nowhere:load", weights=(Weights(tag="v1", uri="/none", default=True),),
 )  # fmt: skip
@@ -29,9 +29,9 @@ TEXTS = BackboneSpec(
 
 def test_a_finished_run_is_a_backbone_with_its_own_weights(tmp_path: Path) -> None:
     published = Weights(tag="v1", uri="/none", license="CC-BY-4.0").to_json()
-    folder = made_run(tmp_path / "run", PICTURES, weights=published, params=88)
+    folder = made_run(tmp_path / "run", IMAGES, weights=published, params=88)
     run = read_run(folder, name="plants")
-    assert (run.spec.name, run.spec.params, run.spec.input) == ("acme/net", 88, PICTURES.input)
+    assert (run.spec.name, run.spec.params, run.spec.input) == ("acme/net", 88, IMAGES.input)
     assert run.spec.weights == (run.weights,)
     weights = run.weights
     assert (weights.tag, weights.default, weights.classes) == ("plants", True, 2)
@@ -41,16 +41,16 @@ def test_a_finished_run_is_a_backbone_with_its_own_weights(tmp_path: Path) -> No
     run.check_weights()
 
 
-def test_a_run_without_an_accuracy_shows_its_other_figures(tmp_path: Path) -> None:
+def test_a_run_without_an_accuracy_shows_its_other_metrics(tmp_path: Path) -> None:
     results = {"metrics": {"rmse": 1.5, "r2": 0.25, "loss": 0.5}}
-    run = read_run(made_run(tmp_path / "run", PICTURES, results=results))
+    run = read_run(made_run(tmp_path / "run", IMAGES, results=results))
     assert run.weights.metrics == {"validation/rmse": 1.5, "validation/r2": 0.25}
 
 
 def test_the_folder_is_absolute_whatever_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = made_run(tmp_path / "runs" / "net-1", PICTURES)
+    folder = made_run(tmp_path / "runs" / "net-1", IMAGES)
     monkeypatch.chdir(tmp_path)
     run = read_run(Path("runs/../runs/net-1"))
     assert run.folder == folder
@@ -78,7 +78,7 @@ def test_the_folder_is_absolute_whatever_was_given(
     ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
-    folder = made_run(tmp_path / "run", PICTURES, **changes)
+    folder = made_run(tmp_path / "run", IMAGES, **changes)
     with pytest.raises(RunError) as caught:
         read_run(folder)
     assert str(folder / "run.json") in caught.value.message
@@ -87,14 +87,14 @@ def test_a_damaged_record_is_named(tmp_path: Path, changes: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("content", ["{half a", "[]", "3"])
 def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
-    folder = made_run(tmp_path / "run", PICTURES)
+    folder = made_run(tmp_path / "run", IMAGES)
     (folder / "run.json").write_text(content)
     with pytest.raises(RunError, match=r"run\.json (cannot be read|is not the lock file)"):
         read_run(folder)
 
 
 def test_a_record_to_resume_from_has_what_was_asked_for(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "run", PICTURES, finished=False, compile="off", plugins={})
+    folder = made_run(tmp_path / "run", IMAGES, finished=False, compile="off", plugins={})
     with pytest.raises(RunError) as caught:
         read_record(folder, finished=False)
     assert str(folder / "run.json") in caught.value.message
@@ -103,7 +103,7 @@ def test_a_record_to_resume_from_has_what_was_asked_for(tmp_path: Path) -> None:
 
 def test_a_later_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="written by a later zoo") as caught:
-        read_run(made_run(tmp_path / "run", PICTURES, format=99))
+        read_run(made_run(tmp_path / "run", IMAGES, format=99))
     assert "pip install -U zoo-finetune" in caught.value.hint
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_run_folder_says_what_would_be_one(tmp_path: Path) -> None:
 
 
 def test_a_run_without_its_weights_or_its_tokenizer_cannot_start_another(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "pictures", PICTURES)
+    folder = made_run(tmp_path / "pictures", IMAGES)
     (folder / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"has no model\.safetensors"):
         read_run(folder)
@@ -128,7 +128,7 @@ def test_a_run_without_its_weights_or_its_tokenizer_cannot_start_another(tmp_pat
 
 
 def test_other_weights_than_the_run_wrote_are_noticed(tmp_path: Path) -> None:
-    run = read_run(made_run(tmp_path / "run", PICTURES))
+    run = read_run(made_run(tmp_path / "run", IMAGES))
     file = run.folder / "model.safetensors"
     file.write_bytes(b"something else")
     with pytest.raises(RunError, match="sha256") as caught:
@@ -141,8 +141,8 @@ def test_other_weights_than_the_run_wrote_are_noticed(tmp_path: Path) -> None:
 
 def test_an_origin_is_recorded_with_its_own_origins(tmp_path: Path) -> None:
     published = Weights(tag="v1", uri="/none").to_json()
-    first = read_run(made_run(tmp_path / "a", PICTURES, weights=published), name="animals")
-    second = read_run(made_run(tmp_path / "b", PICTURES, origin=first.origin))
+    first = read_run(made_run(tmp_path / "a", IMAGES, weights=published), name="animals")
+    second = read_run(made_run(tmp_path / "b", IMAGES, origin=first.origin))
     assert first.origin["origin"] is None
     assert second.origin == {
         "name": None,
@@ -163,7 +163,7 @@ def test_an_origin_is_recorded_with_its_own_origins(tmp_path: Path) -> None:
 
 
 def test_the_origin_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "run", PICTURES)
+    folder = made_run(tmp_path / "run", IMAGES)
     named, plain = read_run(folder, name="plants"), read_run(folder)
     digits = plain.weights.sha256
     assert origin_of(named.weights, digits, named) == named.origin
@@ -179,7 +179,7 @@ def test_the_origin_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> No
 
 
 def test_a_run_with_surgery_cannot_start_another(tmp_path: Path) -> None:
-    folder = made_run(tmp_path / "run", PICTURES, surgery="changes:widen")
+    folder = made_run(tmp_path / "run", IMAGES, surgery="changes:widen")
     with pytest.raises(RunError, match="'changes:widen'") as caught:
         read_run(folder)
     assert "docs/plugins.md" in caught.value.hint
@@ -213,7 +213,7 @@ def test_a_split_that_the_data_do_not_have_is_named(
 ) -> None:
     held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None}, notes=())
     monkeypatch.setattr("zoo.runs.run.open_data", lambda *_, **__: held_out)
-    run = open_run(made_run(tmp_path / "run", PICTURES))
+    run = open_run(made_run(tmp_path / "run", IMAGES))
     with pytest.raises(RunError, match=f"'{split}'") as caught:
         run.evaluate("photos", split=split)
     assert caught.value.hint == "It has: val."
@@ -222,7 +222,7 @@ def test_a_split_that_the_data_do_not_have_is_named(
 def test_an_opened_run_stays_open_when_the_directory_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_run(tmp_path / "runs" / "one", PICTURES)
+    made_run(tmp_path / "runs" / "one", IMAGES)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     run = open_run("runs/one")

@@ -1,4 +1,4 @@
-"""What outputs mean: targets, figures and decoding of each task."""
+"""What outputs mean: targets, metrics and decoding of each task."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> T
 # -- several labels ----------------------------------------------------------------------------
 
 
-def test_figures_of_several_labels_are_scikit_learn_s() -> None:
-    figures = MultiLabel().headline(LOGITS, FLAGS)
+def test_metrics_of_several_labels_are_scikit_learn_s() -> None:
+    metrics = MultiLabel().headline(LOGITS, FLAGS)
     chances = 1 / (1 + np.exp(-LOGITS.double().numpy()))
     predicted = chances >= 0.5
     occurs = FLAGS[:, :3]
-    assert figures["map"] == pytest.approx(sk.average_precision_score(occurs, chances[:, :3]))
-    assert figures["micro_f1"] == pytest.approx(sk.f1_score(FLAGS, predicted, average="micro"))
-    assert figures["macro_f1"] == pytest.approx(
+    assert metrics["map"] == pytest.approx(sk.average_precision_score(occurs, chances[:, :3]))
+    assert metrics["micro_f1"] == pytest.approx(sk.f1_score(FLAGS, predicted, average="micro"))
+    assert metrics["macro_f1"] == pytest.approx(
         sk.f1_score(FLAGS, predicted, average="macro", zero_division=0)
     )
-    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(FLAGS, predicted))
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(FLAGS, predicted))
     entropy = -np.where(FLAGS > 0, np.log(chances), np.log(1 - chances)).mean()
-    assert figures["loss"] == pytest.approx(entropy)
+    assert metrics["loss"] == pytest.approx(entropy)
 
 
-def test_figures_of_several_labels_agree_with_a_count_by_hand() -> None:
+def test_metrics_of_several_labels_agree_with_a_count_by_hand() -> None:
     logits = torch.tensor([[2.0, -1.0], [1.0, 1.0], [-1.0, -2.0], [3.0, -3.0]])
     labels = np.array([[1, 0], [0, 1], [0, 0], [1, 1]], dtype=np.float32)
     result = MultiLabel().evaluation(logits, labels, ["x", "y"])
@@ -80,8 +80,8 @@ def test_figures_of_several_labels_agree_with_a_count_by_hand() -> None:
 def test_classes_that_neither_occur_nor_are_predicted_count_for_nothing() -> None:
     logits = torch.tensor([[5.0, -5.0], [-5.0, -5.0]])
     labels = np.array([[1, 0], [0, 0]], dtype=np.float32)
-    figures = MultiLabel().headline(logits, labels)
-    assert (figures["map"], figures["macro_f1"]) == (1.0, 1.0)
+    metrics = MultiLabel().headline(logits, labels)
+    assert (metrics["map"], metrics["macro_f1"]) == (1.0, 1.0)
     rows = MultiLabel().evaluation(logits, labels, ["x", "y"]).per_class
     assert rows["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
@@ -95,10 +95,10 @@ def test_a_single_tag_is_no_pair_of_classes() -> None:
     assert result.metrics["macro_f1"] == pytest.approx(2 / 3)
 
 
-def test_no_label_at_all_has_figures_that_are_numbers() -> None:
-    figures = MultiLabel().headline(LOGITS, np.zeros_like(FLAGS))
-    assert all(math.isfinite(value) for value in figures.values())
-    assert figures["map"] == 0.0
+def test_no_label_at_all_has_metrics_that_are_numbers() -> None:
+    metrics = MultiLabel().headline(LOGITS, np.zeros_like(FLAGS))
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert metrics["map"] == 0.0
 
 
 # -- numbers -----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_numbers_are_trained_on_standardised_and_come_out_in_their_units() -> No
     assert task.decode(targets) == pytest.approx(NUMBERS, abs=1e-3)
 
 
-def test_figures_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
+def test_metrics_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
     task = task_of(splits("regression", NUMBERS))
     logits = LOGITS[:, :2]
     predicted = task.decode(logits)
@@ -137,8 +137,8 @@ def test_figures_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
 def test_r2_of_one_sample_is_a_number() -> None:
     task = Regression((0.0,), (1.0,))
     for output, r2 in ((2.0, 1.0), (1.0, 0.0)):
-        figures = task.headline(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
-        assert figures["r2"] == r2
+        metrics = task.headline(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
+        assert metrics["r2"] == r2
 
 
 def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
@@ -183,7 +183,7 @@ def test_the_headline_is_the_evaluation_s(task, logits, labels) -> None:
 
 
 @pytest.mark.parametrize("task", [MultiLabel(), Regression((0.0,) * 4, (1.0,) * 4)])
-def test_outputs_that_are_no_numbers_have_figures_that_are_none(task) -> None:
+def test_outputs_that_are_no_numbers_have_metrics_that_are_none(task) -> None:
     broken = LOGITS.clone()
     broken[3, 2] = torch.inf
     assert all(math.isnan(value) for value in task.headline(broken, FLAGS).values())
@@ -212,17 +212,17 @@ def test_where_rare_classes_are_to_count_an_epoch_that_finds_them_is_kept() -> N
     assert keeps(task_of(data, rare=True)) == "alert"
     assert keeps(task_of(data, "accuracy", rare=True)) == "blind"
     assert keeps(task_of(data, "macro_f1")) == "alert"
-    figures = task_of(data, rare=True).headline(ALERT, PARTS)
-    assert figures["balanced_accuracy"] == pytest.approx((170 / 190 + 9 / 10) / 2)
+    metrics = task_of(data, rare=True).headline(ALERT, PARTS)
+    assert metrics["balanced_accuracy"] == pytest.approx((170 / 190 + 9 / 10) / 2)
 
 
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> None:
     labels = np.arange(60) % 3  # the fourth class never occurs, and is predicted
     predicted = LOGITS.argmax(dim=1).numpy()
-    figures = SingleLabel("balanced_accuracy").headline(LOGITS, labels)
+    metrics = SingleLabel("balanced_accuracy").headline(LOGITS, labels)
     recalls = [(predicted[labels == k] == k).mean() for k in range(3)]
-    assert figures["balanced_accuracy"] == pytest.approx(np.mean(recalls))
-    assert next(iter(figures)) == leading(figures, "balanced_accuracy") == "balanced_accuracy"
+    assert metrics["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert next(iter(metrics)) == leading(metrics, "balanced_accuracy") == "balanced_accuracy"
 
 
 METRICS = [(task, metric) for task in TASKS for metric in metrics_of(task)]
@@ -262,7 +262,7 @@ def test_a_task_of_a_later_zoo_is_refused() -> None:
     assert "Upgrade" in error.value.hint
 
 
-def test_figures_have_names() -> None:
+def test_metrics_have_names() -> None:
     assert leading({"loss": 1, "map": 1, "accuracy": 1}) == "map"
     assert leading({"loss": 1, "accuracy": 1, "macro_f1": 1}) == "accuracy"
     assert in_words({"r2": 0.5, "macro_f1": 1.0}) == "R² 0.5000, macro F1 1.0000"

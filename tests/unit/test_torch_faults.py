@@ -20,8 +20,8 @@ spec = BackboneSpec(
 backbone = Backbone.wrap(net, spec=spec, head="3", stages=["0", "1"])
 backbone.freeze(upto="0")
 backbone.to(memory_format=torch.channels_last).train()
-pictures = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
-backbone(pictures).square().sum().backward()
+images = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+backbone(images).square().sum().backward()
 assert net[1].weight.grad.abs().sum() > 0
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

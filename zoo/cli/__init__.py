@@ -2,7 +2,7 @@
 
 A command's module imports nothing heavier than click at its top, so that help stays quick; what
 is heavy is imported inside the command. Plugins add commands through the hook ``zoo_commands``:
-they are looked up only where a name is not one of the zoo's own, and to list all.
+they are looked up only where a name is not one of zoo's own, and to list all.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 
 
 def main() -> None:
-    """Run the command line, and exit: 0 done, 1 the zoo's own error, 2 wrong usage."""
+    """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
     with tamed_streams(), fail_cleanly(settings):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)

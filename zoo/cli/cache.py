@@ -1,4 +1,4 @@
-"""``zoo cache``: the features of frozen backbones, decoded pictures, and compiled networks."""
+"""``zoo cache``: the features of frozen backbones, decoded images, and compiled networks."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ COLUMNS = (
     "input",
     "weights",
     "top-1",
-    "licence",
+    "license",
     "cached",
 )
 
@@ -111,7 +111,9 @@ Examples:
 )
 @max_params_option()
 @click.option("--min-accuracy", type=float, help="Minimum top-1 accuracy, in percent.")
-@click.option("--license", "licence", help="License of the weights, e.g. apache-2.0 or 'cc-by*'.")
+@click.option(
+    "--license", "license_id", help="License of the weights, e.g. apache-2.0 or 'cc-by*'."
+)
 @click.option(
     "--cached", is_flag=True, help="List only backbones whose weights are on this machine."
 )
@@ -126,7 +128,7 @@ def command(
     plugin: str | None,
     max_params: int | None,
     min_accuracy: float | None,
-    licence: str | None,
+    license_id: str | None,
     cached: bool,
     sort: str | None,
     as_json: bool,
@@ -143,7 +145,7 @@ def command(
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
         registry.plugin(plugin)  # raises, and names those that there are
-    tests = dict(_tests(modality, plugin, max_params, min_accuracy, licence, cached))
+    tests = dict(_tests(modality, plugin, max_params, min_accuracy, license_id, cached))
     listing = _Listing(registry, tests)
     whole = everything or pattern is not None
     with _without_garbage_collection():
@@ -255,7 +257,7 @@ def _tests(
     plugin: str | None,
     max_params: int | None,
     min_accuracy: float | None,
-    licence: str | None,
+    license_id: str | None,
     cached: bool,
 ) -> Iterator[tuple[str, Test]]:
     """The filters that were given, each with what it asks of an entry."""
@@ -270,12 +272,12 @@ def _tests(
             ACCURACY,
             lambda entry: None if entry.accuracy is None else entry.accuracy >= min_accuracy,
         )
-    if licence is not None:
+    if license_id is not None:
         matches = fnmatch.fnmatchcase
         yield (
             LICENSE,
             lambda entry: (
-                matches(entry.license.lower(), licence.lower()) if entry.license else None
+                matches(entry.license.lower(), license_id.lower()) if entry.license else None
             ),
         )
     if cached:

@@ -35,7 +35,7 @@ HEADS = ("linear", "mlp")
 RUN_LEVELS = 4
 """How many folders deep runs are looked for."""
 RUN_ENTRIES = 20_000
-"""How many files and folders are looked at for that; beside a million pictures the tab key waits."""
+"""How many files and folders are looked at for that; beside a million images the tab key waits."""
 
 _UNQUOTED = re.compile(r"[\w./~+@%-]+")
 """What needs no quotes in a shell; the shells' scripts would leave them out."""

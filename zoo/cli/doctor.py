@@ -125,7 +125,7 @@ def _computing() -> Iterator[Finding]:
         from zoo.engine.precision import resolve_precision
         from zoo.system.tensors.torchvision_operators import declare_missing_operators
     except (ImportError, OSError) as error:
-        advice = "Install it anew: pip install --force-reinstall torch"
+        advice = "Install it again: pip install --force-reinstall torch"
         yield Finding("torch", "error", f"cannot be imported: {error}", advice)
         return
     device = choose_device("auto")
@@ -140,7 +140,7 @@ def _computing() -> Iterator[Finding]:
             "warning",
             "torchvision's compiled operators do not load beside this torch",
             "The zoo works around it; torchvision's detection models and its own JPEG decoder do "
-            "not work. To mend it, install both from one index: https://pytorch.org/get-started",
+            "not work. To fix it, install both from one index: https://pytorch.org/get-started",
         )
 
 
@@ -153,7 +153,7 @@ def _storage() -> Iterator[Finding]:
 
 
 def _writable(folder: Path) -> Finding:
-    """Whether the zoo's cache takes a file; it is made if it is not there."""
+    """Whether zoo's cache takes a file; it is made if it is not there."""
     probe = folder / f".doctor-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _writable(folder: Path) -> Finding:
             "zoo cache",
             "error",
             f"{folder} cannot be written: {error.strerror or error}",
-            "Set ZOO_CACHE to a folder that can be written, or mend its permissions.",
+            "Set ZOO_CACHE to a folder that can be written, or fix its permissions.",
         )
     return Finding("zoo cache", "ok", f"{folder} ({_size(folder)})")
 
@@ -201,7 +201,7 @@ def _registry() -> Iterator[Finding]:
         else:
             yield Finding(subject, "error", f"{plugin.status}: {plugin.reason}", _remedy(plugin))
     if not registry.plugins():
-        advice = "Install the zoo anew: pip install --force-reinstall zoo-finetune"
+        advice = "Install the zoo again: pip install --force-reinstall zoo-finetune"
         yield Finding("plugins", "error", "none is installed", advice)
 
 
@@ -235,7 +235,7 @@ def _policy(registry: Registry) -> Iterator[Finding]:
             "short names",
             "warning",
             f"{len(lost)} lead nowhere: {', '.join(lost)}",
-            "Mend or remove them in registry.toml, or install what they name.",
+            "Fix or remove them in registry.toml, or install what they name.",
         )
 
 

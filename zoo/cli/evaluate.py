@@ -85,8 +85,8 @@ def command(
         emit_json({**results[main].to_json(), "split": main, "splits": splits})
         return
     for name, result in results.items():
-        figures = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-        say(f"{name}: {figures}  ({_what(result)})")
+        metrics = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
+        say(f"{name}: {metrics}  ({_what(result)})")
     _print_details(results[main])
 
 

@@ -1,4 +1,4 @@
-"""``zoo finetune``: adapt a backbone to pictures or texts."""
+"""``zoo finetune``: adapt a backbone to images or texts."""
 
 from __future__ import annotations
 
@@ -173,17 +173,15 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
     if count := len(data["skipped"]):
         inputs = "1 unreadable input was" if count == 1 else f"{count} unreadable inputs were"
         say(f"{inputs} left out; run.json lists them")
-    if count := data["passed_over"]:
-        say(f"{'1 file' if count == 1 else f'{count} files'} not called like pictures passed over")
+    if count := data["ignored"]:
+        say(f"{'1 file' if count == 1 else f'{count} files'} not called like images ignored")
     for fact in data["notes"]:
         say(clean(fact))
     if words := data["overlap"]:
         say(words)
 
 
-_OF_DATA = (
-    *("skipped", "passed_over", "notes", "columns", "quoting", "shared", "near", "removed"),
-)
+_OF_DATA = (*("skipped", "ignored", "notes", "columns", "quoting", "shared", "near", "removed"),)
 """What a fine-tune's document has of the data."""
 
 

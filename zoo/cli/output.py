@@ -158,7 +158,7 @@ def _own_descriptor() -> Iterator[TextIO]:
 def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Turn what is raised inside into a short message on standard error and an exit status.
 
-    1 for the zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C, and for
+    1 for zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C, and for
     a run that was stopped 128 and the signal's number.
 
     Args:
@@ -185,7 +185,7 @@ def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tamed_streams() -> Iterator[None]:
-    """Let no odd character end a command, and show the zoo's warnings in one line each.
+    """Let no odd character end a command, and show zoo's warnings in one line each.
 
     A stream that the shell has closed (``2>&-``) leads nowhere: else there is none in Python, and
     the next file that is opened gets the descriptor that libraries write their messages to.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PluginCommands:
-    """What plugins add to the zoo's own commands.
+    """What plugins add to zoo's own commands.
 
     Attributes:
         specs: By name; each with the plugin that it is of.
@@ -36,7 +36,7 @@ class PluginCommands:
 
         Args:
             registry: What is installed.
-            own: Names of the zoo's own commands.
+            own: Names of zoo's own commands.
         """
         statuses = {plugin.name: plugin.status for plugin in registry.plugins()}
         statuses |= {p.name: "ok" for p in registry.plugins() if p.status == "ok"}

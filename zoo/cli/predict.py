@@ -1,4 +1,4 @@
-"""``zoo predict``: what a run says of new pictures or texts."""
+"""``zoo predict``: what a run says of new images or texts."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def command(
         _tell(ranking, top, plot)
 
 
-COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "licence"),)
+COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "license"),)
 
 
 def _cells(place: int, row: Ranked) -> tuple[object, ...]:
@@ -150,7 +150,7 @@ def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
 
 
 def _of_what(ranking: Ranking) -> str:
-    text = f"probe: {ranking.figure} on {ranking.samples:,} samples, cross-validated"
+    text = f"probe: {ranking.metric} on {ranking.samples:,} samples, cross-validated"
     if ranking.margin is not None and len(ranking.ranked) > 1:
         text += f"; the best is ahead by chance if by less than about {2 * ranking.margin:.3f}"
     return f"{text} ({ranking.seconds:.0f} s)"

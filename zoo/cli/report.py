@@ -1,4 +1,4 @@
-"""``zoo report``: the page about a run, made anew."""
+"""``zoo report``: the page about a run, made again."""
 
 from __future__ import annotations
 

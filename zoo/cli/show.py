@@ -120,7 +120,7 @@ def _print_facts(spec: BackboneSpec, run: FinishedRun | None) -> None:
         "params": f"{spec.params:,}",
         "feature_dim": spec.feature_dim,
         "input": input_size(row) + _input_details(row["input"]),
-        "licence": spec.license,
+        "license": spec.license,
         "paper": spec.paper,
         "tags": ", ".join(spec.tags),
         "loader": spec.loader,
@@ -170,13 +170,13 @@ def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
     shelf = Shelf()
     say("\nweights")
     print_table(
-        ("tag", "", "licence", "metrics", "outputs", "here", "source"),
+        ("tag", "", "license", "metrics", "outputs", "here", "source"),
         [
             (
                 weights.tag,
                 "asked for" if weights.tag == asked else "default" if weights.default else "",
                 weights.license,
-                ", ".join(f"{name} {figure:g}" for name, figure in weights.metrics.items()),
+                ", ".join(f"{name} {metric:g}" for name, metric in weights.metrics.items()),
                 weights.classes or "",
                 "yes" if shelf.find(weights.uri) else "no",
                 weights.uri,

@@ -1,4 +1,4 @@
-"""``zoo sync``: a catalogue made anew."""
+"""``zoo sync``: a catalogue made again."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Extract = Callable[[nn.Module, Batch], Tensor]
 
 
 def image_features(net: nn.Module, batch: Batch) -> Tensor:
-    """The output of a network for pictures whose head has been taken out: ``(B, feature_dim)``."""
+    """The output of a network for images whose head has been taken out: ``(B, feature_dim)``."""
     features: Tensor = net(batch["pixel_values"])
     return features
 
@@ -280,7 +280,7 @@ class Backbone(nn.Module):
     def maps_of(self, output: Tensor) -> Tensor | None:
         """What one of the layers puts out as maps, ``(B, channels, h, w)``, a view where it can be.
 
-        Pictures are square here, so that the two sides of equal length tell channels-first from
+        Images are square here, so that the two sides of equal length tell channels-first from
         channels-last. Tokens are places where ``prefix_tokens`` says so.
 
         Args:
@@ -304,7 +304,7 @@ class Backbone(nn.Module):
     def token_embedding(self) -> nn.Module | None:
         """The layer that makes vectors of token ids, ``(B, T)`` to ``(B, T, width)``.
 
-        ``None`` for networks of pictures, and where there is none to be found.
+        ``None`` for networks of images, and where there is none to be found.
         """
         if not self.spec.input.tokens:
             return None
@@ -320,7 +320,7 @@ class Backbone(nn.Module):
         """The library's own network with these parameters, in the mode that the backbone is in.
 
         A copy with the head put back, or the one that the loader's ``native`` builds. ``None``
-        where ``head_path`` is no module of the network.
+        where ``head_path`` is not a module of the network.
         """
         if native := self._options.get("native"):
             net = native(self.outputs())

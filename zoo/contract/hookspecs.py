@@ -64,7 +64,7 @@ def zoo_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Commands that the plugin adds to ``zoo``.
 
     Called with ``zoo_backbones``, and kept in the index with its answer. A command must not have
-    the name of one of the zoo's own, nor of another plugin's.
+    the name of one of zoo's own, nor of another plugin's.
     """
 
 
@@ -75,7 +75,7 @@ def zoo_exemptions() -> Iterable[Exemption]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_sync() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
-    """The catalogue made anew from the library that is installed, for ``zoo sync``.
+    """The catalogue made again from the library that is installed, for ``zoo sync``.
 
     It may import torch and take minutes. A plugin whose ``zoo_backbones`` is written by hand
     does not implement it.

@@ -28,10 +28,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LARGEST_SIZE = 4096
-"""Pixels of a side: a batch of 64 such pictures takes 13 GB already."""
+"""Pixels of a side: a batch of 64 such images takes 13 GB already."""
 
 LARGEST_RESIZED = 2 * LARGEST_SIZE
-"""Pixels of a side before the centre crop: such a picture takes 0.2 GB."""
+"""Pixels of a side before the centre crop: such an image takes 0.2 GB."""
 
 LEAST_CROP = 0.1
 """The catalogues' least is above 0.7."""
@@ -67,15 +67,15 @@ class JsonData:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput(JsonData):
-    """What pictures a network was trained on, and how they were prepared.
+    """What images a network was trained on, and how they were prepared.
 
     Attributes:
         size: Height and width in pixels after cropping.
         crop: Share of the shorter side that the centre crop keeps, in (0, 1].
         mean: One mean a channel, of values in [0, 1].
         std: One standard deviation a channel, of values in [0, 1].
-        interpolation: How pictures are resized.
-        fixed_size: Whether the network is built for pictures of ``size``, and may refuse others.
+        interpolation: How images are resized.
+        fixed_size: Whether the network is built for images of ``size``, and may refuse others.
             A loader builds a fixed-size network for the size that the spec it is given states.
         min_size: The smallest height and width that the network takes.
         multiple_of: What height and width must be multiples of, where any size is taken.
@@ -187,8 +187,8 @@ class Weights(JsonData):
             Hub's cache), or the path of a local file or folder.
         sha256: The leading hexadecimal digits that the publisher gives, or all 64; empty where
             none are given.
-        license: SPDX identifier of the weights' licence; empty where the publisher gives none.
-        metrics: Published figures by ``dataset/metric``, in the publisher's unit.
+        license: SPDX identifier of the weights' license; empty where the publisher gives none.
+        metrics: Published metrics by ``dataset/metric``, in the publisher's unit.
         default: Whether ``--weights auto`` takes these.
         classes: Width of the published head; 0 where the weights have none.
         input: How these weights want their input, where that differs from the spec's.
@@ -262,7 +262,7 @@ class BackboneSpec(JsonData):
 
     @property
     def image_input(self) -> ImageInput:
-        """``input`` of a backbone for pictures."""
+        """``input`` of a backbone for images."""
         assert isinstance(self.input, ImageInput)
         return self.input
 

@@ -1,1 +1,1 @@
-"""From what a user has to samples and batches, of any modality: folders, tables, Hub data sets."""
+"""From what a user has to samples and batches, of any modality: folders, tables, Hub datasets."""

@@ -139,7 +139,7 @@ def _set(value: Any, given: Sequence[str]) -> list[str] | None:
 
 
 def _class_names(feature: Any) -> tuple[str, ...]:
-    """The names that a data set's publisher gives its classes; empty where there are none."""
+    """The names that a dataset's publisher gives its classes; empty where there are none."""
     import datasets
 
     inner = getattr(feature, "feature", feature)

@@ -176,7 +176,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
     if lost:
         raise DataError(
             f"{part.where} has no readable input of {', '.join(map(repr, lost))}",
-            hint="Mend the files, or remove the class.",
+            hint="Fix the files, or remove the class.",
         )
 
 

@@ -1,4 +1,4 @@
-"""How data are laid out: split folders, class folders, tables, a Hub data set; and their readers."""
+"""How data are laid out: split folders, class folders, tables, a Hub dataset; and their readers."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def layout_of(request: DataRequest) -> Layout:
     path = Path(os.path.expanduser(request.source))
     if not is_utf8(path):
         raise DataError(
-            f"the name of {path} is no UTF-8, and the run could not record it",
+            f"the name of {path} is not valid UTF-8, and the run could not record it",
             hint="Rename it, or give a link to it that has another name.",
         )
     if not os.path.exists(path):
         raise DataError(
             f"there is no file or folder {request.source}",
-            hint="Give a folder, a table, or hf:<name> for a data set of the Hub.",
+            hint="Give a folder, a table, or hf:<name> for a dataset of the Hub.",
         )
     if os.path.isdir(path):
         layout = _folder_of_files if request.kind.in_files else _folder_of_tables

@@ -1,4 +1,4 @@
-"""Samples that training has in common with what it is measured on: they make every figure too good."""
+"""Samples that training has in common with what it is measured on: they make every metric too good."""
 
 from __future__ import annotations
 

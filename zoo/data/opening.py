@@ -45,7 +45,7 @@ def open_data(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Splits:
-    """Open a folder, a table or a Hub data set; every input is read once as a check.
+    """Open a folder, a table or a Hub dataset; every input is read once as a check.
 
     Args:
         source: A folder of class folders, with ``train``, ``val`` and ``test`` above them or

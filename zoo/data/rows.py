@@ -59,7 +59,7 @@ def open_rows(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Rows:
-    """Open a folder, a table or a Hub data set as :func:`zoo.data.opening.open_data` does, labels or not.
+    """Open a folder, a table or a Hub dataset as :func:`zoo.data.opening.open_data` does, labels or not.
 
     Also images that lie in a folder without class folders, a single image, and a ``.txt`` file
     with a text a line: those have no labels.

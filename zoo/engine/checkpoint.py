@@ -49,7 +49,7 @@ class Progress:
         accumulate: Parts that a step is computed in.
         history: A record an epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1; 0 for none.
-        metrics: The best epoch's figures.
+        metrics: The best epoch's metrics.
         score: What made it the best; higher is better.
     """
 
@@ -70,7 +70,7 @@ class Progress:
     score: list[float] = field(default_factory=lambda: [-math.inf])
 
     def next_epoch(self) -> None:
-        """Begin to count anew."""
+        """Begin to count again."""
         self.epoch, self.step = self.epoch + 1, 0
         self.loss, self.samples, self.seconds, self.waited = 0.0, 0, 0.0, 0.0
         self.tokens, self.padding = 0, 0

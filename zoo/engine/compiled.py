@@ -1,4 +1,4 @@
-"""``--compile on``: ``torch.compile``, its artefacts in the zoo's cache, its errors in words.
+"""``--compile on``: ``torch.compile``, its artefacts in zoo's cache, its errors in words.
 
 Two things are compiled: the steps of a phase that trains the backbone, and the features of a frozen
 one over the training split. All else runs uncompiled, validation too, so that a later evaluation of
@@ -74,7 +74,7 @@ def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
 def compiled_code_kept() -> Iterator[Path]:
     """While the block runs, torch keeps what it compiles, and runs again, in the user's own folder.
 
-    That is in the zoo's cache unless the user says where; where it cannot be written, in a
+    That is in zoo's cache unless the user says where; where it cannot be written, in a
     temporary folder that goes with the block.
 
     Raises:

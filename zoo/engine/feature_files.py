@@ -1,6 +1,6 @@
 """The files of the feature cache: what each is of, how large, when it was last used; removing some.
 
-Features of a split lie in ``<name>.npy``, its decoded pictures in ``<name>.arrow``, and what they are
+Features of a split lie in ``<name>.npy``, its decoded images in ``<name>.arrow``, and what they are
 of in ``<name>.json`` beside it. The code of compiled networks lies in a folder of its own, which
 counts as one.
 """
@@ -25,12 +25,12 @@ SUFFIXES = (".npy", ".arrow")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features, or decoded pictures, of one split; or all compiled code.
+    """Features, or decoded images, of one split; or all compiled code.
 
     Attributes:
         path: The array, or the folder.
         facts: What they are of: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
-            ``features``, of which pictures lack some; empty where that is not known.
+            ``features``, of which images lack some; empty where that is not known.
         size: In bytes.
         used: When they were made or last read, in seconds since 1970.
     """

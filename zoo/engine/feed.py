@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PLAIN_BATCH = 32
-"""Samples a batch in validation and prediction; one number, so that figures repeat exactly. On
+"""Samples a batch in validation and prediction; one number, so that metrics repeat exactly. On
 processors it is also what networks are quickest with, or nearly."""
 
 

@@ -51,7 +51,7 @@ def make_head(
     """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
 
     Args:
-        name: One of the zoo's own, or of a plugin.
+        name: One of zoo's own, or of a plugin.
         feature_dim: Width of the backbone's features.
         outputs: Number of classes.
         registry: Whose plugins to ask; what is installed by default.

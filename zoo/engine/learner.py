@@ -188,7 +188,7 @@ class Learner:
     # -- state -------------------------------------------------------------------------------
 
     def share(self) -> None:
-        """Give the backbone what has been learnt, if it trains in shards; every process must."""
+        """Give the backbone what has been learned, if it trains in shards; every process must."""
         if self._optimizer and self._setting.accelerator.is_fsdp2:
             state = self._model.state_dict()
             self._source.trained.load_state_dict(

@@ -1,4 +1,4 @@
-"""Pictures of a batch mixed with each other: MixUp and CutMix."""
+"""Images of a batch mixed with each other: MixUp and CutMix."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Mixer:
-    """Mixes each picture of a batch with another one, and their targets in the same proportion.
+    """Mixes each image of a batch with another one, and their targets in the same proportion.
 
-    MixUp (Zhang et al. 2018, arXiv:1710.09412) blends two pictures; CutMix (Yun et al. 2019,
+    MixUp (Zhang et al. 2018, arXiv:1710.09412) blends two images; CutMix (Yun et al. 2019,
     arXiv:1905.04899) puts a rectangle of one into the other. The share of the first is drawn from
     Beta(alpha, alpha), once a batch. Both are torchvision's and run where the pixels are.
 

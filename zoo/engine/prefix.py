@@ -55,7 +55,7 @@ class Prefix:
 
     @property
     def shape(self) -> Shape:
-        """Of the cut's output for one picture, or for one token of a text."""
+        """Of the cut's output for one image, or for one token of a text."""
         return tuple(self.outputs.shape[self.fixed :])
 
     def run(self, batch: Batch) -> Tensor:

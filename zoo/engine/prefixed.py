@@ -123,7 +123,7 @@ class Prefixed(Batches):
 
 
 class _Rows:
-    """Outputs of the frozen part, a row for each picture, or for each token of each text.
+    """Outputs of the frozen part, a row for each image, or for each token of each text.
 
     Attributes:
         array: ``(count, …)``, memory-mapped.
@@ -150,7 +150,7 @@ class _Rows:
 
 
 class _Outputs(BatchReader):
-    """Batches with the outputs of the frozen part in the place of pictures, or beside texts."""
+    """Batches with the outputs of the frozen part in the place of images, or beside texts."""
 
     def __init__(self, loader: Loader, views: Sequence[_Rows], labels: NDArray[Any]) -> None:
         self.samples = loader.reader.samples
@@ -175,7 +175,7 @@ class _Outputs(BatchReader):
 
 
 def _view(variation: int, views: int) -> int:
-    """The views take turns by epoch, and where balancing draws a picture again."""
+    """The views take turns by epoch, and where balancing draws an image again."""
     return ((variation & (2**32 - 1)) + (variation >> 32)) % views
 
 

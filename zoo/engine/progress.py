@@ -141,11 +141,11 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: which epoch, losses, the figure that a run is evaluated by, speed.
+        """One line: which epoch, losses, the metric that a run is evaluated by, speed.
 
         Then what the speed is lost to, as shares of the time and of the tokens.
         """
-        figure = leading(record, str(record.get("metric", "")))
+        metric = leading(record, str(record.get("metric", "")))
         lost = "".join(
             f"  {what} {record[what]:.0%}" for what in ("waiting", "padding") if what in record
         )
@@ -154,7 +154,7 @@ class Console:
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val {titles()[figure]} {record[figure]:.4f}  "
+            f"val {titles()[metric]} {record[metric]:.4f}  "
             f"{record['samples_per_second']:.0f}/s{lost}"
             f"{'  *' if record['best'] else ''}"
         )

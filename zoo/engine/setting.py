@@ -27,8 +27,8 @@ class Feeds:
     Attributes:
         train: Shuffled, augmented batches; ``set_epoch`` before each pass.
         plain_train: The training split once, prepared as for validation; made when needed.
-        view: The training split once, each picture in a variation of it, by the view's number.
-        variation: What decides how the pictures of the views vary, in words.
+        view: The training split once, each image in a variation of it, by the view's number.
+        variation: What decides how the images of the views vary, in words.
         val: The validation split once.
         train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
         val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
@@ -62,7 +62,7 @@ class Setting:
         forward: Runs the backbone.
         feeds: The batches.
         recipe: The hyperparameters.
-        task: What the outputs mean, and which figures tell how good they are.
+        task: What the outputs mean, and which metrics tell how good they are.
         loss: From logits and targets to a loss a sample.
         outputs: Width of the logits.
         accelerator: One process or many.

@@ -1,4 +1,4 @@
-"""Where a phase's batches come from: pictures and texts, or features that were computed once."""
+"""Where a phase's batches come from: images and texts, or features that were computed once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Batches:
             yield Step(batch, batch["labels"], samples, batch["index"])
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
-        """On the device; pictures mixed with each other where the recipe asks for it."""
+        """On the device; images mixed with each other where the recipe asks for it."""
         assert isinstance(step.inputs, Mapping)
         placed = self._setting.forward.place(step.inputs)
         targets = self._setting.task.targets(placed["labels"])

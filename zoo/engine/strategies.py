@@ -149,7 +149,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 
 
 def find_strategy(name: str, registry: Registry) -> Strategy:
-    """The strategy ``name``: the zoo's own, or a plugin's.
+    """The strategy ``name``: zoo's own, or a plugin's.
 
     Raises:
         NameLookupError: Neither has it.

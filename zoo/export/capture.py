@@ -14,7 +14,7 @@ from zoo.system.library_output import quiet as quiet
 
 
 def capture(backbone: Backbone, inputs: ExportInputs) -> ExportedProgram:
-    """The program of ``backbone``; recurrent layers are the zoo's operators in it.
+    """The program of ``backbone``; recurrent layers are zoo's operators in it.
 
     Raises:
         RunError: ``torch.export`` cannot capture it.

@@ -29,7 +29,7 @@ def native_source(backbone: Backbone, run: Run) -> str:
         raise RunError(f"padding changes what {run.folder} says, and its library pads", hint=_HINT)
     if not isinstance(backbone.head, nn.Linear):
         raise RunError(
-            f"the head {run.record['head']!r} of {run.folder} is the zoo's, and the library of "
+            f"the head {run.record['head']!r} of {run.folder} is zoo's, and the library of "
             f"{backbone.spec.name} has no place for it",
             hint=_HINT,
         )

@@ -129,7 +129,7 @@ def _checked_name(repo: str) -> str:
     flaw = "--" in name or ".." in name or name.endswith((".git", ".ipynb", "-", "."))
     if not repo.startswith(PREFIX) or not _NAME.fullmatch(name) or flaw:
         raise UsageError(
-            f"{repo!r} is no name for a repository",
+            f"{repo!r} is not a name for a repository",
             hint="Give hf:<org>/<name>, of letters, digits, '-', '_' and '.': hf:acme/my-plants.",
         )
     return name

@@ -10,7 +10,7 @@ from zoo.export.portable import last_part
 from zoo.export.preparation import PREPARATION
 from zoo.modalities import modality_of
 from zoo.modalities.exporting import ExportInputs
-from zoo.runs.model_card import licence, meaning, plain
+from zoo.runs.model_card import license_of, meaning, plain
 from zoo.runs.run import Run
 
 _LINES: Mapping[Format, str] = {
@@ -60,7 +60,7 @@ Inputs, of any batch size{inputs.limits}:
 `outputs` is (batch, {len(run.classes)}): {run.task.wording.output_in_words} in the order of `classes` in
 `{PREPARATION}`, which says step by step how {inputs.what} is prepared.
 {meaning(run.record)}
-Licence of the weights that training started from: {licence(run.record)}.
+License of the weights that training started from: {license_of(run.record)}.
 {_library(chosen)}"""
 
 

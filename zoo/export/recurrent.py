@@ -1,7 +1,7 @@
 """LSTM and GRU layers as one operator each, for texts of any length.
 
 ``torch.export`` unrolls them over the example's length, which then is the only one that the program
-takes. While :class:`Whole` is entered, they are captured as operators of the zoo's own instead.
+takes. While :class:`Whole` is entered, they are captured as operators of zoo's own instead.
 Afterwards those become torch's (:func:`restore`), so that a saved program needs nothing but torch,
 or ONNX's (:func:`translations`).
 """
@@ -25,7 +25,7 @@ _library = torch.library.Library("zoo_export", "DEF")  # type: ignore[no-untyped
 
 
 def _stand_in(original: Any) -> Any:
-    """An operator of the zoo's with the signature of ``original``, which has shapes alone."""
+    """An operator of zoo's with the signature of ``original``, which has shapes alone."""
     name = original.name().removeprefix("aten::").partition(".")[0]
     _library.define(str(original._schema).replace(original.name(), name))  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"zoo_export::{name}", _shapes, lib=_library)

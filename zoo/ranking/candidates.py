@@ -49,8 +49,8 @@ class Candidate:
         """The published top-1 accuracy, in percent; 0 where there is none that compares."""
         if self.weights is None or self.resolved.run is not None:
             return 0.0
-        figures = self.weights.metrics.items()
-        return next((v for k, v in figures if k.endswith(("top1", "accuracy"))), 0.0)
+        metrics = self.weights.metrics.items()
+        return next((v for k, v in metrics if k.endswith(("top1", "accuracy"))), 0.0)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Setting:
         sample: Its ``train`` split is what they see.
         seed: Of random parameters, and of whatever else is random.
         device: Where they compute.
-        workers: Processes that prepare pictures; ``None`` for what fits the machine.
+        workers: Processes that prepare images; ``None`` for what fits the machine.
         registry: Names and plugins.
         reporter: Sees the steps.
         deadline: When to stop.

@@ -1,4 +1,4 @@
-"""Score against cost, as text and as a picture."""
+"""Score against cost, as text and as an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS, _COLUMNS = 12, 60
 
 
 def check_plot(path: Path) -> None:
-    """Raise a :class:`UsageError` if ``path`` is called like no picture that can be drawn."""
+    """Raise a :class:`UsageError` if ``path`` is called like no image that can be drawn."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"--plot {path} is of no known kind", hint=f"End it in {' or '.join(SUFFIXES)}."
@@ -46,7 +46,7 @@ def text_plot(ranking: Ranking) -> list[str]:
     ends = f"{10 ** min(costs):.3g}", f"{10 ** max(costs):.3g}"
     axis = ends[0] + ends[1].rjust(_COLUMNS - len(ends[0]))
     return [
-        f"{ranking.figure} against {COST}",
+        f"{ranking.metric} against {COST}",
         *lines,
         " " * 9 + "+" + "-" * _COLUMNS,
         " " * 10 + axis,
@@ -54,7 +54,7 @@ def text_plot(ranking: Ranking) -> list[str]:
 
 
 def write_plot(path: Path, ranking: Ranking) -> None:
-    """Draw the same with names; the kind of picture is that of the suffix.
+    """Draw the same with names; the kind of image is that of the suffix.
 
     Raises:
         RunError: It cannot be written.
@@ -80,7 +80,7 @@ def write_plot(path: Path, ranking: Ranking) -> None:
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(StrMethodFormatter("{x:g}"))
     axes.set_xlabel(f"{COST}, on this machine")
-    axes.set_ylabel(f"{ranking.figure} of a linear probe, cross-validated")
+    axes.set_ylabel(f"{ranking.metric} of a linear probe, cross-validated")
     axes.set_title(f"{ranking.samples:,} samples of {ranking.data}".replace("$", r"\$"))
     axes.grid(alpha=0.3)
     try:

@@ -83,7 +83,7 @@ class Ranking:
         return self.ranked[0]
 
     @property
-    def figure(self) -> str:
+    def metric(self) -> str:
         """What the probe's score is: ``accuracy``, ``mAP`` or ``R²``."""
         return task_named(self.task).probe.metric
 
@@ -114,7 +114,7 @@ class Ranking:
             "classes": list(self.classes),
             "samples": self.samples,
             "order": "probe",
-            "figure": self.figure,
+            "metric": self.metric,
             "ranked": [vars(row) for row in self.ranked],
             "left_out": [vars(one) for one in self.left_out],
             "not_reached": list(self.not_reached),

@@ -118,13 +118,13 @@ class Plugin:
             if marked and name not in known:
                 near = closest(name, known, 1)
                 guess = f"; did you mean {near[0]}?" if near else ""
-                raise PluginError(f"it implements {name}, which is no hook of the zoo{guess}")
+                raise PluginError(f"it implements {name}, which is not a hook of the zoo{guess}")
             if not marked and name in known and not _is_specification(self._module, name):
                 raise PluginError(f"its {name} lacks the decorator @zoo.hookimpl")
 
 
 def _is_specification(module: object, name: str) -> bool:
-    """Whether ``name`` is the zoo's own declaration of the hook, imported by the plugin."""
+    """Whether ``name`` is zoo's own declaration of the hook, imported by the plugin."""
     return getattr(getattr(module, name), "__module__", "") == "zoo.contract.hookspecs"
 
 

@@ -3,7 +3,7 @@
 One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, its commands, the names
 of its backbones, and one row of JSON a line, so that a command parses no more rows than it shows. It
 is used as long as the plugin's fingerprint is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
-time, because what it lacks may have been mended anywhere. A file that is damaged is made anew. A
+time, because what it lacks may have been fixed anywhere. A file that is damaged is made again. A
 cache folder that cannot be written costs time, not function.
 """
 
@@ -101,7 +101,7 @@ class Index:
         except OSError as error:
             warnings.warn(
                 f"the index cannot be kept in {self.folder} ({error.strerror or error}); "
-                "every command asks the plugins anew",
+                "every command asks the plugins again",
                 stacklevel=2,
             )
         return self.kept(source) or catalogue  # what is kept takes less memory
@@ -120,7 +120,7 @@ class Index:
             commands: Its commands, which stay as they are.
 
         Raises:
-            PluginError: They are no specs, or cannot be kept.
+            PluginError: They are not specs, or cannot be kept.
         """
         catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"), commands=commands)
         try:
@@ -250,7 +250,7 @@ def _flaw(part: Row, kinds: Kinds) -> str:
         return flaw
     if not all(isinstance(tag, str) for tag in part.get("tags", ())):
         return f"its tags are {part['tags']!r}"
-    if not all(type(figure) in (int, float) for figure in part.get("metrics", {}).values()):
+    if not all(type(metric) in (int, float) for metric in part.get("metrics", {}).values()):
         return f"its metrics are {part['metrics']!r}"
     return ""
 

@@ -148,12 +148,12 @@ def lay_over(policy: Policy, path: Path) -> Policy:
         text = _decoded(read_small(path))
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"{path} is not TOML: {error}", hint="Mend the line it names.") from error
+        raise PolicyError(f"{path} is not TOML: {error}", hint="Fix the line it names.") from error
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path} is not UTF-8: {error}", hint="Save it as UTF-8.") from error
     except OSError as error:
         raise PolicyError(
-            f"{path} cannot be read: {error.strerror or error}", hint="Mend its permissions."
+            f"{path} cannot be read: {error.strerror or error}", hint="Fix its permissions."
         ) from error
     reader = _Reader(path, text)
     schema = reader.take(data, "schema", kind=int, default=SCHEMA)
@@ -197,7 +197,7 @@ class _Reader:
             raise self.error(f"{key!r} is missing", *where[:-1], hint=f"Add {key} = …")
         if type(value) is not kind:
             raise self.error(
-                f"{key!r} must be {_KINDS[kind]}", *where, hint=f"Mend {key} = {value!r}."
+                f"{key!r} must be {_KINDS[kind]}", *where, hint=f"Fix {key} = {value!r}."
             )
         return value
 
@@ -236,7 +236,7 @@ def _resolve(policy: Policy, table: Mapping[str, Any], reader: _Reader) -> Polic
     order = reader.take(table, "resolve", "order", kind=list, default=list(policy.order))
     if not all(isinstance(name, str) for name in order):
         raise reader.error(
-            "'order' must be a list of names", "resolve", "order", hint=f"Mend order = {order!r}."
+            "'order' must be a list of names", "resolve", "order", hint=f"Fix order = {order!r}."
         )
     return replace(policy, order=tuple(order))
 

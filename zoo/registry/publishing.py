@@ -54,7 +54,7 @@ def publish(name: str, folder: Path, *, registry: Registry, replace: bool = Fals
 
     Raises:
         UsageError: The name cannot be one, or something else has it.
-        RunError: The folder is no finished run, or is damaged.
+        RunError: The folder is not a finished run, or is damaged.
         PolicyError: The file cannot be read, is a link, or cannot be written.
     """
     _check_name(name, registry)
@@ -147,7 +147,7 @@ def _changing() -> Iterator[tuple[Path, Policy, Callable[[Callable[[str], str]],
     except OSError as error:
         raise PolicyError(
             f"{file} cannot be written: {error.strerror or error}",
-            hint="Mend its permissions, or set XDG_CONFIG_HOME to a folder that can be written.",
+            hint="Fix its permissions, or set XDG_CONFIG_HOME to a folder that can be written.",
         ) from error
 
 

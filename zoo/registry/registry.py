@@ -165,7 +165,7 @@ class Registry:
         )
 
     def sync(self, name: str) -> int:
-        """Make the catalogue of ``name`` anew from the library that is installed.
+        """Make the catalogue of ``name`` again from the library that is installed.
 
         Returns:
             The number of backbones.
@@ -178,7 +178,7 @@ class Registry:
         plugin = self.plugin(name)
         if not plugin.implements("zoo_sync"):
             raise PluginError(
-                f"the plugin {name!r} has no catalogue that could be made anew",
+                f"the plugin {name!r} has no catalogue that could be made again",
                 hint="Its catalogue is written by hand; upgrade its distribution instead.",
             )
         self._catalogues[name] = self.index.replace(
@@ -204,7 +204,7 @@ class Registry:
         return given
 
     def commands(self) -> list[tuple[str, CommandSpec]]:
-        """Every plugin's commands, each with the plugin's name; those of the zoo's own come first."""
+        """Every plugin's commands, each with the plugin's name; those of zoo's own come first."""
         plugins = sorted(
             self._catalogues,
             key=lambda name: (self._sources[name].distribution != CORE, name),
@@ -516,12 +516,12 @@ def _package(value: str) -> str:
 
 
 def _conflict(source: PluginSource, namesakes: Sequence[PluginSource]) -> str:
-    """Why ``source`` may not have its name; the zoo's own plugins keep theirs in any case."""
+    """Why ``source`` may not have its name; zoo's own plugins keep theirs in any case."""
     others = [s.distribution or s.value for s in namesakes if s is not source]
     if not others or source.distribution == CORE:
         return ""
     if CORE in others:
-        return f"the zoo's own plugin has the name {source.name!r}; give this one another"
+        return f"zoo's own plugin has the name {source.name!r}; give this one another"
     everyone = " and ".join(s.distribution or s.value for s in namesakes)
     return f"{everyone} publish a plugin of this name; uninstall one"
 

@@ -100,7 +100,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         name: Under which ``registry.toml`` publishes it.
 
     Raises:
-        RunError: It is no run folder, is damaged, or lacks a file that a start from it needs.
+        RunError: It is not a run folder, is damaged, or lacks a file that a start from it needs.
     """
     folder = Path(os.path.abspath(os.path.expanduser(folder)))
     record = read_record(folder)
@@ -135,16 +135,16 @@ def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
         uri=str(folder / MODEL),
         sha256=digits,
         license=str((record["weights"] or {}).get("license") or ""),
-        metrics=_figures(record["results"]["metrics"]),
+        metrics=_metrics(record["results"]["metrics"]),
         default=True,
         classes=len(classes),
     )
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The figures that tell how good a run is: accuracy in percent, as publishers state it.
+def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that tell how good a run is: accuracy in percent, as publishers state it.
 
-    Where a run is not evaluated by that, all its figures but the loss, in their own units.
+    Where a run is not evaluated by that, all its metrics but the loss, in their own units.
     """
     if "accuracy" in metrics and "map" not in metrics:
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}
@@ -200,7 +200,7 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
             ``None`` for either.
 
     Raises:
-        RunError: There is none, it is no lock file of a run, or it is of the other kind.
+        RunError: There is none, it is not a lock file of a run, or it is of the other kind.
     """
     path = folder / LOCK_FILE
     try:
@@ -208,7 +208,7 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"has no {LOCK_FILE}" if os.path.exists(folder) else "does not exist"
         raise RunError(
-            f"{folder} {what}, so it is no run folder",
+            f"{folder} {what}, so it is not a run folder",
             hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
         ) from error
     except (OSError, ValueError, RecursionError) as error:

@@ -112,7 +112,7 @@ def compare(
             have kept of their validation samples, of which those that all have are compared.
         split: One split of ``data``.
         device: ``auto``, ``cpu``, ``cuda``, …
-        workers: Processes that prepare pictures.
+        workers: Processes that prepare images.
         reporter: Sees the steps.
 
     Raises:
@@ -152,7 +152,7 @@ def _refuse_others(runs: Sequence[Run]) -> None:
         if run.task.name != first.task.name:
             raise RunError(
                 f"{first.folder} is {first.task.name} and {run.folder} is {run.task.name}, and "
-                "their figures cannot be compared",
+                "their metrics cannot be compared",
                 hint="Compare runs of one task.",
             )
         if set(run.classes) != set(first.classes):

@@ -259,7 +259,7 @@ def refuse_existing(folder: Path) -> None:
     """Raise a :class:`RunError` if there is something at ``folder``, or nothing can be."""
     if not files.is_utf8(folder):
         raise RunError(
-            f"the name of the output folder {folder} is no UTF-8",
+            f"the name of the output folder {folder} is not valid UTF-8",
             hint="Give another one with --output DIR.",
         )
     if os.path.lexists(folder):
@@ -316,15 +316,15 @@ def write_model(
 
 
 def _write_example(folder: Path, samples: Samples) -> str | list[str]:
-    """A validation input to try the run on: text, pair, path, or a picture's name in ``folder``."""
+    """A validation input to try the run on: text, pair, path, or an image's name in ``folder``."""
     raw = samples.raw(0)
     if isinstance(raw, str):
         return raw
     if isinstance(raw, tuple):
         return list(raw)
-    picture = raw if isinstance(raw, Image.Image) else read_image(raw, values="own")
+    image = raw if isinstance(raw, Image.Image) else read_image(raw, values="own")
     with files.replacing(folder / EXAMPLE) as temporary:
-        picture.save(temporary)
+        image.save(temporary)
     return EXAMPLE
 
 

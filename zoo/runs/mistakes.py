@@ -125,13 +125,13 @@ def _mistake(
     folder: Path | None,
 ) -> Mistake:
     shown = tuple(str(rows[name][index]) for name in inputs)
-    picture = None if folder is None else _picture(folder, shown[0])
+    image = None if folder is None else _image(folder, shown[0])
     return Mistake(
         (Path(shown[0]).name,) if folder is not None else shown,
         _listed(rows[truth][index]),
         _listed(rows["predicted"][index]),
         float(rows["probability"][index]) if "probability" in rows else None,
-        picture,
+        image,
     )
 
 
@@ -153,7 +153,7 @@ def data_folder(source: str) -> Path | None:
     return folder if folder.is_dir() and not home.is_relative_to(folder) else None
 
 
-def _picture(folder: Path, name: str) -> Path | None:
+def _image(folder: Path, name: str) -> Path | None:
     """The file that a prediction names, if it lies in ``folder``, links followed."""
     try:
         path = Path(os.path.realpath(name))

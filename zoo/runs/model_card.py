@@ -55,7 +55,7 @@ def hub_card(record: Mapping[str, Any], repo: str, *, loader: str = "") -> str:
 ---
 
 {_facts(record, repo.partition("/")[2])}
-The figures are those of the validation split, of which nothing is in this repository.
+The metrics are those of the validation split, of which nothing is in this repository.
 
 ## Use
 
@@ -93,7 +93,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
         started = plain(lineage(record))
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
-    figures = "\n".join(
+    metrics = "\n".join(
         f"| {plain(titles().get(key, key))} (validation) | {_number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
@@ -108,10 +108,10 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
 | {task.wording.outputs} | {classes} |
 | data | {plain(data["source"])}: {_number(data["train"])} training, {_number(data["val"])} validation samples |
 | started from | {started} |
-| licence of those weights | {licence(record)} |
+| license of those weights | {license_of(record)} |
 | strategy | {plain(recipe["strategy"])}, learning rate {_number(recipe["lr"], "g")}, seed {_number(recipe["seed"])} |
 | best epoch | {_number(results["best_epoch"])} |
-{figures}
+{metrics}
 """
 
 
@@ -187,7 +187,7 @@ def _first_weights(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
 # -- words -----------------------------------------------------------------------------------
 
 
-def licence(record: Mapping[str, Any]) -> str:
+def license_of(record: Mapping[str, Any]) -> str:
     """That of the published weights which the run, or the first of those it goes back to, had."""
     weights = _first_weights(record)
     if not weights:

@@ -83,7 +83,7 @@ class Run:
         record: What its ``run.json`` holds.
         spec: The backbone's spec with the input as it was trained on.
         task: What the outputs mean.
-        metrics: The task's figures on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
+        metrics: The task's metrics on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
 
     Raises:
         RunError: There is no readable ``run.json``, or the run is not finished.
@@ -201,10 +201,10 @@ class Run:
         workers: int | None = None,
         reporter: Reporter | None = None,
     ) -> list[AnyPrediction]:
-        """Class probabilities, or numbers, for pictures or texts, in the order given.
+        """Class probabilities, or numbers, for images or texts, in the order given.
 
         Args:
-            inputs: Paths of pictures, folders of them, tables, Pillow pictures, or texts. For a
+            inputs: Paths of images, folders of them, tables, Pillow images, or texts. For a
                 run on pairs, tables and tuples of two texts.
             text_column: The column of a table that holds the input, or the two of pairs; by
                 default that of training.
@@ -214,7 +214,7 @@ class Run:
             bad_files: ``error`` stops at an input that cannot be read; with ``skip`` a
                 ``NoPrediction`` with the reason stands in its place.
             device: ``auto``, ``cpu``, ``cuda``, …
-            workers: Processes that prepare pictures.
+            workers: Processes that prepare images.
             reporter: Sees the steps.
 
         Raises:
@@ -311,7 +311,7 @@ class Run:
             bad_files: ``error``, or ``skip`` for leaving them out.
             quoting: As in training, which is also the default.
             device: ``auto``, ``cpu``, ``cuda``, …
-            workers: Processes that prepare pictures.
+            workers: Processes that prepare images.
             reporter: Sees the steps.
 
         Raises:
@@ -404,7 +404,7 @@ class Run:
                 kept of its validation samples; nothing is computed then.
             split: One split of ``data``.
             device: ``auto``, ``cpu``, ``cuda``, …
-            workers: Processes that prepare pictures.
+            workers: Processes that prepare images.
             reporter: Sees the steps.
 
         Returns:
@@ -450,7 +450,7 @@ class Run:
             split: One split of ``data``.
             samples: The validation samples, where they are open already.
             device: Where the network is asked what it looked at.
-            workers: Processes that prepare pictures.
+            workers: Processes that prepare images.
             reporter: Sees the steps.
 
         Raises:
@@ -514,7 +514,7 @@ class Run:
         if "request" not in self.record:
             return None, "the run does not say where its data were"
         try:
-            with no_network():  # a run.json may name any data set, and the user's token goes along
+            with no_network():  # a run.json may name any dataset, and the user's token goes along
                 splits = open_requested(
                     Request.from_json(self.record["request"]), modality_of(self.spec)
                 )
@@ -555,7 +555,7 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer that the run was trained with; ``None`` for pictures.
+        """The tokenizer that the run was trained with; ``None`` for images.
 
         Raises:
             RunError: It cannot be read.
@@ -623,7 +623,7 @@ class _TrainedOn:
         share = float(data["val_split"])
         check_share(share)
         if not all(isinstance(name, str) for name in (*columns.inputs, *columns.labels)):
-            raise TypeError("columns that are no names")
+            raise TypeError("columns that are not names")
         return cls(
             columns,
             val_split=share,

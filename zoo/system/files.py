@@ -85,7 +85,7 @@ def claim(path: Path) -> None:
 def is_utf8(name: str | os.PathLike[str]) -> bool:
     """Whether a name or a text is one in UTF-8, which is what records and tables are written in.
 
-    A file may have any bytes for its name; Python keeps those that are no UTF-8 as lone surrogates.
+    A file may have any bytes for its name; Python keeps those that are not valid UTF-8 as lone surrogates.
     """
     try:
         os.fspath(name).encode()

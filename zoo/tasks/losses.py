@@ -72,7 +72,7 @@ def positive_weights(labels: NDArray[Any]) -> Tensor:
 
     As torch's ``BCEWithLogitsLoss`` advises for ``pos_weight``; between 1 /
     :data:`MAX_POSITIVE_WEIGHT` and :data:`MAX_POSITIVE_WEIGHT`, so that a class that no sample
-    has, or every one, stays finite and is learnt.
+    has, or every one, stays finite and is learned.
 
     Args:
         labels: ``(N, C)`` of 0 and 1.

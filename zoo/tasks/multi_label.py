@@ -43,7 +43,7 @@ class SetPrediction:
     """The classes of one input, of which there may be several, or none.
 
     Attributes:
-        input: The path of the picture, or the text, or the pair of texts.
+        input: The path of the image, or the text, or the pair of texts.
         labels: The classes whose probability reaches the threshold, the likeliest first.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an

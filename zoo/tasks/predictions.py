@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Shown: TypeAlias = str | Pair
-"""The path of a picture, a text, or two texts."""
+"""The path of an image, a text, or two texts."""
 
 
 class AnyPrediction(Protocol):
@@ -23,7 +23,7 @@ class AnyPrediction(Protocol):
 
     @property
     def input(self) -> Shown:
-        """The path of the picture, or the text, or the pair of texts."""
+        """The path of the image, or the text, or the pair of texts."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""

@@ -39,7 +39,7 @@ class NumberPrediction:
     """The numbers of one input.
 
     Attributes:
-        input: The path of the picture, or the text, or the pair of texts.
+        input: The path of the image, or the text, or the pair of texts.
         values: Columns of the training data to numbers, in their units.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
             image as in :mod:`zoo.modalities.image.not_seen`.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST = 1e-300
-"""Stands for a probability of 0, whose logarithm is no number."""
+"""Stands for a probability of 0, whose logarithm is not a number."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Prediction:
     """The class of one input.
 
     Attributes:
-        input: The path of the picture, or the text, or the pair of texts.
+        input: The path of the image, or the text, or the pair of texts.
         label: The class with the highest probability.
         probabilities: Class names to numbers in [0, 1], the likeliest first.
         unread: What of the input the network did not get to see, by name: ``end`` of a text; of an

@@ -70,7 +70,7 @@ class Task(LabelKind, Protocol):
     def probe(self) -> Probe:
         """How a ranking fits and scores a linear model."""
 
-    # -- for one data set ------------------------------------------------------------------------
+    # -- for one dataset ------------------------------------------------------------------------
 
     def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
         """The task with what it has to know of the training split.

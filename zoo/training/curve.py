@@ -1,4 +1,4 @@
-"""The curve of a range test of learning rates, as numbers and as a picture."""
+"""The curve of a range test of learning rates, as numbers and as an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.engine.find_lr import Curve
 from zoo.errors import RunError
 from zoo.system import files
 
-NUMBERS, PICTURE = "rates.json", "rates.png"
+NUMBERS, IMAGE = "rates.json", "rates.png"
 
 
 def write_curve(folder: Path, curve: Curve) -> None:
@@ -21,7 +21,7 @@ def write_curve(folder: Path, curve: Curve) -> None:
     numbers = {"suggestion": curve.suggestion, "rates": curve.rates, "losses": curve.losses}
     try:
         files.write_text(folder / NUMBERS, json.dumps(numbers, indent=2) + "\n")
-        with files.replacing(folder / PICTURE) as temporary:
+        with files.replacing(folder / IMAGE) as temporary:
             _draw(temporary, curve)
     except OSError as error:
         raise RunError(

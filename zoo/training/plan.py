@@ -37,7 +37,7 @@ class Plan:
         facts: What each phase trains.
         precision: ``fp32`` or ``bf16``.
         device: Where it computes.
-        plugins: Of the zoo's plugins that have a part in it, the versions.
+        plugins: Of zoo's plugins that have a part in it, the versions.
     """
 
     request: Request

@@ -85,7 +85,7 @@ def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
         "train": len(splits.train),
         "val": len(splits.val),
         "skipped": list(splits.skipped),
-        "passed_over": len(splits.others),
+        "ignored": len(splits.others),
         "notes": list(notes),
         "shared": list(splits.shared),
         "near": None if splits.near is None else list(splits.near),
@@ -133,7 +133,7 @@ def results(fitted: Fitted) -> dict[str, Any]:
 def most_memory() -> dict[str, int]:
     """The most bytes that this process has had at a time, and those of the GPU where it used one.
 
-    Without the processes that prepare pictures. Nothing where the system does not say.
+    Without the processes that prepare images. Nothing where the system does not say.
     """
     most: dict[str, int] = {}
     with suppress(ImportError):  # on Windows

@@ -75,8 +75,7 @@ def _others(splits: Splits) -> dict[str, str]:
     more = ", …" if len(splits.others) > 1 else ""
     files = "file" if len(splits.others) == 1 else "files"
     return {
-        "passed over": f"{len(splits.others)} {files} not called like pictures "
-        f"({splits.others[0]}{more})"
+        "ignored": f"{len(splits.others)} {files} not called like images ({splits.others[0]}{more})"
     }
 
 
@@ -93,19 +92,19 @@ def overlap_in_words(splits: Splits) -> str:
         f"{count} {what}"
         for count, what in (
             (len(splits.shared), "validation or test samples are in the training data too"),
-            (len(near), "look like a picture there"),
+            (len(near), "look like an image there"),
         )
         if count
     ]
     if splits.near is None:
-        facts.append("too many pictures to compare all by their looks")
+        facts.append("too many images to compare all by their looks")
     if not facts:
         return ""
     listed = [*splits.shared, *near]
     some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
     if splits.removed:
         return f"{', '.join(facts)}{some}; {splits.removed} removed from training"
-    advice = "; figures look too good: --dedupe trains without them" if listed else ""
+    advice = "; metrics look too good: --dedupe trains without them" if listed else ""
     return ", ".join(facts) + some + advice
 
 

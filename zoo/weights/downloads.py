@@ -1,6 +1,6 @@
 """Files from web addresses: continued where they were cut, and whole under their name or not at all.
 
-urllib, as in ``torch.hub``'s loader, which begins every cut download anew. The Hub client's
+urllib, as in ``torch.hub``'s loader, which begins every cut download again. The Hub client's
 ``http_get`` continues, but refuses every host while ``HF_HUB_OFFLINE`` is set, takes the rest of a
 file that has changed meanwhile for the rest of the old one, and sleeps as long as a host asks.
 No torch.
@@ -146,7 +146,7 @@ def _held(url: str, part: Path, note: Path) -> _Held:
 
 
 def _receive(url: str, part: Path, note: Path, held: _Held) -> None:
-    """Ask for what is missing, and add it to ``part``; or begin anew, where the host wants that."""
+    """Ask for what is missing, and add it to ``part``; or begin again, where the host wants that."""
     request = Request(url, headers={"User-Agent": "zoo"})
     if held.size:
         request.add_header("Range", f"bytes={held.size}-")

@@ -63,7 +63,7 @@ def fetch(weights: Weights) -> Path:
     Looks into the usual caches first (torch.hub's, the Hub's), then downloads into them. What is
     returned has been read, and has the hash that it must have: all of the sha256 where a pin, the
     Hub or a run tells it, else the digits that the publisher gives and the hash of the first time.
-    A file in a cache that has another is deleted, which is said, and downloaded anew.
+    A file in a cache that has another is deleted, which is said, and downloaded again.
 
     Raises:
         WeightsUnavailable: They are not here and their host is out of reach.
@@ -75,7 +75,7 @@ def fetch(weights: Weights) -> Path:
     except OSError as error:
         raise WeightsError(
             f"{error.filename or weights.uri} cannot be used: {error.strerror or error}",
-            hint="Mend its permissions, or set TORCH_HOME or HF_HOME to another folder.",
+            hint="Fix its permissions, or set TORCH_HOME or HF_HOME to another folder.",
         ) from error
 
 
@@ -169,18 +169,18 @@ def _web_file_is_right(path: Path, weights: Weights) -> bool:
     if found.startswith(known):
         remember(weights.uri, found)
         return True
-    anew = "delete the file, and the same command downloads it anew"
+    again = "delete the file, and the same command downloads it again"
     if found == first_hash(weights.uri):
         raise WeightsError(
             f"{path} is what its host gave, and not the file that is pinned or published: its "
             f"sha256 begins with {found[:12]}, the right one with {known[:12]}",
-            hint=f"Correct the pin in registry.toml, or {anew}.",
+            hint=f"Correct the pin in registry.toml, or {again}.",
         )
     if found.startswith(weights.sha256):
         raise WeightsError(
             f"{path} is not what it was when {weights.uri} was first downloaded: its sha256 "
             f"begins with {found[:12]}, then with {known[:12]}",
-            hint=f"If it is right, delete {record_of(weights.uri)}; else {anew}.",
+            hint=f"If it is right, delete {record_of(weights.uri)}; else {again}.",
         )
     _delete([path], lambda: path.unlink(missing_ok=True))
     return False

@@ -14,7 +14,7 @@ from zoo.system.small_files import read_small
 
 
 def record_of(url: str) -> Path:
-    """The file, in the zoo's own cache, in which the hash is or would be recorded."""
+    """The file, in zoo's own cache, in which the hash is or would be recorded."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
     return cache_folder() / "first-hashes" / f"{Path(urlsplit(url).path).name}-{digest}.json"
 
@@ -29,7 +29,7 @@ def first_hash(url: str) -> str:
 
 
 def remember(url: str, sha256: str) -> None:
-    """Record ``sha256`` (64 digits); where the zoo's cache cannot be written, that is said alone."""
+    """Record ``sha256`` (64 digits); where zoo's cache cannot be written, that is said alone."""
     if first_hash(url) == sha256:
         return
     record = record_of(url)

@@ -19,10 +19,10 @@ from zoo.system.tensors.torchvision_operators import declare_missing_operators
 declare_missing_operators()
 
 WORKERS = 2
-"""Processes that read pictures."""
+"""Processes that read images."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels, as everybody's pictures are normalised by."""
+"""Of ImageNet's pixels, as everybody's images are normalised by."""
 
 
 def options(command: Callable[..., None]) -> click.Command:
@@ -73,7 +73,7 @@ def tell(clock: Clock, accuracies: Sequence[float], validated_on: int) -> None:
         accuracies: On the validation split, after each epoch.
         validated_on: Samples that it has.
     """
-    # The harmonic mean, as the zoo's own: all samples by all of the time.
+    # The harmonic mean, as zoo's own: all samples by all of the time.
     speed = len(clock.speeds) / sum(1 / speed for speed in clock.speeds)
     result = {
         "accuracy": max(accuracies),
@@ -107,8 +107,8 @@ def freeze(modules: nn.Module) -> None:
         parameter.requires_grad = False
 
 
-def picture_loaders(data: Path, size: int = 224) -> dict[str, Any]:
-    """``train`` and ``val``: pictures as the tutorial prepares them, ``(B, 3, size, size)``."""
+def image_loaders(data: Path, size: int = 224) -> dict[str, Any]:
+    """``train`` and ``val``: images as the tutorial prepares them, ``(B, 3, size, size)``."""
     from torch.utils.data import DataLoader
     from torchvision import datasets
     from torchvision import transforms as t

@@ -1,7 +1,7 @@
 """fastai as its users write it: ``vision_learner``, then ``fit_one_cycle``, frozen or not.
 
 A frozen fastai body still trains its batch normalisations, and the head is fastai's own. Crops
-keep at least the share of the area that the zoo's do, as fastai's courses do it.
+keep at least the share of the area that zoo's do, as fastai's courses do it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.speed.peers.common import BATCH, WORKERS, Clock, options, start_
 
 @options
 def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
-    """Train a ResNet-18 on a folder of pictures."""
+    """Train a ResNet-18 on a folder of images."""
     from fastai.vision import all as fastai
     from torchvision import models
 

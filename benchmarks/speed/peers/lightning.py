@@ -1,4 +1,4 @@
-"""The tutorial's network, pictures and optimiser in Lightning's Trainer, which has its defaults."""
+"""The tutorial's network, images and optimiser in Lightning's Trainer, which has its defaults."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.peers.common import Clock, freeze, options, picture_loaders, start_from, tell
+from benchmarks.speed.peers.common import Clock, freeze, image_loaders, options, start_from, tell
 from benchmarks.speed.peers.tutorial import RATE
 
 
 @options
 def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
-    """Train a ResNet-18 on a folder of pictures."""
+    """Train a ResNet-18 on a folder of images."""
     import lightning
     from torchvision import models
 
-    loaders = picture_loaders(data)
+    loaders = image_loaders(data)
 
     class Classifier(lightning.LightningModule):
         def __init__(self) -> None:
@@ -33,15 +33,15 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
             self.clock, self.accuracies = Clock(), []
 
         def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-            pictures, labels = batch
+            images, labels = batch
             self.seen += len(labels)
-            loss = nn.functional.cross_entropy(self.net(pictures), labels)
+            loss = nn.functional.cross_entropy(self.net(images), labels)
             self.log("loss", loss, prog_bar=True)
             return loss
 
         def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-            pictures, labels = batch
-            self.right += int((self.net(pictures).argmax(1) == labels).sum())
+            images, labels = batch
+            self.right += int((self.net(images).argmax(1) == labels).sum())
 
         def configure_optimizers(self) -> dict[str, Any]:
             trained = [p for p in self.parameters() if p.requires_grad]

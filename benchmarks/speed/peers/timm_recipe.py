@@ -1,7 +1,7 @@
 """timm's recipe with the parts that its training script is made of, and that script's defaults.
 
 https://github.com/huggingface/pytorch-image-models/blob/main/train.py: SGD with Nesterov momentum
-at 0.1 for steps of 256 pictures, a cosine, colour jitter, label smoothing, and the last part of a
+at 0.1 for steps of 256 images, a cosine, colour jitter, label smoothing, and the last part of a
 batch left out; without the warming up, which takes more epochs than there are.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.speed.peers.common import (
 
 @options
 def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
-    """Train a ResNet-18 on a folder of pictures."""
+    """Train a ResNet-18 on a folder of images."""
     import timm
     from timm.data import create_dataset, create_loader
     from timm.loss import LabelSmoothingCrossEntropy
@@ -64,9 +64,9 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
         clock.start()
         net.train()
         samples = 0
-        for pictures, labels in train:
+        for images, labels in train:
             optimizer.zero_grad()
-            loss_of(net(pictures), labels).backward()
+            loss_of(net(images), labels).backward()
             optimizer.step()
             samples += len(labels)
         clock.stop(samples)
@@ -79,8 +79,8 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
 def _accuracy(net: nn.Module, loader: object, accuracy: object) -> float:
     net.eval()
     right = seen = 0.0
-    for pictures, labels in loader:
-        right += float(accuracy(net(pictures), labels)[0]) / 100 * len(labels)
+    for images, labels in loader:
+        right += float(accuracy(net(images), labels)[0]) / 100 * len(labels)
         seen += len(labels)
     return right / seen
 

@@ -1,7 +1,7 @@
 """The loop of PyTorch's transfer-learning tutorial: float32, SGD with momentum, StepLR.
 
 https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html. Its learning rate,
-0.001 for steps of 4 pictures, is scaled with the batch.
+0.001 for steps of 4 images, is scaled with the batch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from benchmarks.speed.peers.common import (
     BATCH,
     Clock,
     freeze,
+    image_loaders,
     options,
-    picture_loaders,
     start_from,
     tell,
 )
@@ -27,9 +27,9 @@ RATE = 0.001 * BATCH / 4
 
 @options
 def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None:
-    """Train a ResNet-18 on a folder of pictures."""
+    """Train a ResNet-18 on a folder of images."""
     torch.manual_seed(seed)
-    loaders = picture_loaders(data)
+    loaders = image_loaders(data)
     from torchvision import models
 
     net = start_from(models.resnet18(num_classes=len(loaders["train"].dataset.classes)), weights)
@@ -51,9 +51,9 @@ def _train(net: nn.Module, loader: object, optimizer: torch.optim.Optimizer) -> 
     """An epoch; gives how many samples it had."""
     net.train()
     loss_of, samples, running = nn.CrossEntropyLoss(), 0, 0.0
-    for pictures, labels in loader:
+    for images, labels in loader:
         optimizer.zero_grad()
-        loss = loss_of(net(pictures), labels)
+        loss = loss_of(net(images), labels)
         loss.backward()
         optimizer.step()
         running += loss.item() * len(labels)
@@ -65,7 +65,7 @@ def _train(net: nn.Module, loader: object, optimizer: torch.optim.Optimizer) -> 
 @torch.no_grad()
 def _accuracy(net: nn.Module, loader: object) -> float:
     net.eval()
-    right = sum(int((net(pictures).argmax(1) == labels).sum()) for pictures, labels in loader)
+    right = sum(int((net(images).argmax(1) == labels).sum()) for images, labels in loader)
     return right / len(loader.dataset)
 
 

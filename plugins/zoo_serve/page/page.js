@@ -221,10 +221,10 @@ function body(item) {
 // -- input -------------------------------------------------------------------------------------
 
 function takeFiles(files) {
-  ask(Array.from(files, (file) => ({ file, name: file.name || "pasted picture" })));
+  ask(Array.from(files, (file) => ({ file, name: file.name || "pasted image" })));
 }
 
-function listenForPictures() {
+function listenForImages() {
   at("pictures").hidden = false;
   at("files").addEventListener("change", (event) => {
     takeFiles(event.target.files);
@@ -264,13 +264,13 @@ function listenForTexts(pairs) {
 // -- facts -------------------------------------------------------------------------------------
 
 function inputOf(model) {
-  if (model.files) return `pictures, read at ${model.input.size} × ${model.input.size} pixels`;
+  if (model.files) return `images, read at ${model.input.size} × ${model.input.size} pixels`;
   const kind = model.pairs ? "pairs of texts" : "texts";
   return `${kind}, the first ${model.input.max_length} tokens`;
 }
 
 function licenceOf(weights) {
-  const start = weights.tag ? `${weights.tag}: ${weights.license || "licence not stated"}` : "trained from random parameters";
+  const start = weights.tag ? `${weights.tag}: ${weights.license || "license not stated"}` : "trained from random parameters";
   return weights.code_license ? `${start}; code ${weights.code_license}` : start;
 }
 
@@ -334,7 +334,7 @@ function mistake(each, texts) {
   if (each.probability !== null) said.append(" ", make("span", "share", percent(each.probability)));
   const facts = make("dl", "", make("dt", "", "is"), make("dd", "is", list(each.truth)), make("dt", "", "said"), said);
   if (!texts) {
-    const element = make("li", "card mistake", each.picture ? thumbnail(each) : make("p", "name", each.input[0]), facts);
+    const element = make("li", "card mistake", each.image ? thumbnail(each) : make("p", "name", each.input[0]), facts);
     element.title = each.input[0];
     return element;
   }
@@ -351,8 +351,8 @@ function mistake(each, texts) {
 function thumbnail(each) {
   const image = make("img", "");
   image.loading = "lazy";
-  image.alt = `validation picture ${each.input[0]}`;
-  image.src = each.picture;
+  image.alt = `validation image ${each.input[0]}`;
+  image.src = each.image;
   return image;
 }
 
@@ -374,7 +374,7 @@ async function start() {
     return;
   }
   showModel(state.model);
-  if (state.model.files) listenForPictures();
+  if (state.model.files) listenForImages();
   else listenForTexts(state.model.pairs);
   document.documentElement.dataset.ready = "true";
   showMistakes(await (await fetch("/mistakes")).json(), state.model);

@@ -31,5 +31,5 @@ def load(spec, weights):
 
 
 def deepest(net, batch):
-    """From pictures (B, 3, H, W) to the average of the last maps, (B, feature_dim)."""
+    """From images (B, 3, H, W) to the average of the last maps, (B, feature_dim)."""
     return net(batch["pixel_values"])[-1].mean(dim=(2, 3))

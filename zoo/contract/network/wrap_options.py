@@ -34,7 +34,7 @@ class WrapOptions(TypedDict, total=False):
         unadaptable: Modules whose weights the network reads without calling the module, so
             that an adapter there would do nothing.
         prefix_tokens: Of a network whose layers give tokens, ``(B, T, width)``, in which each
-            but the first few stands for a place of the picture, row by row: how many come
+            but the first few stands for a place of the image, row by row: how many come
             first that do not, such as a class token. ``None`` for any other network.
         token_embedding: Path of the layer that makes vectors of token ids, where it is not
             the first ``nn.Embedding`` with a row for each token.

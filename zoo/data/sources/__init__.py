@@ -1,1 +1,1 @@
-"""Where data lie: folders of files, tables, data sets of the Hub; and which of it is which split."""
+"""Where data lie: folders of files, tables, datasets of the Hub; and which of it is which split."""

@@ -271,7 +271,7 @@ def _check_kind(table: Table, kind: InputKind, column: str) -> None:
 
 
 def _held(table: Table, kind: InputKind, column: str) -> InputKind | None:
-    """The kind of inputs that a column holds: paths of files are no texts, though they could be."""
+    """The kind of inputs that a column holds: paths of files are not texts, though they could be."""
     kinds = sorted((kind, *kind.others), key=lambda each: not each.in_files)
     return next((each for each in kinds if each.holds(table, column)), None)
 

@@ -26,7 +26,7 @@ from zoo.system.files import is_utf8
 def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Part:
     """The inputs below ``folder``; each folder in it is a class, however deep its files lie.
 
-    Files that are not called like inputs are passed over, and counted; dot-folders and dot-files
+    Files that are not called like inputs are ignored, and counted; dot-folders and dot-files
     are not looked at.
 
     Args:
@@ -35,14 +35,14 @@ def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Par
         findings: Is told of folders that cannot be listed, and of what is left out.
 
     Raises:
-        DataError: There are no class folders, or no inputs in them; or a name is no UTF-8; or
+        DataError: There are no class folders, or no inputs in them; or a name is not valid UTF-8; or
             two of them are the same folder.
     """
     classes = visible_folders(folder)
     odd = next((path for path in classes if not is_utf8(path.name)), None)
     if odd is not None:
         raise DataError(
-            f"the name of the folder {odd} is no UTF-8, and so no name of a class",
+            f"the name of the folder {odd} is not valid UTF-8, and so no name of a class",
             hint="Rename it.",
         )
     refuse_same_folders(folder, classes)

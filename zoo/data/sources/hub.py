@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub, as ``hf:<name>`` or ``hf:<name>:<configuration>``."""
+"""Datasets of the Hugging Face Hub, as ``hf:<name>`` or ``hf:<name>:<configuration>``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PREFIX = "hf:"
 
 
 def read_hub(source: str) -> dict[str, Table]:
-    """The tables of a Hub data set by split: ``train``, ``val``, ``test``.
+    """The tables of a Hub dataset by split: ``train``, ``val``, ``test``.
 
-    A data set that an earlier run has fetched is read from the cache when the Hub is out of reach.
+    A dataset that an earlier run has fetched is read from the cache when the Hub is out of reach.
 
     Raises:
-        DataError: There is no such data set, or it is not here and the Hub is out of reach, or
+        DataError: There is no such dataset, or it is not here and the Hub is out of reach, or
             none of its splits is one of the three.
     """
     name, _, config = source.removeprefix(PREFIX).partition(":")
@@ -55,7 +55,7 @@ def _load(name: str, config: str | None) -> datasets.DatasetDict:
     except Exception as error:
         if not within_reach:
             raise DataError(
-                f"the data set {name!r} is not on this machine and the Hugging Face Hub is out "
+                f"the dataset {name!r} is not on this machine and the Hugging Face Hub is out "
                 "of reach",
                 hint="Check the network, or give a folder or a table with --data PATH.",
             ) from error

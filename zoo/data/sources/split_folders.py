@@ -1,4 +1,4 @@
-"""Which folders of a data set are its splits: never are splits taken for classes."""
+"""Which folders of a dataset are its splits: never are splits taken for classes."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _writable(cache: str) -> str:
     except OSError as error:
         warnings.warn(
             f"tables cannot be kept in {cache} ({error.strerror or error}); "
-            "every command reads them anew",
+            "every command reads them again",
             stacklevel=2,
         )
     folder = tempfile.mkdtemp(prefix="zoo-tables-")

@@ -35,7 +35,7 @@ _LEAST_SEEN = 1e-30
 
 @dataclass(frozen=True)
 class Heat:
-    """Where a network looked on pictures.
+    """Where a network looked on images.
 
     Attributes:
         maps: ``(B, size, size)`` in [0, 1]; all 0 where nothing spoke for the output.
@@ -85,7 +85,7 @@ def grad_cam(
     outputs: Sequence[int],
     against: Sequence[bool] | None = None,
 ) -> Heat:
-    """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) of one output for each picture.
+    """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) of one output for each image.
 
     It is taken of the last stage whose maps tell four places a side apart and have a gradient:
     of a transformer with a class token, that is the last but one.
@@ -93,7 +93,7 @@ def grad_cam(
     Args:
         backbone: In evaluation mode.
         pixels: Prepared, on its device: ``(B, 3, size, size)``.
-        outputs: For each picture the output that is asked about.
+        outputs: For each image the output that is asked about.
         against: For each whether to show what spoke against the output instead: of a class that
             the network rules out, nothing may have spoken for it, and the map would be dark.
 
@@ -117,19 +117,19 @@ def grad_cam(
     return Heat(maps.detach().cpu().numpy(), path, int(cams.shape[-1]))
 
 
-def _seen(backbone: Backbone, picture: Tensor, output: Sequence[int]) -> tuple[str, Tensor]:
-    """The layer to look at, and the map of one picture there: ``(1, 1, h, w)``."""
-    paths = _layers_with_maps(backbone, picture)
+def _seen(backbone: Backbone, image: Tensor, output: Sequence[int]) -> tuple[str, Tensor]:
+    """The layer to look at, and the map of one image there: ``(1, 1, h, w)``."""
+    paths = _layers_with_maps(backbone, image)
     if not paths:
-        raise NotAttributed("none of this network's later stages puts out maps of the picture")
+        raise NotAttributed("none of this network's later stages puts out maps of the image")
     for path in paths[:_TRIED]:
-        cam = _map_at(backbone, path, picture, output)
+        cam = _map_at(backbone, path, image, output)
         if cam.abs().max() > _LEAST_SEEN:
             return path, cam
     raise NotAttributed("the maps of its last stages have no gradient")
 
 
-def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
+def _layers_with_maps(backbone: Backbone, image: Tensor) -> list[str]:
     """For each stage the module that puts out its last maps; the last stage first.
 
     Those that are fine enough come before the others, and of those the finest. What the first of
@@ -148,7 +148,7 @@ def _layers_with_maps(backbone: Backbone, picture: Tensor) -> list[str]:
             sides[path] = min(maps.shape[-2:])
 
     with torch.no_grad(), hooked(paths, after=note):
-        backbone.features(picture)
+        backbone.features(image)
     last = {backbone.stage_of(path): path for path in sides if calls[path] == 1}
     order = [stage.name for stage in backbone.stages()]
     late = [last[stage] for stage in reversed(order[1:] or order) if stage in last]

@@ -45,7 +45,7 @@ SUFFIXES = frozenset((
 ))
 # fmt: on
 """File names that stand for images. HEIC is among them although Pillow alone does not read it
-(:mod:`zoo.modalities.image.formats`): an unreadable image is reported, an unknown file name is passed over."""
+(:mod:`zoo.modalities.image.formats`): an unreadable image is reported, an unknown file name is ignored."""
 
 MOST_PIXELS = 178_956_970
 """Larger images are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
@@ -90,7 +90,7 @@ def read_image(
         traits: One row that is filled in with what the image is like.
 
     Raises:
-        BadFilesError: It is no image, or a damaged one, or has more than 8 bits and ``values``
+        BadFilesError: It is not an image, or a damaged one, or has more than 8 bits and ``values``
             is empty; the message names it.
     """
     given = isinstance(source, (bytes, Image.Image))
@@ -113,7 +113,7 @@ def read_image(
         raise BadFilesError(
             f"{path} cannot be read as an image: {_reason(error, path)}",
             paths=(path,),
-            hint="Mend or remove the file, or leave such files out with --bad-files skip.",
+            hint="Fix or remove the file, or leave such files out with --bad-files skip.",
         ) from error
 
 
@@ -242,10 +242,10 @@ def _file(path: str | os.PathLike[str]) -> Path:
         ValueError: It is something else, or has a name that no record can hold.
     """
     if not is_utf8(path):
-        raise ValueError("its name is no UTF-8; rename it")
+        raise ValueError("its name is not valid UTF-8; rename it")
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("it is no file")
+        raise ValueError("it is not a file")
     if facts.st_size > LARGEST_FILE:
         raise ValueError(f"it has {facts.st_size:,} bytes; an image may have {LARGEST_FILE:,}")
     return Path(path)
@@ -271,7 +271,7 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
     """The image, of whose pixels nothing has been decoded yet.
 
     Raises:
-        ValueError: It has more than :data:`MOST_PIXELS`, or is no file that could be one.
+        ValueError: It has more than :data:`MOST_PIXELS`, or is not a file that could be one.
     """
     image = Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=known_formats()

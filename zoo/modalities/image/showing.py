@@ -1,4 +1,4 @@
-"""Pictures inside a page: as data, with or without where the network looked."""
+"""Images inside a page: as data, with or without where the network looked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 SIDE = 208
-"""Pixels of a picture's side in the page: a card is half as wide on a phone."""
+"""Pixels of an image's side in the page: a card is half as wide on a phone."""
 
 _QUALITY = 78
 
@@ -19,12 +19,12 @@ _DARK, _MIDDLE, _BRIGHT = "#0b0724", "#c0325b", "#ffe08a"
 
 
 def image_uri(pixels: NDArray[np.uint8]) -> str:
-    """A picture as the network got it, ``(size, size, 3)``, as a ``data:`` address."""
+    """An image as the network got it, ``(size, size, 3)``, as a ``data:`` address."""
     return _uri(_enlarged(Image.fromarray(pixels)))
 
 
 def overlay_uri(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> str:
-    """The same picture under what the network looked at.
+    """The same image under what the network looked at.
 
     Args:
         pixels: ``(size, size, 3)``.
@@ -56,14 +56,14 @@ def whereabouts(heat: NDArray[np.float32]) -> str:
     return f"the {down} {across}".replace("  ", " ").rstrip() + " part"
 
 
-def _enlarged(picture: Image.Image) -> Image.Image:
+def _enlarged(image: Image.Image) -> Image.Image:
     """At :data:`SIDE` pixels; a small one by whole pixels, so that it is seen as it is."""
-    small = picture.width * 2 <= SIDE
+    small = image.width * 2 <= SIDE
     how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-    return picture.resize((SIDE, SIDE), how)
+    return image.resize((SIDE, SIDE), how)
 
 
-def _uri(picture: Image.Image) -> str:
+def _uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

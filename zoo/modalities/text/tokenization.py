@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAD, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
 
 _LONG_WORD = re.compile(r"(\S{1000})(?=\S)")
-"""Training takes time with the square of a word's length: longer ones are learnt from in pieces."""
+"""Training takes time with the square of a word's length: longer ones are learned from in pieces."""
 
 
 END = "end"

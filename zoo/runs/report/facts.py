@@ -119,7 +119,7 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
             )
     if skipped := len(data.get("skipped") or ()):
         found.append(f"{skipped:,} unreadable inputs were skipped; run.json lists them.")
-    if passed := data.get("passed_over"):
+    if passed := data.get("ignored"):
         found.append(f"{passed:,} files without an image extension were ignored.")
     found += [f"{fact}." for fact in data.get("notes") or () if isinstance(fact, str)]
     return found

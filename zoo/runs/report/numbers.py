@@ -18,7 +18,7 @@ def as_float(value: Any) -> float | None:
 
 
 def rounded(value: Any) -> str:
-    """Four digits or so; a dash for what is no number."""
+    """Four digits or so; a dash for what is not a number."""
     number = as_float(value)
     if number is None or not math.isfinite(number):
         return "–"

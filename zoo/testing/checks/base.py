@@ -74,12 +74,12 @@ def check(
 def sample_batch(
     backbone: Backbone, count: int = 2, *, size: int | tuple[int, int] | None = None
 ) -> Batch:
-    """A seeded batch as the spec asks for: noise pictures, or random token ids without padding.
+    """A seeded batch as the spec asks for: noise images, or random token ids without padding.
 
     Args:
         backbone: Decides the kind and the device.
         count: Samples in the batch.
-        size: Height and width of the pictures (or both, where they differ), or number of
+        size: Height and width of the images (or both, where they differ), or number of
             tokens; the spec's size by default, 16 tokens at most.
     """
     device = next(backbone.net.parameters()).device

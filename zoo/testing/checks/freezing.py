@@ -80,7 +80,7 @@ def assert_prefix_rests(model: Backbone, upto: str | None) -> None:
         if name in frozen:
             assert not moved, f"frozen up to {upto}, yet {moved[:3]} moved"
         else:
-            assert moved, f"frozen up to {upto}, and stage {name} learnt nothing"
+            assert moved, f"frozen up to {upto}, and stage {name} learned nothing"
     after = model.net.state_dict()
     resting = {path: before[path] for path in before if _rests(model, path, frozen)}
     assert_same(resting, after, f"training what follows {upto}")

@@ -16,12 +16,12 @@ from zoo.testing.checks.base import (
 )
 
 STEP = 32
-"""Pixels by which the width of a non-square picture is larger."""
+"""Pixels by which the width of a non-square image is larger."""
 
 
 @check(takes=ImageInput, on_meta=True)
 def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
-    """Larger and non-square pictures are taken; a network of ``fixed_size`` may refuse them."""
+    """Larger and non-square images are taken; a network of ``fixed_size`` may refuse them."""
     image, side = backbone.spec.image_input, modality_of(backbone.spec).small_size(backbone.spec)
     backbone.eval()
     for size in ((side + image.multiple_of,) * 2, (side, image.fitting(side + STEP))):
@@ -40,7 +40,7 @@ def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
 
 @check(takes=ImageInput, on_meta=True)
 def the_smallest_size_is_taken(backbone: Backbone) -> None:
-    """Pictures of ``min_size`` pixels."""
+    """Images of ``min_size`` pixels."""
     image = backbone.spec.image_input
     if image.fixed_size:
         raise NotApplicable("it takes one size alone")

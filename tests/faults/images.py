@@ -1,4 +1,4 @@
-"""Pictures as people have them: broken in many ways, and odd but whole."""
+"""Images as people have them: broken in many ways, and odd but whole."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ CUTS = (0, 1, 12, 0.3, 0.6, 0.9)
 
 
 def noise(mode: str = "RGB", size: tuple[int, int] = SIZE, seed: int = 0) -> Image.Image:
-    """A picture that no format makes small."""
+    """An image that no format makes small."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels).convert(mode)
 
 
-def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -82,10 +82,10 @@ def damaged() -> dict[str, bytes]:
 
 
 def never() -> dict[str, bytes]:
-    """What is no picture, or one that must not be decoded; every one has to be reported."""
+    """What is not an image, or one that must not be decoded; every one has to be reported."""
     script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(executed) (w) file closefile\n"
     return {
-        "text.jpg": b"no picture at all",
+        "text.jpg": b"no image at all",
         "page.png": b"<html><script>alert(1)</script></html>",
         "script.jpg": script,
         "page.pdf.png": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",

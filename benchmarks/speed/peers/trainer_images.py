@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer on pictures, with a network of torchvision's."""
+"""Hugging Face's Trainer on images, with a network of torchvision's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.inputs import network
-from benchmarks.speed.peers.common import WORKERS, Clock, options, picture_loaders, tell
+from benchmarks.speed.peers.common import WORKERS, Clock, image_loaders, options, tell
 from benchmarks.speed.peers.trainer import accuracy, arguments, timed
 
 
@@ -29,21 +29,21 @@ class _WithLoss(nn.Module):
 
 
 def _collate(samples: Sequence[tuple[Tensor, int]]) -> dict[str, Tensor]:
-    pictures, labels = zip(*samples, strict=True)
-    return {"pixel_values": torch.stack(pictures), "labels": torch.tensor(labels)}
+    images, labels = zip(*samples, strict=True)
+    return {"pixel_values": torch.stack(images), "labels": torch.tensor(labels)}
 
 
 def main(
     data: Path, weights: Path, epochs: int, seed: int, probe: bool, network_name: str, workers: int
 ) -> None:
-    """Train ``network_name`` on a folder of pictures."""
+    """Train ``network_name`` on a folder of images."""
     import transformers
     from safetensors.torch import load_file
 
     if probe:
         raise click.UsageError("this one trains everything")
     transformers.set_seed(seed)
-    sets = {split: loader.dataset for split, loader in picture_loaders(data).items()}
+    sets = {split: loader.dataset for split, loader in image_loaders(data).items()}
     net = network(network_name)
     net.load_state_dict(load_file(weights))
     clock = Clock()
@@ -67,4 +67,4 @@ def main(
 
 if __name__ == "__main__":
     main = click.option("--network", "network_name", required=True)(main)
-    options(click.option("--workers", default=WORKERS, help="That read pictures.")(main))()
+    options(click.option("--workers", default=WORKERS, help="That read images.")(main))()

@@ -1,4 +1,4 @@
-"""Pictures of every mode, and their way to the network's tensor."""
+"""Images of every mode, and their way to the network's tensor."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform
 
 
-def pixel(picture: Image.Image) -> tuple[int, ...]:
-    assert picture.mode == "RGB"
-    return picture.getpixel((picture.width // 2, picture.height // 2))
+def pixel(image: Image.Image) -> tuple[int, ...]:
+    assert image.mode == "RGB"
+    return image.getpixel((image.width // 2, image.height // 2))
 
 
-def stored(picture: Image.Image, path: Path, **options: object) -> Image.Image:
-    picture.save(path, **options)
+def stored(image: Image.Image, path: Path, **options: object) -> Image.Image:
+    image.save(path, **options)
     return read_image(path)
 
 
@@ -53,8 +53,8 @@ def test_palettes_with_and_without_a_transparent_colour(tmp_path):
 
 
 def test_four_inks(tmp_path):
-    picture = stored(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "x.jpg")
-    red, green, blue = pixel(picture)
+    image = stored(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "x.jpg")
+    red, green, blue = pixel(image)
     assert red > 240
     assert green < 20
     assert blue < 20
@@ -91,14 +91,14 @@ def test_a_jpeg_is_decoded_at_a_fraction_that_is_large_enough(tmp_path):
     assert read_image(tmp_path / "x.png", size=100).size == (1600, 1200)
 
 
-def test_a_picture_in_memory_is_left_as_it_was():
-    picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert pixel(read_image(picture)) == (255, 255, 255)
-    assert picture.mode == "RGBA"
+def test_a_image_in_memory_is_left_as_it_was():
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert pixel(read_image(image)) == (255, 255, 255)
+    assert image.mode == "RGBA"
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01"])
-def test_what_is_no_picture_is_named(tmp_path, content):
+def test_what_is_no_image_is_named(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)
     with pytest.raises(BadFilesError, match=r"odd\.jpg") as caught:
@@ -108,7 +108,7 @@ def test_what_is_no_picture_is_named(tmp_path, content):
         read_image(content, name="row 7")
 
 
-def test_a_truncated_picture_is_an_error(tmp_path):
+def test_a_truncated_image_is_an_error(tmp_path):
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "JPEG")
@@ -116,7 +116,7 @@ def test_a_truncated_picture_is_an_error(tmp_path):
         read_image(buffer.getvalue()[:-200])
 
 
-def test_a_missing_picture_is_an_error(tmp_path):
+def test_a_missing_image_is_an_error(tmp_path):
     with pytest.raises(BadFilesError, match="no such file"):
         read_image(tmp_path / "gone.jpg")
 
@@ -154,16 +154,16 @@ def test_evaluation_is_torchvision_s_resize_crop_and_normalise(size, crop, resiz
             v2.Normalize(spec.mean, spec.std),
         ]
     )
-    picture = noise(400, 300)
+    image = noise(400, 300)
     torch.testing.assert_close(
-        make_transform(spec, train=False)(picture), reference(picture), atol=1e-5, rtol=0
+        make_transform(spec, train=False)(image), reference(image), atol=1e-5, rtol=0
     )
 
 
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (300, 20), (20, 300), (64, 64)])
-def test_every_picture_gets_the_network_s_size(train, mode, shape):
+def test_every_image_gets_the_network_s_size(train, mode, shape):
     transform = make_transform(ImageInput(size=48, crop_mode=mode), train)
     tensor = transform(noise(*shape))
     assert tensor.shape == (3, 48, 48)
@@ -171,37 +171,37 @@ def test_every_picture_gets_the_network_s_size(train, mode, shape):
     assert type(tensor) is torch.Tensor
 
 
-def test_border_shows_the_whole_picture_on_the_mean_colour():
+def test_border_shows_the_whole_image_on_the_mean_colour():
     spec = ImageInput(size=40, crop=1.0, crop_mode="border", mean=(0.5,) * 3, std=(1.0,) * 3)
     tensor = make_transform(spec, train=False)(Image.new("RGB", (80, 40), "white"))
     assert tensor[:, 20, :].min() > 0.49, "white from the left edge to the right one"
     assert tensor[:, :10].abs().max() < 0.01, "the mean colour above"
 
 
-def test_squash_shows_the_whole_picture_at_any_proportion():
-    picture = Image.new("RGB", (200, 50), "white")
-    picture.paste("black", (0, 0, 20, 50))
+def test_squash_shows_the_whole_image_at_any_proportion():
+    image = Image.new("RGB", (200, 50), "white")
+    image.paste("black", (0, 0, 20, 50))
     spec = ImageInput(size=40, crop=1.0, crop_mode="squash")
-    tensor = make_transform(spec, train=False)(picture)
+    tensor = make_transform(spec, train=False)(image)
     assert tensor[0, 20, 0] < tensor[0, 20, -1]
 
 
 def test_the_variation_is_decided_by_the_seed_and_leaves_the_global_state():
     transform = make_transform(ImageInput(size=32), train=True)
-    picture = noise(60, 40)
+    image = noise(60, 40)
     before = torch.get_rng_state()
-    first, again, other = (transform(picture, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (transform(image, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_pictures_are_mirrored_only_where_that_is_asked_for():
-    picture = Image.new("RGB", (64, 64), "black")
-    picture.paste("white", (0, 0, 32, 64))
+def test_images_are_mirrored_only_where_that_is_asked_for():
+    image = Image.new("RGB", (64, 64), "black")
+    image.paste("white", (0, 0, 32, 64))
     for flip in (True, False):
         transform = make_transform(ImageInput(size=16), train=True, flip=flip, min_scale=1.0)
-        lefts = {bool(transform(picture, seed=s)[0, 8, 0] > 0) for s in range(20)}
+        lefts = {bool(transform(image, seed=s)[0, 8, 0] > 0) for s in range(20)}
         assert lefts == ({True, False} if flip else {True})
 
 

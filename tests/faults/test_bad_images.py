@@ -1,4 +1,4 @@
-"""Every broken picture is reported by its path, every whole one trains, and none gets lost."""
+"""Every broken image is reported by its path, every whole one trains, and none gets lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.end_to_end.conftest import Zoo
-from tests.faults import pictures
+from tests.faults import images
 from tests.faults.conftest import class_folders
 from tests.opened import open_data
 from zoo.contract.spec import ImageInput
@@ -41,22 +41,22 @@ def reported(splits: Splits) -> dict[str, str]:
 
 
 def test_the_corpus_is_as_large_as_promised() -> None:
-    broken = {**pictures.cut(), **pictures.damaged(), **pictures.never()}
+    broken = {**images.cut(), **images.damaged(), **images.never()}
     assert len(broken) >= 120
-    assert len(pictures.odd()) >= 40
+    assert len(images.odd()) >= 40
 
 
-def test_no_picture_gets_lost(tmp_path: Path) -> None:
-    """Cut, damaged, odd, never a picture: used and then decodable, or reported with a reason."""
+def test_no_image_gets_lost(tmp_path: Path) -> None:
+    """Cut, damaged, odd, never an image: used and then decodable, or reported with a reason."""
     root = class_folders(tmp_path / "photos")
-    corpus = {**pictures.cut(), **pictures.damaged(), **pictures.never(), **pictures.odd()}
+    corpus = {**images.cut(), **images.damaged(), **images.never(), **images.odd()}
     paths = {str(path) for path in written(root / "red", corpus).values()}
     splits = open_data(root, kind=IMAGE, bad_files="skip")
     kept, lost = used(splits), reported(splits)
     assert kept.isdisjoint(lost)
     assert paths <= kept | lost.keys()
     assert all(reason and "\n" not in reason for reason in lost.values())
-    whole, never = pictures.odd().keys(), pictures.never().keys()
+    whole, never = images.odd().keys(), images.never().keys()
     assert {str(root / "red" / name) for name in whole} <= kept
     assert {str(root / "red" / name) for name in never} <= lost.keys()
     emptied = [
@@ -72,15 +72,15 @@ def test_no_picture_gets_lost(tmp_path: Path) -> None:
             assert torch.isfinite(tensor).all()
 
 
-def test_every_broken_picture_is_named_where_they_stop_the_run(tmp_path: Path) -> None:
+def test_every_broken_image_is_named_where_they_stop_the_run(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "photos")
-    paths = written(root / "red", pictures.never())
+    paths = written(root / "red", images.never())
     with pytest.raises(BadFilesError) as caught:
         open_data(root, kind=IMAGE)
     assert set(caught.value.paths) == {str(path) for path in paths.values()}
 
 
-def test_postscript_that_is_called_a_picture_starts_no_program(
+def test_postscript_that_is_called_a_image_starts_no_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow would: a program called gs stands in for Ghostscript, and notes that it was started."""
@@ -95,21 +95,21 @@ def test_postscript_that_is_called_a_picture_starts_no_program(
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
     root = class_folders(tmp_path / "photos")
     path = root / "red" / "script.jpg"
-    path.write_bytes(pictures.never()["script.jpg"])
+    path.write_bytes(images.never()["script.jpg"])
     with pytest.raises(BadFilesError, match="not a readable image format"):
         read_image(path)
     assert reported(open_data(root, kind=IMAGE, bad_files="skip")).keys() == {str(path)}
     assert not started.exists()
-    with contextlib.suppress(OSError), Image.open(path) as picture:
-        picture.load()
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        image.load()
     assert started.exists()
 
 
 def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli: Zoo) -> None:
     root = class_folders(tmp_path / "photos")
-    some = {name: content for name, content in pictures.cut().items() if "jpg" in name}
-    written(root / "red", {**some, **pictures.never()})
-    written(root / "green", {**pictures.odd(), "labels.txt": b"x", "lost-its-suffix": b"\xff\xd8"})
+    some = {name: content for name, content in images.cut().items() if "jpg" in name}
+    written(root / "red", {**some, **images.never()})
+    written(root / "green", {**images.odd(), "labels.txt": b"x", "lost-its-suffix": b"\xff\xd8"})
     refused = zoo_cli("finetune", "cnn", "--data", root, "--output", tmp_path / "run")
     assert refused.code == 1
     assert not (tmp_path / "run").exists()
@@ -120,39 +120,39 @@ def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli
     assert done.code == 0, done.err
     data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
     count = len(data["skipped"])
-    assert count >= len(pictures.never())
+    assert count >= len(images.never())
     assert data["train"] + data["val"] + count == len(list(root.rglob("*.*"))) - 1
     assert f"{count} unreadable left out" in done.err
     assert f"{count} unreadable inputs were left out; run.json lists them" in done.out
-    assert data["passed_over"] == 2
-    assert "2 files not called like pictures (green/labels.txt, …)" in done.err
-    assert "2 files not called like pictures passed over" in done.out
+    assert data["ignored"] == 2
+    assert "2 files not called like images (green/labels.txt, …)" in done.err
+    assert "2 files not called like images ignored" in done.out
 
 
 @pytest.mark.parametrize("size", [32, 224])
 @pytest.mark.parametrize("train", [True, False])
-def test_a_picture_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None:
+def test_a_image_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None:
     for shape in ((20_000, 1), (1, 20_000), (9_001, 2)):
         tensor = make_transform(ImageInput(size=size), train=train)(
-            pictures.noise(size=shape), seed=1
+            images.noise(size=shape), seed=1
         )
         assert tensor.shape == (3, size, size)
 
 
-def test_the_middle_is_what_the_whole_picture_gives() -> None:
-    """Cutting a long picture before it is resized changes nothing that is seen of it."""
+def test_the_middle_is_what_the_whole_image_gives() -> None:
+    """Cutting a long image before it is resized changes nothing that is seen of it."""
     spec = ImageInput(size=32, crop=1.0)
-    picture = pictures.noise(size=(1600, 20))
-    given = make_transform(spec, train=False)(picture)  # declares what torchvision's import needs
+    image = images.noise(size=(1600, 20))
+    given = make_transform(spec, train=False)(image)  # declares what torchvision's import needs
     from torchvision.transforms import v2
 
-    plain = v2.Compose([v2.Resize([32]), v2.CenterCrop(32), v2.PILToTensor()])(picture)
+    plain = v2.Compose([v2.Resize([32]), v2.CenterCrop(32), v2.PILToTensor()])(image)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
     assert ((given * std + mean) * 255 - plain).abs().max() < 3
 
 
 def test_the_limit_on_pixels_is_stated(tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(pictures.bombs()["just-too-large.png"])
+    (tmp_path / "large.png").write_bytes(images.bombs()["just-too-large.png"])
     with pytest.raises(BadFilesError, match=r"13,378 x 13,378 pixels|more than 178,956,970 pixels"):
         read_image(tmp_path / "large.png")
     assert MOST_PIXELS == 178_956_970
@@ -169,10 +169,10 @@ def test_pipes_devices_and_endless_files_are_reported_and_not_read(tmp_path: Pat
     splits = open_data(root, kind=IMAGE, bad_files="skip")
     reasons = {Path(path).stem: reason for path, reason in reported(splits).items()}
     assert reasons.keys() == {"pipe", "device", "nowhere", "itself", "sparse"}
-    assert reasons["pipe"] == reasons["device"] == "it is no file"
+    assert reasons["pipe"] == reasons["device"] == "it is not a file"
     assert "bytes" in reasons["sparse"]
     for name in ("pipe.jpg", "device.jpg"):
-        with pytest.raises(BadFilesError, match="it is no file"):
+        with pytest.raises(BadFilesError, match="it is not a file"):
             read_image(root / "red" / name)
 
 
