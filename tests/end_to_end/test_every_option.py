@@ -90,6 +90,8 @@ CASES: dict[str, dict[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
     "probe in steps": {"strategy": "probe", "head_solver": "adamw"},
 }
+IN_CI = {"full", "probe", "probe in steps", "lora"}
+"""The others are phases of these, or train a choice of parameters: './check --long' sweeps them."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def test_every_hyperparameter_and_option_of_training_has_a_value_to_be_swept_wit
 
 
 @pytest.mark.slow(1)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in IN_CI else pytest.mark.long) for case in CASES]
+)
 def test_an_option_changes_what_is_learned_or_is_refused_by_its_name(
     world: World, case: str
 ) -> None:
