@@ -190,9 +190,9 @@ def report(
     sizes = len(plan.halves[1])
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
-        f"{plan.shots} training images a class, ranked on all of them (random parameters at the "
-        "size that the zoo gives a network by default); accuracy on "
-        f"test images after {plan.epochs} epochs of `full` at one rate, mean ± standard deviation over the "
+        f"{plan.shots} training images per class, ranked on all of them (random initialisation at "
+        "zoo's default size); accuracy on "
+        f"test images after {plan.epochs} epochs of `full` at one learning rate, mean ± standard deviation over "
         f"seeds {', '.join(map(str, seeds))}; chance is {100 / sizes:.0f} %. {seconds / 60:.0f} minutes."
     )
     return "\n\n".join(

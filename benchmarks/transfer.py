@@ -54,7 +54,7 @@ SAME: Mapping[str, Any] = {"strategy": "full", "lr": 1e-3, "layer_decay": 1.0}
 
 STARTS = (
     Start(title="from A: full, as from scratch", learned=True, options=SAME),
-    Start(title="from A: zoo's default, two-stage", learned=True, options={}),
+    Start(title="from A: two-stage (default)", learned=True, options={}),
     Start(title="from scratch: full", learned=False, options=SAME),
     Start(
         title=f"from scratch: full, {LONGER} times as long",
@@ -144,7 +144,7 @@ def shrink(plan: Plan) -> None:
 
 def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
     """The folders of A, and of B with as few training images as the plan says."""
-    images, folder = plan.work / "pictures", plan.work / f"seed-{seed}"
+    images, folder = plan.work / "images", plan.work / f"seed-{seed}"
     generator = random.Random(seed)
     first, second = plan.halves
     for name in first:
@@ -218,8 +218,8 @@ def report(plan: Plan, measured: Sequence[Mapping[str, float]], seeds: Sequence[
     first, second = plan.halves
     facts = (
         f"`{plan.backbone}`, {plan.image_size} pixels, seeds {', '.join(map(str, seeds))}: mean ± "
-        f"standard deviation, differences seed by seed. A: {', '.join(first)}, learned to "
-        f"{percent(of('A'))} %. B: {', '.join(second)}, {plan.shots} training images a class; "
+        f"standard deviation, differences seed by seed. A: {', '.join(first)}, accuracy "
+        f"{percent(of('A'))} %. B: {', '.join(second)}, {plan.shots} training images per class; "
         f"chance is {100 / len(second):.0f} %."
     )
     return "\n\n".join([table(columns, rows), facts, circumstances("transfer")])

@@ -28,7 +28,7 @@ class Contestant:
         command: What Python is given; ``{data}``, ``{start}``, ``{seed}``, ``{epochs}`` and
             ``{output}`` are filled in.
         package: What it needs beside zoo's own dependencies.
-        bar: Of the zoo against it, in the case's figure: how many times as fast, or for memory
+        bar: Of zoo compared with it, in the case's figure: how many times as fast, or for memory
             at most how many times as much.
         seconds: That it takes about, on two slow cores.
         repeats: Unless ``--repeats`` says otherwise; once where it takes very long or has no bar.
@@ -129,7 +129,7 @@ _TIMM = (
 CASES: Sequence[Case] = (
     Case(
         name="list",
-        title="all names of the catalogue",
+        title="list all models",
         figure="seconds",
         zoo=_zoo("list --all", 0.5, warm=True),
         peers=(
@@ -155,7 +155,7 @@ CASES: Sequence[Case] = (
     ),
     Case(
         name="probe-again",
-        title="a second probe on the same images, against the first",
+        title="second probe on the same images",
         figure="seconds",
         data="clothing",
         start="resnet18",

@@ -20,9 +20,9 @@ def tables(cases: Sequence[Case], results: Results) -> str:
         [
             table(
                 [
-                    "piece of work",
-                    "by",
-                    "times",
+                    "job",
+                    "library",
+                    "runs",
                     "seconds",
                     "samples/s",
                     "memory, MB",
@@ -30,7 +30,7 @@ def tables(cases: Sequence[Case], results: Results) -> str:
                 ],
                 measured,
             ),
-            table(["the zoo against", "in", "measured", "bar", ""], compared),
+            table(["zoo compared with", "metric", "measured", "target", ""], compared),
         ]
     )
 
@@ -100,10 +100,10 @@ def _against(
     """What is compared, the figure, its bar, and whether that is met (``None`` without a bar)."""
     if case.figure == "seconds":
         ratio = _median(other, "seconds") / _median(own, "seconds")
-        yield "whole process", *_at_least(ratio, peer.bar)
+        yield "total time, speed-up", *_at_least(ratio, peer.bar)
     if case.figure == "samples_per_second":
         ratio = _median(own, case.figure) / _median(other, case.figure)
-        yield "samples/s in training", *_at_least(ratio, peer.bar)
+        yield "training throughput", *_at_least(ratio, peer.bar)
     limit = peer.bar if case.figure == "memory" else MEMORY
     ratio = _median(own, "memory") / _median(other, "memory")
     yield "peak memory", f"{ratio:.2f} ×", f"at most {limit:g} ×", ratio <= limit
@@ -111,7 +111,7 @@ def _against(
     if ahead and peer.peer != "zoo":
         points = f"{100 * statistics.mean(ahead):+.1f} ({len(ahead)} seed{'s' * (len(ahead) > 1)})"
         bar = f"at least {100 * ACCURACY:g}"
-        yield "accuracy, points ahead", points, bar, statistics.mean(ahead) >= ACCURACY
+        yield "accuracy, difference in points", points, bar, statistics.mean(ahead) >= ACCURACY
 
 
 def _ahead(own: Results, other: Results) -> list[float]:
