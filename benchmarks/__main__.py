@@ -252,13 +252,13 @@ def _text(
         from benchmarks.speed.gpu import shares
 
         remarks.insert(0, shares(cases, results))
-    memory = f"Memory is the highest sum of {MEMORY} over a process and those that it started."
+    memory = f"Memory is the peak {MEMORY} of the process and its children."
     return "\n\n".join(
         [
             tables(cases, results),
             *remarks,
-            f"Medians, and in brackets the lowest and the highest; accuracy is the mean ± standard "
-            f"deviation over the seeds. {memory}",
+            "Medians, with minimum and maximum in brackets; accuracy is mean ± standard deviation over "
+            f"seeds. {memory}",
             circumstances(),
         ]
     )
