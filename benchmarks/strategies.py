@@ -202,7 +202,7 @@ def with_regression(texts: Path, model: Path) -> Measured:
     """scikit-learn's logistic regression, with its defaults, on the features of the probe."""
     from sklearn.linear_model import LogisticRegression
 
-    from zoo.data.opening import open_data
+    from zoo.data.dataset import open_data
     from zoo.tasks import AUTO, tasks_for
 
     start = time.perf_counter()

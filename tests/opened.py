@@ -22,8 +22,8 @@ def open_rows(source: Any, *, task: str = AUTO, **options: Any) -> rows.Rows:
     return rows.open_rows(source, tasks=tasks_for(task), **options)
 
 
-def open_sample(source: Any, *, task: str = AUTO, **options: Any) -> Splits:
-    return drawn.open_sample(source, tasks=tasks_for(task), **options)
+def open_subsample(source: Any, *, task: str = AUTO, **options: Any) -> Splits:
+    return drawn.open_subsample(source, tasks=tasks_for(task), **options)
 
 
 def demo_data(modality: Any, **options: Any) -> Splits:

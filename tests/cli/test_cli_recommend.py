@@ -105,10 +105,10 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
 
 
 def test_a_download_ends_with_the_time(plugin: None, images: Path) -> None:
-    from tests.opened import open_sample
+    from tests.opened import open_subsample
 
     setting = Setting(
-        sample=open_sample(images, samples=16, kinds=(IMAGE, TEXT)),
+        sample=open_subsample(images, samples=16, kinds=(IMAGE, TEXT)),
         seed=0,
         device=torch.device("cpu"),
         workers=0,

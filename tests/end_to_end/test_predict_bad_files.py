@@ -16,7 +16,7 @@ from PIL import Image
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.made_runs import weighted_run
-from tests.opened import open_rows, open_sample
+from tests.opened import open_rows, open_subsample
 from tests.unit.test_data_splits import unreadable
 from zoo.errors import DataError
 from zoo.modalities import IMAGE, TEXT
@@ -185,7 +185,7 @@ def test_what_a_folder_holds_beside_images_is_told(
     [
         partial(open_rows, kind=IMAGE),
         partial(open_rows, kind=TEXT),
-        partial(open_sample, samples=2, kinds=(IMAGE, TEXT)),
+        partial(open_subsample, samples=2, kinds=(IMAGE, TEXT)),
     ],
 )
 def test_data_that_cannot_be_listed_are_said_to_be_so(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import zoo.modalities
-from tests.opened import demo_data, open_data, open_rows, open_sample
+from tests.opened import demo_data, open_data, open_rows, open_subsample
 from zoo.data.examined import Examined
 from zoo.data.inputs import one, open_inputs
-from zoo.data.kind import Asked, DemoData, InputKind
+from zoo.data.kind import DemoData, InputKind, ReadContext
 from zoo.data.sequences import Inputs, Listed, Paths
 from zoo.data.table import Table
 from zoo.errors import BadFilesError, DataError
@@ -61,7 +61,7 @@ class Tones:
     def in_memory(self, given: object) -> bool:
         return isinstance(given, float)
 
-    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
         return one(given, f"tone {number}") if isinstance(given, float) else asked.table(given)
 
     @property
@@ -94,7 +94,7 @@ def test_folders_of_classes_are_opened(tones: Path) -> None:
 
 
 def test_it_is_found_out_which_kind_some_data_are_of(tones: Path) -> None:
-    assert open_sample(tones, samples=10, kinds=(TEXT, IMAGE, TONE)).kind == TONE
+    assert open_subsample(tones, samples=10, kinds=(TEXT, IMAGE, TONE)).kind == TONE
 
 
 def test_what_cannot_be_read_is_left_out_or_stops(tones: Path) -> None:

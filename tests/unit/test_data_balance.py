@@ -14,7 +14,7 @@ from tests.opened import make_loader
 from tests.unit.test_data_loader import WORDS, texts
 from zoo import BackboneSpec, ImageInput
 from zoo.contract.spec import TextInput
-from zoo.data.balance import balanced_chances, repetitions
+from zoo.data.balance import balanced_probabilities, repetitions
 from zoo.data.batch_order import BatchOrder
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
@@ -29,7 +29,7 @@ LABELS = np.array([0] * 90 + [1] * 9 + [2])
 
 def batches(epoch: int = 0, **options) -> list[list[tuple[int, int]]]:
     settings = {"batch_size": 16, "shuffle": True, "seed": 3, "drop_last": False}
-    made = BatchOrder(100, **settings | {"chances": balanced_chances(LABELS)} | options)
+    made = BatchOrder(100, **settings | {"chances": balanced_probabilities(LABELS)} | options)
     made.epoch = epoch
     return list(made)
 
@@ -68,14 +68,14 @@ def test_processes_share_the_draws_and_an_epoch_can_begin_in_its_middle():
     shares = [batches(2, share=(rank, 2)) for rank in range(2)]
     for keys, first, second in zip(whole, *shares, strict=True):
         assert (first, second) == (keys[::2], keys[1::2])
-    chances = balanced_chances(LABELS)
+    chances = balanced_probabilities(LABELS)
     made = BatchOrder(100, batch_size=16, shuffle=True, seed=3, drop_last=False, chances=chances)
     made.epoch, made.start = 2, 3
     assert list(made) == whole[3:]
 
 
 def test_chances_of_single_labels_are_even_over_the_classes_that_occur():
-    chances = balanced_chances(np.array([0, 0, 0, 3]))
+    chances = balanced_probabilities(np.array([0, 0, 0, 3]))
     assert chances.tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
 
@@ -83,14 +83,14 @@ def test_chances_of_several_labels_are_those_of_drawing_a_class_and_then_a_sampl
     labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]], dtype=np.float32)
     # two classes occur, and to have none is the third; the sample in front of two gets both
     expected = [1 / 9, 1 / 9 + 1 / 3, 1 / 3, 1 / 9]
-    assert balanced_chances(labels).tolist() == pytest.approx(expected)
-    assert balanced_chances(labels[:2]).sum() == pytest.approx(1)
+    assert balanced_probabilities(labels).tolist() == pytest.approx(expected)
+    assert balanced_probabilities(labels[:2]).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("labels", [None, np.array([[0.5], [1.0]])])
 def test_numbers_have_no_balance(labels):
     with pytest.raises(UsageError, match="--balanced") as error:
-        balanced_chances(labels)
+        balanced_probabilities(labels)
     assert error.value.hint == "Leave --balanced out."
 
 

@@ -189,7 +189,7 @@ def test_near_is_told_by_the_number_of_signs_that_differ() -> None:
 def test_too_many_images_are_not_compared_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.data.leakage.MOST_PAIRS", 10)
+    monkeypatch.setattr("zoo.data.leakage.MAX_PAIRS", 10)
     splits = open_data(with_copies(tmp_path), kind=IMAGE)
     assert splits.near is None
     assert overlap_in_words(splits) == "too many images to compare all by their looks"

@@ -47,7 +47,7 @@ def test_a_new_metric_touches_the_table_alone(toy: str, squares: Path, tmp_path:
     assert evaluation.metrics[toy] in (0.0, 0.5, 1.0)
     assert run.metrics[toy] == evaluation.metrics[toy]
     assert "worst recall" in (run.folder / "README.md").read_text()
-    assert metrics.leading(run.metrics, toy) == toy
+    assert metrics.main_metric(run.metrics, toy) == toy
 
 
 def test_each_task_has_its_default_and_a_loss() -> None:

@@ -16,7 +16,7 @@ from zoo.errors import RunError, UsageError
 from zoo.modalities import TEXT
 from zoo.runs.predictions import predictions_of
 from zoo.tasks import TASKS, task_from_json, task_named
-from zoo.tasks.metrics import in_words, leading, metrics_of
+from zoo.tasks.metrics import formatted, main_metric, metrics_of
 from zoo.tasks.multi_label import MultiLabel
 from zoo.tasks.regression import Regression
 from zoo.tasks.single_label import SingleLabel
@@ -46,7 +46,7 @@ def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> T
 
 
 def test_metrics_of_several_labels_are_scikit_learn_s() -> None:
-    metrics = MultiLabel().headline(LOGITS, FLAGS)
+    metrics = MultiLabel().compute_metrics(LOGITS, FLAGS)
     chances = 1 / (1 + np.exp(-LOGITS.double().numpy()))
     predicted = chances >= 0.5
     occurs = FLAGS[:, :3]
@@ -80,7 +80,7 @@ def test_metrics_of_several_labels_agree_with_a_count_by_hand() -> None:
 def test_classes_that_neither_occur_nor_are_predicted_count_for_nothing() -> None:
     logits = torch.tensor([[5.0, -5.0], [-5.0, -5.0]])
     labels = np.array([[1, 0], [0, 0]], dtype=np.float32)
-    metrics = MultiLabel().headline(logits, labels)
+    metrics = MultiLabel().compute_metrics(logits, labels)
     assert (metrics["map"], metrics["macro_f1"]) == (1.0, 1.0)
     rows = MultiLabel().evaluation(logits, labels, ["x", "y"]).per_class
     assert rows["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
@@ -96,7 +96,7 @@ def test_a_single_tag_is_no_pair_of_classes() -> None:
 
 
 def test_no_label_at_all_has_metrics_that_are_numbers() -> None:
-    metrics = MultiLabel().headline(LOGITS, np.zeros_like(FLAGS))
+    metrics = MultiLabel().compute_metrics(LOGITS, np.zeros_like(FLAGS))
     assert all(math.isfinite(value) for value in metrics.values())
     assert metrics["map"] == 0.0
 
@@ -137,15 +137,15 @@ def test_metrics_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
 def test_r2_of_one_sample_is_a_number() -> None:
     task = Regression((0.0,), (1.0,))
     for output, r2 in ((2.0, 1.0), (1.0, 0.0)):
-        metrics = task.headline(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
+        metrics = task.compute_metrics(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
         assert metrics["r2"] == r2
 
 
 def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
     task = Regression((0.0, 0.0), (1000.0, 1.0))
     labels = np.zeros((2, 2), dtype=np.float32)
-    poor = task.headline(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), labels)
-    good = task.headline(torch.tensor([[0.1, 0.0], [0.1, 0.0]]), labels)
+    poor = task.compute_metrics(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), labels)
+    good = task.compute_metrics(torch.tensor([[0.1, 0.0], [0.1, 0.0]]), labels)
     assert good["rmse"] > poor["rmse"]
     assert task.score(good) > task.score(poor)
 
@@ -165,7 +165,7 @@ def test_better_outputs_have_a_better_score(task, logits, labels) -> None:
     ideal = torch.nn.functional.one_hot(targets, 4) * 9.0 if labels.ndim == 1 else targets.float()
     if task.name == "multi-label":
         ideal = ideal * 18 - 9
-    best, poor = (task.score(task.headline(given, labels)) for given in (ideal, logits))
+    best, poor = (task.score(task.compute_metrics(given, labels)) for given in (ideal, logits))
     assert best > poor
 
 
@@ -175,9 +175,9 @@ def test_a_task_survives_the_run_s_record(task, logits, labels) -> None:
 
 
 @pytest.mark.parametrize(("task", "logits", "labels"), EVERY, ids=lambda x: getattr(x, "name", ""))
-def test_the_headline_is_the_evaluation_s(task, logits, labels) -> None:
+def test_computed_metrics_equal_those_of_the_evaluation(task, logits, labels) -> None:
     result = task.evaluation(logits, labels, CLASSES[: logits.shape[1]])
-    assert result.metrics == task.headline(logits, labels)
+    assert result.metrics == task.compute_metrics(logits, labels)
     assert result.samples == 60
     assert json.loads(json.dumps(result.to_json()))["samples"] == 60
 
@@ -186,7 +186,7 @@ def test_the_headline_is_the_evaluation_s(task, logits, labels) -> None:
 def test_outputs_that_are_no_numbers_have_metrics_that_are_none(task) -> None:
     broken = LOGITS.clone()
     broken[3, 2] = torch.inf
-    assert all(math.isnan(value) for value in task.headline(broken, FLAGS).values())
+    assert all(math.isnan(value) for value in task.compute_metrics(broken, FLAGS).values())
 
 
 def test_the_task_is_that_of_the_data() -> None:
@@ -204,7 +204,7 @@ BLIND, ALERT = (
 
 def test_where_rare_classes_are_to_count_an_epoch_that_finds_them_is_kept() -> None:
     def keeps(task):
-        scores = [task.score(task.headline(logits, PARTS)) for logits in (BLIND, ALERT)]
+        scores = [task.score(task.compute_metrics(logits, PARTS)) for logits in (BLIND, ALERT)]
         return ("blind", "alert")[scores[1] > scores[0]]
 
     data = splits("single-label", PARTS)
@@ -212,17 +212,17 @@ def test_where_rare_classes_are_to_count_an_epoch_that_finds_them_is_kept() -> N
     assert keeps(task_of(data, rare=True)) == "alert"
     assert keeps(task_of(data, "accuracy", rare=True)) == "blind"
     assert keeps(task_of(data, "macro_f1")) == "alert"
-    metrics = task_of(data, rare=True).headline(ALERT, PARTS)
+    metrics = task_of(data, rare=True).compute_metrics(ALERT, PARTS)
     assert metrics["balanced_accuracy"] == pytest.approx((170 / 190 + 9 / 10) / 2)
 
 
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> None:
     labels = np.arange(60) % 3  # the fourth class never occurs, and is predicted
     predicted = LOGITS.argmax(dim=1).numpy()
-    metrics = SingleLabel("balanced_accuracy").headline(LOGITS, labels)
+    metrics = SingleLabel("balanced_accuracy").compute_metrics(LOGITS, labels)
     recalls = [(predicted[labels == k] == k).mean() for k in range(3)]
     assert metrics["balanced_accuracy"] == pytest.approx(np.mean(recalls))
-    assert next(iter(metrics)) == leading(metrics, "balanced_accuracy") == "balanced_accuracy"
+    assert next(iter(metrics)) == main_metric(metrics, "balanced_accuracy") == "balanced_accuracy"
 
 
 METRICS = [(task, metric) for task in TASKS for metric in metrics_of(task)]
@@ -236,7 +236,7 @@ def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
     ideal = torch.nn.functional.one_hot(targets, 4) * 9.0 if labels.ndim == 1 else targets.float()
     if name == "multi-label":
         ideal = ideal * 18 - 9
-    best, poor = (task.headline(given, labels) for given in (ideal, logits))
+    best, poor = (task.compute_metrics(given, labels) for given in (ideal, logits))
     assert (best[metric] > poor[metric]) is (metric not in ("loss", "mae", "rmse"))
     assert task.score(best) > task.score(poor)
     assert task_from_json(json.loads(json.dumps(task.to_json()))) == task
@@ -263,9 +263,9 @@ def test_a_task_of_a_later_zoo_is_refused() -> None:
 
 
 def test_metrics_have_names() -> None:
-    assert leading({"loss": 1, "map": 1, "accuracy": 1}) == "map"
-    assert leading({"loss": 1, "accuracy": 1, "macro_f1": 1}) == "accuracy"
-    assert in_words({"r2": 0.5, "macro_f1": 1.0}) == "R² 0.5000, macro F1 1.0000"
+    assert main_metric({"loss": 1, "map": 1, "accuracy": 1}) == "map"
+    assert main_metric({"loss": 1, "accuracy": 1, "macro_f1": 1}) == "accuracy"
+    assert formatted({"r2": 0.5, "macro_f1": 1.0}) == "R² 0.5000, macro F1 1.0000"
 
 
 # -- predictions -------------------------------------------------------------------------------

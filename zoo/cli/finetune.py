@@ -209,12 +209,12 @@ def _tell(run: Any, as_json: bool) -> None:
             }
         )
         return
-    from zoo.tasks.metrics import in_words
+    from zoo.tasks.metrics import formatted
 
     strength = results.get("best_strength")
     best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
     say(
-        f"best {best}: {in_words(run.metrics)} "
+        f"best {best}: {formatted(run.metrics)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     _tell_left_out(run.record["data"])

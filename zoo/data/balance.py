@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zoo.errors import UsageError
 
 
-def balanced_chances(labels: NDArray[Any] | None) -> NDArray[np.float64]:
+def balanced_probabilities(labels: NDArray[Any] | None) -> NDArray[np.float64]:
     """How likely each sample is drawn where each class is equally likely: ``(N,)``, sums to 1.
 
     A draw is a class that occurs, at even chances, and then one of its samples, at even chances.

@@ -61,10 +61,10 @@ class BatchOrder(Sampler[list[Key]]):
         return whole + (1 if rest and not self._drop_last else 0)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for batch in self.arranged()[self.start :: self.stride]:
+        for batch in self.epoch_batches()[self.start :: self.stride]:
             yield [self._key(int(draw)) for draw in batch[self._rank :: self._processes]]
 
-    def arranged(self) -> list[np.ndarray[Any, Any]]:
+    def epoch_batches(self) -> list[np.ndarray[Any, Any]]:
         """The epoch's batches, whole, as draws; without balancing those are positions."""
         generator = np.random.default_rng((self._seed % 2**64, self.epoch))
         order = self._order(generator)

@@ -20,7 +20,7 @@ _INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 _MANY = 10  # different numbers from which on they are taken for measurements, not for names
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def sort_classes(names: Iterable[str]) -> list[str]:
     """Sorted: by number where all are numbers, else as text."""
     distinct = set(names)
     try:
@@ -29,7 +29,7 @@ def in_order(names: Iterable[str]) -> list[str]:
         return sorted(distinct)
 
 
-def agree_on_numbers(
+def unify_integer_labels(
     parts: Mapping[str, Part], known: Sequence[str], findings: Findings
 ) -> dict[str, Part]:
     """Write ``1.0`` as ``1`` where all labels of all splits are whole numbers.
@@ -58,7 +58,7 @@ def agree_on_numbers(
     }
 
 
-def refuse_measurements(part: Part) -> None:
+def refuse_numeric_labels(part: Part) -> None:
     """Raise a :class:`ClassesError` where nearly every sample has a number of its own."""
     labels = part.known
     used = [name for name, count in zip(labels.names, labels.counts(), strict=True) if count]
@@ -97,7 +97,7 @@ def choose_classes(part: Part) -> tuple[str, ...]:
             hint="Put files into the folder, or remove it.",
         )
     names = [name for name, count in zip(labels.names, counts, strict=True) if count]
-    classes = tuple(names if labels.ordered else in_order(names))
+    classes = tuple(names if labels.ordered else sort_classes(names))
     if not classes:
         raise ClassesError(f"{part.where} has no samples")
     if len(classes) < labels.least:

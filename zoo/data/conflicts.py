@@ -9,7 +9,7 @@ import numpy as np
 from zoo.data.samples import Samples
 
 
-def conflicts_in_words(splits: Sequence[Samples], classes: Sequence[str]) -> str:
+def label_conflicts(splits: Sequence[Samples], classes: Sequence[str]) -> str:
     """How many inputs have several labels, with an example; empty where none has.
 
     Args:

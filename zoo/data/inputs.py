@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from zoo.data.kind import Asked, InputKind, Lost
+from zoo.data.kind import BadInput, InputKind, ReadContext
 from zoo.data.reports import Findings
 from zoo.data.samples import Samples
 from zoo.data.sequences import Inputs, Listed, Raw
@@ -22,7 +22,7 @@ Given: TypeAlias = Any
 """An input itself, of a type that its kind knows, or the path of where some lie."""
 
 
-class Misfits(Protocol):
+class UsableCheck(Protocol):
     """Tells which inputs a network must not get."""
 
     def misfits(self, traits: Any) -> Mapping[int, str]:
@@ -35,7 +35,7 @@ def open_inputs(
     text_column: ColumnNames = None,
     *,
     pairs: bool = False,
-    lost: dict[int, Lost] | None = None,
+    lost: dict[int, BadInput] | None = None,
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
     findings: Findings | None = None,
@@ -56,7 +56,7 @@ def open_inputs(
             ``None`` to stop at it.
         learned: The columns that the run was trained on, where ``text_column`` names none.
         findings: Is told what was guessed.
-        quoting: As for :func:`zoo.data.opening.open_data`.
+        quoting: As for :func:`zoo.data.dataset.open_data`.
 
     Raises:
         DataError: There is no such file, or it is not of this kind, or there is nothing.
@@ -74,10 +74,12 @@ def open_inputs(
         )
     groups, count = list[Inputs](), 0
     for number, given in enumerate(_listed(inputs, kind), start=1):
-        own: dict[int, Lost] = {}
+        own: dict[int, BadInput] = {}
         missed = None if lost is None else own
         table = partial(_column, kind, columns, missed, findings)
-        groups.append(kind.open_given(given, number, Asked(kind, pairs, table, missed, findings)))
+        groups.append(
+            kind.open_given(given, number, ReadContext(kind, pairs, table, missed, findings))
+        )
         if lost is not None:
             lost |= {count + place: each for place, each in own.items()}
         count += len(groups[-1]) + len(own)
@@ -87,7 +89,7 @@ def open_inputs(
 
 
 def without_unreadable(
-    samples: Samples, lost: dict[int, Lost], check: Misfits | None = None
+    samples: Samples, lost: dict[int, BadInput], check: UsableCheck | None = None
 ) -> Samples:
     """``samples`` without the inputs that cannot be read, or used; ``lost`` is given those.
 
@@ -154,7 +156,7 @@ def _joined(groups: Sequence[Inputs]) -> Listed:
 def _column(
     kind: InputKind,
     columns: Columns,
-    lost: dict[int, Lost] | None,
+    lost: dict[int, BadInput] | None,
     told: Findings,
     path: Path,
 ) -> Inputs:

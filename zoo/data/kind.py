@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from zoo.data.sequences import Indices, Inputs, Listed
     from zoo.data.table import Table
 
-Lost: TypeAlias = tuple[str, str]
+BadInput: TypeAlias = tuple[str, str]
 """How reports call an input that cannot be used, and why it cannot."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadContext:
     """How inputs of a prediction are to be read.
 
     Attributes:
@@ -33,7 +33,7 @@ class Asked:
     kind: InputKind
     pairs: bool
     table: Callable[[Path], Inputs]
-    lost: dict[int, Lost] | None
+    lost: dict[int, BadInput] | None
     findings: Findings
 
 
@@ -117,7 +117,7 @@ class InputKind(Protocol):
     def in_memory(self, given: object) -> bool:
         """Whether something that was given for a prediction is such an input itself."""
 
-    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
         """What was given for a prediction as number ``number``: an input, or where some lie.
 
         Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from zoo.data.classes import refuse_measurements
+from zoo.data.classes import refuse_numeric_labels
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.reports import Findings
@@ -186,7 +186,7 @@ def _table_reader(request: DataRequest, given: Table | Path, split: str = "") ->
         part = read_part(table, request.kind, columns, request.findings, tasks=tasks)
         part = with_files_found(part, request.kind, split, request.findings)
         if labelled and len(tasks) > 1:
-            refuse_measurements(part)
+            refuse_numeric_labels(part)
         return part
 
     return read

@@ -16,7 +16,7 @@ from zoo.errors import DataError
 Contents: TypeAlias = NDArray[np.uint64]
 """``(N,)``, a number for the contents of each input, the same for the same."""
 
-MOST_PAIRS = 2 * 10**11
+MAX_PAIRS = 2 * 10**11
 """More pairs are not compared for near-duplicates: a million samples, a fifth of them held out, are
 1.6e11."""
 
@@ -61,10 +61,10 @@ def _same(train: Samples, held: Samples) -> tuple[Flags, Flags]:
 
 
 def _few_enough(train: Samples, held_out: Sequence[Samples]) -> bool:
-    return train.hashes is None or len(train) * sum(len(held) for held in held_out) <= MOST_PAIRS
+    return train.hashes is None or len(train) * sum(len(held) for held in held_out) <= MAX_PAIRS
 
 
-def without_shared(train: Samples, found: Overlap, classes: Sequence[str]) -> Samples:
+def drop_leaked(train: Samples, found: Overlap, classes: Sequence[str]) -> Samples:
     """``train`` without what is held out too.
 
     Raises:

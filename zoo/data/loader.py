@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from zoo.data.balance import balanced_chances
+from zoo.data.balance import balanced_probabilities
 from zoo.data.batch_order import BatchOrder, Key, Share
 from zoo.data.samples import Samples
 from zoo.data.worker_batches import (
     Packed,
     Unsent,
-    deaths_noticed_when_awaited,
-    died,
+    dead_worker,
     lost,
     pack,
+    sigchld_handler_kept,
 )
-from zoo.data.worker_processes import begin_work, end_workers, signals_held
+from zoo.data.worker_processes import end_workers, signals_blocked, start_worker
 from zoo.errors import WorkersError, ZooError
 from zoo.system.memory import give_back
 
@@ -81,7 +81,7 @@ class Loader(DataLoader[TensorBatch]):
         self.traits: NDArray[Any] = np.zeros(
             0 if reader.traits_type is None else len(reader.samples), reader.traits_type
         )
-        how = pack if options.get("num_workers") else _as_it_is
+        how = pack if options.get("num_workers") else _unchanged
         super().__init__(reader, batch_sampler=order, collate_fn=how, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
@@ -106,7 +106,7 @@ class Loader(DataLoader[TensorBatch]):
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
         """Batches, each with the number of samples that it has over all processes."""
         order = self.order
-        sizes = [len(batch) for batch in order.arranged()[order.start :: order.stride]]
+        sizes = [len(batch) for batch in order.epoch_batches()[order.start :: order.stride]]
         yield from zip(self, sizes, strict=True)
 
     def batch(self, keys: Sequence[Key]) -> TensorBatch:
@@ -118,14 +118,14 @@ class Loader(DataLoader[TensorBatch]):
             give_back()
         batches: Any = ()
         try:
-            with signals_held(), deaths_noticed_when_awaited():
+            with signals_blocked(), sigchld_handler_kept():
                 batches = super().__iter__()  # starts the workers, where they do not run
             for batch in batches:
                 yield self._noted(_or_raise(batch))
         except GeneratorExit:  # whoever leaves a pass unfinished may want another
             raise
         except BaseException as error:
-            dead = died(getattr(batches, "_workers", ()))
+            dead = dead_worker(getattr(batches, "_workers", ()))
             self.close()
             end_workers(batches)  # of a pass that keeps none for the next
             if dead and isinstance(error, RuntimeError | WorkersError):
@@ -184,7 +184,7 @@ def make_loader(
         share: Of several processes, which this one is, and how many there are; each batch is
             dealt out among them.
         balanced: When shuffled, draw with replacement so that each class is equally likely; see
-            :func:`zoo.data.balance.balanced_chances`. An input that is drawn again in an epoch
+            :func:`zoo.data.balance.balanced_probabilities`. An input that is drawn again in an epoch
             is augmented in another way.
 
     Raises:
@@ -201,7 +201,7 @@ def make_loader(
         drop_last=drop_last,
         lengths=reader.lengths if by_length else None,
         share=share,
-        chances=balanced_chances(samples.labels) if balanced else None,
+        chances=balanced_probabilities(samples.labels) if balanced else None,
     )
     return Loader(
         reader,
@@ -209,7 +209,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=begin_work,
+        worker_init_fn=start_worker,
         # Each pass draws a seed for the workers; without this, from torch's own random state.
         generator=torch.Generator().manual_seed(seed),
     )
@@ -235,5 +235,5 @@ def labels_of(samples: Samples, indices: list[int]) -> TensorBatch:
     return batch
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data.classes import agree_on_numbers, in_order, label_array
+from zoo.data.classes import label_array, sort_classes, unify_integer_labels
 from zoo.data.inputs import open_inputs
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
@@ -59,7 +59,7 @@ def open_rows(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Rows:
-    """Open a folder, a table or a Hub dataset as :func:`zoo.data.opening.open_data` does, labels or not.
+    """Open a folder, a table or a Hub dataset as :func:`zoo.data.dataset.open_data` does, labels or not.
 
     Also images that lie in a folder without class folders, a single image, and a ``.txt`` file
     with a text a line: those have no labels.
@@ -67,9 +67,9 @@ def open_rows(
     Args:
         source: What the user named.
         kind: What the backbone takes: a modality.
-        tasks: As for :func:`zoo.data.opening.open_data`.
+        tasks: As for :func:`zoo.data.dataset.open_data`.
         split: One split alone.
-        text_column: As for :func:`zoo.data.opening.open_data`.
+        text_column: As for :func:`zoo.data.dataset.open_data`.
         label_column: As there.
         bad_files: As there.
         learned: As there.
@@ -87,7 +87,7 @@ def open_rows(
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, kind, findings) for name, part in chosen.items()}
     findings.settle()
-    chosen = agree_on_numbers({name: each.part for name, each in found.items()}, (), findings)
+    chosen = unify_integer_labels({name: each.part for name, each in found.items()}, (), findings)
     classes = _classes(chosen)
     splits = {
         name: Samples(
@@ -130,7 +130,7 @@ def _classes(parts: Mapping[str, Part]) -> tuple[str, ...]:
     labels = [part.labels for part in parts.values() if part.labels is not None]
     if any(each.ordered for each in labels):
         return tuple(dict.fromkeys(name for each in labels for name in each.names))
-    return tuple(in_order(name for each in labels for name in each.names))
+    return tuple(sort_classes(name for each in labels for name in each.names))
 
 
 def _labels(part: Part, classes: tuple[str, ...], owner: str) -> LabelArray | None:

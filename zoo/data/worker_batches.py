@@ -78,7 +78,7 @@ def lost(reason: str) -> WorkersError:
     )
 
 
-def died(workers: Any) -> WorkersError | None:
+def dead_worker(workers: Any) -> WorkersError | None:
     """What is said of worker processes that have ended by themselves, if any have."""
     for worker in workers:
         worker.join(0.1)  # its sockets are closed a moment before it has ended
@@ -107,7 +107,7 @@ def shorten_sockets() -> None:
 
 
 @contextlib.contextmanager
-def deaths_noticed_when_awaited() -> Iterator[None]:
+def sigchld_handler_kept() -> Iterator[None]:
     """Take no handler of torch's over for workers that die.
 
     It raises in whatever the main process is doing, such as the middle of a step, after which

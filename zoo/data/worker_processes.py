@@ -13,7 +13,7 @@ from zoo.data.worker_batches import shorten_sockets
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Signals come when the block ends, and in processes that it starts when these let them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -25,7 +25,7 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def begin_work(_: int) -> None:
+def start_worker(_: int) -> None:
     """What a worker process does first."""
     shorten_sockets()
     _leave_signals_to_the_main_process()

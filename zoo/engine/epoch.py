@@ -79,7 +79,7 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
     running.learner.share()
     with _as_kept(running):
         logits = running.source.validate()
-        metrics = setting.task.headline(logits, setting.feeds.val_labels)
+        metrics = setting.task.compute_metrics(logits, setting.feeds.val_labels)
         score = list(setting.task.score(metrics))
         better = all(map(math.isfinite, score)) and score > progress.score
         if better:

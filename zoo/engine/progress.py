@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from zoo.engine.interrupts import Interrupted, Interrupts
-from zoo.tasks.metrics import leading, titles
+from zoo.tasks.metrics import main_metric, titles
 
 Advance = Callable[[], None]
 
@@ -145,7 +145,7 @@ class Console:
 
         Then what the speed is lost to, as shares of the time and of the tokens.
         """
-        metric = leading(record, str(record.get("metric", "")))
+        metric = main_metric(record, str(record.get("metric", "")))
         lost = "".join(
             f"  {what} {record[what]:.0%}" for what in ("waiting", "padding") if what in record
         )

@@ -123,7 +123,7 @@ class Features:
         self._val = self._cached("val", feeds.val, len(feeds.val_labels), exact=True)
         self._labels = torch.from_numpy(feeds.train_labels)
         # In the batches of the validation split, for the same reason.
-        self._partition = feeds.val.order.arranged()
+        self._partition = feeds.val.order.epoch_batches()
         self.trained = setting.forward.backbone.head
         self.steps = -(-self._count // recipe.probe_batch_size)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from zoo.contract.spec import ImageInput
-from zoo.data.drawn import open_sample
 from zoo.data.options import DataOptions, as_flags
 from zoo.data.samples import Splits
+from zoo.data.subsample import open_subsample
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError, first_line
@@ -97,7 +97,9 @@ def recommend(
     try:
         tasks = tasks_for(task)
         kinds = tuple(MODALITIES.values()) if modality is None else (modality_named(modality),)
-        sample = open_sample(data, samples=samples, tasks=tasks, kinds=kinds, seed=seed, **options)
+        sample = open_subsample(
+            data, samples=samples, tasks=tasks, kinds=kinds, seed=seed, **options
+        )
         for fact in (*sample.notes, *_not_seen(sample)):
             watch.reporter.note(fact)
         candidates, left_out = find_candidates(

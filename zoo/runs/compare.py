@@ -134,7 +134,7 @@ def compare(
         for (said, _, _), run in zip(each, opened, strict=True)
     ]
     evaluated, remarks = _in_common(opened, evaluated)
-    merits = [first.task.merits(own.outputs, own.labels) for own in evaluated]
+    merits = [first.task.sample_scores(own.outputs, own.labels) for own in evaluated]
     contests = _holm([_contest(first.task, merits[0], own) for own in merits[1:]])
     contenders = [
         _contender(run, own, classes, contest)
@@ -227,7 +227,7 @@ def _places(evaluated: EvaluatedSamples) -> dict[_Key, int]:
 
 def _contest(task: Task, first: NDArray[Any], other: NDArray[Any]) -> Contest:
     """Both ``(N,)``; ``p_holm`` is still ``p``."""
-    name, p = task.contest(first, other)
+    name, p = task.significance(first, other)
     return Contest(name, int((other > first).sum()), int((other < first).sum()), p, p)
 
 

@@ -92,7 +92,7 @@ def read_mistakes(path: Path, *, task: Task, pairs: bool, images: str | None) ->
     inputs = ("input_1", "input_2") if pairs else ("input",)
     try:
         rows = _rows(path, (*inputs, task.truth_column, "predicted", "probability"))
-        rated = task.rated(rows)
+        rated = task.worst_rows(rows)
         folder = None if images is None else data_folder(images)
         examples = [_mistake(rows, i, inputs, task.truth_column, folder) for i in rated[:MOST]]
     except (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from zoo.data.dataset import open_data
 from zoo.data.demo import demo_data
 from zoo.data.kind import InputKind
 from zoo.data.labels import Labels
-from zoo.data.opening import open_data
 from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Renamed
 from zoo.engine.hyperparameters import rows

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from zoo.contract.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
+from zoo.data.dataset import open_data
+from zoo.data.evaluation_samples import EvaluationSamples, evaluation_samples
 from zoo.data.inputs import open_inputs, without_unreadable
-from zoo.data.kind import Lost
-from zoo.data.measured import Measured, measured
-from zoo.data.opening import open_data
+from zoo.data.kind import BadInput
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames, Columns
@@ -222,7 +222,7 @@ class Run:
             UsageError: A threshold that is not a probability, or has no use for the task.
         """
         self._check_threshold(threshold)
-        lost: dict[int, Lost] = {}
+        lost: dict[int, BadInput] = {}
         findings, trained = Findings("error"), self._trained_on
         samples = open_inputs(
             inputs,
@@ -350,7 +350,7 @@ class Run:
         bad_files: BadFiles,
         quoting: Quoting | None = None,
         reporter: Reporter,
-    ) -> dict[str, Measured]:
+    ) -> dict[str, EvaluationSamples]:
         """What an evaluation on ``data`` measures, by split; arguments as of :meth:`evaluate`."""
         trained = self._trained_on
         splits = open_data(
@@ -379,7 +379,7 @@ class Run:
                 f"{self.folder} does not say what it was trained on: samples of that may be among "
                 "these"
             )
-        found = measured(chosen, digests, trained.val)
+        found = evaluation_samples(chosen, digests, trained.val)
         if self.reading is None or bad_files == "error":  # reading then stops at the first misfit
             return found
         fitting = {name: _fitting(own, self.reading) for name, own in found.items()}
@@ -565,7 +565,7 @@ class Run:
         return read_tokenizer(self.folder / TOKENIZER)
 
 
-def _fitting(own: Measured, reading: Reading) -> Measured:
+def _fitting(own: EvaluationSamples, reading: Reading) -> EvaluationSamples:
     """What can be measured of a split: without images that are on another scale than training's.
 
     Raises:

@@ -20,7 +20,7 @@ class Evaluation:
     """How well predictions fit labels.
 
     Attributes:
-        metrics: The task's metrics, as :meth:`zoo.tasks.Task.headline` has them.
+        metrics: The task's metrics, as :meth:`zoo.tasks.Task.compute_metrics` has them.
         per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``;
             multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
             and ``r2``.

@@ -283,7 +283,7 @@ def metric_of(task: str, key: str) -> Metric:
     return known[key]
 
 
-def measured(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
+def computed(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
     """The metrics that an epoch has, but for the loss: all usual ones, and the one that chooses."""
     return {
         key: metric.measure(given)
@@ -292,7 +292,7 @@ def measured(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
     }
 
 
-def unmeasured(task: str, chosen: str) -> dict[str, float]:
+def all_nan(task: str, chosen: str) -> dict[str, float]:
     """The keys that an epoch has, each with NaN: where outputs are not finite."""
     return {
         key: float("nan")
@@ -301,7 +301,7 @@ def unmeasured(task: str, chosen: str) -> dict[str, float]:
     }
 
 
-def ranked(task: str, chosen: str, values: Mapping[str, float]) -> tuple[float, ...]:
+def rank_key(task: str, chosen: str, values: Mapping[str, float]) -> tuple[float, ...]:
     """What epochs are compared by, higher is better: the metric, and of equals the loss."""
     value = values[chosen]
     return value if metrics_of(task)[chosen].higher else -value, -values[LOSS]
@@ -312,7 +312,7 @@ def titles() -> dict[str, str]:
     return {metric.key: metric.title for metric in METRICS}
 
 
-def leading(values: Mapping[str, object], metric: str = "") -> str:
+def main_metric(values: Mapping[str, object], metric: str = "") -> str:
     """The key of the metric that a run is evaluated by.
 
     Args:
@@ -331,7 +331,7 @@ def leading(values: Mapping[str, object], metric: str = "") -> str:
     raise KeyError(next(iter(METRICS)).key)
 
 
-def in_words(values: Mapping[str, float]) -> str:
+def formatted(values: Mapping[str, float]) -> str:
     """``accuracy 0.9722, macro F1 0.9721, loss 0.1437``"""
     known = titles()
     return ", ".join(f"{known.get(key, key)} {value:.4f}" for key, value in values.items())

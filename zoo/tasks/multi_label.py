@@ -165,22 +165,22 @@ class MultiLabel:
         formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
         return Loss(formula, positive_weights(labels) if class_weights else None)
 
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
         """The metrics, and ``loss``, the mean binary cross-entropy.
 
         F1 and accuracy (all classes right) are at a threshold of 0.5.
         """
         if not logits.isfinite().all():
-            return measures.unmeasured(self.name, self.metric)
+            return measures.all_nan(self.name, self.metric)
         truth = torch.from_numpy(labels).double()
         loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
         chances = self.decode(logits)
         given = measures.MetricInput(chances >= THRESHOLD, chances, labels)
-        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric; of equals, the loss."""
-        return measures.ranked(self.name, self.metric, metrics)
+        return measures.rank_key(self.name, self.metric, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities, each in [0, 1] for itself."""
@@ -196,7 +196,7 @@ class MultiLabel:
         rows = class_rows(chances >= THRESHOLD, labels, classes)
         for place, precision in average_precisions(chances, labels > 0).items():
             rows[classes[place]]["average_precision"] = precision
-        return Evaluation(self.headline(logits, labels), rows, len(labels))
+        return Evaluation(self.compute_metrics(logits, labels), rows, len(labels))
 
     # -- predictions -----------------------------------------------------------------------------
 
@@ -256,12 +256,12 @@ class MultiLabel:
 
     # -- how good, and where not -----------------------------------------------------------------
 
-    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+    def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """Whether all classes of a sample are right."""
         right = (outputs >= THRESHOLD) == (labels > 0)
         return np.asarray(right.all(axis=1))
 
-    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
         """McNemar's test."""
         return mcnemar(int((other > first).sum()), int((other < first).sum()))
 
@@ -299,7 +299,7 @@ class MultiLabel:
             )
         return found
 
-    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+    def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
         """By the number of classes that are wrong."""
         pairs = list(zip(rows[self.truth_column], rows["predicted"], strict=True))
         wrong = [i for i, (true, said) in enumerate(pairs) if true != said]

@@ -180,22 +180,22 @@ class Regression:
         refuse_class_options(class_weights, focal, label_smoothing)
         return Loss(squared_error)
 
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
         """The metrics, and ``loss``, the mean squared error when standardised."""
         if not logits.isfinite().all():
-            return measures.unmeasured(self.name, self.metric)
+            return measures.all_nan(self.name, self.metric)
         said = self.decode(logits)
         given = measures.MetricInput(said, said, labels)
         wanted = self.targets(torch.from_numpy(labels).double())
         loss = functional.mse_loss(logits.double(), wanted.double())
-        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric; of equals, the loss, in which no column outweighs another by its units.
 
         For a single column the order of the loss is that of the RMSE.
         """
-        return measures.ranked(self.name, self.metric, metrics)
+        return measures.rank_key(self.name, self.metric, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Numbers in the user's units."""
@@ -208,7 +208,7 @@ class Regression:
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Each column."""
         rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
-        return Evaluation(self.headline(logits, labels), rows, len(labels))
+        return Evaluation(self.compute_metrics(logits, labels), rows, len(labels))
 
     # -- predictions -----------------------------------------------------------------------------
 
@@ -256,13 +256,13 @@ class Regression:
 
     # -- how good, and where not -----------------------------------------------------------------
 
-    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+    def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """How near each sample is: less the absolute error, the mean over standardised columns."""
         errors = np.abs(outputs - labels)  # (N, targets)
         spread = np.maximum(labels.std(axis=0), np.finfo(np.float32).tiny)
         return np.asarray(-(errors / spread).mean(axis=1))
 
-    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
         """Wilcoxon's signed-rank test."""
         return wilcoxon(other - first)
 
@@ -290,7 +290,7 @@ class Regression:
             for i in worst(at(errors, most), np.full(len(errors), np.nan))
         ]
 
-    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+    def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
         """All of them, the farthest off first, each number by the range of its column."""
         truth = rows[self.truth_column]
         spread = [max(column) - min(column) or 1 for column in zip(*truth, strict=True)]

@@ -153,15 +153,15 @@ class SingleLabel:
         weights = balanced_weights(labels, outputs) if class_weights else None
         return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
 
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
         """The metrics, and ``loss``, the mean cross-entropy in nats."""
         loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
         given = measures.MetricInput(_best(logits), self.decode(logits), labels)
-        return {**measures.measured(self.name, self.metric, given), "loss": float(loss)}
+        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric; of equals, the loss."""
-        return measures.ranked(self.name, self.metric, metrics)
+        return measures.rank_key(self.name, self.metric, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities that add up to 1."""
@@ -175,7 +175,7 @@ class SingleLabel:
         """Each class, and how often it is taken for another."""
         predicted = _best(logits)
         return Evaluation(
-            self.headline(logits, labels),
+            self.compute_metrics(logits, labels),
             class_rows(predicted, labels, classes),
             len(labels),
             confusion_of(predicted, labels, classes),
@@ -234,11 +234,11 @@ class SingleLabel:
 
     # -- how good, and where not -----------------------------------------------------------------
 
-    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+    def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """Whether each sample is right."""
         return np.asarray(outputs.argmax(axis=1) == labels)
 
-    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
         """McNemar's test."""
         return mcnemar(int((other > first).sum()), int((other < first).sum()))
 
@@ -266,7 +266,7 @@ class SingleLabel:
             for i in worst(np.where(wrong, sure, np.nan), -sure)
         ]
 
-    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+    def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
         """By the probability of what was said."""
         pairs = zip(rows[self.truth_column], rows["predicted"], strict=True)
         wrong = [i for i, (true, said) in enumerate(pairs) if true != said]

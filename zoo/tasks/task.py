@@ -128,7 +128,7 @@ class Task(LabelKind, Protocol):
             UsageError: A number is out of its range, or the task has no such option.
         """
 
-    def headline(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
         """The metrics of an epoch, ``loss`` among them; NaN where an output is not finite.
 
         Args:
@@ -137,7 +137,7 @@ class Task(LabelKind, Protocol):
         """
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """What epochs are compared by, of the metrics of :meth:`headline`: higher is better."""
+        """What epochs are compared by, of the metrics of :meth:`compute_metrics`: higher is better."""
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """The answers: probabilities, or numbers in the user's units."""
@@ -188,10 +188,10 @@ class Task(LabelKind, Protocol):
 
     # -- how good, and where not -----------------------------------------------------------------
 
-    def merits(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
+    def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """How good each sample is, ``(N,)``: whether it is right, or for numbers how near."""
 
-    def contest(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
+    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
         """Whether two runs differ by more than chance: the name of the test, and its p.
 
         Args:
@@ -213,7 +213,7 @@ class Task(LabelKind, Protocol):
         outputs are not finite are left out.
         """
 
-    def rated(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
+    def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
         """The rows of ``predictions.parquet`` with a mistake, the worst first.
 
         Args:
@@ -227,7 +227,7 @@ class Task(LabelKind, Protocol):
         """The end of the first sentence of a report, and the next one, which says how good it is.
 
         Args:
-            metrics: Of :meth:`headline`.
+            metrics: Of :meth:`compute_metrics`.
             count: How many samples they are of.
             where: What those are: ``360 validation samples``.
         """

@@ -35,7 +35,7 @@ Read = Callable[[str, str], "datasets.Dataset"]
 """Reads a table; the arguments are a pattern that fits nothing but it, and a folder for the rows."""
 
 
-def kept(path: Path, digest: str, how: str, read: Read) -> datasets.Dataset:
+def cached_table(path: Path, digest: str, how: str, read: Read) -> datasets.Dataset:
     """The rows of ``path``, read again only where no table with the same content was before.
 
     Args:
@@ -45,7 +45,7 @@ def kept(path: Path, digest: str, how: str, read: Read) -> datasets.Dataset:
         read: Reads it, where it has not been read before.
 
     Raises:
-        DataError: It cannot be kept, or has changed while it was read.
+        DataError: It cannot be cached, or has changed while it was read.
     """
     import datasets
 

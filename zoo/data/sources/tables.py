@@ -12,7 +12,7 @@ from zoo.data.reports import Findings
 from zoo.data.sources.dialects import Quoting, dialect_of
 from zoo.data.sources.expansion import BATCH, refuse_expansion
 from zoo.data.sources.split_names import by_split
-from zoo.data.sources.table_cache import cause, kept
+from zoo.data.sources.table_cache import cached_table, cause
 from zoo.data.sources.walk import loose_files
 from zoo.data.table import Table
 from zoo.errors import DataError
@@ -104,9 +104,9 @@ def _read(path: Path, quoting: Quoting) -> tuple[datasets.Dataset, str]:
     if suffix in DELIMITED:
         return _read_delimited(path, digest, quoting)
     if suffix in JSON:
-        return kept(path, digest, "json", _read_json), ""
+        return cached_table(path, digest, "json", _read_json), ""
     refuse_expansion(path)
-    return kept(path, digest, "parquet", _read_parquet), ""
+    return cached_table(path, digest, "parquet", _read_parquet), ""
 
 
 def _digest(path: Path) -> str:
@@ -178,7 +178,7 @@ def _read_delimited(path: Path, digest: str, quoting: Quoting) -> tuple[datasets
     def read(pattern: str, cache: str) -> datasets.Dataset:
         return datasets.Dataset.from_csv(pattern, features=texts, cache_dir=cache, **options)
 
-    return kept(path, digest, f"delimited {options}", read), dialect.note
+    return cached_table(path, digest, f"delimited {options}", read), dialect.note
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from zoo.data.inputs import one
-from zoo.data.kind import Asked
+from zoo.data.kind import ReadContext
 from zoo.data.reports import Findings
 from zoo.data.sequences import Inputs, Paths
 from zoo.data.sources.folders import files_below
@@ -20,7 +20,7 @@ from zoo.modalities.image.reading import looks_like_image
 _HINT = "Give image files, folders of them, or a table with a column of their paths."
 
 
-def open_images(given: Any, number: int, asked: Asked) -> Inputs:
+def open_images(given: Any, number: int, asked: ReadContext) -> Inputs:
     """An image as it was given, or those in a folder or a table, as :mod:`zoo.data.inputs` asks."""
     lost = asked.lost
     if isinstance(given, (bytes, Image.Image)):

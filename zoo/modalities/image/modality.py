@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from zoo.contract.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
-    from zoo.data.kind import Asked, DemoData, InputKind
+    from zoo.data.kind import DemoData, InputKind, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
@@ -301,7 +301,7 @@ class ImageModality:
 
         return isinstance(given, (bytes, Image.Image))
 
-    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
         """An image, or those in a folder or a table."""
         from zoo.modalities.image.inputs import open_images
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.inputs import one
-from zoo.data.kind import Asked, InputKind
+from zoo.data.kind import InputKind, ReadContext
 from zoo.data.reports import Findings
 from zoo.data.sequences import Inputs, Listed
 from zoo.data.sources.tables import looks_like_table
@@ -21,12 +21,12 @@ class Text(str):
     """A text, even where it reads like the path of a file that is there."""
 
 
-def open_texts(given: Any, number: int, asked: Asked) -> Inputs:
+def open_texts(given: Any, number: int, asked: ReadContext) -> Inputs:
     """Texts as they were given, or those in a table or a ``.txt`` file; or pairs of them."""
     return (_pairs if asked.pairs else _texts)(given, number, asked)
 
 
-def _pairs(given: Any, number: int, asked: Asked) -> Inputs:
+def _pairs(given: Any, number: int, asked: ReadContext) -> Inputs:
     if isinstance(given, tuple) and len(given) == 2:
         return one((_utf8(given[0], number), _utf8(given[1], number)), f"pair {number}")
     _refuse_others(given, number, asked.kind)
@@ -39,7 +39,7 @@ def _pairs(given: Any, number: int, asked: Asked) -> Inputs:
     )
 
 
-def _texts(given: Any, number: int, asked: Asked) -> Inputs:
+def _texts(given: Any, number: int, asked: ReadContext) -> Inputs:
     _refuse_others(given, number, asked.kind)
     if isinstance(given, tuple):
         raise DataError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from zoo.contract.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
-    from zoo.data.kind import Asked, DemoData, InputKind
+    from zoo.data.kind import DemoData, InputKind, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
@@ -276,7 +276,7 @@ class TextModality:
             return all(isinstance(each, str) for each in given)
         return isinstance(given, Text)
 
-    def open_given(self, given: Any, number: int, asked: Asked) -> Inputs:
+    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
         """A text, a pair, or those in a table or a ``.txt`` file."""
         from zoo.modalities.text.inputs import open_texts
 

@@ -11,7 +11,7 @@ from zoo.runs.report import charts
 from zoo.runs.report.numbers import as_float
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import leading, titles
+from zoo.tasks.metrics import main_metric, titles
 
 _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _ROWS = 200  # classes of the table, the weakest of more
@@ -22,7 +22,7 @@ def leading_key(history: Sequence[Mapping[str, Any]]) -> str:
     """The key of the metric that the epochs were compared by; empty where there are none."""
     if not history or not any(key in history[0] for key in titles()):
         return ""
-    return leading(history[0], str(history[0].get("metric", "")))
+    return main_metric(history[0], str(history[0].get("metric", "")))
 
 
 def learning_curves(

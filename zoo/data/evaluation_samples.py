@@ -16,7 +16,7 @@ UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluationSamples:
     """The samples of one split that are measured.
 
     Attributes:
@@ -33,9 +33,9 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def measured(
+def evaluation_samples(
     held_out: Mapping[str, Samples], trained: Contents | None, own: str
-) -> dict[str, Measured]:
+) -> dict[str, EvaluationSamples]:
     """What is measured of each split, by name.
 
     Samples are recognised by their contents, wherever they lie and whatever they are called.
@@ -51,12 +51,12 @@ def measured(
     chosen = {}
     for name, samples in held_out.items():
         if trained is None or samples.contents is None:
-            chosen[name] = Measured(samples)
+            chosen[name] = EvaluationSamples(samples)
             continue
         seen = np.isin(samples.contents, trained)
         count = int(seen.sum())
         if samples.fingerprint == own:
-            chosen[name] = Measured(samples, trained_on=count)
+            chosen[name] = EvaluationSamples(samples, trained_on=count)
         elif count == len(samples):
             raise DataError(
                 f"the run was trained on all {count:,} samples of {name!r}, and nothing is left to "
@@ -65,7 +65,7 @@ def measured(
             )
         elif count:
             left = samples.select(np.flatnonzero(~seen))
-            chosen[UNSEEN if name == "all" else name] = Measured(left, left_out=count)
+            chosen[UNSEEN if name == "all" else name] = EvaluationSamples(left, left_out=count)
         else:
-            chosen[name] = Measured(samples)
+            chosen[name] = EvaluationSamples(samples)
     return chosen

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.classes import agree_on_numbers, choose_classes, label_array, require_samples
+from zoo.data.classes import choose_classes, label_array, require_samples, unify_integer_labels
 from zoo.data.kind import InputKind
 from zoo.data.labels import AnyLabels, LabelKind
 from zoo.data.layouts import DataRequest, layout_of
@@ -22,11 +22,11 @@ from zoo.data.sources.tables import looks_like_table
 from zoo.data.sources.walk import loose_files
 from zoo.errors import BadFilesError, DataError
 
-LEAST = 5
+MIN_PER_CLASS = 5
 """Samples of a class that are drawn, of those that there are, however many classes there are."""
 
 
-def open_sample(
+def open_subsample(
     source: str | Path,
     *,
     samples: int,
@@ -41,8 +41,8 @@ def open_sample(
     """Some samples of the training split, or of data without splits; no other input is read.
 
     Args:
-        source: As for :func:`zoo.data.opening.open_data`, whose other arguments these are too.
-        samples: How many, about; each class has its share, and at least :data:`LEAST`.
+        source: As for :func:`zoo.data.dataset.open_data`, whose other arguments these are too.
+        samples: How many, about; each class has its share, and at least :data:`MIN_PER_CLASS`.
         kinds: What the inputs may be; where there are several, it is found out.
         tasks: As there.
         seed: Decides which are drawn.
@@ -61,10 +61,10 @@ def open_sample(
     """
     columns = Columns.named(text_column, label_column, quoting)
     errors = list[DataError]()
-    for kind in _possible(str(source), kinds):
+    for kind in _candidate_kinds(str(source), kinds):
         request = DataRequest(str(source), kind, columns, Findings(bad_files), 0.5, seed, tasks)
         try:
-            return _drawn(request, samples)
+            return _opened_subsample(request, samples)
         except BadFilesError:
             raise
         except DataError as error:
@@ -72,7 +72,7 @@ def open_sample(
     raise errors[0]
 
 
-def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
+def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
     """Which samples are drawn, ascending: of one label each, each class's share and some of all.
 
     Args:
@@ -91,11 +91,11 @@ def draw(labels: AnyLabels, count: int, seed: int) -> Indices:
     for group in groups:
         members = generator.permutation(group)
         share = round(len(members) * count / total)
-        chosen.append(members[: max(share, LEAST)])
+        chosen.append(members[: max(share, MIN_PER_CLASS)])
     return np.sort(np.concatenate(chosen))
 
 
-def _possible(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
+def _candidate_kinds(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
     """What the inputs may be, the likelier first: a table holds paths of files less often."""
     path = Path(os.path.expanduser(source))
     likelier = sorted(kinds, key=lambda kind: kind.in_files)
@@ -104,7 +104,7 @@ def _possible(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
     return likelier
 
 
-def _drawn(request: DataRequest, count: int) -> Splits:
+def _opened_subsample(request: DataRequest, count: int) -> Splits:
     layout = layout_of(request)
     own = "train" if "train" in layout else "all"
     if own not in layout:
@@ -112,10 +112,10 @@ def _drawn(request: DataRequest, count: int) -> Splits:
             f"{request.source} has {' and '.join(layout)}, but nothing to train on",
             hint="Put the training data beside it, called train.",
         )
-    part = agree_on_numbers({own: layout[own](True, request.tasks)}, (), request.findings)[own]
+    part = unify_integer_labels({own: layout[own](True, request.tasks)}, (), request.findings)[own]
     request.findings.settle()
     classes = choose_classes(part)
-    part = part.take(draw(part.known, count, request.seed))
+    part = part.take(subsample_indices(part.known, count, request.seed))
     seen = readable(part, request.kind, request.findings)
     part, fingerprint = seen.part, seen.fingerprint
     request.findings.settle()

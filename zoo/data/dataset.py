@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.data.classes import (
-    agree_on_numbers,
     check_count,
     choose_classes,
     label_array,
     require_samples,
+    unify_integer_labels,
 )
-from zoo.data.conflicts import conflicts_in_words
+from zoo.data.conflicts import label_conflicts
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of
-from zoo.data.leakage import overlap, without_shared
+from zoo.data.leakage import drop_leaked, overlap
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
@@ -102,14 +102,14 @@ def _for_training(
     if "val" in parts and request.val_split != VAL_SPLIT:
         request.findings.note("--val-split is not used: the data have a validation split")
     request.findings.settle()
-    parts = agree_on_numbers(parts, (), request.findings)
+    parts = unify_integer_labels(parts, (), request.findings)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
     for part in parts.values():  # before the inputs are looked at, which may take a while
         label_array(part, classes, owner=parts[own].where)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
     request.findings.settle()
-    if words := conflicts_in_words(list(samples.values()), classes):
+    if words := label_conflicts(list(samples.values()), classes):
         request.findings.note(words)
     train, val = samples[own], samples.get("val")
     assert train.labels is not None
@@ -122,7 +122,7 @@ def _for_training(
         raise DataError(f"{parts['val'].where} has nothing that can be read")
     found, before = overlap(train, [val, *_test(request, layout, task)]), len(train)
     if dedupe and found.in_train.any():
-        train = without_shared(train, found, classes)
+        train = drop_leaked(train, found, classes)
     assert train.labels is not None
     task.require_variety(train.labels, parts[own].where, classes)
     splits = _splits(request, classes, task, train=train, val=val)
@@ -189,7 +189,7 @@ def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] |
     parts = _evaluated(request, layout)
     request.findings.settle()
     task = next(iter(parts.values())).known_task
-    parts = agree_on_numbers(parts, known or (), request.findings)
+    parts = unify_integer_labels(parts, known or (), request.findings)
     classes = tuple(known) if known is not None else _own_classes(request, layout, parts)
     owner = "the run" if known is not None else "the training split"
     parts = {key: _under(part, classes, request.columns) for key, part in parts.items()}
@@ -231,7 +231,7 @@ def _own_classes(
     """The classes of data that are evaluated without a run: those of their training split."""
     first = next(iter(parts.values()))
     own = layout["train"](True, (first.known_task,)) if "train" in layout else first
-    return choose_classes(agree_on_numbers({"train": own}, (), request.findings)["train"])
+    return choose_classes(unify_integer_labels({"train": own}, (), request.findings)["train"])
 
 
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.opened import open_rows, open_sample
-from zoo.data.drawn import LEAST, draw
+from tests.opened import open_rows, open_subsample
 from zoo.data.labels import Labels, Numbers
+from zoo.data.subsample import MIN_PER_CLASS, subsample_indices
 from zoo.errors import BadFilesError, DataError
 from zoo.modalities import IMAGE, TEXT
 
@@ -18,17 +18,17 @@ from zoo.modalities import IMAGE, TEXT
 def test_each_class_has_its_share_and_the_rare_ones_a_few() -> None:
     codes = np.repeat([0, 1, 2], [700, 293, 7])
     labels = Labels(("many", "some", "few"), codes)
-    chosen = draw(labels, 100, seed=1)
-    assert np.bincount(codes[chosen]).tolist() == [70, 29, LEAST]
+    chosen = subsample_indices(labels, 100, seed=1)
+    assert np.bincount(codes[chosen]).tolist() == [70, 29, MIN_PER_CLASS]
     assert (np.diff(chosen) > 0).all()
-    assert (chosen == draw(labels, 100, seed=1)).all()
-    assert (chosen != draw(labels, 100, seed=2)).any()
-    assert len(draw(labels, 5000, seed=1)) == 1000
+    assert (chosen == subsample_indices(labels, 100, seed=1)).all()
+    assert (chosen != subsample_indices(labels, 100, seed=2)).any()
+    assert len(subsample_indices(labels, 5000, seed=1)) == 1000
 
 
 def test_numbers_are_drawn_at_random() -> None:
     numbers = Numbers(("price",), np.arange(50, dtype=np.float32)[:, None])
-    assert len(draw(numbers, 20, seed=0)) == 20
+    assert len(subsample_indices(numbers, 20, seed=0)) == 20
 
 
 @pytest.fixture
@@ -51,37 +51,37 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_what_the_data_are_is_found_out(folder: Path, table: Path) -> None:
-    assert open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").kind == IMAGE
-    splits = open_sample(table, samples=10, kinds=(IMAGE, TEXT))
+    assert open_subsample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").kind == IMAGE
+    splits = open_subsample(table, samples=10, kinds=(IMAGE, TEXT))
     assert (splits.kind, len(splits.train), splits.classes) == (TEXT, 10, ("a", "b"))
     assert splits.val is None
     images = table.with_name("images.csv")
     images.write_text(
         "path,label\n" + "".join(f"images/train/dog/{i}.png,{i % 2}\n" for i in range(6))
     )
-    assert open_sample(images, samples=10, kinds=(IMAGE, TEXT)).kind == IMAGE
+    assert open_subsample(images, samples=10, kinds=(IMAGE, TEXT)).kind == IMAGE
 
 
 def test_only_what_is_drawn_is_read(folder: Path) -> None:
     with pytest.raises(BadFilesError, match=r"3\.png"):
-        open_sample(folder, samples=50, kinds=(IMAGE, TEXT))
-    splits = open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip")
+        open_subsample(folder, samples=50, kinds=(IMAGE, TEXT))
+    splits = open_subsample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip")
     assert len(splits.train) == 11
     assert len(splits.skipped) == 1
     for name in ("cat", "dog"):
         (folder / "test" / name / "0.png").write_bytes(b"not read")
     assert (
-        open_sample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").fingerprint
+        open_subsample(folder, samples=50, kinds=(IMAGE, TEXT), bad_files="skip").fingerprint
         == splits.fingerprint
     )
 
 
 def test_the_first_complaint_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no file or folder"):
-        open_sample(tmp_path / "absent", samples=10, kinds=(IMAGE, TEXT))
+        open_subsample(tmp_path / "absent", samples=10, kinds=(IMAGE, TEXT))
     (tmp_path / "t.csv").write_text("text,mood\na,b\nc,d\n")
     with pytest.raises(DataError, match="no column of labels"):
-        open_sample(tmp_path / "t.csv", samples=10, kinds=(IMAGE, TEXT))
+        open_subsample(tmp_path / "t.csv", samples=10, kinds=(IMAGE, TEXT))
 
 
 def test_all_rows_come_in_their_order_split_after_split(folder: Path) -> None:
@@ -125,6 +125,6 @@ def test_data_without_a_training_split_and_without_a_readable_input_are_told(
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
         (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="data has val, but nothing to train on"):
-        open_sample(tmp_path / "data", samples=10, kinds=(IMAGE, TEXT))
+        open_subsample(tmp_path / "data", samples=10, kinds=(IMAGE, TEXT))
     with pytest.raises(DataError, match="data has nothing that can be read"):
         open_rows(tmp_path / "data", kind=IMAGE, bad_files="skip")
