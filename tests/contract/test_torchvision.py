@@ -351,7 +351,7 @@ def test_squeezenet_differs_from_torchvision_by_one_relu_alone(backbone: Backbon
 
 
 @pytest.mark.parametrize("arch", ["googlenet", "inception_v3"])
-def test_a_image_gives_what_torchvisions_transform_input_gives(arch: str) -> None:
+def test_an_image_gives_what_torchvisions_transform_input_gives(arch: str) -> None:
     model = settled(load(small(ROWS[arch]))).double()
     published = network(arch, transform_input=True, **NO_AUXILIARY).double().eval()
     published.load_state_dict(model.native_state_dict())

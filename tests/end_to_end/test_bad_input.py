@@ -210,7 +210,7 @@ def test_a_damaged_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     refused("predict", tmp_path, "x.jpg", says=("lacks",))
 
 
-def test_a_image_given_to_a_text_run_is_refused(
+def test_an_image_given_to_a_text_run_is_refused(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = tmp_path / "run"
@@ -220,7 +220,7 @@ def test_a_image_given_to_a_text_run_is_refused(
     refused("finetune", "lstm", "--data", photos, says=("takes texts",))
 
 
-def test_a_text_given_to_a_image_run_is_refused(
+def test_a_text_given_to_an_image_run_is_refused(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = tmp_path / "run"

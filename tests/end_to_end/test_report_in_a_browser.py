@@ -132,7 +132,7 @@ def test_axe_finds_nothing(chromium: Any, address: str) -> None:
     page.close()
 
 
-def test_every_link_of_the_documents_to_a_image_leads_to_a_small_one() -> None:
+def test_every_link_of_the_documents_to_an_image_leads_to_a_small_one() -> None:
     images = list((Path(__file__).parents[2] / "docs" / "images").glob("*.png"))
     assert images
     assert max(path.stat().st_size for path in images) < 200_000

@@ -137,7 +137,7 @@ def test_a_fine_tune_that_fails_leaves_none(photos: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("strategy", ["full", "probe"])
-def test_a_image_that_breaks_in_the_meantime_leaves_none(
+def test_an_image_that_breaks_in_the_meantime_leaves_none(
     photos: Path, tmp_path: Path, strategy: str
 ) -> None:
     class Breaks(Watching):

@@ -80,7 +80,7 @@ def test_every_broken_image_is_named_where_they_stop_the_run(tmp_path: Path) -> 
     assert set(caught.value.paths) == {str(path) for path in paths.values()}
 
 
-def test_postscript_that_is_called_a_image_starts_no_program(
+def test_postscript_that_is_called_an_image_starts_no_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pillow would: a program called gs stands in for Ghostscript, and notes that it was started."""
@@ -131,7 +131,7 @@ def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli
 
 @pytest.mark.parametrize("size", [32, 224])
 @pytest.mark.parametrize("train", [True, False])
-def test_a_image_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None:
+def test_an_image_of_one_row_takes_no_gigabytes(size: int, train: bool) -> None:
     for shape in ((20_000, 1), (1, 20_000), (9_001, 2)):
         tensor = make_transform(ImageInput(size=size), train=train)(
             images.noise(size=shape), seed=1

@@ -29,7 +29,7 @@ def photos(tmp_path: Path) -> Path:
     return class_folders(tmp_path / "photos")
 
 
-def test_a_image_with_such_a_name_is_told_by_path_or_left_out(
+def test_an_image_with_such_a_name_is_told_by_path_or_left_out(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     for folder, name in (("red", "whole"), ("green", "broken")):

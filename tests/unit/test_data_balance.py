@@ -123,7 +123,7 @@ def images(tmp_path: Path) -> Samples:
     return Samples(IMAGE, Paths.under(tmp_path, [f"{i}.png" for i in range(8)]), labels)
 
 
-def test_a_image_that_is_drawn_again_is_varied_again(images):
+def test_an_image_that_is_drawn_again_is_varied_again(images):
     transform = make_transform(ImageInput(size=16), True)
     loader = make_loader(
         images, transform=transform, batch_size=8, shuffle=True, seed=1, balanced=True

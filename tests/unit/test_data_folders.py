@@ -243,7 +243,7 @@ def test_no_readable_image_at_all(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_a_image_that_may_not_be_read_is_listed(tmp_path):
+def test_an_image_that_may_not_be_read_is_listed(tmp_path):
     root = class_folders(tmp_path, {"a": 2, "b": 2})
     (root / "a" / "00.jpg").chmod(0)
     with pytest.raises(BadFilesError, match="Permission denied"):

@@ -91,7 +91,7 @@ def test_a_jpeg_is_decoded_at_a_fraction_that_is_large_enough(tmp_path):
     assert read_image(tmp_path / "x.png", size=100).size == (1600, 1200)
 
 
-def test_a_image_in_memory_is_left_as_it_was():
+def test_an_image_in_memory_is_left_as_it_was():
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert pixel(read_image(image)) == (255, 255, 255)
     assert image.mode == "RGBA"

@@ -100,7 +100,7 @@ def test_a_table_with_a_row_of_nothing(tmp_path):
         open_inputs([tmp_path / "x.csv"], TEXT)
 
 
-def test_a_image_given_to_a_text_run(photos):
+def test_an_image_given_to_a_text_run(photos):
     for given in (photos / "0.png", str(photos / "0.png"), "x.jpg"):
         with pytest.raises(DataError, match=r"takes texts, not images: "):
             open_inputs([given], TEXT)

@@ -117,7 +117,7 @@ def test_any_number_of_workers_gives_the_same_batches_in_every_epoch(tmp_path):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
 
 
-def test_a_image_is_varied_again_in_every_epoch_whatever_its_batch(tmp_path):
+def test_an_image_is_varied_again_in_every_epoch_whatever_its_batch(tmp_path):
     samples = images(tmp_path, 4)
     transform = make_transform(ImageInput(size=16), True)
 
