@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.data import demo, drawn, loader, opening, rows
+from zoo.data import dataset, demo, loader, rows, subsample
 from zoo.data.samples import Samples, Splits
 from zoo.modalities.image.batches import ImageBatches
 from zoo.modalities.image.not_seen import Reading
@@ -15,7 +15,7 @@ from zoo.tasks import AUTO, tasks_for
 
 
 def open_data(source: Any, *, task: str = AUTO, **options: Any) -> Splits:
-    return opening.open_data(source, tasks=tasks_for(task), **options)
+    return dataset.open_data(source, tasks=tasks_for(task), **options)
 
 
 def open_rows(source: Any, *, task: str = AUTO, **options: Any) -> rows.Rows:
@@ -23,7 +23,7 @@ def open_rows(source: Any, *, task: str = AUTO, **options: Any) -> rows.Rows:
 
 
 def open_subsample(source: Any, *, task: str = AUTO, **options: Any) -> Splits:
-    return drawn.open_subsample(source, tasks=tasks_for(task), **options)
+    return subsample.open_subsample(source, tasks=tasks_for(task), **options)
 
 
 def demo_data(modality: Any, **options: Any) -> Splits:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.opened import open_data
 from tests.unit.test_data_tables import write
-from zoo.data import opening
+from zoo.data import dataset
 from zoo.data.cells import split_cell
 from zoo.data.inputs import open_inputs
 from zoo.data.splitting import random_split
@@ -443,9 +443,9 @@ def test_the_sources_ask_whatever_task_they_are_handed(tmp_path: Path) -> None:
     path.write_text(
         "text,stars,label\n" + "".join(f"t{i},{i % 2 + 4},x{i % 3}\n" for i in range(12))
     )
-    splits = opening.open_data(path, kind=TEXT, tasks=(Stars(),))
+    splits = dataset.open_data(path, kind=TEXT, tasks=(Stars(),))
     assert (splits.task, splits.classes) == ("stars", ("4", "5"))
     either = (Stars(), SingleLabel())
-    assert opening.open_data(path, kind=TEXT, tasks=either).task == "single-label"
-    named = opening.open_data(path, kind=TEXT, tasks=either, label_column="stars")
+    assert dataset.open_data(path, kind=TEXT, tasks=either).task == "single-label"
+    named = dataset.open_data(path, kind=TEXT, tasks=either, label_column="stars")
     assert (named.task, named.label_columns) == ("stars", ("stars",))

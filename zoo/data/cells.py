@@ -280,7 +280,7 @@ def read_numbers(table: Table, columns: Sequence[str]) -> Cells:
 def _fault(column: str, given: Any, blank: bool, read: float) -> str:
     if blank:
         return f"no number in column {column!r}"
-    why = "no number" if math.isnan(read) else "not finite, or too large for float32"
+    why = "not a number" if math.isnan(read) else "not finite, or too large for float32"
     return f"{str(given)[:40]!r} in column {column!r} is {why}"
 
 
