@@ -1,10 +1,9 @@
-"""The zoo in Python: list, load, fine-tune, open a run."""
+"""zoo in Python: list, load, fine-tune, open a run."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,14 +11,14 @@ from zoo.contract.backbone import Backbone
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import make_head
-from zoo.engine.hyperparameters import in_python
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
-from zoo.errors import WeightsError, ZooError
+from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
 from zoo.runs.option_types import FinetuneOptions
-from zoo.runs.request import OPTIONS, Request
+from zoo.runs.python_names import python_names
+from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
 from zoo.training.manner import Manner
@@ -29,11 +28,13 @@ from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch
 
 
+@python_names()
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:
     """Canonical names that match ``pattern``: a glob, or a part of the name."""
     return (registry or Registry.discover()).names(pattern)
 
 
+@python_names()
 def load(
     name: str,
     *,
@@ -81,7 +82,7 @@ def load(
             hint="zoo.load(…, classes=N) puts a new head with N outputs.",
         )
     for note in backbone.weights_notes:
-        warnings.warn(f"{resolved.spec.name}: {note}", stacklevel=2)
+        warnings.warn(f"{resolved.spec.name}: {note}", stacklevel=3)
     return backbone
 
 
@@ -98,6 +99,7 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     return backbone
 
 
+@python_names()
 def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
     """The run that ``zoo finetune`` wrote to ``folder``.
 
@@ -108,6 +110,7 @@ def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
     return Run(folder, surgery=surgery)
 
 
+@python_names()
 def finetune(
     backbone: str,
     data: str | Path | None = None,
@@ -145,14 +148,14 @@ def finetune(
         ZooError: Anything else that the user can put right. Before training starts nothing has
             been written then.
     """
-    with _in_python():
-        request = Request.from_options(
-            backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
-        )
-        manner = _manner(registry, reporter, surgery, save_every, track, report)
-        return run(request, Path(output) if output else None, manner)
+    request = Request.from_options(
+        backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+    )
+    manner = _manner(registry, reporter, surgery, save_every, track, report)
+    return run(request, Path(output) if output else None, manner)
 
 
+@python_names()
 def find_lr(
     backbone: str,
     data: str | Path | None = None,
@@ -182,12 +185,11 @@ def find_lr(
     Raises:
         ZooError: Anything that the user can put right.
     """
-    with _in_python():
-        request = Request.from_options(
-            backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
-        )
-        manner = _manner(registry, reporter, surgery)
-        return find_rate(request, Path(output) if output else None, manner)
+    request = Request.from_options(
+        backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+    )
+    manner = _manner(registry, reporter, surgery)
+    return find_rate(request, Path(output) if output else None, manner)
 
 
 def _manner(
@@ -208,17 +210,7 @@ def _manner(
     )
 
 
-@contextmanager
-def _in_python() -> Iterator[None]:
-    """Errors that are raised inside name options as Python spells them."""
-    try:
-        yield
-    except ZooError as error:
-        error.message = in_python(error.message, OPTIONS)
-        error.hint = in_python(error.hint, OPTIONS)
-        raise
-
-
+@python_names()
 def resume(
     folder: str | Path,
     *,
@@ -245,5 +237,4 @@ def resume(
     Raises:
         RunError: The run is finished, or its data have changed.
     """
-    with _in_python():
-        return go_on(Path(folder), _manner(registry, reporter, surgery, save_every, track, report))
+    return go_on(Path(folder), _manner(registry, reporter, surgery, save_every, track, report))

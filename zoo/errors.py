@@ -36,7 +36,13 @@ class ZooError(Exception):
     Args:
         message: What was given, and what was expected.
         hint: What to do or type next; the empty string where there is nothing to add.
+
+    Attributes:
+        in_shell: Message and hint with the options of the command line, once a public function
+            has put the names of Python's parameters into ``message`` and ``hint``.
     """
+
+    in_shell: tuple[str, str] | None = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

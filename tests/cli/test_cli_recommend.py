@@ -21,7 +21,7 @@ from zoo.cli.recommend import COLUMNS, _cells
 from zoo.engine.progress import Quiet
 from zoo.modalities import IMAGE, TEXT
 from zoo.ranking.deadline import Deadline, OutOfTime
-from zoo.ranking.features import Setting, _download
+from zoo.ranking.features import RankingSetup, _download
 from zoo.ranking.results import Ranked, Ranking
 
 TINY = """
@@ -107,7 +107,7 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
 def test_a_download_ends_with_the_time(plugin: None, images: Path) -> None:
     from tests.opened import open_subsample
 
-    setting = Setting(
+    setup = RankingSetup(
         sample=open_subsample(images, samples=16, kinds=(IMAGE, TEXT)),
         seed=0,
         device=torch.device("cpu"),
@@ -117,7 +117,7 @@ def test_a_download_ends_with_the_time(plugin: None, images: Path) -> None:
         deadline=Deadline(0.02),
     )
     with pytest.raises(OutOfTime):
-        _download("acme/tiny", setting)
+        _download("acme/tiny", setup)
 
 
 def _row(name: str, score: float) -> Ranked:

@@ -164,7 +164,7 @@ def test_what_cannot_be_ranked_says_why_and_what_to_type(
         assert failed.code == 1
         assert message in failed.err
     assert zoo_cli("recommend", stripes, "--time-limit", "soon").code == 2
-    with pytest.raises(UsageError, match=r"--weights.*v1"):
+    with pytest.raises(UsageError, match=r"weights.*v1"):
         zoo.recommend(stripes, weights="v1")
 
 

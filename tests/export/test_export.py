@@ -303,7 +303,7 @@ def test_a_plugin_that_gives_no_lines_is_named(
     monkeypatch.setattr(zoo.Backbone, "native_code", lambda self: "")
     with pytest.raises(RunError, match="basics/cnn") as error:
         zoo.export_run(cnn, format="native", output=tmp_path / "out")
-    assert "--format onnx or torch-export" in error.value.hint
+    assert "onnx or torch-export" in error.value.hint
 
 
 def test_an_operator_that_onnx_does_not_have_is_told(

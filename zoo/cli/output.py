@@ -232,7 +232,7 @@ def _report(error: BaseException) -> int:
         _silence()
         return 1
     if isinstance(error, ZooError):
-        _complain(error.message, error.hint)
+        _complain(*(error.in_shell or (error.message, error.hint)))
         _silence()
         return 128 + error.signal if isinstance(error, Stopped) else 1
     elif isinstance(error, MemoryError):

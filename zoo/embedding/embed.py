@@ -27,6 +27,7 @@ from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.text.tokenization import cut_in_words
 from zoo.registry.registry import Registry
+from zoo.runs.python_names import python_names
 from zoo.runs.request import Request, Resize
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
@@ -80,6 +81,7 @@ class Embedded:
         }
 
 
+@python_names()
 def embed(
     backbone: str | Path,
     data: str | Path,

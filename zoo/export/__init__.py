@@ -22,6 +22,7 @@ from zoo.modalities import modality_of
 from zoo.modalities.exporting import ExportInputs
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.folder import new_folder, refuse_existing
+from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.system import files
 
@@ -63,6 +64,7 @@ class Exported:
         }
 
 
+@python_names()
 def export_run(
     run: Run | str | Path,
     *,

@@ -47,7 +47,7 @@ _TIME = "milliseconds"  # among the facts of the features
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RankingSetup:
     """What candidates are compared on, and how.
 
     Attributes:
@@ -83,33 +83,33 @@ class Extracted:
     seconds: float | None
 
 
-def extract(candidate: Candidate, setting: Setting) -> Extracted:
+def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
     """The candidate's features of the sample.
 
     Raises:
         ZooError: Its weights cannot be had, or its plugin is at fault.
         OutOfTime: It was not done by the deadline.
     """
-    path = _weights(candidate, setting)
-    spec, count = candidate.resolved.spec, len(setting.sample.train)
+    path = _weights(candidate, setup)
+    spec, count = candidate.resolved.spec, len(setup.sample.train)
     facts: dict[str, str | int] = {
         "backbone": spec.name,
         "precision": EXACT,
-        "data": setting.sample.source,
-        "split": f"{count} drawn with seed {setting.seed}",
+        "data": setup.sample.source,
+        "split": f"{count} drawn with seed {setup.seed}",
         "samples": count,
     }
     features = compute(
         cache_folder() / "features",
-        key=[*_key(candidate, setting, path), "features"],
+        key=[*_key(candidate, setup, path), "features"],
         shape=(count, spec.feature_dim),
         dtype=np.float32,
-        fill=lambda array: facts.update(_fill(array, candidate, setting)),
+        fill=lambda array: facts.update(_fill(array, candidate, setup)),
         facts=facts,
-        reporter=setting.reporter,
+        reporter=setup.reporter,
     )
     if cut := cut_beside(features):
-        setting.reporter.note(f"{spec.name}: {_cut_in_words(cut, count, spec)}")
+        setup.reporter.note(f"{spec.name}: {_cut_in_words(cut, count, spec)}")
     if not np.isfinite(features).all():
         raise ContractError(f"{spec.name} gives features that are not finite")
     spent = facts.get(_TIME) or _kept_time(features)
@@ -120,46 +120,46 @@ def _cut_in_words(cut: int, count: int, spec: BackboneSpec) -> str:
     return cut_in_words(cut, count, at_usual_length(spec).text_input, command="zoo finetune")
 
 
-def _fill(array: Features, candidate: Candidate, setting: Setting) -> dict[str, int]:
+def _fill(array: Features, candidate: Candidate, setup: RankingSetup) -> dict[str, int]:
     """Build the candidate and compute its features; facts to keep beside them."""
-    start = _start(candidate, setting)
-    setting.deadline.check()  # a large network takes a while to build
-    forward = Forward(start.backbone, device=setting.device, precision=EXACT)
-    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setting.workers)
-    samples, reporter, check = setting.sample.train, setting.reporter, setting.deadline.check
+    start = _start(candidate, setup)
+    setup.deadline.check()  # a large network takes a while to build
+    forward = Forward(start.backbone, device=setup.device, precision=EXACT)
+    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setup.workers)
+    samples, reporter, check = setup.sample.train, setup.reporter, setup.deadline.check
     began = time.monotonic()
-    with setting.deadline.watched(start.backbone.net):
+    with setup.deadline.watched(start.backbone.net):
         cut = fill_features(array, samples, feed, forward, reporter, check)
     return {CUT: cut, _TIME: max(1, round(1000 * (time.monotonic() - began)))}
 
 
-def _start(candidate: Candidate, setting: Setting) -> Start:
+def _start(candidate: Candidate, setup: RankingSetup) -> Start:
     """As a fine-tune on the sample would start."""
     request = Request(
         backbone=candidate.name,
-        data=setting.sample.source,
+        data=setup.sample.source,
         weights="auto" if candidate.weights else "none",
-        overrides={"seed": setting.seed},
+        overrides={"seed": setup.seed},
     )
     with torch.random.fork_rng():
-        torch.manual_seed(setting.seed)
-        return start_from(request, candidate.resolved, setting.sample, setting.reporter)
+        torch.manual_seed(setup.seed)
+        return start_from(request, candidate.resolved, setup.sample, setup.reporter)
 
 
-def _weights(candidate: Candidate, setting: Setting) -> Path | None:
+def _weights(candidate: Candidate, setup: RankingSetup) -> Path | None:
     """The weights on this machine, fetched first where they are not; ``None`` for random ones."""
-    setting.deadline.check()
+    setup.deadline.check()
     if candidate.weights is None:
         return None
     if not candidate.here:
-        _download(candidate.name, setting)
+        _download(candidate.name, setup)
     return fetch(candidate.weights)
 
 
-def _download(name: str, setting: Setting) -> None:
+def _download(name: str, setup: RankingSetup) -> None:
     """'zoo download' in a process of its own, which can be ended; the next one goes on from there."""
-    setting.reporter.note(f"{name}: downloading its weights")
-    limit = None if setting.deadline.left == float("inf") else setting.deadline.left
+    setup.reporter.note(f"{name}: downloading its weights")
+    limit = None if setup.deadline.left == float("inf") else setup.deadline.left
     command = [sys.executable, "-m", "zoo", "download", name, "--json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
@@ -170,14 +170,14 @@ def _download(name: str, setting: Setting) -> None:
         raise WeightsUnavailable(reason.removeprefix(f"Error: {name}: "))
 
 
-def _key(candidate: Candidate, setting: Setting, weights: Path | None) -> Iterator[str]:
+def _key(candidate: Candidate, setup: RankingSetup, weights: Path | None) -> Iterator[str]:
     spec = candidate.resolved.spec
-    versions = {plugin.name: plugin.version for plugin in setting.registry.plugins()}
+    versions = {plugin.name: plugin.version for plugin in setup.registry.plugins()}
     yield "what a ranking sees"
     yield from (__version__, torch.__version__, versions.get(spec.plugin, ""))
-    yield from (EXACT, setting.device.type, setting.sample.train.fingerprint)
+    yield from (EXACT, setup.device.type, setup.sample.train.fingerprint)
     yield json.dumps([spec.to_json(), candidate.weights and candidate.weights.tag], sort_keys=True)
-    yield f"seed {setting.seed}" if weights is None else file_sha256(weights)
+    yield f"seed {setup.seed}" if weights is None else file_sha256(weights)
     yield from _beside(weights)
 
 

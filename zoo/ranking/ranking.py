@@ -20,10 +20,11 @@ from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import range_of
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
 from zoo.ranking.deadline import Deadline, OutOfTime
-from zoo.ranking.features import Extracted, Setting, extract
+from zoo.ranking.features import Extracted, RankingSetup, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import logme, probe
 from zoo.registry.registry import Registry
+from zoo.runs.python_names import python_names
 from zoo.tasks import AUTO, task_named, tasks_for
 
 SAMPLES = 1000
@@ -47,6 +48,7 @@ class Watch:
     grown: Callable[[Ranking, Ranked], None] = lambda *_: None
 
 
+@python_names()
 def recommend(
     data: str | Path,
     backbones: Sequence[str] = (),
@@ -108,7 +110,7 @@ def recommend(
         progress.begin(
             _empty(sample, left_out, tuple(as_flags({**options, "task": task}))), candidates
         )
-        setting = Setting(
+        setup = RankingSetup(
             sample=sample,
             seed=seed,
             device=place,
@@ -117,7 +119,7 @@ def recommend(
             reporter=watch.reporter,
             deadline=deadline,
         )
-        _rank(candidates, setting, watch, progress)
+        _rank(candidates, setup, watch, progress)
     except OutOfTime:
         watch.reporter.note("the time is over")
     return replace(progress.result(time_limit), seconds=deadline.passed)
@@ -176,7 +178,7 @@ def _empty(sample: Splits, left_out: Sequence[LeftOut], options: tuple[str, ...]
 
 
 def _rank(
-    candidates: Sequence[Candidate], setting: Setting, watch: Watch, progress: _Progress
+    candidates: Sequence[Candidate], setup: RankingSetup, watch: Watch, progress: _Progress
 ) -> None:
     """Give the ranking a row for each candidate that the time is enough for.
 
@@ -187,7 +189,7 @@ def _rank(
         assert progress.ranking is not None
         watch.begun(candidate.name, number, len(candidates))
         try:
-            row = _row(candidate, setting)
+            row = _row(candidate, setup)
         except Exception as error:  # a plugin's or a file's fault, which takes no other with it
             reason = first_line(error, kind=not isinstance(error, ZooError))
             left_out = (*progress.ranking.left_out, LeftOut(candidate.name, reason))
@@ -198,14 +200,14 @@ def _rank(
         watch.grown(progress.ranking, row)
 
 
-def _row(candidate: Candidate, setting: Setting) -> Ranked:
+def _row(candidate: Candidate, setup: RankingSetup) -> Ranked:
     """The candidate with its scores.
 
     Raises:
         OutOfTime: It was not done by the deadline.
         ZooError: It cannot be had.
     """
-    found, spec = extract(candidate, setting), candidate.resolved.spec
+    found, spec = extract(candidate, setup), candidate.resolved.spec
     return Ranked(
         name=candidate.name,
         backbone=spec.name,
@@ -214,18 +216,18 @@ def _row(candidate: Candidate, setting: Setting) -> Ranked:
         feature_dim=spec.feature_dim,
         seconds=found.seconds,
         license=candidate.license,
-        **_scores(found, setting.sample, setting),
+        **_scores(found, setup.sample, setup),
     )
 
 
-def _scores(found: Extracted, sample: Splits, setting: Setting) -> dict[str, Any]:
-    labels, check = sample.train.labels, setting.deadline.check
+def _scores(found: Extracted, sample: Splits, setup: RankingSetup) -> dict[str, Any]:
+    labels, check = sample.train.labels, setup.deadline.check
     assert labels is not None
     check()
     how = task_named(sample.task).probe
     evidence = logme(found.features, how.targets(labels))
     return {
-        "probe": probe(found.features, labels, how, seed=setting.seed, check=check),
+        "probe": probe(found.features, labels, how, seed=setup.seed, check=check),
         "logme": evidence,
     }
 

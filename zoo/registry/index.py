@@ -161,7 +161,7 @@ class Index:
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
             remarks, commands, names, *lines = body.splitlines()
-            rows = _Rows(json.loads(names), lines)
+            rows = _LazyRows(json.loads(names), lines)
             kept = tuple(CommandSpec(**command) for command in json.loads(commands))
             manners, verdict = json.loads(remarks)
             return Catalogue("ok", "", rows, manners, verdict, kept)
@@ -177,7 +177,7 @@ class Index:
         files.write_text(self._path(source), f"{_dump(header)}\n{body}")
 
 
-class _Rows(Mapping[str, Row]):
+class _LazyRows(Mapping[str, Row]):
     """Rows by name, each parsed when it is first asked for."""
 
     def __init__(self, names: Sequence[str], lines: Sequence[bytes]) -> None:

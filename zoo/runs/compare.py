@@ -14,6 +14,7 @@ from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import MODEL
 from zoo.runs.predictions import EvaluatedSamples
+from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.predictions import Shown
@@ -89,6 +90,7 @@ class Comparison:
         }
 
 
+@python_names()
 def compare(
     runs: Sequence[str | Path | Run],
     *,

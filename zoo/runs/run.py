@@ -52,6 +52,7 @@ from zoo.runs.predictions import (
     read_predictions,
 )
 from zoo.runs.predictor import Predictor
+from zoo.runs.python_names import python_names
 from zoo.runs.report.page import REPORT, Report, write_report
 from zoo.runs.report.subject import Subject, read_history
 from zoo.runs.request import Request
@@ -153,6 +154,7 @@ class Run:
         given = str(self.folder / example) if example == EXAMPLE else example
         return modality_of(self.spec).predict_command(shlex.quote(str(self.folder)), given)
 
+    @python_names()
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 
@@ -189,6 +191,7 @@ class Run:
     def _unloadable(self, error: ZooError) -> RunError:
         return RunError(f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint)
 
+    @python_names()
     def predict(
         self,
         inputs: Sequence[Any],
@@ -251,6 +254,7 @@ class Run:
             predictions.insert(place, NoPrediction(*lost[place]))
         return predictions
 
+    @python_names()
     def predictor(self, *, device: str = "auto") -> Predictor:
         """The run held ready to answer a few inputs at a time, as a server does.
 
@@ -283,6 +287,7 @@ class Run:
                 hint="It is the probability from which a label is predicted.",
             )
 
+    @python_names()
     def evaluate(
         self,
         data: str | Path,
@@ -388,6 +393,7 @@ class Run:
                 reporter.note(fact)
         return fitting
 
+    @python_names()
     def evaluated(
         self,
         data: str | Path | None = None,
@@ -430,6 +436,7 @@ class Run:
         but = f", but for {left:,} that the run was trained on" if left else ""
         return said, samples, f"{words} of {data}{but}"
 
+    @python_names()
     def report(
         self,
         output: str | Path | None = None,
@@ -485,6 +492,7 @@ class Run:
                 hint="Give another place with --output FILE.",
             ) from error
 
+    @python_names()
     def mistakes(self) -> Mistakes:
         """The validation samples that the run got wrong, the worst first.
 
