@@ -49,7 +49,7 @@ _READERS = 2
 
 _FILES: dict[str, Any] = {
     "type": "object",
-    "required": ["pictures"],
+    "required": ["images"],
     "properties": {"images": {"type": "array", "items": {"type": "string", "format": "binary"}}},
 }
 

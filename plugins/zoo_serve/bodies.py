@@ -118,7 +118,7 @@ def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
         Refusal: It is no such form, or holds none or too many.
     """
     form = asyncio.run(_form(body, content_type, limits))
-    files = [each for key, each in form.multi_items() if key == "pictures"]
+    files = [each for key, each in form.multi_items() if key == "images"]
     if not files or not all(isinstance(each, UploadFile) for each in files):
         raise Refusal(
             422,

@@ -49,7 +49,7 @@ def post(run: Path, /, *, query: str = "", **body: Any) -> httpx.Response:
 
 
 def files(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
-    return [("pictures", (f"{number}.jpg", each)) for number, each in enumerate(contents)]
+    return [("images", (f"{number}.jpg", each)) for number, each in enumerate(contents)]
 
 
 def complaint(response: httpx.Response) -> dict[str, str]:
@@ -215,7 +215,7 @@ def test_what_is_no_image_is_named(images_run: Path) -> None:
     [
         ({"json": {"texts": ["a"]}}, "", 415, "multipart/form-data"),
         ({}, "", 415, "multipart/form-data"),
-        ({"files": [("photos", ("a.jpg", b"x"))]}, "", 422, "pictures"),
+        ({"files": [("photos", ("a.jpg", b"x"))]}, "", 422, "images"),
         ({"files": files(b"x")}, "?top_k=0", 422, "top_k"),
         ({"files": files(b"x")}, "?threshold=0.5", 422, "no threshold"),
         ({"files": files(*[b"x"] * 33)}, "", 413, "at most 32 in one request"),

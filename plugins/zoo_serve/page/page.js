@@ -211,7 +211,7 @@ async function send(item) {
 function body(item) {
   if (item.file) {
     const form = new FormData();
-    form.append("pictures", item.file, item.name);
+    form.append("images", item.file, item.name);
     return { body: form };
   }
   const texts = [item.texts.length === 2 ? item.texts : item.texts[0]];
@@ -225,7 +225,7 @@ function takeFiles(files) {
 }
 
 function listenForImages() {
-  at("pictures").hidden = false;
+  at("images").hidden = false;
   at("files").addEventListener("change", (event) => {
     takeFiles(event.target.files);
     event.target.value = "";
