@@ -87,10 +87,10 @@ def _formatted(text: str) -> str:
 
 _INTRO = """# Options of a fine-tune
 
-`zoo finetune` takes each as an option, `zoo.finetune` and `zoo.find_lr` as a keyword (or in
-`recipe=`, a mapping), and `run.json` keeps what was asked for. A value outside its range, an unknown
-option, and one without effect are errors. Where no default is given it depends on the backbone, the
-weights or the data, and the header of a fine-tune shows what was chosen.
+`zoo finetune` takes these as options, `zoo.finetune` and `zoo.find_lr` as keywords (or in `recipe=`, a
+mapping), and `run.json` records those that were given. Unknown options, values out of range and options
+without effect are errors. Where no default is given, it depends on the backbone, the weights or the
+data, and the header of a fine-tune shows it.
 """
 
 
