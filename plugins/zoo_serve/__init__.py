@@ -1,6 +1,6 @@
-"""A run behind HTTP: a page to try it, and an API for programs. Needs the extra ``zoo-finetune[serve]``.
+"""Serve a run over HTTP: a web page and a JSON API. Needs the extra ``zoo-finetune[serve]``.
 
-Importing this package imports none of that: each name is loaded when it is first used.
+Importing this package does not import the extra: each name is loaded on first use.
 """
 
 from __future__ import annotations

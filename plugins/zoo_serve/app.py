@@ -1,4 +1,4 @@
-"""The HTTP API and the page, as an ASGI application."""
+"""The HTTP API and the web page, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as HTTPError
 
 import zoo
-from zoo_serve import answers
-from zoo_serve.bodies import Input, read_images, read_json
-from zoo_serve.gate import PREDICT, Gate
+from zoo_serve import schemas
+from zoo_serve.http_errors import RequestError, shortened
 from zoo_serve.limits import Limits
-from zoo_serve.refusals import Refusal, shortened
+from zoo_serve.middleware import PREDICT, Middleware
+from zoo_serve.parsing import Input, read_images, read_json
 from zoo_serve.service import Service
 
 _PAGE = {
@@ -31,21 +31,21 @@ _PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
-_ABOUT = {
-    400: "the request cannot be read, or asks for the server by a name that is not its own",
-    403: "a page of another site sent it",
-    408: "it took too long to arrive",
-    413: "too large, or too many inputs",
-    415: "a body of another type",
-    422: "a body is not of its form, an image cannot be read, or something is missing",
-    429: "too many requests of one client; Retry-After says when to come again",
-    503: "too many requests of all clients; Retry-After says when to come again",
+_STATUS_DESCRIPTIONS = {
+    400: "malformed request, or unknown host name",
+    403: "cross-site request",
+    408: "the request took too long to arrive",
+    413: "request or text too large, or too many inputs",
+    415: "unsupported content type",
+    422: "unreadable image, or a missing or invalid field",
+    429: "too many requests from this client; see Retry-After",
+    503: "the server is busy; see Retry-After",
 }
 
 T = TypeVar("T")
 
 _READERS = 2
-"""The most threads that take bodies apart."""
+"""Maximum threads that parse request bodies."""
 
 _FILES: dict[str, Any] = {
     "type": "object",
@@ -55,9 +55,13 @@ _FILES: dict[str, Any] = {
 
 Threshold = Annotated[
     float | None,
-    Query(ge=0, le=1, description="multi-label: probability that a class needs; 0.5 by default"),
+    Query(
+        ge=0,
+        le=1,
+        description="multi-label: minimum probability of a predicted class (default 0.5)",
+    ),
 ]
-TopK = Annotated[int | None, Query(ge=1, description="only so many of the likeliest classes")]
+TopK = Annotated[int | None, Query(ge=1, description="return only the K most likely classes")]
 
 
 def create_app(
@@ -68,16 +72,16 @@ def create_app(
     names: Collection[str] = (),
     mistakes: zoo.Mistakes | None = None,
     batch_size: int = 32,
-) -> Gate:
-    """An ASGI application that serves a run; its threads end with its lifespan.
+) -> Middleware:
+    """Create an ASGI application that serves a run; its threads stop with its lifespan.
 
     Args:
         run: From :func:`zoo.open_run`.
         device: ``auto``, ``cpu``, ``cuda``, …
-        limits: How much, how often, how many.
-        names: Host names that it may be asked for by, besides addresses and ``localhost``.
-        mistakes: What the page shows of them; nothing by default.
-        batch_size: Inputs that share a forward pass at most.
+        limits: Limits on size, rate and number of requests.
+        names: Accepted host names, besides IP addresses and ``localhost``.
+        mistakes: Misclassified samples to show on the page; none by default.
+        batch_size: Maximum inputs per forward pass.
 
     Raises:
         RunError: The run cannot be loaded.
@@ -85,17 +89,17 @@ def create_app(
     limits = limits or Limits()
     service = Service(run.predictor(device=device), batch_size=batch_size)
     app = _application(run, service)
-    gate = Gate(
+    guarded = Middleware(
         app,
         limits=limits,
         names=names,
         body_type="multipart/form-data" if run.modality.in_files else "application/json",
     )
     _add_page(app)
-    _add_facts(app, run, limits, waiting=lambda: gate.waiting)
+    _add_facts(app, run, limits, waiting=lambda: guarded.waiting)
     _add_mistakes(app, mistakes)
     _add_predict(app, run, service, limits)
-    return gate
+    return guarded
 
 
 def _application(run: zoo.Run, service: Service) -> FastAPI:
@@ -108,11 +112,11 @@ def _application(run: zoo.Run, service: Service) -> FastAPI:
         title=f"zoo serve {run.folder.name}",
         description=f"{run.backbone_name}, fine-tuned: {len(run.classes)} outputs, {run.task.name}.",
         version=zoo.__version__,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page loads scripts from a CDN
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPError, _failed)
     app.add_exception_handler(Exception, _unexpected)
@@ -137,19 +141,19 @@ def _add_facts(app: FastAPI, run: zoo.Run, limits: Limits, *, waiting: Callable[
     model = _model(run, limits)
 
     @app.get("/health")
-    async def health() -> answers.Health:
-        """Say that the server is there, and how much waits."""
-        return answers.Health(waiting=waiting())
+    async def health() -> schemas.Health:
+        """Report that the server is up, and the number of requests in progress."""
+        return schemas.Health(waiting=waiting())
 
     @app.get("/model")
-    async def describe() -> answers.Model:
-        """Say what is served: backbone, classes, input, metrics, license."""
+    async def describe() -> schemas.Model:
+        """Describe the model: backbone, classes, input, metrics, license."""
         return model
 
 
-def _model(run: zoo.Run, limits: Limits) -> answers.Model:
+def _model(run: zoo.Run, limits: Limits) -> schemas.Model:
     weights = run.record.get("weights") or {}
-    return answers.Model(
+    return schemas.Model(
         run=run.folder.resolve().name,
         backbone=run.backbone_name,
         task=run.task.name,
@@ -177,30 +181,30 @@ def _model(run: zoo.Run, limits: Limits) -> answers.Model:
 def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
     kept = mistakes or zoo.Mistakes()
     listed = [
-        answers.ListedMistake(
+        schemas.ListedMistake(
             number=number,
             input=list(each.inputs),
             truth=list(each.truth),
-            said=list(each.predicted),
+            predicted=list(each.predicted),
             probability=each.probability,
             image=f"/mistakes/{number}/image" if each.image else None,
         )
         for number, each in enumerate(kept.examples)
     ]
 
-    alone = anyio.CapacityLimiter(1)  # each may take 1.7 GB while it is decoded
+    one_at_a_time = anyio.CapacityLimiter(1)  # decoding may need 1.7 GB
 
     @app.get("/mistakes")
-    async def show() -> answers.MistakesPage:
-        """List the validation examples that the run mistook, the worst first."""
-        return answers.MistakesPage(
+    async def show() -> schemas.MistakesPage:
+        """List the misclassified validation samples, the most confident first."""
+        return schemas.MistakesPage(
             count=kept.count, of=kept.total, shown=mistakes is not None, mistakes=listed
         )
 
     @app.get("/mistakes/{number}/image", response_class=Response)
     async def image(number: int) -> Response:
-        """Show one of them, small."""
-        content = await anyio.to_thread.run_sync(kept.thumbnail, number, limiter=alone)
+        """Return the thumbnail of one of them."""
+        content = await anyio.to_thread.run_sync(kept.thumbnail, number, limiter=one_at_a_time)
         if content is None:
             raise HTTPException(404)
         return Response(content, media_type="image/jpeg")
@@ -212,16 +216,16 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
         inputs: Sequence[Input], threshold: float | None, top_k: int | None
     ) -> dict[str, Any]:
         if threshold is not None and not run.task.several:
-            raise Refusal(
+            raise RequestError(
                 422,
-                "a threshold is for runs with several labels",
+                "'threshold' is only valid for multi-label runs",
                 given=f"threshold={threshold:g}",
-                expected=f"no threshold: this run is {run.task.name}",
+                expected=f"no threshold: the task of this run is {run.task.name}",
             )
         if len(inputs) > limits.inputs:
-            raise Refusal(
+            raise RequestError(
                 413,
-                "there are too many inputs in the request",
+                "too many inputs in the request",
                 given=f"{len(inputs)} inputs",
                 expected=f"at most {limits.inputs} in one request",
             )
@@ -237,21 +241,21 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
     async def predict_images(
         request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
-        """Predict images: one or more files, each under the name ``images``."""
+        """Predict one or more image files, in the form field ``images``."""
         body, kind = await request.body(), request.headers["content-type"]
-        asked = await read(lambda: read_images(body, kind, limits))
-        return await answer(asked, threshold, top_k)
+        inputs = await read(lambda: read_images(body, kind, limits))
+        return await answer(inputs, threshold, top_k)
 
     async def predict_texts(
         request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
-        """Predict texts, or pairs of texts."""
+        """Predict texts or text pairs."""
         body = await request.body()
-        asked = await read(lambda: _texts(body, form, limits))
-        return await answer(asked, threshold, top_k)
+        inputs = await read(lambda: _texts(body, schema, limits))
+        return await answer(inputs, threshold, top_k)
 
-    form: type[answers.Texts | answers.TextPairs] = (
-        answers.TextPairs if run.pairs else answers.Texts
+    schema: type[schemas.Texts | schemas.TextPairs] = (
+        schemas.TextPairs if run.pairs else schemas.Texts
     )
     of_images = run.modality.in_files
     app.add_api_route(
@@ -259,54 +263,55 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
         predict_images if of_images else predict_texts,
         methods=["POST"],
         name="predict",
-        response_model=answers.Predictions,
+        response_model=schemas.Predictions,
         response_model_exclude_none=True,
-        openapi_extra={"requestBody": _described(_FILES if of_images else form)},
+        openapi_extra={"requestBody": _request_body(_FILES if of_images else schema)},
         responses={
-            status: {"model": answers.Error, "description": about}
-            for status, about in _ABOUT.items()
+            status: {"model": schemas.Error, "description": about}
+            for status, about in _STATUS_DESCRIPTIONS.items()
         },
     )
 
 
-def _described(form: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
-    """A body in the words of OpenAPI."""
-    if isinstance(form, dict):
-        return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
-    return {"required": True, "content": {"application/json": {"schema": form.model_json_schema()}}}
+def _request_body(schema: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a request body."""
+    if isinstance(schema, dict):
+        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    content = {"application/json": {"schema": schema.model_json_schema()}}
+    return {"required": True, "content": content}
 
 
 def _texts(
-    body: bytes, form: type[answers.Texts | answers.TextPairs], limits: Limits
+    body: bytes, schema: type[schemas.Texts | schemas.TextPairs], limits: Limits
 ) -> list[Input]:
-    """The texts, or pairs of them, that a body holds."""
-    example = form.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
-    given: Sequence[Any] = read_json(body, form, limits, form=json.dumps(example)).texts
+    """Return the texts or text pairs in a body."""
+    example = schema.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
+    given: Sequence[Any] = read_json(body, schema, limits, example=json.dumps(example)).texts
     _check_texts([t for each in given for t in ([each] if isinstance(each, str) else each)], limits)
     return [Input(each, f"text {number}") for number, each in enumerate(given, start=1)]
 
 
 def _check_texts(texts: Sequence[str], limits: Limits) -> None:
-    most, longest = limits.text_length, max(map(len, texts))
-    if longest > most:
-        raise Refusal(
+    limit, longest = limits.text_length, max(map(len, texts))
+    if longest > limit:
+        raise RequestError(
             413,
             "a text is too long",
             given=f"{longest:,} characters",
-            expected=f"at most {most:,} characters",
+            expected=f"at most {limit:,} characters",
         )
-    halved = next((text for text in texts if not _is_unicode(text)), None)
-    if halved is not None:
-        raise Refusal(
+    invalid = next((text for text in texts if not _is_unicode(text)), None)
+    if invalid is not None:
+        raise RequestError(
             422,
-            "a text is no Unicode",
-            given=ascii(halved[:60]),
-            expected="texts without halves of surrogate pairs",
+            "a text is not valid Unicode",
+            given=ascii(invalid[:60]),
+            expected="texts without unpaired surrogates",
         )
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it has no lone surrogates, which JSON can write and UTF-8 cannot."""
+    """Whether a text has no lone surrogates, which JSON can express and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -314,16 +319,16 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)
+async def _request_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestError)
     return error.response()
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """What FastAPI found wrong with the query or the path, in the words of the others."""
+    """FastAPI's validation errors of the query or the path, in the format of the others."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return Refusal(
+    return RequestError(
         422,
         f"{' '.join(map(str, first['loc']))} is not valid",
         given=shortened(first.get("input")),
@@ -335,22 +340,22 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPError)
     what = {
         404: (
-            "there is nothing under that path",
+            "not found",
             "/, /predict, /model, /mistakes, /health or /openapi.json",
         ),
-        405: ("that path does not take that method", (error.headers or {}).get("Allow", "another")),
+        405: ("method not allowed", (error.headers or {}).get("Allow", "another")),
     }
-    message, expected = what.get(error.status_code, (str(error.detail), "a whole request"))
+    message, expected = what.get(error.status_code, (str(error.detail), "a complete request"))
     given = f"{request.method} {request.url.path}"[:120]
-    return Refusal(
+    return RequestError(
         error.status_code, message, given=given, expected=expected, headers=error.headers
     ).response()
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    return Refusal(
+    return RequestError(
         500,
-        f"unexpected {type(error).__name__}; the server's own output says more",
+        f"unexpected {type(error).__name__}; see the server's log",
         given=f"{request.method} {request.url.path}"[:120],
-        expected="an answer: this is a fault of the server",
+        expected="a prediction: this is an error of the server",
     ).response()

@@ -1,4 +1,4 @@
-"""Inputs that arrive at about the same time share one forward pass."""
+"""Dynamic batching: inputs that arrive at about the same time share a forward pass."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Row = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Computed:
-    """What came of one input.
+    """The result for one input.
 
     Attributes:
-        outputs: Its row, ``(outputs,)``.
-        seconds: That the forward pass took, for all inputs of the batch together.
-        batch: How many inputs those were.
-        number: Of the batch, counted from 1.
+        outputs: Its row of outputs, ``(outputs,)``.
+        seconds: Duration of the forward pass of the whole batch.
+        batch: Number of inputs in that batch.
+        number: Index of the batch, from 1.
     """
 
     outputs: Row
@@ -36,25 +36,25 @@ class Computed:
 
 
 class Batcher(Generic[T]):
-    """A queue, and one thread that takes from it what has arrived.
+    """A queue and one thread that computes its items in batches.
 
     Args:
-        compute: From inputs to their rows, ``(len(inputs), outputs)``; called in that thread alone.
-        most: Inputs a batch.
-        wait: Seconds that a first input waits for others.
+        compute: Maps inputs to rows, ``(len(inputs), outputs)``; called only in that thread.
+        max_batch: Maximum inputs per batch.
+        wait: Seconds the first input of a batch waits for others.
     """
 
     def __init__(
-        self, compute: Callable[[Sequence[T]], Row], *, most: int = 32, wait: float = 0.003
+        self, compute: Callable[[Sequence[T]], Row], *, max_batch: int = 32, wait: float = 0.003
     ) -> None:
-        self._compute, self._most, self._wait = compute, most, wait
+        self._compute, self._max_batch, self._wait = compute, max_batch, wait
         self._queue: SimpleQueue[tuple[T, Future[Computed]] | None] = SimpleQueue()
         self._lock, self._closed, self._batches = threading.Lock(), False, 0
         self._thread = threading.Thread(target=self._work, name="zoo-serve-batches", daemon=True)
         self._thread.start()
 
     def submit(self, item: T) -> Future[Computed]:
-        """Have one input computed.
+        """Queue one input.
 
         Raises:
             RuntimeError: The batcher is closed.
@@ -67,7 +67,7 @@ class Batcher(Generic[T]):
         return future
 
     def close(self) -> None:
-        """Compute what is waiting, and end the thread."""
+        """Compute what is queued, and stop the thread."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -75,17 +75,17 @@ class Batcher(Generic[T]):
         self._thread.join()
 
     def _work(self) -> None:
-        open_still = True
-        while open_still:
-            batch, open_still = self._gather()
+        running = True
+        while running:
+            batch, running = self._gather()
             if batch:
                 self._answer(batch)
 
     def _gather(self) -> tuple[list[tuple[T, Future[Computed]]], bool]:
-        """What the next batch holds, and whether more may come after it."""
+        """Collect the next batch; also return whether more may follow."""
         batch: list[tuple[T, Future[Computed]]] = []
         until = None
-        while len(batch) < self._most:
+        while len(batch) < self._max_batch:
             try:
                 left = None if until is None else max(0.0, until - time.monotonic())
                 found = self._queue.get(timeout=left)
@@ -102,7 +102,7 @@ class Batcher(Generic[T]):
         start = time.perf_counter()
         try:
             rows = self._compute([item for item, _ in batch])
-        except Exception as error:  # it belongs to those who asked, and the thread goes on
+        except Exception as error:  # passed to the callers; the thread keeps running
             for _, future in batch:
                 future.set_exception(error)
             return

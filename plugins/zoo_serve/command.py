@@ -1,4 +1,4 @@
-"""``zoo serve``: a page and an HTTP API for a run."""
+"""The command ``zoo serve``."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Examples:
     help="Maximum number of inputs per batch, over all clients (default: 32).",
 )
 @zoo.device_option
-@zoo.json_option("Print one JSON document once it listens.")
+@zoo.json_option("Print one JSON document when the server is ready.")
 def command(
     run: Path,
     host: str,
@@ -82,22 +82,22 @@ def command(
 ) -> None:
     """Serve a run as a web page and an HTTP API.
 
-    Ctrl-C stops it after the requests in progress. There is no password: anybody who can reach
-    the address can use it.
+    Ctrl-C stops the server after finishing requests in progress. There is no password: anyone who
+    can reach the address can use it.
     """
     _require_extra()
     from zoo_serve import Limits, create_app, is_loopback, open_socket
     from zoo_serve import serve as answer_requests
 
     opened = zoo.open_run(run)
-    alone = is_loopback(host)
-    shown = _mistakes(opened) if (alone if mistakes is None else mistakes) else None
+    local = is_loopback(host)
+    shown = _mistakes(opened) if (local if mistakes is None else mistakes) else None
     with open_socket(host, port) as listening:
         app = create_app(
             opened,
             device=device,
             limits=Limits(request_bytes=int(max_mb * 2**20), rate=rate, burst=_burst(rate)),
-            names=[*allow_host, *([] if alone else [host])],
+            names=[*allow_host, *([] if local else [host])],
             mistakes=shown,
             batch_size=batch_size,
         )
@@ -105,10 +105,10 @@ def command(
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if as_json:
             facts = {"url": url, "host": host, "port": port, "run": str(run)}
-            zoo.emit_json({**facts, "only_this_machine": alone, "mistakes": shown is not None})
+            zoo.emit_json({**facts, "only_this_machine": local, "mistakes": shown is not None})
         else:
             zoo.say(f"serving {opened.folder} at {url}", flush=True)
-        _tell_who_reaches_it(url, alone)
+        _note_reachability(url, local)
         answer_requests(app, listening)
     zoo.note("stopped")
 
@@ -117,20 +117,20 @@ def _mistakes(run: zoo.Run) -> zoo.Mistakes:
     try:
         return run.mistakes()
     except zoo.RunError as error:
-        raise zoo.RunError(error.message, hint="Serve without it: --no-mistakes.") from error
+        raise zoo.RunError(error.message, hint="To serve without them: --no-mistakes.") from error
 
 
 def _burst(rate: float) -> int:
     return max(1, round(2 * rate))
 
 
-def _tell_who_reaches_it(url: str, alone: bool) -> None:
-    if alone:
-        zoo.note("Only this machine reaches it; Ctrl-C stops it.")
+def _note_reachability(url: str, local: bool) -> None:
+    if local:
+        zoo.note("Reachable from this machine only. Press Ctrl-C to stop.")
     else:
         zoo.note(
-            f"Warning: whoever reaches {url} can use it: there is no password, and nothing is "
-            "encrypted. Ctrl-C stops it."
+            f"Warning: anyone who can reach {url} can use the server: no password, no encryption. "
+            "Press Ctrl-C to stop."
         )
 
 

@@ -1,4 +1,4 @@
-"""How much a client may ask for, how often, and how many may wait."""
+"""Limits on requests: size, rate per client, and queue length."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_CLIENTS = 10_000  # that are remembered; the one that asked longest ago is forgotten first
+_CLIENTS = 10_000  # kept in memory; the least recently seen is dropped first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the server takes on.
+    """Limits of a server.
 
     Attributes:
-        request_bytes: Of the body of one request.
-        inputs: Images or texts of one request.
-        text_length: Characters of one text.
-        rate: Requests a second of one client, on average; 0 for any number.
-        burst: Requests that a client may make at once before that counts.
-        waiting: Requests that are prepared or computed at a time; more are turned away. One client
-            may have three quarters of them.
-        body_seconds: That a client may take to send a request.
-        arriving: Requests whose bodies arrive at a time; of more, the longest under way gives way.
-        arriving_bytes: That these hold together.
+        request_bytes: Maximum size of a request body.
+        inputs: Maximum images or texts per request.
+        text_length: Maximum characters per text.
+        rate: Average requests per second and client; 0 for no limit.
+        burst: Requests a client may send at once before ``rate`` applies.
+        waiting: Maximum requests being preprocessed or computed; further ones get a 503. One client
+            may hold three quarters of them.
+        body_seconds: Maximum time for a request body to arrive, in seconds.
+        arriving: Maximum uploads in progress; beyond that the oldest one is dropped.
+        arriving_bytes: Maximum bytes held by all uploads in progress.
     """
 
     request_bytes: int = 16 * 2**20
@@ -40,17 +40,17 @@ class Limits:
 
     @property
     def share(self) -> int:
-        """The requests of one client that are prepared or computed at a time."""
+        """Maximum requests of one client being preprocessed or computed."""
         return max(1, 3 * self.waiting // 4)
 
 
-class Buckets:
-    """A bucket of tokens for each client; a request takes one, and they flow back at ``rate``.
+class RateLimiter:
+    """A token bucket per client: a request takes one token; tokens are refilled at ``rate``.
 
     Args:
-        rate: Tokens a second; 0 for no limit.
-        burst: Tokens of a full bucket.
-        clock: Gives seconds.
+        rate: Tokens per second; 0 for no limit.
+        burst: Capacity of a bucket.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Buckets:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> float:
-        """Take a token of ``client``: 0 if there was one, or the seconds until there will be."""
+        """Take a token of ``client``; return 0, or the seconds until one is available."""
         if not self._rate:
             return 0.0
         client, now = network_of(client), self._clock()
@@ -74,7 +74,7 @@ class Buckets:
 
 
 def network_of(client: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network that a user of IPv6 has."""
+    """Return the key of a client: its IPv4 address, or its IPv6 /64 network."""
     try:
         address = ipaddress.ip_address(client)
     except ValueError:

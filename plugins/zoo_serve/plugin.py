@@ -1,4 +1,4 @@
-"""The plugin ``serve``: a run behind HTTP, as the command ``zoo serve``."""
+"""The plugin ``serve``: the command ``zoo serve``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process around the application: its socket, its signals, its end."""
+"""Run the application with uvicorn: socket, signals, shutdown."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 import zoo
-from zoo_serve.connections import BACKLOG, HEAD_SECONDS, patient
+from zoo_serve.connections import BACKLOG, HEAD_SECONDS, protocol_factory
 
-_GRACE = 30  # seconds that requests in flight have at the end
+_GRACE = 30  # seconds for requests in progress at shutdown
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
+    """Return a listening socket; port 0 picks a free port.
 
     Raises:
-        zoo.UsageError: The host is none of this machine's, or the port is taken or not allowed.
+        zoo.UsageError: The host is not an address of this machine, or the port is in use or not allowed.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -30,17 +30,18 @@ def open_socket(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise zoo.UsageError(
-                f"port {port} of {host} is taken", hint="Give another: --port 0 finds a free one."
+                f"port {port} on {host} is already in use",
+                hint="Use another port; --port 0 picks a free one.",
             ) from error
         reason = getattr(error, "strerror", None) or error
         raise zoo.UsageError(
-            f"there is no listening on {host} port {port}: {reason}",
-            hint="Give an address of this machine with --host, and a port from 1024 to 65535.",
+            f"failed to listen on {host} port {port}: {reason}",
+            hint="--host must be an address of this machine, --port 0 or 1024 to 65535.",
         ) from error
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach ``host``."""
+    """Whether ``host`` is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -50,25 +51,25 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(app: ASGIApp, listening: socket.socket, *, head_seconds: float = HEAD_SECONDS) -> None:
-    """Answer until SIGINT or SIGTERM; requests that are in flight then are still answered.
+    """Serve until SIGINT or SIGTERM; requests in progress are still answered.
 
-    A second Ctrl-C leaves at once.
+    A second Ctrl-C quits at once.
 
     Args:
         app: From :func:`zoo_serve.create_app`.
         listening: From :func:`open_socket`.
-        head_seconds: That a client may take to send the head of a request.
+        head_seconds: Timeout for a request head to arrive, in seconds.
     """
     config = uvicorn.Config(
         app,
-        http=patient(head_seconds),  # type: ignore[arg-type] # it is called as a class is
+        http=protocol_factory(head_seconds),  # type: ignore[arg-type] # called like a class
         backlog=BACKLOG,
         ws="none",
         loop="asyncio",
         lifespan="on",
         access_log=False,
         log_config=None,
-        proxy_headers=False,  # a client may not say who it is
+        proxy_headers=False,  # do not trust X-Forwarded-For
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
@@ -76,7 +77,7 @@ def serve(app: ASGIApp, listening: socket.socket, *, head_seconds: float = HEAD_
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which raises the signal once more at its end; here the end is the whole wish."""
+    """uvicorn's server, without raising the signal again after shutdown."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

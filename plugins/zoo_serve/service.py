@@ -1,4 +1,4 @@
-"""What answers predictions: threads that prepare inputs, and one that computes."""
+"""Prediction service: threads that preprocess inputs, and one that runs the model."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import zoo
 from zoo_serve.batching import Batcher, Computed
-from zoo_serve.bodies import Input
-from zoo_serve.refusals import Refusal
+from zoo_serve.http_errors import RequestError
+from zoo_serve.parsing import Input
 
 _PREPARERS = 4
-"""The most threads that decode images: at zoo's limit on pixels each may take up to 1.7 GB (16-bit RGBA)."""
+"""Maximum threads that decode images; at the pixel limit each may need 1.7 GB (16-bit RGBA)."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one request.
+class ServiceResult:
+    """Predictions for one request, with timings.
 
     Attributes:
-        predictions: One an input, in the order given, as JSON.
-        forward: Seconds of the forward passes that it took part in.
-        total: Seconds from when the request had been read.
+        predictions: One per input, in the order given, as JSON.
+        forward: Duration of the forward passes involved, in seconds.
+        total: Seconds since the request was read.
     """
 
     predictions: list[dict[str, Any]]
@@ -34,11 +34,11 @@ class Answer:
 
 
 class Service:
-    """Answers requests of one run until it is closed.
+    """Answer requests for one run until closed.
 
     Args:
-        predictor: Of the run.
-        batch_size: Inputs that share a forward pass at most.
+        predictor: The run's predictor.
+        batch_size: Maximum inputs per forward pass.
     """
 
     def __init__(self, predictor: zoo.Predictor, *, batch_size: int = 32) -> None:
@@ -46,32 +46,32 @@ class Service:
         self._predictor = predictor
         threads = max(1, min(_PREPARERS, round(zoo.usable_cores())))
         self._preparers = ThreadPoolExecutor(threads, thread_name_prefix="zoo-serve-prepare")
-        self._batcher: Batcher[zoo.PreparedInput] = Batcher(predictor.outputs, most=batch_size)
+        self._batcher: Batcher[zoo.PreparedInput] = Batcher(predictor.outputs, max_batch=batch_size)
 
     async def answer(
         self, inputs: Sequence[Input], *, threshold: float | None, top_k: int | None
-    ) -> Answer:
-        """Prepare and compute the inputs of one request.
+    ) -> ServiceResult:
+        """Predict the inputs of one request.
 
         Args:
             inputs: At least one.
-            threshold: For runs with several labels.
-            top_k: How many of the likeliest classes to name; all by default.
+            threshold: Probability threshold of multi-label runs.
+            top_k: Number of most likely classes to return; all by default.
 
         Raises:
-            Refusal: Some of them are not images; 422.
+            RequestError: Some inputs are not readable images (422).
         """
         start = time.perf_counter()
-        found = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
-        bad = [each for each in found if isinstance(each, zoo.BadFilesError)]
+        results = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
+        bad = [each for each in results if isinstance(each, zoo.BadFilesError)]
         if bad:
-            raise Refusal(
+            raise RequestError(
                 422,
                 "; ".join(error.message for error in bad),
                 given=", ".join(path for error in bad for path in error.paths),
-                expected="images, such as JPEG, PNG, WebP, GIF, TIFF or AVIF",
+                expected="images in JPEG, PNG, WebP, GIF, TIFF or AVIF format",
             )
-        computed = [_or_raise(each) for each in found]
+        computed = [_or_raise(each) for each in results]
         predictions = [
             self._predictor.answer(prepared, each.outputs, threshold=threshold).to_json()
             for prepared, each in computed
@@ -82,7 +82,7 @@ class Service:
                     list(prediction["probabilities"].items())[:top_k]
                 )
         passes = {each.number: each.seconds for _, each in computed}
-        return Answer(predictions, sum(passes.values()), time.perf_counter() - start)
+        return ServiceResult(predictions, sum(passes.values()), time.perf_counter() - start)
 
     async def _compute(self, given: Input) -> tuple[zoo.PreparedInput, Computed]:
         loop = asyncio.get_running_loop()
@@ -90,14 +90,14 @@ class Service:
         return prepared, await asyncio.wrap_future(self._batcher.submit(prepared))
 
     def close(self) -> None:
-        """Compute what is waiting, and end all threads."""
+        """Finish pending work and stop all threads."""
         self._preparers.shutdown()
         self._batcher.close()
 
 
 def _or_raise(
-    found: tuple[zoo.PreparedInput, Computed] | BaseException,
+    result: tuple[zoo.PreparedInput, Computed] | BaseException,
 ) -> tuple[zoo.PreparedInput, Computed]:
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(result, BaseException):
+        raise result
+    return result

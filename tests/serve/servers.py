@@ -179,5 +179,5 @@ def drop(page: Any, files: Sequence[tuple[str, bytes]]) -> None:
 
 def answered(page: Any, count: int) -> list[Any]:
     """The cards of the answers, once there are ``count`` and none waits; the topmost first."""
-    page.wait_for_selector(f"#answers:not(:has(.waiting)) > li:nth-child({count})")
-    return page.query_selector_all("#answers > li")
+    page.wait_for_selector(f"#predictions:not(:has(.waiting)) > li:nth-child({count})")
+    return page.query_selector_all("#predictions > li")

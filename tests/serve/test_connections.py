@@ -25,7 +25,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 def _with_server(ask: Callable[[int], Awaitable[Any]], *, seconds: float) -> Any:
     async def answers() -> Any:
-        make = connections.patient(seconds)
+        make = connections.protocol_factory(seconds)
         config, state = Config(_app, log_config=None), ServerState()
         config.load()
         server = await asyncio.get_running_loop().create_server(
@@ -53,7 +53,7 @@ def test_a_head_that_does_not_arrive_ends_its_connection(before: bytes) -> None:
 
 
 def test_heads_that_are_half_sent_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "room", lambda: 8)
+    monkeypatch.setattr(connections, "max_connections", lambda: 8)
 
     async def ask(port: int) -> list[bytes]:
         halves = []
@@ -80,7 +80,7 @@ def test_there_is_room_for_less_where_fewer_files_may_be_open() -> None:
         rooms = []
         for most in (limits[1], 400, 64):
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, limits[1]), limits[1]))
-            rooms.append(connections.room())
+            rooms.append(connections.max_connections())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert rooms[0] == 1024

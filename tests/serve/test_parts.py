@@ -1,4 +1,4 @@
-"""Batches, buckets and mistakes, each alone."""
+"""Batching, rate limits, sockets and mistakes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.end_to_end.conftest import Zoo, zoo_cli
 from tests.serve.conftest import image
 from zoo.errors import RunError, UsageError
 from zoo_serve import is_loopback, open_socket
-from zoo_serve.arrivals import Arrivals
 from zoo_serve.batching import Batcher
-from zoo_serve.limits import Buckets, Limits, network_of
+from zoo_serve.limits import Limits, RateLimiter, network_of
+from zoo_serve.uploads import Uploads
 
 __all__ = ["zoo_cli"]
 
@@ -48,7 +48,7 @@ class Held:
 
 def test_what_arrives_meanwhile_shares_one_pass_up_to_the_batch_size() -> None:
     compute = Held()
-    batcher = Batcher(compute, most=4, wait=0)
+    batcher = Batcher(compute, max_batch=4, wait=0)
     first = batcher.submit(0)
     assert compute.began.wait(timeout=10)
     rest = [batcher.submit(item) for item in range(1, 8)]
@@ -60,10 +60,10 @@ def test_what_arrives_meanwhile_shares_one_pass_up_to_the_batch_size() -> None:
     batcher.close()
 
 
-def test_an_error_is_told_to_its_batch_and_the_next_is_computed() -> None:
+def test_an_error_fails_its_batch_and_the_next_is_computed() -> None:
     compute = Held()
     compute.go.set()
-    batcher = Batcher(compute, most=1)
+    batcher = Batcher(compute, max_batch=1)
     with pytest.raises(ValueError, match="not this one"):
         batcher.submit(-1).result(timeout=10)
     assert batcher.submit(3).result(timeout=10).outputs[0] == 6
@@ -72,7 +72,7 @@ def test_an_error_is_told_to_its_batch_and_the_next_is_computed() -> None:
 
 def test_closing_computes_what_waits_and_takes_no_more() -> None:
     compute = Held()
-    batcher = Batcher(compute, most=2, wait=0)
+    batcher = Batcher(compute, max_batch=2, wait=0)
     futures = [batcher.submit(item) for item in range(5)]
     closing = threading.Thread(target=batcher.close)
     closing.start()
@@ -84,29 +84,29 @@ def test_closing_computes_what_waits_and_takes_no_more() -> None:
         batcher.submit(9)
 
 
-def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+def test_a_client_gets_its_burst_and_then_its_rate() -> None:
     now = 0.0
-    buckets = Buckets(2, 3, clock=lambda: now)
-    assert [buckets.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
-    assert buckets.take("10.0.0.2") == 0
+    limiter = RateLimiter(2, 3, clock=lambda: now)
+    assert [limiter.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert limiter.take("10.0.0.2") == 0
     now = 0.5
-    assert buckets.take("10.0.0.1") == 0
-    assert buckets.take("10.0.0.1") == 0.5
+    assert limiter.take("10.0.0.1") == 0
+    assert limiter.take("10.0.0.1") == 0.5
     now = 1000
-    assert [buckets.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
-    assert not any(Buckets(0, 1).take("10.0.0.1") for _ in range(9))
+    assert [limiter.take("10.0.0.1") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert not any(RateLimiter(0, 1).take("10.0.0.1") for _ in range(9))
 
 
-def test_buckets_forget_and_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_limits_forget_and_do_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo_serve.limits._CLIENTS", 5)
-    buckets = Buckets(1, 1)
+    limiter = RateLimiter(1, 1)
     for number in range(50):
-        buckets.take(f"10.0.0.{number}")
-    assert len(buckets._left) == 5
+        limiter.take(f"10.0.0.{number}")
+    assert len(limiter._left) == 5
 
 
-def test_bodies_that_hold_too_many_bytes_give_way_the_first_of_the_client_with_most() -> None:
-    arrivals = Arrivals(Limits(request_bytes=100, arriving_bytes=200))
+def test_with_too_many_bytes_the_oldest_body_of_the_busiest_client_is_dropped() -> None:
+    uploads = Uploads(Limits(request_bytes=100, arriving_bytes=200))
 
     async def body(size: int, go: asyncio.Event) -> AsyncIterator[Message]:
         yield {"type": "http.request", "body": b"x" * size, "more_body": True}
@@ -116,7 +116,7 @@ def test_bodies_that_hold_too_many_bytes_give_way_the_first_of_the_client_with_m
     async def arrive() -> list[bytes | BaseException]:
         go, reads = asyncio.Event(), []
         for client, size in (("a", 60), ("b", 90), ("b", 40), ("c", 20)):
-            reads.append(asyncio.create_task(arrivals.read(body(size, go).__anext__, client)))
+            reads.append(asyncio.create_task(uploads.read(body(size, go).__anext__, client)))
             await asyncio.sleep(0.01)
         go.set()
         return await asyncio.gather(*reads, return_exceptions=True)
@@ -138,15 +138,15 @@ def test_only_loopback_is_loopback() -> None:
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "localhost.example.org")))
 
 
-def test_a_port_that_is_taken_and_a_host_of_others_are_told() -> None:
+def test_a_port_in_use_and_a_foreign_host_are_errors() -> None:
     with open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"{port}.*127.0.0.1") as told:
+        with pytest.raises(UsageError, match=f"{port}.*127.0.0.1") as failure:
             open_socket("127.0.0.1", port)
-    assert "--port 0" in told.value.hint
-    with pytest.raises(UsageError, match=r"192\.0\.2\.1.*0") as told:
+    assert "--port 0" in failure.value.hint
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1.*0") as failure:
         open_socket("192.0.2.1", 0)
-    assert "--host" in told.value.hint
+    assert "--host" in failure.value.hint
 
 
 # -- mistakes ----------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _forged(run: Path, folder: Path, source: Path, inputs: list[str]) -> zoo.Run
     return zoo.open_run(folder)
 
 
-def test_nothing_outside_of_the_data_folder_is_shown(images_run: Path, tmp_path: Path) -> None:
+def test_no_image_outside_the_data_folder_is_shown(images_run: Path, tmp_path: Path) -> None:
     data, secret = tmp_path / "data", tmp_path / "secret.jpg"
     data.mkdir()
     secret.write_bytes(image(0))
@@ -206,7 +206,7 @@ def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_image(
     assert found.thumbnail(0) is None
 
 
-def test_predictions_of_another_kind_are_told(
+def test_a_damaged_predictions_file_is_an_error(
     images_run: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = _forged(images_run, tmp_path / "run", tmp_path, ["a.jpg"])

@@ -21,7 +21,7 @@ from zoo.errors import NameLookupError, UsageError
 from zoo.modalities.text.fitting import at_usual_length
 from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
 from zoo.ranking.ranking import Watch
-from zoo_serve.bodies import Input
+from zoo_serve.parsing import Input
 from zoo_serve.service import Service
 from zoo_transformers.catalogue import LOADER
 from zoo_transformers.families import longest_text

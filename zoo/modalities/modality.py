@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.contract.spec import BackboneSpec
@@ -155,6 +156,14 @@ class Modality(InputKind, Protocol):
 
         Args:
             shown: What stands for it among the predictions: a path, a text, or a pair.
+        """
+
+    def thumbnail(self, path: Path, side: int) -> bytes | None:
+        """Return an input file as a small JPEG; ``None`` if it is unreadable or has no preview.
+
+        Args:
+            path: The file.
+            side: Maximum width and height, in pixels.
         """
 
     def attribute(self, question: Question) -> Attributed:

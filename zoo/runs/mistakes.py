@@ -1,8 +1,7 @@
-"""The validation samples that a run got wrong, from its ``predictions.parquet``."""
+"""Misclassified validation samples of a run, from its ``predictions.parquet``."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,27 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.sources.expansion import Expands
-from zoo.errors import RunError, ZooError, first_line
-from zoo.modalities.image.reading import looks_like_image, read_image
+from zoo.errors import RunError, first_line
+from zoo.modalities import Modality
 from zoo.runs.predictions import read_bounded
 from zoo.tasks.task import Task
 
-MOST = 24
-"""Mistakes that are kept."""
+MAX_MISTAKES = 24
+"""Maximum number of mistakes kept."""
 
 _SIDE = 320  # pixels of the longer side of a thumbnail
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A validation sample that the run got wrong.
+    """A validation sample that the run predicts wrongly.
 
     Attributes:
         inputs: One or two texts, or the file name of an image.
-        truth: Its classes, or its numbers.
-        predicted: Classes or numbers.
-        probability: Of the predicted class, where there is one.
-        image: The image file, if it is still there.
+        truth: Its true classes or values.
+        predicted: The predicted classes or values.
+        probability: Probability of the predicted class; ``None`` for other tasks.
+        image: The image file, if it still exists.
     """
 
     inputs: tuple[str, ...]
@@ -41,60 +40,57 @@ class Mistake:
     image: Path | None = None
 
 
-@dataclass(frozen=True, eq=False)  # thumbnails are kept for each object, not for equal ones
+@dataclass(frozen=True, eq=False)  # thumbnails are cached per object
 class Mistakes:
-    """Those of a run, the worst first.
+    """The mistakes of a run, the worst first.
 
     Attributes:
-        examples: At most :data:`MOST`.
-        count: How many there are; for numbers, all validation samples.
-        total: How many validation samples there are.
+        examples: At most :data:`MAX_MISTAKES`.
+        count: Number of mistakes; for regression, of validation samples.
+        total: Number of validation samples.
+        modality: Makes the thumbnails.
     """
 
     examples: tuple[Mistake, ...] = ()
     count: int = 0
     total: int = 0
+    modality: Modality | None = None
 
-    @lru_cache(maxsize=MOST)  # noqa: B019 - lives as long as its reader, such as a server
+    @lru_cache(maxsize=MAX_MISTAKES)  # noqa: B019 - kept as long as the object
     def thumbnail(self, index: int) -> bytes | None:
-        """The image of an example as a small JPEG, made from its pixels alone.
-
-        Nothing of a file is passed on as it is, so that it cannot be anything but an image.
-        """
+        """Return the image of an example as a small JPEG; ``None`` if there is none."""
         path = self.examples[index].image if 0 <= index < len(self.examples) else None
-        if path is None:
+        if path is None or self.modality is None:
             return None
-        try:
-            image = read_image(path, size=_SIDE, values="own")
-        except ZooError:
-            return None
-        image.thumbnail((_SIDE, _SIDE))
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=85)
-        return file.getvalue()
+        return self.modality.thumbnail(path, _SIDE)
 
 
-def read_mistakes(path: Path, *, task: Task, pairs: bool, images: str | None) -> Mistakes:
-    """The mistakes in a ``predictions.parquet``; none if there is no such file.
+def read_mistakes(
+    path: Path, *, task: Task, modality: Modality, pairs: bool, source: str
+) -> Mistakes:
+    """Read the mistakes from a ``predictions.parquet``; none if there is no such file.
 
     Args:
         path: The file.
-        task: Of the run.
-        pairs: Whether the inputs are pairs of texts.
-        images: The folder that the run was trained on, which images are looked for in, and nowhere
-            else; ``None`` for texts.
+        task: The run's task.
+        modality: The run's modality.
+        pairs: Whether the inputs are text pairs.
+        source: The folder that the run was trained on; images outside it are not shown.
 
     Raises:
-        RunError: The file is not one that a run writes.
+        RunError: The file is damaged, or not a predictions file.
     """
     if not path.is_file():
         return Mistakes()
     inputs = ("input_1", "input_2") if pairs else ("input",)
     try:
         rows = _rows(path, (*inputs, task.truth_column, "predicted", "probability"))
-        rated = task.worst_rows(rows)
-        folder = None if images is None else data_folder(images)
-        examples = [_mistake(rows, i, inputs, task.truth_column, folder) for i in rated[:MOST]]
+        ranked = task.worst_rows(rows)
+        folder = data_folder(source) if modality.in_files else None
+        examples = [
+            _mistake(rows, i, inputs, task.truth_column, modality, folder)
+            for i in ranked[:MAX_MISTAKES]
+        ]
     except (
         OSError,
         ValueError,
@@ -103,16 +99,16 @@ def read_mistakes(path: Path, *, task: Task, pairs: bool, images: str | None) ->
         Expands,
     ) as error:  # pyarrow's are among them
         raise RunError(f"{path} cannot be read: {first_line(error)}") from error
-    return Mistakes(tuple(examples), len(rated), len(rows["predicted"]))
+    return Mistakes(tuple(examples), len(ranked), len(rows["predicted"]), modality)
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-    """Those of the columns that the file has; which it must have, its readers know."""
+    """Read those of the columns that the file has."""
     import pyarrow.parquet as pq
 
-    there = set(pq.read_schema(path, memory_map=False).names)
+    available = set(pq.read_schema(path, memory_map=False).names)
     rows: dict[str, list[Any]] = read_bounded(
-        path, [name for name in columns if name in there]
+        path, [name for name in columns if name in available]
     ).to_pydict()
     return rows
 
@@ -122,10 +118,11 @@ def _mistake(
     index: int,
     inputs: Sequence[str],
     truth: str,
+    modality: Modality,
     folder: Path | None,
 ) -> Mistake:
     shown = tuple(str(rows[name][index]) for name in inputs)
-    image = None if folder is None else _image(folder, shown[0])
+    image = None if folder is None else _image(folder, shown[0], modality)
     return Mistake(
         (Path(shown[0]).name,) if folder is not None else shown,
         _listed(rows[truth][index]),
@@ -140,24 +137,24 @@ def _listed(value: Any) -> Any:
 
 
 def data_folder(source: str) -> Path | None:
-    """The folder that a run was trained on, if it is there.
+    """Return the folder that a run was trained on, if it exists.
 
-    A ``run.json`` may name any folder. One that the user's home lies in, such as ``/``, holds more
-    than the images of a run, and does not count.
+    A ``run.json`` may name any folder. One that contains the user's home, such as ``/``, holds more
+    than training images and is ignored.
 
     Args:
-        source: The folder, as ``run.json`` names it.
+        source: The folder, as given in ``run.json``.
     """
     folder = Path(os.path.realpath(source))
     home = Path(os.path.realpath(os.path.expanduser("~")))
     return folder if folder.is_dir() and not home.is_relative_to(folder) else None
 
 
-def _image(folder: Path, name: str) -> Path | None:
-    """The file that a prediction names, if it lies in ``folder``, links followed."""
+def _image(folder: Path, name: str, modality: Modality) -> Path | None:
+    """Return the image file of a prediction if it lies in ``folder``, with symlinks resolved."""
     try:
         path = Path(os.path.realpath(name))
-        inside = path.is_relative_to(folder) and looks_like_image(path) and path.is_file()
+        inside = path.is_relative_to(folder) and modality.is_file(path) and path.is_file()
     except ValueError:  # a name with a null byte
         return None
     return path if inside else None

@@ -505,8 +505,9 @@ class Run:
         return read_mistakes(
             self.folder / PREDICTIONS,
             task=self.task,
+            modality=self.modality,
             pairs=self.pairs,
-            images=source if self.modality.in_files else None,
+            source=source,
         )
 
     def _kept_predictions(self) -> EvaluatedSamples:

@@ -1,13 +1,13 @@
-// The page of `zoo serve`. Whatever comes from a run, a file or a user is put in as text, never as
+// The page of `zoo serve`. Everything from a run, a file or a user is inserted as text, never as
 // HTML.
 
-const AT_ONCE = 4; // requests
-const KEPT = 60; // answers
-const REMEMBERED = 8; // lines for screen readers
-const SHOWN = 5; // classes of an answer before the others are asked for
-const TRIES = 6; // of a request that the server has no room for
+const MAX_CONCURRENT = 4; // requests
+const MAX_CARDS = 60; // predictions on the page
+const MAX_STATUS_LINES = 8; // for screen readers
+const TOP_CLASSES = 5; // bars shown before "N more"
+const MAX_TRIES = 6; // of a request while the server is busy
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const state = { model: null, waiting: [], running: 0 };
 
 // -- building ----------------------------------------------------------------------------------
@@ -44,38 +44,38 @@ function bar(name, share, chosen, withThreshold) {
 
 function bars(rows, chosen, several) {
   const items = rows.map(([name, share]) => bar(name, share, chosen.has(name), several));
-  const list = make("ol", "bars", ...items.slice(0, SHOWN));
+  const list = make("ol", "bars", ...items.slice(0, TOP_CLASSES));
   list.setAttribute("aria-label", "Probabilities");
-  if (items.length <= SHOWN) return [list];
-  const rest = make("ol", "bars", ...items.slice(SHOWN));
-  return [list, make("details", "more", make("summary", "", `${items.length - SHOWN} more`), rest)];
+  if (items.length <= TOP_CLASSES) return [list];
+  const rest = make("ol", "bars", ...items.slice(TOP_CLASSES));
+  return [list, make("details", "more", make("summary", "", `${items.length - TOP_CLASSES} more`), rest)];
 }
 
-function values(numbers) {
+function valueList(numbers) {
   const items = inOrder(numbers).map(([name, value]) =>
     make("div", "", make("dt", "", name), make("dd", "", number(value))),
   );
   return make("dl", "values", ...items);
 }
 
-// JavaScript puts names such as 0 to 9 into their own order, whatever the server's was.
+// JavaScript sorts integer-like keys such as 0 to 9 numerically, whatever the server's order.
 function inOrder(numbers) {
   return state.model.classes.filter((name) => name in numbers).map((name) => [name, numbers[name]]);
 }
 
-function likeliestFirst(probabilities) {
+function byProbability(probabilities) {
   return inOrder(probabilities).sort(([, one], [, other]) => other - one);
 }
 
-// -- answers -----------------------------------------------------------------------------------
+// -- predictions -------------------------------------------------------------------------------
 
 function headline(prediction) {
   if (prediction.label !== undefined) return prediction.label;
-  if (prediction.labels !== undefined) return prediction.labels.join(", ") || "none of the classes";
+  if (prediction.labels !== undefined) return prediction.labels.join(", ") || "no class";
   return "";
 }
 
-function inWords(prediction) {
+function spoken(prediction) {
   if (prediction.values) {
     return inOrder(prediction.values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
   }
@@ -84,25 +84,25 @@ function inWords(prediction) {
 }
 
 function details(prediction) {
-  if (prediction.values) return [values(prediction.values)];
+  if (prediction.values) return [valueList(prediction.values)];
   const several = prediction.labels !== undefined;
   const chosen = new Set(several ? prediction.labels : [prediction.label]);
-  return bars(likeliestFirst(prediction.probabilities), chosen, several);
+  return bars(byProbability(prediction.probabilities), chosen, several);
 }
 
 function card(item) {
-  const head = make("div", "head", make("h3", "said", "waiting"));
-  const element = make("li", item.file ? "card answer waiting" : "card answer text waiting");
+  const head = make("div", "head", make("h3", "headline", "waiting"));
+  const element = make("li", item.file ? "card prediction waiting" : "card prediction text waiting");
   if (item.file) {
     head.prepend(make("p", "name", item.name));
     element.append(preview(item.file));
   } else {
-    element.append(make("div", "asked-box", ...item.texts.map((text) => make("p", "asked", text))));
+    element.append(make("div", "input-box", ...item.texts.map((text) => make("p", "input-text", text))));
   }
   element.append(head, make("div", "detail"));
-  at("answers").prepend(element);
-  at("answers-section").hidden = false;
-  while (at("answers").children.length > KEPT) forget(at("answers").lastElementChild);
+  byId("predictions").prepend(element);
+  byId("predictions-section").hidden = false;
+  while (byId("predictions").children.length > MAX_CARDS) forget(byId("predictions").lastElementChild);
   return element;
 }
 
@@ -112,7 +112,7 @@ function preview(file) {
   image.src = URL.createObjectURL(file);
   image.addEventListener("error", () => {
     URL.revokeObjectURL(image.src);
-    image.replaceWith(make("div", "thumb no-thumb", "no preview of this kind of file"));
+    image.replaceWith(make("div", "thumb no-thumb", "no preview for this file type"));
   });
   return image;
 }
@@ -123,24 +123,24 @@ function forget(element) {
   element.remove();
 }
 
-function finish(item, said, ...rest) {
-  const headline = item.card.querySelector(".said");
-  headline.textContent = said;
-  headline.hidden = !said;
+function finish(item, title, ...rest) {
+  const headline = item.card.querySelector(".headline");
+  headline.textContent = title;
+  headline.hidden = !title;
   item.card.querySelector(".detail").append(...rest);
   item.card.classList.remove("waiting");
 }
 
-function showAnswer(item, reply) {
+function showPrediction(item, reply) {
   const [prediction] = reply.predictions;
   const time = make("p", "time");
   finish(item, headline(prediction), ...details(prediction), time);
   const elapsed = performance.now() - item.start;
   const forward = 1000 * reply.seconds.forward;
-  time.textContent = `${elapsed.toFixed(0)} ms, of which the network took ${forward.toFixed(0)}`;
+  time.textContent = `${elapsed.toFixed(0)} ms (model ${forward.toFixed(0)} ms)`;
   item.card.dataset.elapsed = elapsed;
   item.card.dataset.forward = forward;
-  announce(`${item.name}: ${inWords(prediction)}`);
+  announce(`${item.name}: ${spoken(prediction)}`);
 }
 
 function showError(item, error) {
@@ -150,25 +150,25 @@ function showError(item, error) {
 }
 
 function announce(text) {
-  at("status").append(make("p", "", text));
-  while (at("status").children.length > REMEMBERED) at("status").firstElementChild.remove();
+  byId("status").append(make("p", "", text));
+  while (byId("status").children.length > MAX_STATUS_LINES) byId("status").firstElementChild.remove();
 }
 
-// -- asking ------------------------------------------------------------------------------------
+// -- requests ----------------------------------------------------------------------------------
 
-// Every item gets its card, the first on top, and its place in the queue.
-function ask(items) {
+// Add a card per item, the first on top, and queue the requests.
+function predict(items) {
   const start = performance.now();
   for (const item of [...items].reverse()) Object.assign(item, { start, card: card(item) });
   items.forEach(enqueue);
 }
 
 function enqueue(item) {
-  const most = state.model.limits.request_bytes;
-  if (item.file && item.file.size > most) {
+  const limit = state.model.limits.request_bytes;
+  if (item.file && item.file.size > limit) {
     showError(item, {
       error: `The file is too large: ${bytes(item.file.size)}`,
-      expected: `at most ${bytes(most)}`,
+      expected: `at most ${bytes(limit)}`,
     });
     return;
   }
@@ -177,34 +177,34 @@ function enqueue(item) {
 }
 
 function next() {
-  while (state.running < AT_ONCE && state.waiting.length) {
+  while (state.running < MAX_CONCURRENT && state.waiting.length) {
     state.running += 1;
-    answer(state.waiting.shift()).finally(() => {
+    request(state.waiting.shift()).finally(() => {
       state.running -= 1;
       next();
     });
   }
 }
 
-async function answer(item) {
+async function request(item) {
   let response, reply;
   try {
     response = await send(item);
     reply = await response.json();
   } catch {
-    showError(item, { error: "The server does not answer", expected: "a server that runs" });
+    showError(item, { error: "The server does not respond", expected: "a running server" });
     return;
   }
-  if (response.ok) showAnswer(item, reply);
+  if (response.ok) showPrediction(item, reply);
   else showError(item, reply);
 }
 
 async function send(item) {
   for (let tries = 1; ; tries += 1) {
     const response = await fetch("/predict", { method: "POST", ...body(item) });
-    const later = response.headers.get("retry-after");
-    if (response.ok || !later || tries === TRIES) return response;
-    await new Promise((done) => setTimeout(done, 1000 * Number(later)));
+    const retryAfter = response.headers.get("retry-after");
+    if (response.ok || !retryAfter || tries === MAX_TRIES) return response;
+    await new Promise((done) => setTimeout(done, 1000 * Number(retryAfter)));
   }
 }
 
@@ -220,17 +220,17 @@ function body(item) {
 
 // -- input -------------------------------------------------------------------------------------
 
-function takeFiles(files) {
-  ask(Array.from(files, (file) => ({ file, name: file.name || "pasted image" })));
+function addFiles(files) {
+  predict(Array.from(files, (file) => ({ file, name: file.name || "pasted image" })));
 }
 
 function listenForImages() {
-  at("images").hidden = false;
-  at("files").addEventListener("change", (event) => {
-    takeFiles(event.target.files);
+  byId("images").hidden = false;
+  byId("files").addEventListener("change", (event) => {
+    addFiles(event.target.files);
     event.target.value = "";
   });
-  let depth = 0; // dragenter and dragleave come for every element that is crossed
+  let depth = 0; // dragenter and dragleave fire for every element crossed
   const dragging = (change) => {
     depth = change === 0 ? 0 : depth + change;
     document.body.classList.toggle("dragging", depth > 0);
@@ -241,111 +241,112 @@ function listenForImages() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     dragging(0);
-    takeFiles(event.dataTransfer.files);
+    addFiles(event.dataTransfer.files);
   });
-  addEventListener("paste", (event) => takeFiles(event.clipboardData.files));
+  addEventListener("paste", (event) => addFiles(event.clipboardData.files));
 }
 
 function listenForTexts(pairs) {
-  at("texts").hidden = false;
-  at("second-field").hidden = !pairs;
-  at("second").required = pairs;
-  if (pairs) at("first-label").textContent = "First text";
-  at("texts").addEventListener("submit", (event) => {
+  byId("texts").hidden = false;
+  byId("second-field").hidden = !pairs;
+  byId("second").required = pairs;
+  if (pairs) byId("first-label").textContent = "First text";
+  byId("texts").addEventListener("submit", (event) => {
     event.preventDefault();
-    const texts = [at("first").value, ...(pairs ? [at("second").value] : [])];
-    ask([{ texts, name: "text" }]);
+    const texts = [byId("first").value, ...(pairs ? [byId("second").value] : [])];
+    predict([{ texts, name: "text" }]);
   });
-  at("texts").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("texts").requestSubmit();
+  byId("texts").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("texts").requestSubmit();
   });
 }
 
 // -- facts -------------------------------------------------------------------------------------
 
-function inputOf(model) {
-  if (model.files) return `images, read at ${model.input.size} × ${model.input.size} pixels`;
-  const kind = model.pairs ? "pairs of texts" : "texts";
-  return `${kind}, the first ${model.input.max_length} tokens`;
+function describeInput(model) {
+  if (model.files) return `images, ${model.input.size} × ${model.input.size} pixels`;
+  const kind = model.pairs ? "text pairs" : "texts";
+  return `${kind}, up to ${model.input.max_length} tokens`;
 }
 
-function licenceOf(weights) {
-  const start = weights.tag ? `${weights.tag}: ${weights.license || "license not stated"}` : "trained from random parameters";
-  return weights.code_license ? `${start}; code ${weights.code_license}` : start;
+function describeWeights(weights) {
+  const origin = weights.tag ? `${weights.tag}: ${weights.license || "license not stated"}` : "none (random initialisation)";
+  return weights.code_license ? `${origin}; code ${weights.code_license}` : origin;
 }
 
-const FIGURES = {
+const METRICS = {
   accuracy: "accuracy", macro_f1: "macro F1", micro_f1: "micro F1", map: "mAP", loss: "loss",
   mae: "MAE", rmse: "RMSE", r2: "R²",
 };
-const SHARES = new Set(["accuracy", "macro_f1", "micro_f1", "map"]);
+const PERCENTAGES = new Set(["accuracy", "macro_f1", "micro_f1", "map"]);
 
-function figures(metrics) {
+function metricTable(metrics) {
   const cells = Object.entries(metrics).flatMap(([name, value]) => [
-    make("span", "", FIGURES[name] || name),
-    make("span", "", value === null ? "not finite" : SHARES.has(name) ? percent(value) : number(Number(value.toPrecision(4)))),
+    make("span", "", METRICS[name] || name),
+    make("span", "", value === null ? "not finite" : PERCENTAGES.has(name) ? percent(value) : number(Number(value.toPrecision(4)))),
   ]);
-  return make("div", "figures", ...cells);
+  return make("div", "metrics", ...cells);
 }
 
 function showModel(model) {
   document.title = `${model.run} · zoo`;
-  at("run").textContent = model.run;
+  byId("run").textContent = model.run;
   const { one, several } = model.outputs;
   const count = model.classes.length === 1 ? `one ${one}` : `${model.classes.length} ${several}`;
-  at("about").textContent = `${model.backbone} · ${count}`;
+  byId("about").textContent = `${model.backbone} · ${count}`;
   const facts = {
     Backbone: model.backbone,
     Task: model.task,
-    Input: inputOf(model),
-    "On the validation split": figures(model.metrics),
-    Weights: licenceOf(model.weights),
+    Input: describeInput(model),
+    "Validation metrics": metricTable(model.metrics),
+    Weights: describeWeights(model.weights),
   };
   for (const [name, value] of Object.entries(facts)) {
-    at("model").append(make("div", "", make("dt", "", name), make("dd", "", value)));
+    byId("model").append(make("div", "", make("dt", "", name), make("dd", "", value)));
   }
-  at("classes-title").textContent = count[0].toUpperCase() + count.slice(1);
-  at("classes").append(...model.classes.map((name) => make("li", "", name)));
-  at("classes-card").hidden = false;
+  byId("classes-title").textContent = count[0].toUpperCase() + count.slice(1);
+  byId("classes").append(...model.classes.map((name) => make("li", "", name)));
+  byId("classes-card").hidden = false;
 }
 
 function showMistakes(page, model) {
   if (!page.shown || !page.of) return;
-  const numbers = !model.has_classes;
-  at("mistakes-title").textContent = numbers ? "Farthest off" : "Mistakes";
-  at("mistakes-about").textContent = numbers
-    ? `The ${page.mistakes.length} of ${page.of} validation examples whose numbers are farthest off.`
-    : `${page.count} of ${page.of} validation examples are taken for something else` +
-      (page.count > page.mistakes.length ? `; these ${page.mistakes.length} are the worst.` : ".");
+  const regression = !model.has_classes;
+  byId("mistakes-title").textContent = regression ? "Largest errors" : "Misclassified";
+  byId("mistakes-about").textContent = regression
+    ? `The ${page.mistakes.length} of ${page.of} validation samples with the largest errors.`
+    : `${page.count} of ${page.of} validation samples misclassified` +
+      (page.count > page.mistakes.length ? `; showing the ${page.mistakes.length} most confident.` : ".");
   const texts = !model.files;
-  at("mistakes").classList.toggle("of-texts", texts);
-  at("mistakes").append(...page.mistakes.map((each) => mistake(each, texts)));
-  at("mistakes-section").hidden = false;
-  at("all-mistakes").textContent = `Show all ${page.mistakes.length}`;
-  at("all-mistakes").hidden = page.mistakes.length <= (texts ? 4 : 8);
-  at("all-mistakes").addEventListener("click", () => {
-    at("mistakes").classList.remove("folded");
-    at("all-mistakes").hidden = true;
+  byId("mistakes").classList.toggle("of-texts", texts);
+  byId("mistakes").append(...page.mistakes.map((each) => mistake(each, texts)));
+  byId("mistakes-section").hidden = false;
+  byId("all-mistakes").textContent = `Show all ${page.mistakes.length}`;
+  byId("all-mistakes").hidden = page.mistakes.length <= (texts ? 4 : 8);
+  byId("all-mistakes").addEventListener("click", () => {
+    byId("mistakes").classList.remove("folded");
+    byId("all-mistakes").hidden = true;
   });
 }
 
 function mistake(each, texts) {
-  const said = make("dd", "was-said", list(each.said));
-  if (each.probability !== null) said.append(" ", make("span", "share", percent(each.probability)));
-  const facts = make("dl", "", make("dt", "", "is"), make("dd", "is", list(each.truth)), make("dt", "", "said"), said);
+  const predicted = make("dd", "wrong", list(each.predicted));
+  if (each.probability !== null) predicted.append(" ", make("span", "share", percent(each.probability)));
+  const label = make("dd", "right", list(each.truth));
+  const facts = make("dl", "", make("dt", "", "label"), label, make("dt", "", "predicted"), predicted);
   if (!texts) {
     const element = make("li", "card mistake", each.image ? thumbnail(each) : make("p", "name", each.input[0]), facts);
     element.title = each.input[0];
     return element;
   }
-  const again = make("button", "", "Try");
-  again.type = "button";
-  again.addEventListener("click", () => {
-    at("first").value = each.input[0];
-    if (each.input.length === 2) at("second").value = each.input[1];
-    at("first").focus();
+  const retry = make("button", "", "Try");
+  retry.type = "button";
+  retry.addEventListener("click", () => {
+    byId("first").value = each.input[0];
+    if (each.input.length === 2) byId("second").value = each.input[1];
+    byId("first").focus();
   });
-  return make("li", "card mistake", make("div", "", ...each.input.map((text) => make("p", "asked", text))), again, facts);
+  return make("li", "card mistake", make("div", "", ...each.input.map((text) => make("p", "input-text", text))), retry, facts);
 }
 
 function thumbnail(each) {
@@ -361,16 +362,16 @@ function list(items) {
 }
 
 async function start() {
-  at("clear").addEventListener("click", () => {
-    [...at("answers").children].filter((each) => !each.classList.contains("waiting")).forEach(forget);
-    at("answers-section").hidden = !at("answers").children.length;
+  byId("clear").addEventListener("click", () => {
+    [...byId("predictions").children].filter((each) => !each.classList.contains("waiting")).forEach(forget);
+    byId("predictions-section").hidden = !byId("predictions").children.length;
     announce("cleared");
-    at("ask").focus();
+    byId("input").focus();
   });
   try {
     state.model = await (await fetch("/model")).json();
   } catch {
-    at("about").textContent = "The server does not answer. Start it again, and reload this page.";
+    byId("about").textContent = "The server does not respond. Restart it and reload this page.";
     return;
   }
   showModel(state.model);

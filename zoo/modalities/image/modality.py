@@ -171,6 +171,12 @@ class ImageModality:
 
         return Attribution(str(shown))
 
+    def thumbnail(self, path: Path, side: int) -> bytes | None:
+        """See :mod:`zoo.modalities.image.thumbnails`."""
+        from zoo.modalities.image.thumbnails import jpeg_thumbnail
+
+        return jpeg_thumbnail(path, side)
+
     def attribute(self, question: Question) -> Attributed:
         """See :mod:`zoo.modalities.image.attribution`."""
         from zoo.modalities.image.attribution import attribute

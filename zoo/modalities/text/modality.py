@@ -158,6 +158,9 @@ class TextModality:
 
         return plainly(shown if isinstance(shown, tuple) else (shown,))
 
+    def thumbnail(self, path: Path, side: int) -> None:
+        """Texts have none."""
+
     def attribute(self, question: Question) -> Attributed:
         """See :mod:`zoo.modalities.text.attribution`."""
         from zoo.modalities.text.attribution import attribute

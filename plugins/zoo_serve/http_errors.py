@@ -1,4 +1,4 @@
-"""How the server says no: a status, and JSON with what was given and what was expected."""
+"""HTTP errors: a status code, and JSON with ``error``, ``given`` and ``expected``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 
 
-class Refusal(HTTPException):
-    """A request that is not answered.
+class RequestError(HTTPException):
+    """An HTTP error response.
 
     Args:
-        status: Of HTTP.
-        error: What is wrong, a sentence without its end.
-        given: What the request had.
-        expected: What it should have had.
-        headers: Of the response.
+        status: HTTP status code.
+        error: What is wrong, without a full stop.
+        given: What the request contained.
+        expected: What it should contain.
+        headers: Extra response headers.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class Refusal(HTTPException):
         self.given, self.expected = given, expected
 
     def response(self) -> JSONResponse:
-        """The refusal as JSON: ``error``, ``given``, ``expected``."""
+        """Return the JSON response with ``error``, ``given`` and ``expected``."""
         body = {"error": self.detail, "given": self.given, "expected": self.expected}
         return JSONResponse(body, status_code=self.status_code, headers=self.headers)
 
 
 def shortened(value: Any) -> str:
-    """What was given, in at most 120 characters; of a long one its beginning and its end."""
+    """Return a value's repr in at most 120 characters, shortened in the middle."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
     return short.repr(value)[:120]

@@ -1,4 +1,4 @@
-"""What a body holds: texts as JSON, images as a form. Called in threads, never on the event loop."""
+"""Parse request bodies: texts as JSON, images as a form. Runs in threads, not on the event loop."""
 
 from __future__ import annotations
 
@@ -14,88 +14,88 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from zoo_serve.http_errors import RequestError, shortened
 from zoo_serve.limits import Limits
-from zoo_serve.refusals import Refusal, shortened
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class Input(NamedTuple):
-    """One input of a request, as :meth:`zoo.Predictor.prepare` takes it.
+    """One input of a request: the arguments of :meth:`zoo.Predictor.prepare`.
 
     Attributes:
         raw: The bytes of an image file, a text, or a pair of texts.
-        name: How answers and errors name it.
+        name: Its name in predictions and errors.
     """
 
     raw: bytes | str | tuple[str, str]
     name: str
 
 
-_BETWEEN = 100_000  # bytes of a JSON body outside of its strings
+_MAX_OUTSIDE = 100_000  # bytes of a JSON body outside its strings
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
-def read_json(body: bytes, model: type[M], limits: Limits, *, form: str) -> M:
-    """The body as ``model``; strings are counted before anything is made of them.
+def read_json(body: bytes, model: type[M], limits: Limits, *, example: str) -> M:
+    """Parse the body as ``model``; strings are counted before the JSON is parsed.
 
     Args:
-        body: Of a request.
-        model: Its fields.
-        limits: How many inputs there may be.
-        form: What a body looks like.
+        body: The request body.
+        model: Schema of the body.
+        limits: Limits on the number of inputs.
+        example: An example body, for error messages.
 
     Raises:
-        Refusal: It is not of that form, or holds too many strings.
+        RequestError: The body does not match the schema, or has too many strings.
     """
-    _count_strings(body, limits, form=form)
+    _count_strings(body, limits, example=example)
     try:
         return model.model_validate(json.loads(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the body"
         message = str(first["msg"])
-        raise Refusal(
+        raise RequestError(
             422,
             f"{place} is not valid",
             given="nothing" if first["type"] == "missing" else shortened(first["input"]),
-            expected=f"{message[:1].lower()}{message[1:]}; the form is {form}",
+            expected=f"{message[:1].lower()}{message[1:]}, as in {example}",
         ) from error
     except (ValueError, RecursionError) as error:
         given = str(error)
         if isinstance(error, json.JSONDecodeError):
             given = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise Refusal(
-            422, "the body is not valid JSON", given=given[:200], expected=form
+        raise RequestError(
+            422, "the body is not valid JSON", given=given[:200], expected=example
         ) from error
 
 
-def _count_strings(body: bytes, limits: Limits, *, form: str) -> None:
-    """Refuse what would take much time and memory to parse and is refused then."""
-    most = 2 * limits.inputs + 8  # pairs, and names of fields
+def _count_strings(body: bytes, limits: Limits, *, example: str) -> None:
+    """Reject, before parsing, bodies that would take much time and memory to parse."""
+    max_strings = 2 * limits.inputs + 8  # pairs, and field names
     end = between = count = 0
     while (start := body.find(b'"', end)) >= 0 and (found := _STRING.match(body, start)):
         between, end, count = between + start - end, found.end(), count + 1
-        if count > most:
-            raise Refusal(
+        if count > max_strings:
+            raise RequestError(
                 413,
-                "there are too many inputs in the request",
-                given=f"more than {most} strings",
+                "too many inputs in the request",
+                given=f"more than {max_strings} strings",
                 expected=f"at most {limits.inputs} inputs in one request",
             )
-        if between > _BETWEEN:
+        if between > _MAX_OUTSIDE:
             break
-    if between + (len(body) - end if start < 0 else 0) > _BETWEEN:
-        raise Refusal(
+    if between + (len(body) - end if start < 0 else 0) > _MAX_OUTSIDE:
+        raise RequestError(
             422,
-            "the body holds something else than texts",
-            given=f"more than {_BETWEEN:,} bytes outside of strings",
-            expected=form,
+            "the body contains something other than texts",
+            given=f"more than {_MAX_OUTSIDE:,} bytes outside strings",
+            expected=example,
         )
 
 
 class _InMemory(MultiPartParser):
-    """Starlette's, without temporary files: the body lies in memory, and what is in it does too."""
+    """Starlette's parser without temporary files: the body is in memory already."""
 
     def __init__(self, headers: Headers, body: bytes, limits: Limits) -> None:
         self.spool_max_size = len(body) + 1
@@ -107,24 +107,24 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
-    """The files that a form holds under the name ``images``.
+    """Return the files in a form's field ``images``.
 
     Args:
-        body: Of a request.
-        content_type: Its header, with the boundary.
-        limits: How many there may be.
+        body: The request body.
+        content_type: The request's ``Content-Type``, with the boundary.
+        limits: Limits on the number of files.
 
     Raises:
-        Refusal: It is no such form, or holds none or too many.
+        RequestError: The body is not such a form, or has no file or too many.
     """
     form = asyncio.run(_form(body, content_type, limits))
     files = [each for key, each in form.multi_items() if key == "images"]
     if not files or not all(isinstance(each, UploadFile) for each in files):
-        raise Refusal(
+        raise RequestError(
             422,
             "'images' is missing",
-            given=f"a form with {', '.join(map(repr, form)) or 'nothing'}"[:200],
-            expected="one or more files, each under the name 'images'",
+            given=f"a form with {', '.join(map(repr, form)) or 'no fields'}"[:200],
+            expected="one or more files in the form field 'images'",
         )
     named = [(each, Path(each.filename or "").name) for each in files if not isinstance(each, str)]
     return [
@@ -139,11 +139,10 @@ async def _form(body: bytes, content_type: str, limits: Limits) -> FormData:
         return await _InMemory(headers, body, limits).parse()
     except (MultiPartException, HTTPException) as error:
         message = getattr(error, "message", None) or str(error)
-        many = message.startswith("Too many")
-        raise Refusal(
-            413 if many else 400,
-            "there are too many inputs in the request" if many else "the body is not a whole form",
+        too_many = message.startswith("Too many")
+        raise RequestError(
+            413 if too_many else 400,
+            "too many inputs in the request" if too_many else "the body is not a valid form",
             given=message,
-            expected=f"at most {limits.inputs} in one request: a whole request of type "
-            "multipart/form-data, as a browser sends it",
+            expected=f"a complete multipart/form-data body with at most {limits.inputs} files",
         ) from error

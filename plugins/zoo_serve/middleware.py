@@ -1,8 +1,7 @@
-"""What every request passes first: where it comes from, how often, how large, and is there room.
+"""Checks before any request is handled: origin, rate, size and free capacity.
 
-Browsers send requests for any page that they have open. A page of another site may not use the
-server, neither by its address (``Origin``, ``Sec-Fetch-Site``) nor by a name of its own that it
-lets lead here (DNS rebinding; then ``Host`` is that name).
+Browsers send requests on behalf of any open page. Pages of other sites are rejected, both by
+address (``Origin``, ``Sec-Fetch-Site``) and by DNS rebinding (``Host`` is then a foreign name).
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zoo_serve.arrivals import Arrivals, too_large
-from zoo_serve.limits import Buckets, Limits, network_of
-from zoo_serve.refusals import Refusal
+from zoo_serve.http_errors import RequestError
+from zoo_serve.limits import Limits, RateLimiter, network_of
+from zoo_serve.uploads import Uploads, too_large
 
 PREDICT = "/predict"
-"""The path whose requests bring a body."""
+"""The path whose requests have a body."""
 
 COSTLY = (PREDICT, "/mistakes/")
-"""The beginnings of paths whose requests are counted and limited."""
+"""Prefixes of the paths that are rate-limited."""
 
-_DRAINED = 8  # times the largest request that is read and dropped, so that a client sees the answer
+_DRAINED = 8  # times the maximum request size, read and discarded so the client sees the error
 
 _HEADERS = {
     "content-security-policy": (
@@ -45,18 +44,17 @@ _HEADERS = {
 }
 
 
-class Gate:
-    """An ASGI application around another; see the module.
+class Middleware:
+    """ASGI middleware; see the module.
 
     Args:
-        app: What answers the requests that pass.
-        limits: How much, how often, how many.
-        names: Host names under which the server may be asked for, besides addresses and
-            ``localhost``.
-        body_type: The ``Content-Type`` that a prediction takes.
+        app: The application behind it.
+        limits: Limits on size, rate and number.
+        names: Accepted host names, besides IP addresses and ``localhost``.
+        body_type: ``Content-Type`` of prediction requests.
 
     Attributes:
-        inside: Requests that are prepared or computed now.
+        inside: Requests being preprocessed or computed.
     """
 
     def __init__(
@@ -65,14 +63,14 @@ class Gate:
         self.inside = 0
         self._app, self._limits, self._body_type = app, limits, body_type
         self._names = {name.lower() for name in names} | {"localhost"}
-        self._buckets = Buckets(limits.rate, limits.burst)
-        self._arrivals = Arrivals(limits)
+        self._rate_limiter = RateLimiter(limits.rate, limits.burst)
+        self._uploads = Uploads(limits)
         self._of_client: Counter[str] = Counter()
 
     @property
     def waiting(self) -> int:
-        """Requests that arrive, are prepared or computed now."""
-        return len(self._arrivals) + self.inside
+        """Requests being received, preprocessed or computed."""
+        return len(self._uploads) + self.inside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,58 +78,58 @@ class Gate:
             return
         send = _with_headers(send)
         try:
-            self._check_where_from(Headers(scope=scope))
+            self._check_origin(Headers(scope=scope))
             if scope["path"].startswith(COSTLY):
                 await self._limited(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
-        except Refusal as refusal:
+        except RequestError as error:
             await self._drain(receive)
-            await refusal.response()(scope, receive, send)
+            await error.response()(scope, receive, send)
 
-    def _check_where_from(self, headers: Headers) -> None:
+    def _check_origin(self, headers: Headers) -> None:
         host = headers.get("host", "")
-        name = _name_of(host)
+        name = _hostname(host)
         if not (_is_address(name) or name in self._names):
-            raise Refusal(
+            raise RequestError(
                 400,
-                "this server is not asked for by that name",
+                "unknown host name",
                 given=f"Host: {host}",
-                expected=f"an address, {', '.join(sorted(self._names))}, or a name that was "
-                "given with --allow-host",
+                expected=f"an IP address, {', '.join(sorted(self._names))}, or a name passed with "
+                "--allow-host",
             )
         origin = headers.get("origin")
-        foreign = origin is not None and _place_of(origin) != host.lower()
+        foreign = origin is not None and _netloc(origin) != host.lower()
         if foreign or headers.get("sec-fetch-site") == "cross-site":
-            raise Refusal(
+            raise RequestError(
                 403,
-                "pages of other sites may not use this server",
+                "cross-site requests are not allowed",
                 given=f"Origin: {origin}",
-                expected="its own page, or a program that is no browser",
+                expected="a request from the server's own page, or from a client that is not a browser",
             )
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = network_of(scope["client"][0] if scope.get("client") else "")
-        if wait := self._buckets.take(client):
-            raise Refusal(
+        if wait := self._rate_limiter.take(client):
+            raise RequestError(
                 429,
                 "too many requests",
                 given=f"more than {self._limits.burst} requests at once",
-                expected=f"at most {self._limits.rate:g} a second from one client",
+                expected=f"at most {self._limits.rate:g} per second and client",
                 headers={"retry-after": str(math.ceil(wait))},
             )
         if scope["path"] == PREDICT and scope["method"] == "POST":
-            self._demand_room(client)
+            self._check_capacity(client)
             headers = Headers(scope=scope)
             self._check_type(headers.get("content-type", ""))
             self._check_length(headers.get("content-length", ""))
-            receive = _replayed(await self._arrivals.read(receive, client), receive)
-        with self._place(client):
+            receive = _replayed(await self._uploads.read(receive, client), receive)
+        with self._slot(client):
             await self._app(scope, receive, send)
 
     @contextlib.contextmanager
-    def _place(self, client: str) -> Iterator[None]:
-        self._demand_room(client)
+    def _slot(self, client: str) -> Iterator[None]:
+        self._check_capacity(client)
         self.inside += 1
         self._of_client[client] += 1
         try:
@@ -139,18 +137,18 @@ class Gate:
         finally:
             self.inside -= 1
             self._of_client[client] -= 1
-            self._of_client += Counter()  # forgets those with none
+            self._of_client += Counter()  # drops zero counts
 
-    def _demand_room(self, client: str) -> None:
-        own = self._of_client[client]
-        if self.inside < self._limits.waiting and own < self._limits.share:
+    def _check_capacity(self, client: str) -> None:
+        of_client = self._of_client[client]
+        if self.inside < self._limits.waiting and of_client < self._limits.share:
             return
-        raise Refusal(
+        raise RequestError(
             503,
             "the server is busy",
-            given=f"{self.inside} requests are waiting already, {own} of them from this client",
-            expected=f"at most {self._limits.waiting} at a time, {self._limits.share} from one "
-            "client; try again in a second",
+            given=f"{self.inside} requests in progress, {of_client} of them from this client",
+            expected=f"at most {self._limits.waiting} at a time, {self._limits.share} per client; "
+            "retry in a second",
             headers={"retry-after": "1"},
         )
 
@@ -159,11 +157,11 @@ class Gate:
         header["content-type"] = given[:1000]
         charset = str(header.get_param("charset", "utf-8")).lower()
         if header.get_content_type() != self._body_type or charset not in ("utf-8", "utf8"):
-            raise Refusal(
+            raise RequestError(
                 415,
-                "this run does not take a body of that type",
+                "unsupported content type",
                 given=f"Content-Type: {given[:120] or 'none'}",
-                expected=f"{self._body_type}, in UTF-8",
+                expected=f"{self._body_type}, encoded as UTF-8",
             )
 
     def _check_length(self, length: str) -> None:
@@ -171,7 +169,7 @@ class Gate:
             raise too_large(int(length[:20]), self._limits)
 
     async def _drain(self, receive: Receive) -> None:
-        """Read what the client still sends: one that is cut off cannot read the answer either."""
+        """Read the rest of the body: a client that is cut off would not see the error."""
         size = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5):
@@ -183,18 +181,18 @@ class Gate:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.update(_HEADERS)
             headers.setdefault("cache-control", "no-store")
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
-def _place_of(origin: str) -> str:
-    """Name and port in an ``Origin`` header; nothing of one that is not valid."""
+def _netloc(origin: str) -> str:
+    """Return host and port of an ``Origin`` header; empty if it is not valid."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -202,21 +200,21 @@ def _place_of(origin: str) -> str:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """``receive`` that gives a body which has been read, and then what else comes."""
-    given = False
+    """Return a ``receive`` that replays a body already read."""
+    sent = False
 
     async def replayed() -> Message:
-        nonlocal given
-        if given:
+        nonlocal sent
+        if sent:
             return await receive()
-        given = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
 
 
-def _name_of(host: str) -> str:
-    """The name or address in a ``Host`` header, without port and brackets."""
+def _hostname(host: str) -> str:
+    """Return the name or address in a ``Host`` header, without port and brackets."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
