@@ -78,8 +78,8 @@ def _commands() -> str:
     shared = [parameter for parameter in cli.params if isinstance(parameter, click.Option)]
     lines += ["", "## Options of every command", "", *_table(shared, click.Context(cli))]
     lines += ["", "Results go to standard output, everything else to standard error. The exit code"]
-    lines += ["is 0 when the work is done, 1 for an error of zoo's, 2 for wrong usage, and 130"]
-    lines += ["after Ctrl-C. What `--json` prints is [described](../json.md)."]
+    lines += ["is 0 on success, 1 for a runtime error, 2 for a usage error, and 130 after Ctrl-C."]
+    lines += ["[JSON output](../json.md) describes what `--json` prints."]
     return "\n".join(lines)
 
 
@@ -132,8 +132,8 @@ def _api() -> str:
     others = [name for name in zoo.__all__ if name not in functions]
     parts = [
         "# Python",
-        "`import zoo` imports no torch: each of these names is loaded when it is first used. What "
-        "is not on this page may change from one version to the next.",
+        "`import zoo` does not import torch; each name is loaded on first use. Anything that is not on "
+        "this page may change between versions.",
         "## Functions",
         *(f"::: zoo.{name}" for name in functions),
         "## Classes",
