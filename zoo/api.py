@@ -21,8 +21,8 @@ from zoo.runs.python_names import python_names
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
-from zoo.training.manner import Manner
 from zoo.training.resume import resume as go_on
+from zoo.training.run_options import RunOptions
 from zoo.training.start import for_weights, tokenizer_beside, wish
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch
@@ -151,8 +151,8 @@ def finetune(
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    manner = _manner(registry, reporter, surgery, save_every, track, report)
-    return run(request, Path(output) if output else None, manner)
+    run_options = _run_options(registry, reporter, surgery, save_every, track, report)
+    return run(request, Path(output) if output else None, run_options)
 
 
 @python_names()
@@ -188,19 +188,19 @@ def find_lr(
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    manner = _manner(registry, reporter, surgery)
-    return find_rate(request, Path(output) if output else None, manner)
+    run_options = _run_options(registry, reporter, surgery)
+    return find_rate(request, Path(output) if output else None, run_options)
 
 
-def _manner(
+def _run_options(
     registry: Registry | None,
     reporter: Reporter | None,
     surgery: Surgery | None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
     report: bool = True,
-) -> Manner:
-    return Manner(
+) -> RunOptions:
+    return RunOptions(
         registry=registry or Registry.discover(),
         reporter=reporter or Console(),
         surgery=surgery,
@@ -237,4 +237,4 @@ def resume(
     Raises:
         RunError: The run is finished, or its data have changed.
     """
-    return go_on(Path(folder), _manner(registry, reporter, surgery, save_every, track, report))
+    return go_on(Path(folder), _run_options(registry, reporter, surgery, save_every, track, report))

@@ -18,7 +18,7 @@
     │   └── BadFilesError         files that cannot be read
     ├── WorkersError          processes that prepare batches and cannot go on
     ├── RunError              a run folder that cannot be written or read
-    └── Stopped               a run that a signal has stopped, and that can go on
+    └── Stopped               a run stopped by a signal, which can be resumed
 
 A message says what was given and what was expected; ``hint`` says what to type next. The
 command line prints the two in two lines, without a traceback.
@@ -118,7 +118,7 @@ class RunError(ZooError):
 
 
 class Stopped(ZooError):
-    """A run that a signal has stopped, and that can go on; ``signal`` is its number."""
+    """A run stopped by a signal, which can be resumed; ``signal`` is its number."""
 
     def __init__(self, message: str, *, hint: str = "", signal: int = 2) -> None:
         super().__init__(message, hint=hint)

@@ -21,13 +21,13 @@ import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_resume import StopsAt
 from zoo import Backbone
-from zoo.engine.progress import Quiet
+from zoo.engine.progress import Advance, Quiet
 from zoo.engine.surgery import Surgery, find_surgery
 from zoo.errors import RunError, Stopped, UsageError
 from zoo.registry.registry import Registry
 from zoo.runs.predictor import Predictor
-from zoo.training.manner import Manner
 from zoo.training.rerun import rerun
+from zoo.training.run_options import RunOptions
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
 
@@ -223,8 +223,10 @@ def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
     run = zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet(), report=False)
     assert run.record["finished"] is not False
     code.write_text(was + "# other words\n")
-    manner = Manner(registry=Registry.discover(), reporter=Quiet(), report=False, surgery=again())
-    repeat = rerun(run.folder, tmp_path / "again", manner)
+    run_options = RunOptions(
+        registry=Registry.discover(), reporter=Quiet(), report=False, surgery=again()
+    )
+    repeat = rerun(run.folder, tmp_path / "again", run_options)
     assert repeat.differences == ("the code of the surgery is not the same",)
     assert repeat.identical
 
@@ -358,7 +360,7 @@ def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
 @pytest.mark.parametrize(
     ("precision", "words"),
     [
-        ("fp32", "no epoch has finite metrics, and nothing is kept"),
+        ("fp32", "every epoch produced NaN metrics"),
         ("bf16", "basics/cnn cannot compute in bfloat16"),  # found out before training starts
     ],
 )
@@ -378,7 +380,20 @@ def test_a_model_whose_evaluation_is_no_number_is_not_kept(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -> None:
+class Titles(Quiet):
+    """Records the titles of progress bars."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Advance]:
+        self.titles.append(what)
+        with super().steps(what, total) as advance:
+            yield advance
+
+
+def test_an_epoch_records_waiting_and_padding(tmp_path: Path, zoo_cli: Zoo) -> None:
     texts = tmp_path / "texts.csv"
     rows = [f"{'word ' * (1 + n % 9)}{'good' if n % 2 else 'bad'},{n % 2}" for n in range(60)]
     texts.write_text("\n".join(["text,label", *rows]))
@@ -390,8 +405,10 @@ def test_an_epoch_says_what_its_speed_is_lost_to(tmp_path: Path, zoo_cli: Zoo) -
     record = json.loads(line)
     assert 0 < record["waiting"] < 1
     assert 0 < record["padding"] < 0.9  # one batch of 48 with texts of 2 to 10 words
-    assert f"  waiting {record['waiting']:.0%}  padding {record['padding']:.0%}  *" in done.err
-    images = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=Quiet(), report=False)
+    assert f"  padding {record['padding']:.0%}  " in done.err
+    reporter = Titles()
+    images = zoo.finetune("cnn", **QUICK, output=tmp_path / "p", reporter=reporter, report=False)
+    assert "validate" in reporter.titles
     assert "padding" not in json.loads((images.folder / "metrics.jsonl").read_text().split("\n")[0])
 
 

@@ -27,7 +27,7 @@ def test_the_readmes_first_command(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "runs" / "resnet18-1" / "run.json").read_text())
     assert record["results"]["metrics"]["accuracy"] >= 0.95
     assert record["weights"] is None
-    assert "random parameters" in done.stderr
+    assert "random initialisation" in done.stderr
     following = done.stdout.strip().splitlines()[-1].removeprefix("next: zoo ")
     predicted = zoo_process(tmp_path, *shlex.split(following), "--json")
     digits = demo_data(IMAGE, classes=5)

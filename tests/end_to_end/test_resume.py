@@ -1,4 +1,4 @@
-"""Stopping and going on, as one types it."""
+"""Stopping and resuming from the command line."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_changed_data_are_refused(photos: Path, tmp_path: Path) -> None:
             | {"reporter": StopsAt(3)}
         )
     next((photos / "red").iterdir()).unlink()
-    with pytest.raises(RunError, match="have changed since"):
+    with pytest.raises(RunError, match="has changed since"):
         zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
 
 
@@ -135,14 +135,14 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert "stopping when this step is saved; a second time leaves at once" in err
-    assert "Go on: zoo finetune --resume run" in err
+    assert "press Ctrl-C again" in err
+    assert "Stopped. Resume with: zoo finetune --resume run" in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
 
 
@@ -153,22 +153,22 @@ def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> N
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "worker" not in err
-    assert "Go on: zoo finetune --resume run" in err
+    assert "Stopped. Resume with: zoo finetune --resume run" in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # no worker is left
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_sigterm_at_the_same_time_are_one_wish(tmp_path: Path) -> None:
+def test_ctrl_c_and_sigterm_at_the_same_time_count_as_one(tmp_path: Path) -> None:
     with start(tmp_path, "--workers", "0") as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert err.count("stopping when this step is saved") == 1
-    assert "Go on: zoo finetune --resume run" in err
+    assert err.count("press Ctrl-C again") == 1
+    assert "Stopped. Resume with: zoo finetune --resume run" in err
     assert list((tmp_path / "run" / "last").iterdir())
 
 
@@ -177,7 +177,7 @@ def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
     with start(tmp_path, "--surgery", "changes:slow", "--workers", "0") as process:
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        while "a second time leaves at once" not in (line := process.stderr.readline()):
+        while "press Ctrl-C again" not in (line := process.stderr.readline()):
             assert line, "the process ended with the first signal"
         began = time.monotonic()
         time.sleep(0.2)  # as a person needs at least

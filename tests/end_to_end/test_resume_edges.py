@@ -157,7 +157,7 @@ def test_a_run_killed_after_it_finished_is_tidied(tmp_path: Path, zoo_cli: Zoo) 
     (run / ".mine").write_text("the user's own")
     done = zoo_cli("finetune", "--resume", run)
     assert done.code == 0, done.err
-    assert "had been finished; removed what was left there" in done.err
+    assert "was already finished" in done.err
     assert sorted(path.name for path in run.iterdir()) == sorted([*whole, ".mine"])
     again = zoo_cli("finetune", "--resume", run)
     assert again.code == 1
@@ -201,7 +201,7 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began(tmp_path: Path) -> None:
     zoo.resume(run, reporter=reporter)
     assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before
-    assert any(f"going on with {before + 1} threads" in note for note in reporter.notes)
+    assert any(f"{before + 1} threads" in note for note in reporter.notes)
     assert any("a processor with ABACUS" in note for note in reporter.notes)
 
 
@@ -217,12 +217,12 @@ def test_a_run_goes_on_where_it_began_or_not_at_all(tmp_path: Path) -> None:
 def test_a_resumed_run_is_tracked_as_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.training import manner, train
+    from zoo.training import run_options, train
 
     started: list[str] = []
     monkeypatch.setattr(train, "start_tracker", lambda _, name, *__: started.append(name))
-    monkeypatch.setattr(manner, "refuse_tracker", lambda _: None)
-    monkeypatch.setattr(manner, "Accelerator", _untracked)
+    monkeypatch.setattr(run_options, "refuse_tracker", lambda _: None)
+    monkeypatch.setattr(run_options, "Accelerator", _untracked)
     run = stopped(tmp_path / "run", track="tensorboard")
     shutil.copytree(run, tmp_path / "copy")
     zoo.resume(run, reporter=Quiet(), report=False)
@@ -268,7 +268,7 @@ def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from zoo.training import resume as resuming
-    from zoo.training.manner import Manner
+    from zoo.training.run_options import RunOptions
 
     run, locked = stopped(tmp_path / "run"), resuming.locked
 
@@ -278,7 +278,7 @@ def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
             patch.setattr(resuming, "locked", locked)
             resuming.resume(
                 folder,
-                Manner(registry=zoo.Registry.discover(), reporter=Quiet(), report=False),
+                RunOptions(registry=zoo.Registry.discover(), reporter=Quiet(), report=False),
             )
         with locked(folder, leads):
             yield

@@ -122,10 +122,10 @@ def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli
     count = len(data["skipped"])
     assert count >= len(images.never())
     assert data["train"] + data["val"] + count == len(list(root.rglob("*.*"))) - 1
-    assert f"{count} unreadable left out" in done.err
+    assert f"{count} unreadable skipped" in done.err
     assert f"{count} unreadable inputs were left out; run.json lists them" in done.out
     assert data["ignored"] == 2
-    assert "2 files not called like images (green/labels.txt, …)" in done.err
+    assert "2 files without an image extension (green/labels.txt, …)" in done.err
     assert "2 files not called like images ignored" in done.out
 
 

@@ -120,7 +120,7 @@ def test_a_run_says_in_three_places_how_many_rows_it_left_out(tmp_path: Path, zo
     data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
     assert len(data["skipped"]) == 2
     assert data["train"] + data["val"] + 2 == len(rows)
-    assert "2 unreadable left out" in done.err
+    assert "2 unreadable skipped" in done.err
     assert "2 unreadable inputs were left out; run.json lists them" in done.out
     for text in ("\x1b", "\0"):
         assert text not in done.out + done.err

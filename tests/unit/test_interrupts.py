@@ -14,7 +14,7 @@ import pytest
 
 from zoo.engine import interrupts
 from zoo.engine.interrupts import SIGNALS, Interrupts
-from zoo.engine.progress import Quiet, Watchful
+from zoo.engine.progress import Quiet, StoppingReporter
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def at_once(*numbers: int) -> None:
 
 def first_and_later(first: int, *others: int) -> None:
     """Send the first while signals are noted, and after a while the others."""
-    with Interrupts(tells=False).noted():
+    with Interrupts(announces=False).recorded():
         signal.raise_signal(first)
         time.sleep(1.5 * interrupts._TOGETHER)
         for number in others:
@@ -54,10 +54,10 @@ def test_the_first_is_noted_and_told_and_afterwards_all_is_as_before(
     number: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     watched = Interrupts()
-    with watched.noted():
+    with watched.recorded():
         signal.raise_signal(number)
     assert watched.received == number
-    assert "a second time leaves at once" in capfd.readouterr().err
+    assert "press Ctrl-C again" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -65,13 +65,13 @@ def test_the_first_is_noted_and_told_and_afterwards_all_is_as_before(
 @pytest.mark.filterwarnings("error")
 def test_two_at_once_are_one(capfd: pytest.CaptureFixture[str]) -> None:
     watched = Interrupts()
-    with watched.noted():
+    with watched.recorded():
         at_once(signal.SIGINT, signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
     assert watched.received == signal.SIGINT
     said = capfd.readouterr().err
-    assert said.count("stopping") == 1
+    assert said.count("press Ctrl-C again") == 1
     assert "race" not in said
 
 
@@ -99,7 +99,7 @@ def test_a_later_sigterm_ends_the_process() -> None:
     code = """
 import signal, time
 from zoo.engine.interrupts import Interrupts
-with Interrupts().noted():
+with Interrupts().recorded():
     signal.raise_signal(signal.SIGINT)
     time.sleep(0.3)
     signal.raise_signal(signal.SIGTERM)
@@ -113,7 +113,7 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
     seen: list[object] = []
 
     def work() -> None:
-        with Interrupts().noted():
+        with Interrupts().recorded():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
@@ -125,7 +125,7 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
 def test_under_nohup_a_lost_terminal_changes_nothing() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watched = Interrupts()
-    with watched.noted():
+    with watched.recorded():
         signal.raise_signal(signal.SIGHUP)
     assert watched.received is None
 
@@ -148,5 +148,5 @@ def test_a_reader_that_goes_stops_the_run_and_a_log_that_fails_does_not(
     number: int, received: int | None
 ) -> None:
     interrupts = Interrupts()
-    Watchful(Deaf(number), interrupts).note("out of memory")
+    StoppingReporter(Deaf(number), interrupts).note("out of memory")
     assert interrupts.received == received

@@ -16,7 +16,7 @@ from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
-    from zoo.training.manner import Manner
+    from zoo.training.run_options import RunOptions
 
 
 _common = section("Common options")
@@ -97,24 +97,24 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
         from zoo.runs.request import Request
         from zoo.training import finetune
 
-        output, (manner, surgery) = options.pop("output", None), _manner(options, find_lr)
+        output, (run_options, surgery) = options.pop("output", None), _run_options(options, find_lr)
         request = Request.from_options(
             backbone, options.pop("data", None), options, surgery=surgery
         )
         if find_lr:
-            _tell_rate(finetune.find_rate(request, output, manner), as_json)
+            _tell_rate(finetune.find_rate(request, output, run_options), as_json)
             return
-        run = finetune.run(request, output, manner)
+        run = finetune.run(request, output, run_options)
     if _leads():
         _tell(run, as_json)
 
 
-def _manner(options: dict[str, Any], find_lr: bool = False) -> tuple[Manner, str | None]:
+def _run_options(options: dict[str, Any], find_lr: bool = False) -> tuple[RunOptions, str | None]:
     """How training is carried out, taken from ``options``; and the name of the surgery."""
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery, name_of
     from zoo.registry.registry import Registry
-    from zoo.training.manner import Manner
+    from zoo.training.run_options import RunOptions
 
     surgery = options.pop("surgery", None)
     operation = find_surgery(surgery) if surgery else None
@@ -122,14 +122,16 @@ def _manner(options: dict[str, Any], find_lr: bool = False) -> tuple[Manner, str
     if find_lr and kept:
         typed = f"--{next(iter(kept)).replace('_', '-')}"
         raise UsageError(f"{typed} has no effect with --find-lr", hint=f"Leave {typed} out.")
-    manner = Manner(registry=Registry.discover(), reporter=Console(), surgery=operation, **kept)
-    return manner, name_of(operation)
+    run_options = RunOptions(
+        registry=Registry.discover(), reporter=Console(), surgery=operation, **kept
+    )
+    return run_options, name_of(operation)
 
 
 def _resumed(folder: Path, options: dict[str, Any]) -> Run:
     from zoo.training.resume import resume
 
-    return resume(folder, _manner(options)[0])
+    return resume(folder, _run_options(options)[0])
 
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:

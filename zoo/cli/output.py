@@ -231,10 +231,14 @@ def _report(error: BaseException) -> int:
     if _is_broken_pipe(error):
         _silence()
         return 1
+    if isinstance(error, Stopped):
+        note(f"{error.message} {error.hint}")
+        _silence()
+        return 128 + error.signal
     if isinstance(error, ZooError):
         _complain(*(error.in_shell or (error.message, error.hint)))
         _silence()
-        return 128 + error.signal if isinstance(error, Stopped) else 1
+        return 1
     elif isinstance(error, MemoryError):
         _complain(
             "there is not enough memory",

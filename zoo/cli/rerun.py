@@ -46,12 +46,12 @@ def command(
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery
     from zoo.registry.registry import Registry
-    from zoo.training.manner import Manner
     from zoo.training.rerun import rerun
+    from zoo.training.run_options import RunOptions
 
     operation = find_surgery(surgery) if surgery else None
-    manner = Manner(registry=Registry.discover(), reporter=Console(), surgery=operation)
-    repeat = rerun(run, output, manner, data=data)
+    run_options = RunOptions(registry=Registry.discover(), reporter=Console(), surgery=operation)
+    repeat = rerun(run, output, run_options, data=data)
     first, second = repeat.first.metrics, repeat.second.metrics
     if as_json:
         emit_json(

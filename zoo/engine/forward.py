@@ -182,18 +182,24 @@ class Forward:
         reporter: Reporter,
         accelerator: Accelerator | None = None,
         features: _Call | None = None,
+        title: str = "predict",
     ) -> Tensor:
         """Logits of a whole split in its own order: ``(count, outputs)``.
 
-        With an ``accelerator`` its processes share the batches, and each gets all logits;
-        ``features`` as in :meth:`logits`.
+        Args:
+            loader: Of the split.
+            count: Its samples.
+            reporter: Gets the progress bar.
+            accelerator: Its processes share the batches, and each gets all logits.
+            features: As in :meth:`logits`.
+            title: Of the progress bar.
         """
         rank, processes = 0, 1
         if accelerator is not None:
             rank, processes = accelerator.process_index, accelerator.num_processes
         loader.set_epoch(0, start=rank, stride=processes)
         logits: Tensor | None = None
-        with self.inference(count), reporter.steps("predict", len(loader)) as advance:
+        with self.inference(count), reporter.steps(title, len(loader)) as advance:
             for batch in self.batches(loader):
                 part = self.logits(batch, features)
                 if logits is None:

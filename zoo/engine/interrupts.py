@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a lost terminal while training: finish the step, save, say how to go on."""
+"""Ctrl-C, SIGTERM and a closed terminal while training: finish the step, save, stop."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import Any
 
 _HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else []))
-GONE = int(getattr(signal, "SIGPIPE", signal.SIGTERM))
-"""What stands for a reader of the messages that has gone, as after ``2>&1 | head``."""
+CLOSED_PIPE = int(getattr(signal, "SIGPIPE", signal.SIGTERM))
+"""The signal recorded where the pipe behind the messages is closed, as after ``2>&1 | head``."""
 
-_NOTICE = b"\nstopping when this step is saved; a second time leaves at once\n"
-_TOGETHER = 0.1  # seconds: programs send two signals at once, as ``timeout`` does; people cannot
+_NOTICE = b"\nStopping after this step; press Ctrl-C again to quit now.\n"
+_TOGETHER = 0.1  # seconds: programs such as ``timeout`` send two signals at once; people cannot
 
 
 class Interrupts:
-    """Notes the first signal; a later one does what it would have done without the zoo.
+    """Records the first signal; a later one gets the handler that was there before.
 
-    Those that come together with the first, whichever they are, are one wish with it.
+    Signals within a tenth of a second of the first count as one with it.
 
     Args:
-        tells: Whether to say so on standard error, as one of several processes does.
+        announces: Whether to print a notice to standard error, as one of several processes does.
 
     Attributes:
         received: The signal's number, or ``None``.
     """
 
-    def __init__(self, *, tells: bool = True) -> None:
+    def __init__(self, *, announces: bool = True) -> None:
         self.received: int | None = None
-        self._tells = tells
+        self._announces = announces
         self._since = 0.0
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note signals while the block runs. Outside the main thread they cannot be, and are not."""
+    def recorded(self) -> Iterator[None]:
+        """Record signals while the block runs; does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -47,33 +47,35 @@ class Interrupts:
         if _HANGUP and before[_HANGUP] == signal.SIG_IGN:
             del before[_HANGUP]  # under nohup a run outlives its terminal
 
-        # It stays in place: Python loses a signal whose handler another one's has just taken away.
-        def note(number: int, frame: FrameType | None) -> None:
+        # Kept in place until the end: Python loses a signal whose handler is just being replaced.
+        def record(number: int, frame: FrameType | None) -> None:
             if self.received is None:
                 self._since, self.received = time.monotonic(), number
-                if self._tells:  # not by print, which a signal may come in the middle of
-                    with suppress(OSError):  # the terminal has gone
+                if self._announces:  # not by print, which the signal may have interrupted
+                    with suppress(OSError):  # the terminal is closed
                         os.write(2, _NOTICE)
             elif time.monotonic() - self._since > _TOGETHER:
-                _leave(number, frame, before[number])
+                _quit(number, frame, before[number])
 
         for number in before:
-            signal.signal(number, note)
+            signal.signal(number, record)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def reader_gone(self) -> None:
-        """Note that nobody reads what is said any more, which counts as a signal to stop."""
+    def pipe_closed(self) -> None:
+        """Record that nobody reads the messages any more, which counts as a signal to stop."""
         if self.received is None:
-            self._since, self.received = time.monotonic(), GONE
+            self._since, self.received = time.monotonic(), CLOSED_PIPE
 
 
-def _leave(number: int, frame: FrameType | None, handler: Any) -> None:
-    """Do as ``handler``, which the signal would have had; a shell lets its background jobs ignore
-    Ctrl-C, and such a job's second one is no accident."""
+def _quit(number: int, frame: FrameType | None, handler: Any) -> None:
+    """Do what ``handler`` would have done; quit on Ctrl-C even where it is ignored.
+
+    A shell lets its background jobs ignore Ctrl-C; a second one is meant for this process.
+    """
     if callable(handler):
         handler(number, frame)
     elif handler == signal.SIG_DFL:
@@ -84,4 +86,4 @@ def _leave(number: int, frame: FrameType | None, handler: Any) -> None:
 
 
 class Interrupted(Exception):
-    """Raised between two steps after a signal; the fit saves its state and passes on an error."""
+    """Raised between two steps after a signal; :func:`zoo.engine.loop.fit` then saves its state."""

@@ -1,4 +1,4 @@
-"""The loop: the phases of a fit, from where it was stopped; the epochs of each are in epoch.py."""
+"""The training loop over phases, which also resumes; epoch.py has the epochs of a phase."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoo.system.tensors.seeds import mixed_seed
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What training came to; the backbone holds the best epoch's parameters.
+    """The result of training; the backbone holds the best epoch's parameters.
 
     Attributes:
         history: A record an epoch, as in ``metrics.jsonl``.
@@ -49,15 +49,15 @@ class Fitted:
 
 
 def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
-    """Train through ``phases``, from where an earlier fit was stopped if there is its state.
+    """Train through ``phases``, or resume from the saved state of an earlier fit.
 
-    The backbone then holds the parameters of the best epoch: that with the best metric, as the
-    task says, on the validation split. The workers of the feeds have ended, however the fit has.
+    The backbone then holds the parameters of the epoch with the best selection metric on the
+    validation split. The dataloaders' workers have ended, also after an error.
 
     Raises:
-        RunError: The loss is not finite any more, or the state cannot be saved.
+        RunError: The loss is not finite, or the state cannot be saved.
         Interrupted: After a signal; the state has been saved.
-        WorkersError: A process that prepares batches has ended; the state has been saved.
+        WorkersError: A dataloader worker has died; the state has been saved.
     """
     with closing(setting.feeds):
         return _Fit(setting, phases).run()
@@ -67,7 +67,7 @@ class _Fit:
     def __init__(self, setting: Setting, phases: Sequence[Phase]) -> None:
         self.setting, self.phases = setting, phases
         self.backbone, self.recipe = setting.forward.backbone, setting.recipe
-        # Made before an earlier state is loaded, because it remembers where training started.
+        # Before an earlier state is loaded: it holds a copy of the pretrained weights.
         self.backbone.unfreeze()
         self.pull = Pull(self.backbone, self.recipe.l2sp) if self.recipe.l2sp else None
         self.kept = setting.keeper.load()
@@ -78,7 +78,7 @@ class _Fit:
     def run(self) -> Fitted:
         progress = self.progress
         if self.kept:
-            self.setting.reporter.note(f"going on {_whereabouts(progress, self.phases)}")
+            self.setting.reporter.note(f"resuming {_position(progress, self.phases)}")
         try:
             for phase in self.phases[progress.phase :]:
                 self._phase(phase)
@@ -86,13 +86,13 @@ class _Fit:
         except Interrupted:
             self._save()
             raise
-        except WorkersError:  # raised between two steps, where a batch was waited for
-            if self.setting.accelerator.num_processes == 1:  # else the others are not here
+        except WorkersError:  # raised between two steps, while waiting for a batch
+            if self.setting.accelerator.num_processes == 1:  # else the others have not stopped
                 self._save()
             raise
         if not progress.best_epoch:
             raise RunError(
-                "no epoch has finite metrics, and nothing is kept",
+                "every epoch produced NaN metrics; nothing was saved",
                 hint="Try a smaller --lr, or --precision fp32.",
             )
         adapters.merge(self.backbone)
@@ -114,14 +114,14 @@ class _Fit:
             train_epoch(running, self._save)
             validate_epoch(running, self.best, final=self._final(phase))
         if phase.solved and self.best.state:
-            # Of the solutions, the best is what the next phase starts from.
+            # The next phase starts from the best of the solutions.
             self.backbone.load_state_dict(self.best.state)
         self.running = None
 
     def _prepare(self, phase: Phase) -> RunningPhase:
-        """The phase's batches, and its learner as it was if it was stopped in this phase."""
+        """The phase's batches and learner, with the saved state if it was stopped in this phase."""
         setting, progress = self.setting, self.progress
-        torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # of adapters
+        torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # for adapters
         choose_trained(self.backbone, phase, self.recipe)
         if kept := self.kept:
             self.backbone.load_state_dict(kept.of("backbone/"))
@@ -133,10 +133,10 @@ class _Fit:
         else:
             source = self._source(phase)
             done = progress.epoch * source.steps + progress.step
-            # As the last step left it: what the next one unfreezes has no state yet.
+            # As after the last step: what the next one unfreezes has no optimizer state yet.
             last = max(0, done - 1)
             learner = Learner(setting, phase, progress.phase, source, self.pull, done=last)
-        if kept and (state := kept.of("learner/")):  # none: stopped before the phase's first step
+        if kept and (state := kept.of("learner/")):  # empty: stopped before the first step
             learner.take_over(state, accumulate=progress.accumulate)
         self.kept = None
         return RunningPhase(setting, phase, source, learner, progress)
@@ -147,23 +147,23 @@ class _Fit:
         return prefixed(self.setting, phase) or Batches(self.setting)
 
     def _stalled(self, phase: Phase) -> bool:
-        """Whether the phase has gone on for as long as patience lasts without a better epoch.
+        """Whether early stopping ends the phase: no better epoch for ``patience`` epochs.
 
-        Strengths of regularisation are all tried: a worse one says nothing about the next.
+        Regularisation strengths are all tried: a worse one says nothing about the next.
         """
         patience, progress = None if phase.solved else self.recipe.patience, self.progress
         without = min(progress.epoch, len(progress.history) - progress.best_epoch)
         return patience is not None and without >= patience
 
     def _final(self, phase: Phase) -> set[str]:
-        """Parameters that stay as they are to the end: frozen ones, where nothing unfreezes any more."""
+        """Parameters that no longer change: the frozen ones, in a last phase that is not gradual."""
         if phase is not self.phases[-1] or phase.gradual:
             return set()
         return {name for name, p in self.backbone.named_parameters() if not p.requires_grad}
 
     def _save(self) -> None:
         if self.kept:
-            return  # stopped again before it went on: what is on disk is still the state
+            return  # stopped again before the first step: the state on disk is still valid
         learner = self.running.learner if self.running else None
         if learner is not None:
             learner.share()
@@ -173,13 +173,12 @@ class _Fit:
         self.setting.keeper.save(self.progress, self.best, tensors)
 
 
-def _whereabouts(progress: Progress, phases: Sequence[Phase]) -> str:
+def _position(progress: Progress, phases: Sequence[Phase]) -> str:
     if progress.phase == len(phases):
         return "after the last step"
-    name, epochs = phases[progress.phase].name, phases[progress.phase].epochs
-    return (
-        f"after {progress.step} steps of epoch {progress.epoch + 1} of {epochs} of phase {name!r}"
-    )
+    phase = phases[progress.phase]
+    epoch = f"epoch {progress.epoch + 1} of {phase.epochs}"
+    return f"at step {progress.step + 1} of {epoch} in phase {phase.name!r}"
 
 
 def _speed(history: Sequence[Mapping[str, Any]]) -> float:

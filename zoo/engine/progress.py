@@ -1,4 +1,4 @@
-"""What a fine-tune says while it works: a bar on a terminal, plain lines in a log."""
+"""Progress of a fine-tune: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ from zoo.tasks.metrics import main_metric, titles
 
 Advance = Callable[[], None]
 
+SLOW_LOADING = 0.2
+"""Share of an epoch's time spent waiting for data from which its line tells the user."""
+
 
 class Reporter(Protocol):
-    """Where the engine sends what a person may want to read."""
+    """Receives the header, notes, progress and epochs of a fine-tune."""
 
     def header(self, facts: Mapping[str, str]) -> None:
-        """What is about to happen, a fact a line."""
+        """What is about to be trained: names of lines, and their text."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """A message to the user."""
 
     def steps(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
-        """A stretch of ``total`` steps; the function given is called after each."""
+        """A progress bar of ``total`` steps; call the function it yields after each."""
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """A finished epoch, one of ``epochs``; ``record`` is its line of ``metrics.jsonl``."""
 
 
-class Watchful:
-    """Passes everything on, and between two steps notices that somebody wants to stop.
+class StoppingReporter:
+    """Passes everything on to another reporter, and stops between two steps after a signal.
 
-    What cannot be written does not end the run. A reader that has gone (``2>&1 | head``) counts as
-    a signal to stop; a terminal that has gone without one, or a log on a full disk, do not.
+    A failed write does not end the run. A closed pipe (``2>&1 | head``) counts as a signal to
+    stop; a closed terminal without a signal, or a log on a full disk, does not.
 
     Args:
-        reporter: Where everything goes.
-        interrupts: Whether somebody wants to stop.
-        stops: Whether the functions of :meth:`steps` raise; of several processes none may alone.
+        reporter: The other reporter.
+        interrupts: The signals received so far.
+        stops: Whether the functions of :meth:`steps` raise; one of several processes must not.
     """
 
     def __init__(self, reporter: Reporter, interrupts: Interrupts, *, stops: bool = True) -> None:
@@ -49,43 +52,43 @@ class Watchful:
 
     def header(self, facts: Mapping[str, str]) -> None:
         """As the reporter's."""
-        with self._unheard():
+        with self._writing():
             self._reporter.header(facts)
 
     def note(self, text: str) -> None:
         """As the reporter's."""
-        with self._unheard():
+        with self._writing():
             self._reporter.note(text)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """As the reporter's."""
-        with self._unheard():
+        with self._writing():
             self._reporter.epoch(record, epochs)
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
-        """As the reporter's; the function given raises :class:`Interrupted` after a signal."""
+        """As the reporter's; the function it yields raises :class:`Interrupted` after a signal."""
         with self._reporter.steps(what, total) as advance:
 
-            def watch() -> None:
-                with self._unheard():
+            def step() -> None:
+                with self._writing():
                     advance()
                 if self._stops and self._interrupts.received is not None:
                     raise Interrupted
 
-            yield watch
+            yield step
 
     @contextmanager
-    def _unheard(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             if error.errno == errno.EPIPE:
-                self._interrupts.reader_gone()
+                self._interrupts.pipe_closed()
 
 
 class Quiet:
-    """Says nothing."""
+    """Prints nothing."""
 
     def header(self, facts: Mapping[str, str]) -> None:
         """Nothing."""
@@ -103,33 +106,33 @@ class Quiet:
 
 
 class Console:
-    """Writes to standard error: a progress bar where that is a terminal, else lines alone."""
+    """Writes to standard error: lines, and on a terminal a progress bar."""
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
 
-        class Enduring(RichConsole):
+        class PipeErrorConsole(RichConsole):
             def on_broken_pipe(self) -> None:
-                raise  # rich, which would exit, calls this as it handles the error
+                raise  # rich calls this while it handles the error, and would exit
 
-        # Without standard error, as under pythonw, what is said goes nowhere.
-        self._console = Enduring(
+        # There is no standard error under pythonw.
+        self._console = PipeErrorConsole(
             file=sys.stderr or io.StringIO(), highlight=False, markup=False, soft_wrap=True
         )
 
     def header(self, facts: Mapping[str, str]) -> None:
-        """The facts, aligned."""
+        """The lines, aligned."""
         width = max(len(name) for name in facts)
         for name, fact in facts.items():
             self._print(f"{name:<{width}}  {fact}")
 
     def note(self, text: str) -> None:
-        """The text, on a line of its own."""
+        """The message, on a line of its own."""
         self._print(text)
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
-        """A bar that goes away when it is full; in a log, nothing."""
+        """A bar that disappears at the end; nothing in a log."""
         if not self._console.is_terminal:
             yield lambda: None
             return
@@ -141,14 +144,15 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: which epoch, losses, the metric that a run is evaluated by, speed.
+        """One line: phase and epoch, losses, the selection metric, samples a second.
 
-        Then what the speed is lost to, as shares of the time and of the tokens.
+        Then the share of padding among the tokens, and that of the time spent waiting for data if
+        it is high. A star marks the best epoch so far.
         """
         metric = main_metric(record, str(record.get("metric", "")))
-        lost = "".join(
-            f"  {what} {record[what]:.0%}" for what in ("waiting", "padding") if what in record
-        )
+        lost = f"  padding {record['padding']:.0%}" if "padding" in record else ""
+        if (waiting := record.get("waiting", 0)) >= SLOW_LOADING:
+            lost += f"  {waiting:.0%} of the time waiting for data"
         strength = f"  strength {record['strength']:g}" if "strength" in record else ""
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "

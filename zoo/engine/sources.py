@@ -104,6 +104,7 @@ class Batches:
             reporter=setting.reporter,
             accelerator=setting.accelerator,
             features=features,
+            title="validate",
         )
 
 

@@ -22,12 +22,12 @@ from zoo.system.memory import give_back
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
-from zoo.training.manner import Manner, accelerator_for, for_process
 from zoo.training.prepare import prepare
+from zoo.training.run_options import RunOptions, accelerator_for, for_process
 from zoo.training.train import setting_of, train
 
 
-def run(request: Request, output: Path | None, manner: Manner) -> Run:
+def run(request: Request, output: Path | None, options: RunOptions) -> Run:
     """Carry out ``request`` in a new folder.
 
     Raises:
@@ -35,19 +35,19 @@ def run(request: Request, output: Path | None, manner: Manner) -> Run:
             written then; after that the run can be resumed if its state has been saved.
         Stopped: By a signal; the run can be resumed.
     """
-    accelerator = accelerator_for(request, manner)
+    accelerator = accelerator_for(request, options)
     main = accelerator.is_main_process
     if main and output:
         refuse_existing(output)
-    return carry_out(request, manner, accelerator, new_run(output, request.backbone, main=main))
+    return carry_out(request, options, accelerator, new_run(output, request.backbone, main=main))
 
 
-def carry_out(request: Request, manner: Manner, accelerator: Accelerator, claim: Claim) -> Run:
+def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, claim: Claim) -> Run:
     """The road that every fine-tune takes, also one that is resumed or repeated.
 
     Args:
         request: What was asked for.
-        manner: How it is carried out.
+        options: How it is carried out.
         accelerator: In which processes.
         claim: Gives the folder, once it is settled what is going to be done.
 
@@ -55,33 +55,33 @@ def carry_out(request: Request, manner: Manner, accelerator: Accelerator, claim:
         ZooError: As :func:`run`.
         Stopped: As :func:`run`.
     """
-    manner, main = for_process(manner, accelerator), accelerator.is_main_process
-    interrupts = Interrupts(tells=main)
+    options, main = for_process(options, accelerator), accelerator.is_main_process
+    interrupts = Interrupts(announces=main)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
-        prepared = prepare(request, manner, accelerator, compiler)
-        record = records.opening(prepared.plan, manner, prepared.loaders.notes)
+        prepared = prepare(request, options, accelerator, compiler)
+        record = records.initial_record(prepared.plan, options, prepared.loaders.notes)
         # Signals are noted from before the folder is there, so that it can be resumed.
-        with interrupts.noted(), claim(record) as own:
-            with own.begun(main=main):
-                trained = train(own, prepared, manner, accelerator, interrupts)
+        with interrupts.recorded(), claim(record) as run_folder:
+            with run_folder.begun(main=main):
+                trained = train(run_folder, prepared, options, accelerator, interrupts)
             samples, device = prepared.plan.splits.val, str(prepared.plan.device)
             del prepared  # of what training needed, no more than the network is left
             gc.collect()
             give_back()
-            if manner.report and main:
-                write_report(trained, manner, samples, device)
+            if options.report and main:
+                write_report(trained, options, samples, device)
             return trained
 
 
-def write_report(run: Run, manner: Manner, samples: Samples | None, device: str) -> None:
+def write_report(run: Run, options: RunOptions, samples: Samples | None, device: str) -> None:
     """Put ``report.html`` beside what is saved; nothing is lost where that fails."""
     try:
         run.report(samples=samples, device=device)
     except Exception as error:  # whatever it is, the run is there
-        manner.reporter.note(f"no {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'")
+        options.reporter.note(f"no {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'")
 
 
-def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Path, Curve]:
+def find_rate(request: Request, output: Path | None, options: RunOptions) -> tuple[Path, Curve]:
     """Measure which learning rate suits the last phase of ``request``, and keep the curve.
 
     Returns:
@@ -92,13 +92,13 @@ def find_rate(request: Request, output: Path | None, manner: Manner) -> tuple[Pa
     """
     if output:
         refuse_existing(output)
-    accelerator = accelerator_for(request, manner)
-    interrupts = Interrupts(tells=accelerator.is_main_process)
+    accelerator = accelerator_for(request, options)
+    interrupts = Interrupts(announces=accelerator.is_main_process)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
-        prepared = prepare(request, manner, accelerator, compiler)
+        prepared = prepare(request, options, accelerator, compiler)
         with claimed(output, f"{short_name(request.backbone)}-rates") as folder:
             keeper = Keeper(folder / LAST)
-            setting = setting_of(prepared, manner, accelerator, keeper, interrupts)
+            setting = setting_of(prepared, options, accelerator, keeper, interrupts)
             curve = find_lr(setting, prepared.plan.phases[-1])
             write_curve(folder, curve)
     return folder, curve

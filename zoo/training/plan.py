@@ -19,8 +19,8 @@ from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.trainable import refuse_idle
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
-from zoo.training.manner import Manner
 from zoo.training.opened import Opened
+from zoo.training.run_options import RunOptions
 from zoo.training.start import TrainingStart
 
 
@@ -75,7 +75,7 @@ def make_plan(
     request: Request,
     opened: Opened,
     start: TrainingStart,
-    manner: Manner,
+    options: RunOptions,
     accelerator: Accelerator,
 ) -> Plan:
     """The plan, where every option that was asked for has an effect.
@@ -84,7 +84,7 @@ def make_plan(
         ZooError: Anything that the user can put right.
     """
     recipe, backbone = start.recipe, start.backbone
-    strategy = opened.strategy or find_strategy(recipe.strategy, manner.registry)
+    strategy = opened.strategy or find_strategy(recipe.strategy, options.registry)
     phases = strategy(recipe)
     refuse_unused(request.overrides, recipe, phases, strategy)
     refuse_unsharded(accelerator, recipe, phases)
@@ -102,10 +102,10 @@ def make_plan(
         phases=phases,
         facts=facts,
         precision=settle_precision(
-            request.precision, backbone, device, manner.reporter, trains=trains
+            request.precision, backbone, device, options.reporter, trains=trains
         ),
         device=device,
-        plugins=manner.registry.versions(
+        plugins=options.registry.versions(
             backbone.spec, zoo_heads=request.head, zoo_strategies=recipe.strategy
         ),
     )

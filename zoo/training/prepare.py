@@ -11,9 +11,9 @@ from zoo.engine.forward import Forward
 from zoo.engine.setting import Feeds
 from zoo.runs.request import Request
 from zoo.training.dataloaders import make_dataloaders
-from zoo.training.manner import Manner
 from zoo.training.opened import open_request
 from zoo.training.plan import Plan, make_plan
+from zoo.training.run_options import RunOptions
 from zoo.training.start import build_start
 from zoo.training.summary import summarize
 
@@ -28,19 +28,19 @@ class Prepared:
 
 
 def prepare(
-    request: Request, manner: Manner, accelerator: Accelerator, compiler: Compiler | None
+    request: Request, options: RunOptions, accelerator: Accelerator, compiler: Compiler | None
 ) -> Prepared:
     """Everything up to the first step; says what is about to happen.
 
     Raises:
         ZooError: Anything that the user can put right.
     """
-    opened = open_request(request, manner.registry)
-    start = build_start(request, opened, manner)
-    plan = make_plan(request, opened, start, manner, accelerator)
-    manner.reporter.header(summarize(plan))
+    opened = open_request(request, options.registry)
+    start = build_start(request, opened, options)
+    plan = make_plan(request, opened, start, options, accelerator)
+    options.reporter.header(summarize(plan))
     forward = Forward(
         plan.backbone, device=plan.device, precision=plan.precision, compiler=compiler
     )
-    loaders = make_dataloaders(plan, forward, manner.reporter, accelerator)
+    loaders = make_dataloaders(plan, forward, options.reporter, accelerator)
     return Prepared(plan, forward, loaders)

@@ -20,18 +20,18 @@ from zoo.engine.strategies import Phase
 from zoo.engine.surgery import sha256_of_code
 from zoo.modalities import modality_of
 from zoo.system.processor import usable_cores
-from zoo.training.manner import Manner
 from zoo.training.plan import Plan
-from zoo.training.summary import overlap_in_words, weights_notes
+from zoo.training.run_options import RunOptions
+from zoo.training.summary import leakage_in_words, weights_notes
 from zoo.version import __version__
 
 
-def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
+def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, Any]:
     """What ``run.json`` holds while the run trains: the request, and what it led to.
 
     Args:
         plan: What is going to be done.
-        manner: How it is carried out.
+        options: How it is carried out.
         notes: On the data, those that their loaders have made among them.
     """
     request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
@@ -68,8 +68,8 @@ def opening(plan: Plan, manner: Manner, notes: Sequence[str]) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "instructions": instructions(),
         },
-        "surgery_sha256": sha256_of_code(manner.surgery),
-        "track": manner.track,
+        "surgery_sha256": sha256_of_code(options.surgery),
+        "track": options.track,
     }
 
 
@@ -90,7 +90,7 @@ def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
         "shared": list(splits.shared),
         "near": None if splits.near is None else list(splits.near),
         "removed": splits.removed,
-        "overlap": overlap_in_words(splits),
+        "overlap": leakage_in_words(splits),
         **modality.input_record(spec, splits, request.of(modality.options)),
         "val_split": request.val_split,
         "split_seed": plan.recipe.seed,

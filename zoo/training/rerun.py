@@ -10,8 +10,8 @@ from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
-from zoo.training.manner import Manner
 from zoo.training.record import versions
+from zoo.training.run_options import RunOptions
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,22 @@ class Repeat:
         return bool(self.first.record["sha256"] == self.second.record["sha256"])
 
 
-def rerun(folder: Path, output: Path | None, manner: Manner, *, data: str | None = None) -> Repeat:
+def rerun(
+    folder: Path, output: Path | None, options: RunOptions, *, data: str | None = None
+) -> Repeat:
     """Repeat the run in ``folder``.
 
     Args:
         folder: A finished run.
         output: Where the repetition goes; ``None`` for a folder beside the runs.
-        manner: How it is carried out.
+        options: How it is carried out.
         data: Where the data are now, if they have moved.
 
     Raises:
         RunError: The run does not say what was asked for; one from the Hub does not.
         ZooError: As a fine-tune.
     """
-    first = Run(folder, surgery=manner.surgery, registry=manner.registry)
+    first = Run(folder, surgery=options.surgery, registry=options.registry)
     if "request" not in first.record:
         raise RunError(
             f"{folder / LOCK_FILE} lacks request, so the run cannot be repeated",
@@ -58,7 +60,7 @@ def rerun(folder: Path, output: Path | None, manner: Manner, *, data: str | None
     )
     if first.record["weights"] is None:  # a demo that found no weights finds none again
         request = request.but(weights="none")
-    second = run(request, output, manner)
+    second = run(request, output, options)
     return Repeat(first, second, tuple(_differences(first, second)))
 
 

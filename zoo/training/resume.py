@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped, as if it had not been."""
+"""Resuming a stopped run, with the result of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.claims import Claim, Claimed
 from zoo.training.finetune import carry_out, write_report
-from zoo.training.manner import Manner, accelerator_for, for_process
 from zoo.training.record import instructions
+from zoo.training.run_options import RunOptions, accelerator_for, for_process
 
 
-def resume(folder: Path, manner: Manner) -> Run:
-    """Go on with a run that was stopped, as if it had not been.
+def resume(folder: Path, options: RunOptions) -> Run:
+    """Resume a stopped run, with the result of an uninterrupted one.
 
     Raises:
-        RunError: It is finished, or its data have changed.
-        ZooError: As :func:`run`.
+        RunError: It is finished, or its data or versions have changed.
+        ZooError: As :func:`zoo.training.finetune.run`.
     """
     record = read_record(folder, finished=None)
     if record["finished"] and leftovers(folder):
-        return _settled(folder, manner)
+        return _without_leftovers(folder, options)
     record = read_record(folder, finished=False)
     refuse_links(folder)
     request = Request.from_json(record["request"]).but(
@@ -46,94 +46,96 @@ def resume(folder: Path, manner: Manner) -> Run:
     )
     if request.device == "auto":
         request = request.but(device=record["device"])
-    track = manner.track or record["track"]
-    manner = replace(manner, track=None if track == "none" else track)
-    accelerator = accelerator_for(request, manner)
-    own = for_process(manner, accelerator)
+    track = options.track or record["track"]
+    options = replace(options, track=None if track == "none" else track)
+    accelerator = accelerator_for(request, options)
+    reporter = for_process(options, accelerator).reporter
     main = accelerator.is_main_process
-    with locked(folder, main), _machine_of(record, own.reporter):
-        record = read_record(folder, finished=False)  # it may have ended before the lock was free
+    with locked(folder, main), _threads_of(record, reporter):
+        record = read_record(folder, finished=False)  # another process may have finished it
         if main:
             remove_leftovers(folder)
-        _refuse_other_surgery(folder, record, manner)
-        return carry_out(request, manner, accelerator, _same_run(folder, record))
+        _refuse_other_surgery(folder, record, options)
+        return carry_out(request, options, accelerator, _same_run(folder, record))
 
 
-def _same_run(folder: Path, began: Mapping[str, Any]) -> Claim:
-    """A claim to a folder that is locked already, where the run is still what it was."""
+def _same_run(folder: Path, started: Mapping[str, Any]) -> Claim:
+    """A claim to a locked folder, for a run whose data, weights and versions have not changed."""
 
     @contextmanager
     def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
-        _refuse_change(folder, began, record)
-        plain = {key: value for key, value in began.items() if key not in ("format", "finished")}
+        _refuse_change(folder, started, record)
+        plain = {key: value for key, value in started.items() if key not in ("format", "finished")}
         yield Claimed(folder, plain)
 
     return claim
 
 
-def _settled(folder: Path, manner: Manner) -> Run:
-    """A run that was killed after it was finished, without what its training has left there."""
+def _without_leftovers(folder: Path, options: RunOptions) -> Run:
+    """Remove the files of training from a run that was killed just after it had finished."""
     refuse_links(folder)
     with locked(folder):
         names = ", ".join(path.name for path in leftovers(folder))
         remove_leftovers(folder)
-        manner.reporter.note(f"{folder} had been finished; removed what was left there: {names}")
-        run = Run(folder, surgery=manner.surgery, registry=manner.registry)
-        if manner.report and not (folder / REPORT).exists():
-            write_report(run, manner, None, "auto")
+        options.reporter.note(f"{folder} was already finished; removed the leftover files {names}")
+        run = Run(folder, surgery=options.surgery, registry=options.registry)
+        if options.report and not (folder / REPORT).exists():
+            write_report(run, options, None, "auto")
         return run
 
 
 @contextmanager
-def _machine_of(record: Mapping[str, Any], reporter: Reporter) -> Iterator[None]:
-    """As many threads as the run began with, on which the last digits of sums depend."""
-    machine, own = record["machine"], torch.get_num_threads()
+def _threads_of(record: Mapping[str, Any], reporter: Reporter) -> Iterator[None]:
+    """Use as many threads as the run started with: the last digits of sums depend on it."""
+    machine, before = record["machine"], torch.get_num_threads()
     threads = machine["threads"]
-    if threads != own:
-        reporter.note(f"going on with {threads} threads, as the run began; here it would be {own}")
-    if (began := machine["instructions"]) != instructions():
+    if threads != before:
         reporter.note(
-            f"the run began on a processor with {began}, and this one has {instructions()}: "
-            "the weights may differ in their last digits"
+            f"resuming with {threads} threads, as at the start of the run, instead of {before}"
+        )
+    if (started := machine["instructions"]) != instructions():
+        reporter.note(
+            f"the run was started on a processor with {started}, this one has {instructions()}: "
+            "the weights may differ in the last digits"
         )
     torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(own)
+        torch.set_num_threads(before)
 
 
-def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], manner: Manner) -> None:
-    """Raise a :class:`RunError` where the code of the same surgery is not what the run began with."""
-    same_name = record["surgery"] == name_of(manner.surgery)
-    if same_name and record["surgery_sha256"] != sha256_of_code(manner.surgery):
+def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], options: RunOptions) -> None:
+    """Raise a :class:`RunError` if the code of the surgery has changed since the run started."""
+    same_name = record["surgery"] == name_of(options.surgery)
+    if same_name and record["surgery_sha256"] != sha256_of_code(options.surgery):
         raise RunError(
             f"the code of the surgery {record['surgery']} has changed since {folder} was started",
-            hint="Put it back as it was, or start a new run.",
+            hint="Restore it, or start a new run.",
         )
 
 
-def _refuse_change(folder: Path, began: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Raise a :class:`RunError` where ``record``, of a run begun now, is not that which began."""
-    if began["data"]["fingerprint"] != record["data"]["fingerprint"]:
+def _refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Raise a :class:`RunError` if ``record``, of a run started now, differs from ``started``."""
+    if started["data"]["fingerprint"] != record["data"]["fingerprint"]:
         raise RunError(
-            f"the data of {folder} have changed since it was started: {record['data']['source']}",
-            hint="Put them back as they were, or start a new run.",
+            f"the data of {folder} has changed since it was started: {record['data']['source']}",
+            hint="Restore it, or start a new run.",
         )
-    if (began["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
+    if (started["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
         raise RunError(
-            f"the weights that {folder} started from have changed: {began['request']['weights']}",
-            hint="Put them back as they were, or start a new run.",
+            f"the weights that {folder} started from have changed: {started['request']['weights']}",
+            hint="Restore them, or start a new run.",
         )
     now = record["versions"] | record["plugins"]
-    then = began["versions"] | began["plugins"]
+    then = started["versions"] | started["plugins"]
     changed = [
         f"{name} {then.get(name)}, now {now.get(name)}"
-        for name in now | began["plugins"]
+        for name in now | started["plugins"]
         if then.get(name) != now.get(name)
     ]
     if changed:
         raise RunError(
             f"{folder} was started with other versions: {', '.join(changed)}",
-            hint="Install those to go on exactly, or start a new run.",
+            hint="Install those versions to resume the run, or start a new one.",
         )

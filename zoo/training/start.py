@@ -22,8 +22,8 @@ from zoo.registry.registry import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
-from zoo.training.manner import Manner
 from zoo.training.opened import Opened
+from zoo.training.run_options import RunOptions
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch, file_sha256
 
@@ -62,7 +62,7 @@ class TrainingStart:
         return self.start.backbone
 
 
-def build_start(request: Request, opened: Opened, manner: Manner) -> TrainingStart:
+def build_start(request: Request, opened: Opened, options: RunOptions) -> TrainingStart:
     """Fetch the weights, build the backbone for the data, and give it its new head.
 
     Raises:
@@ -70,7 +70,7 @@ def build_start(request: Request, opened: Opened, manner: Manner) -> TrainingSta
     """
     splits = opened.splits
     torch.manual_seed(request.seed)
-    start = start_from(request, opened.resolved, splits, manner.reporter)
+    start = start_from(request, opened.resolved, splits, options.reporter)
     backbone = start.backbone
     default = _default_recipe(request, start, splits)
     recipe = replace(request.recipe(default), metric=opened.task.metric)
@@ -78,12 +78,12 @@ def build_start(request: Request, opened: Opened, manner: Manner) -> TrainingSta
         request.head,
         backbone.spec.feature_dim,
         len(splits.classes),
-        registry=manner.registry,
+        registry=options.registry,
         dropout=recipe.dropout,
         bias=backbone.head_bias,
     )
     backbone.replace_head(head)
-    frozen = operate(backbone, request.surgery, manner.surgery)
+    frozen = operate(backbone, request.surgery, options.surgery)
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
     return TrainingStart(start=start, recipe=recipe, default=default)
 

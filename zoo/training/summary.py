@@ -1,4 +1,4 @@
-"""What a fine-tune says before it starts."""
+"""The header of a fine-tune: what is about to be trained, on what and how."""
 
 from __future__ import annotations
 
@@ -16,100 +16,104 @@ from zoo.training.start import Start
 
 
 def summarize(plan: Plan) -> dict[str, str]:
-    """What is about to happen, a fact a line."""
+    """The lines of the header, by their names."""
     request, splits, task, recipe = plan.request, plan.splits, plan.task, plan.recipe
     start = plan.start.start
     spec, weights = start.backbone.spec, start.weights
     assert splits.val is not None
     names = ", ".join(splits.classes[:8]) + (", …" if len(splits.classes) > 8 else "")
-    skipped = f", {len(splits.skipped)} unreadable left out" if splits.skipped else ""
+    skipped = f", {len(splits.skipped)} unreadable skipped" if splits.skipped else ""
     modality = modality_of(spec)
     facts = {
         "data": f"{splits.source}: {len(splits.train)} training, "
         f"{len(splits.val)} validation samples{skipped}",
         task.wording.outputs: f"{len(splits.classes)}: {names}{task.wording.each}",
-        **_others(splits),
+        **_ignored(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
-        **_shared(splits),
+        **_leakage(splits),
         **modality.input_facts(spec, splits, request.of(modality.options)),
         "backbone": f"{spec.name}, {modality.shape_in_words(spec)}, {spec.feature_dim} features",
         **_padding(start),
-        "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random parameters)",
-        **_lacking(start),
+        "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random initialisation)",
+        **_missing(start),
         "strategy": settings.in_words(recipe, plan.phases),
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
         facts[f"  {phase.name}"] = _what_trains(phase, trained)
-    facts["metric"] = f"{titles()[task.metric]}, on the validation samples, chooses what is kept"
-    how = plan.precision + (", compiled" if request.compile == "on" else "")
+    facts["metric"] = f"{titles()[task.metric]} on the validation split selects the best epoch"
+    precision = plan.precision + (", compiled" if request.compile == "on" else "")
     if plan.precision != "fp32":
-        how += "; evaluated in fp32"
-    return {**facts, "precision": how, "device": str(plan.device), **_solver_change(plan)}
+        precision += "; evaluated in fp32"
+    return {**facts, "precision": precision, "device": str(plan.device), **_solver_change(plan)}
 
 
-def _lacking(start: Start) -> dict[str, str]:
-    """What the weights lack that their name promises."""
+def _missing(start: Start) -> dict[str, str]:
     notes = weights_notes(start.backbone)
-    return {"weights lack": "; ".join(notes)} if notes else {}
+    return {"missing weights": "; ".join(notes)} if notes else {}
 
 
 def weights_notes(backbone: Backbone) -> list[str]:
-    """What of the weights is not as their name promises; the head is replaced in any case."""
+    """What the weights lack although their name promises it; the head is replaced in any case."""
     flaw = backbone.head_flaw
     return [*backbone.weights_notes, *([f"{flaw}; a new one is trained"] if flaw else [])]
 
 
 def _padding(start: Start) -> dict[str, str]:
-    """How texts of unequal length come together, where it is not the usual way."""
+    """How texts of unequal length are batched, where padding changes the features."""
     if not start.backbone.unpadded:
         return {}
-    return {
-        "padding": "would change this network's answers: texts of each length are computed apart"
-    }
+    return {"padding": "none, it would change the features: a batch holds texts of one length"}
 
 
-def _others(splits: Splits) -> dict[str, str]:
-    """Files that nobody would miss, or that have lost their suffix."""
+def _ignored(splits: Splits) -> dict[str, str]:
     if not splits.others:
         return {}
     more = ", …" if len(splits.others) > 1 else ""
     files = "file" if len(splits.others) == 1 else "files"
     return {
-        "ignored": f"{len(splits.others)} {files} not called like images ({splits.others[0]}{more})"
+        "ignored": f"{len(splits.others)} {files} without an image extension "
+        f"({splits.others[0]}{more})"
     }
 
 
-def _shared(splits: Splits) -> dict[str, str]:
-    """What training has in common with validation and test, if it has."""
-    words = overlap_in_words(splits)
-    return {"shared": words} if words else {}
+def _leakage(splits: Splits) -> dict[str, str]:
+    words = leakage_in_words(splits)
+    return {"leakage": words} if words else {}
 
 
-def overlap_in_words(splits: Splits) -> str:
-    """What training has in common with validation and test; empty where that is nothing."""
+def leakage_in_words(splits: Splits) -> str:
+    """Training samples that are also in validation or test; empty where there are none."""
     near = splits.near or ()
     facts = [
-        f"{count} {what}"
-        for count, what in (
-            (len(splits.shared), "validation or test samples are in the training data too"),
-            (len(near), "look like an image there"),
+        f"{count} {one if count == 1 else several}"
+        for count, one, several in (
+            (
+                len(splits.shared),
+                "validation or test sample is also in the training split",
+                "validation or test samples are also in the training split",
+            ),
+            (
+                len(near),
+                "is a near-duplicate of a training image",
+                "are near-duplicates of training images",
+            ),
         )
         if count
     ]
     if splits.near is None:
-        facts.append("too many images to compare all by their looks")
+        facts.append("too many images to search for near-duplicates")
     if not facts:
         return ""
     listed = [*splits.shared, *near]
     some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
     if splits.removed:
         return f"{', '.join(facts)}{some}; {splits.removed} removed from training"
-    advice = "; metrics look too good: --dedupe trains without them" if listed else ""
+    advice = "; metrics will look too good: use --dedupe to train without them" if listed else ""
     return ", ".join(facts) + some + advice
 
 
 def _solver_change(plan: Plan) -> dict[str, str]:
-    """That a head is trained in steps because of an option, where it would have been solved for."""
+    """Which options have the head trained by AdamW, where L-BFGS is the default."""
     request, recipe, phases, default = plan.request, plan.recipe, plan.phases, plan.start.default
     heads = [phase for phase in phases if not phase.trains_backbone]
     wanted = recipe.steps_for(request.overrides)
@@ -117,29 +121,27 @@ def _solver_change(plan: Plan) -> dict[str, str]:
         return {}
     options = ", ".join(rows(Recipe)[name].typed for name in wanted)
     return {
-        "head solver": f"AdamW in steps, because of {options}; left out, L-BFGS solves for the "
-        "head to convergence, which is quicker and most often better"
+        "head solver": f"AdamW, because of {options}; without it, L-BFGS fits the head to "
+        "convergence, which is faster and usually better"
     }
 
 
 def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
-    course = (
-        f"solved by L-BFGS for {phase.epochs} strengths of regularisation"
+    schedule = (
+        f"L-BFGS, {phase.epochs} regularisation strengths"
         if phase.solved
         else f"{phase.epochs} {'epoch' if phase.epochs == 1 else 'epochs'}, {_rates(phase, facts)}"
     )
-    return (
-        f"trains {facts.trained:,} of {facts.total:,} parameters ({_what(phase, facts)}), {course}"
-    )
+    return f"trains {facts.trained:,} of {facts.total:,} parameters ({_what(phase, facts)}), {schedule}"
 
 
 def _what(phase: Phase, facts: PhaseFacts) -> str:
     if not phase.trains_backbone:
         return "the head, on cached features"
-    whole = {"all": "backbone", "bias": "biases", "norm": "normalisation"}
-    what = f"{whole.get(phase.parameters) or facts.adapters} and head"
+    names = {"all": "backbone", "bias": "biases", "norm": "normalisation layers"}
+    what = f"{names.get(phase.parameters) or facts.adapters} and head"
     if phase.gradual:
-        what += " at first, then stage after stage"
+        what += " at first, then one more stage at a time"
     return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what
 
 

@@ -1,4 +1,4 @@
-"""Training in a run folder that is there, and what is saved of it."""
+"""Training in a claimed run folder, and saving the result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from zoo.engine.checkpoint import Keeper
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import Fitted, fit
-from zoo.engine.progress import Watchful
+from zoo.engine.progress import StoppingReporter
 from zoo.engine.setting import Setting
 from zoo.engine.surgery import name_of
 from zoo.engine.trackers import start_tracker
@@ -24,62 +24,66 @@ from zoo.system.paths import cache_folder
 from zoo.tasks.losses import Loss
 from zoo.training import record as records
 from zoo.training.claims import Claimed
-from zoo.training.manner import Manner
 from zoo.training.plan import Plan
 from zoo.training.prepare import Prepared
+from zoo.training.run_options import RunOptions
 
 
 def train(
-    own: Claimed,
+    run_folder: Claimed,
     prepared: Prepared,
-    manner: Manner,
+    options: RunOptions,
     accelerator: Accelerator,
     interrupts: Interrupts,
 ) -> Run:
-    """Train in a run folder that is there, and save what comes of it."""
+    """Train in a claimed run folder, and save the result."""
     accelerator.wait_for_everyone()
     main, plan = accelerator.is_main_process, prepared.plan
-    if manner.track:
-        start_tracker(accelerator, manner.track, own.folder, plan.recipe)
-    keeper = Keeper(own.folder / LAST, every=manner.save_every, writes=main)
-    setting = setting_of(prepared, manner, accelerator, keeper, interrupts)
-    fitted = _fitted(setting, plan, own.folder, manner)
-    finished = finish_run(own.folder, _outcome(plan, own.record, fitted)) if main else None
+    if options.track:
+        start_tracker(accelerator, options.track, run_folder.folder, plan.recipe)
+    keeper = Keeper(run_folder.folder / LAST, every=options.save_every, writes=main)
+    setting = setting_of(prepared, options, accelerator, keeper, interrupts)
+    fitted = _fitted(setting, plan, run_folder.folder, options)
+    finished = (
+        finish_run(run_folder.folder, _outcome(plan, run_folder.record, fitted)) if main else None
+    )
     accelerator.wait_for_everyone()
     accelerator.end_training()
     backbone = plan.backbone.cpu().eval()
     backbone.unfreeze()
     return Run(
-        own.folder,
-        surgery=manner.surgery,
-        registry=manner.registry,
+        run_folder.folder,
+        surgery=options.surgery,
+        registry=options.registry,
         backbone=backbone,
         finished=finished,
     )
 
 
-def _fitted(setting: Setting, plan: Plan, folder: Path, manner: Manner) -> Fitted:
-    """What training comes to; where it ends early, the error says how to go on."""
+def _fitted(setting: Setting, plan: Plan, folder: Path, options: RunOptions) -> Fitted:
+    """Train; where it ends early, the error says how to resume."""
     try:
         return fit(setting, plan.phases)
     except Interrupted as error:
-        raise _stopped(folder, setting.interrupts, manner) from error
+        raise _stopped(folder, setting.interrupts, options) from error
     except WorkersError as error:
-        error.hint += f" Go on: {_going_on(folder, manner)}" if setting.keeper.saved else ""
+        error.hint += (
+            f" Resume with: {_resume_command(folder, options)}" if setting.keeper.saved else ""
+        )
         raise
     except ContractError as error:
-        manner.registry.judge(plan.backbone.spec.plugin, error.message)
+        options.registry.judge(plan.backbone.spec.plugin, error.message)
         raise
 
 
 def setting_of(
     prepared: Prepared,
-    manner: Manner,
+    options: RunOptions,
     accelerator: Accelerator,
     keeper: Keeper,
     interrupts: Interrupts,
 ) -> Setting:
-    """What a fit works with."""
+    """Everything that :func:`zoo.engine.loop.fit` needs."""
     plan = prepared.plan
     alone = accelerator.num_processes == 1
     return Setting(
@@ -93,7 +97,7 @@ def setting_of(
         cache=cache_folder() / "features",
         keeper=keeper,
         interrupts=interrupts,
-        reporter=Watchful(manner.reporter, interrupts, stops=alone),
+        reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
     )
 
 
@@ -122,18 +126,18 @@ def _outcome(plan: Plan, record: Mapping[str, Any], fitted: Fitted) -> Outcome:
     )
 
 
-def _stopped(folder: Path, interrupts: Interrupts, manner: Manner) -> Stopped:
+def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopped:
     assert interrupts.received is not None
     return Stopped(
-        f"stopped; the state is in {folder / LAST}",
-        hint=f"Go on: {_going_on(folder, manner)}",
+        "Stopped.",
+        hint=f"Resume with: {_resume_command(folder, options)}",
         signal=interrupts.received,
     )
 
 
-def _going_on(folder: Path, manner: Manner) -> str:
-    """The command that resumes a run, with what ``run.json`` cannot say of it."""
+def _resume_command(folder: Path, options: RunOptions) -> str:
+    """The command that resumes a run, with the surgery, which is not imported from ``run.json``."""
     command = ["zoo", "finetune", "--resume", str(folder)]
-    if manner.surgery:
-        command += ["--surgery", str(name_of(manner.surgery))]
+    if options.surgery:
+        command += ["--surgery", str(name_of(options.surgery))]
     return shlex.join(command)

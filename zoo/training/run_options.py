@@ -16,7 +16,7 @@ from zoo.runs.request import Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manner:
+class RunOptions:
     """How a fine-tune is carried out; none of it changes what comes of it.
 
     Attributes:
@@ -36,16 +36,16 @@ class Manner:
     report: bool = True
 
 
-def accelerator_for(request: Request, manner: Manner) -> Accelerator:
+def accelerator_for(request: Request, options: RunOptions) -> Accelerator:
     """One process, or those that 'accelerate launch' or torchrun has started."""
     device = choose_device(request.device)
-    refuse_tracker(manner.track)
-    accelerator = Accelerator(cpu=device.type == "cpu", log_with=manner.track, project_dir=".")
+    refuse_tracker(options.track)
+    accelerator = Accelerator(cpu=device.type == "cpu", log_with=options.track, project_dir=".")
     if accelerator.num_processes == 1 and device.type != "cpu":
         accelerator.state.device = device  # Accelerate knows one device a process, the first
     return accelerator
 
 
-def for_process(manner: Manner, accelerator: Accelerator) -> Manner:
+def for_process(options: RunOptions, accelerator: Accelerator) -> RunOptions:
     """Of several processes the first alone speaks."""
-    return manner if accelerator.is_main_process else replace(manner, reporter=Quiet())
+    return options if accelerator.is_main_process else replace(options, reporter=Quiet())
