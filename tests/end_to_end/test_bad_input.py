@@ -81,7 +81,7 @@ def test_no_readable_image_is_refused(refused: Refused, tmp_path: Path) -> None:
     refused("finetune", "cnn", "--data", tmp_path / "broken", says=("1.jpg",))
     refused(
         *("finetune", "cnn", "--data", tmp_path / "broken", "--bad-files", "skip"),
-        says=("no readable input",),
+        says=("no readable inputs",),
     )
 
 

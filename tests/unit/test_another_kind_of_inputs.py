@@ -130,7 +130,7 @@ def test_other_kinds_say_what_is_there_instead(
 ) -> None:
     known = {**zoo.modalities.MODALITIES, "tone": TONE}
     monkeypatch.setattr(zoo.modalities, "MODALITIES", known)
-    with pytest.raises(DataError, match=r"takes texts; .* holds tones"):
+    with pytest.raises(DataError, match=r"takes texts, .* holds tones"):
         open_data(tones, kind=TEXT)
     (tones / "t.csv").write_text("pitch,label\nlow/1.tone,a\nhigh/2.tone,b\n")
     with pytest.raises(DataError, match=r"'pitch'"):

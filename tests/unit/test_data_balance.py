@@ -29,7 +29,7 @@ LABELS = np.array([0] * 90 + [1] * 9 + [2])
 
 def batches(epoch: int = 0, **options) -> list[list[tuple[int, int]]]:
     settings = {"batch_size": 16, "shuffle": True, "seed": 3, "drop_last": False}
-    made = BatchOrder(100, **settings | {"chances": balanced_probabilities(LABELS)} | options)
+    made = BatchOrder(100, **settings | {"probabilities": balanced_probabilities(LABELS)} | options)
     made.epoch = epoch
     return list(made)
 
@@ -69,7 +69,9 @@ def test_processes_share_the_draws_and_an_epoch_can_begin_in_its_middle():
     for keys, first, second in zip(whole, *shares, strict=True):
         assert (first, second) == (keys[::2], keys[1::2])
     chances = balanced_probabilities(LABELS)
-    made = BatchOrder(100, batch_size=16, shuffle=True, seed=3, drop_last=False, chances=chances)
+    made = BatchOrder(
+        100, batch_size=16, shuffle=True, seed=3, drop_last=False, probabilities=chances
+    )
     made.epoch, made.start = 2, 3
     assert list(made) == whole[3:]
 
@@ -91,7 +93,7 @@ def test_chances_of_several_labels_are_those_of_drawing_a_class_and_then_a_sampl
 def test_numbers_have_no_balance(labels):
     with pytest.raises(UsageError, match="--balanced") as error:
         balanced_probabilities(labels)
-    assert error.value.hint == "Leave --balanced out."
+    assert "--balanced" in error.value.hint
 
 
 def test_repetitions_count_what_came_before():

@@ -129,7 +129,7 @@ def test_an_unknown_class_in_validation_is_named(tmp_path):
 
 
 def test_an_empty_class_folder_is_named(tmp_path):
-    with pytest.raises(ClassesError, match="nothing in 'hat'"):
+    with pytest.raises(ClassesError, match="'hat'"):
         open_images(class_folders(tmp_path, {"cap": 2, "hat": 0, "tie": 2}))
 
 
@@ -152,7 +152,7 @@ def test_one_class_is_too_few(tmp_path):
         (lambda root: image(root / "x.jpg"), "holds 1 images, but no class folders"),
         (
             lambda root: class_folders(root / "val", {"a": 2, "b": 2}),
-            "has val, but nothing to train on",
+            "no training split, only val",
         ),
     ],
 )
@@ -238,7 +238,7 @@ def test_no_readable_image_at_all(tmp_path):
     root = class_folders(tmp_path, {"a": 1, "b": 1})
     for path in root.rglob("*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no readable input"):
+    with pytest.raises(DataError, match="no readable inputs"):
         open_images(root, bad_files="skip")
 
 
@@ -310,7 +310,7 @@ def test_an_evaluation_on_a_class_that_the_run_does_not_know(tmp_path):
 
 
 def test_one_image_is_no_training_data(tmp_path):
-    with pytest.raises(DataError, match="one image"):
+    with pytest.raises(DataError, match="a single image"):
         open_images(image(tmp_path / "x.jpg"))
 
 
@@ -318,7 +318,7 @@ def test_images_given_to_a_text_run(tmp_path):
     path = image(tmp_path / "photos" / "a" / "x.jpg")
     with pytest.raises(DataError, match=r"x\.jpg"):
         open_data(path, kind=TEXT)
-    with pytest.raises(DataError, match=r"takes texts; .*photos holds images"):
+    with pytest.raises(DataError, match=r"takes texts, .*photos holds images"):
         open_data(tmp_path / "photos", kind=TEXT)
 
 

@@ -242,7 +242,7 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_ends(tmp_path):
     with of_feed(Starving, images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
         list(loader)
     # Either end may meet the limit first, and says another thing of it.
-    assert caught.value.message.startswith("a worker process could not hand over its batch: ")
+    assert caught.value.message.startswith("a worker process failed to send a batch: ")
     assert "ulimit -n" in caught.value.hint
     assert not multiprocessing.active_children()
 
@@ -252,7 +252,7 @@ def test_a_worker_that_is_killed_is_told_with_its_signal_and_where_it_is_waited_
     began, before = time.monotonic(), signal.getsignal(signal.SIGCHLD)
     with of_feed(Killed, images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:
         list(loader)
-    assert caught.value.message == "a worker process that prepares batches was killed by SIGKILL"
+    assert "SIGKILL" in caught.value.message
     assert "--workers 0" in caught.value.hint
     assert time.monotonic() - began < 30
     assert signal.getsignal(signal.SIGCHLD) == before
@@ -264,7 +264,7 @@ def test_a_batch_whose_worker_has_gone_cannot_be_opened(tmp_path):
         packed = next(raw)
         loader._iterator._workers[0].kill()
         loader._iterator._workers[0].join()
-        with pytest.raises(WorkersError, match="could not hand over its batch"):
+        with pytest.raises(WorkersError, match="failed to send a batch"):
             packed.open()
         assert isinstance(packed.pin_memory(), WorkersError)
 

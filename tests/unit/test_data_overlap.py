@@ -89,7 +89,8 @@ def test_nothing_in_common_is_nothing_to_remove(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("val", "lost"), [(ROWS, "anything"), (["great\t1", "A fine film\t1", "other\t0"], "'1'")]
+    ("val", "lost"),
+    [(ROWS, "no training sample is left"), (["great\t1", "A fine film\t1", "other\t0"], "'1'")],
 )
 def test_a_class_that_loses_all_is_told(tmp_path: Path, val: list[str], lost: str) -> None:
     with pytest.raises(DataError, match=f"{lost}"):

@@ -182,7 +182,7 @@ def test_a_split_folder_with_tables_of_several_splits_is_refused(tmp_path: Path)
         loose(tmp_path / split, 4)
         for name in ("train.csv", "val.csv"):
             listing(tmp_path / split / name, "path", 4)
-    with pytest.raises(DataError, match="tables of several splits: train, val"):
+    with pytest.raises(DataError, match="several splits: train, val"):
         open_images(tmp_path)
 
 
@@ -415,7 +415,8 @@ def test_labels_1_and_1_0_of_one_table_are_told_to_be_one_class(tmp_path: Path) 
     )
     splits = open_data(path, kind=TEXT)
     assert splits.classes == ("1", "2")
-    assert splits.notes == (f"labels '1.0' and '1' of {path} are one class",)
+    (note,) = splits.notes
+    assert f"'1.0' and '1' of {path}" in note
     assert np.bincount(splits.train.labels).tolist() == [16, 8]
 
 
@@ -487,4 +488,4 @@ def test_one_class_without_folders_asks_for_another(tmp_path: Path) -> None:
     _images(tmp_path, "cat/1.png", "cat/2.png")
     with pytest.raises(ClassesError, match="only one class") as caught:
         open_data(tmp_path, kind=IMAGE)
-    assert caught.value.hint == "Add samples of another class."
+    assert "Add samples" in caught.value.hint

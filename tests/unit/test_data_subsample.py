@@ -124,7 +124,7 @@ def test_data_without_a_training_split_and_without_a_readable_input_are_told(
     for name in ("a", "b"):
         (tmp_path / "data" / "val" / name).mkdir(parents=True)
         (tmp_path / "data" / "val" / name / "0.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="data has val, but nothing to train on"):
+    with pytest.raises(DataError, match="data has no training split, only val"):
         open_subsample(tmp_path / "data", samples=10, kinds=(IMAGE, TEXT))
-    with pytest.raises(DataError, match="data has nothing that can be read"):
+    with pytest.raises(DataError, match="data has no readable inputs"):
         open_rows(tmp_path / "data", kind=IMAGE, bad_files="skip")

@@ -180,7 +180,7 @@ def test_a_small_parquet_file_that_becomes_gigabytes_is_refused_before_it_is_rea
     table = pa.table({"text": _bomb(shape), "label": ["a", "b"] * 2500})
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**21)
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(tables, "kept", None)  # nothing is read
+    monkeypatch.setattr(tables, "cached_table", None)  # nothing is read
     before = pa.total_allocated_bytes()
     with pytest.raises(
         DataError, match=r"bytes and would become more than [1-9][,\d]{9,} in memory"

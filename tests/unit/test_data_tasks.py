@@ -181,11 +181,11 @@ def test_no_label_anywhere_is_no_data_set(tmp_path):
 
 def test_lists_are_refused_where_one_label_is_wanted(tmp_path):
     path = write(tmp_path / "x.jsonl", tagged(".jsonl"), ("text", "label"))
-    with pytest.raises(DataError, match=r"holds list<.*, not one label a row") as error:
+    with pytest.raises(DataError, match=r"holds list<.*, not one label per row") as error:
         open_texts(path, task="single-label")
     assert "--task multi-label" in error.value.hint
     mixed = write(tmp_path / "y.jsonl", [("a", "x"), ("b", ["x", "y"])], ("text", "label"))
-    with pytest.raises(DataError, match="holds lists, not one label a row"):
+    with pytest.raises(DataError, match="holds lists, not one label per row"):
         open_texts(mixed, task="single-label")
     assert open_texts(mixed, val_split=0.4).task == "multi-label"
 
@@ -280,7 +280,7 @@ def test_a_column_of_words_holds_no_numbers(tmp_path):
 
 def test_lists_are_no_numbers(tmp_path):
     path = write(tmp_path / "x.jsonl", [("a", [1, 2]), ("b", [3, 4])], ("text", "label"))
-    with pytest.raises(DataError, match="not one number a row"):
+    with pytest.raises(DataError, match="not one number per row"):
         open_texts(path, task="regression")
 
 
@@ -293,7 +293,7 @@ def test_the_same_number_everywhere_teaches_nothing(tmp_path):
 
 def test_one_sample_leaves_nothing_to_validate_on(tmp_path):
     path = write(tmp_path / "x.csv", [("t", 1)], ("text", "label"))
-    with pytest.raises(DataError, match="too few samples, and nothing is left to validate on"):
+    with pytest.raises(DataError, match="too few samples"):
         open_texts(path, task="regression")
 
 

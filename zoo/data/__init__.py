@@ -1,1 +1,1 @@
-"""From what a user has to samples and batches, of any modality: folders, tables, Hub datasets."""
+"""Read datasets of any modality into samples and batches: folders, tables, Hub datasets."""

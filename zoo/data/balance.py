@@ -1,4 +1,4 @@
-"""Draws in which each class comes equally often, however rare its samples are."""
+"""Class-balanced sampling."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from zoo.errors import UsageError
 
 
 def balanced_probabilities(labels: NDArray[Any] | None) -> NDArray[np.float64]:
-    """How likely each sample is drawn where each class is equally likely: ``(N,)``, sums to 1.
+    """The probability of drawing each sample when classes are equally likely: ``(N,)``, sums to 1.
 
-    A draw is a class that occurs, at even chances, and then one of its samples, at even chances.
-    With several labels a sample may be drawn for each of its classes, and to have no label counts
-    as one more class.
+    A draw picks one of the classes that occur, uniformly, then one of its samples, uniformly.
+    A multi-label sample can be drawn for each of its classes; "no label" counts as one more class.
 
     Args:
         labels: ``(N,)`` class indices, or ``(N, C)`` of 0 and 1.
 
     Raises:
-        UsageError: The labels are other numbers.
+        UsageError: The labels are not classes.
     """
     if labels is None or (labels.ndim > 1 and not np.isin(labels, (0, 1)).all()):
         raise UsageError(
-            "--balanced draws each class equally often, and these data have no classes",
-            hint="Leave --balanced out.",
+            "--balanced needs classes, and this data has none",
+            hint="Remove --balanced.",
         )
     if labels.ndim == 1:
         counts = np.bincount(labels)
@@ -36,12 +35,12 @@ def balanced_probabilities(labels: NDArray[Any] | None) -> NDArray[np.float64]:
     member = np.concatenate([labels, unlabelled], axis=1).astype(np.float64)  # (N, C + 1)
     members = member.sum(axis=0)
     share = np.divide(1, members, out=np.zeros_like(members), where=members > 0)
-    chances: NDArray[np.float64] = member @ share / np.count_nonzero(members)
-    return chances
+    probabilities: NDArray[np.float64] = member @ share / np.count_nonzero(members)
+    return probabilities
 
 
 def repetitions(drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often the value at each position has come before it."""
+    """For each position, how many times its value occurs before it."""
     order = np.argsort(drawn, kind="stable")
     ordered = drawn[order]
     result = np.empty_like(drawn)

@@ -1,4 +1,4 @@
-"""Which samples form which batch: the same order everywhere, from the seed and the epoch alone."""
+"""A batch sampler whose order depends on the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from torch.utils.data import Sampler
 from zoo.data.balance import repetitions
 
 Key: TypeAlias = tuple[int, int]
-"""Variation and position among the samples. The variation is the epoch, which travels with each
-request so that worker processes that outlive an epoch know it; for a sample that balancing draws
-again in an epoch it is another number."""
+"""Augmentation key and index of a sample. The key is the epoch: workers outlive epochs, so it
+travels with each request. A sample that balancing draws again in an epoch gets another key."""
 
 Share: TypeAlias = tuple[int, int]
-"""Which of several processes this is, from 0, and how many there are."""
+"""Rank and world size."""
 
-_POOL = 50  # batches whose inputs are sorted by length together; more saves padding, less is random
+_POOL = 50  # batches sorted by length together; a larger pool saves padding but is less random
 
 
 class BatchOrder(Sampler[list[Key]]):
-    """Which samples form which batch.
+    """A batch sampler: in order, shuffled, bucketed by length, or weighted.
 
-    Without ``lengths``, in order or shuffled. With them, texts of like length come together:
-    sorted, longest first, or when shuffled within pools of many batches drawn at random. With
-    ``chances`` and shuffled, an epoch draws as many samples as there are, with replacement.
+    With ``lengths``, inputs of similar length share a batch: sorted, longest first, or when
+    shuffling, sorted within random pools of many batches. With ``probabilities`` and shuffling,
+    an epoch draws as many samples as there are, with replacement.
 
     Attributes:
-        epoch: Decides the order when shuffled.
-        start: Batches of the epoch that are left out at its beginning.
-        stride: From there on each ``stride``-th batch is taken.
+        epoch: Determines the order when shuffling.
+        start: Batches to skip at the beginning of the epoch.
+        stride: From there on, take every ``stride``-th batch.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class BatchOrder(Sampler[list[Key]]):
         drop_last: bool,
         lengths: np.ndarray[Any, Any] | None = None,
         share: Share = (0, 1),
-        chances: np.ndarray[Any, Any] | None = None,
+        probabilities: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.epoch, self.start, self.stride = 0, 0, 1
         self._count = count
@@ -54,7 +53,7 @@ class BatchOrder(Sampler[list[Key]]):
         self._drop_last = drop_last
         self._lengths = lengths
         self._rank, self._processes = share
-        self._chances = chances
+        self._probabilities = probabilities
 
     def __len__(self) -> int:
         whole, rest = divmod(self._count, self._batch_size)
@@ -65,7 +64,7 @@ class BatchOrder(Sampler[list[Key]]):
             yield [self._key(int(draw)) for draw in batch[self._rank :: self._processes]]
 
     def epoch_batches(self) -> list[np.ndarray[Any, Any]]:
-        """The epoch's batches, whole, as draws; without balancing those are positions."""
+        """All batches of the epoch, as draws; without balancing, draws are sample indices."""
         generator = np.random.default_rng((self._seed % 2**64, self.epoch))
         order = self._order(generator)
         if self._lengths is not None:
@@ -77,12 +76,12 @@ class BatchOrder(Sampler[list[Key]]):
         return batches
 
     def _order(self, generator: np.random.Generator) -> np.ndarray[Any, Any]:
-        """The epoch's draws: positions among the samples, plus their number for each repetition."""
+        """The epoch's draws: sample indices, plus the number of samples for each repetition."""
         if not self._shuffle:
             return np.arange(self._count)
-        if self._chances is None:
+        if self._probabilities is None:
             return generator.permutation(self._count)
-        drawn = generator.choice(self._count, size=self._count, p=self._chances)
+        drawn = generator.choice(self._count, size=self._count, p=self._probabilities)
         draws: np.ndarray[Any, Any] = drawn + self._count * repetitions(drawn)
         return draws
 

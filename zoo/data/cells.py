@@ -1,4 +1,4 @@
-"""What the label columns of a table hold: one class, several classes, or numbers a row."""
+"""Read the label columns of a table: one class, several classes or numbers per row."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATORS = ",;|"
-"""Any of these parts the labels of a cell of text."""
+"""Characters that separate the labels in a text cell."""
 
 _SEPARATOR = re.compile(f"[{SEPARATORS}]")
-_SEVERAL = "labels"  # the name of a column whose cells of text may hold several labels
+_SEVERAL = "labels"  # the name of a column whose text cells may hold several labels
 
 
 def split_cell(text: str) -> list[str]:
-    """The labels in a cell of text, each once: ``a, b``, ``a;b``, ``a|b``, or ``["a", "b"]``.
+    """The distinct labels in a text cell: ``a, b``, ``a;b``, ``a|b``, or ``["a", "b"]``.
 
-    A cell of nothing has none. Labels with separators in them need the last form, JSON.
+    An empty cell has none. Labels that contain a separator need the last form, JSON.
     """
     if text.lstrip().startswith("["):
         try:
@@ -45,8 +45,8 @@ def split_cell(text: str) -> list[str]:
 def holds_several(table: Table, columns: Sequence[str]) -> bool:
     """Whether rows have several labels.
 
-    That is so where cells hold lists, or the column is called ``labels`` and a cell has several; of
-    a column for each label, unless each row has exactly one.
+    They do if cells hold lists, or if the column is called ``labels`` and a cell has several.
+    With one column per label they do unless each row has exactly one.
     """
     if len(columns) > 1:
         return not _flags(table, columns).single.all()
@@ -61,11 +61,11 @@ def holds_several(table: Table, columns: Sequence[str]) -> bool:
     return False
 
 
-# -- one class a row ---------------------------------------------------------------------------
+# -- one class per row -------------------------------------------------------------------------
 
 
 def read_classes(table: Table, columns: Sequence[str]) -> Cells:
-    """One class a row: its name in one column, or 1 in the column that it has.
+    """Read one class per row: a name in one column, or a 1 in one of several columns.
 
     Raises:
         DataError: The columns hold something else.
@@ -76,7 +76,7 @@ def read_classes(table: Table, columns: Sequence[str]) -> Cells:
         return _class_of_flags(table, columns)
     (column,) = columns
     feature = table.data.features[column]
-    _refuse_lists(table, column, "label", "or say that they are several with --task multi-label")
+    _refuse_lists(table, column, "label", "or use --task multi-label")
     given = _arrow(table, column).combine_chunks()
     encoded = getattr(given, "storage", given).dictionary_encode()  # JSON is text underneath
     indices = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
@@ -97,11 +97,11 @@ def read_classes(table: Table, columns: Sequence[str]) -> Cells:
     return Cells(Labels(names, np.maximum(codes, 0), ordered), missing)
 
 
-# -- several classes a row ---------------------------------------------------------------------
+# -- several classes per row -------------------------------------------------------------------
 
 
 def read_sets(table: Table, columns: Sequence[str]) -> Cells:
-    """Several classes a row: lists, texts with separators, vectors of flags, or a column for each.
+    """Read several classes per row: lists, separated text, 0/1 vectors, or one column per class.
 
     Raises:
         DataError: The columns hold something else.
@@ -114,20 +114,20 @@ def read_sets(table: Table, columns: Sequence[str]) -> Cells:
     if flagged is not None:
         return _vectors_of_flags(table, column, flagged)
     sets = [_set(value, given) for value in _values(table, column)]
-    names = given or tuple(dict.fromkeys(name for own in sets for name in own or ()))
+    names = given or tuple(dict.fromkeys(name for labels in sets for name in labels or ()))
     place = {name: i for i, name in enumerate(names)}
     flags = np.zeros((len(sets), len(names)), dtype=np.bool_)
-    for row, own in enumerate(sets):
-        flags[row, [place[name] for name in own or ()]] = True
+    for row, labels in enumerate(sets):
+        flags[row, [place[name] for name in labels or ()]] = True
     if not flags.any():
         return Cells(None)
-    reason = f"no label in column {column!r}; an empty list says that there is none"
-    missing = {row: reason for row, own in enumerate(sets) if own is None}
+    reason = f"no label in column {column!r}; write an empty list for a row without labels"
+    missing = {row: reason for row, labels in enumerate(sets) if labels is None}
     return Cells(LabelSets(names, flags, ordered=bool(given)), missing)
 
 
 def _set(value: Any, given: Sequence[str]) -> list[str] | None:
-    """The labels of a cell; ``None`` where it holds nothing, not even an empty text or list."""
+    """The labels of a cell; ``None`` if it is null rather than an empty text or list."""
     if value is None:
         return None
     if given:
@@ -139,7 +139,7 @@ def _set(value: Any, given: Sequence[str]) -> list[str] | None:
 
 
 def _class_names(feature: Any) -> tuple[str, ...]:
-    """The names that a dataset's publisher gives its classes; empty where there are none."""
+    """The class names of a ``ClassLabel`` feature; empty if it is not one."""
     import datasets
 
     inner = getattr(feature, "feature", feature)
@@ -153,35 +153,34 @@ def _vectors_of_flags(table: Table, column: str, given: NDArray[np.float64]) -> 
     filled = ~np.isnan(given).any(axis=1)
     if not np.isin(given[filled], (0, 1)).all():
         raise DataError(
-            f"column {column!r} of {table.title} holds vectors of numbers that are not all 0 or 1",
-            hint="A label is there or not: write 0 and 1. Numbers to predict have a column each, "
-            "and --task regression.",
+            f"column {column!r} of {table.title} must hold vectors of 0 and 1, but has other numbers",
+            hint="To predict numbers, put each target in its own column and use --task regression.",
         )
     flags, count = given == 1, given.shape[1]
     names = tuple(map(str, range(count)))
     missing = {int(row): f"no label in column {column!r}" for row in np.flatnonzero(~filled)}
     note = (
-        f"column {column!r} holds vectors of {count} zeros and ones; the classes are called by "
-        f"their places, 0 to {count - 1}{_never(names, flags)}"
+        f"column {column!r} holds vectors of {count} zeros and ones; the classes are named by "
+        f"position, 0 to {count - 1}{_never(names, flags)}"
     )
     return Cells(LabelSets(names, flags, ordered=True), missing, note)
 
 
 @dataclass(frozen=True)
 class _Flags:
-    """A column for each label: ``has`` is ``(rows, labels)``, and ``faults`` are as in Cells."""
+    """One column per label: ``has`` is ``(rows, labels)``, and ``faults`` are as in Cells."""
 
     has: NDArray[np.bool_]
     faults: dict[int, str]
 
     @property
     def empty(self) -> bool:
-        """Whether no row can be used."""
+        """Whether no row is usable."""
         return len(self.faults) == len(self.has)
 
     @property
     def single(self) -> NDArray[np.bool_]:
-        """Which rows have exactly one label, or cannot be used: ``(rows,)``."""
+        """Which rows have exactly one label or are unusable: ``(rows,)``."""
         faulty = np.array([row in self.faults for row in range(len(self.has))], dtype=np.bool_)
         one: NDArray[np.bool_] = faulty | (self.has.sum(axis=1) == 1)
         return one
@@ -195,13 +194,13 @@ def _flags(table: Table, columns: Sequence[str]) -> _Flags:
             flag = flag_of(value)
             if flag is None and _text(value):
                 raise DataError(
-                    f"column {column!r} of {table.title} has {str(value)[:40]!r} in row {row + 1}; "
-                    "where there is a column for each label, it holds 0 or 1",
-                    hint="Name the columns of labels alone with --label-column. For numbers to "
-                    "predict give --task regression.",
+                    f"column {column!r} of {table.title} must be 0 or 1 in every row, got "
+                    f"{str(value)[:40]!r} in row {row + 1}",
+                    hint="Name only 0/1 label columns with --label-column, or use --task regression "
+                    "to predict numbers.",
                 )
             if flag is None:
-                faults.setdefault(row, f"neither 0 nor 1 in column {column!r}")
+                faults.setdefault(row, f"no 0 or 1 in column {column!r}")
             flags[row, place] = flag == 1
     return _Flags(flags, faults)
 
@@ -220,10 +219,10 @@ def _class_of_flags(table: Table, columns: Sequence[str]) -> Cells:
         return Cells(None)
     counts, faults = read.has.sum(axis=1), dict(read.faults)
     for wrong in np.flatnonzero(~read.single).tolist():
-        faults[wrong] = f"{counts[wrong]} labels of {len(names)}, where one is the class"
+        faults[wrong] = f"{counts[wrong]} of {len(names)} labels, expected exactly one"
     note = (
-        f"each row has 1 in one of {len(names)} columns, its class{_never(names, read.has)}; where "
-        "there may be several give --task multi-label"
+        f"one-hot classes in {len(names)} columns{_never(names, read.has)}; if a row may have "
+        "several classes, use --task multi-label"
     )
     return Cells(Labels(names, read.has.argmax(axis=1), ordered=True), faults, note)
 
@@ -234,7 +233,7 @@ def _never(names: Sequence[str], flags: NDArray[np.bool_]) -> str:
 
 
 def columns_of_flags(table: Table) -> list[str]:
-    """The columns that hold zeros and ones alone, both of them."""
+    """The columns that hold only zeros and ones, and both of them."""
     found = []
     for name in table.data.column_names:
         values = _arrow(table, name).unique().to_pylist()
@@ -248,7 +247,7 @@ def columns_of_flags(table: Table) -> list[str]:
 
 
 def read_numbers(table: Table, columns: Sequence[str]) -> Cells:
-    """A number in each column.
+    """Read one number per column.
 
     Raises:
         DataError: A column holds something else.
@@ -268,8 +267,8 @@ def read_numbers(table: Table, columns: Sequence[str]) -> Cells:
         if np.isnan(read[~blank]).all() and not blank.all():
             shown = ", ".join(repr(str(value)) for value in given[~blank][:3])
             raise DataError(
-                f"column {column!r} of {table.title} holds no numbers: {shown}",
-                hint="Name another column with --label-column, or leave --task regression out.",
+                f"column {column!r} of {table.title} does not hold numbers: {shown}",
+                hint="Name another column with --label-column, or remove --task regression.",
             )
         filled |= not blank.all()
         for row in np.flatnonzero(~np.isfinite(values[:, place])):
@@ -296,7 +295,7 @@ def _is_text(values: pa.ChunkedArray) -> bool:
 
 
 def _holds(kind: type[list[Any]] | type[dict[str, Any]], table: Table, column: str) -> bool:
-    """Whether cells hold lists, or objects; in JSON lines perhaps only some."""
+    """Whether any cell holds a list, or an object."""
     import datasets
 
     if isinstance(table.data.features[column], datasets.Json):
@@ -311,13 +310,13 @@ def _refuse_lists(table: Table, column: str, wanted: str, more: str = "") -> Non
         plain = "lists" if lists else "objects"
         holds = kind if "list" in kind or "struct" in kind else plain
         raise DataError(
-            f"column {column!r} of {table.title} holds {holds}, not one {wanted} a row",
+            f"column {column!r} of {table.title} holds {holds}, not one {wanted} per row",
             hint=f"Name another column with --label-column{', ' * bool(more)}{more}.",
         )
 
 
 def _values(table: Table, column: str) -> list[Any]:
-    """The cells as Python values; what JSON lines hold in mixed columns is decoded."""
+    """The cells as Python values; columns of mixed types in JSON lines are decoded."""
     feature = table.data.features[column]
     inner = getattr(feature, "feature", None)
     values = _arrow(table, column).to_pylist()
@@ -338,7 +337,7 @@ def _distinct(values: Sequence[Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A label as the user would write it; empty where there is none."""
+    """A label as the user would write it; empty if there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the outputs stand for: from what the splits say to one list, and checks that keep it honest."""
+"""One list of classes for all splits, and checks of the labels against it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zoo.data.sources.walk import visible_folders
 from zoo.errors import ClassesError, DataError, did_you_mean
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
-_MANY = 10  # different numbers from which on they are taken for measurements, not for names
+_MANY = 10  # more distinct numbers than this look like measurements rather than class names
 
 
 def sort_classes(names: Iterable[str]) -> list[str]:
-    """Sorted: by number where all are numbers, else as text."""
+    """Sort names: numerically if all are numbers, else as text."""
     distinct = set(names)
     try:
         return sorted(distinct, key=lambda name: (float(name), name))
@@ -32,11 +32,10 @@ def sort_classes(names: Iterable[str]) -> list[str]:
 def unify_integer_labels(
     parts: Mapping[str, Part], known: Sequence[str], findings: Findings
 ) -> dict[str, Part]:
-    """Write ``1.0`` as ``1`` where all labels of all splits are whole numbers.
+    """Write ``1.0`` as ``1`` if all labels of all splits are whole numbers.
 
-    One file may hold ``1`` and another, because a row lacks its label, ``1.0``. A label with
-    leading zeros is a text, and then all are left as they are, and so are the names of folders and
-    of columns of numbers.
+    A missing label turns ``1`` into ``1.0`` in one file and not in another. Nothing changes if a
+    label has leading zeros, which make it text, nor for class folders and regression targets.
     """
     labels = [part.labels for part in parts.values() if part.labels is not None]
     names = {name for each in labels for name in each.names} | set(known)
@@ -46,11 +45,11 @@ def unify_integer_labels(
     if exact or not all(_INTEGER.fullmatch(name) for name in names):
         return dict(parts)
     for part in parts.values():
-        own = set(part.labels.names if part.labels is not None else ())
-        for name in sorted(own):
+        present = set(part.labels.names if part.labels is not None else ())
+        for name in sorted(present):
             whole = name.partition(".")[0]
-            if name != whole and whole in own:
-                findings.note(f"labels {name!r} and {whole!r} of {part.where} are one class")
+            if name != whole and whole in present:
+                findings.note(f"labels {name!r} and {whole!r} of {part.where} are the same class")
     plain = {name: name if name in known else name.partition(".")[0] for name in names}
     return {
         key: part if part.labels is None else replace(part, labels=part.labels.renamed(plain))
@@ -59,14 +58,14 @@ def unify_integer_labels(
 
 
 def refuse_numeric_labels(part: Part) -> None:
-    """Raise a :class:`ClassesError` where nearly every sample has a number of its own."""
+    """Raise a :class:`ClassesError` if the labels look like numbers to predict, not classes."""
     labels = part.known
     used = [name for name, count in zip(labels.names, labels.counts(), strict=True) if count]
     if len(used) > max(_MANY, len(labels) / 2) and all_numbers(labels):
         raise ClassesError(
-            f"the labels of {part.where} are nearly all different numbers: {len(used):,} in "
+            f"the labels of {part.where} look numeric: {len(used):,} distinct values in "
             f"{len(labels):,} samples",
-            hint="To predict numbers give --task regression; for a class each, --task single-label.",
+            hint="Use --task regression to predict values, or --task single-label to classify.",
         )
 
 
@@ -79,12 +78,12 @@ def all_numbers(labels: AnyLabels) -> bool:
 
 
 def choose_classes(part: Part) -> tuple[str, ...]:
-    """The class names of the training split, sorted unless the publisher has ordered them.
+    """The class names of the training split, sorted unless the dataset defines their order.
 
-    For regression the names of the columns, in the order given.
+    For regression, the target columns in the order given.
 
     Raises:
-        ClassesError: A class has no sample, or a single label has only one class.
+        ClassesError: A class has no samples, or there are too few classes.
     """
     labels = part.known
     if labels.columns:
@@ -93,14 +92,14 @@ def choose_classes(part: Part) -> tuple[str, ...]:
     empty = [name for name, count in zip(labels.names, counts, strict=True) if not count]
     if empty and not labels.ordered:
         raise ClassesError(
-            f"{part.where} has nothing in {listed(empty)}",
-            hint="Put files into the folder, or remove it.",
+            f"{part.where} has no samples of class {listed(empty)}",
+            hint="Add files to the folder, or remove it.",
         )
     names = [name for name, count in zip(labels.names, counts, strict=True) if count]
     classes = tuple(names if labels.ordered else sort_classes(names))
     if not classes:
         raise ClassesError(f"{part.where} has no samples")
-    if len(classes) < labels.least:
+    if len(classes) < labels.min_outputs:
         raise ClassesError(
             f"{part.where} has only one class, {listed(classes)}; at least two are needed",
             hint=_below(part.where, classes[0]),
@@ -109,15 +108,15 @@ def choose_classes(part: Part) -> tuple[str, ...]:
 
 
 def _below(where: str, only: str) -> str:
-    """What to do about one class: it may be a folder around the classes, as archives have one."""
+    """A hint for a single class, which may be the top folder of an unpacked archive."""
     inner = os.path.join(where, only)
     if os.path.isdir(inner) and visible_folders(Path(inner)):
-        return f"If the folders in {only}/ are the classes or the splits, give --data {inner}."
-    return "Add samples of another class."
+        return f"If the folders in {only}/ are the classes or splits, use --data {inner}."
+    return "Add samples of a second class."
 
 
 def check_count(classes: Sequence[str], wanted: int | None, part: Part) -> None:
-    """Compare the number of outputs with the one that the user gave.
+    """Check the number of outputs against ``--classes``.
 
     Raises:
         ClassesError: They differ; the message has both numbers and the names.
@@ -126,27 +125,27 @@ def check_count(classes: Sequence[str], wanted: int | None, part: Part) -> None:
         raise ClassesError(
             f"--classes {wanted} was given, but {part.where} has {len(classes)} {part.known.nouns}: "
             f"{listed(classes)}",
-            hint=f"Give --classes {len(classes)}, or leave the option out.",
+            hint=f"Use --classes {len(classes)}, or remove the option.",
         )
 
 
 def label_array(part: Part, classes: Sequence[str], *, owner: str) -> LabelArray:
-    """The labels of ``part`` as the task has them, in the order of ``classes``.
+    """The labels of ``part`` as an array, in the order of ``classes``.
 
     Args:
         part: A split.
-        classes: The class names, or columns of numbers, of the training split.
-        owner: Whose they are, for the message.
+        classes: The class names or target columns of the training split.
+        owner: What ``classes`` belong to, for the message.
 
     Raises:
-        ClassesError: A sample has a class that ``classes`` lacks, or the columns are others.
+        ClassesError: A sample has an unknown class, or the target columns differ.
     """
     labels = part.known
     if labels.columns and set(labels.names) != set(classes):
         raise ClassesError(
-            f"the numbers of {part.where} are in {listed(labels.names)}, and {owner} has "
+            f"{part.where} has the target columns {listed(labels.names)}, but {owner} has "
             f"{listed(classes)}",
-            hint="Name as many columns, in the same order, with --label-column.",
+            hint="Name the same number of columns, in the same order, with --label-column.",
         )
     position = {name: i for i, name in enumerate(classes)}
     used = [n for n, count in zip(labels.names, labels.counts(), strict=True) if count]
@@ -154,20 +153,20 @@ def label_array(part: Part, classes: Sequence[str], *, owner: str) -> LabelArray
     if unknown:
         guess = did_you_mean(unknown[0], classes)
         raise ClassesError(
-            f"{part.where} has {listed(unknown)}, which {owner} does not know.{guess}",
+            f"{part.where} has classes that {owner} does not have: {listed(unknown)}.{guess}",
             hint=f"Its classes: {listed(classes)}.",
         )
     return labels.as_array(position)
 
 
 def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> None:
-    """After unreadable inputs have been left out, there must still be some of every class.
+    """Check that every class still has samples after unreadable inputs are skipped.
 
     Raises:
-        DataError: There are none.
+        DataError: A class has none.
     """
     if not len(labels):
-        raise DataError(f"{part.where} has no readable input among {len(part.inputs):,}")
+        raise DataError(f"{part.where} has no readable inputs")
     if part.known.columns:
         return
     single = labels.ndim == 1
@@ -175,27 +174,26 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
     lost = [name for name, count in zip(classes, counts, strict=True) if not count]
     if lost:
         raise DataError(
-            f"{part.where} has no readable input of {', '.join(map(repr, lost))}",
+            f"{part.where} has no readable inputs of class {', '.join(map(repr, lost))}",
             hint="Fix the files, or remove the class.",
         )
 
 
 def require_variety(labels: LabelArray, where: str, columns: Sequence[str]) -> None:
-    """The numbers that are trained on must differ.
+    """Check that regression targets vary.
 
     Raises:
-        DataError: A column has the same number everywhere.
+        DataError: A column is constant.
     """
     for column, values in zip(columns, labels.T, strict=True):
         if values.min() == values.max():
             raise DataError(
-                f"all that is trained on has the same number in column {column!r} of "
-                f"{where}, {values[0]:g}: there is nothing to learn from it",
+                f"column {column!r} of {where} is constant over the training samples: {values[0]:g}",
                 hint="Name another column with --label-column, or add samples.",
             )
 
 
 def listed(names: Sequence[str], shown: int = 12) -> str:
-    """The names in quotes, separated by commas; of very many the first."""
+    """The names in quotes, separated by commas; only the first of very many."""
     text = ", ".join(repr(name) for name in names[:shown])
     return f"{text}, … ({len(names)} in all)" if len(names) > shown else text

@@ -1,4 +1,4 @@
-"""The same input with different labels: nothing can learn both, and no metric reach its best."""
+"""Identical inputs with different labels, which bound every metric."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoo.data.samples import Samples
 
 
 def label_conflicts(splits: Sequence[Samples], classes: Sequence[str]) -> str:
-    """How many inputs have several labels, with an example; empty where none has.
+    """How many inputs have conflicting labels, with an example; empty if none has.
 
     Args:
         splits: Training and validation, with their contents and labels.
-        classes: Names of classes, or of columns of numbers.
+        classes: Names of classes or target columns.
     """
     filled = [samples for samples in splits if len(samples)]
     count, pair = _conflicting(filled)
@@ -26,18 +26,18 @@ def label_conflicts(splits: Sequence[Samples], classes: Sequence[str]) -> str:
         place = int(np.searchsorted(starts, index, side="right")) - 1
         shown.append(_shown(filled[place], index - int(starts[place]), classes))
     kind = filled[0].kind
-    how = f"1 {kind.noun} has" if count == 1 else f"{count:,} {kind.nouns} have"
+    how = f"1 {kind.noun} occurs" if count == 1 else f"{count:,} {kind.nouns} occur"
     more = ", …" if count > 1 else ""
-    return f"{how} different labels, which nothing can learn: {' and '.join(shown)}{more}"
+    return f"{how} with conflicting labels: {' and '.join(shown)}{more}"
 
 
 def _conflicting(splits: Sequence[Samples]) -> tuple[int, tuple[int, ...]]:
-    """How many contents have several labels, and where two samples of the first of them are."""
+    """How many contents have several labels, and the indices of two samples of the first one."""
     known = [(s.contents, s.labels) for s in splits if s.contents is not None]
     if not known:
         return 0, ()
-    labels = [np.reshape(own, (len(own), -1)) for _, own in known if own is not None]
-    _, content = np.unique(np.concatenate([own for own, _ in known]), return_inverse=True)
+    labels = [np.reshape(each, (len(each), -1)) for _, each in known if each is not None]
+    _, content = np.unique(np.concatenate([each for each, _ in known]), return_inverse=True)
     _, label = np.unique(np.concatenate(labels), axis=0, return_inverse=True)
     label = label.reshape(-1)
     pairs = np.unique(np.stack((content, label), axis=1), axis=0)

@@ -1,4 +1,4 @@
-"""From what the user names to splits: agree on classes, and check every input."""
+"""Open a dataset: read its splits, merge their classes and check every input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.data.classes import (
 from zoo.data.conflicts import label_conflicts
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
-from zoo.data.layouts import DataRequest, Layout, layout_of
+from zoo.data.layouts import DataRequest, Layout, layout_of, training_key
 from zoo.data.leakage import drop_leaked, overlap
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
@@ -45,36 +45,34 @@ def open_data(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Splits:
-    """Open a folder, a table or a Hub dataset; every input is read once as a check.
+    """Open a folder, a table or a Hub dataset, and read every input once to check it.
 
     Args:
-        source: A folder of class folders, with ``train``, ``val`` and ``test`` above them or
-            without; a table, or a folder with ``train.*``, ``val.*`` and ``test.*``; or
+        source: A folder of class folders, with or without split folders ``train``, ``val`` and
+            ``test``; a table, or a folder with ``train.*``, ``val.*`` and ``test.*``; or
             ``hf:<name>[:<configuration>]``.
-        kind: What the backbone takes: a modality.
-        tasks: What the labels may be: one, or several of which the first that claims them counts.
-        val_split: The share, in (0, 1), that validates where the data bring no split for it.
-        seed: Decides which samples that share consists of.
-        text_column: The column of texts or of paths of images; two for pairs of texts;
-            ``None`` to find it.
-        label_column: The column of labels, for regression one or more; ``None`` to find it.
-        classes: The number of classes that the user expects.
-        bad_files: Whether unreadable files and incomplete rows stop, or are left out.
-        dedupe: Whether training leaves out what validation or test has too: the same file, a
-            image that looks the same, or the same text but for case, blanks and Unicode form.
-        need: ``train`` reads the splits ``train`` and ``val``. ``evaluate`` reads those of
-            ``val`` and ``test`` that have labels, or else all there is
-            (:meth:`Splits.to_evaluate`).
-        known_classes: For an evaluation, the class names (or columns of numbers) of the run.
-        learned: For an evaluation, the columns that the run was trained on, where none are named.
-        quoting: How CSV and TSV files mark texts that contain their delimiter: ``double``,
-            ``backslash`` or ``none``; ``None`` or ``auto`` to find out.
+        kind: The modality of the backbone.
+        tasks: The possible tasks; the first that claims the labels is used.
+        val_split: The validation share, in (0, 1), if the data has no validation split.
+        seed: Determines that split.
+        text_column: The column of texts or image paths; two for text pairs; ``None`` to detect it.
+        label_column: The label column, or several; ``None`` to detect it.
+        classes: The expected number of classes.
+        bad_files: Whether unreadable files and incomplete rows are an error or are skipped.
+        dedupe: Drop training samples that are also in validation or test: the same file, an
+            image that looks the same, or the same text up to case, spaces and Unicode form.
+        need: ``train`` reads ``train`` and ``val``. ``evaluate`` reads ``val`` and ``test`` if
+            they have labels, or else everything (:meth:`Splits.to_evaluate`).
+        known_classes: For an evaluation, the class names or target columns of the run.
+        learned: For an evaluation, the columns that the run was trained on; used by default.
+        quoting: Quoting of CSV and TSV files: ``double``, ``backslash`` or ``none``; ``None`` or
+            ``auto`` to detect it.
 
     Raises:
-        UsageError: Columns were named, and the data have none.
-        DataError: There is nothing to work on there, or not of this modality or task.
-        ClassesError: Classes do not fit ``classes``, ``known_classes`` or each other.
-        BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
+        UsageError: Columns were named, but the data is not a table.
+        DataError: There is no usable data for this modality and task.
+        ClassesError: Classes do not match ``classes``, ``known_classes`` or each other.
+        BadFilesError: Inputs cannot be read, and ``bad_files`` is ``error``.
     """
     check_share(val_split)
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
@@ -89,26 +87,21 @@ def open_data(
 def _for_training(
     request: DataRequest, layout: Layout, wanted: int | None, *, dedupe: bool
 ) -> Splits:
-    own = "train" if "train" in layout else "all"
-    if own not in layout:
-        raise DataError(
-            f"{request.source} has {' and '.join(layout)}, but nothing to train on",
-            hint="Put the training data beside it, called train.",
-        )
+    own = training_key(request, layout)
     first = layout[own](True, request.tasks)
     _refuse_columns(request, first)
     task = first.known_task
     parts = {own: first, **({"val": layout["val"](True, (task,))} if "val" in layout else {})}
     if "val" in parts and request.val_split != VAL_SPLIT:
-        request.findings.note("--val-split is not used: the data have a validation split")
-    request.findings.settle()
+        request.findings.note("--val-split is ignored: the data has a validation split")
+    request.findings.check()
     parts = unify_integer_labels(parts, (), request.findings)
     classes = choose_classes(parts[own])
     check_count(classes, wanted, parts[own])
-    for part in parts.values():  # before the inputs are looked at, which may take a while
+    for part in parts.values():  # before reading the inputs, which may take a while
         label_array(part, classes, owner=parts[own].where)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
-    request.findings.settle()
+    request.findings.check()
     if words := label_conflicts(list(samples.values()), classes):
         request.findings.note(words)
     train, val = samples[own], samples.get("val")
@@ -119,7 +112,7 @@ def _for_training(
         if not len(val):
             raise _too_few(parts[own])
     elif not len(val):
-        raise DataError(f"{parts['val'].where} has nothing that can be read")
+        raise DataError(f"{parts['val'].where} has no readable inputs")
     found, before = overlap(train, [val, *_test(request, layout, task)]), len(train)
     if dedupe and found.in_train.any():
         train = drop_leaked(train, found, classes)
@@ -140,7 +133,7 @@ def _for_training(
 
 
 def _refuse_columns(request: DataRequest, part: Part) -> None:
-    """Raise a :class:`UsageError` where columns were named and the data have none."""
+    """Raise a :class:`UsageError` if columns were named and the data is not a table."""
     if part.columns != ((), ()):
         return
     for option, names in (
@@ -149,30 +142,30 @@ def _refuse_columns(request: DataRequest, part: Part) -> None:
     ):
         if names:
             raise UsageError(
-                f"{option} {names[0]} is for tables, and {request.source} has none",
-                hint=f"Leave {option} out, or give the table with --data.",
+                f"{option} {names[0]} is only for tables, but {request.source} has none",
+                hint=f"Remove {option}, or use --data with the table.",
             )
 
 
 def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples]:
-    """The test split, if there is one that can be read, to compare it with training.
+    """The test split, if it is readable, to check for duplicates in training.
 
-    Its faults are no reason not to train; an evaluation reports them.
+    Its errors do not stop training; an evaluation reports them.
     """
     if "test" not in layout:
         return []
     found, notes = request.findings.found, request.findings.notes
-    before, told = len(found), len(notes)
+    found_before, notes_before = len(found), len(notes)
     try:
         return [_compared(request.kind, layout["test"](False, (task,)))]
     except DataError:
         return []
     finally:
-        del found[before:], notes[told:]
+        del found[found_before:], notes[notes_before:]
 
 
 def _compared(kind: InputKind, part: Part) -> Samples:
-    """Samples that can be compared with others; unreadable ones are unlike any."""
+    """Samples with contents and hashes, for comparison only."""
     seen = kind.examine(part.inputs)
     return Samples(kind, part.inputs, contents=seen.contents, hashes=seen.hashes)
 
@@ -180,14 +173,14 @@ def _compared(kind: InputKind, part: Part) -> Samples:
 def _too_few(part: Part) -> DataError:
     what, advice = part.known_task.too_few(part.known)
     return DataError(
-        f"{part.where} has {what}, and nothing is left to validate on",
-        hint=f"Add samples, or bring a validation split, called val.{advice and f' {advice}'}",
+        f"{part.where} has {what}, so none can be held out for validation",
+        hint=f"Add samples, or a validation split called val.{advice and f' {advice}'}",
     )
 
 
 def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] | None) -> Splits:
     parts = _evaluated(request, layout)
-    request.findings.settle()
+    request.findings.check()
     task = next(iter(parts.values())).known_task
     parts = unify_integer_labels(parts, known or (), request.findings)
     classes = tuple(known) if known is not None else _own_classes(request, layout, parts)
@@ -196,10 +189,10 @@ def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] |
     for part in parts.values():
         label_array(part, classes, owner=owner)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
-    request.findings.settle()
+    request.findings.check()
     for key, part in parts.items():
         if not len(samples[key]):
-            raise DataError(f"{part.where} has nothing that can be read")
+            raise DataError(f"{part.where} has no readable inputs")
     if "all" not in samples:
         nothing = next(iter(samples.values())).select([])
         val, test = samples.get("val"), samples.get("test")
@@ -210,7 +203,7 @@ def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] |
 
 
 def _evaluated(request: DataRequest, layout: Layout) -> dict[str, Part]:
-    """What an evaluation reads: the splits for it that have labels, or else everything."""
+    """The splits to evaluate on: labelled ``val`` and ``test``, or else all of the data."""
     tasks, labelled = request.tasks, dict[str, Part]()
     held_out = [key for key in ("val", "test") if key in layout]
     for key in held_out:
@@ -221,21 +214,21 @@ def _evaluated(request: DataRequest, layout: Layout) -> dict[str, Part]:
         return labelled
     whole = next((layout[key] for key in ("all", "train") if key in layout), None)
     if whole is None:
-        return {key: layout[key](True, tasks) for key in held_out}  # tells what labels are missing
+        return {key: layout[key](True, tasks) for key in held_out}  # raises for missing labels
     return {"all": whole(True, tasks)}
 
 
 def _own_classes(
     request: DataRequest, layout: Layout, parts: Mapping[str, Part]
 ) -> tuple[str, ...]:
-    """The classes of data that are evaluated without a run: those of their training split."""
+    """The classes of the training split, for data that is opened without a run."""
     first = next(iter(parts.values()))
     own = layout["train"](True, (first.known_task,)) if "train" in layout else first
     return choose_classes(unify_integer_labels({"train": own}, (), request.findings)["train"])
 
 
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
-    """With columns of numbers that the user named called as those that the run was trained on."""
+    """With target columns that the user named renamed to those that the run was trained on."""
     labels = part.labels
     if labels is None or not labels.columns or len(columns.labels) != len(classes):
         return part
@@ -243,7 +236,7 @@ def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:
 
 
 def _checked(request: DataRequest, part: Part, classes: Sequence[str]) -> Samples:
-    """Samples of a split, each of which has been read; unreadable ones are left out."""
+    """The samples of a split, all read once; unreadable ones are left out."""
     seen = readable(part, request.kind, request.findings)
     part, found = seen.part, seen.found
     labels = label_array(part, classes, owner=part.where)
@@ -253,7 +246,7 @@ def _checked(request: DataRequest, part: Part, classes: Sequence[str]) -> Sample
 
 
 def _halves(request: DataRequest, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
-    """What is trained on, and what the share of the request holds out; the latter may be empty."""
+    """Split off the requested validation share, which may come out empty."""
     assert samples.labels is not None
     train, val = task.split(samples.labels, request.val_split, request.seed)
     return samples.select(train), samples.select(val)

@@ -1,4 +1,4 @@
-"""Data for a first try, made on the spot, by the modality that they are of."""
+"""Built-in demo data."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _VAL_SHARE = 0.2
 
 
 def demo_data(kind: InputKind, *, task: str, classes: int | None = None, seed: int = 0) -> Splits:
-    """The embedded data of a modality; no input of the validation split is in the training one.
+    """The built-in data of a modality; training and validation have no input in common.
 
     Args:
         kind: The modality.
-        task: The name of one whose samples have one class each.
-        classes: Take only so many, the first.
-        seed: Decides what validates (one in five), and what is made at random.
+        task: The name of a single-label task.
+        classes: Use only the first so many classes.
+        seed: Determines the validation split (one in five) and generated inputs.
 
     Raises:
-        ClassesError: ``classes`` is not between 2 and what there is.
+        ClassesError: ``classes`` is out of range.
     """
     demo = kind.demo
     count = len(demo.classes) if classes is None else classes
     if not 2 <= count <= len(demo.classes):
         raise ClassesError(
-            f"--classes {count} was given; the demo data have 2 to {len(demo.classes)} classes",
-            hint="For your own classes, give --data PATH.",
+            f"--classes must be between 2 and {len(demo.classes)} for the demo data, got {count}",
+            hint="For your own classes, use --data PATH.",
         )
     names = demo.classes[:count]
     inputs, labels, contents = demo.make(names, seed)

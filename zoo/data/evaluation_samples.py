@@ -1,4 +1,4 @@
-"""What an evaluation measures: never samples that the run was trained on without saying so."""
+"""The samples to evaluate a run on, without those that it was trained on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from zoo.data.samples import Samples
 from zoo.errors import DataError
 
 UNSEEN = "unseen"
-"""The split of data without splits from which what was trained on has been left out."""
+"""The name for data without splits after samples seen in training are dropped."""
 
 
 @dataclass(frozen=True)
 class EvaluationSamples:
-    """The samples of one split that are measured.
+    """The samples of one split to evaluate on.
 
     Attributes:
-        samples: What is measured.
-        left_out: How many more the split has, which the run was trained on.
-        trained_on: How many of ``samples`` have contents that the run was trained on too: of its own
-            validation samples, which stay whole, so that their metrics are those of the run.
-        notes: What else is left out, a fact each.
+        samples: The samples.
+        left_out: How many were dropped because the run was trained on them.
+        trained_on: How many of ``samples`` have duplicates in training. Only the run's own
+            validation split keeps such samples, so that its metrics match those of the run.
+        notes: What else was left out, one note each.
     """
 
     samples: Samples
@@ -36,13 +36,13 @@ class EvaluationSamples:
 def evaluation_samples(
     held_out: Mapping[str, Samples], trained: Contents | None, own: str
 ) -> dict[str, EvaluationSamples]:
-    """What is measured of each split, by name.
+    """The samples to evaluate on, by split.
 
-    Samples are recognised by their contents, wherever they lie and whatever they are called.
+    Samples are recognised by their contents, whatever their path.
 
     Args:
-        held_out: What the data offer.
-        trained: The contents that the run was trained on; ``None`` where that is not known.
+        held_out: The splits of the data.
+        trained: The contents that the run was trained on; ``None`` if unknown.
         own: The fingerprint of the run's own validation samples.
 
     Raises:
@@ -59,9 +59,9 @@ def evaluation_samples(
             chosen[name] = EvaluationSamples(samples, trained_on=count)
         elif count == len(samples):
             raise DataError(
-                f"the run was trained on all {count:,} samples of {name!r}, and nothing is left to "
-                "measure it on",
-                hint="Give data that it has not seen.",
+                f"the run was trained on all {count:,} samples of {name!r}, so none is left to "
+                "evaluate on",
+                hint="Use data that the run has not seen.",
             )
         elif count:
             left = samples.select(np.flatnonzero(~seen))

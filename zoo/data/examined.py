@@ -1,4 +1,4 @@
-"""What a look at every input, once, has shown."""
+"""The result of reading every input once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 Flags: TypeAlias = NDArray[np.bool_]
 
 Hashes: TypeAlias = NDArray[np.uint64]
-"""``(N, words)``: what each of N inputs is like, so that near-duplicates have few other bits."""
+"""``(N, words)``: perceptual hashes of N inputs; near-duplicates differ in few bits."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What a look at every input, once, has shown.
+    """The result of reading every input once.
 
     Attributes:
-        digests: What stands for the contents of each, the same for a copy elsewhere.
-        contents: ``(N,)``, the same number for inputs that count as the same.
-        hashes: What near-duplicates are found by; ``None`` of a modality that knows none.
-        traits: ``(N,)``, what else is worth knowing of each; ``None`` likewise.
-        reasons: The index and the reason of each that cannot be read.
+        digests: A digest of the contents of each input.
+        contents: ``(N,)``, equal numbers for inputs that count as duplicates.
+        hashes: Perceptual hashes; ``None`` if the modality has none.
+        traits: ``(N,)``, other properties of each input; ``None`` if the modality has none.
+        reasons: Why inputs cannot be read, by index.
     """
 
     digests: Sequence[bytes]
@@ -38,13 +38,13 @@ class Examined:
 
     @property
     def good(self) -> Indices:
-        """The indices of those that can be read."""
+        """The indices of the readable inputs."""
         return np.array(
             [i for i in range(len(self.digests)) if i not in self.reasons], dtype=np.int64
         )
 
     def take(self, indices: Indices) -> Examined:
-        """Those at ``indices``, which can all be read."""
+        """The results at ``indices``, all of them readable."""
         hashes, traits = (
             None if each is None else each[indices] for each in (self.hashes, self.traits)
         )

@@ -1,4 +1,4 @@
-"""Labels as zeros and ones: one column a label, or a vector of them in each row."""
+"""Labels as zeros and ones: one column per label, or one vector per row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
 def flag_of(value: Any) -> float | None:
-    """0 or 1 of a cell that says so: as a number, a truth value, ``yes`` or ``no``; else ``None``."""
+    """0 or 1 for a cell like ``1``, ``0.0``, ``true`` or ``no``; else ``None``."""
     text = str(value).strip().lower()
     try:
         number = _WORDS[text] if text in _WORDS else float(text)
@@ -24,7 +24,7 @@ def flag_of(value: Any) -> float | None:
 
 
 def vector_of(value: Any) -> list[Any] | None:
-    """The numbers of a cell that holds a list of them: ``[0.0, 1.0]``, or in text ``"[0 1]"``."""
+    """The numbers of a list cell, ``[0.0, 1.0]`` or the text ``"[0 1]"``; else ``None``."""
     if isinstance(value, str):
         text = value.strip()
         if not (text.startswith("[") and text.endswith("]")):
@@ -43,10 +43,10 @@ def _number(text: str) -> float:
 
 
 def vectors(values: Sequence[Any]) -> NDArray[np.float64] | None:
-    """Vectors as ``(rows, places)``, a row of NaN where there is none; ``None`` if they are not vectors.
+    """Vectors as ``(rows, labels)``, NaN for empty cells; ``None`` if the lists are not vectors.
 
-    Vectors are of one length, and of zeros and ones that repeat, or are written ``0.0`` and ``1.0``;
-    or of fractions. Else the numbers are those of classes.
+    Vectors have the same length, and hold fractions, floats 0.0 and 1.0, or repeated zeros and
+    ones. Other lists of integers are lists of class ids.
     """
     filled = [None if value in (None, "") else vector_of(value) for value in values]
     given = [each for each in filled if each is not None]

@@ -109,7 +109,7 @@ def without_unreadable(
     good = [i for i in range(len(samples)) if i not in reasons]
     lost |= {places[i]: (samples.input(i), reason) for i, reason in reasons.items()}
     if not good:
-        Findings("error", [lost[place] for place in sorted(lost)]).settle()
+        Findings("error", [lost[place] for place in sorted(lost)]).check()
     return samples.select(good) if reasons else samples
 
 
@@ -163,7 +163,7 @@ def _column(
     findings = Findings("error" if lost is None else "skip")
     table = read_table(path, columns.quoting)
     part = read_part(table, kind, columns, findings, labelled=False)
-    findings.settle()
+    findings.check()
     for fact in findings.notes:
         told.note(fact)
     if lost is not None and part.rows is not None:

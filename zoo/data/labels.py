@@ -1,4 +1,4 @@
-"""Labels as they are read: one class, a set of classes, or numbers for each sample of a split."""
+"""The labels of a split: one class, a set of classes, or numbers per sample."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from zoo.errors import DataError
 
 
 def plain_label(text: str) -> str:
-    """A label without the blanks around it, in Unicode's composed form.
+    """Strip a label and normalise it to NFC.
 
-    A name typed on a Mac may come decomposed (e + accent), the same name from elsewhere not.
+    File names from a Mac may be decomposed (e + accent), the same names from elsewhere not.
     """
     return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Class names and, for each sample, an index into them. A name may have no sample."""
+    """Class names and, for each sample, an index into them. A class may have no samples."""
 
     names: tuple[str, ...]
     codes: Indices
-    ordered: bool = False  # whether the order of the names is the publisher's and is kept
-    exact: bool = False  # whether names that look like one number are different classes
+    ordered: bool = False  # whether the dataset defines the order of the names
+    exact: bool = False  # whether 1 and 1.0 are different classes
 
     nouns: ClassVar[str] = "classes"
-    columns: ClassVar[bool] = False  # whether the names are of columns, and not of classes
-    least: ClassVar[int] = 2  # names that it takes
+    columns: ClassVar[bool] = False  # whether the names are target columns rather than classes
+    min_outputs: ClassVar[int] = 2
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def counts(self) -> Indices:
-        """Samples by name."""
+        """Samples per class."""
         counts: Indices = np.bincount(self.codes, minlength=len(self.names))
         return counts
 
@@ -49,7 +49,7 @@ class Labels:
         return replace(self, codes=self.codes[indices])
 
     def occurring(self) -> Labels:
-        """Without the names that no sample has, unless the publisher has ordered them."""
+        """Without unused classes, unless the dataset defines their order."""
         used = np.flatnonzero(self.counts())
         if self.ordered or len(used) == len(self.names):
             return self
@@ -57,23 +57,23 @@ class Labels:
         return replace(self, names=names, codes=np.searchsorted(used, self.codes))
 
     def renamed(self, names: Mapping[str, str]) -> Labels:
-        """Under other names; those that become the same are one class."""
+        """With other names; classes that get the same name are merged."""
         merged, index = _merged(self.names, names)
         return replace(self, names=merged, codes=index[self.codes])
 
     def groups(self) -> list[Indices] | None:
-        """The samples of each class; ``None`` where a sample may be of several, or of none."""
+        """The samples of each class; ``None`` if classes do not partition the samples."""
         return [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
 
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
-        """``(N,)`` of int64: the places that ``classes`` gives the names."""
+        """``(N,)`` of int64: class indices; -1 for a class that is not in ``classes``."""
         table = np.array([classes.get(name, -1) for name in self.names], dtype=np.int64)
         return table[self.codes]
 
 
 @dataclass(frozen=True)
 class LabelSets:
-    """Class names and, for each sample, which of them it has: ``flags`` is ``(N, names)``."""
+    """Class names and, for each sample, the classes it has: ``flags`` is ``(N, names)``."""
 
     names: tuple[str, ...]
     flags: NDArray[np.bool_]
@@ -82,13 +82,13 @@ class LabelSets:
     exact: ClassVar[bool] = False
     nouns: ClassVar[str] = "classes"
     columns: ClassVar[bool] = False
-    least: ClassVar[int] = 1
+    min_outputs: ClassVar[int] = 1
 
     def __len__(self) -> int:
         return len(self.flags)
 
     def counts(self) -> Indices:
-        """Samples by name."""
+        """Samples per class."""
         counts: Indices = self.flags.sum(axis=0, dtype=np.int64)
         return counts
 
@@ -96,14 +96,14 @@ class LabelSets:
         return replace(self, flags=self.flags[indices])
 
     def occurring(self) -> LabelSets:
-        """Without the names that no sample has, unless the publisher has ordered them."""
+        """Without unused classes, unless the dataset defines their order."""
         if self.ordered:
             return self
         used = np.flatnonzero(self.counts())
         return replace(self, names=tuple(self.names[i] for i in used), flags=self.flags[:, used])
 
     def renamed(self, names: Mapping[str, str]) -> LabelSets:
-        """Under other names; those that become the same are one class."""
+        """With other names; classes that get the same name are merged."""
         merged, index = _merged(self.names, names)
         flags = np.zeros((len(self.flags), len(merged)), dtype=np.bool_)
         for old, new in enumerate(index):
@@ -111,11 +111,11 @@ class LabelSets:
         return replace(self, names=merged, flags=flags)
 
     def groups(self) -> list[Indices] | None:
-        """None: a sample may be of several."""
+        """None: a sample may have several classes."""
         return None
 
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
-        """``(N, classes)`` of float32: 1 for each class that a sample has, else 0."""
+        """``(N, classes)`` of float32: multi-hot."""
         array = np.zeros((len(self.flags), len(classes)), dtype=np.float32)
         for place, name in enumerate(self.names):
             if name in classes:
@@ -125,33 +125,33 @@ class LabelSets:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Names of columns and, for each sample, their numbers: ``values`` is ``(N, names)``."""
+    """Target columns and their values: ``values`` is ``(N, names)``."""
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
 
     ordered: ClassVar[bool] = True
     exact: ClassVar[bool] = False
-    nouns: ClassVar[str] = "columns of numbers"
+    nouns: ClassVar[str] = "target columns"
     columns: ClassVar[bool] = True
-    least: ClassVar[int] = 1
+    min_outputs: ClassVar[int] = 1
 
     def __len__(self) -> int:
         return len(self.values)
 
     def counts(self) -> Indices:
-        """Samples by name: all of them."""
+        """Samples per column: all of them."""
         return np.full(len(self.names), len(self.values), dtype=np.int64)
 
     def take(self, indices: Indices) -> Numbers:
         return replace(self, values=self.values[indices])
 
     def occurring(self) -> Numbers:
-        """As it is: every sample has all of the numbers."""
+        """Unchanged: every sample has all targets."""
         return self
 
     def renamed(self, names: Mapping[str, str]) -> Numbers:
-        """With the columns under other names."""
+        """With other column names."""
         return replace(self, names=tuple(names[name] for name in self.names))
 
     def groups(self) -> list[Indices] | None:
@@ -159,7 +159,7 @@ class Numbers:
         return None
 
     def as_array(self, classes: Mapping[str, int]) -> LabelArray:
-        """``(N, targets)`` of float32, the columns in the places that ``classes`` gives them."""
+        """``(N, targets)`` of float32, the columns in the order of ``classes``."""
         order = sorted(range(len(self.names)), key=lambda i: classes[self.names[i]])
         return self.values[:, order]
 
@@ -172,10 +172,10 @@ class Cells:
     """The labels of all rows of a table.
 
     Attributes:
-        labels: Those without a usable label hold something that means nothing. ``None`` where
-            no row has one, as in many published test splits.
-        faults: Why rows cannot be used, by their number from 0.
-        note: How the labels were understood, where that had to be guessed.
+        labels: One per row, arbitrary for rows in ``faults``. ``None`` if no row has a label, as
+            in many published test splits.
+        faults: Why rows cannot be used, by row index.
+        note: How the labels were interpreted, if that is a guess.
     """
 
     labels: AnyLabels | None
@@ -184,27 +184,27 @@ class Cells:
 
 
 class LabelKind(Protocol):
-    """What kind of labels a dataset has, as the sources see it: they know no task; a task is one.
+    """What the data sources need from a task.
 
-    Where the user names no task, the sources are handed several, in the order in which they are
-    asked whether they claim a column. The last is not asked: it takes what no other claims.
+    With ``--task auto`` the sources get several. Each in turn is asked whether it claims a column;
+    the last one takes what no other claims.
     """
 
     @property
     def name(self) -> str:
-        """As in ``--task``."""
+        """The name in ``--task``."""
 
     @property
     def labels(self) -> type[Any]:
-        """What its labels are read as: :class:`Labels`, :class:`LabelSets` or :class:`Numbers`."""
+        """The type of its labels: :class:`Labels`, :class:`LabelSets` or :class:`Numbers`."""
 
     @property
     def usual_columns(self) -> Sequence[str]:
-        """What its columns are called where the user does not say; the first that is there counts."""
+        """Default names of label columns, in order of preference."""
 
     @property
-    def wanted(self) -> str:
-        """What a column of it holds, in words: ``labels``."""
+    def labels_noun(self) -> str:
+        """What a label column holds, for messages: ``labels``."""
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
         """Whether ``columns`` hold its labels."""
@@ -221,29 +221,29 @@ class LabelKind(Protocol):
 
         Args:
             labels: ``(N,)`` or ``(N, outputs)``.
-            share: How much validates, in (0, 1).
-            seed: Decides which.
+            share: The validation share, in (0, 1).
+            seed: Determines the split.
         """
 
     def too_few(self, labels: Any) -> tuple[str, str]:
-        """Where a split leaves nothing to validate on: what there is, and further advice."""
+        """Why no sample can be held out for validation, and further advice."""
 
     def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
-        """Raise a :class:`DataError` if nothing can be learned from the labels of the training split."""
+        """Raise a :class:`DataError` if the training labels are constant."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A split as it was read, before classes are agreed on.
+    """A split as it was read, before the classes of all splits are merged.
 
     Attributes:
-        where: How errors call it, e.g. ``photos/train`` or ``reviews.csv``.
+        where: Its name in messages, e.g. ``photos/train`` or ``reviews.csv``.
         inputs: Its inputs.
-        labels: Its labels; ``None`` where it has none, as many test splits.
-        others: Files among the inputs that are none, by their names.
-        columns: Those of a table that the inputs, and the labels, were read from.
-        rows: Of a table: the number of each input's row, from 0.
-        task: What kind of labels they are; ``None`` where there are none.
+        labels: Its labels; ``None`` if it has none, as many test splits.
+        others: Names of ignored files among the inputs.
+        columns: The table columns of the inputs, and of the labels.
+        rows: For a table, the row index of each input.
+        task: The task of the labels; ``None`` without labels.
     """
 
     where: str
@@ -261,24 +261,24 @@ class Part:
 
     @property
     def known(self) -> AnyLabels:
-        """The labels of a split that must have them."""
+        """The labels; a split without labels is an error."""
         if self.labels is None:
             raise DataError(
                 f"{self.where} has no labels",
-                hint="Name the column that holds them with --label-column.",
+                hint="Name the label column with --label-column.",
             )
         return self.labels
 
     @property
     def known_task(self) -> LabelKind:
-        """The kind of the labels of a split that must have them."""
+        """The task of the labels; a split without labels is an error."""
         assert self.known is not None
         assert self.task is not None
         return self.task
 
 
 def _merged(old: tuple[str, ...], names: Mapping[str, str]) -> tuple[tuple[str, ...], Indices]:
-    """The new names, each once, and for each old name the place of its new one."""
+    """The distinct new names, and for each old name the index of its new one."""
     merged = tuple(dict.fromkeys(names[name] for name in old))
     place = {name: i for i, name in enumerate(merged)}
     return merged, np.array([place[names[name]] for name in old], dtype=np.int64)

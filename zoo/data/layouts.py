@@ -1,4 +1,4 @@
-"""How data are laid out: split folders, class folders, tables, a Hub dataset; and their readers."""
+"""Detect the layout of a dataset: split folders, class folders, tables or a Hub dataset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zoo.errors import DataError
 from zoo.system.files import is_utf8
 
 Reader: TypeAlias = Callable[[bool, Sequence[LabelKind]], Part]
-"""Reads one split; the arguments say whether it must have labels, and of which tasks."""
+"""Reads one split, given whether it must have labels and the possible tasks."""
 
 Layout: TypeAlias = Mapping[str, Reader]
 """Readers by split: ``train``, ``val``, ``test``, or ``all`` for data without splits."""
@@ -38,16 +38,16 @@ Layout: TypeAlias = Mapping[str, Reader]
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What the user asks for.
+    """The data that the user asks for.
 
     Attributes:
         source: A path or ``hf:…``.
-        kind: What the backbone takes.
+        kind: The modality of the backbone.
         columns: The columns that the user named.
-        findings: Collects what cannot be used.
-        val_split: The share, in (0, 1), that validates where there is no split for it.
-        seed: Decides which samples that share consists of.
-        tasks: What the labels may be; the first that claims them counts.
+        findings: Collects unusable inputs and notes.
+        val_split: The validation share, in (0, 1), if the data has no validation split.
+        seed: Determines that split.
+        tasks: The possible tasks; the first that claims the labels is used.
     """
 
     source: str
@@ -60,23 +60,23 @@ class DataRequest:
 
 
 def layout_of(request: DataRequest) -> Layout:
-    """How to read what the request names.
+    """Readers for the splits of the requested data.
 
     Raises:
-        DataError: There is no such thing, or not inputs of the request's kind.
+        DataError: The source does not exist, or does not hold inputs of the modality.
     """
     if request.source.startswith(PREFIX):
         return _tables(request, read_hub(request.source))
     path = Path(os.path.expanduser(request.source))
     if not is_utf8(path):
         raise DataError(
-            f"the name of {path} is not valid UTF-8, and the run could not record it",
-            hint="Rename it, or give a link to it that has another name.",
+            f"the name of {path} is not valid UTF-8, so a run cannot record it",
+            hint="Rename it, or create a symbolic link with another name.",
         )
     if not os.path.exists(path):
         raise DataError(
             f"there is no file or folder {request.source}",
-            hint="Give a folder, a table, or hf:<name> for a dataset of the Hub.",
+            hint="Use the path of a folder or table, or hf:<name> for a Hub dataset.",
         )
     if os.path.isdir(path):
         layout = _folder_of_files if request.kind.in_files else _folder_of_tables
@@ -86,23 +86,38 @@ def layout_of(request: DataRequest) -> Layout:
     _refuse_single_file(request.kind, path)
     raise DataError(
         f"{path} is neither a folder nor a table",
-        hint="Tables are CSV, TSV, JSON lines (.jsonl, .json) or Parquet, by their file names.",
+        hint="Tables are .csv, .tsv, .jsonl, .json and .parquet files.",
     )
 
 
 def _refuse_single_file(kind: InputKind, path: Path) -> None:
-    """Raise a :class:`DataError` where a file is one input, rather than many with their labels."""
+    """Raise a :class:`DataError` if a file is a single input."""
     if kind.in_files and kind.is_file(path):
         raise DataError(
-            f"{path} is one {kind.noun}; training needs a folder of them",
-            hint=f"Give the folder above the class folders, e.g. --data {path.parent.parent}.",
+            f"{path} is a single {kind.noun}; training needs a folder of {kind.nouns}",
+            hint=f"Use the folder that holds the class folders, e.g. --data {path.parent.parent}.",
         )
     for other in kind.others:
         if other.in_files and other.is_file(path):
             raise DataError(
-                f"this run takes {kind.nouns}, not {other.nouns}: {path}",
-                hint=f"Give a table of {kind.nouns}: CSV, TSV, JSON lines or Parquet.",
+                f"the model takes {kind.nouns}, not {other.nouns}: {path}",
+                hint=f"Use a table of {kind.nouns}: CSV, TSV, JSON lines or Parquet.",
             )
+
+
+def training_key(request: DataRequest, layout: Layout) -> str:
+    """The key of the split to train on: ``train``, or ``all`` for data without splits.
+
+    Raises:
+        DataError: There are only other splits.
+    """
+    key = "train" if "train" in layout else "all"
+    if key not in layout:
+        raise DataError(
+            f"{request.source} has no training split, only {' and '.join(layout)}",
+            hint="Add the training data as train, beside the other splits.",
+        )
+    return key
 
 
 def _folder_of_files(request: DataRequest, root: Path) -> Layout:
@@ -118,14 +133,14 @@ def _folder_of_files(request: DataRequest, root: Path) -> Layout:
 
 
 def _split_reader(request: DataRequest, folder: Path) -> Reader:
-    """Reads one split folder: by its table, as Hugging Face's ``metadata.csv``, or class folders."""
+    """Read a split folder by its table, such as Hugging Face's ``metadata.csv``, or class folders."""
     if not has_labels_in_table(folder, request.kind):
         return _folder_reader(request, folder)
     tables = find_tables(folder, request.findings)
     if len(tables) > 1:
         raise DataError(
-            f"{folder} has tables of several splits: {', '.join(sorted(tables))}",
-            hint="Keep one table in each split folder.",
+            f"the split folder {folder} has tables for several splits: {', '.join(sorted(tables))}",
+            hint="Keep one table per split folder.",
         )
     note_unlisted(folder, request.kind, tables, request.columns, request.findings)
     return _table_reader(request, next(iter(tables.values())))
@@ -138,9 +153,9 @@ def _folder_reader(request: DataRequest, folder: Path) -> Reader:
         if task is not None:
             return replace(part, task=task)
         raise DataError(
-            f"{folder} has class folders, which give each "
-            f"{request.kind.noun} one class; this is no {tasks[-1].name}",
-            hint="Give a table with a column of paths and one of labels.",
+            f"--task {tasks[-1].name} needs a table; {folder} has class folders, with one class "
+            f"per {request.kind.noun}",
+            hint="Use a table with a column of paths and columns of labels.",
         )
 
     return read
@@ -154,12 +169,12 @@ def _folder_of_tables(request: DataRequest, root: Path) -> Layout:
     for other in kind.others:
         if other.in_files and holds_files(root, other):
             raise DataError(
-                f"this run takes {kind.nouns}; {root} holds {other.nouns}",
-                hint=f"Choose a backbone for {other.nouns}, or give a table of {kind.nouns}.",
+                f"the model takes {kind.nouns}, but {root} holds {other.nouns}",
+                hint=f"Choose a backbone for {other.nouns}, or use a table of {kind.nouns}.",
             )
     raise DataError(
-        f"{root} holds no table of {kind.nouns}",
-        hint="Give a CSV, TSV, JSON lines or Parquet file, or a folder with train.* and val.*.",
+        f"{root} has no table of {kind.nouns}",
+        hint="Use a CSV, TSV, JSON lines or Parquet file, or a folder with train.* and val.*.",
     )
 
 

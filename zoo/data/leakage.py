@@ -1,4 +1,4 @@
-"""Samples that training has in common with what it is measured on: they make every metric too good."""
+"""Leakage: samples that training shares with validation or test, which inflate every metric."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from zoo.data.samples import Samples
 from zoo.errors import DataError
 
 Contents: TypeAlias = NDArray[np.uint64]
-"""``(N,)``, a number for the contents of each input, the same for the same."""
+"""``(N,)``, a number for each input, equal for duplicates."""
 
 MAX_PAIRS = 2 * 10**11
-"""More pairs are not compared for near-duplicates: a million samples, a fifth of them held out, are
+"""The most pairs compared for near-duplicates: a million samples, a fifth of them held out, are
 1.6e11."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What training has in common with validation and test.
+    """Duplicates between training and held-out splits.
 
     Attributes:
-        shared: The held-out inputs whose contents are in training too, as reports call them.
-        near: The other held-out inputs that are near-duplicates of one in training; ``None`` where there are
-            too many to compare.
-        in_train: ``(N,)``, which samples of training are shared or near.
+        shared: Names of held-out inputs that are in training too.
+        near: Names of other held-out inputs with a near-duplicate in training; ``None`` if there
+            are too many to compare.
+        in_train: ``(N,)``, which training samples are duplicates or near-duplicates.
     """
 
     shared: tuple[str, ...]
@@ -38,7 +38,7 @@ class Overlap:
 
 
 def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
-    """What ``train`` has in common with samples that are held out."""
+    """Find the duplicates between ``train`` and the held-out splits."""
     shared: list[str] = []
     near: list[str] | None = [] if _few_enough(train, held_out) else None
     in_train = np.zeros(len(train), dtype=bool)
@@ -54,7 +54,7 @@ def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
 
 
 def _same(train: Samples, held: Samples) -> tuple[Flags, Flags]:
-    """Which of ``held`` have contents that ``train`` has too, and the other way round."""
+    """Which of ``held`` have a duplicate in ``train``, and vice versa."""
     if train.contents is None or held.contents is None:
         return np.zeros(len(held), dtype=bool), np.zeros(len(train), dtype=bool)
     return np.isin(held.contents, train.contents), np.isin(train.contents, held.contents)
@@ -65,21 +65,21 @@ def _few_enough(train: Samples, held_out: Sequence[Samples]) -> bool:
 
 
 def drop_leaked(train: Samples, found: Overlap, classes: Sequence[str]) -> Samples:
-    """``train`` without what is held out too.
+    """``train`` without duplicates of held-out samples.
 
     Raises:
-        DataError: Nothing is left of it, or of a class.
+        DataError: No sample is left, or none of a class.
     """
     kept = train.select(np.flatnonzero(~found.in_train))
     assert train.labels is not None
     assert kept.labels is not None
-    lost = not len(kept) and "anything"
+    lost = "" if len(kept) else "training sample"
     if train.labels.ndim == 1 and not lost:
         gone = np.setdiff1d(train.labels, kept.labels)
-        lost = len(gone) > 0 and repr(classes[int(gone[0])])
+        lost = f"training sample of class {classes[int(gone[0])]!r}" if len(gone) else ""
     if lost:
         raise DataError(
-            f"without what validation has too, nothing of {lost} is left to train on",
-            hint="Leave --dedupe out, or separate the two by hand.",
+            f"no {lost} is left after dropping those that are also held out",
+            hint="Remove --dedupe, or separate the splits by hand.",
         )
     return kept

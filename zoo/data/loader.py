@@ -1,4 +1,4 @@
-"""Batches in a reproducible order, whatever the number of worker processes."""
+"""Dataloaders whose batches do not depend on the number of worker processes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zoo.data.samples import Samples
 from zoo.data.worker_batches import (
     Packed,
     Unsent,
+    batch_not_sent,
     dead_worker,
-    lost,
     pack,
     sigchld_handler_kept,
 )
@@ -31,7 +31,7 @@ TensorBatch: TypeAlias = dict[str, Tensor]
 
 
 class Failure:
-    """An error that a worker process hands back; torch would wrap its message in a traceback."""
+    """An error returned by a worker process; torch would wrap its message in a traceback."""
 
     def __init__(self, error: ZooError) -> None:
         self.error = error
@@ -41,12 +41,12 @@ class BatchReader(Dataset[TensorBatch], ABC):
     """Makes batches of ``samples``; each modality has its own.
 
     Attributes:
-        samples: Which.
-        lengths: ``(N,)``, how long each is, where batches differ in length; else ``None``.
-        cut: ``(N,)``, which are longer than the network reads; empty where none can be.
-        traits_type: Of the traits that it notes of each sample in ``traits`` of its batches, for
-            :attr:`Loader.traits`; ``None`` where it notes none.
-        in_processes: Whether worker processes are of use.
+        samples: The samples to read.
+        lengths: ``(N,)``, the length of each input; ``None`` if all have the same size.
+        cut: ``(N,)``, which inputs are truncated; empty if inputs cannot be.
+        traits_type: The dtype of the traits that batches carry under ``traits``, for
+            :attr:`Loader.traits`; ``None`` if they carry none.
+        in_processes: Whether worker processes speed it up.
     """
 
     samples: Samples
@@ -60,20 +60,20 @@ class BatchReader(Dataset[TensorBatch], ABC):
 
     @abstractmethod
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
-        """One batch, or the error that says why there is none."""
+        """One batch, or the error that prevented it."""
 
 
 class Loader(DataLoader[TensorBatch]):
-    """A ``DataLoader`` whose order and variation depend on the seed and the epoch alone.
+    """A ``DataLoader`` whose order and augmentation depend on the seed and the epoch alone.
 
-    Its workers stay from one pass to the next. They end when it is closed, which a ``with`` does,
-    and when a batch cannot be had.
+    Workers persist between passes. They end when the loader is closed (``with`` does that) and
+    when a batch fails.
 
     Attributes:
         reader: Makes the batches.
-        order: Says of what.
-        traits: What the inputs that have been read are like, ``(N,)`` by their place among the
-            samples, where the reader notes it.
+        order: The batch sampler.
+        traits: Traits of the inputs read so far, ``(N,)`` by sample index, if the reader
+            records them.
     """
 
     def __init__(self, reader: BatchReader, order: BatchOrder, **options: Any) -> None:
@@ -85,32 +85,32 @@ class Loader(DataLoader[TensorBatch]):
         super().__init__(reader, batch_sampler=order, collate_fn=how, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
-        """Choose what the next pass gives.
+        """Choose the batches of the next pass.
 
         Args:
-            epoch: Decides the order and the augmentation.
-            start: Batches that the pass leaves out at its beginning.
-            stride: From there on it takes each ``stride``-th batch.
+            epoch: Determines the order and the augmentation.
+            start: Batches to skip at the beginning.
+            stride: From there on, take every ``stride``-th batch.
         """
         order = self.order
         order.epoch, order.start, order.stride = epoch, start, stride
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """How reports call the samples at ``indices``."""
+        """The names of the samples at ``indices``, for messages and reports."""
         return [self.reader.samples.input(index) for index in indices]
 
     def over(self, reader: BatchReader) -> Loader:
-        """The same samples in the same batches, made by another reader, here."""
+        """The same batches made by another reader, in this process."""
         return Loader(reader, self.order, pin_memory=self.pin_memory)
 
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
-        """Batches, each with the number of samples that it has over all processes."""
+        """Batches, each with its number of samples over all processes."""
         order = self.order
         sizes = [len(batch) for batch in order.epoch_batches()[order.start :: order.stride]]
         yield from zip(self, sizes, strict=True)
 
     def batch(self, keys: Sequence[Key]) -> TensorBatch:
-        """One batch of chosen samples, made here."""
+        """One batch of chosen samples, made in this process."""
         return _or_raise(self.reader.__getitems__(keys))
 
     def __iter__(self) -> Iterator[TensorBatch]:  # type: ignore[override]
@@ -119,31 +119,30 @@ class Loader(DataLoader[TensorBatch]):
         batches: Any = ()
         try:
             with signals_blocked(), sigchld_handler_kept():
-                batches = super().__iter__()  # starts the workers, where they do not run
+                batches = super().__iter__()  # starts the workers if they are not running
             for batch in batches:
                 yield self._noted(_or_raise(batch))
-        except GeneratorExit:  # whoever leaves a pass unfinished may want another
+        except GeneratorExit:  # the caller stops early and may start another pass
             raise
         except BaseException as error:
             dead = dead_worker(getattr(batches, "_workers", ()))
             self.close()
-            end_workers(batches)  # of a pass that keeps none for the next
+            end_workers(batches)  # those that do not persist
             if dead and isinstance(error, RuntimeError | WorkersError):
                 raise dead from None
             raise
 
     def _noted(self, batch: TensorBatch) -> TensorBatch:
-        """The batch without the traits that its reader has put into it."""
+        """Move the traits out of the batch into :attr:`traits`."""
         if self.reader.traits_type is not None:
             rows = np.ascontiguousarray(batch.pop("traits").numpy())
             self.traits[batch["index"].numpy()] = rows.view(self.reader.traits_type)[:, 0]
         return batch
 
     def close(self) -> None:
-        """End the worker processes and the thread that pins memory; another pass starts new ones.
+        """End the worker processes and the pin-memory thread; another pass starts new ones.
 
-        Otherwise they would end when the loader is collected as garbage, which an exception that
-        somebody keeps puts off.
+        Garbage collection would end them too, but an exception that is kept alive delays that.
         """
         running, self._iterator = self._iterator, None
         end_workers(running)
@@ -168,29 +167,26 @@ def make_loader(
     share: Share = (0, 1),
     balanced: bool = False,
 ) -> Loader:
-    """Batches of samples: the inputs, ``index`` (positions among the samples), ``labels``.
+    """A loader of batches with the inputs, ``index`` (sample indices) and ``labels`` if known.
 
     Args:
-        reader: Makes them; ``labels`` are in the batches where the samples have them.
-        batch_size: Samples a batch; the last may be smaller.
+        reader: Makes the batches.
+        batch_size: Samples per batch; the last batch may be smaller.
         shuffle: Draw a new order every epoch (:meth:`Loader.set_epoch`).
-        seed: Decides the order.
-        workers: Processes that read inputs; they stay between epochs. None are started where they
-            are of no use to the reader.
-        pin: Whether the batches are for a GPU.
-        by_length: Whether inputs of like length form a batch, where they differ in it; ``index``
-            tells where they were.
-        drop_last: Leave out a last batch that is not full.
-        share: Of several processes, which this one is, and how many there are; each batch is
-            dealt out among them.
-        balanced: When shuffled, draw with replacement so that each class is equally likely; see
-            :func:`zoo.data.balance.balanced_probabilities`. An input that is drawn again in an epoch
-            is augmented in another way.
+        seed: Determines the order.
+        workers: Persistent worker processes; ignored if the reader does not profit from them.
+        pin: Pin memory, for a GPU.
+        by_length: Batch inputs of similar length together.
+        drop_last: Drop an incomplete last batch.
+        share: Rank and world size; each batch is divided among the processes.
+        balanced: When shuffling, draw with replacement so that classes are equally likely; see
+            :func:`zoo.data.balance.balanced_probabilities`. Repeated draws of an input are
+            augmented differently.
 
     Raises:
-        UsageError: ``balanced``, and the labels are numbers rather than classes.
+        UsageError: ``balanced``, and the labels are not classes.
         BadFilesError: While iterating, from any process: an input cannot be read.
-        WorkersError: While iterating: a worker has ended, or cannot send its batch.
+        WorkersError: While iterating: a worker has died, or failed to send its batch.
     """
     samples, workers = reader.samples, workers if reader.in_processes else 0
     order = BatchOrder(
@@ -201,7 +197,7 @@ def make_loader(
         drop_last=drop_last,
         lengths=reader.lengths if by_length else None,
         share=share,
-        chances=balanced_probabilities(samples.labels) if balanced else None,
+        probabilities=balanced_probabilities(samples.labels) if balanced else None,
     )
     return Loader(
         reader,
@@ -210,7 +206,7 @@ def make_loader(
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,
-        # Each pass draws a seed for the workers; without this, from torch's own random state.
+        # Each pass draws a seed for the workers, by default from torch's global generator.
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -221,14 +217,14 @@ def _or_raise(batch: TensorBatch | Failure | Packed | Unsent | ZooError) -> Tens
     if isinstance(batch, ZooError):
         raise batch
     if isinstance(batch, Unsent):
-        raise lost(batch.reason)
+        raise batch_not_sent(batch.reason)
     if isinstance(batch, Failure):
         raise batch.error
     return batch
 
 
 def labels_of(samples: Samples, indices: list[int]) -> TensorBatch:
-    """What a batch has of any samples: ``index``, their places, and ``labels`` where they have some."""
+    """The ``index`` of a batch, and its ``labels`` if the samples have any."""
     batch = {"index": torch.tensor(indices)}
     if samples.labels is not None:
         batch["labels"] = torch.from_numpy(samples.labels[indices])

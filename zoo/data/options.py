@@ -1,4 +1,4 @@
-"""The options that say how labelled data are read, of every function that reads them."""
+"""Options for reading labelled data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class DataOptions(TypedDict, total=False):
     """Keyword arguments of :func:`zoo.recommend` and :func:`zoo.embed`, as for :func:`zoo.finetune`.
 
     Attributes:
-        text_column: Column of inputs, or two for pairs of texts.
+        text_column: Column of inputs, or two for text pairs.
         label_column: Column of labels, or several.
-        bad_files: ``error`` or ``skip``: what becomes of inputs that cannot be read.
-        quoting: Of CSV and TSV tables; ``None`` to find out.
+        bad_files: ``error`` or ``skip``: how to treat inputs that cannot be read.
+        quoting: Quoting of CSV and TSV tables; ``None`` to detect it.
     """
 
     text_column: ColumnNames
@@ -30,7 +30,7 @@ _DEFAULTS = {"task": "auto", "bad_files": "error", "quoting": "auto"}
 
 
 def as_flags(options: Mapping[str, object]) -> list[str]:
-    """The options as they are typed, but for those that have their defaults."""
+    """The options as command-line arguments, without those at their defaults."""
     words = list[str]()
     for option, value in options.items():
         for one in value if isinstance(value, (tuple, list)) else (value,):

@@ -1,4 +1,4 @@
-"""What of a split can be read: every input is looked at once, before any work is done on it."""
+"""Read every input of a split once and drop those that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.data.reports import Findings
 
 @dataclass(frozen=True)
 class Readable:
-    """What can be read of a split.
+    """The readable part of a split.
 
     Attributes:
-        part: The split without the inputs that cannot be read.
-        found: What the look at them has shown.
+        part: The split without unreadable inputs.
+        found: What reading the inputs has shown.
     """
 
     part: Part
@@ -25,20 +25,20 @@ class Readable:
 
     @property
     def fingerprint(self) -> str:
-        """One sha256 over the inputs, without their labels."""
+        """A sha256 of the inputs, without labels."""
         digest = hashlib.sha256()
-        for own in self.found.digests:
-            digest.update(own + b"\1")
+        for content in self.found.digests:
+            digest.update(content + b"\1")
         return digest.hexdigest()
 
 
 def readable(part: Part, kind: InputKind, findings: Findings) -> Readable:
-    """What can be read of a split.
+    """Read every input of a split once.
 
     Args:
         part: A split.
-        kind: What its inputs are.
-        findings: Is told of what cannot be read.
+        kind: The modality of its inputs.
+        findings: Collects unreadable inputs.
     """
     found = kind.examine(part.inputs)
     for index, reason in found.reasons.items():

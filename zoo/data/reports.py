@@ -1,4 +1,4 @@
-"""Collects what cannot be read, to stop once with all of it or to go on without it."""
+"""Collect unusable inputs, to report them in one error or skip them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SHOWN = 20
 
 @dataclass
 class Findings:
-    """Files and rows that cannot be used, over all splits that are read.
+    """Unusable files and rows of all splits.
 
     Attributes:
-        mode: ``error``: :meth:`settle` stops. ``skip``: they are left out, and reported.
+        mode: ``error``: :meth:`check` raises. ``skip``: they are left out and reported.
         found: Path (or row) and reason of each.
-        notes: What has been left out or guessed beside them, a fact each.
+        notes: What else was left out or guessed, one note each.
     """
 
     mode: BadFiles
@@ -29,12 +29,12 @@ class Findings:
         self.found.append((path, reason))
 
     def note(self, fact: str) -> None:
-        """Keep a fact about the data that the user should know; the same one once."""
+        """Keep a note for the user, without duplicates."""
         if fact not in self.notes:
             self.notes.append(fact)
 
-    def settle(self) -> None:
-        """Stop if something was found and must not be left out.
+    def check(self) -> None:
+        """Raise an error if something was found, unless it is to be skipped.
 
         Raises:
             BadFilesError: Lists what was found; ``paths`` holds all of it.
@@ -48,7 +48,7 @@ class Findings:
         raise BadFilesError(
             f"{len(self.found):,} {things} cannot be used: {'; '.join(listed)}",
             paths=tuple(path for path, _ in self.found),
-            hint="Fix or remove them, or leave them out with --bad-files skip.",
+            hint="Fix or remove them, or skip them with --bad-files skip.",
         )
 
     @property

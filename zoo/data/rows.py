@@ -1,4 +1,4 @@
-"""All samples of some data, in their order, with labels or without; nothing is held out."""
+"""All samples of a dataset in their order, with or without labels; nothing is held out."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ _ORDER = ("all", "train", "val", "test")
 
 @dataclass(frozen=True)
 class Rows:
-    """What :func:`open_rows` found.
+    """The result of :func:`open_rows`.
 
     Attributes:
-        splits: ``train``, ``val`` and ``test``, in this order, of those that there are; ``all`` of
-            data without splits. ``labels`` is ``None`` where a split has none. The fingerprint
-            is one of the inputs alone.
-        classes: Names of classes, or of columns of numbers, over all splits; empty without labels.
-        task: What the labels are; ``None`` without any.
-        skipped: What was left out because it could not be read, one ``path: reason`` each.
-        notes: What else has been left out or guessed, a fact each.
+        splits: Those of ``train``, ``val`` and ``test`` that exist, in this order, or ``all``.
+            ``labels`` may be ``None``. Fingerprints cover the inputs without labels.
+        classes: Class names or target columns over all splits; empty without labels.
+        task: The task of the labels; ``None`` without labels.
+        skipped: Unreadable inputs that were left out, one ``path: reason`` each.
+        notes: What else was left out or guessed, one note each.
     """
 
     splits: Mapping[str, Samples]
@@ -59,34 +58,35 @@ def open_rows(
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
 ) -> Rows:
-    """Open a folder, a table or a Hub dataset as :func:`zoo.data.dataset.open_data` does, labels or not.
+    """Open a folder, a table or a Hub dataset, labelled or not.
 
-    Also images that lie in a folder without class folders, a single image, and a ``.txt`` file
-    with a text a line: those have no labels.
+    Beyond what :func:`zoo.data.dataset.open_data` opens, this takes unlabelled inputs: a folder of
+    images without class folders, a single image, and a ``.txt`` file with one text per line. The
+    arguments not described here are those of that function.
 
     Args:
-        source: What the user named.
-        kind: What the backbone takes: a modality.
-        tasks: As for :func:`zoo.data.dataset.open_data`.
-        split: One split alone.
-        text_column: As for :func:`zoo.data.dataset.open_data`.
-        label_column: As there.
-        bad_files: As there.
-        learned: As there.
-        quoting: As there.
+        source: The data.
+        kind: The modality of the backbone.
+        tasks: The possible tasks.
+        split: Read only this split.
+        text_column: Column of the inputs.
+        label_column: Column of the labels.
+        bad_files: How to treat unreadable inputs.
+        learned: The columns that the run was trained on.
+        quoting: Of CSV and TSV files.
 
     Raises:
-        DataError: There is nothing of this kind there, or no such split.
-        BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
+        DataError: There are no inputs of this modality, or no such split.
+        BadFilesError: Inputs cannot be read, and ``bad_files`` is ``error``.
     """
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     parts = _parts(DataRequest(str(source), kind, columns, findings, 0.5, 0, tasks))
     if split is not None and split not in parts:
-        raise DataError(f"{source} has no split {split!r}", hint=f"It has: {', '.join(parts)}.")
+        raise DataError(f"{source} has no split {split!r}", hint=f"Splits: {', '.join(parts)}.")
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, kind, findings) for name, part in chosen.items()}
-    findings.settle()
+    findings.check()
     chosen = unify_integer_labels({name: each.part for name, each in found.items()}, (), findings)
     classes = _classes(chosen)
     splits = {
@@ -100,7 +100,7 @@ def open_rows(
         for name, part in chosen.items()
     }
     if not any(map(len, splits.values())):
-        raise DataError(f"{source} has nothing that can be read")
+        raise DataError(f"{source} has no readable inputs")
     known = [part.known_task.name for part in chosen.values() if part.labels is not None]
     return Rows(
         splits, classes, known[0] if known else None, findings.skipped, tuple(findings.notes)
@@ -113,12 +113,12 @@ def _parts(request: DataRequest) -> dict[str, Part]:
         return {"all": Part(request.source, samples.inputs, None)}
     layout = layout_of(request)
     parts = {name: layout[name](False, request.tasks) for name in _ORDER if name in layout}
-    request.findings.settle()
+    request.findings.check()
     return parts
 
 
 def _unlabelled(request: DataRequest) -> bool:
-    """Whether the source is inputs alone: a file of one or of several, or files without folders."""
+    """Whether the source is just inputs: one file, or a folder of files without class folders."""
     path, kind = Path(os.path.expanduser(request.source)), request.kind
     if kind.in_files and os.path.isdir(path):
         return any(map(kind.is_file, loose_files(path))) and not visible_folders(path)
@@ -126,7 +126,7 @@ def _unlabelled(request: DataRequest) -> bool:
 
 
 def _classes(parts: Mapping[str, Part]) -> tuple[str, ...]:
-    """Names over all splits, sorted unless their publisher has ordered them."""
+    """The classes of all splits, sorted unless the dataset defines their order."""
     labels = [part.labels for part in parts.values() if part.labels is not None]
     if any(each.ordered for each in labels):
         return tuple(dict.fromkeys(name for each in labels for name in each.names))

@@ -1,4 +1,4 @@
-"""Inputs with their labels: what the readers hand to the engine, and the engine to the loader."""
+"""Samples and splits: inputs with their labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from zoo.data.kind import InputKind
 from zoo.data.sequences import Indices, Inputs, Raw
 
 LabelArray: TypeAlias = npt.NDArray[Any]
-"""Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: 1 for the
-classes that a sample has and else 0, ``(N, classes)`` of float32. Regression: the numbers in the
-user's units, ``(N, targets)`` of float32."""
+"""Labels of N samples. Single-label: class indices, ``(N,)`` of int64. Multi-label: multi-hot,
+``(N, classes)`` of float32. Regression: values in the user's units, ``(N, targets)`` of float32."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,15 @@ class Samples:
     """One split of the data.
 
     Attributes:
-        kind: What the inputs are.
-        inputs: The inputs, unread.
-        labels: As the task has them; ``None`` where there is nothing to compare with.
-        fingerprint: sha256 over the inputs' contents and labels, in order; the same for a
-            copy of the data elsewhere. Empty where the contents have not been looked at.
-        contents: ``(N,)``, a number for what each input holds, the same for the same contents;
-            ``None`` where they have not been looked at.
-        hashes: What near-duplicates are found by; ``None`` likewise, or where the modality has none.
-        traits: ``(N,)``, what else the modality tells of each; ``None`` likewise.
+        kind: The modality.
+        inputs: The inputs, not yet read.
+        labels: The labels; ``None`` if there are none.
+        fingerprint: A sha256 of contents and labels, in order, independent of paths. Empty if
+            the inputs have not been read.
+        contents: ``(N,)``, equal numbers for duplicates; ``None`` if the inputs have not been
+            read.
+        hashes: Perceptual hashes; ``None`` likewise, or if the modality has none.
+        traits: ``(N,)``, other properties of each input; ``None`` likewise.
     """
 
     kind: InputKind
@@ -48,16 +47,16 @@ class Samples:
         return len(self.inputs)
 
     def raw(self, index: int) -> Raw:
-        """The input as it is kept: a text, a pair, or a file's path or content."""
+        """The stored input: a text, a text pair, or a file's path or content."""
         return self.inputs[index]
 
     @property
     def pairs(self) -> bool:
-        """Whether the inputs are pairs of texts."""
+        """Whether the inputs are text pairs."""
         return len(self) > 0 and isinstance(self.inputs[0], tuple)
 
     def input(self, index: int) -> str:
-        """How reports call the input: a path, or something like ``reviews.csv row 17``."""
+        """The name of the input in messages and reports: a path, or ``reviews.csv row 17``."""
         return self.inputs.name(index)
 
     def select(self, indices: Sequence[int] | Indices) -> Samples:
@@ -74,33 +73,32 @@ class Samples:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a fine-tune or an evaluation works on.
+    """The splits of a dataset, for training or evaluation.
 
     Attributes:
-        kind: What the inputs are.
-        classes: What the outputs stand for: class names, or the columns of the numbers.
-        train: What is trained on; empty where an evaluation has not read it.
-        val: What is measured while training; always there for a fine-tune.
-        test: Read for an evaluation alone.
-        whole: All of the data, where they have no splits and are read for an evaluation.
-        fingerprint: sha256 over ``classes`` and the splits' fingerprints.
+        kind: The modality.
+        classes: The names of the outputs: class names or target columns.
+        train: The training split; empty if an evaluation did not read it.
+        val: The validation split; always present for training.
+        test: The test split; read only for an evaluation.
+        whole: All samples of data without splits; read only for an evaluation.
+        fingerprint: A sha256 of ``classes`` and the splits' fingerprints.
         source: What the user gave: a path, ``hf:…``, or ``demo/…``.
-        skipped: What was left out because it could not be read, one ``path: reason`` each.
-        notes: What else has been left out or guessed, a fact each.
-        input_columns: The columns of the table that the inputs were read from; empty of folders.
-        label_columns: Those that the labels were read from.
-        others: Files among the inputs that are not named like such, and were ignored.
-        shared: The inputs of ``val`` and ``test`` whose contents ``train`` has too, or had.
-        near: Their other inputs that are near-duplicates of one in ``train``; ``None`` where there
-            are too many to compare.
-        removed: How many samples ``train`` lacks because of them.
-        image_size: The size in pixels that the images ask for where the network leaves it
-            open; ``None`` where the network's own is right.
-        epochs: Passes that suffice where a network starts from random parameters; ``None`` where
-            that is not known.
+        skipped: Unreadable inputs that were left out, one ``path: reason`` each.
+        notes: What else was left out or guessed, one note each.
+        input_columns: The table columns of the inputs; empty for folders.
+        label_columns: The table columns of the labels.
+        others: Ignored files among the inputs, without a known extension.
+        shared: The inputs of ``val`` and ``test`` that ``train`` has, or had, too.
+        near: Their other inputs with a near-duplicate in ``train``; ``None`` if there are too
+            many to compare.
+        removed: How many such duplicates were removed from ``train``.
+        image_size: The default image size in pixels for networks that take any; ``None`` for
+            the network's own.
+        epochs: The default number of epochs from scratch; ``None`` for the recipe's.
         flip: Whether a mirrored input still shows its class.
         min_scale: The smallest share of an image's area that still shows its class.
-        task: The name of what the labels are; empty where there are none.
+        task: The name of the task; empty without labels.
     """
 
     kind: InputKind
@@ -126,11 +124,11 @@ class Splits:
     task: str = field(kw_only=True)
 
     def to_evaluate(self, *, trained_on: str) -> dict[str, Samples]:
-        """What an evaluation measures: ``val`` and ``test``, or ``all`` of data without splits.
+        """The splits to evaluate on: ``val`` and ``test``, or ``all`` for data without splits.
 
         Args:
-            trained_on: The fingerprint of the data that the run was trained on. Where it is that
-                of these data, the samples that were held out then are held out again, as ``val``.
+            trained_on: The fingerprint of the run's training data. If it matches this data, the
+                same samples are held out again, as ``val``.
         """
         if self.whole is not None and self.fingerprint != trained_on:
             return {"all": self.whole}
@@ -139,7 +137,7 @@ class Splits:
 
 
 def splits_fingerprint(classes: Sequence[str], *splits: Samples | None) -> str:
-    """One sha256 for class names and splits; a split that is not there counts as such."""
+    """A sha256 of class names and splits; a missing split counts too."""
     parts = ["" if split is None else split.fingerprint for split in splits]
     return _sha256("\0".join(classes).encode(), *(part.encode() for part in parts))
 
@@ -147,14 +145,14 @@ def splits_fingerprint(classes: Sequence[str], *splits: Samples | None) -> str:
 def content_fingerprint(
     classes: Sequence[str], labels: LabelArray, digests: Sequence[bytes]
 ) -> str:
-    """One sha256 for a split, from the label and the content's digest of each sample.
+    """A sha256 of a split, from the label and the content digest of each sample.
 
-    A single label counts by its class name; several labels, and numbers, as they are in ``labels``.
+    Single labels enter by class name; multi-hot labels and target values as bytes.
     """
     digest = hashlib.sha256()
     for label, content in zip(labels, digests, strict=True):
-        own = label.tobytes() if labels.ndim > 1 else classes[label].encode()
-        digest.update(own + b"\0" + content)
+        encoded = label.tobytes() if labels.ndim > 1 else classes[label].encode()
+        digest.update(encoded + b"\0" + content)
     return digest.hexdigest()
 
 

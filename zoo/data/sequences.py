@@ -1,4 +1,4 @@
-"""Sequences of inputs, unread: in memory, files of a folder, columns of a table."""
+"""Lazy sequences of inputs: in memory, files of a folder, columns of a table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 Pair: TypeAlias = tuple[str, str]
-"""Two texts that are one input."""
+"""A text pair."""
 
 Raw: TypeAlias = Any
-"""One input as it is kept: its path, its encoded bytes, itself in memory, or a pair. Its kind knows."""
+"""One stored input: a path, encoded bytes, an object in memory or a text pair, by modality."""
 
 
 class Inputs(Protocol):
-    """A sequence of inputs that costs little to select from and to send to a worker process."""
+    """A sequence of inputs that is cheap to index and to send to a worker process."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Raw: ...
 
     def name(self, index: int) -> str:
-        """How reports call the input: a path, or the number of a row."""
+        """The name of the input in messages and reports: a path, or a row number."""
         ...
 
     def take(self, indices: Indices) -> Inputs: ...
@@ -38,7 +38,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Listed:
-    """Inputs in memory, each with its name."""
+    """Inputs in memory with their names."""
 
     items: tuple[Raw, ...]
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Paths:
-    """Files under one folder, as one array of bytes: a hundred thousand paths take some 10 MB.
+    """Files in a folder, as one array of bytes: a hundred thousand paths take about 10 MB.
 
     Python strings would be copied page by page into every worker process, because reading one
     changes its reference count.
@@ -87,11 +87,11 @@ class Paths:
 
 @dataclass(frozen=True)
 class Renamed:
-    """Inputs whose names begin otherwise.
+    """Inputs with replaced name prefixes.
 
     Attributes:
         inputs: The inputs.
-        folders: What names begin with, and what stands in its place; the first that fits counts.
+        folders: Pairs of old and new prefix; the first match applies.
     """
 
     inputs: Inputs
@@ -118,7 +118,7 @@ class Renamed:
 class Column:
     """A column of a memory-mapped table; pickles as the path of its Arrow file.
 
-    ``title`` is how reports call the table; rows are counted from 1, without the header.
+    ``title`` names the table in messages; rows are counted from 1, without the header.
     """
 
     table: datasets.Dataset
@@ -131,7 +131,7 @@ class Column:
 
     def __getitem__(self, index: int) -> Raw:
         value: Any = self.table.data.column(self.column)[int(self.rows[index])].as_py()
-        if isinstance(value, dict):  # the Arrow form of a file: its bytes, or where it lies
+        if isinstance(value, dict):  # a file in Arrow: its bytes or its path
             value = value.get("bytes") or value.get("path")
         raw: Raw = value
         return raw
@@ -145,7 +145,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two columns of texts, row by row; a pair is called as its first text."""
+    """Two text columns, row by row; a pair has the name of its first text."""
 
     first: Column
     second: Column

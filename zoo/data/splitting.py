@@ -1,4 +1,4 @@
-"""What is trained on and what validates, where the data bring no split for it."""
+"""Train/validation splits for data that comes without."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from zoo.data.sequences import Indices
 from zoo.errors import DataError
 
 VAL_SPLIT = 0.2
-"""The share that validates where nobody has said how much."""
+"""The default validation share."""
 
 
 def stratified_split(labels: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
-    """Indices for training and for validation, each in ascending order.
+    """Training and validation indices, each ascending, stratified by class.
 
-    Of every class about ``share`` goes to validation, and at least one sample to each side; a
-    class with a single sample is trained on and not validated.
+    About ``share`` of every class goes to validation, with at least one sample on each side; a
+    class with a single sample stays in training.
 
     Raises:
-        DataError: ``share`` does not lie between 0 and 1.
+        DataError: ``share`` is not between 0 and 1.
     """
     check_share(share)
     generator = np.random.default_rng(seed)
@@ -34,17 +34,16 @@ def stratified_split(labels: Indices, share: float, seed: int) -> tuple[Indices,
 def random_split(
     labels: LabelArray, share: float, seed: int, *, keep_classes: bool
 ) -> tuple[Indices, Indices]:
-    """Indices for training and for validation, each in ascending order.
+    """Training and validation indices, each ascending, drawn at random.
 
     Args:
         labels: ``(N, outputs)``.
-        share: How much is drawn for validation, in (0, 1); at least one sample to each side.
-        seed: Decides what is drawn.
-        keep_classes: Whether a class of whose samples none would be trained on gets one of them
-            back, at the cost of the share.
+        share: The validation share, in (0, 1); at least one sample goes to each side.
+        seed: Determines the draw.
+        keep_classes: Return samples to training so that every class has one there.
 
     Raises:
-        DataError: ``share`` does not lie between 0 and 1.
+        DataError: ``share`` is not between 0 and 1.
     """
     check_share(share)
     count = min(max(round(len(labels) * share), 1), len(labels) - 1)
@@ -63,11 +62,11 @@ def random_split(
 
 
 def check_share(share: float) -> None:
-    """Raise a :class:`DataError` unless ``share`` lies between 0 and 1."""
+    """Raise a :class:`DataError` unless ``share`` is between 0 and 1."""
     if not 0 < share < 1:
         raise DataError(
-            f"a validation share of {share} was given; it must lie between 0 and 1",
-            hint="The usual one is --val-split 0.2.",
+            f"--val-split must be between 0 and 1, got {share}",
+            hint="The default is --val-split 0.2.",
         )
 
 

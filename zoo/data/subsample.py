@@ -1,4 +1,4 @@
-"""A sample of the data that training would see, for a first impression of it."""
+"""A random subsample of the training data, for ranking backbones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from zoo.data.classes import choose_classes, label_array, require_samples, unify_integer_labels
 from zoo.data.kind import InputKind
 from zoo.data.labels import AnyLabels, LabelKind
-from zoo.data.layouts import DataRequest, layout_of
+from zoo.data.layouts import DataRequest, layout_of, training_key
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits
@@ -23,7 +23,7 @@ from zoo.data.sources.walk import loose_files
 from zoo.errors import BadFilesError, DataError
 
 MIN_PER_CLASS = 5
-"""Samples of a class that are drawn, of those that there are, however many classes there are."""
+"""Samples drawn from each class, as far as it has them, however many classes there are."""
 
 
 def open_subsample(
@@ -38,26 +38,29 @@ def open_subsample(
     bad_files: BadFiles = "error",
     quoting: Quoting | None = None,
 ) -> Splits:
-    """Some samples of the training split, or of data without splits; no other input is read.
+    """A stratified subsample of the training split; no other input is read.
+
+    The arguments not described here are those of :func:`zoo.data.dataset.open_data`.
 
     Args:
-        source: As for :func:`zoo.data.dataset.open_data`, whose other arguments these are too.
-        samples: How many, about; each class has its share, and at least :data:`MIN_PER_CLASS`.
-        kinds: What the inputs may be; where there are several, it is found out.
-        tasks: As there.
-        seed: Decides which are drawn.
-        text_column: As there.
-        label_column: As there.
-        bad_files: As there, of the inputs that are drawn.
-        quoting: As there.
+        source: The data.
+        samples: About how many; each class gets its share, but at least :data:`MIN_PER_CLASS`.
+        kinds: The possible modalities; if several, the data decides.
+        tasks: The possible tasks.
+        seed: Determines the draw.
+        text_column: Column of the inputs.
+        label_column: Column of the labels.
+        bad_files: What to do with unreadable inputs among those drawn.
+        quoting: Of CSV and TSV files.
 
     Returns:
-        ``train`` alone, in the order of the data; its fingerprint is one of the inputs alone.
+        Splits with ``train`` only, in the order of the data; its fingerprint covers the inputs
+        without labels.
 
     Raises:
-        DataError: There is nothing to train on there.
-        ClassesError: There are no two classes.
-        BadFilesError: Inputs cannot be used, and ``bad_files`` is ``error``.
+        DataError: There is no training data.
+        ClassesError: There are fewer than two classes.
+        BadFilesError: An input cannot be read, and ``bad_files`` is ``error``.
     """
     columns = Columns.named(text_column, label_column, quoting)
     errors = list[DataError]()
@@ -73,12 +76,12 @@ def open_subsample(
 
 
 def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
-    """Which samples are drawn, ascending: of one label each, each class's share and some of all.
+    """Indices of the drawn samples, ascending; stratified if samples have one class each.
 
     Args:
-        labels: Of N samples.
-        count: How many are wanted; all N where there are no more.
-        seed: Decides which.
+        labels: Labels of N samples.
+        count: How many to draw; all N if there are no more.
+        seed: Determines the draw.
     """
     total = len(labels)
     if total <= count:
@@ -96,7 +99,7 @@ def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
 
 
 def _candidate_kinds(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
-    """What the inputs may be, the likelier first: a table holds paths of files less often."""
+    """The possible modalities, likeliest first: a table rarely holds file paths."""
     path = Path(os.path.expanduser(source))
     likelier = sorted(kinds, key=lambda kind: kind.in_files)
     if os.path.isdir(path) and not any(map(looks_like_table, loose_files(path))):
@@ -106,19 +109,14 @@ def _candidate_kinds(source: str, kinds: Sequence[InputKind]) -> Sequence[InputK
 
 def _opened_subsample(request: DataRequest, count: int) -> Splits:
     layout = layout_of(request)
-    own = "train" if "train" in layout else "all"
-    if own not in layout:
-        raise DataError(
-            f"{request.source} has {' and '.join(layout)}, but nothing to train on",
-            hint="Put the training data beside it, called train.",
-        )
-    part = unify_integer_labels({own: layout[own](True, request.tasks)}, (), request.findings)[own]
-    request.findings.settle()
+    key = training_key(request, layout)
+    part = unify_integer_labels({key: layout[key](True, request.tasks)}, (), request.findings)[key]
+    request.findings.check()
     classes = choose_classes(part)
     part = part.take(subsample_indices(part.known, count, request.seed))
     seen = readable(part, request.kind, request.findings)
     part, fingerprint = seen.part, seen.fingerprint
-    request.findings.settle()
+    request.findings.check()
     labels = label_array(part, classes, owner=part.where)
     require_samples(labels, part, classes)
     part.known_task.require_variety(labels, part.where, classes)

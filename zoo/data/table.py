@@ -1,4 +1,4 @@
-"""A table in memory-mapped form."""
+"""Memory-mapped tables."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """A table in memory-mapped form.
+    """A memory-mapped table.
 
     Attributes:
         data: The rows.
-        title: How reports call it.
-        folder: What paths of files in it are relative to.
-        rows: ``(N,)``, which of its rows are meant; ``None`` for all.
-        note: What the user should know of how it is written.
+        title: Its name in messages and reports.
+        folder: The folder that file paths in it are relative to.
+        rows: ``(N,)``, the rows to use; ``None`` for all.
+        note: A note for the user about how the file was parsed.
     """
 
     data: datasets.Dataset

@@ -1,4 +1,4 @@
-"""How a batch gets from a worker process to the main one, or the reason why it does not."""
+"""Sending batches from worker processes to the main process, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from typing import Any
 from zoo.errors import WorkersError
 
 _SOCKET = len("/pymp-12345678/listener-12345678")
-"""What ``multiprocessing`` adds to the temporary folder, for the socket that tensors are sent by."""
+"""What ``multiprocessing`` appends to the temporary folder for the socket that sends tensors."""
 
-_LONGEST = 103
-"""Bytes that the path of a socket may have where it may have the fewest, on macOS."""
+_MAX_PATH = 103
+"""Maximum bytes of a socket's path on macOS, the strictest system."""
 
 _SHORT = ("/tmp", "/var/tmp")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A batch on its way: the values lie in shared memory, and ``data`` says where."""
+    """A batch in transit: the values are in shared memory, ``data`` is the pickled handle."""
 
     data: bytes
 
     def open(self) -> Any:
-        """The batch; a second time it cannot be had.
+        """Unpack the batch; works only once.
 
         Raises:
-            WorkersError: Its memory cannot be reached.
+            WorkersError: Its shared memory cannot be opened.
         """
         try:
             return ForkingPickler.loads(self.data)
         except (OSError, RuntimeError, EOFError) as error:
-            raise lost(str(error) or type(error).__name__) from error
+            raise batch_not_sent(str(error) or type(error).__name__) from error
 
     def pin_memory(self) -> Any:
-        """The batch in memory that a GPU reads from, for the thread of torch's that pins."""
+        """The batch in pinned memory; called by torch's pin-memory thread."""
         try:
             batch = self.open()
         except WorkersError as error:
@@ -52,43 +52,45 @@ class Packed:
 
 @dataclass(frozen=True)
 class Unsent:
-    """Why a worker could not send a batch."""
+    """Why a worker failed to send a batch."""
 
     reason: str
 
 
 def pack(batch: Any) -> Packed | Unsent:
-    """``batch`` as it is sent from a worker.
+    """Pack a batch in a worker, for sending.
 
-    Left to the queue, it would be packed by a thread of its own, whose errors reach nobody: the
-    main process would wait for that batch for ever.
+    The queue would do so in a background thread whose errors are lost, and the main process would
+    wait for the batch forever.
     """
     try:
         return Packed(bytes(ForkingPickler.dumps(batch)))
-    except (OSError, RuntimeError) as error:  # no socket, no more files, no more shared memory
+    except (OSError, RuntimeError) as error:  # out of sockets, file handles or shared memory
         return Unsent(str(error) or type(error).__name__)
 
 
-def lost(reason: str) -> WorkersError:
-    """What is said of a batch that a worker could not send, or that could not be received."""
+def batch_not_sent(reason: str) -> WorkersError:
+    """The error for a batch that could not be sent or received."""
     return WorkersError(
-        f"a worker process could not hand over its batch: {reason}",
-        hint="Try --workers 0, which needs no other processes; or raise the limit of open files "
-        "(ulimit -n), make room in /dev/shm, or set TMPDIR to a folder with a short name.",
+        f"a worker process failed to send a batch: {reason}",
+        hint="Use --workers 0; or raise the limit on open files (ulimit -n), free space in "
+        "/dev/shm, or set TMPDIR to a short path.",
     )
 
 
 def dead_worker(workers: Any) -> WorkersError | None:
-    """What is said of worker processes that have ended by themselves, if any have."""
+    """The error for worker processes that have died, if any have."""
     for worker in workers:
-        worker.join(0.1)  # its sockets are closed a moment before it has ended
+        worker.join(0.1)  # its sockets close a moment before it ends
     codes = [worker.exitcode for worker in workers if worker.exitcode is not None]
     if not codes:
         return None
-    how = f"was killed by {_signal(-codes[0])}" if codes[0] < 0 else f"ended with {codes[0]}"
+    code = codes[0]
+    how = f"was killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
     return WorkersError(
-        f"a worker process that prepares batches {how}",
-        hint="Where memory is short, the system kills them: try fewer --workers, or --workers 0.",
+        f"a dataloader worker process {how}",
+        hint="The system kills processes when it runs out of memory: try fewer --workers, or "
+        "--workers 0.",
     )
 
 
@@ -99,19 +101,19 @@ def _signal(number: int) -> str:
 
 
 def shorten_sockets() -> None:
-    """Let this process put its sockets into a folder whose name is short enough for them."""
+    """Use a temporary folder whose path is short enough for sockets."""
     folder = tempfile.gettempdir()
-    if len(os.fsencode(folder)) + _SOCKET > _LONGEST:
+    if len(os.fsencode(folder)) + _SOCKET > _MAX_PATH:
         usable = (short for short in _SHORT if os.access(short, os.W_OK | os.X_OK))
         tempfile.tempdir = next(usable, folder)
 
 
 @contextlib.contextmanager
 def sigchld_handler_kept() -> Iterator[None]:
-    """Take no handler of torch's over for workers that die.
+    """Keep torch from installing its SIGCHLD handler for dead workers.
 
-    It raises in whatever the main process is doing, such as the middle of a step, after which
-    nothing could be saved. Whoever waits for a batch of a dead worker is told within 5 seconds.
+    It raises wherever the main process is, such as in the middle of a step, after which nothing
+    could be saved. Waiting for a batch from a dead worker fails within 5 seconds anyway.
     """
     if threading.current_thread() is not threading.main_thread() or os.name != "posix":
         yield

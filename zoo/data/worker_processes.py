@@ -1,4 +1,4 @@
-"""Worker processes from their start to their end: which signals they get, and that they do end."""
+"""Start and end of worker processes, and their signals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.data.worker_batches import shorten_sockets
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Signals come when the block ends, and in processes that it starts when these let them."""
+    """Block SIGINT and SIGTERM in the block, and in processes started there until they unblock."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -26,37 +26,38 @@ def signals_blocked() -> Iterator[None]:
 
 
 def start_worker(_: int) -> None:
-    """What a worker process does first."""
+    """Set up a worker process."""
     shorten_sockets()
     _leave_signals_to_the_main_process()
 
 
 def _leave_signals_to_the_main_process() -> None:
-    """Ctrl-C reaches every process of the terminal, and SIGTERM may reach every one of a group.
+    """Ignore signals that are meant for the main process.
 
-    What becomes of them, the main process decides, and to finish its step it needs the batches.
-    A SIGTERM of its own, which ``torch`` sends at the end, ends the worker; macOS and Windows do
-    not say who sent one, and there any does. The worker was started with both held.
+    Ctrl-C reaches every process of the terminal, and SIGTERM may reach a whole process group. The
+    main process handles them, and needs batches to finish its step. A SIGTERM from the main
+    process, sent by ``torch`` at the end, ends the worker; macOS and Windows do not tell the
+    sender, so any SIGTERM does. The worker was started with both signals blocked.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):
-        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_on_sigterm_from, args=(os.getppid(),), daemon=True).start()
     elif hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def _end_when_told_by(main: int) -> None:
+def _end_on_sigterm_from(main: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
         pass
     os._exit(0)
 
 
 def end_workers(running: Any) -> None:
-    """End the workers of an iterator of torch's, where it has some; they end once."""
+    """End the workers of a torch dataloader iterator, if it has any."""
     workers = getattr(running, "_workers", ())
     if workers:
-        running._shutdown_workers()  # torch has no public way
+        running._shutdown_workers()  # torch has no public method for this
     for worker in workers:
-        if worker.is_alive():  # one that may open no more files does not end by itself
+        if worker.is_alive():  # a worker out of file handles does not end by itself
             worker.kill()
             worker.join()

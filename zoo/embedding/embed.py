@@ -216,7 +216,7 @@ def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:
         splits[name] = samples.select(good) if misfits else samples
     if not any(map(len, splits.values())):
         findings.mode = "error"
-    findings.settle()
+    findings.check()
     return replace(rows, splits=splits, skipped=(*rows.skipped, *findings.skipped))
 
 

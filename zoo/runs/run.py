@@ -588,7 +588,7 @@ def _fitting(own: EvaluationSamples, reading: Reading) -> EvaluationSamples:
     findings = Findings("skip" if good else "error")
     for i, reason in misfits.items():
         findings.add(samples.input(i), reason)
-    findings.settle()
+    findings.check()
     first = findings.skipped[0] + (", …" if len(misfits) > 1 else "")
     words = f"{len(misfits):,} of {len(samples):,} images are left out ({first})"
     return replace(own, samples=samples.select(good), notes=(words,))

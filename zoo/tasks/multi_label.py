@@ -94,7 +94,7 @@ class MultiLabel:
     row_metric: ClassVar[str] = "f1"
     labels: ClassVar[type[Any]] = LabelSets
     usual_columns: ClassVar[Sequence[str]] = LABEL_COLUMNS
-    wanted: ClassVar[str] = "labels"
+    labels_noun: ClassVar[str] = "labels"
     wording: ClassVar[Wording] = replace(
         CLASSES,
         each=", any number a sample",

@@ -90,7 +90,7 @@ class Regression:
     row_metric: ClassVar[str] = "rmse"
     labels: ClassVar[type[Any]] = Numbers
     usual_columns: ClassVar[Sequence[str]] = (*LABEL_COLUMNS, "value", "score", "rating")
-    wanted: ClassVar[str] = "numbers to predict"
+    labels_noun: ClassVar[str] = "numbers to predict"
     wording: ClassVar[Wording] = Wording(
         outputs="targets",
         output="target",

@@ -85,7 +85,7 @@ class SingleLabel:
     wording: ClassVar[Wording] = CLASSES
     labels: ClassVar[type[Any]] = Labels
     usual_columns: ClassVar[Sequence[str]] = LABEL_COLUMNS
-    wanted: ClassVar[str] = "labels"
+    labels_noun: ClassVar[str] = "labels"
     probe: ClassVar[Probe] = Probe(
         metric="accuracy",
         model=ridge_classifier,

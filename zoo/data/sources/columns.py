@@ -190,7 +190,7 @@ def _label_columns(
     found = _present(table, usual, but=columns.inputs)[:1]
     if not found and demanded:
         raise DataError(
-            f"{table.title} has no column of {tasks[-1].wanted}; its columns: {_names(table)}",
+            f"{table.title} has no column of {tasks[-1].labels_noun}; its columns: {_names(table)}",
             hint=_advice(table),
         )
     return tuple(found)

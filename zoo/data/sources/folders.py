@@ -54,7 +54,7 @@ def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Par
     loose = loose_files(folder)
     others += [path.name for path in _others(loose, kind)]
     if not relative:
-        findings.settle()
+        findings.check()
         raise _nothing(folder, kind, classes)
     note_loose(folder, kind, loose, findings)
     note_unfollowed(walks, findings, folder)

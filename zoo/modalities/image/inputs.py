@@ -33,7 +33,7 @@ def open_images(given: Any, number: int, asked: ReadContext) -> Inputs:
     if os.path.isdir(path):
         findings = Findings("error" if lost is None else "skip")
         found = [os.path.relpath(file, path) for file in files_below(path, asked.kind, findings)]
-        findings.settle()
+        findings.check()
         for fact in findings.notes:
             asked.findings.note(fact)
         if lost is not None:  # folders that cannot be listed come behind what can be read
