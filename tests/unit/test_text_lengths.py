@@ -1,4 +1,4 @@
-"""How long texts may be: what is cut is told, and the longest text that is promised is computed."""
+"""How long texts may be: truncation is reported, and the longest promised text is computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from zoo.engine.precision import settle_precision
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
 from zoo.modalities.text.fitting import at_usual_length
-from zoo.modalities.text.tokenization import TextEncoder, cut_in_words
+from zoo.modalities.text.modality import TEXT
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.ranking.ranking import Watch
 from zoo_serve.parsing import Input
 from zoo_serve.service import Service
@@ -67,16 +68,15 @@ def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> N
         "lstm", data=str(table), max_length=4, epochs=1, output=tmp_path / "run", device="cpu",
         reporter=reporter,
     )  # fmt: skip
-    [told] = [note for note in reporter.told if "cut" in note]
-    assert told == "4 of 20 texts are cut at 4 tokens; --max-length N, at most 256, reads more"
+    [told] = [note for note in reporter.told if "--max-length N, at most 256" in note]
+    assert told.startswith("4 of 20 texts are truncated to 4 tokens")
     assert told in run.record["data"]["notes"]
     page = run.report(tmp_path / "page.html", device="cpu")
     assert told in page.path.read_text(encoding="utf-8")
     answered = Notes()
     run.predict(["fine word", "fine word word word word word"], reporter=answered)
-    assert answered.told == [
-        "1 of 2 texts is cut at 4 tokens; the run was trained so (--max-length N, at most 256)"
-    ]
+    [told] = answered.told
+    assert told.startswith("1 of 2 texts is truncated to 4 tokens; set in training")
     short, long = run.predict(["fine word", "fine word word word word word"])
     assert (short.to_json().get("unread"), long.to_json()["unread"]) == (None, ["end"])
     other = tmp_path / "other.csv"
@@ -84,7 +84,7 @@ def test_a_fine_tune_says_and_records_how_many_texts_it_cut(tmp_path: Path) -> N
     evaluated = Notes()
     results = run.evaluate(str(other), reporter=evaluated)
     assert results["all"].to_json()["notes"] == evaluated.told
-    assert evaluated.told[0].startswith("2 of 2 texts are cut at 4 tokens")
+    assert evaluated.told[0].startswith("2 of 2 texts are truncated to 4 tokens")
 
 
 def test_features_and_rankings_say_how_many_texts_are_cut_also_from_the_cache(
@@ -96,7 +96,7 @@ def test_features_and_rankings_say_how_many_texts_are_cut_also_from_the_cache(
         f"{'fine' if i % 2 else 'bad'} word{' word' * 300 * (i < 4)},{i % 2}" for i in range(12)
     ]
     table.write_text("text,label\n" + "\n".join(rows) + "\n")
-    told = "4 of 12 texts are cut at 64 tokens; --max-length N, at most 256, reads more"
+    told = "4 of 12 texts are truncated to 64 tokens; --max-length N, at most 256, reads more"
     for _ in range(2):  # computed, and from the cache
         reporter = Notes()
         found = zoo.embed(
@@ -110,7 +110,7 @@ def test_features_and_rankings_say_how_many_texts_are_cut_also_from_the_cache(
             table, ["lstm"], weights="none", samples=12, device="cpu", time_limit=None,
             watch=Watch(reporter),
         )  # fmt: skip
-        assert "4 of 12 texts are cut at 256 tokens" in " ".join(reporter.told)
+        assert "4 of 12 texts are truncated to 256 tokens" in " ".join(reporter.told)
 
 
 def test_a_run_is_trained_further_at_any_length_that_its_network_takes() -> None:
@@ -121,8 +121,11 @@ def test_a_run_is_trained_further_at_any_length_that_its_network_takes() -> None
     assert at_usual_length(short).text_input.longest == longest
     wide = spec.with_input(max_length=8192)
     assert at_usual_length(wide).text_input.max_length == 512
-    words = cut_in_words(1, 2, at_usual_length(wide).text_input)
-    assert words == "1 of 2 texts is cut at 512 tokens; --max-length N, at most 8,192, reads more"
+    note = TEXT.truncation_note(1, 2, at_usual_length(wide))
+    assert note.startswith("1 of 2 texts ")
+    assert "512 tokens" in note
+    assert "--max-length N, at most 8,192" in note
+    assert TEXT.truncation_note(0, 2, at_usual_length(wide)) == ""
 
 
 def test_a_server_marks_the_answers_to_texts_that_were_cut(tmp_path: Path) -> None:

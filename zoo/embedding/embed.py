@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.contract.spec import ImageInput, TextInput
+from zoo.contract.spec import ImageInput
 from zoo.data.kind import InputKind
 from zoo.data.options import DataOptions
 from zoo.data.reports import BadFiles, Findings
@@ -25,7 +25,6 @@ from zoo.engine.features import backbone_key, compute
 from zoo.engine.progress import Quiet, Reporter
 from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
-from zoo.modalities.text.tokenization import cut_in_words
 from zoo.registry.registry import Registry
 from zoo.runs.python_names import python_names
 from zoo.runs.request import Request, Resize
@@ -231,13 +230,14 @@ def _not_seen(network: Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
 
 
 def _cut(network: Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
-    """How many texts are cut, also where their features are from the cache."""
-    given = network.spec.input
-    if not isinstance(given, TextInput):
-        return ()
-    cut = sum(cut_beside(part) for part in parts.values())
-    words = cut_in_words(cut, sum(map(len, parts.values())), given, trained=network.run is not None)
-    return (words,) if words else ()
+    """How many texts are truncated, also where their features are from the cache."""
+    note = modality_of(network.spec).truncation_note(
+        sum(cut_beside(part) for part in parts.values()),
+        sum(map(len, parts.values())),
+        network.spec,
+        trained=network.run is not None,
+    )
+    return (note,) if note else ()
 
 
 def _features(

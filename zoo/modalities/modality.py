@@ -125,6 +125,19 @@ class Modality(InputKind, Protocol):
             TypeError, ValueError: They are something else than :meth:`input_record` gives.
         """
 
+    def truncation_note(
+        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
+    ) -> str:
+        """How many inputs are truncated, and how to change it; empty where none is.
+
+        Args:
+            cut: How many are.
+            count: Of how many.
+            spec: Says where they are truncated, and how long they may be at most.
+            trained: Whether a run was trained so, which only another fine-tune changes.
+            command: The command that has the option for it, where it is another one.
+        """
+
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """What a run has not read of the samples of a loader, after a whole pass."""
 

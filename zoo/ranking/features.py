@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Splits
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.feature_files import facts_beside
@@ -28,8 +27,8 @@ from zoo.engine.feed import Feed
 from zoo.engine.forward import EXACT, Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
+from zoo.modalities import modality_of
 from zoo.modalities.text.fitting import at_usual_length
-from zoo.modalities.text.tokenization import cut_in_words
 from zoo.ranking.candidates import Candidate
 from zoo.ranking.deadline import Deadline, OutOfTime
 from zoo.registry.registry import Registry
@@ -109,15 +108,14 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
         reporter=setup.reporter,
     )
     if cut := cut_beside(features):
-        setup.reporter.note(f"{spec.name}: {_cut_in_words(cut, count, spec)}")
+        note = modality_of(spec).truncation_note(
+            cut, count, at_usual_length(spec), command="zoo finetune"
+        )
+        setup.reporter.note(f"{spec.name}: {note}")
     if not np.isfinite(features).all():
         raise ContractError(f"{spec.name} gives features that are not finite")
     spent = facts.get(_TIME) or _kept_time(features)
     return Extracted(features, spent / count if isinstance(spent, int) else None)
-
-
-def _cut_in_words(cut: int, count: int, spec: BackboneSpec) -> str:
-    return cut_in_words(cut, count, at_usual_length(spec).text_input, command="zoo finetune")
 
 
 def _fill(array: Features, candidate: Candidate, setup: RankingSetup) -> dict[str, int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from accelerate import Accelerator
 
+from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Samples, Splits
 from zoo.engine.batch_norm import refuse_single
 from zoo.engine.decoding import decoded_once, worth_decoding
@@ -17,7 +18,6 @@ from zoo.engine.setting import Feeds
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
 from zoo.modalities.batches import Decoding
-from zoo.modalities.text.tokenization import cut_in_words
 from zoo.system.paths import cache_folder
 from zoo.training.plan import Plan
 
@@ -36,19 +36,16 @@ def make_dataloaders(
     except ZooError:
         feeds.close()
         raise
-    if cut := _cut(feeds, plan):
-        reporter.note(cut)
-    return replace(feeds, notes=(*plan.splits.notes, *([cut] if cut else [])))
+    if note := _truncation_note(feeds, plan.backbone.spec):
+        reporter.note(note)
+    return replace(feeds, notes=(*plan.splits.notes, *([note] if note else [])))
 
 
-def _cut(feeds: Feeds, plan: Plan) -> str:
-    """How many texts of training and validation are not read to their end, in words."""
-    both = [loader.reader for loader in (feeds.train, feeds.val)]
-    cut, count = (
-        int(sum(reader.cut.sum() for reader in both)),
-        sum(len(reader.samples) for reader in both),
-    )
-    return cut_in_words(cut, count, plan.backbone.spec.text_input) if cut else ""
+def _truncation_note(feeds: Feeds, spec: BackboneSpec) -> str:
+    readers = (feeds.train.reader, feeds.val.reader)
+    cut = int(sum(reader.cut.sum() for reader in readers))
+    count = sum(len(reader.samples) for reader in readers)
+    return modality_of(spec).truncation_note(cut, count, spec)
 
 
 def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Feeds:

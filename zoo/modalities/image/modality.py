@@ -143,6 +143,12 @@ class ImageModality:
             windowed=bool(images.get("windowed", False)),
         )
 
+    def truncation_note(
+        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
+    ) -> str:
+        """Images are not truncated."""
+        return ""
+
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """What the loader's reading has watched."""
         from zoo.modalities.image.not_seen import Reading

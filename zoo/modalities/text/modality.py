@@ -115,7 +115,7 @@ class TextModality:
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
-        """Texts that are cut are told of where they are read."""
+        """Which texts are truncated is known after reading them: see :meth:`truncation_note`."""
         return {}
 
     def input_record(
@@ -127,13 +127,29 @@ class TextModality:
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
         """Texts are read as they are."""
 
+    def truncation_note(
+        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
+    ) -> str:
+        """Texts longer than the maximum number of tokens are truncated."""
+        if not cut:
+            return ""
+        given = spec.text_input
+        are = "text is" if count == 1 else f"texts {'is' if cut == 1 else 'are'}"
+        what = f"{cut:,} of {count:,} {are} truncated to {given.max_length:,} tokens"
+        longest = given.longest or given.max_length
+        if longest <= given.max_length:
+            return f"{what}, the maximum of this network"
+        option = f"{command and command + ' '}--max-length N, at most {longest:,}"
+        how = f"set in training ({option})" if trained else f"{option}, reads more"
+        return f"{what}; {how}"
+
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """Which texts were cut."""
         from zoo.modalities.not_seen import NotSeen
-        from zoo.modalities.text.tokenization import END, cut_in_words
+        from zoo.modalities.text.tokenization import END
 
         cut = loader.reader.cut
-        words = cut_in_words(int(cut.sum()), len(cut), spec.text_input, trained=True)
+        words = self.truncation_note(int(cut.sum()), len(cut), spec, trained=True)
         return NotSeen(tuple((END,) if own else () for own in cut), (words,) if words else ())
 
     def preparer(

@@ -157,29 +157,6 @@ class TextEncoder:
         return batch if types is None else batch | {"token_type_ids": _padded(types, longest, 0)}
 
 
-def cut_in_words(
-    cut: int, count: int, text_input: TextInput, *, trained: bool = False, command: str = ""
-) -> str:
-    """How many texts are not read to their end, and how to change it; empty where all are.
-
-    Args:
-        cut: How many.
-        count: Of how many.
-        text_input: Says where they are cut, and how long texts may be at most.
-        trained: Whether a run was trained so, which nothing but another fine-tune changes.
-        command: The command that has the option for it, where it is another one.
-    """
-    if not cut:
-        return ""
-    are = "text is" if count == 1 else f"texts {'is' if cut == 1 else 'are'}"
-    what = f"{cut:,} of {count:,} {are} cut at {text_input.max_length:,} tokens"
-    longest = text_input.longest or text_input.max_length
-    if longest <= text_input.max_length:
-        return f"{what}, the most that the network takes"
-    option = f"{command and command + ' '}--max-length N, at most {longest:,}"
-    return f"{what}; {f'the run was trained so ({option})' if trained else f'{option}, reads more'}"
-
-
 def _padded(sequences: Sequence[Sequence[int]], longest: int, fill: int) -> Tensor:
     padded = torch.full((len(sequences), longest), fill, dtype=torch.int64)
     for row, sequence in enumerate(sequences):
