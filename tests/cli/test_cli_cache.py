@@ -126,5 +126,5 @@ def test_wrong_options_are_told(zoo: Zoo, features: Path) -> None:
     done = zoo("cache", "--keep", "2GB")
     assert done.code == 1
     assert "Add --prune" in done.err
-    assert "is not a size like" in zoo("cache", "--prune", "--keep", "much").err
+    assert "'much' is not a valid size" in zoo("cache", "--prune", "--keep", "much").err
     assert len(left(features)) == 5

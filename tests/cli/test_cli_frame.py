@@ -103,8 +103,8 @@ def test_python_m_zoo_is_the_same_command() -> None:
         (["list", "--modality", "smell"], "'smell' is not one of 'image', 'text'"),
         (["list", "a", "b"], "unexpected extra argument"),
         (["show"], "Missing argument 'NAME'"),
-        (["list", "--max-params", "many"], "'many' is not a number like"),
-        (["list", "--max-params", "-3"], "'-3' is not a number like"),
+        (["list", "--max-params", "many"], "'many' is not a valid number"),
+        (["list", "--max-params", "-3"], "'-3' is not a valid number"),
         (["--verbose"], "No such option"),
     ],
 )

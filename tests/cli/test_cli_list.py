@@ -47,7 +47,7 @@ def test_filters_that_leave_no_short_name_show_the_others(zoo: Zoo, acme: Path) 
     assert [line.split()[0] for line in result.out.splitlines()[1:]] == ["acme/small"]
     nothing = zoo("list", "--min-accuracy", 99)
     assert len(nothing.out.splitlines()) == 1
-    assert nothing.err.startswith("No backbone passes all these filters.\n")
+    assert nothing.err.startswith("No backbone matches all these filters.\n")
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_rows_that_a_filter_or_an_order_knows_nothing_of_are_counted(
 ) -> None:
     told = zoo("list", *arguments).err.splitlines()
     notes = [line.split() for line in told if line.startswith("Note: ")]
-    counts = [(words[1], next(w for w in words if w in ("left", "last:"))) for words in notes]
-    wanted = [(str(left_out), "left")] if left_out else []
+    counts = [(words[1], next(w for w in words if w in ("not", "last:"))) for words in notes]
+    wanted = [(str(left_out), "not")] if left_out else []
     assert counts == [*wanted, *([(str(last), "last:")] if last else [])]
 
 
@@ -139,10 +139,10 @@ def test_what_matches_nothing_says_so_on_standard_error(zoo: Zoo, acme: Path) ->
     result = zoo("list", "midddle")
     assert result.code == 0
     assert len(result.out.splitlines()) == 1
-    assert "No backbone's name matches 'midddle'. Closest: middle" in result.err
+    assert "No backbone matches 'midddle'. Closest: middle" in result.err
     result = zoo("list", "mid", "--min-accuracy", "99", "--json")
     assert result.document == []
-    assert "No backbone passes all these filters." in result.err
+    assert "No backbone matches all these filters." in result.err
 
 
 def test_a_plugin_that_is_not_there_is_an_error(zoo: Zoo, acme: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_run_that_is_gone_keeps_its_row_with_a_note(zoo: Zoo, plants: Path) ->
     result = zoo("list")
     assert result.code == 0
     lines = result.out.splitlines()
-    assert lines[1].split() == ["plants", "cannot", "be", "read"]
+    assert lines[1].split() == ["plants", "unreadable"]
     assert lines[2].startswith("mid ")
     note = (
         f"Note: 'plants' stands for the run {plants}, which cannot be read: {plants} does not exist"
@@ -254,7 +254,7 @@ def test_a_damaged_run_costs_its_own_row_alone(zoo: Zoo, plants: Path, content: 
 def test_what_matches_no_name_may_be_near_that_of_a_run(zoo: Zoo, plants: Path) -> None:
     assert "Closest: plants" in zoo("list", "plaints").err
     assert (
-        "No backbone passes all these filters." in zoo("list", "plants", "--min-accuracy", 99).err
+        "No backbone matches all these filters." in zoo("list", "plants", "--min-accuracy", 99).err
     )
 
 

@@ -171,7 +171,7 @@ def test_closed_streams_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
     before = warnings.showwarning
-    with output.tamed_streams():
+    with output.robust_streams():
         assert warnings.showwarning is not before
         print("to nobody")
         print("to nobody", file=sys.stderr)
@@ -185,7 +185,7 @@ def test_a_large_image_that_zoo_reads_is_not_warned_of(
     Image.new("1", (9500, 9500)).save(tmp_path / "large.png")  # more than half of what zoo refuses
     said: list[object] = []
     for known in (True, False):  # the second shows that Pillow would say something
-        tamed = output.tamed_streams() if known else contextlib.nullcontext()
+        tamed = output.robust_streams() if known else contextlib.nullcontext()
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             with tamed, monkeypatch.context() as patched:

@@ -147,13 +147,13 @@ def test_on_a_terminal_the_table_grows_best_first() -> None:
     )
     with growing_table(console, COLUMNS, _cells, 2) as watch:
         for number, (name, score) in enumerate((("good", 0.8), ("poor", 0.5), ("best", 0.9)), 1):
-            watch.begun(name, number, 3)
+            watch.started(name, number, 3)
             with watch.reporter.steps("features", 4) as advance:
                 advance()
             watch.reporter.note(f"a note on \x1b[31m{name}")
             row = _row(name, score)
             ranking = ranking.with_row(row)
-            watch.grown(ranking, row)
+            watch.added(ranking, row)
     shown = stream.getvalue()
     assert "\x1b[31mbest" not in shown
     assert "a note on" in shown

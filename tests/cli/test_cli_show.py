@@ -58,7 +58,7 @@ def test_a_stage_that_does_not_exist_is_an_error(zoo: Zoo) -> None:
 
 def test_the_weights_that_a_name_asks_for_are_marked(zoo: Zoo) -> None:
     result = zoo("show", "torchvision/resnet50.IMAGENET1K_V1")
-    assert re.search(r"^IMAGENET1K_V1 +asked for ", result.out, re.MULTILINE)
+    assert re.search(r"^IMAGENET1K_V1 +requested ", result.out, re.MULTILINE)
 
 
 def test_the_facts_appear_although_it_cannot_be_built(zoo: Zoo, acme: Path) -> None:

@@ -124,7 +124,7 @@ def test_doctor_tells_what_matters_and_an_unreachable_hub_is_no_error(zoo: Zoo, 
     assert findings["Hugging Face Hub"]["status"] == "warning"
     assert "--weights none" in findings["Hugging Face Hub"]["advice"]
     assert findings["precision"]["value"].split()[0] in ("bf16", "fp32")
-    assert findings["short names"]["value"] == "1 lead nowhere: lost"
+    assert findings["short names"]["value"] == "1 not found: lost"
 
 
 def test_everything_that_is_not_well_comes_with_advice(zoo: Zoo, acme: Path) -> None:
@@ -153,9 +153,9 @@ def test_a_missing_and_an_old_library_are_wrong(
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     findings = _findings(zoo, 1)
-    assert findings["timm"]["value"].startswith("missing; wanted timm>=")
+    assert findings["timm"]["value"].endswith(findings["timm"]["advice"].split("'")[1])
     assert findings["timm"]["advice"].startswith("pip install -U 'timm>=")
-    assert findings["rich"]["value"].startswith("0.0.1; wanted rich>=")
+    assert findings["rich"]["value"].startswith("0.0.1;")
     assert findings["click"]["status"] == "ok"
 
 
@@ -178,7 +178,7 @@ def test_a_cache_that_cannot_be_written_is_wrong(
     (tmp_path / "file").touch()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
     finding = _findings(zoo, 1)["zoo cache"]
-    assert "cannot be written" in finding["value"]
+    assert str(tmp_path / "file" / "cache") in finding["value"]
     assert "ZOO_CACHE" in finding["advice"]
 
 

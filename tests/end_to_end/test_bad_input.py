@@ -236,8 +236,8 @@ def test_an_empty_standard_input_and_an_unknown_output_are_told(
 ) -> None:
     run = made_run(tmp_path / "run", IMAGES)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" \n\n")))
-    refused("predict", run, "-", says=("there is nothing on standard input", "Give a text a line"))
-    refused("predict", run, "x", "--output", "y.txt", says=("y.txt is of no known kind", ".csv"))
+    refused("predict", run, "-", says=("standard input is empty", "images"))
+    refused("predict", run, "x", "--output", "y.txt", says=("y.txt", ".csv"))
 
 
 def test_sizes_that_a_network_does_not_take_name_the_nearest(refused: Refused) -> None:

@@ -50,7 +50,7 @@ def test_a_renamed_file_leaves_the_same_held_out_samples(
     for name in ("accuracy", "macro_f1"):
         assert after["metrics"][name] == pytest.approx(trained.metrics[name])
     printed = zoo_cli("evaluate", trained.folder, "--data", photos).out
-    assert "(15 samples; 57 that the run was trained on left out)" in printed
+    assert "(15 samples; 57 training samples left out)" in printed
 
 
 def test_images_that_are_added_are_measured_with_those_held_out(trained: Run, photos: Path) -> None:
@@ -80,8 +80,8 @@ def test_a_test_split_is_measured_without_the_images_that_were_trained_on(
     assert (own.samples, own.left_out, own.trained_on) == (4, 0, 1)
     assert own.metrics == run.metrics, "the run's own validation samples stay whole"
     printed = zoo_cli("evaluate", run.folder, "--data", data).out
-    assert "(3 samples; 1 that the run was trained on left out)" in printed
-    assert "(4 samples, 1 of them in its training data too)" in printed
+    assert "(3 samples; 1 training sample left out)" in printed
+    assert "(4 samples; 1 of them also in the training data)" in printed
     with pytest.raises(DataError, match=r"66.*'all'"):
         run.evaluate(data / "train")
 

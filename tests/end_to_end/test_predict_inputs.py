@@ -163,7 +163,7 @@ def test_the_name_of_a_file_that_is_missing_is_not_classified(
     monkeypatch.chdir(tmp_path)
     done = zoo_cli("predict", run, name)
     assert (done.code, done.out) == (1, "")
-    assert "there is no file" in done.err
+    assert "does not exist" in done.err
     assert Path(name).name in done.err
 
 
@@ -173,7 +173,7 @@ def test_a_missing_file_with_blanks_in_its_name_is_not_classified_either(
 ) -> None:
     done = zoo_cli("predict", run, name)
     assert (done.code, done.out) == (1, "")
-    assert f"there is no file {name}" in done.err
+    assert f"{name} does not exist" in done.err
     assert zoo.open_run(run).predict([f"see {name}"])[0].input == f"see {name}"  # a text in a list
 
 

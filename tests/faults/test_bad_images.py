@@ -123,10 +123,10 @@ def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli
     assert count >= len(images.never())
     assert data["train"] + data["val"] + count == len(list(root.rglob("*.*"))) - 1
     assert f"{count} unreadable skipped" in done.err
-    assert f"{count} unreadable inputs were left out; run.json lists them" in done.out
+    assert f"{count} unreadable inputs skipped; run.json" in done.out
     assert data["ignored"] == 2
     assert "2 files without an image extension (green/labels.txt, …)" in done.err
-    assert "2 files not called like images ignored" in done.out
+    assert "2 files without an image extension ignored" in done.out
 
 
 @pytest.mark.parametrize("size", [32, 224])

@@ -121,7 +121,7 @@ def test_a_run_says_in_three_places_how_many_rows_it_left_out(tmp_path: Path, zo
     assert len(data["skipped"]) == 2
     assert data["train"] + data["val"] + 2 == len(rows)
     assert "2 unreadable skipped" in done.err
-    assert "2 unreadable inputs were left out; run.json lists them" in done.out
+    assert "2 unreadable inputs skipped; run.json" in done.out
     for text in ("\x1b", "\0"):
         assert text not in done.out + done.err
 

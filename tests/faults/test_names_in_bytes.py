@@ -48,7 +48,7 @@ def test_an_image_with_such_a_name_is_told_by_path_or_left_out(
         str(photos / "red" / f"whole{ODD}.png"),
         str(photos / "green" / f"broken{ODD}.png"),
     }
-    assert "2 unreadable inputs were left out" in done.out
+    assert "2 unreadable inputs skipped" in done.out
     told = zoo_cli("predict", tmp_path / "run", photos / "red")
     assert told.code == 1
     assert r"whole\udcff.png cannot be read as an image: its name is not valid UTF-8" in told.err

@@ -1,6 +1,6 @@
 """The command line: one module a command, imported when the command is used.
 
-A command's module imports nothing heavier than click at its top, so that help stays quick; what
+A command's module imports nothing heavier than click at its top, so that help stays fast; what
 is heavy is imported inside the command. Plugins add commands through the hook ``zoo_commands``:
 they are looked up only where a name is not one of zoo's own, and to list all.
 """
@@ -19,7 +19,7 @@ import click
 
 import zoo
 from zoo.cli import completion
-from zoo.cli.output import documents_only, fail_cleanly, note, tamed_streams
+from zoo.cli.output import documents_only, fail_cleanly, note, robust_streams
 from zoo.system.environment import variable
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ class LazyGroup(click.Group):
     """Commands by name, from a table of ``module:attribute``, in the table's order; then those
     of plugins.
 
-    Every command gets a hidden ``--debug`` and ``--no-plugin``, and one with ``--json`` has standard output to
-    itself: what a library prints meanwhile goes to standard error.
+    Every command gets a hidden ``--debug`` and ``--no-plugin``. With ``--json``, standard output
+    is for the document alone: what a library prints goes to standard error.
     """
 
     def __init__(self, *args: Any, table: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._table = table
-        self._fitted_already: dict[int, click.Command] = {}  # by identity: plugins come and go
+        self._prepared: dict[int, click.Command] = {}  # by identity: plugins come and go
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table; then those of plugins."""
@@ -76,13 +76,13 @@ class LazyGroup(click.Group):
         if cmd_name not in self.commands:
             module, _, attribute = self._table[cmd_name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
-            self.commands[cmd_name] = _fitted(command, cmd_name)
+            self.commands[cmd_name] = _with_common_options(command, cmd_name)
         return self.commands[cmd_name]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with a suggestion from all commands."""
+        """As in click, with a suggestion from all commands."""
         name = args[0]
         if name not in self._table and not name.startswith("-"):
             known = self._of_plugins(ctx)
@@ -90,11 +90,11 @@ class LazyGroup(click.Group):
                 from zoo.errors import did_you_mean
 
                 guess = did_you_mean(name, self.list_commands(ctx))
-                ctx.fail(f"No such command {name!r}.{guess}{known.not_asked()}")
+                ctx.fail(f"No such command {name!r}.{guess}{known.unusable_in_words()}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A line for each command; no plugin is imported for that."""
+        """One line per command; no plugin is imported."""
         from zoo.errors import ZooError
 
         try:
@@ -102,15 +102,15 @@ class LazyGroup(click.Group):
         except ZooError as error:  # help must be there also where a registry.toml is not valid
             note(f"Warning: commands of plugins are not listed: {error.message}")
             self._remember(ctx, None)
-        for remark in self._of_plugins(ctx).remarks():
-            note(f"Warning: {remark}")
+        for text in self._of_plugins(ctx).warnings():
+            note(f"Warning: {text}")
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names))
         with formatter.section("Commands"):
             formatter.write_dl([(n, self._listed(ctx, n).get_short_help_str(limit)) for n in names])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names of commands, with their help; no plugin is imported for that."""
+        """Names of commands, with their help; no plugin is imported."""
         from click.shell_completion import CompletionItem
 
         commands = [
@@ -121,7 +121,7 @@ class LazyGroup(click.Group):
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _of_plugins(self, ctx: click.Context) -> PluginCommands:
-        """What plugins add; looked up once for each run of the command line."""
+        """Commands of plugins; looked up once per run of the command line."""
         if _KEPT not in ctx.meta:
             self._remember(ctx, self._look_up(completing=ctx.resilient_parsing))
         found: PluginCommands = ctx.meta[_KEPT]
@@ -130,7 +130,7 @@ class LazyGroup(click.Group):
     def _look_up(self, *, completing: bool) -> PluginCommands:
         from zoo.cli.plugin_commands import PluginCommands
 
-        if completing:  # nothing is said, and no plugin is asked, for a press of the tab key
+        if completing:  # the tab key prints nothing and asks no plugin
             with contextlib.suppress(Exception):
                 return PluginCommands.of(completion.kept_registry(), self._table)
             return PluginCommands()
@@ -150,12 +150,12 @@ class LazyGroup(click.Group):
         from zoo.cli.plugin_commands import load_command
 
         command = load_command(*specs[name])
-        if id(command) not in self._fitted_already:
-            self._fitted_already[id(command)] = _fitted(command, name)
+        if id(command) not in self._prepared:
+            self._prepared[id(command)] = _with_common_options(command, name)
         return command
 
     def _listed(self, ctx: click.Context, name: str) -> click.Command:
-        """What stands for a command in a list; that of a plugin is not imported."""
+        """A command for the list; that of a plugin is a placeholder and is not imported."""
         if name in self._table:
             command = self.get_command(ctx, name)
             assert command is not None
@@ -163,7 +163,7 @@ class LazyGroup(click.Group):
         return click.Command(name, short_help=self._of_plugins(ctx).specs[name][1].help)
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command; what it returns is not an exit status."""
+        """Run the command; its return value is not an exit status."""
         super().invoke(ctx)
 
 
@@ -171,7 +171,7 @@ _KEPT = f"{__name__}.plugin_commands"
 """Where a context keeps what plugins add."""
 
 
-def _fitted(command: click.Command, name: str) -> click.Command:
+def _with_common_options(command: click.Command, name: str) -> click.Command:
     command.name = name
     command.params += [_no_plugin_option(), _debug_option()]
     for parameter in command.params:
@@ -252,7 +252,7 @@ cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 def main() -> None:
     """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
-    with tamed_streams(), fail_cleanly(settings):
+    with robust_streams(), fail_cleanly(settings):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
         if sys.stdout:
             sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end

@@ -1,4 +1,4 @@
-"""``zoo add``: a run becomes a backbone, which other runs start from."""
+"""``zoo add``: register a run under a name, as a backbone for other runs."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def command(
 
     if remove is not None:
         if run is not None or name is not None or replace:
-            raise click.UsageError("--remove NAME stands alone.")
+            raise click.UsageError("--remove NAME takes no RUN and no other option.")
         _remove(remove, Registry.discover(), as_json=as_json)
         return
     if run is None:
-        raise click.UsageError("Missing argument 'RUN', the folder of a run.")
+        raise click.UsageError("Missing argument 'RUN', a run folder.")
     if name is None:
         raise click.UsageError("Missing option '--name', such as --name my-animals.")
     from zoo.registry.publishing import publish
@@ -56,7 +56,7 @@ def command(
     if as_json:
         emit_json(_document(added))
     else:
-        _tell(added)
+        _print_added(added)
 
 
 def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
@@ -66,8 +66,8 @@ def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
     if as_json:
         emit_json({"name": name, "run": None, "before": str(folder), "file": str(file)})
     else:
-        kept = f"{folder} is as it was" if folder.exists() else f"{folder} was already gone"
-        say(f"{name} is no longer in {file}; {kept}")
+        kept = "the run folder is kept" if folder.exists() else "the run folder does not exist"
+        say(f"{name} removed from {file}; {kept}: {folder}")
 
 
 def _document(added: Published) -> dict[str, object]:
@@ -85,11 +85,11 @@ def _document(added: Published) -> dict[str, object]:
     }
 
 
-def _tell(added: Published) -> None:
+def _print_added(added: Published) -> None:
     run = added.run
     names = ", ".join(run.classes[:8]) + (", …" if len(run.classes) > 8 else "")
     say(clean(f"{run.name}: {run.spec.name}, trained on {run.data} ({names})"))
     if added.before not in (None, run.folder):
-        say(f"it was the name of {added.before} until now")
+        say(f"replaces {added.before}")
     say(f"written to {added.file}")
     say(f"next: zoo finetune {run.name} --data PATH")

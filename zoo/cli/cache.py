@@ -1,4 +1,4 @@
-"""``zoo cache``: the features of frozen backbones, decoded images, and compiled networks."""
+"""``zoo cache``: cached features, decoded images and compiled networks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
 
     if not prune and (older_than is not None or keep is not None):
         raise UsageError(
-            "--older-than and --keep say what --prune removes",
+            "--older-than and --keep need --prune",
             hint="Add --prune, or leave them out.",
         )
     folder = cache_folder() / "features"
@@ -73,12 +73,12 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
 def _chosen(
     files: Sequence[FeatureFile], older_than: float | None, keep: int | None
 ) -> list[FeatureFile]:
-    """Those to remove; what was used last comes first among ``files``."""
+    """Files to remove; ``files`` are sorted by last use, the latest first."""
     chosen, kept = [], 0
     for file in files:
         old = older_than is not None and time.time() - file.used > older_than * 86_400
-        much = keep is not None and kept + file.size > keep
-        if old or much or (older_than is None and keep is None):
+        over = keep is not None and kept + file.size > keep
+        if old or over or (older_than is None and keep is None):
             chosen.append(file)
         else:
             kept += file.size

@@ -1,4 +1,4 @@
-"""``zoo list``: the catalogue, from the index alone."""
+"""``zoo list``: the catalogue, read from the index alone."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from zoo.errors import ZooError, closest
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
 
-ACCURACY = "their published top-1 accuracy"
-LICENSE = "the license of their weights"
+ACCURACY = "top-1 accuracy"
+LICENSE = "license of the weights"
 
 COLUMNS = (
     "name",
@@ -47,8 +47,8 @@ class Entry:
         name: Canonical.
         row: The spec as JSON data.
         alias: The short name, or the empty string.
-        cached: Whether the default weights are on this machine (where there is no default, any).
-        run: The folder of the run that is published under this name; else the empty string.
+        cached: Whether the default weights are on this machine (without a default, any weights).
+        run: The folder of the run that is registered under this name, or the empty string.
     """
 
     title: str
@@ -71,7 +71,7 @@ class Entry:
 
     @property
     def license(self) -> str:
-        """That of the default weights, else that of the code."""
+        """License of the default weights, else of the code."""
         return str(self.weights.get("license") or self.row["license"])
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Entry:
 
 
 Test = Callable[[Entry], bool | None]
-"""Whether an entry passes; ``None`` where what the filter asks for is not known of it."""
+"""Whether an entry passes; ``None`` where the fact is unknown."""
 
 ORDERS: Mapping[str, Callable[[Entry], Any]] = {
     "name": lambda entry: entry.title.lower(),
@@ -144,7 +144,7 @@ def command(
 
     registry = Registry.discover()
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
-        registry.plugin(plugin)  # raises, and names those that there are
+        registry.plugin(plugin)  # raises, and names the installed ones
     tests = dict(_tests(modality, plugin, max_params, min_accuracy, license_id, cached))
     listing = _Listing(registry, tests)
     whole = everything or pattern is not None
@@ -159,16 +159,16 @@ def command(
             emit_json([entry.to_json() for entry in shown])
         else:
             unreadable = [] if tests else listing.unreadable
-            print_table(COLUMNS, [*map(_lost_cells, unreadable), *map(_cells, shown)])
+            print_table(COLUMNS, [*map(_unreadable_cells, unreadable), *map(_cells, shown)])
             if not whole and (others := listing.others(shown)):
                 say(f"and {others:,} more: 'zoo list --all' or 'zoo list PATTERN'")
-    _remark(registry, pattern, listing, shown)
-    _tell_unknown(unknown, shown, sort)
+    _print_notes(registry, pattern, listing, shown)
+    _note_unknown(unknown, shown, sort)
 
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Thousands of rows and no cycle among them: looking for some takes a tenth of the time."""
+    """Thousands of rows without a cycle: collecting takes a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -182,8 +182,8 @@ class _Listing:
     """The entries that pass all tests.
 
     Attributes:
-        unreadable: Published runs that matched and cannot be read, with the errors.
-        unknown: By what is not known of them, how many entries the last listing left out for it.
+        unreadable: Registered runs that match and cannot be read, with the errors.
+        unknown: By unknown fact, how many entries the last listing left out.
     """
 
     def __init__(self, registry: Registry, tests: Mapping[str, Test]) -> None:
@@ -199,15 +199,15 @@ class _Listing:
             self._aliases.setdefault(name, alias)
 
     def matching(self, pattern: str) -> list[Entry]:
-        """Published runs, then the whole catalogue."""
+        """Registered runs, then the whole catalogue."""
         return self._passing([*self._runs(pattern), *self._catalogue(pattern)])
 
     def short(self) -> list[Entry]:
-        """Published runs, then the short names in the order of registry.toml."""
+        """Registered runs, then the short names in the order of registry.toml."""
         return self._passing([*self._runs("*"), *self._short()])
 
     def others(self, shown: list[Entry]) -> int:
-        """How many backbones of the catalogue pass the tests and are not shown."""
+        """Number of backbones that pass the tests and are not shown."""
         if self._tests:
             every = {entry.name for entry in self._passing(self._catalogue("*"))}
         else:  # without reading the rows, most of which are not shown
@@ -260,7 +260,7 @@ def _tests(
     license_id: str | None,
     cached: bool,
 ) -> Iterator[tuple[str, Test]]:
-    """The filters that were given, each with what it asks of an entry."""
+    """The given filters, each with its test of an entry."""
     if modality is not None:
         yield "modality", lambda entry: entry.row["modality"] == modality
     if plugin is not None:
@@ -298,8 +298,8 @@ def _cells(entry: Entry) -> list[object]:
     ]
 
 
-def _lost_cells(name: str) -> list[object]:
-    return [name, *[""] * (COLUMNS.index("weights") - 1), "cannot be read", "", "", ""]
+def _unreadable_cells(name: str) -> list[object]:
+    return [name, *[""] * (COLUMNS.index("weights") - 1), "unreadable", "", "", ""]
 
 
 def compact(count: int) -> str:
@@ -315,30 +315,32 @@ def input_size(row: Mapping[str, Any]) -> str:
     return INPUTS[row["modality"]].in_short(row["input"])
 
 
-def _remark(registry: Registry, pattern: str | None, listing: _Listing, shown: list[Entry]) -> None:
+def _print_notes(
+    registry: Registry, pattern: str | None, listing: _Listing, shown: list[Entry]
+) -> None:
     for error in listing.unreadable.values():
         note(f"Note: {error.message}\n      {error.hint}")
     if not shown and not listing.unreadable:
-        _explain_nothing(registry, pattern)
+        _explain_empty(registry, pattern)
     for status in registry.plugins():
         if status.status not in ("ok", "disabled"):
             note(f"Note: the plugin {status.name!r} is {status.status}; see 'zoo plugins'.")
 
 
-def _tell_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | None) -> None:
-    """Say which entries a filter or an order could not judge, since nothing is published of them."""
+def _note_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | None) -> None:
+    """Say how many entries lack the fact that a filter or the order needs."""
     for fact, count in unknown.items():
-        note(f"Note: {count:,} more left out: {fact} is not known.")
+        note(f"Note: {count:,} more not listed: {fact} unknown.")
     last = sum(entry.accuracy is None for entry in shown)
     if sort == "accuracy" and last:
-        note(f"Note: {last:,} listed last: {ACCURACY} is not known.")
+        note(f"Note: {last:,} listed last: {ACCURACY} unknown.")
 
 
-def _explain_nothing(registry: Registry, pattern: str | None) -> None:
+def _explain_empty(registry: Registry, pattern: str | None) -> None:
     if pattern is None or registry.names(pattern) or any(registry.runs(pattern)):
-        note("No backbone passes all these filters.")
+        note("No backbone matches all these filters.")
         return
     known = [*registry.policy.runs, *(name.partition("/")[2] for name in registry.names())]
     near = closest(pattern.strip("*?"), known)
     guess = f" Closest: {', '.join(near)}." if near else ""
-    note(f"No backbone's name matches {pattern!r}.{guess}")
+    note(f"No backbone matches {pattern!r}.{guess}")

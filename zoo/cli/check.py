@@ -1,4 +1,4 @@
-"""``zoo check``: does a plugin, or a backbone, keep the contract?"""
+"""``zoo check``: check plugins and backbones against the contract."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ Examples:
     shell_complete=completion.names_or_plugins,
 )
 @click.option("--all", "everything", is_flag=True, help="Check every backbone of a large plugin.")
-@max_params_option(
-    "Build larger networks without values, and check what is possible.", default="100M"
-)
+@max_params_option("Skip checks that need weights for networks larger than this.", default="100M")
 @click.option("--quiet", "-q", is_flag=True, help="Print only failures and counts.")
 @json_option("Print a JSON list of outcomes.")
 def command(
@@ -83,13 +81,13 @@ def _outcomes(
     plugins = {status.name for status in registry.plugins()}
     for name in names:
         if name in plugins:
-            registry.plugin(name)  # says why, if it cannot be used
+            registry.plugin(name)  # raises, with the reason, if it cannot be used
             specs = _chosen(name, registry, everything=everything)
-            yield from _judged(name, registry, _of_plugin(name, specs, registry, limit))
+            yield from _recorded(name, registry, _of_plugin(name, specs, registry, limit))
         else:
             resolved = registry.resolve(name)
             spec = resolved.spec
-            if resolved.run is not None:  # its number is with its own head, and that is not checked
+            if resolved.run is not None:  # counts the run's own head, which is not checked
                 spec = replace(spec, params=0)
             exemptions = registry.exemptions(spec.plugin) if spec.plugin in plugins else ()
             yield from examine(spec, exemptions, max_params=limit)
@@ -106,10 +104,10 @@ def _of_plugin(
         yield from examine(spec, exemptions, max_params=limit)
 
 
-def _judged(
+def _recorded(
     name: str, registry: Registry, outcomes: Iterator[CheckResult]
 ) -> Iterator[CheckResult]:
-    """Pass on the outcomes, and show beside the plugin how many checks it failed."""
+    """Pass on the outcomes, and record in the plugin's status how many checks failed."""
     failed = 0
     for outcome in outcomes:
         failed += outcome.status == "failed"
@@ -124,7 +122,9 @@ def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[Backbo
     if everything or len(specs) <= MANY:
         return specs
     chosen = sample(specs)
-    note(f"{plugin} has {len(specs):,} backbones: the smallest of each of {len(chosen)} families")
+    note(
+        f"{plugin} has {len(specs):,} backbones: checking the smallest of each of {len(chosen)} families"
+    )
     return chosen
 
 

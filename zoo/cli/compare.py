@@ -1,4 +1,4 @@
-"""``zoo compare``: runs side by side on the same samples."""
+"""``zoo compare``: compare runs on the same samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import judged_on
+from zoo.cli.options import evaluated_on
 from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ _TESTS = {
     "mcnemar-corrected": "McNemar's test with continuity correction",
     "wilcoxon": "Wilcoxon's signed-rank test",
 }
-_RIGHT = "right where the other is wrong"
-_COUNTED = {"mcnemar-exact": _RIGHT, "mcnemar-corrected": _RIGHT, "wilcoxon": "nearer the truth"}
-_ALARM = 0.05
+_CORRECT = "{better:,} samples only {other} gets right, {worse:,} only {first}"
+_CLOSER = "{other} is closer to the target on {better:,} samples, {first} on {worse:,}"
+_COUNTS = {"mcnemar-exact": _CORRECT, "mcnemar-corrected": _CORRECT, "wilcoxon": _CLOSER}
+_LEVEL = 0.05  # of significance
 
 
 @click.command(
@@ -42,7 +43,7 @@ Examples:
     metavar="RUN...",
     shell_complete=completion.runs,
 )
-@judged_on("the validation samples that all runs share")
+@evaluated_on("the validation samples that all runs share")
 @shared(device=None, workers=None)
 @json_option()
 def command(
@@ -80,7 +81,7 @@ def _print_runs(found: Comparison) -> None:
 
     metrics = list(found.contenders[0].evaluation.metrics)
     names = [titles().get(key, key) for key in metrics]
-    say(f"on {found.samples} {clean(found.evaluated_on)}:")
+    say(f"on {found.samples:,} {clean(found.evaluated_on)}:")
     print_table(
         ["run", "backbone", *names, "params", "file", "training", "samples/s"],
         [
@@ -99,7 +100,7 @@ def _print_runs(found: Comparison) -> None:
 
 
 def _print_classes(found: Comparison) -> None:
-    """F1 (or RMSE) of the first run, and how far the others are from it."""
+    """F1 (or RMSE) of the first run, and the differences of the others."""
     from zoo.runs.compare import class_differences
 
     first, others = found.contenders[0], found.contenders[1:]
@@ -107,16 +108,16 @@ def _print_classes(found: Comparison) -> None:
     key = "f1" if "f1" in next(iter(rows.values()), {}) else "rmse"
     differences = [class_differences(first, other) for other in others]
     say(
-        f"\n{'F1' if key == 'f1' else 'RMSE'} of {clean(first.run.folder)}, and by how much the others differ:"
+        f"\n{'F1' if key == 'f1' else 'RMSE'} of {clean(first.run.folder)}; for the others, the difference:"
     )
     print_table(
         [
-            "class" if key == "f1" else "number",
+            "class" if key == "f1" else "target",
             str(first.run.folder),
             *(str(o.run.folder) for o in others),
         ],
         [
-            [name, f"{row[key]:.4f}", *(f"{own[name]:+.4f}" for own in differences)]
+            [name, f"{row[key]:.4f}", *(f"{of_run[name]:+.4f}" for of_run in differences)]
             for name, row in rows.items()
         ],
     )
@@ -129,7 +130,7 @@ def _print_tests(found: Comparison) -> None:
         say(_verdict(first, other, corrected=several))
     if several:
         say(
-            f"Each is compared with {clean(first.run.folder)}, and p is corrected by Holm's method."
+            f"Each run is compared with {clean(first.run.folder)}; p is corrected by Holm's method."
         )
 
 
@@ -137,9 +138,11 @@ def _verdict(first: Contender, other: Contender, *, corrected: bool) -> str:
     contest = other.contest
     assert contest is not None
     p = contest.p_holm if corrected else contest.p
-    meaning = "more than chance would do" if p < _ALARM else "no more than chance may do"
+    meaning = "significant" if p < _LEVEL else "not significant"
+    counts = _COUNTS[contest.name].format(
+        better=contest.better, worse=contest.worse, other=other.run.folder, first=first.run.folder
+    )
     return clean(
-        f"{other.run.folder} against {first.run.folder}: {_COUNTED[contest.name]} on "
-        f"{contest.better} samples, the opposite on {contest.worse}; "
-        f"{_TESTS[contest.name]}, p = {p:.3g}, {meaning}."
+        f"{other.run.folder} vs {first.run.folder}: {counts}; {_TESTS[contest.name]}, "
+        f"p = {p:.3g}: {meaning} at the 5 % level."
     )

@@ -1,8 +1,8 @@
 """``zoo completion``, and what a shell completes after ``zoo``: names, runs, stages. No torch.
 
-Names come from the index alone: no plugin is imported for a press of the tab key, so that those of
-a plugin appear once any command has asked it. Stages stand in no catalogue, because a network has
-to be built to know them: ``zoo show``, which builds it and names them, keeps them for here.
+Names come from the index alone: the tab key imports no plugin, so the names of a new plugin appear
+after the first other command. Stages are in no catalogue, because a network has to be built to
+know them: ``zoo show`` builds it and keeps them for completion.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SHELLS = ("bash", "zsh", "fish")
 STRATEGIES = ("probe", "full", "two-stage", "gradual", "lora", "bias", "norm")
 HEADS = ("linear", "mlp")
 RUN_LEVELS = 4
-"""How many folders deep runs are looked for."""
+"""Depth of the search for run folders."""
 RUN_ENTRIES = 20_000
-"""How many files and folders are looked at for that; beside a million images the tab key waits."""
+"""Limit of files and folders in that search: among a million images the tab key would wait."""
 
 _UNQUOTED = re.compile(r"[\w./~+@%-]+")
-"""What needs no quotes in a shell; the shells' scripts would leave them out."""
+"""What needs no quotes in a shell; the completion scripts add none."""
 
 
 @click.command(
@@ -70,10 +70,10 @@ def command(ctx: click.Context, shell: str, as_json: bool) -> None:
 
 
 def _starting(find: Callable[[click.Context, str], Iterable[str]], fallback: str = "") -> Complete:
-    """A ``shell_complete`` of what ``find`` gives; nothing is said of what goes wrong meanwhile.
+    """A ``shell_complete`` of the candidates of ``find``; errors are ignored.
 
     Args:
-        find: From the words typed before and the beginning of this one to candidates.
+        find: From the context and the beginning of the word to candidates.
         fallback: ``file`` or ``dir`` has the shell complete paths where no candidate fits.
     """
 
@@ -82,7 +82,7 @@ def _starting(find: Callable[[click.Context, str], Iterable[str]], fallback: str
         from click.shell_completion import CompletionItem
 
         found: list[str] = []
-        with suppress(Exception):  # the command itself will say it, when it is run
+        with suppress(Exception):  # the command itself reports it
             found = [word for word in find(ctx, incomplete) if word.startswith(incomplete)]
         if not found and fallback:
             return [CompletionItem(incomplete, type=fallback)]
@@ -92,7 +92,7 @@ def _starting(find: Callable[[click.Context, str], Iterable[str]], fallback: str
 
 
 def one_of(*words: str, fallback: str = "") -> Complete:
-    """Completes a few words that are known beforehand."""
+    """Complete fixed words."""
     return _starting(lambda ctx, incomplete: words, fallback)  # noqa: ARG005
 
 
@@ -100,7 +100,7 @@ def one_of(*words: str, fallback: str = "") -> Complete:
 
 
 def kept_registry() -> Registry:
-    """What is installed, as far as it has been asked before: nothing is imported."""
+    """The plugins in the index; nothing is imported."""
     from zoo.registry.discovery import PluginSource, installed
     from zoo.registry.index import Catalogue, Index
     from zoo.registry.policy import load_policy
@@ -109,7 +109,7 @@ def kept_registry() -> Registry:
 
     class CachedIndex(Index):
         def catalogue(self, source: PluginSource) -> Catalogue:
-            return self.kept(source) or Catalogue("broken", "it has not been asked yet", {})
+            return self.kept(source) or Catalogue("broken", "not in the index yet", {})
 
     return Registry(installed(cache_folder() / "plugins.json"), load_policy(), CachedIndex())
 
@@ -126,12 +126,12 @@ def _names(_: click.Context, incomplete: str) -> Iterable[str]:
     short = [*registry.policy.runs, *registry.policy.aliases]
     bare = [name.partition("/")[2] for name in canonical] if incomplete else []
     fitting = [w for w in [*short, *bare, *prefixes] if w.startswith(incomplete)]
-    # After a lone 'timm/' the shell would set a blank; with what follows it waits for more.
+    # After a lone 'timm/' the shell would add a space; with longer candidates it waits.
     return canonical if len(fitting) == 1 and fitting[0] in prefixes else fitting
 
 
 def _row(registry: Registry, name: str) -> tuple[str, Mapping[str, Any] | None]:
-    """The canonical name without a tag, and the row of the catalogue if there is one."""
+    """The canonical name without a tag, and its row of the catalogue, if there is one."""
     aliases = registry.policy.aliases
     plugins = [*registry.policy.order, *(status.name for status in registry.plugins())]
     for stem in (name, name.rpartition(".")[0]):
@@ -156,11 +156,11 @@ def _tags(ctx: click.Context, _: str) -> Iterable[str]:
 
 
 def _typed_backbone(ctx: click.Context) -> str:
-    """The backbone that stands on the command line already, or the empty string."""
+    """The backbone that has been typed already, or the empty string."""
     for parameter in ("backbone", "name"):
         if name := ctx.params.get(parameter):
             return str(name)
-    # An option that still lacks its value keeps click from dealing out the arguments.
+    # An option without its value keeps click from assigning the arguments.
     return next((word for word in ctx.args if not word.startswith("-")), "")
 
 
@@ -168,10 +168,10 @@ def _typed_backbone(ctx: click.Context) -> str:
 
 
 def keep_parts(names: Iterable[str], stages: Iterable[str], layers: Iterable[str]) -> None:
-    """Keep what the stages and layers of a backbone are called, for completion.
+    """Keep the names of a backbone's stages and layers, for completion.
 
     Args:
-        names: What the backbone is called: canonical, or by a user.
+        names: Names of the backbone: canonical, or a user's.
         stages: Input first.
         layers: Native paths of its modules.
     """
@@ -179,7 +179,7 @@ def keep_parts(names: Iterable[str], stages: Iterable[str], layers: Iterable[str
 
     parts = json.dumps({"stages": list(stages), "layers": [path for path in layers if path]})
     for name in {*names}:
-        with suppress(OSError):  # it is a convenience
+        with suppress(OSError):  # completion is a convenience
             if (file := _parts_file(name)) and _read(file) != parts:
                 write_text(file, parts)
 
@@ -228,7 +228,7 @@ def _unfinished_runs(_: click.Context, incomplete: str) -> Iterable[str]:
 
 
 def _runs(incomplete: str, *, finished: bool) -> Iterator[str]:
-    """Run folders under the folder that has been typed so far, the nearest first."""
+    """Run folders under the typed folder, the nearest first."""
     typed = incomplete.rpartition("/")[0] + "/" if "/" in incomplete else ""
     start = os.path.expanduser(typed) or "."
     for folder in _run_folders(start):
@@ -262,7 +262,7 @@ def _is_finished(folder: str) -> bool:
         record = json.loads(read_small(Path(folder, "run.json")))
         return bool(record["finished"])
     except (OSError, ValueError, LookupError, TypeError):
-        return True  # whoever opens it will say what is wrong with it
+        return True  # the command itself reports it
 
 
 def _metrics(_ctx: click.Context, _incomplete: str) -> Iterable[str]:

@@ -14,29 +14,29 @@ _LETTERS = "kmbgt "
 def parameter_count(
     ctx: click.Context, parameter: click.Parameter, value: str | None
 ) -> int | None:
-    """From a number that may be written with k, M or B, such as ``30M``, to a whole number."""
+    """Parse a number with an optional k, M or B, such as ``30M``."""
     if value is None:
         return None
     count = _number(value, _FACTORS)
     if not 0 < count < float("inf"):
-        message = f"{value!r} is not a number like 25000000, 800k, 30M or 1.5B."
+        message = f"{value!r} is not a valid number. Examples: 25000000, 800k, 30M, 1.5B."
         raise click.BadParameter(message, ctx, parameter)
     return int(count)
 
 
 def byte_count(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """From a size that may be written with kB, MB, GB or TB, such as ``2GB``, to bytes."""
+    """Parse a size with an optional kB, MB, GB or TB, such as ``2GB``, into bytes."""
     if value is None:
         return None
     count = _number(value, _UNITS)
     if not 0 <= count < float("inf"):
-        message = f"{value!r} is not a size like 800MB, 2GB or 1.5TB."
+        message = f"{value!r} is not a valid size. Examples: 800MB, 2GB, 1.5TB."
         raise click.BadParameter(message, ctx, parameter)
     return int(count)
 
 
 def _number(value: str, units: Mapping[str, float]) -> float:
-    """The number, or NaN where it is none."""
+    """The number, or NaN."""
     text = value.strip().lower().replace(",", "").replace("_", "")
     digits = text.rstrip(_LETTERS)
     try:

@@ -1,4 +1,4 @@
-"""``zoo doctor``: whether this machine is set up well, and what to do where it is not."""
+"""``zoo doctor``: check this machine's installation."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Finding:
     """One fact about this machine.
 
     Attributes:
-        subject: What was looked at.
-        status: ``ok``, ``warning`` (the zoo works all the same) or ``error``.
+        subject: What was checked.
+        status: ``ok``, ``warning`` (zoo works nevertheless) or ``error``.
         value: What was found.
         advice: What to do; empty if there is nothing to do.
     """
@@ -85,7 +85,7 @@ def _interpreter() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[Finding]:
-    """The zoo and what it requires: installed, and new enough?"""
+    """zoo and its requirements: installed, and recent enough?"""
     import importlib.metadata
 
     from packaging.requirements import Requirement
@@ -102,17 +102,17 @@ def _requirements() -> Iterator[Finding]:
     for requirement in sorted(map(Requirement, texts), key=lambda r: r.name.lower()):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        wish = f"{requirement.name}{requirement.specifier}"
-        advice = f"pip install -U '{wish}'"
+        wanted = f"{requirement.name}{requirement.specifier}"
+        advice = f"pip install -U '{wanted}'"
         try:
             version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(requirement.name, "error", f"missing; wanted {wish}", advice)
+            yield Finding(requirement.name, "error", f"not installed; zoo needs {wanted}", advice)
             continue
         if requirement.specifier.contains(version, prereleases=True):
             yield Finding(requirement.name, "ok", version)
         else:
-            yield Finding(requirement.name, "error", f"{version}; wanted {wish}", advice)
+            yield Finding(requirement.name, "error", f"{version}; zoo needs {wanted}", advice)
 
 
 def _computing() -> Iterator[Finding]:
@@ -125,13 +125,13 @@ def _computing() -> Iterator[Finding]:
         from zoo.engine.precision import resolve_precision
         from zoo.system.tensors.torchvision_operators import declare_missing_operators
     except (ImportError, OSError) as error:
-        advice = "Install it again: pip install --force-reinstall torch"
+        advice = "Reinstall it: pip install --force-reinstall torch"
         yield Finding("torch", "error", f"cannot be imported: {error}", advice)
         return
     device = choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     yield Finding("device", "ok", f"{device} ({name})" if name != device.type else str(device))
-    yield Finding("precision", "ok", f"{resolve_precision('auto', device)} (what 'auto' picks)")
+    yield Finding("precision", "ok", f"{resolve_precision('auto', device)} (chosen by 'auto')")
     if declare_missing_operators():
         yield Finding("torch and torchvision", "ok", "match")
     else:
@@ -139,7 +139,7 @@ def _computing() -> Iterator[Finding]:
             "torch and torchvision",
             "warning",
             "torchvision's compiled operators do not load beside this torch",
-            "The zoo works around it; torchvision's detection models and its own JPEG decoder do "
+            "zoo works around it; torchvision's detection models and its own JPEG decoder do "
             "not work. To fix it, install both from one index: https://pytorch.org/get-started",
         )
 
@@ -153,7 +153,7 @@ def _storage() -> Iterator[Finding]:
 
 
 def _writable(folder: Path) -> Finding:
-    """Whether zoo's cache takes a file; it is made if it is not there."""
+    """Whether zoo's cache is writable; it is created if necessary."""
     probe = folder / f".doctor-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,16 +163,16 @@ def _writable(folder: Path) -> Finding:
         return Finding(
             "zoo cache",
             "error",
-            f"{folder} cannot be written: {error.strerror or error}",
-            "Set ZOO_CACHE to a folder that can be written, or fix its permissions.",
+            f"{folder} is not writable: {error.strerror or error}",
+            "Set ZOO_CACHE to a writable folder, or fix the permissions.",
         )
     return Finding("zoo cache", "ok", f"{folder} ({_size(folder)})")
 
 
 def _size(folder: Path) -> str:
-    """What the files in a folder take, links counted once."""
+    """Size of the files in a folder, links counted once."""
     if not os.path.isdir(folder):
-        return "not there yet"
+        return "does not exist yet"
     total = 0.0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -201,7 +201,7 @@ def _registry() -> Iterator[Finding]:
         else:
             yield Finding(subject, "error", f"{plugin.status}: {plugin.reason}", _remedy(plugin))
     if not registry.plugins():
-        advice = "Install the zoo again: pip install --force-reinstall zoo-finetune"
+        advice = "Reinstall zoo: pip install --force-reinstall zoo-finetune"
         yield Finding("plugins", "error", "none is installed", advice)
 
 
@@ -211,31 +211,31 @@ def _remedy(plugin: PluginStatus) -> str:
     if plugin.status == "conflict":
         return "pip uninstall the one that you do not use."
     switch = f"[plugins.{plugin.name}] enabled = false in registry.toml"
-    return f"Reinstall or upgrade {plugin.distribution}, or switch it off: {switch}"
+    return f"Reinstall or upgrade {plugin.distribution}, or disable it: {switch}"
 
 
 def _policy(registry: Registry) -> Iterator[Finding]:
-    """Names in registry.toml and ZOO_PLUGINS that lead nowhere."""
+    """Names in registry.toml and ZOO_PLUGINS that do not exist."""
     policy = registry.policy
     statuses = {plugin.name: plugin.status for plugin in registry.plugins()}
     for name in sorted((policy.only or frozenset()) - statuses.keys()):
         advice = f"Installed: {', '.join(statuses)}."
-        yield Finding("ZOO_PLUGINS", "warning", f"no plugin is called {name!r}", advice)
-    lost = []
+        yield Finding("ZOO_PLUGINS", "warning", f"no plugin {name!r} is installed", advice)
+    broken = []
     for name in [*policy.aliases, *policy.runs]:
         plugin = policy.aliases.get(name, "").partition("/")[0]
         if name not in policy.runs and statuses.get(plugin) not in (None, "ok"):
-            continue  # the plugin has a finding of its own
+            continue  # reported with the plugin
         try:
             registry.resolve(name)
         except ZooError:
-            lost.append(name)
-    if lost:
+            broken.append(name)
+    if broken:
         yield Finding(
             "short names",
             "warning",
-            f"{len(lost)} lead nowhere: {', '.join(lost)}",
-            "Fix or remove them in registry.toml, or install what they name.",
+            f"{len(broken)} not found: {', '.join(broken)}",
+            "Fix or remove them in registry.toml, or install the plugins that they name.",
         )
 
 
@@ -243,11 +243,11 @@ def _hub() -> Finding:
     from zoo.system.network import hub_reachable
 
     if hub_reachable():
-        return Finding("Hugging Face Hub", "ok", "within reach")
+        return Finding("Hugging Face Hub", "ok", "reachable")
     return Finding(
         "Hugging Face Hub",
         "warning",
-        "out of reach" + (" (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""),
-        "Pretrained weights that are not on this machine cannot be fetched; give --weights PATH or "
-        "--weights none. Behind a proxy, set HTTPS_PROXY.",
+        "unreachable" + (" (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""),
+        "Weights that are not on this machine cannot be downloaded: use --weights PATH, or --weights "
+        "none to train from scratch. Behind a proxy, set HTTPS_PROXY.",
     )

@@ -1,4 +1,4 @@
-"""``zoo download``: weights on this machine, for work without a network."""
+"""``zoo download``: download weights for use without a network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     registry, rows, failed = Registry.discover(), [], False
     for name in names:
         try:
-            rows.append(_fetched(name, registry))
+            rows.append(_downloaded(name, registry))
         except ZooError as error:
             failed = True
             note(f"Error: {name}: {error.message}\n       {error.hint}")
@@ -55,7 +55,7 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         ctx.exit(1)
 
 
-def _fetched(name: str, registry: Registry) -> dict[str, Any]:
+def _downloaded(name: str, registry: Registry) -> dict[str, Any]:
     from zoo.weights.find import choose, fetch
 
     resolved = registry.resolve(name)

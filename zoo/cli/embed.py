@@ -1,4 +1,4 @@
-"""``zoo embed``: the features of a backbone, for other programs."""
+"""``zoo embed``: write the features of a dataset to a file."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
         emit_json(embedded.to_json())
         return
     counts = ", ".join(f"{name} {count:,}" for name, count in embedded.splits.items())
-    say(f"{embedded.samples:,} samples ({counts}), {embedded.feature_dim} features of each")
+    say(f"{embedded.samples:,} samples ({counts}), {embedded.feature_dim} features each")
     if count := len(embedded.skipped):
-        say(f"{count} unreadable input{'s were' if count > 1 else ' was'} left out")
+        say(f"{count:,} unreadable input{'s' if count > 1 else ''} skipped")
     say(clean(f"features: {embedded.output}"))
     if embedded.rows != embedded.output:
         say(clean(f"rows: {embedded.rows}"))

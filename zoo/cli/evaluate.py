@@ -1,4 +1,4 @@
-"""``zoo evaluate``: how well a run does on labelled data."""
+"""``zoo evaluate``: metrics of a run on labelled data."""
 
 from __future__ import annotations
 
@@ -84,24 +84,26 @@ def command(
         splits = {name: dict(result.metrics) for name, result in results.items()}
         emit_json({**results[main].to_json(), "split": main, "splits": splits})
         return
+    from zoo.tasks.metrics import formatted
+
     for name, result in results.items():
-        metrics = "  ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-        say(f"{name}: {metrics}  ({_what(result)})")
+        say(f"{name}: {formatted(result.metrics)} ({_samples_in_words(result)})")
     _print_details(results[main])
 
 
-def _what(result: Evaluation) -> str:
-    """How many samples were measured, and what the run's training data has of them."""
+def _samples_in_words(result: Evaluation) -> str:
+    """How many samples were evaluated, and how many of them are in the training data."""
     words = f"{result.samples:,} samples"
     if result.left_out:
-        words += f"; {result.left_out:,} that the run was trained on left out"
+        plural = "" if result.left_out == 1 else "s"
+        words += f"; {result.left_out:,} training sample{plural} left out"
     if result.trained_on:
-        words += f", {result.trained_on:,} of them in its training data too"
+        words += f"; {result.trained_on:,} of them also in the training data"
     return words
 
 
-_WHOLE = 40  # classes up to which all rows and the confusion matrix are printed
-_PAIRS = 20  # confusions that are named instead
+_WHOLE = 40  # classes; with more, only the weakest rows and the top confusions are printed
+_PAIRS = 20  # confusions that are printed then
 
 
 def _print_details(result: Evaluation) -> None:
@@ -112,17 +114,17 @@ def _print_details(result: Evaluation) -> None:
         say(f"the {_WHOLE} weakest of {len(rows):,} classes; --json has all")
         rows = sorted(rows, key=lambda row: (row[1].get("support") == 0, row[1].get("f1", 0)))
     print_table(
-        ["class" if "support" in columns else "number", *columns],
+        ["class" if "support" in columns else "target", *columns],
         [[name, *(_cell(row.get(key)) for key in columns)] for name, row in rows[:_WHOLE]],
     )
     if result.confusion is None:
         return
     if more:
-        say("\nwhat is most often taken for what")
+        say("\nmost frequent confusions")
         pairs = result.confusions()[:_PAIRS]
         print_table(["true class", "predicted", "samples"], [[t, p, str(n)] for t, p, n in pairs])
         return
-    say("\nconfusion (rows: true class, columns: predicted class)")
+    say("\nconfusion matrix (rows: true class, columns: predicted class)")
     numbers = [str(i) for i in range(len(rows))]
     print_table(
         ["", *numbers, "class"],

@@ -1,4 +1,4 @@
-"""``zoo export``: a run for those who do not have zoo."""
+"""``zoo export``: export a run for use without zoo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.system.byte_sizes import in_bytes
 if TYPE_CHECKING:
     from zoo.export import Exported
 
-_FORMATS = ("native", "onnx", "torch-export")  # zoo.export has them too, beside torch
+_FORMATS = ("native", "onnx", "torch-export")  # as zoo.export has them, without importing torch
 
 
 @click.command(
@@ -48,14 +48,16 @@ def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json(exported.to_json())
     else:
-        _tell(exported)
+        _print_exported(exported)
 
 
-def _tell(exported: Exported) -> None:
+def _print_exported(exported: Exported) -> None:
     for name in exported.files:
         size = (exported.folder / name).stat().st_size
         say(clean(f"{exported.folder / name}  {in_bytes(size)}"))
     for name, shape in exported.inputs.items():
         say(f"input {name}: ({', '.join(map(str, shape))})")
     batches = ", ".join("x".join(map(str, shape)) for shape in exported.checked)
-    say(f"largest difference from the run's own outputs: {exported.difference:.1e} ({batches})")
+    say(
+        f"largest difference from the run's outputs: {exported.difference:.1e} (batches: {batches})"
+    )

@@ -1,4 +1,4 @@
-"""``zoo finetune``: adapt a backbone to images or texts."""
+"""``zoo finetune``: fine-tune a backbone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from zoo.training.run_options import RunOptions
 
 
-_common = section("Common options")
-_what = section("Model")
-_how = section("Optimisation")
-_where = section("Run and hardware")
+_common_option = section("Common options")
+_model_option = section("Model")
+_optimisation_option = section("Optimisation")
+_run_option = section("Run and hardware")
 
 
 @click.command(
@@ -40,8 +40,10 @@ Examples:
 """,
 )
 @click.argument("backbone", required=False, shell_complete=completion.names)
-@_how("--find-lr", is_flag=True, help="Run a learning-rate range test, print the result, and stop.")
-@_where(
+@_optimisation_option(
+    "--find-lr", is_flag=True, help="Run a learning-rate range test, print the result, and stop."
+)
+@_run_option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
@@ -49,30 +51,30 @@ Examples:
     help="Resume an interrupted run.",
 )
 @hyperparameters
-@_common(
+@_common_option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Run folder (default: runs/NAME-N).",
 )
-@_what(
+@_model_option(
     "--surgery",
     metavar="MODULE:FUNCTION",
     help="Function that modifies the backbone before training.",
 )
-@_where(
+@_run_option(
     "--save-every",
     type=float,
     metavar="SECONDS",
     help="Seconds between checkpoints (default: 120).",
 )
-@_where("--track", metavar="NAME", help="Experiment tracker: tensorboard, mlflow, wandb, …")
-@_where(
+@_run_option("--track", metavar="NAME", help="Experiment tracker: tensorboard, mlflow, wandb, …")
+@_run_option(
     "--report/--no-report",
     default=None,
     help="Write report.html to the run folder (default: yes).",
 )
-@json_option(option=_where)
+@json_option(option=_run_option)
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
     """Fine-tune a backbone on your images or texts.
@@ -102,15 +104,15 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
             backbone, options.pop("data", None), options, surgery=surgery
         )
         if find_lr:
-            _tell_rate(finetune.find_rate(request, output, run_options), as_json)
+            _print_learning_rate(finetune.find_rate(request, output, run_options), as_json)
             return
         run = finetune.run(request, output, run_options)
-    if _leads():
-        _tell(run, as_json)
+    if _is_first_process():
+        _print_result(run, as_json)
 
 
 def _run_options(options: dict[str, Any], find_lr: bool = False) -> tuple[RunOptions, str | None]:
-    """How training is carried out, taken from ``options``; and the name of the surgery."""
+    """How training is carried out, taken out of ``options``; and the name of the surgery."""
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery, name_of
     from zoo.registry.registry import Registry
@@ -135,7 +137,7 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Run:
 
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
-    """A run goes on as it began: nothing about it can be changed."""
+    """Refuse options that would change a run that is resumed."""
     allowed = {"resume", "save_every", "track", "report", "as_json", "surgery"}
     given = [
         f"--{name.replace('_', '-')}"
@@ -148,35 +150,36 @@ def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
         given.insert(0, backbone)
     if given:
         raise UsageError(
-            f"--resume goes on as the run began, and takes no {', '.join(given)}",
+            f"--resume does not accept {', '.join(given)}: a run resumes with its own options",
             hint="Leave that out, or start a new run.",
         )
 
 
-def _leads() -> bool:
-    """Of several processes that train together, the first alone prints."""
+def _is_first_process() -> bool:
+    """Whether this process prints, of several that train together."""
     import os
 
     return os.environ.get("RANK", "0") == "0"
 
 
-def _tell_rate(found: Any, as_json: bool) -> None:
+def _print_learning_rate(found: Any, as_json: bool) -> None:
     folder, curve = found
     if as_json:
         emit_json({"folder": str(folder), "lr": curve.suggestion})
         return
-    say(f"the loss falls fastest at a learning rate of {curve.suggestion:.1e}")
-    say(f"the curve: {folder / 'rates.png'}")
+    say(f"suggested learning rate: {curve.suggestion:.1e}, where the loss falls fastest")
+    say(f"curve: {folder / 'rates.png'}")
     say(f"next: the same command with --lr {curve.suggestion:.1e} instead of --find-lr")
 
 
-def _tell_left_out(data: Mapping[str, Any]) -> None:
-    """What of the data the run has not seen, so that it is known before anybody relies on it."""
+def _print_data_notes(data: Mapping[str, Any]) -> None:
+    """What was skipped or ignored in the data."""
     if count := len(data["skipped"]):
-        inputs = "1 unreadable input was" if count == 1 else f"{count} unreadable inputs were"
-        say(f"{inputs} left out; run.json lists them")
+        inputs = "1 unreadable input" if count == 1 else f"{count:,} unreadable inputs"
+        say(f"{inputs} skipped; run.json lists them")
     if count := data["ignored"]:
-        say(f"{'1 file' if count == 1 else f'{count} files'} not called like images ignored")
+        files = "1 file" if count == 1 else f"{count:,} files"
+        say(f"{files} without an image extension ignored")
     for fact in data["notes"]:
         say(clean(fact))
     if words := data["overlap"]:
@@ -184,10 +187,10 @@ def _tell_left_out(data: Mapping[str, Any]) -> None:
 
 
 _OF_DATA = (*("skipped", "ignored", "notes", "columns", "quoting", "shared", "near", "removed"),)
-"""What a fine-tune's document has of the data."""
+"""Keys of the record's ``data`` that the JSON document has."""
 
 
-def _tell(run: Any, as_json: bool) -> None:
+def _print_result(run: Any, as_json: bool) -> None:
     from zoo.runs.report.page import REPORT
 
     results, page = run.record["results"], run.folder / REPORT
@@ -219,7 +222,7 @@ def _tell(run: Any, as_json: bool) -> None:
         f"best {best}: {formatted(run.metrics)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
-    _tell_left_out(run.record["data"])
+    _print_data_notes(run.record["data"])
     say(f"run: {run.folder}")
     if page.is_file():
         say(f"report: {page}")

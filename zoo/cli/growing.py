@@ -1,4 +1,4 @@
-"""A table on the terminal that grows while a ranking does."""
+"""A ranking on the terminal, row by row."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Cells = Callable[[int, "Ranked"], Sequence[object]]
 
 
 class _Growing:
-    """What is shown: the best rows so far, and a line on what is being done. A reporter."""
+    """The best rows so far, and a line with the current step. A reporter."""
 
     def __init__(self, live: Live, columns: Sequence[str], cells: Cells, top: int) -> None:
         self._live, self._columns, self._cells, self._top = live, columns, cells, top
         self._rows: Sequence[Ranked] = ()
         self._now = ""
 
-    def begun(self, name: str, number: int, count: int) -> None:
-        """A backbone is tried."""
+    def started(self, name: str, number: int, count: int) -> None:
+        """A backbone is next."""
         self._show(f"{number}/{count} {name}")
 
-    def grown(self, ranking: Ranking, row: Ranked) -> None:  # noqa: ARG002 - the watch's signature
-        """There is one more row."""
+    def added(self, ranking: Ranking, row: Ranked) -> None:  # noqa: ARG002 - the watch's signature
+        """One more row."""
         self._rows = ranking.ranked
         self._show(self._now)
 
@@ -44,21 +44,21 @@ class _Growing:
         """Nothing."""
 
     def note(self, text: str) -> None:
-        """Above the table, to stay."""
+        """Printed above the table."""
         self._live.console.print(Text(clean(text)))
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
         """Counted in the line below the table."""
-        begun, done = self._now, 0
+        before, done = self._now, 0
 
         def advance() -> None:
             nonlocal done
             done += 1
-            self._show(f"{begun}: {what} {done}/{total}", now=begun)
+            self._show(f"{before}: {what} {done}/{total}", now=before)
 
         yield advance
-        self._show(begun)
+        self._show(before)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Nothing."""
@@ -77,7 +77,7 @@ class _Growing:
 def growing_table(
     console: Console, columns: Sequence[str], cells: Cells, top: int
 ) -> Iterator[Watch]:
-    """A watch that shows the ranking on ``console``, until the block ends; then it goes away."""
+    """A watch that shows the ranking on ``console``, until the block ends; then it is cleared."""
     with Live(console=console, transient=True, refresh_per_second=4) as live:
         growing = _Growing(live, columns, cells, top)
-        yield Watch(growing, growing.begun, growing.grown)
+        yield Watch(growing, growing.started, growing.added)

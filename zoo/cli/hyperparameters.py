@@ -24,7 +24,7 @@ _COMPLETES: Mapping[str, completion.Complete] = {
     "unfreeze": completion.layers,
     "metric": completion.metrics,
 }
-"""What completes a value that is a name; closed choices complete themselves."""
+"""Completions of values that are names; click completes closed choices."""
 
 
 class _NumberOrWord(click.ParamType[Any]):
@@ -38,24 +38,24 @@ class _NumberOrWord(click.ParamType[Any]):
 
 
 class TableCommand(SectionedCommand):
-    """A command with the options of the table, which suggests them for others."""
+    """A command that suggests the options of the table for unknown ones."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's, with the closest options of the table where there is none of that name."""
+        """As in click, with the closest option of the table for an unknown one."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             close = nearest(error.option_name.lstrip("-"), OPTIONS)
             if not close:
                 raise
-            # Not as its possibilities, of which click keeps those that are spelled alike.
+            # Not as possibilities: click keeps only those that are spelled alike.
             message = f"{error.message} Did you mean {close[0].typed!r}?"
             raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
 
 
 def hyperparameters(command: Command) -> Command:
-    """Give ``command`` an option for each row of the table; without a default, so that only what
-    was typed is asked for."""
+    """Give ``command`` an option for each row of the table, without a default: only typed options
+    reach the request."""
     for row in reversed([*OPTIONS.values()]):
         declared = click.option(
             *_names(row),
@@ -63,7 +63,7 @@ def hyperparameters(command: Command) -> Command:
             section=row.section,
             help=row.help,
             default=None,
-            **_takes(row),
+            **_type_of(row),
         )
         command = declared(command)
     return command
@@ -80,7 +80,7 @@ def shared(**names: str | None) -> Callable[[Command], Command]:
         for name, help_text in reversed(names.items()):
             row = OPTIONS[name]
             declared = click.option(
-                *_names(row), help=help_text or row.help, default=row.default, **_takes(row)
+                *_names(row), help=help_text or row.help, default=row.default, **_type_of(row)
             )
             command = declared(command)
         return command
@@ -93,8 +93,8 @@ def _names(row: Hyperparameter) -> tuple[str, ...]:
     return (f"{row.typed}/--no-{row.flag}" if switch else row.typed, row.name)
 
 
-def _takes(row: Hyperparameter) -> dict[str, Any]:
-    """The type of the value, and how it is shown and completed."""
+def _type_of(row: Hyperparameter) -> dict[str, Any]:
+    """Type, metavar and completion of the value."""
     if row.kind is bool:
         return {"is_flag": True}
     if row.choices and row.metavar is None:
@@ -118,5 +118,5 @@ def _takes(row: Hyperparameter) -> dict[str, Any]:
 def _one_or_more(
     _: click.Context, __: click.Parameter, names: tuple[str, ...]
 ) -> str | tuple[str, ...] | None:
-    """Of an option that may be repeated: nothing, one name, or several."""
+    """``None``, one name, or several, for an option that may be repeated."""
     return (names[0] if len(names) == 1 else names) or None

@@ -1,4 +1,4 @@
-"""``zoo new-plugin``: a plugin to begin with."""
+"""``zoo new-plugin``: create a plugin project."""
 
 from __future__ import annotations
 

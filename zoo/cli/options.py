@@ -1,8 +1,8 @@
 """Options and arguments that several commands have, each declared once.
 
 Those that ``zoo finetune`` has too come from the table of hyperparameters, by
-:func:`zoo.cli.hyperparameters.shared`, which is imported where it is used: ``zoo list`` does not
-wait for it. ``--json`` is in :mod:`zoo.cli.output`. :func:`run_argument` and :func:`device_option` are
+:func:`zoo.cli.hyperparameters.shared`, which is imported where it is used: ``zoo list`` starts faster
+without it. ``--json`` is in :mod:`zoo.cli.output`. :func:`run_argument` and :func:`device_option` are
 public: commands of plugins use them too.
 """
 
@@ -41,17 +41,17 @@ def output_option(
     """Give a command the option ``--output``: ``output``, a ``Path``.
 
     Args:
-        metavar: What it takes, such as ``DIR``.
-        writes: Its help.
+        metavar: Name of the value, such as ``DIR``.
+        writes: Help text.
         required: Whether it must be given.
-        dir_okay: Whether it may name a folder that exists.
+        dir_okay: Whether it may name an existing folder.
     """
     kind = click.Path(path_type=Path, dir_okay=dir_okay)
     return click.option("--output", type=kind, required=required, metavar=metavar, help=writes)
 
 
-def judged_on(default: str) -> Callable[[Command], Command]:
-    """Give a command ``--data`` and ``--split``, which choose the samples that runs are judged on.
+def evaluated_on(default: str) -> Callable[[Command], Command]:
+    """Give a command ``--data`` and ``--split``, which choose the samples to evaluate on.
 
     Args:
         default: The samples without ``--data``, in words.
@@ -97,7 +97,7 @@ def max_params_option(
 
 
 def labelled_data(command: Command) -> Command:
-    """Give ``command`` the options that say how labelled data are read; it trains nothing on them."""
+    """Give ``command`` the options for reading labelled data."""
     from zoo.cli.hyperparameters import shared
 
     declare = shared(

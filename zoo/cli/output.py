@@ -1,4 +1,4 @@
-"""How every command speaks: results on standard output, everything else on standard error."""
+"""Output of all commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _stdout: list[TextIO] = []  # standard output, while documents_only keeps it for
 
 
 def note(text: str) -> None:
-    """Say something that is not the result, on standard error, if anybody is there."""
+    """Print something that is not the result on standard error, if that is open."""
     with contextlib.suppress(OSError):
         for line in str(text).splitlines():
             print(clean(line), file=sys.stderr)
 
 
 def say(text: str, *, flush: bool = False) -> None:
-    """Put a line of the result, or several, on standard output, without control characters.
+    """Print one or more lines of the result on standard output, without control characters.
 
     Args:
         text: The line.
-        flush: Hand it on at once; a command that goes on for long would keep it in a buffer.
+        flush: Write it at once rather than keep it in the buffer.
     """
     print(clean_lines(text), file=_results(), flush=flush)
 
 
 def emit_json(document: Any) -> None:
-    """Put one JSON document on standard output; NaN and infinities become ``null``.
+    """Print one JSON document on standard output; NaN and infinities become ``null``.
 
-    The items of a list stand on a line each. It is handed on at once.
+    A list is printed with one item per line. Flushed at once.
     """
     try:
         text = _dump(document, ascii_only=False)
@@ -74,7 +74,7 @@ def json_option(
 
     Args:
         prints: Its help.
-        option: What declares it, such as a section of the help.
+        option: Declares it, such as a section of the help.
     """
     declared: Callable[[Command], Command] = option("--json", "as_json", is_flag=True, help=prints)
     return declared
@@ -156,10 +156,10 @@ def _own_descriptor() -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Turn what is raised inside into a short message on standard error and an exit status.
+    """Turn an exception into a short message on standard error and an exit status.
 
-    1 for zoo's own errors and the unexpected ones, 2 for wrong usage, 130 for Ctrl-C, and for
-    a run that was stopped 128 and the signal's number.
+    1 for zoo's own errors and unexpected ones, 2 for wrong usage, 130 for Ctrl-C, and 128 plus
+    the signal's number for a run that was stopped.
 
     Args:
         settings: With ``debug`` true when the block fails, the traceback is shown too; those of
@@ -184,15 +184,15 @@ def fail_cleanly(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tamed_streams() -> Iterator[None]:
-    """Let no odd character end a command, and show zoo's warnings in one line each.
+def robust_streams() -> Iterator[None]:
+    """Survive unprintable characters and closed streams; show each warning in one line.
 
     A stream that the shell has closed (``2>&-``) leads nowhere: else there is none in Python, and
     the next file that is opened gets the descriptor that libraries write their messages to.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            setattr(sys, name, _leading_nowhere(number))
+            setattr(sys, name, _devnull(number))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -203,7 +203,7 @@ def tamed_streams() -> Iterator[None]:
         yield
 
 
-def _leading_nowhere(number: int) -> TextIO:
+def _devnull(number: int) -> TextIO:
     try:
         os.fstat(number)  # something that was opened since the process began may have it
     except OSError:
@@ -214,8 +214,8 @@ def _leading_nowhere(number: int) -> TextIO:
     return open(os.devnull, "w" if number else "r", encoding="utf-8")
 
 
-def _silence() -> None:
-    """What is left in the buffers for a reader that has gone would only fail again at the exit."""
+def _discard_buffers() -> None:
+    """Drop what is buffered for a reader that has gone: it would fail again at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -224,23 +224,24 @@ def _silence() -> None:
 
 
 def _report(error: BaseException) -> int:
-    """Say what went wrong; returns the exit status."""
+    """Print what went wrong; returns the exit status."""
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         note("Interrupted.")
         return 130
     if _is_broken_pipe(error):
-        _silence()
+        _discard_buffers()
         return 1
     if isinstance(error, Stopped):
-        note(f"{error.message} {error.hint}")
-        _silence()
+        message, hint = error.in_shell or (error.message, error.hint)
+        note(f"{message} {hint}")
+        _discard_buffers()
         return 128 + error.signal
     if isinstance(error, ZooError):
-        _complain(*(error.in_shell or (error.message, error.hint)))
-        _silence()
+        _print_error(*(error.in_shell or (error.message, error.hint)))
+        _discard_buffers()
         return 1
     elif isinstance(error, MemoryError):
-        _complain(
+        _print_error(
             "there is not enough memory",
             "Close other programs, or raise the limit (ulimit -v); for a fine-tune try a smaller "
             "--batch-size, --image-size or --max-length, and --workers 0.",
@@ -249,14 +250,14 @@ def _report(error: BaseException) -> int:
         from zoo.system.library_output import in_a_line
 
         first = in_a_line(error) if str(error).strip() else ""
-        _complain(
+        _print_error(
             f"unexpected {type(error).__name__}{f': {first}' if first else ''}",
             "Run the command again with --debug to see where it comes from.",
         )
     return 1
 
 
-def _complain(message: str, hint: str) -> None:
+def _print_error(message: str, hint: str) -> None:
     import textwrap
 
     columns = _terminal_width()
@@ -266,7 +267,7 @@ def _complain(message: str, hint: str) -> None:
     for index, part in enumerate([*message.splitlines(), *hint.splitlines()]):
         wrapper.initial_indent = INDENT if index else "Error: "
         text = clean(part)
-        with contextlib.suppress(OSError):  # nobody reads any more; the exit status tells it
+        with contextlib.suppress(OSError):  # the stream is closed; the exit status is enough
             print(wrapper.fill(text) if columns else wrapper.initial_indent + text, file=sys.stderr)
 
 

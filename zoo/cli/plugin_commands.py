@@ -1,4 +1,4 @@
-"""The commands that plugins add: known from the index, imported when they are used."""
+"""Commands of plugins: known from the index, imported when they are used."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PluginCommands:
-    """What plugins add to zoo's own commands.
+    """Commands of plugins, beside zoo's own.
 
     Attributes:
-        specs: By name; each with the plugin that it is of.
-        refused: Plugins to what is wrong with commands of theirs that are left out.
-        unusable: Plugins that cannot be used, and whose commands are not known, to their status.
+        specs: By name; each with the name of its plugin.
+        refused: By plugin, why commands of its are ignored.
+        unusable: Status of the plugins that cannot be used, and whose commands are unknown.
     """
 
     specs: dict[str, tuple[str, CommandSpec]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class PluginCommands:
 
     @classmethod
     def of(cls, registry: Registry, own: Collection[str]) -> PluginCommands:
-        """The commands of the plugins in ``registry``; a name that is taken stays with its owner.
+        """The commands of the plugins in ``registry``; a name that is taken stays with its first owner.
 
         Args:
             registry: What is installed.
@@ -50,15 +50,15 @@ class PluginCommands:
                 found.specs[spec.name] = (plugin, spec)
         return found
 
-    def not_asked(self) -> str:
-        """The plugins whose commands are not known, to go behind a message; empty if none."""
+    def unusable_in_words(self) -> str:
+        """A sentence on the plugins that cannot be used; empty if there are none."""
         if not self.unusable:
             return ""
         plugins = ", ".join(f"{name} ({status})" for name, status in self.unusable.items())
         return f" Plugins that cannot be used: {plugins}; see 'zoo plugins'."
 
-    def remarks(self) -> list[str]:
-        """A line for each command that is left out."""
+    def warnings(self) -> list[str]:
+        """A line for each command that is ignored."""
         return [
             f"the plugin {plugin!r}: {reason}"
             for plugin, reasons in self.refused.items()
@@ -85,6 +85,6 @@ def load_command(plugin: str, spec: CommandSpec) -> click.Command:
     except PluginError as error:
         raise PluginError(
             f"the command {spec.name!r} of the plugin {plugin!r} cannot be used: {error.message}",
-            hint=f"Tell its author, or switch the plugin off: --no-plugin {plugin}",
+            hint=f"Report it to the author, or disable the plugin: --no-plugin {plugin}",
         ) from error
     return command

@@ -1,4 +1,4 @@
-"""``zoo plugins``: what is installed, and how it fares."""
+"""``zoo plugins``: installed plugins and their status."""
 
 from __future__ import annotations
 
@@ -44,6 +44,4 @@ def command(as_json: bool) -> None:
         [(s.name, s.distribution, s.version, s.status, s.backbones, s.reason) for s in statuses],
     )
     if not statuses:
-        note(
-            "No plugin is installed; zoo's own come with it: pip install --force-reinstall zoo-finetune"
-        )
+        note("No plugins found. zoo comes with some: pip install --force-reinstall zoo-finetune")

@@ -1,4 +1,4 @@
-"""``zoo predict``: what a run says of new images or texts."""
+"""``zoo predict``: predictions of a run on new images or texts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from zoo.errors import DataError, RunError, UsageError
 if TYPE_CHECKING:
     from zoo.data.reports import BadFiles
     from zoo.data.sources.dialects import Quoting
+    from zoo.runs.run import Run
     from zoo.tasks.predictions import AnyPrediction
 
 
@@ -77,7 +78,8 @@ def command(
     """
     if output and output.suffix not in _WRITERS:
         raise UsageError(
-            f"--output {output} is of no known kind", hint="End it in .csv or .parquet."
+            f"--output must end in .csv or .parquet, got {output}",
+            hint="Change the file name.",
         )
     import zoo
     from zoo.engine.progress import Console
@@ -85,10 +87,11 @@ def command(
     opened = zoo.open_run(run)
     if top_k and not opened.task.has_classes:
         raise UsageError(
-            "--top-k is for classes, and this run predicts numbers", hint="Leave --top-k out."
+            f"--top-k is for classification, and {run} is a regression run",
+            hint="Leave --top-k out.",
         )
     predictions = opened.predict(
-        _expand(inputs, pairs=opened.pairs),
+        _expand(inputs, opened),
         text_column=text_column,
         threshold=threshold,
         bad_files=bad_files,
@@ -100,7 +103,7 @@ def command(
     rows = [_top(prediction, top_k) for prediction in predictions]
     failed = sum("error" in row for row in rows)
     if failed:
-        note(f"{failed:,} of {len(rows):,} inputs cannot be read and have no prediction")
+        note(f"{failed:,} of {len(rows):,} inputs could not be read and have no prediction")
     if output:
         _write(output, _table(rows, opened.classes))
     if as_json:
@@ -112,8 +115,8 @@ def command(
             say(_line(row, top_k))
 
 
-def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
-    """The inputs with the lines of standard input in the place of ``-``."""
+def _expand(inputs: tuple[str, ...], run: Run) -> list[Any]:
+    """The inputs, with ``-`` replaced by the lines of standard input."""
     from zoo.data.reports import Findings
     from zoo.modalities.text.inputs import Text, blank_lines, lines_of
 
@@ -125,19 +128,29 @@ def _expand(inputs: tuple[str, ...], *, pairs: bool) -> list[Any]:
                 continue
             findings = Findings("error")
             blank_lines(lines, "standard input", findings)
-            expanded += [_pair(i, line) if pairs else Text(line) for i, line in enumerate(lines, 1)]
+            expanded += [
+                _pair(i, line) if run.pairs else Text(line) for i, line in enumerate(lines, 1)
+            ]
             for fact in findings.notes:
                 note(fact)
         else:
             _refuse_missing(given)
             expanded.append(given)
     if not expanded:
-        raise UsageError("there is nothing on standard input", hint="Give a text a line.")
+        raise UsageError("standard input is empty", hint=_input_hint(run))
     return expanded
 
 
+def _input_hint(run: Run) -> str:
+    if run.modality.in_files:
+        return f"Pass paths of {run.modality.nouns} as INPUT."
+    return (
+        "Pass two texts per line, separated by a tab." if run.pairs else "Pass one text per line."
+    )
+
+
 def _refuse_missing(given: str) -> None:
-    """Raise a :class:`DataError` for what is meant as a path, and leads nowhere."""
+    """Raise a :class:`DataError` for what looks like a path and does not exist."""
     from zoo.modalities import TEXT
     from zoo.modalities.text.inputs import names_file
 
@@ -145,19 +158,19 @@ def _refuse_missing(given: str) -> None:
     path_like = names_file(given, TEXT) or (one_word and os.sep in given)
     if path_like and not os.path.exists(os.path.expanduser(given)):
         raise DataError(
-            f"there is no file {given}",
-            hint="Give a file that is there, or texts on standard input with '-'.",
+            f"{given} does not exist",
+            hint="Check the path. '-' reads texts from standard input.",
         )
 
 
 def _pair(number: int, line: str) -> tuple[str, ...]:
     if not line.strip():
-        return "", ""  # one answer a line, always
+        return "", ""  # one prediction per line, always
     texts = tuple(line.split("\t"))
     if len(texts) != 2 or not all(text.strip() for text in texts):
         raise DataError(
-            f"this run takes pairs of texts; line {number} of standard input is none: {line[:60]!r}",
-            hint="Give two texts a line with a tab between them, or a table with both columns.",
+            f"line {number} of standard input must be two texts separated by a tab, got {line[:60]!r}",
+            hint="This run takes pairs of texts: one pair per line, or a table with both columns.",
         )
     return texts
 
@@ -170,30 +183,30 @@ def _top(prediction: AnyPrediction, count: int | None) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any], top_k: int | None) -> str:
-    """The input, and after tabs what is said of it; a dash where it has none of several classes."""
+    """The input and its prediction, separated by tabs; a dash where no label is predicted."""
     given = [row["input"]] if isinstance(row["input"], str) else row["input"]
     if "error" in row:
-        said = [f"error: {row['error']}"]
+        predicted = [f"error: {row['error']}"]
     elif "values" in row:
-        said = [f"{name} {value:.6g}" for name, value in row["values"].items()]
+        predicted = [f"{name} {value:.6g}" for name, value in row["values"].items()]
     else:
         ranked = row["probabilities"].items()
         chosen = row.get("labels") if top_k is None else None
         shown = [(name, p) for name, p in ranked if chosen is None or name in chosen]
         kept = shown if chosen is not None else shown[: top_k or 3]
-        said = [f"{name} {p:.4f}" for name, p in kept]
-    return "\t".join(map(clean, [*given, *(said or ["-"])]))
+        predicted = [f"{name} {p:.4f}" for name, p in kept]
+    return "\t".join(map(clean, [*given, *(predicted or ["-"])]))
 
 
 Table = Mapping[str, Sequence[Any]]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What formulas begin with (OWASP, CSV injection)."""
+"""First characters of formulas (OWASP, CSV injection)."""
 
 
 def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
-    """What is said as columns: the inputs; ``label`` and ``probability``, or ``labels``, and a
-    column for each class that is kept, in the run's order; or one for each number."""
+    """Predictions as columns: the inputs; ``label`` and ``probability``, or ``labels``, and one
+    column per kept class, in the run's order; or one per regression target."""
     from zoo.runs.predictions import input_columns
 
     shown = [r["input"] if isinstance(r["input"], str) else tuple(r["input"]) for r in rows]
@@ -220,7 +233,7 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
 
 
 def _write(path: Path, table: Table) -> None:
-    """Put the table at ``path``, in the form that its ending stands for."""
+    """Write the table in the format of the file's extension."""
     try:
         _WRITERS[path.suffix](path, table)
     except OSError as error:
@@ -244,7 +257,7 @@ def _write_csv(path: Path, table: Table) -> None:
 
 
 def _harmless(cell: Any) -> Any:
-    """What a spreadsheet takes for a formula gets an apostrophe before it; numbers stay as they are."""
+    """Put an apostrophe before what a spreadsheet would run as a formula; numbers are kept."""
     text = "|".join(cell) if isinstance(cell, list) else cell
     if not isinstance(text, str) or not text.startswith(_FORMULA):
         return text

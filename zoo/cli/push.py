@@ -1,4 +1,4 @@
-"""``zoo push``: a run on the Hugging Face Hub."""
+"""``zoo push``: upload a run to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -
     if as_json:
         emit_json(pushed.to_json())
     else:
-        _tell(pushed)
+        _print_pushed(pushed)
 
 
-def _tell(pushed: Pushed) -> None:
+def _print_pushed(pushed: Pushed) -> None:
     print_table(("file", "size"), [(path, in_bytes(size)) for path, size in pushed.files.items()])
     if pushed.commit is None:
         say(f"\n{pushed.card}")
         kind = "private" if pushed.private else "public"
-        say(f"nothing was sent; without --dry-run this goes to {pushed.url} ({kind})")
+        say(f"dry run: nothing was uploaded; without --dry-run: {pushed.url} ({kind})")
     else:
         say(clean(f"{pushed.url} (commit {pushed.commit[:12]})"))

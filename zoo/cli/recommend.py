@@ -1,4 +1,4 @@
-"""``zoo recommend``: which backbone for these data."""
+"""``zoo recommend``: rank backbones for a dataset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> flo
     try:
         return float(digits) * _SECONDS[text[len(digits) :]]
     except (ValueError, KeyError) as error:
-        message = f"{value!r} is not a time like 90, 90s, 5m or 1h."
+        message = f"{value!r} is not a valid time. Examples: 90, 90s, 5m, 1h."
         raise click.BadParameter(message, ctx, parameter) from error
 
 
@@ -97,18 +97,18 @@ def command(
 
     if plot is not None:
         check_plot(plot)
-        import matplotlib.figure  # noqa: F401 - now, rather than when the time is over
+        import matplotlib.figure  # noqa: F401 - now, rather than after the time limit
     try:
         with _watching(top) as watch:
             ranking = recommend(data, names, started=started, watch=watch, **options)
     finally:
-        gc.freeze()  # else what was imported is walked through at the exit, for a second
+        gc.freeze()  # else the collector walks through all imports at exit, for a second
     if plot is not None:
         write_plot(plot, ranking)
     if as_json:
         emit_json(ranking.to_json())
     else:
-        _tell(ranking, top, plot)
+        _print_ranking(ranking, top, plot)
 
 
 COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "license"),)
@@ -128,7 +128,7 @@ def _cells(place: int, row: Ranked) -> tuple[object, ...]:
     )
 
 
-def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
+def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
     from zoo.ranking.plot import text_plot
     from zoo.ranking.results import left_out_lines
 
@@ -139,7 +139,7 @@ def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
     for line in ["", *text_plot(ranking)] if len(rows) > 1 else []:
         say(line)
     say("")
-    say(_of_what(ranking))
+    say(_footnote(ranking))
     for line in left_out_lines(ranking):
         say(clean(line))
     if ranking.not_reached:
@@ -149,21 +149,21 @@ def _tell(ranking: Ranking, top: int, plot: Path | None) -> None:
     say(clean(f"next: {ranking.next_command()}"))
 
 
-def _of_what(ranking: Ranking) -> str:
+def _footnote(ranking: Ranking) -> str:
     text = f"probe: {ranking.metric} on {ranking.samples:,} samples, cross-validated"
     if ranking.margin is not None and len(ranking.ranked) > 1:
-        text += f"; the best is ahead by chance if by less than about {2 * ranking.margin:.3f}"
+        text += f"; differences below about {2 * ranking.margin:.3f} are not significant"
     return f"{text} ({ranking.seconds:.0f} s)"
 
 
 def _not_reached(names: Sequence[str], shown: int = 6) -> str:
     more = ", …" if len(names) > shown else ""
-    return f"{len(names)} not reached in the time: {', '.join(names[:shown])}{more}"
+    return f"{len(names)} not reached within the time limit: {', '.join(names[:shown])}{more}"
 
 
 @contextmanager
 def _watching(top: int) -> Iterator[Watch]:
-    """A table that grows on a terminal; in a log a line for each backbone."""
+    """A growing table on a terminal; in a log, one line per backbone."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -182,12 +182,12 @@ def _in_a_log() -> Watch:
 
     place = ""
 
-    def begun(_: str, number: int, count: int) -> None:
+    def started(_: str, number: int, count: int) -> None:
         nonlocal place
         place = f"{number}/{count}"
 
-    def grown(_: Ranking, row: Ranked) -> None:
+    def added(_: Ranking, row: Ranked) -> None:
         seconds = "" if row.seconds is None else f"  {row.seconds:.3g} s/1,000"
         note(f"{place} {row.name}  probe {row.probe:.4f}  logme {row.logme:.4f}{seconds}")
 
-    return Watch(Console(), begun, grown)
+    return Watch(Console(), started, added)

@@ -1,4 +1,4 @@
-"""``zoo report``: the page about a run, made again."""
+"""``zoo report``: write the HTML report of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import judged_on, output_option, run_argument
+from zoo.cli.options import evaluated_on, output_option, run_argument
 from zoo.cli.output import emit_json, json_option, note, say
 
 
@@ -21,7 +21,7 @@ Examples:
 """
 )
 @run_argument
-@judged_on("the run's validation samples")
+@evaluated_on("the run's validation samples")
 @output_option("FILE", "Output file (default: report.html in the run folder).", dir_okay=False)
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 @shared(device=None, workers=None)

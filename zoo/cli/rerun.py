@@ -27,7 +27,9 @@ Examples:
     help="Where the data is now, if it has moved.",
 )
 @output_option("DIR", "The new run folder.")
-@click.option("--surgery", metavar="MODULE:FUNCTION", help="The surgery of the run, as given then.")
+@click.option(
+    "--surgery", metavar="MODULE:FUNCTION", help="Surgery function of the run, if it had one."
+)
 @json_option()
 @click.pass_context
 def command(
@@ -67,9 +69,7 @@ def command(
         rows = [[name, f"{first[name]:.6f}", f"{second[name]:.6f}"] for name in first]
         print_table(["", str(repeat.first.folder), str(repeat.second.folder)], rows)
         say(
-            "the weights are the same to the last byte"
-            if repeat.identical
-            else "the weights differ"
+            "the weights are identical, byte for byte" if repeat.identical else "the weights differ"
         )
         for difference in repeat.differences:
             note(difference)

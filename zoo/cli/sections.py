@@ -30,14 +30,14 @@ def section(title: str) -> Callable[..., Callable[[Any], Any]]:
 
 
 class SectionedCommand(click.Command):
-    """A command whose help has its options under their headings, in the order of ``SECTIONS``."""
+    """A command whose options are printed under the headings of ``SECTIONS``."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options, heading by heading."""
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
         for parameter in self.get_params(ctx):
             if isinstance(parameter, click.Argument):
-                continue  # the description speaks of it
+                continue  # described in the text above
             record = parameter.get_help_record(ctx)
             if record is not None:
                 title = getattr(parameter, "section", OTHER)

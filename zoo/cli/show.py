@@ -1,4 +1,4 @@
-"""``zoo show``: everything about one backbone."""
+"""``zoo show``: facts about one backbone."""
 
 from __future__ import annotations
 
@@ -58,47 +58,47 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
         run.check_weights()
     if not as_json:
         _print_facts(spec, run)
-        _print_weights(spec.weights, asked=resolved.tag)
+        _print_weights(spec.weights, requested=resolved.tag)
     backbone, reason = _build(spec, run)
     if backbone is not None:
-        _keep_parts(backbone, (name, run.name if run else spec.name))
+        _remember_parts(backbone, (name, run.name if run else spec.name))
     if backbone is not None and freeze_until is not None:
         backbone.freeze(upto=freeze_until)
     if as_json:
         emit_json({**_document(spec, backbone, reason, layers=layers), **_run_facts(run)})
     elif backbone is None:
-        note(f"\nIts stages are not known here, because it cannot be built: {reason}")
+        note(f"\nstages and head are not shown: the network cannot be built: {reason}")
     else:
         _print_stages(backbone)
         if layers:
             say("\nlayers")
-            columns = ("module", "kind", "parameters", "trains")
+            columns = ("module", "kind", "parameters", "trainable")
             print_table(columns, [_layer_cells(layer) for layer in _layers(backbone)])
 
 
 def _build(spec: BackboneSpec, run: FinishedRun | None) -> tuple[Backbone | None, str]:
-    """The backbone, on the meta device if possible; or ``None`` and why it cannot be built."""
+    """The backbone, on the meta device if possible; or ``None`` and the reason."""
     import torch
 
     try:
         with torch.device("meta"):
-            return _built(spec, run), ""
-    except Exception:  # whatever a library raises that wants real tensors; a real build decides
+            return _without_weights(spec, run), ""
+    except Exception:  # a library may need real tensors; build with those below
         pass
     try:
-        return _built(spec, run), ""
-    except Exception as error:  # the facts are worth showing without it
+        return _without_weights(spec, run), ""
+    except Exception as error:  # show the facts without it
         return None, first_line(error, kind=not isinstance(error, ZooError))
 
 
-def _keep_parts(backbone: Backbone, names: Iterable[str]) -> None:
-    """What --freeze-until and --freeze take is completed from now on."""
+def _remember_parts(backbone: Backbone, names: Iterable[str]) -> None:
+    """Remember the stages and layers, for completion of --freeze-until and --freeze."""
     paths = [path for path, _ in backbone.net.named_modules() if path != backbone.head_path]
     completion.keep_parts(names, [stage.name for stage in backbone.stages()], paths)
 
 
-def _built(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
-    """Without its weights; that of a run with the kind of head that the run has."""
+def _without_weights(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
+    """The network without its weights; for a run, with the run's kind of head."""
     import zoo
 
     backbone = zoo.build(spec, None)
@@ -161,20 +161,20 @@ def _short(value: Any) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
+def _print_weights(offered: tuple[Weights, ...], *, requested: str | None) -> None:
     if not offered:
-        say("\nweights\nnone published: it starts from random parameters")
+        say("\nweights\nnone published: training starts from scratch")
         return
     from zoo.weights.shelf import Shelf
 
     shelf = Shelf()
     say("\nweights")
     print_table(
-        ("tag", "", "license", "metrics", "outputs", "here", "source"),
+        ("tag", "", "license", "metrics", "outputs", "cached", "source"),
         [
             (
                 weights.tag,
-                "asked for" if weights.tag == asked else "default" if weights.default else "",
+                "requested" if weights.tag == requested else "default" if weights.default else "",
                 weights.license,
                 ", ".join(f"{name} {metric:g}" for name, metric in weights.metrics.items()),
                 weights.classes or "",
@@ -189,14 +189,14 @@ def _print_weights(offered: tuple[Weights, ...], *, asked: str | None) -> None:
 def _print_stages(backbone: Backbone) -> None:
     say("\nstages, input first")
     print_table(
-        ("stage", "parameters", "trains"),
+        ("stage", "parameters", "trainable"),
         [
             (s["name"], f"{s['params']:,}", "yes" if s["trains"] else "no")
             for s in _stages(backbone)
         ],
     )
     head = _head(backbone)
-    outputs = f" -> {head['outputs']}" if head["outputs"] else ", none published"
+    outputs = f" -> {head['outputs']}" if head["outputs"] else " (no published head)"
     say(f"\nhead\n{head['path']}: {head['kind']}, {head['feature_dim']}{outputs}")
 
 
@@ -240,7 +240,7 @@ def _head(backbone: Backbone) -> dict[str, Any]:
 
 
 def _outputs(head: nn.Module, width: int) -> int | None:
-    """How many outputs the published head has; ``None`` where there is no head."""
+    """Number of outputs of the published head; ``None`` without a head."""
     import torch
 
     parameter = next(head.parameters(), None)
@@ -254,26 +254,26 @@ def _outputs(head: nn.Module, width: int) -> int | None:
 def _layers(backbone: Backbone) -> Iterator[dict[str, Any]]:
     """Each module by its native path, input first and the head last, with its own parameters."""
     for path, module in backbone.net.named_modules():
-        if path != backbone.head_path:  # an identity since the head was taken out
+        if path != backbone.head_path:  # an identity: the head is separate
             yield _layer(path, module)
     for path, module in backbone.head.named_modules(prefix=backbone.head_path):
         yield _layer(path, module)
 
 
 def _layer(path: str, module: nn.Module) -> dict[str, Any]:
-    own = dict(module.named_parameters(recurse=False))
+    parameters = dict(module.named_parameters(recurse=False))
     return {
         "path": path,
         "kind": type(module).__name__,
-        "parameters": {name: list(parameter.shape) for name, parameter in own.items()},
-        "trains": [name for name, parameter in own.items() if parameter.requires_grad],
+        "parameters": {name: list(parameter.shape) for name, parameter in parameters.items()},
+        "trains": [name for name, parameter in parameters.items() if parameter.requires_grad],
     }
 
 
 def _layer_cells(layer: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    path, trains = layer["path"], layer["trains"]
+    path, trainable = layer["path"], layer["trains"]
     shapes = [f"{n} {'x'.join(map(str, shape))}" for n, shape in layer["parameters"].items()]
-    answer = "yes" if len(trains) == len(shapes) else ", ".join(trains) or "no"
+    shown = "yes" if len(trainable) == len(shapes) else ", ".join(trainable) or "no"
     indent = "  " * (path.count(".") + bool(path))
     name = path.rpartition(".")[2] or "network"
-    return indent + name, layer["kind"], ", ".join(shapes), answer if shapes else ""
+    return indent + name, layer["kind"], ", ".join(shapes), shown if shapes else ""

@@ -1,4 +1,4 @@
-"""``zoo sync``: a catalogue made again."""
+"""``zoo sync``: rebuild the catalogue of a plugin."""
 
 from __future__ import annotations
 

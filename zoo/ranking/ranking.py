@@ -35,17 +35,17 @@ RESERVE = 3.0
 
 @dataclass(frozen=True)
 class Watch:
-    """Who sees a ranking grow.
+    """Callbacks of a ranking in progress.
 
     Attributes:
-        reporter: Notes and steps.
-        begun: Told the name of what is tried now, its number from 1, and how many there are.
-        grown: Told the ranking after each new row, and the row.
+        reporter: Gets notes and steps.
+        started: Gets the name of the next backbone, its number from 1, and how many there are.
+        added: Gets the ranking after each new row, and the row.
     """
 
     reporter: Reporter = field(default_factory=Quiet)
-    begun: Callable[[str, int, int], None] = lambda *_: None
-    grown: Callable[[Ranking, Ranked], None] = lambda *_: None
+    started: Callable[[str, int, int], None] = lambda *_: None
+    added: Callable[[Ranking, Ranked], None] = lambda *_: None
 
 
 @python_names()
@@ -187,7 +187,7 @@ def _rank(
     """
     for number, candidate in enumerate(candidates, start=1):
         assert progress.ranking is not None
-        watch.begun(candidate.name, number, len(candidates))
+        watch.started(candidate.name, number, len(candidates))
         try:
             row = _row(candidate, setup)
         except Exception as error:  # a plugin's or a file's fault, which takes no other with it
@@ -197,7 +197,7 @@ def _rank(
             watch.reporter.note(f"{candidate.name} is left out: {reason}")
             continue
         progress.done(progress.ranking.with_row(row))
-        watch.grown(progress.ranking, row)
+        watch.added(progress.ranking, row)
 
 
 def _row(candidate: Candidate, setup: RankingSetup) -> Ranked:
