@@ -192,7 +192,7 @@ def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
 def test_resume_takes_nothing_that_would_change_the_run(tmp_path: Path, zoo_cli: Zoo) -> None:
     refused = zoo_cli("finetune", "--resume", tmp_path, "--epochs", 3)
     assert refused.code == 1
-    assert "takes no --epochs" in refused.err
+    assert "--epochs" in refused.err
     assert zoo_cli("finetune").code == 1
 
 
