@@ -228,12 +228,12 @@ def _features(backbone: zoo.Backbone, samples: Any) -> NDArray[np.float32]:
     """``(len(samples), feature_dim)``, prepared as in a fine-tune."""
     import torch
 
-    from zoo.engine.feed import Feed
     from zoo.engine.forward import Forward
+    from zoo.engine.loader_factory import LoaderFactory
 
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
     rows = np.empty((len(samples), backbone.spec.feature_dim), dtype=np.float32)
-    for batch in Feed(spec=backbone.spec, tokenizer=backbone.tokenizer).plain(samples):
+    for batch in LoaderFactory(spec=backbone.spec, tokenizer=backbone.tokenizer).plain(samples):
         rows[batch["index"].numpy()] = forward.features(batch).numpy()
     return rows
 

@@ -23,7 +23,7 @@ from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
 from zoo.training.resume import resume as go_on
 from zoo.training.run_options import RunOptions
-from zoo.training.start import for_weights, tokenizer_beside, wish
+from zoo.training.start import for_weights, tokenizer_beside, weights_name
 from zoo.weights.build import build, refuse_larger
 from zoo.weights.load import choose, fetch
 
@@ -61,7 +61,7 @@ def load(
     """
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)
-    chosen = choose(resolved.spec, wish(resolved, weights))
+    chosen = choose(resolved.spec, weights_name(resolved, weights))
     if resolved.run is not None and chosen == resolved.run.weights:
         backbone = _of_run(resolved.run, registry, with_head=classes is None)
     else:

@@ -13,9 +13,9 @@ import torch
 import zoo
 from tests.end_to_end.conftest import Zoo
 from tests.end_to_end.test_engine_options import losses
-from zoo.engine.compiled import compiled, compiled_code_kept
-from zoo.engine.feed import PLAIN_BATCH
+from zoo.engine.compiled import compile_cache, compiled
 from zoo.engine.forward import Forward
+from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Quiet
 from zoo.errors import UsageError
 from zoo.system.paths import COMPILED, cache_folder
@@ -51,7 +51,7 @@ def test_compiled_features_are_the_plain_ones(name: str) -> None:
     else:
         batches = [texts(8, 12), texts(5, 30)]
     plain = [runner.features(batch) for batch in batches]
-    with compiled_code_kept() as kept, runner.inference(1000, compiled=True) as features:
+    with compile_cache() as kept, runner.inference(1000, compiled=True) as features:
         made = [features(batch) for batch in batches]
     for one, other in zip(plain, made, strict=True):
         assert (one - other).abs().max() <= TOLERANCE * one.abs().max()

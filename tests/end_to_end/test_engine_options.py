@@ -532,7 +532,7 @@ def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "zoo.training.plan.settle_precision", lambda *_, **__: "bf16"
+        "zoo.training.plan.choose_precision", lambda *_, **__: "bf16"
     )  # it tries bf16, and tells nothing
     with types_computed() as seen:  # validation and the first report are in here
         run = zoo.finetune(

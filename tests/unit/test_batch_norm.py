@@ -11,9 +11,9 @@ from torch import nn
 
 import zoo
 from zoo.cli.evaluate import _print_details
-from zoo.engine.batch_norm import refuse_single, training_norms
+from zoo.engine.batch_norm import refuse_single_sample_batches, training_norms
 from zoo.engine.forward import Forward
-from zoo.engine.parts import parts
+from zoo.engine.micro_batches import micro_batches
 from zoo.engine.phase_facts import phase_facts, without_values
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import STRATEGIES
@@ -28,7 +28,7 @@ def check(size: int, strategy: str = "full", **overrides: object) -> None:
     example = {"pixel_values": torch.rand(1, 3, size, size)}
     facts = phase_facts(without_values(backbone), STRATEGIES[strategy](recipe), recipe)
     norms = [name for phase in facts for name in phase.batch_norms]
-    refuse_single(forward, norms, recipe, lambda: example)
+    refuse_single_sample_batches(forward, norms, recipe, lambda: example)
     if strategy == "full":
         backbone.train()
         backbone(example)  # what would stop training in its midst
@@ -49,7 +49,7 @@ def test_batches_of_one_are_taken_where_maps_are_large_or_normalisation_is_froze
 @pytest.mark.parametrize(("samples", "count"), [(5, 16), (33, 16), (32, 4), (3, 2), (2, 2), (1, 4)])
 def test_no_part_of_a_step_has_one_sample_where_two_are_needed(samples: int, count: int) -> None:
     targets = torch.arange(samples)
-    found = [own for _, own in parts(targets, targets, count, 2)]
+    found = [own for _, own in micro_batches(targets, targets, count, 2)]
     assert torch.equal(torch.cat(found), targets)
     assert len(found) <= count
     assert min(map(len, found)) >= min(2, samples)
@@ -57,7 +57,7 @@ def test_no_part_of_a_step_has_one_sample_where_two_are_needed(samples: int, cou
 
 
 def _parts_of_one(targets: torch.Tensor, samples: int) -> list[torch.Tensor]:
-    return [own for _, own in parts(targets, targets, samples, 1)]
+    return [own for _, own in micro_batches(targets, targets, samples, 1)]
 
 
 def test_batch_norm_is_found_where_it_trains() -> None:

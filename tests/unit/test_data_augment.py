@@ -11,7 +11,7 @@ from PIL import Image
 from zoo import BackboneSpec, ImageInput
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed
-from zoo.engine.feed import Feed
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.modalities import IMAGE
 from zoo.modalities.image.transforms import make_transform
 
@@ -86,14 +86,14 @@ def test_a_feed_augments_training_and_nothing_else():
         input=INPUT,
         loader="nowhere:load",
     )
-    plain, trivial = (Feed(spec=spec, augment=augment) for augment in ("none", "trivial"))
+    plain, trivial = (LoaderFactory(spec=spec, augment=augment) for augment in ("none", "trivial"))
     seeds = range(10)
     samples = Samples(IMAGE, Listed((image(),), ("1",)))
 
     def differs(train: bool) -> bool:
         readers = [
-            (feed.view(samples, 0) if train else feed.plain(samples)).reader
-            for feed in (plain, trivial)
+            (loaders.view(samples, 0) if train else loaders.plain(samples)).reader
+            for loaders in (plain, trivial)
         ]
         one, other = (reader.transform for reader in readers)
         return any(not torch.equal(one(image(), seed=s), other(image(), seed=s)) for s in seeds)

@@ -18,7 +18,7 @@ from zoo.data.balance import balanced_probabilities, repetitions
 from zoo.data.batch_order import BatchOrder
 from zoo.data.samples import Samples
 from zoo.data.sequences import Listed, Paths
-from zoo.engine.feed import Feed
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.errors import UsageError
 from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.image.transforms import make_transform
@@ -146,15 +146,15 @@ def test_a_feed_balances_training_and_nothing_else(images):
         input=ImageInput(size=16),
         loader="nowhere:load",
     )
-    feed = Feed(spec=spec, balanced=True, workers=0)
+    loaders = LoaderFactory(spec=spec, balanced=True, workers=0)
     seen = [
         label
         for epoch in range(20)
-        for loader in [feed.shuffled(images, batch_size=4)]
+        for loader in [loaders.shuffled(images, batch_size=4)]
         if loader.set_epoch(epoch) is None
         for batch in loader
         for label in batch["labels"].tolist()
     ]
     assert 50 < sum(seen) < 110  # of 160; 20 without balance
-    (plain,) = feed.plain(images)
+    (plain,) = loaders.plain(images)
     assert plain["index"].tolist() == list(range(8))

@@ -13,7 +13,7 @@ import torch
 from tests.unit.test_backbone import SPEC, small_net
 from zoo import Backbone
 from zoo.engine import adapters
-from zoo.engine.checkpoint import STATE, Keeper
+from zoo.engine.checkpoint import STATE, CheckpointStore
 from zoo.engine.device import choose_device
 from zoo.engine.find_lr import LOWEST, Curve, _steepest
 from zoo.engine.groups import parameter_groups
@@ -191,7 +191,7 @@ def test_what_does_not_work_on_shards_is_told(
 def test_a_damaged_state_says_what_to_remove(content: bytes, tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(content)
     with pytest.raises(RunError, match=f"{tmp_path}") as caught:
-        Keeper(tmp_path).load()
+        CheckpointStore(tmp_path).load()
     assert f"Remove {tmp_path}" in caught.value.hint
 
 

@@ -7,7 +7,7 @@ import torch
 
 from tests.unit.test_backbone import IMAGES, SPEC, small_net
 from zoo import Backbone
-from zoo.engine.l2sp import Pull
+from zoo.engine.l2sp import L2SP
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def written_out(backbone: Backbone, starts: dict, alpha: float, beta: float) -> 
 @pytest.mark.parametrize("frozen", [None, "first", "second"])
 def test_the_gradients_are_those_of_the_formula(backbone, frozen):
     starts = {n: p.detach().clone() for n, p in backbone.named_parameters()}
-    pull = Pull(backbone, 0.3, 0.7)
+    pull = L2SP(backbone, 0.3, 0.7)
     moved(backbone)
     if frozen:
         backbone.freeze(upto=frozen)  # later than the pull was made, as between two phases
@@ -57,7 +57,7 @@ def test_the_gradients_are_those_of_the_formula(backbone, frozen):
 
 
 def test_what_has_no_gradient_of_its_own_is_pulled_too(backbone):
-    pull = Pull(backbone, 0.5)
+    pull = L2SP(backbone, 0.5)
     weight = backbone.net[0][0].weight
     start = weight.detach().clone()
     moved(backbone)
@@ -68,7 +68,7 @@ def test_what_has_no_gradient_of_its_own_is_pulled_too(backbone):
 
 def test_what_is_frozen_is_neither_copied_nor_given_a_gradient(backbone):
     backbone.freeze(upto="first")
-    pull = Pull(backbone, 1.0)
+    pull = L2SP(backbone, 1.0)
     held = sum(start.numel() for _, start in pull._starts)
     assert held == sum(p.numel() for p in backbone.net.parameters() if p.requires_grad)
     moved(backbone)
@@ -79,5 +79,5 @@ def test_what_is_frozen_is_neither_copied_nor_given_a_gradient(backbone):
 def test_where_training_starts_there_is_no_pull(backbone):
     backbone(IMAGES).square().mean().backward()
     before = gradients(backbone)
-    Pull(backbone, 5.0, 0.0).add_gradients()
+    L2SP(backbone, 5.0, 0.0).add_gradients()
     assert all(torch.equal(gradients(backbone)[n], before[n]) for n in before)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.engine.compiled import compiled_code_kept
+from zoo.engine.compiled import compile_cache
 from zoo.errors import UsageError
 from zoo.system.paths import COMPILED
 from zoo.system.private_folders import require_private
@@ -62,7 +62,7 @@ def test_everything_that_is_compiled_lies_in_the_private_folder(
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     headers = codecache._HEADER_DIR
-    with compiled_code_kept():
+    with compile_cache():
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / COMPILED)
         assert Path(codecache._HEADER_DIR).parent == tmp_path / COMPILED
     assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
@@ -70,7 +70,7 @@ def test_everything_that_is_compiled_lies_in_the_private_folder(
 
     (tmp_path / "file").touch()  # a cache that cannot be written: a new folder, none to foresee
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
-    with compiled_code_kept() as folder:
+    with compile_cache() as folder:
         assert str(folder) == os.environ["TORCHINDUCTOR_CACHE_DIR"]
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert not list(folder.iterdir())

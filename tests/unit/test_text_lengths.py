@@ -15,7 +15,7 @@ import zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_padding import TIGHT, network, words
 from zoo import BackboneSpec, Run, TextInput, build
-from zoo.engine.precision import settle_precision
+from zoo.engine.precision import choose_precision
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
 from zoo.modalities.text.fitting import at_usual_length
@@ -200,10 +200,10 @@ def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
     config = {**_SMALL, "pad_token_id": 0, "relative_attention": True, "pos_att_type": ["c2p"]}
     backbone = network("deberta", config, "mean")
     with pytest.raises(UsageError, match="bfloat16") as caught:
-        settle_precision("bf16", backbone, CPU, Quiet(), trains=False)
+        choose_precision("bf16", backbone, CPU, Quiet(), trains=False)
     assert "--precision fp32" in str(caught.value.hint)
     reporter = Notes()
-    assert settle_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
+    assert choose_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
     assert "overflow" in reporter.told[0]
 
 
@@ -212,7 +212,7 @@ def test_a_network_that_can_keeps_bfloat16() -> None:
     backbone = network("bert", TIGHT["bert"], "mean")
     before = copy.deepcopy(backbone.state_dict())
     drawn = torch.get_rng_state()
-    assert settle_precision("auto", backbone, CPU, Quiet(), trains=True) == "bf16"
+    assert choose_precision("auto", backbone, CPU, Quiet(), trains=True) == "bf16"
     after = backbone.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert all(parameter.grad is None for parameter in backbone.parameters())
@@ -239,9 +239,9 @@ def test_a_network_that_overflows_in_the_backward_pass_alone_trains_in_float32()
     backbone, reporter = network("bert", TIGHT["bert"], "mean"), Notes()
     layer = backbone.net.encoder.layer[0]  # type: ignore[index,union-attr]
     layer.register_forward_hook(lambda _m, _i, out: Overflows.apply(out))
-    assert settle_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
+    assert choose_precision("auto", backbone, CPU, reporter, trains=True) == "fp32"
     assert "not finite" in reporter.told[0]
     with pytest.raises(UsageError, match="bfloat16"):
-        settle_precision("bf16", backbone, CPU, Quiet(), trains=True)
+        choose_precision("bf16", backbone, CPU, Quiet(), trains=True)
     # A head alone needs no gradient of it.
-    assert settle_precision("bf16", backbone, CPU, Quiet(), trains=False) == "bf16"
+    assert choose_precision("bf16", backbone, CPU, Quiet(), trains=False) == "bf16"

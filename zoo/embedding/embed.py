@@ -257,7 +257,7 @@ def _features(
     }
 
     def fill(array: NDArray[np.float32]) -> None:
-        facts[CUT] = fill_features(array, samples, network.feed, forward, reporter)
+        facts[CUT] = fill_features(array, samples, network.loaders, forward, reporter)
 
     return compute(
         cache_folder() / "features",

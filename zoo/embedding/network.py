@@ -13,8 +13,8 @@ import torch
 from zoo.contract.spec import BackboneSpec
 from zoo.data.rows import Rows
 from zoo.data.samples import Splits
-from zoo.engine.feed import Feed
 from zoo.engine.forward import EXACT, Forward
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
@@ -31,12 +31,12 @@ class Network:
 
     Attributes:
         forward: Computes its features.
-        feed: Prepares its inputs.
+        loaders: Prepares its inputs.
         run: The folder of the run that it is of, or ``None``.
     """
 
     forward: Forward
-    feed: Feed
+    loaders: LoaderFactory
     run: Path | None
 
     @property
@@ -65,8 +65,8 @@ def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run
 def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
     """The adapted backbone of a run."""
     forward = Forward(run.load(), device=device, precision=EXACT)
-    feed = Feed(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
-    return Network(forward, feed, run.folder)
+    loaders = LoaderFactory(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
+    return Network(forward, loaders, run.folder)
 
 
 def network_of_backbone(
@@ -95,8 +95,8 @@ def network_of_backbone(
         torch.manual_seed(0)
         start = start_from(request, resolved, _as_training(rows, request.data or ""), reporter)
     forward = Forward(start.backbone, device=device, precision=EXACT)
-    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
-    return Network(forward, feed, None)
+    loaders = LoaderFactory(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
+    return Network(forward, loaders, None)
 
 
 def _as_training(rows: Rows, source: str) -> Splits:

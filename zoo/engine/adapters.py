@@ -75,10 +75,10 @@ def merge(backbone: Backbone) -> None:
     """Add the adapters to the weights that they stand beside, and take them out."""
     for _, layer in _layers(backbone):
         layer.merge(safe_merge=True)
-    take_out(backbone)
+    remove(backbone)
 
 
-def take_out(backbone: Backbone) -> None:
+def remove(backbone: Backbone) -> None:
     """Remove the adapters; the weights that they stood beside are as they are."""
     for path, layer in list(_layers(backbone)):
         backbone.net.set_submodule(path, layer.get_base_layer(), strict=True)

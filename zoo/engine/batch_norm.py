@@ -24,7 +24,7 @@ def training_norms(backbone: Backbone) -> list[str]:
     ]
 
 
-def refuse_single(
+def refuse_single_sample_batches(
     forward: Forward,
     norms: Iterable[str],
     recipe: Recipe,

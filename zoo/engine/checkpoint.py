@@ -109,8 +109,8 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What :meth:`Keeper.load` found."""
+class SavedState:
+    """What :meth:`CheckpointStore.load` found."""
 
     progress: Progress
     best: Best
@@ -125,7 +125,7 @@ class Kept:
         }
 
 
-class Keeper:
+class CheckpointStore:
     """Saves and loads the state of a fit.
 
     Args:
@@ -181,7 +181,7 @@ class Keeper:
                 with suppress(OSError):
                     old.unlink()
 
-    def load(self) -> Kept | None:
+    def load(self) -> SavedState | None:
         """What was saved last; ``None`` if nothing was.
 
         Raises:
@@ -204,7 +204,7 @@ class Keeper:
                 hint=f"Remove {self._folder} to begin the run again.",
             ) from error
         self._best_epoch = progress.best_epoch
-        return Kept(progress, best, tensors)
+        return SavedState(progress, best, tensors)
 
     def _best(self, progress: Progress) -> Path:
         return self._folder / f"best-{progress.best_epoch}.safetensors"

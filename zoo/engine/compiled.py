@@ -71,7 +71,7 @@ def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
 
 
 @contextmanager
-def compiled_code_kept() -> Iterator[Path]:
+def compile_cache() -> Iterator[Path]:
     """While the block runs, torch keeps what it compiles, and runs again, in the user's own folder.
 
     That is in zoo's cache unless the user says where; where it cannot be written, in a
@@ -98,14 +98,14 @@ def compiled_code_kept() -> Iterator[Path]:
 
 
 @contextmanager
-def compiling(wish: str) -> Iterator[Compiler | None]:
-    """What compiles while the block runs: :func:`compiled` if ``wish`` is ``on``, else nothing.
+def compiling(requested: str) -> Iterator[Compiler | None]:
+    """What compiles while the block runs: :func:`compiled` if ``requested`` is ``on``, else nothing.
 
     Raises:
-        UsageError: As :func:`compiled_code_kept`.
+        UsageError: As :func:`compile_cache`.
     """
-    if wish == "off":
+    if requested == "off":
         yield None
         return
-    with compiled_code_kept():
+    with compile_cache():
         yield compiled

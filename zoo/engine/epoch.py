@@ -17,10 +17,10 @@ from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.interrupts import Interrupted
 from zoo.engine.learner import Learner
-from zoo.engine.setting import Setting
 from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase, strength_of
+from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError
 
 _NAMED = 32  # samples that an error names
@@ -30,7 +30,7 @@ _NAMED = 32  # samples that an error names
 class RunningPhase:
     """A phase under way: what trains, on what, and how far it has come."""
 
-    setting: Setting
+    setup: TrainingSetup
     phase: Phase
     source: Source
     learner: Learner | Solver
@@ -44,15 +44,15 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
         Interrupted: After a signal, between two steps.
         RunError: The loss or the gradient is not finite any more.
     """
-    setting, phase, source = running.setting, running.phase, running.source
+    setup, phase, source = running.setup, running.phase, running.source
     progress, learner = running.progress, running.learner
     began, before = time.perf_counter(), progress.seconds
     learner.begin()
     what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
-    with setting.reporter.steps(what, source.steps - progress.step) as tick:
+    with setup.reporter.steps(what, source.steps - progress.step) as tick:
         for step in _awaited(source.epoch(len(progress.history), progress.step), progress):
             number = progress.epoch * source.steps + progress.step
-            loss, stop, due = _agreed(setting, learner.step(number, step))
+            loss, stop, due = _agreed(setup, learner.step(number, step))
             _refuse_not_finite(running, step, {"loss": loss, "gradient": learner.norm})
             progress.loss += loss
             progress.samples += step.samples
@@ -74,16 +74,16 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
         best: Is given them.
         final: Names of parameters that nothing changes any more.
     """
-    setting, progress = running.setting, running.progress
+    setup, progress = running.setup, running.progress
     began = time.perf_counter()
-    running.learner.share()
+    running.learner.gather()
     with _as_kept(running):
         logits = running.source.validate()
-        metrics = setting.task.compute_metrics(logits, setting.feeds.val_labels)
-        score = list(setting.task.score(metrics))
+        metrics = setup.task.compute_metrics(logits, setup.dataloaders.val_labels)
+        score = list(setup.task.score(metrics))
         better = all(map(math.isfinite, score)) and score > progress.score
         if better:
-            best.keep(adapters.plain_state(setting.forward.backbone), logits, final=final)
+            best.keep(adapters.plain_state(setup.forward.backbone), logits, final=final)
     spent = progress.seconds + time.perf_counter() - began
     record = _record(running, metrics, spent, better=better)
     progress.history.append(record)
@@ -91,8 +91,8 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
         progress.best_epoch, progress.metrics, progress.score = record["epoch"], metrics, score
     progress.next_epoch()
     progress.total_seconds += spent
-    setting.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
-    setting.reporter.epoch(record, running.phase.epochs)
+    setup.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
+    setup.reporter.epoch(record, running.phase.epochs)
 
 
 def four_digits(speed: float) -> float:
@@ -118,13 +118,13 @@ def _awaited(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
         yield step
 
 
-def _agreed(setting: Setting, loss: float) -> tuple[float, bool, bool]:
+def _agreed(setup: TrainingSetup, loss: float) -> tuple[float, bool, bool]:
     """The loss of all processes together, whether to stop, and whether to save."""
-    accelerator, keeper = setting.accelerator, setting.keeper
-    stop = setting.interrupts.received is not None
+    accelerator, checkpoints = setup.accelerator, setup.checkpoints
+    stop = setup.interrupts.received is not None
     if accelerator.num_processes == 1:
-        return loss, stop, keeper.due()
-    due = accelerator.is_main_process and keeper.due()
+        return loss, stop, checkpoints.due()
+    due = accelerator.is_main_process and checkpoints.due()
     own = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
     total, stops, saves = accelerator.reduce(own, reduction="sum").tolist()
     return float(total), stops > 0, saves > 0
@@ -137,20 +137,20 @@ def _refuse_not_finite(running: RunningPhase, step: Step, values: Mapping[str, f
             raise RunError(
                 f"the {what} became {value} in step {progress.step + 1} of epoch "
                 f"{progress.epoch + 1} of phase {running.phase.name!r}"
-                f"{_with(step, running.setting)}",
+                f"{_with(step, running.setup)}",
                 hint="Look at these samples and their labels; then try a smaller --lr, or "
                 "--precision fp32.",
             )
 
 
-def _with(step: Step, setting: Setting) -> str:
+def _with(step: Step, setup: TrainingSetup) -> str:
     """The samples of the step, in words, or those whose features are not finite."""
     indices, what = step.indices, "whose samples were"
     if isinstance(step.inputs, Tensor):
         odd = ~step.inputs.isfinite().all(dim=1)
         if odd.any():
             indices, what = indices[odd], "where no numbers are the features of"
-    names = setting.feeds.train.names(indices[:_NAMED].tolist())
+    names = setup.dataloaders.train.names(indices[:_NAMED].tolist())
     more = ", …" if len(indices) > _NAMED else ""
     return f", {what} {', '.join(names)}{more}"
 
@@ -160,7 +160,7 @@ def _with(step: Step, setting: Setting) -> str:
 
 def _as_kept(running: RunningPhase) -> ExitStack:
     """The backbone as it would be kept: with averaged weights, adapters merged, one's statistics."""
-    backbone, accelerator = running.setting.forward.backbone, running.setting.accelerator
+    backbone, accelerator = running.setup.forward.backbone, running.setup.accelerator
     with ExitStack() as stack:
         if running.learner.average:
             stack.enter_context(running.learner.average.applied())
@@ -182,7 +182,7 @@ def _record(
         "epoch_of_phase": progress.epoch + 1,
         "train_loss": progress.loss / progress.samples,
         **metrics,
-        "metric": running.setting.task.metric,
+        "metric": running.setup.task.metric,
         **({"strength": strength_of(progress.epoch)} if phase.solved else {"lr": phase.lr}),
         "seconds": round(spent, 3),
         "samples_per_second": four_digits(progress.samples / progress.seconds),

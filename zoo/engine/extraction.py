@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from zoo.data.loader import Loader
 from zoo.data.samples import Samples
 from zoo.engine.feature_files import facts_beside
-from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
 from zoo.system.memory import give_back
 
@@ -31,7 +31,7 @@ def cut_beside(features: NDArray[np.float32]) -> int:
 def fill_features(
     array: NDArray[np.float32],
     samples: Samples,
-    feed: Feed,
+    loaders: LoaderFactory,
     forward: Forward,
     reporter: Reporter,
     check: Callable[[], Any] = lambda: None,
@@ -41,7 +41,7 @@ def fill_features(
     Args:
         array: In memory, or mapped into it.
         samples: N of them.
-        feed: Prepares them.
+        loaders: Prepares them.
         forward: Runs the backbone.
         reporter: Sees the steps.
         check: Called between two batches; what it raises is passed on.
@@ -49,7 +49,7 @@ def fill_features(
     Returns:
         How many of the samples are texts that were cut.
     """
-    loader = feed.plain(samples)
+    loader = loaders.plain(samples)
     fill_from(array, loader, forward, reporter, check=check)
     return int(loader.reader.cut.sum())
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from zoo.contract.backbone import Backbone
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
-from zoo.engine.feed import PLAIN_BATCH
+from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter
-from zoo.engine.setting import Setting
+from zoo.engine.training_setup import TrainingSetup
 from zoo.system.files import claim, replacing
 from zoo.system.leftovers import held
 
@@ -52,12 +52,12 @@ def backbone_key(
     return digest.hexdigest()
 
 
-def facts_of(setting: Setting, split: str, samples: int) -> dict[str, str | int]:
+def facts_of(setup: TrainingSetup, split: str, samples: int) -> dict[str, str | int]:
     """What an array is of, for people."""
     return {
-        "backbone": setting.forward.backbone.spec.name,
-        "precision": setting.forward.precision,
-        "data": setting.feeds.source,
+        "backbone": setup.forward.backbone.spec.name,
+        "precision": setup.forward.precision,
+        "data": setup.dataloaders.source,
         "split": split,
         "samples": samples,
     }

@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from zoo.engine.learner import Learner
-from zoo.engine.setting import Setting
 from zoo.engine.sources import Batches
 from zoo.engine.strategies import Phase
+from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError, UsageError
 
 STEPS = 100
@@ -34,13 +34,13 @@ class Curve:
     suggestion: float
 
 
-def find_lr(setting: Setting, phase: Phase, *, steps: int = STEPS) -> Curve:
+def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
     """Train a few steps with a rate that rises by a constant factor (Smith 2017, arXiv:1506.01186).
 
     The test ends early when the loss diverges. The backbone is left as the test made it.
 
     Args:
-        setting: What a fit would work with.
+        setup: What a fit would work with.
         phase: The phase that the rate is for.
         steps: From the lowest rate to the highest.
 
@@ -54,11 +54,11 @@ def find_lr(setting: Setting, phase: Phase, *, steps: int = STEPS) -> Curve:
             hint="Choose --strategy full or two-stage.",
         )
     factor = (HIGHEST / LOWEST) ** (1 / (steps - 1))
-    source = Batches(setting)
+    source = Batches(setup)
     rising = replace(phase, lr=LOWEST, epochs=math.ceil(steps / source.steps), gradual=False)
-    learner = Learner(setting, rising, 0, source, factor=lambda step: factor**step)
+    learner = Learner(setup, rising, 0, source, factor=lambda step: factor**step)
     losses: list[float] = []
-    with closing(setting.feeds), setting.reporter.steps("learning rates", steps) as tick:
+    with closing(setup.dataloaders), setup.reporter.steps("learning rates", steps) as tick:
         for number in range(steps):
             if number % source.steps == 0:
                 epoch = source.epoch(number // source.steps, 0)

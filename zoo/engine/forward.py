@@ -13,8 +13,8 @@ from torch import Tensor
 from zoo.contract.backbone import Backbone
 from zoo.data.loader import Loader
 from zoo.engine.compiled import Compiler
-from zoo.engine.feed import PLAIN_BATCH
 from zoo.engine.folding import Pair, find_pairs, folded
+from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter
 from zoo.modalities import modality_of
 from zoo.system.memory import trimmed
@@ -38,7 +38,7 @@ EXACT = "fp32"
 
 
 class Forward:
-    """Feeds batches to one backbone the way the run says.
+    """Runs batches through one backbone, on its device, in its precision and memory layout.
 
     What is told or measured (:meth:`logits`, :meth:`predict`) is computed in float32, whatever
     trains: in bfloat16 an answer depends on the other samples of its batch, in the third digit.

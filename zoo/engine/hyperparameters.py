@@ -73,7 +73,7 @@ class Hyperparameter:
         holds: Says whether a value is valid where the above does not.
         expected: What ``holds`` wants, after "must be".
         use: Which phases of training use it.
-        of_head: The field that takes its place where the head alone trains.
+        head_field: The field that takes its place where the head alone trains.
         steps: Whether asking for it has the head trained in steps: ``always``, or where the
             head's is the ``last`` phase.
         header: Whether the header names it where it is not the default.
@@ -98,7 +98,7 @@ class Hyperparameter:
     holds: Callable[[Any], bool] | None = None
     expected: str = ""
     use: Use = "all"
-    of_head: str = ""
+    head_field: str = ""
     steps: Literal["", "always", "last"] = ""
     header: bool = False
     own_data: bool = False

@@ -11,7 +11,7 @@ HEAD_PULL = 0.01
 """Strength of the head's pull to zero, which has no weights to start from: the paper's beta."""
 
 
-class Pull:
+class L2SP:
     """Adds the gradients of ``alpha/2 |w - w0|² + beta/2 |v|²`` before a step of the optimiser.
 
     ``w`` are the backbone's parameters, ``w0`` what they were when this was made, ``v`` the

@@ -12,13 +12,13 @@ from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups
-from zoo.engine.l2sp import Pull
-from zoo.engine.parts import parts
+from zoo.engine.l2sp import L2SP
+from zoo.engine.micro_batches import micro_batches
 from zoo.engine.schedules import schedule
-from zoo.engine.setting import Setting
 from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained, trained_names
+from zoo.engine.training_setup import TrainingSetup
 from zoo.system.tensors.seeds import mixed_seed
 
 
@@ -34,11 +34,11 @@ class Learner:
         norm: Of the gradients of the last step, before they were scaled down.
 
     Args:
-        setting: What the fit works with.
+        setup: What the fit works with.
         phase: What trains, how long, how fast.
         number: Of the phase, from 0.
         source: Its batches, and what is called on them.
-        pull: Towards the weights that training started from, if any.
+        l2sp: Towards the weights that training started from, if any.
         done: Steps of the phase that are over already.
         factor: From a step's number to the factor on the learning rate; the recipe's schedule by
             default.
@@ -46,29 +46,29 @@ class Learner:
 
     def __init__(
         self,
-        setting: Setting,
+        setup: TrainingSetup,
         phase: Phase,
         number: int,
         source: Source,
-        pull: Pull | None = None,
+        l2sp: L2SP | None = None,
         *,
         done: int = 0,
         factor: Callable[[int], float] | None = None,
     ) -> None:
-        self._setting, self._phase, self._number = setting, phase, number
+        self._setup, self._phase, self._number = setup, phase, number
         self._source = source
-        self._recipe, self._forward = setting.recipe, setting.forward
+        self._recipe, self._forward = setup.recipe, setup.forward
         self._total = source.steps * phase.epochs
         self._factor = factor or schedule(self._recipe.schedule, self._total, self._recipe.warmup)
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
         self.norm = 0.0
-        self._least = 1
-        self._pull = pull if phase.trains_backbone else None
+        self._min_part = 1
+        self._l2sp = l2sp if phase.trains_backbone else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
-        self._quick: Callable[[Inputs], Tensor] | None = None
-        self._take_up(done)
+        self._compiled: Callable[[Inputs], Tensor] | None = None
+        self._update_trained(done)
 
     def begin(self) -> None:
         """Put what trains into training mode, at the beginning of an epoch."""
@@ -83,7 +83,7 @@ class Learner:
             number: Of the step in the phase, from 0.
             step: Its samples.
         """
-        self._take_up(number)
+        self._update_trained(number)
         assert self._optimizer is not None
         factor = self._factor(number)
         for group in self._optimizer.param_groups:
@@ -96,10 +96,10 @@ class Learner:
             except RuntimeError as error:
                 if not self._halve(error, len(targets)):
                     raise
-        if self._pull:
-            self._pull.add_gradients()
-        clip = self._setting.accelerator.clip_grad_norm_
-        self.norm = float(sharding.whole(clip(self._trained, self._recipe.max_grad_norm)))
+        if self._l2sp:
+            self._l2sp.add_gradients()
+        clip = self._setup.accelerator.clip_grad_norm_
+        self.norm = float(sharding.gather(clip(self._trained, self._recipe.max_grad_norm)))
         self._prepared.step()
         self._prepared.zero_grad()
         if self.average:
@@ -108,21 +108,21 @@ class Learner:
 
     def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> float:
         """Gradients of the mean loss over the step's samples of all processes."""
-        accelerator = self._setting.accelerator
+        accelerator = self._setup.accelerator
         torch.manual_seed(
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
         )  # of dropout: the step alone decides it
         total = torch.zeros((), device=self._forward.device)
         # Compiled code is for steps of one size; a smaller one is not worth another compiling.
         whole = self._forward.ragged or samples == self._recipe.batch_size
-        call = self._quick if self._quick and whole else self._model
-        cut = list(parts(inputs, targets, self.accumulate, self._least))
+        call = self._compiled if self._compiled and whole else self._model
+        cut = list(micro_batches(inputs, targets, self.accumulate, self._min_part))
         for index, (some, expected) in enumerate(cut):
             last = index == len(cut) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
                 with self._forward.autocast():
                     logits = call(some)  # (b, outputs)
-                losses = self._setting.loss(logits.float(), expected)  # (b,)
+                losses = self._setup.loss(logits.float(), expected)  # (b,)
                 accelerator.backward(losses.sum() * (accelerator.num_processes / samples))
             total += losses.detach().sum()
         return float(total)
@@ -130,7 +130,7 @@ class Learner:
     def _halve(self, error: RuntimeError, samples: int) -> bool:
         """Prepare another try of the step in parts of half the size, where that may help."""
         out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        can_halve = self.accumulate * self._least < samples
+        can_halve = self.accumulate * self._min_part < samples
         if not (out_of_memory and self._recipe.fit_memory and can_halve):
             return False
         self._prepared.zero_grad()
@@ -138,12 +138,12 @@ class Learner:
             torch.accelerator.empty_cache()
         self.accumulate *= 2
         size = -(-samples // self.accumulate)
-        self._setting.reporter.note(f"out of memory: steps are computed in parts of {size} samples")
+        self._setup.reporter.note(f"out of memory: steps are computed in parts of {size} samples")
         return True
 
     # -- what trains -------------------------------------------------------------------------
 
-    def _take_up(self, number: int) -> None:
+    def _update_trained(self, number: int) -> None:
         """Let train what trains in step ``number``; optimiser state of what trained before stays."""
         backbone = self._forward.backbone
         if self._names and not self._phase.gradual:
@@ -152,7 +152,7 @@ class Learner:
         names = trained_names(backbone)
         if names == self._names:
             return
-        self.share()
+        self.gather()
         held = self.tensors() if self._optimizer else {}
         groups = parameter_groups(
             backbone,
@@ -163,22 +163,22 @@ class Learner:
         )
         for group in groups:
             group["full_lr"] = group["lr"]
-        trained, accelerator = self._source.trained, self._setting.accelerator
+        trained, accelerator = self._source.trained, self._setup.accelerator
         if accelerator.is_fsdp2:
-            trained, groups = sharding.twin(trained, groups)
+            trained, groups = sharding.copy_to_shard(trained, groups)
         optimizer = torch.optim.AdamW(groups, fused=self._forward.device.type in ("cpu", "cuda"))
         self._names, self._optimizer = names, optimizer
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
-        # Of one sample batch normalisation may have no statistics; see refuse_single.
+        # Of one sample batch normalisation may have no statistics; see refuse_single_sample_batches.
         roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
-        self._least = 2 if roomy and training_norms(backbone) else 1
+        self._min_part = 2 if roomy and training_norms(backbone) else 1
         if self._forward.compiler and self._source.compilable and not self._phase.gradual:
-            self._quick = self._forward.compiler(self._model, dynamic=self._forward.ragged)
+            self._compiled = self._forward.compiler(self._model, dynamic=self._forward.ragged)
         # In the model's order, which Accelerate expects of sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
-        self.take_over(held, accumulate=self.accumulate)
+        self.load_tensors(held, accumulate=self.accumulate)
         if self._recipe.ema and self._phase.trains_backbone:
             average = Average(backbone, decay=self._recipe.ema)
             if self.average:
@@ -187,19 +187,19 @@ class Learner:
 
     # -- state -------------------------------------------------------------------------------
 
-    def share(self) -> None:
+    def gather(self) -> None:
         """Give the backbone what has been learned, if it trains in shards; every process must."""
-        if self._optimizer and self._setting.accelerator.is_fsdp2:
+        if self._optimizer and self._setup.accelerator.is_fsdp2:
             state = self._model.state_dict()
             self._source.trained.load_state_dict(
-                {name: sharding.whole(tensor) for name, tensor in state.items()}
+                {name: sharding.gather(tensor) for name, tensor in state.items()}
             )
 
     def tensors(self) -> dict[str, Tensor]:
         """What has to be kept beside the backbone to go on from here."""
         assert self._optimizer is not None
         held = {
-            f"optimizer/{name}/{key}": sharding.whole(value)
+            f"optimizer/{name}/{key}": sharding.gather(value)
             for name, parameter in self._parameters().items()
             for key, value in self._optimizer.state.get(parameter, {}).items()
         }
@@ -207,7 +207,7 @@ class Learner:
             held |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
         return held
 
-    def take_over(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
         """Go on from what :meth:`tensors` gave, with steps in so many parts."""
         assert self._optimizer is not None
         self.accumulate = accumulate
@@ -219,7 +219,7 @@ class Learner:
                 parameter = parameters[name]
                 kept = value.to(parameter.device)
                 if kept.shape == parameter.shape:
-                    kept = torch.empty_like(parameter).copy_(sharding.like(kept, parameter))
+                    kept = torch.empty_like(parameter).copy_(sharding.shard_like(kept, parameter))
                 self._optimizer.state[parameter][key] = kept
         if self.average:
             prefix = "average/"

@@ -15,20 +15,20 @@ from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.epoch import RunningPhase, four_digits, train_epoch, validate_epoch
 from zoo.engine.interrupts import Interrupted
-from zoo.engine.l2sp import Pull
+from zoo.engine.l2sp import L2SP
 from zoo.engine.learner import Learner
 from zoo.engine.prefixed import prefixed
-from zoo.engine.setting import Setting
-from zoo.engine.solver import Once, Solver
+from zoo.engine.solver import AllFeatures, Solver
 from zoo.engine.sources import Batches, Features, Source
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
+from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError, WorkersError
 from zoo.system.tensors.seeds import mixed_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class FitResult:
     """The result of training; the backbone holds the best epoch's parameters.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fitted:
     samples_per_second: float
 
 
-def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
+def fit(setup: TrainingSetup, phases: Sequence[Phase]) -> FitResult:
     """Train through ``phases``, or resume from the saved state of an earlier fit.
 
     The backbone then holds the parameters of the epoch with the best selection metric on the
@@ -59,26 +59,26 @@ def fit(setting: Setting, phases: Sequence[Phase]) -> Fitted:
         Interrupted: After a signal; the state has been saved.
         WorkersError: A dataloader worker has died; the state has been saved.
     """
-    with closing(setting.feeds):
-        return _Fit(setting, phases).run()
+    with closing(setup.dataloaders):
+        return _Fit(setup, phases).run()
 
 
 class _Fit:
-    def __init__(self, setting: Setting, phases: Sequence[Phase]) -> None:
-        self.setting, self.phases = setting, phases
-        self.backbone, self.recipe = setting.forward.backbone, setting.recipe
+    def __init__(self, setup: TrainingSetup, phases: Sequence[Phase]) -> None:
+        self.setup, self.phases = setup, phases
+        self.backbone, self.recipe = setup.forward.backbone, setup.recipe
         # Before an earlier state is loaded: it holds a copy of the pretrained weights.
         self.backbone.unfreeze()
-        self.pull = Pull(self.backbone, self.recipe.l2sp) if self.recipe.l2sp else None
-        self.kept = setting.keeper.load()
+        self.l2sp = L2SP(self.backbone, self.recipe.l2sp) if self.recipe.l2sp else None
+        self.kept = setup.checkpoints.load()
         self.progress = self.kept.progress if self.kept else Progress()
         self.best = self.kept.best if self.kept else Best()
         self.running: RunningPhase | None = None
 
-    def run(self) -> Fitted:
+    def run(self) -> FitResult:
         progress = self.progress
         if self.kept:
-            self.setting.reporter.note(f"resuming {_position(progress, self.phases)}")
+            self.setup.reporter.note(f"resuming {_position(progress, self.phases)}")
         try:
             for phase in self.phases[progress.phase :]:
                 self._phase(phase)
@@ -87,7 +87,7 @@ class _Fit:
             self._save()
             raise
         except WorkersError:  # raised between two steps, while waiting for a batch
-            if self.setting.accelerator.num_processes == 1:  # else the others have not stopped
+            if self.setup.accelerator.num_processes == 1:  # else the others have not stopped
                 self._save()
             raise
         if not progress.best_epoch:
@@ -97,7 +97,7 @@ class _Fit:
             )
         adapters.merge(self.backbone)
         self.backbone.load_state_dict(self.best.state)
-        return Fitted(
+        return FitResult(
             history=progress.history,
             best_epoch=progress.best_epoch,
             metrics=progress.metrics,
@@ -120,7 +120,7 @@ class _Fit:
 
     def _prepare(self, phase: Phase) -> RunningPhase:
         """The phase's batches and learner, with the saved state if it was stopped in this phase."""
-        setting, progress = self.setting, self.progress
+        setup, progress = self.setup, self.progress
         torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # for adapters
         choose_trained(self.backbone, phase, self.recipe)
         if kept := self.kept:
@@ -128,23 +128,23 @@ class _Fit:
         source: Source
         learner: Learner | Solver
         if phase.solved:
-            source = Once(features := Features(setting))
-            learner = Solver(setting, phase, features)
+            source = AllFeatures(features := Features(setup))
+            learner = Solver(setup, phase, features)
         else:
             source = self._source(phase)
             done = progress.epoch * source.steps + progress.step
             # As after the last step: what the next one unfreezes has no optimizer state yet.
             last = max(0, done - 1)
-            learner = Learner(setting, phase, progress.phase, source, self.pull, done=last)
+            learner = Learner(setup, phase, progress.phase, source, self.l2sp, done=last)
         if kept and (state := kept.of("learner/")):  # empty: stopped before the first step
-            learner.take_over(state, accumulate=progress.accumulate)
+            learner.load_tensors(state, accumulate=progress.accumulate)
         self.kept = None
-        return RunningPhase(setting, phase, source, learner, progress)
+        return RunningPhase(setup, phase, source, learner, progress)
 
     def _source(self, phase: Phase) -> Source:
         if not phase.trains_backbone:
-            return Features(self.setting)
-        return prefixed(self.setting, phase) or Batches(self.setting)
+            return Features(self.setup)
+        return prefixed(self.setup, phase) or Batches(self.setup)
 
     def _stalled(self, phase: Phase) -> bool:
         """Whether early stopping ends the phase: no better epoch for ``patience`` epochs.
@@ -166,11 +166,11 @@ class _Fit:
             return  # stopped again before the first step: the state on disk is still valid
         learner = self.running.learner if self.running else None
         if learner is not None:
-            learner.share()
+            learner.gather()
         tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
         if learner is not None:
             tensors |= {f"learner/{k}": v for k, v in learner.tensors().items()}
-        self.setting.keeper.save(self.progress, self.best, tensors)
+        self.setup.checkpoints.save(self.progress, self.best, tensors)
 
 
 def _position(progress: Progress, phases: Sequence[Phase]) -> str:

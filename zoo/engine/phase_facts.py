@@ -80,7 +80,7 @@ def _facts(backbone: Backbone, phase: Phase, recipe: Recipe) -> PhaseFacts:
         least_lr=least,
         batch_norms=tuple(training_norms(backbone)) if phase.trains_backbone else (),
     )
-    adapters.take_out(backbone)
+    adapters.remove(backbone)
     return facts
 
 

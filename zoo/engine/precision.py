@@ -11,15 +11,15 @@ from zoo.errors import UsageError, first_line
 from zoo.modalities import modality_of
 
 
-def resolve_precision(wish: str, device: torch.device) -> str:
+def resolve_precision(requested: str, device: torch.device) -> str:
     """``bf16`` or ``fp32``; ``auto`` takes bfloat16 where the device is fast at it.
 
     That is a processor with AMX or AVX512-BF16, a CUDA device of compute capability 8 (Ampere)
     or later, or another accelerator that says that it supports it. Elsewhere bfloat16 is
     emulated and slower than float32.
     """
-    if wish != "auto":
-        return wish
+    if requested != "auto":
+        return requested
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
         fast = bool(able.get("amx_bf16") or able.get("avx512_bf16"))
@@ -30,13 +30,13 @@ def resolve_precision(wish: str, device: torch.device) -> str:
     return "bf16" if fast else "fp32"
 
 
-def settle_precision(
-    wish: str, backbone: Backbone, device: torch.device, reporter: Reporter, *, trains: bool
+def choose_precision(
+    requested: str, backbone: Backbone, device: torch.device, reporter: Reporter, *, trains: bool
 ) -> str:
     """As :func:`resolve_precision`, where the network can compute so, which is tried.
 
     Args:
-        wish: As of the request.
+        requested: As of the request.
         backbone: Moved to ``device``.
         device: Where it computes.
         reporter: Is told where ``auto`` takes float32 because of the network.
@@ -45,11 +45,11 @@ def settle_precision(
     Raises:
         UsageError: ``bf16`` was asked for, and the network cannot.
     """
-    precision = resolve_precision(wish, device)
+    precision = resolve_precision(requested, device)
     if precision == "fp32" or not (reason := _fault_in_bf16(backbone, device, trains=trains)):
         return precision
     name = backbone.spec.name
-    if wish == "bf16":
+    if requested == "bf16":
         raise UsageError(
             f"{name} cannot compute in bfloat16: {reason}",
             hint="Leave it out: --precision fp32",

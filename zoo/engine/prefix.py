@@ -124,7 +124,7 @@ def find_prefix(backbone: Backbone, examples: Sequence[Batch]) -> Prefix | None:
     return None
 
 
-class Rest(nn.Module):
+class AfterPrefix(nn.Module):
     """What comes after a prefix, with the head: from a batch with ``OUTPUTS`` to ``(B, outputs)``."""
 
     def __init__(self, prefix: Prefix) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from zoo.data.batch_order import Key
 from zoo.data.loader import BatchReader, Loader, TensorBatch
 from zoo.engine import features as feature_cache
-from zoo.engine.prefix import OUTPUTS, Prefix, Rest, find_prefix
-from zoo.engine.setting import Setting
+from zoo.engine.prefix import OUTPUTS, AfterPrefix, Prefix, find_prefix
 from zoo.engine.sources import Batches, training_views
 from zoo.engine.strategies import Phase
+from zoo.engine.training_setup import TrainingSetup
 from zoo.modalities import modality_of
 from zoo.system.byte_sizes import in_bytes
 from zoo.system.memory import give_back
@@ -30,29 +30,29 @@ _STORED: Mapping[torch.dtype, type[np.generic]] = {
 }
 
 
-def prefixed(setting: Setting, phase: Phase) -> Prefixed | None:
+def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
     """The batches of a phase that leaves the backbone's beginning frozen, if that can run once.
 
     Inputs that are augmented have to be cached in a number of views (``cached_views``).
     """
-    recipe, feeds = setting.recipe, setting.feeds
-    augmented = "cached_views" in modality_of(setting.forward.backbone.spec).options
-    varied = recipe.mixup or recipe.cutmix or phase.gradual or setting.accelerator.is_fsdp2
+    recipe, dataloaders = setup.recipe, setup.dataloaders
+    augmented = "cached_views" in modality_of(setup.forward.backbone.spec).options
+    varied = recipe.mixup or recipe.cutmix or phase.gradual or setup.accelerator.is_fsdp2
     if varied or phase.epochs < 2 or (augmented and not recipe.cached_views):
         return None
-    first = [(0, index) for index in range(min(3, len(feeds.val_labels)))]
-    examples = [setting.forward.place(feeds.val.batch(keys)) for keys in (first[:2], first)]
-    with setting.forward.autocast():
-        prefix = find_prefix(setting.forward.backbone, examples)
+    first = [(0, index) for index in range(min(3, len(dataloaders.val_labels)))]
+    examples = [setup.forward.place(dataloaders.val.batch(keys)) for keys in (first[:2], first)]
+    with setup.forward.autocast():
+        prefix = find_prefix(setup.forward.backbone, examples)
     if prefix is None or prefix.outputs.dtype not in _STORED:
         return None
-    size = _bytes(prefix, setting)
+    size = _bytes(prefix, setup)
     if size > MOST_BYTES:
-        setting.reporter.note(
+        setup.reporter.note(
             f"the frozen part's outputs would take {in_bytes(size)}; it runs in each step"
         )
         return None
-    return Prefixed(setting, prefix)
+    return Prefixed(setup, prefix)
 
 
 class Prefixed(Batches):
@@ -60,18 +60,20 @@ class Prefixed(Batches):
 
     compilable = False  # the rest is told in each step what comes before it
 
-    def __init__(self, setting: Setting, prefix: Prefix) -> None:
-        super().__init__(setting)
+    def __init__(self, setup: TrainingSetup, prefix: Prefix) -> None:
+        super().__init__(setup)
         self._prefix = prefix
-        self.trained = Rest(prefix)
-        feeds = setting.feeds
+        self.trained = AfterPrefix(prefix)
+        dataloaders = setup.dataloaders
         views = [
-            self._cached(split, loader, feeds.train_labels)
-            for split, loader in training_views(setting)
+            self._cached(split, loader, dataloaders.train_labels)
+            for split, loader in training_views(setup)
         ]
-        self._train = feeds.train.over(_Outputs(feeds.train, views, feeds.train_labels))
-        val = self._cached("val", feeds.val, feeds.val_labels, exact=True)
-        self._val = feeds.val.over(_Outputs(feeds.val, [val], feeds.val_labels))
+        self._train = dataloaders.train.over(
+            _Outputs(dataloaders.train, views, dataloaders.train_labels)
+        )
+        val = self._cached("val", dataloaders.val, dataloaders.val_labels, exact=True)
+        self._val = dataloaders.val.over(_Outputs(dataloaders.val, [val], dataloaders.val_labels))
 
     def validate(self) -> Tensor:
         """By a forward pass of the part that trains."""
@@ -80,24 +82,24 @@ class Prefixed(Batches):
     def _cached(
         self, split: str, loader: Loader, labels: NDArray[Any], *, exact: bool = False
     ) -> _Rows:
-        setting, prefix = self._setting, self._prefix
+        setup, prefix = self._setup, self._prefix
         # What is measured is computed in float32 from the first layer on.
-        precision = setting.forward.precision_of(exact=exact)
+        precision = setup.forward.precision_of(exact=exact)
         dtype = torch.float32 if exact else prefix.outputs.dtype
         rows = _Rows(dtype, _lengths(loader, len(labels)))
-        weights = feature_cache.backbone_key(setting.forward.backbone, precision, frozen=True)
+        weights = feature_cache.backbone_key(setup.forward.backbone, precision, frozen=True)
         cut = _path(prefix)
         rows.array = feature_cache.compute(
-            setting.cache,
-            key=(weights, setting.feeds.key, split, f"up to {cut}"),
+            setup.cache,
+            key=(weights, setup.dataloaders.key, split, f"up to {cut}"),
             shape=(rows.count, *prefix.shape),
             dtype=_STORED[dtype],
             fill=lambda array: self._fill(array, rows, loader, len(labels), exact=exact),
             facts={
-                **feature_cache.facts_of(setting, f"{split}, up to {cut}", len(labels)),
+                **feature_cache.facts_of(setup, f"{split}, up to {cut}", len(labels)),
                 "precision": precision,
             },
-            reporter=setting.reporter,
+            reporter=setup.reporter,
         )
         return rows
 
@@ -105,9 +107,9 @@ class Prefixed(Batches):
     def _fill(
         self, array: NDArray[Any], rows: _Rows, loader: Loader, count: int, *, exact: bool
     ) -> None:
-        forward, prefix = self._setting.forward, self._prefix
+        forward, prefix = self._setup.forward, self._prefix
         forward.backbone.eval()
-        reporter = self._setting.reporter
+        reporter = self._setup.reporter
         steps = reporter.steps("frozen part", len(loader))
         # Its workers end even if somebody keeps an exception: what comes next reads the outputs.
         with loader, forward.inference(count), steps as advance:
@@ -194,9 +196,9 @@ def _path(prefix: Prefix) -> str:
     return paths[prefix.cut]
 
 
-def _bytes(prefix: Prefix, setting: Setting) -> int:
+def _bytes(prefix: Prefix, setup: TrainingSetup) -> int:
     """What the outputs for both splits take."""
-    feeds, views = setting.feeds, max(1, setting.recipe.cached_views)
-    train = int(_lengths(feeds.train, len(feeds.train_labels)).sum()) * views
-    val = int(_lengths(feeds.val, len(feeds.val_labels)).sum())
+    dataloaders, views = setup.dataloaders, max(1, setup.recipe.cached_views)
+    train = int(_lengths(dataloaders.train, len(dataloaders.train_labels)).sum()) * views
+    val = int(_lengths(dataloaders.val, len(dataloaders.val_labels)).sum())
     return (train + val) * int(np.prod(prefix.shape)) * prefix.outputs.element_size()

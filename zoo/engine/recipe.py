@@ -39,7 +39,7 @@ class Recipe:
             metavar="N",
             at_least=1,
             use="strategy",
-            of_head="probe_epochs",
+            head_field="probe_epochs",
             steps="last",
             also=("num_epochs", "num_train_epochs"),
         )
@@ -51,7 +51,7 @@ class Recipe:
             metavar="RATE",
             above=0,
             use="strategy",
-            of_head="probe_lr",
+            head_field="probe_lr",
             steps="last",
             also=("learning_rate",),
         )
@@ -65,7 +65,7 @@ class Recipe:
             at_least=1,
             words=("auto",),
             use="backbone",
-            of_head="probe_batch_size",
+            head_field="probe_batch_size",
         ),
     )
     probe_epochs: int = field(
@@ -465,9 +465,11 @@ class Recipe:
             recipe = replace(recipe, head_solver="adamw")
         if recipe.strategy == "probe":
             known = rows(Recipe)
-            of_head = {known[name].of_head: value for name, value in given.items() if name in known}
-            of_head.pop("", None)
-            return replace(recipe, **of_head)
+            head_field = {
+                known[name].head_field: value for name, value in given.items() if name in known
+            }
+            head_field.pop("", None)
+            return replace(recipe, **head_field)
         return recipe
 
 

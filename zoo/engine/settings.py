@@ -90,7 +90,7 @@ def used_by(phase: Phase, recipe: Recipe) -> dict[str, Any]:
 def refuse_unused(
     given: Mapping[str, Any], recipe: Recipe, phases: Sequence[Phase], strategy: Strategy
 ) -> None:
-    """Raise a :class:`UsageError` for a setting that was asked for and that no phase uses.
+    """Raise a :class:`UsageError` for a setup that was asked for and that no phase uses.
 
     Args:
         given: What was asked for, by the names of the recipe's fields.
@@ -106,7 +106,7 @@ def refuse_unused(
 
 def _used(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], strategy: Strategy) -> bool:
     if row.use == "strategy":
-        names = (row.name, row.of_head) if row.of_head else (row.name,)
+        names = (row.name, row.head_field) if row.head_field else (row.name,)
         return _read_by(strategy, recipe, names)
     return any(_USES[row.use].by(phase, recipe) for phase in phases) or _as_head(
         row, recipe, phases
@@ -115,9 +115,9 @@ def _used(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], strategy
 
 def _as_head(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> bool:
     """Under ``probe`` the batch size is the head's."""
-    if not row.of_head or getattr(recipe, row.name) != getattr(recipe, row.of_head):
+    if not row.head_field or getattr(recipe, row.name) != getattr(recipe, row.head_field):
         return False
-    use = _USES[rows(Recipe)[row.of_head].use]
+    use = _USES[rows(Recipe)[row.head_field].use]
     return any(use.by(phase, recipe) for phase in phases)
 
 

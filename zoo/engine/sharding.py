@@ -27,27 +27,27 @@ def refuse_unsharded(accelerator: Accelerator, recipe: Recipe, phases: Sequence[
     if not accelerator.is_fsdp2:
         return
     adapters = any(phase.parameters == "lora" for phase in phases)
-    for wish, given in {"--ema": recipe.ema, "--l2sp": recipe.l2sp, "LoRA": adapters}.items():
+    for requested, given in {"--ema": recipe.ema, "--l2sp": recipe.l2sp, "LoRA": adapters}.items():
         if given:
             raise UsageError(
-                f"{wish} does not work on parameters that are sharded over processes",
+                f"{requested} does not work on parameters that are sharded over processes",
                 hint="Start with torchrun, which shards nothing.",
             )
 
 
-def twin(trained: nn.Module, groups: Groups) -> tuple[nn.Module, Groups]:
+def copy_to_shard(trained: nn.Module, groups: Groups) -> tuple[nn.Module, Groups]:
     """A copy to be sharded, and the groups of its parameters; what is copied stays whole."""
     copied: tuple[nn.Module, Groups] = copy.deepcopy((trained, groups))
     return copied
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather(tensor: Tensor) -> Tensor:
     """The tensor of all shards together; every process must ask. Others are given back as they are."""
     # Not by its class, whose import takes most of a second that few runs need.
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def like(tensor: Tensor, sharded: Any) -> Tensor:
+def shard_like(tensor: Tensor, sharded: Any) -> Tensor:
     """``tensor``, sharded as ``sharded`` is, if it is."""
     if not hasattr(sharded, "placements"):
         return tensor

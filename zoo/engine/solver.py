@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from zoo.engine.setting import Setting
 from zoo.engine.sources import Features, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.trainable import choose_trained
+from zoo.engine.training_setup import TrainingSetup
 
 _ROWS = 16_384  # features at a time
 _ITERATIONS = 200
@@ -30,11 +30,11 @@ class Solver:
     average = None
     norm = 0.0  # at the solution
 
-    def __init__(self, setting: Setting, phase: Phase, source: Features) -> None:
-        choose_trained(setting.forward.backbone, phase, setting.recipe)
+    def __init__(self, setup: TrainingSetup, phase: Phase, source: Features) -> None:
+        choose_trained(setup.forward.backbone, phase, setup.recipe)
         self.accumulate = 1
-        self._setting, self._source = setting, source
-        self._head = setting.forward.backbone.head
+        self._setup, self._source = setup, source
+        self._head = setup.forward.backbone.head
         self._parameters = [p for p in self._head.parameters() if p.requires_grad]
 
     def begin(self) -> None:
@@ -68,7 +68,7 @@ class Solver:
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         optimizer.zero_grad()
-        return self._total(step) / int(self._setting.accelerator.num_processes)  # each has all
+        return self._total(step) / int(self._setup.accelerator.num_processes)  # each has all
 
     @torch.no_grad()
     def _total(self, step: Step) -> float:
@@ -90,20 +90,20 @@ class Solver:
             rows = slice(start, start + _ROWS)
             some = replace(step, inputs=step.inputs[rows], labels=step.labels[rows])
             inputs, targets = self._source.place(some, 0)
-            yield self._setting.loss(self._head(inputs).float(), targets)
+            yield self._setup.loss(self._head(inputs).float(), targets)
 
-    def share(self) -> None:
+    def gather(self) -> None:
         """Nothing: the head is the backbone's own."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Nothing: a strength's solution is the head's own parameters."""
         return {}
 
-    def take_over(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
         """Nothing to take over."""
 
 
-class Once:
+class AllFeatures:
     """Features as a source of one step an epoch."""
 
     compilable, steps = False, 1

@@ -16,7 +16,7 @@ from zoo.engine import features as feature_cache
 from zoo.engine.extraction import fill_from
 from zoo.engine.forward import head_logits
 from zoo.engine.mixing import Mixer
-from zoo.engine.setting import Setting
+from zoo.engine.training_setup import TrainingSetup
 
 Inputs = Mapping[str, Tensor] | Tensor
 
@@ -66,14 +66,14 @@ class Batches:
 
     compilable = True
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
-        self._train, self._val = setting.feeds.train, setting.feeds.val
-        self.trained: nn.Module = setting.forward.backbone
+    def __init__(self, setup: TrainingSetup) -> None:
+        self._setup = setup
+        self._train, self._val = setup.dataloaders.train, setup.dataloaders.val
+        self.trained: nn.Module = setup.forward.backbone
         self.steps = len(self._train)
-        recipe = setting.recipe
+        recipe = setup.recipe
         mixes = recipe.mixup or recipe.cutmix
-        outputs = setting.outputs
+        outputs = setup.outputs
         self._mixer = Mixer(recipe.mixup, recipe.cutmix, outputs, recipe.seed) if mixes else None
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
@@ -85,8 +85,8 @@ class Batches:
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
         """On the device; images mixed with each other where the recipe asks for it."""
         assert isinstance(step.inputs, Mapping)
-        placed = self._setting.forward.place(step.inputs)
-        targets = self._setting.task.targets(placed["labels"])
+        placed = self._setup.forward.place(step.inputs)
+        targets = self._setup.task.targets(placed["labels"])
         if self._mixer and "pixel_values" in placed:
             pixels, targets = self._mixer(placed["pixel_values"], targets, number)
             placed["pixel_values"] = pixels
@@ -94,15 +94,15 @@ class Batches:
 
     def validate(self) -> Tensor:
         """By a forward pass of everything."""
-        return self._predict(self._setting.forward.backbone.features)
+        return self._predict(self._setup.forward.backbone.features)
 
     def _predict(self, features: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
-        setting = self._setting
-        return setting.forward.predict(
+        setup = self._setup
+        return setup.forward.predict(
             self._val,
-            count=len(setting.feeds.val_labels),
-            reporter=setting.reporter,
-            accelerator=setting.accelerator,
+            count=len(setup.dataloaders.val_labels),
+            reporter=setup.reporter,
+            accelerator=setup.accelerator,
             features=features,
             title="validate",
         )
@@ -113,24 +113,24 @@ class Features:
 
     compilable = False
 
-    def __init__(self, setting: Setting) -> None:
-        feeds, recipe = setting.feeds, setting.recipe
-        self._setting = setting
-        self._count = len(feeds.train_labels)
+    def __init__(self, setup: TrainingSetup) -> None:
+        dataloaders, recipe = setup.dataloaders, setup.recipe
+        self._setup = setup
+        self._count = len(dataloaders.train_labels)
         self._views = [
-            self._cached(split, loader, self._count) for split, loader in training_views(setting)
+            self._cached(split, loader, self._count) for split, loader in training_views(setup)
         ]
         # As it is, so that a later evaluation agrees to the bit.
-        self._val = self._cached("val", feeds.val, len(feeds.val_labels), exact=True)
-        self._labels = torch.from_numpy(feeds.train_labels)
+        self._val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
+        self._labels = torch.from_numpy(dataloaders.train_labels)
         # In the batches of the validation split, for the same reason.
-        self._partition = feeds.val.order.epoch_batches()
-        self.trained = setting.forward.backbone.head
+        self._partition = dataloaders.val.order.epoch_batches()
+        self.trained = setup.forward.backbone.head
         self.steps = -(-self._count // recipe.probe_batch_size)
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
         """Shuffled as ``epoch`` says; the views take turns."""
-        recipe, accelerator = self._setting.recipe, self._setting.accelerator
+        recipe, accelerator = self._setup.recipe, self._setup.accelerator
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
         order = torch.randperm(self._count, generator=generator)
         train = self._views[epoch % len(self._views)]
@@ -149,13 +149,13 @@ class Features:
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:  # noqa: ARG002 - nothing random
         """On the device."""
         assert isinstance(step.inputs, Tensor)
-        device = self._setting.forward.device
-        return step.inputs.to(device), self._setting.task.targets(step.labels.to(device))
+        device = self._setup.forward.device
+        return step.inputs.to(device), self._setup.task.targets(step.labels.to(device))
 
     @torch.inference_mode()
     def validate(self) -> Tensor:
         """By the head alone."""
-        forward = self._setting.forward
+        forward = self._setup.forward
         forward.backbone.eval()
         parts = [torch.from_numpy(self._val[chosen]) for chosen in self._partition]
         gathered = torch.cat(
@@ -168,33 +168,33 @@ class Features:
     def _cached(
         self, split: str, loader: Loader, count: int, *, exact: bool = False
     ) -> NDArray[np.float32]:
-        setting = self._setting
-        forward = setting.forward
+        setup = self._setup
+        forward = setup.forward
         precision = forward.precision_of(exact=exact)
         compiled = forward.compiler is not None and not exact
         weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
         return feature_cache.compute(
-            setting.cache,
-            key=(weights, setting.feeds.key, split),
+            setup.cache,
+            key=(weights, setup.dataloaders.key, split),
             shape=(count, forward.backbone.spec.feature_dim),
             dtype=np.float32,
             fill=lambda array: fill_from(
-                array, loader, forward, setting.reporter, exact=exact, compiled=not exact
+                array, loader, forward, setup.reporter, exact=exact, compiled=not exact
             ),
-            facts={**feature_cache.facts_of(setting, split, count), "precision": precision},
-            reporter=setting.reporter,
+            facts={**feature_cache.facts_of(setup, split, count), "precision": precision},
+            reporter=setup.reporter,
         )
 
 
-def training_views(setting: Setting) -> Iterator[tuple[str, Loader]]:
+def training_views(setup: TrainingSetup) -> Iterator[tuple[str, Loader]]:
     """What the cache calls the training split, and the split: as it is, or in some variations.
 
     The workers of each end before the next is made.
     """
-    feeds, views = setting.feeds, setting.recipe.cached_views
+    dataloaders, views = setup.dataloaders, setup.recipe.cached_views
     if not views:
-        with feeds.plain_train() as loader:
+        with dataloaders.plain_train() as loader:
             yield "train", loader
     for number in range(views):
-        with feeds.view(number) as loader:
-            yield f"train, view {number} ({feeds.variation})", loader
+        with dataloaders.view(number) as loader:
+            yield f"train, view {number} ({dataloaders.variation})", loader

@@ -66,7 +66,7 @@ def find_surgery(name: str) -> Surgery:
     return found
 
 
-def operate(backbone: Backbone, name: str | None, surgery: Surgery | None) -> tuple[str, ...]:
+def apply_surgery(backbone: Backbone, name: str | None, surgery: Surgery | None) -> tuple[str, ...]:
     """Carry out the surgery that ``name`` asks for.
 
     Returns:

@@ -56,7 +56,7 @@ def trained_names(backbone: Backbone) -> tuple[str, ...]:
     return tuple(name for name, tensor in backbone.named_parameters() if tensor.requires_grad)
 
 
-def refuse_idle(
+def refuse_redundant_layers(
     backbone: Backbone, strategy: Strategy, recipe: Recipe, given: Mapping[str, Any]
 ) -> None:
     """Raise a :class:`UsageError` for layers that are to freeze or train and would do so anyway.
@@ -98,7 +98,7 @@ def _ever_trained(
                 backbone.train()
                 at_work = [path for path, module in backbone.net.named_modules() if module.training]
                 found.append((trained_names(backbone), at_work))
-                adapters.take_out(backbone)
+                adapters.remove(backbone)
     return found
 
 

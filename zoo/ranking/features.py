@@ -23,8 +23,8 @@ from zoo.data.samples import Splits
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.feature_files import facts_beside
 from zoo.engine.features import compute
-from zoo.engine.feed import Feed
 from zoo.engine.forward import EXACT, Forward
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
 from zoo.errors import ContractError, WeightsUnavailable
 from zoo.modalities import modality_of
@@ -123,11 +123,13 @@ def _fill(array: Features, candidate: Candidate, setup: RankingSetup) -> dict[st
     start = _start(candidate, setup)
     setup.deadline.check()  # a large network takes a while to build
     forward = Forward(start.backbone, device=setup.device, precision=EXACT)
-    feed = Feed(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setup.workers)
+    loaders = LoaderFactory(
+        spec=start.backbone.spec, tokenizer=start.tokenizer, workers=setup.workers
+    )
     samples, reporter, check = setup.sample.train, setup.reporter, setup.deadline.check
     began = time.monotonic()
     with setup.deadline.watched(start.backbone.net):
-        cut = fill_features(array, samples, feed, forward, reporter, check)
+        cut = fill_features(array, samples, loaders, forward, reporter, check)
     return {CUT: cut, _TIME: max(1, round(1000 * (time.monotonic() - began)))}
 
 

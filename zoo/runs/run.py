@@ -24,11 +24,11 @@ from zoo.data.sources.columns import ColumnNames, Columns
 from zoo.data.sources.dialects import QUOTINGS, Quoting
 from zoo.data.splitting import check_share
 from zoo.engine.device import choose_device
-from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
 from zoo.engine.heads import make_head
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Quiet, Reporter
-from zoo.engine.surgery import Surgery, operate
+from zoo.engine.surgery import Surgery, apply_surgery
 from zoo.errors import PluginError, RunError, UsageError, WeightsError, ZooError
 from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
@@ -178,7 +178,7 @@ class Run:
             bias=backbone.head_bias,
         )
         backbone.replace_head(head)
-        operate(backbone, self.record["surgery"], self._surgery)
+        apply_surgery(backbone, self.record["surgery"], self._surgery)
         backbone.unfreeze()
         try:
             backbone.load_native_state_dict(
@@ -480,7 +480,7 @@ class Run:
             samples=opened,
             absent=absent,
             network=lambda: self._loaded,
-            feed=Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers),
+            loaders=LoaderFactory(spec=self.spec, tokenizer=self.tokenizer, workers=workers),
             device=choose_device(device),
         )
         path = Path(output) if output is not None else self.folder / REPORT
@@ -538,8 +538,8 @@ class Run:
     ) -> tuple[Tensor, NotSeen]:
         """The outputs ``(N, outputs)`` for all samples, and what of those was not read."""
         forward, reporter = self._forward(device), reporter or Quiet()
-        feed = Feed(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
-        with feed.plain(samples, self.reading) as loader:
+        loaders = LoaderFactory(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
+        with loaders.plain(samples, self.reading) as loader:
             logits = forward.predict(loader, count=len(samples), reporter=reporter)
             found = modality_of(self.spec).not_seen(loader, self.spec)
         for fact in found.facts:

@@ -10,7 +10,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from zoo.engine.checkpoint import Keeper
+from zoo.engine.checkpoint import CheckpointStore
 from zoo.errors import Stopped
 from zoo.runs.folder import LAST, begin_run, claim_folder, discard_run, locked
 
@@ -43,7 +43,7 @@ class Claimed:
         except Stopped:
             raise
         except Exception:
-            if not Keeper(self.folder / LAST).saved:
+            if not CheckpointStore(self.folder / LAST).saved:
                 discard_run(self.folder, self.above)
             raise
 

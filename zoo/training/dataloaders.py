@@ -9,12 +9,12 @@ from accelerate import Accelerator
 
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Samples, Splits
-from zoo.engine.batch_norm import refuse_single
+from zoo.engine.batch_norm import refuse_single_sample_batches
 from zoo.engine.decoding import decoded_once, worth_decoding
-from zoo.engine.feed import Feed
 from zoo.engine.forward import Forward
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
-from zoo.engine.setting import Feeds
+from zoo.engine.training_setup import Dataloaders
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
 from zoo.modalities.batches import Decoding
@@ -24,34 +24,36 @@ from zoo.training.plan import Plan
 
 def make_dataloaders(
     plan: Plan, forward: Forward, reporter: Reporter, accelerator: Accelerator
-) -> Feeds:
+) -> Dataloaders:
     """The batches; inputs that are needed often are decoded first, once.
 
     Raises:
         ZooError: Anything that the user can put right, such as a file that cannot be read.
     """
-    feeds = _feeds(plan, reporter, accelerator)
+    dataloaders = _feeds(plan, reporter, accelerator)
     try:
-        refuse_single(forward, plan.batch_norms, plan.recipe, lambda: feeds.val.batch([(0, 0)]))
+        refuse_single_sample_batches(
+            forward, plan.batch_norms, plan.recipe, lambda: dataloaders.val.batch([(0, 0)])
+        )
     except ZooError:
-        feeds.close()
+        dataloaders.close()
         raise
-    if note := _truncation_note(feeds, plan.backbone.spec):
+    if note := _truncation_note(dataloaders, plan.backbone.spec):
         reporter.note(note)
-    return replace(feeds, notes=(*plan.splits.notes, *([note] if note else [])))
+    return replace(dataloaders, notes=(*plan.splits.notes, *([note] if note else [])))
 
 
-def _truncation_note(feeds: Feeds, spec: BackboneSpec) -> str:
-    readers = (feeds.train.reader, feeds.val.reader)
+def _truncation_note(dataloaders: Dataloaders, spec: BackboneSpec) -> str:
+    readers = (dataloaders.train.reader, dataloaders.val.reader)
     cut = int(sum(reader.cut.sum() for reader in readers))
     count = sum(len(reader.samples) for reader in readers)
     return modality_of(spec).truncation_note(cut, count, spec)
 
 
-def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Feeds:
+def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataloaders:
     request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     spec = start.backbone.spec
-    feed = Feed(
+    loaders = LoaderFactory(
         spec=spec,
         tokenizer=start.tokenizer,
         workers=request.workers,
@@ -80,12 +82,12 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Feeds:
             held_out = _decoded("val", val, plain or decoding, splits, reporter)
     assert train.labels is not None
     assert val.labels is not None
-    return Feeds(
-        train=feed.shuffled(often, batch_size=recipe.batch_size),
-        plain_train=lambda: feed.plain(train),
-        view=lambda number: feed.view(often, number),
-        variation=feed.variation,
-        val=feed.plain(held_out),
+    return Dataloaders(
+        train=loaders.shuffled(often, batch_size=recipe.batch_size),
+        plain_train=lambda: loaders.plain(train),
+        view=lambda number: loaders.view(often, number),
+        variation=loaders.variation,
+        val=loaders.plain(held_out),
         train_labels=train.labels,
         val_labels=val.labels,
         key=splits.fingerprint,

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from zoo.data.samples import Samples
-from zoo.engine.checkpoint import Keeper
+from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
@@ -24,7 +24,7 @@ from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
 from zoo.training.prepare import prepare
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
-from zoo.training.train import setting_of, train
+from zoo.training.train import train, training_setup
 
 
 def run(request: Request, output: Path | None, options: RunOptions) -> Run:
@@ -97,8 +97,8 @@ def find_rate(request: Request, output: Path | None, options: RunOptions) -> tup
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
         prepared = prepare(request, options, accelerator, compiler)
         with claimed(output, f"{short_name(request.backbone)}-rates") as folder:
-            keeper = Keeper(folder / LAST)
-            setting = setting_of(prepared, options, accelerator, keeper, interrupts)
-            curve = find_lr(setting, prepared.plan.phases[-1])
+            checkpoints = CheckpointStore(folder / LAST)
+            setup = training_setup(prepared, options, accelerator, checkpoints, interrupts)
+            curve = find_lr(setup, prepared.plan.phases[-1])
             write_curve(folder, curve)
     return folder, curve

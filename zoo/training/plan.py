@@ -11,12 +11,12 @@ from accelerate import Accelerator
 from zoo.contract.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
-from zoo.engine.precision import settle_precision
+from zoo.engine.precision import choose_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
-from zoo.engine.trainable import refuse_idle
+from zoo.engine.trainable import refuse_redundant_layers
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.opened import Opened
@@ -91,7 +91,7 @@ def make_plan(
     if recipe.freeze_until:
         backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
     twin = without_values(backbone)
-    refuse_idle(twin, strategy, recipe, request.overrides)
+    refuse_redundant_layers(twin, strategy, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
     trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
     return Plan(
@@ -101,7 +101,7 @@ def make_plan(
         recipe=recipe,
         phases=phases,
         facts=facts,
-        precision=settle_precision(
+        precision=choose_precision(
             request.precision, backbone, device, options.reporter, trains=trains
         ),
         device=device,

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from zoo.engine.compiled import Compiler
 from zoo.engine.forward import Forward
-from zoo.engine.setting import Feeds
+from zoo.engine.training_setup import Dataloaders
 from zoo.runs.request import Request
 from zoo.training.dataloaders import make_dataloaders
 from zoo.training.opened import open_request
@@ -24,7 +24,7 @@ class Prepared:
 
     plan: Plan
     forward: Forward
-    loaders: Feeds
+    loaders: Dataloaders
 
 
 def prepare(

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from zoo.engine import settings
-from zoo.engine.feed import PLAIN_BATCH
-from zoo.engine.loop import Fitted
+from zoo.engine.loader_factory import PLAIN_BATCH
+from zoo.engine.loop import FitResult
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.surgery import sha256_of_code
@@ -116,7 +116,7 @@ def instructions() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def results(fitted: Fitted) -> dict[str, Any]:
+def results(fitted: FitResult) -> dict[str, Any]:
     """What ``run.json`` says of how it went."""
     best = fitted.history[fitted.best_epoch - 1]
     solved = {"best_strength": best["strength"]} if "strength" in best else {}

@@ -15,7 +15,7 @@ from zoo.data.samples import Splits
 from zoo.engine.heads import make_head
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
-from zoo.engine.surgery import operate
+from zoo.engine.surgery import apply_surgery
 from zoo.errors import WeightsUnavailable
 from zoo.modalities import modality_of
 from zoo.registry.registry import Resolved
@@ -83,7 +83,7 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
         bias=backbone.head_bias,
     )
     backbone.replace_head(head)
-    frozen = operate(backbone, request.surgery, options.surgery)
+    frozen = apply_surgery(backbone, request.surgery, options.surgery)
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
     return TrainingStart(start=start, recipe=recipe, default=default)
 
@@ -102,7 +102,7 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
     return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
 
 
-def wish(resolved: Resolved, weights: str) -> str:
+def weights_name(resolved: Resolved, weights: str) -> str:
     """Which weights are meant: an explicit wish goes before the tag in the name."""
     return resolved.weights if weights == "auto" else weights
 
@@ -116,7 +116,7 @@ def _fetched(
     request: Request, resolved: Resolved, reporter: Reporter
 ) -> tuple[Weights | None, Path | None]:
     """The weights that were asked for, and where they are; nothing for random parameters."""
-    weights = choose(resolved.spec, wish(resolved, request.weights))
+    weights = choose(resolved.spec, weights_name(resolved, request.weights))
     if weights is None:
         return None, None
     try:

@@ -9,13 +9,13 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from zoo.engine.checkpoint import Keeper
+from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.interrupts import Interrupted, Interrupts
-from zoo.engine.loop import Fitted, fit
+from zoo.engine.loop import FitResult, fit
 from zoo.engine.progress import StoppingReporter
-from zoo.engine.setting import Setting
 from zoo.engine.surgery import name_of
 from zoo.engine.trackers import start_tracker
+from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import ContractError, Stopped, WorkersError
 from zoo.runs.folder import LAST, Outcome, finish_run
 from zoo.runs.requested_data import named_as_given
@@ -41,9 +41,9 @@ def train(
     main, plan = accelerator.is_main_process, prepared.plan
     if options.track:
         start_tracker(accelerator, options.track, run_folder.folder, plan.recipe)
-    keeper = Keeper(run_folder.folder / LAST, every=options.save_every, writes=main)
-    setting = setting_of(prepared, options, accelerator, keeper, interrupts)
-    fitted = _fitted(setting, plan, run_folder.folder, options)
+    checkpoints = CheckpointStore(run_folder.folder / LAST, every=options.save_every, writes=main)
+    setup = training_setup(prepared, options, accelerator, checkpoints, interrupts)
+    fitted = _fitted(setup, plan, run_folder.folder, options)
     finished = (
         finish_run(run_folder.folder, _outcome(plan, run_folder.record, fitted)) if main else None
     )
@@ -60,15 +60,15 @@ def train(
     )
 
 
-def _fitted(setting: Setting, plan: Plan, folder: Path, options: RunOptions) -> Fitted:
+def _fitted(setup: TrainingSetup, plan: Plan, folder: Path, options: RunOptions) -> FitResult:
     """Train; where it ends early, the error says how to resume."""
     try:
-        return fit(setting, plan.phases)
+        return fit(setup, plan.phases)
     except Interrupted as error:
-        raise _stopped(folder, setting.interrupts, options) from error
+        raise _stopped(folder, setup.interrupts, options) from error
     except WorkersError as error:
         error.hint += (
-            f" Resume with: {_resume_command(folder, options)}" if setting.keeper.saved else ""
+            f" Resume with: {_resume_command(folder, options)}" if setup.checkpoints.saved else ""
         )
         raise
     except ContractError as error:
@@ -76,26 +76,26 @@ def _fitted(setting: Setting, plan: Plan, folder: Path, options: RunOptions) -> 
         raise
 
 
-def setting_of(
+def training_setup(
     prepared: Prepared,
     options: RunOptions,
     accelerator: Accelerator,
-    keeper: Keeper,
+    checkpoints: CheckpointStore,
     interrupts: Interrupts,
-) -> Setting:
+) -> TrainingSetup:
     """Everything that :func:`zoo.engine.loop.fit` needs."""
     plan = prepared.plan
     alone = accelerator.num_processes == 1
-    return Setting(
+    return TrainingSetup(
         forward=prepared.forward,
-        feeds=prepared.loaders,
+        dataloaders=prepared.loaders,
         recipe=plan.recipe,
         task=plan.task,
         loss=_loss(plan).to(accelerator.device),
         outputs=len(plan.splits.classes),
         accelerator=accelerator,
         cache=cache_folder() / "features",
-        keeper=keeper,
+        checkpoints=checkpoints,
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
     )
@@ -112,7 +112,7 @@ def _loss(plan: Plan) -> Loss:
     )
 
 
-def _outcome(plan: Plan, record: Mapping[str, Any], fitted: Fitted) -> Outcome:
+def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult) -> Outcome:
     assert plan.splits.val is not None
     return Outcome(
         record={**record, "results": records.results(fitted)},

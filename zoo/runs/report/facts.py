@@ -21,7 +21,7 @@ from zoo.tasks.metrics import Metric, metrics_of, titles
 def lede(subject: Subject, evaluation: Evaluation) -> str:
     record, count = subject.record, len(subject.evaluated)
     data = record["data"]
-    kind = modality_of(subject.feed.spec).nouns
+    kind = modality_of(subject.loaders.spec).nouns
     words, number = subject.task.wording, len(subject.classes)
     what = f"1 {words.output}" if number == 1 else f"{number:,} {words.outputs}"
     began = "fine-tuned from pretrained weights" if record["weights"] else "trained from scratch"
@@ -70,8 +70,8 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
         ),
         (subject.task.wording.outputs, names),
         ("task", subject.task.name),
-        ("backbone", f"{record['backbone']}, {subject.feed.spec.feature_dim:,} features"),
-        ("input", modality_of(subject.feed.spec).shape_in_words(subject.feed.spec)),
+        ("backbone", f"{record['backbone']}, {subject.loaders.spec.feature_dim:,} features"),
+        ("input", modality_of(subject.loaders.spec).shape_in_words(subject.loaders.spec)),
         ("started from", lineage(record)),
         ("license of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
@@ -154,7 +154,7 @@ def _machine(machine: Mapping[str, Any]) -> list[str]:
 
 def commands(subject: Subject) -> list[tuple[str, str]]:
     folder = shlex.quote(visible(str(subject.folder)))
-    new = modality_of(subject.feed.spec).new_inputs
+    new = modality_of(subject.loaders.spec).new_inputs
     return [
         ("Predict", f"zoo predict {folder} {new}"),
         ("Evaluate on other data", f"zoo evaluate {folder} --data DATA"),

@@ -52,7 +52,7 @@ def gallery(subject: Subject) -> Gallery:
         if evaluated.outputs.size
         else []
     )
-    modality = modality_of(subject.feed.spec)
+    modality = modality_of(subject.loaders.spec)
     plain = tuple(modality.plainly(evaluated.inputs[case.index]) for case in chosen)
     found = Attributed(plain, absent=subject.absent if chosen else "")
     if chosen and subject.samples is not None:
@@ -69,11 +69,11 @@ def _question(subject: Subject, samples: Samples, chosen: Sequence[Case]) -> Que
     """What the network is asked about the samples of the cards."""
     samples = samples.select([case.index for case in chosen])
     return Question(
-        spec=subject.feed.spec,
+        spec=subject.loaders.spec,
         network=subject.network,
         samples=samples,
-        loader=replace(subject.feed, workers=0).plain(samples),
-        tokenizer=subject.feed.tokenizer,
+        loader=replace(subject.loaders, workers=0).plain(samples),
+        tokenizer=subject.loaders.tokenizer,
         outputs=[case.output for case in chosen],
         against=[case.against for case in chosen],
         device=subject.device,

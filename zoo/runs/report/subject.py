@@ -12,7 +12,7 @@ import torch
 
 from zoo.contract.backbone import Backbone
 from zoo.data.samples import Samples
-from zoo.engine.feed import Feed
+from zoo.engine.loader_factory import LoaderFactory
 from zoo.errors import RunError
 from zoo.runs.predictions import EvaluatedSamples
 from zoo.system.small_files import read_small
@@ -33,7 +33,7 @@ class Subject:
         samples: The same samples to be read; ``None`` where they are not at hand.
         absent: Why they are not.
         network: Gives the fine-tuned backbone.
-        feed: Prepares samples as in training.
+        loaders: Prepares samples as in training.
         device: Where the network is asked.
     """
 
@@ -46,7 +46,7 @@ class Subject:
     samples: Samples | None
     absent: str
     network: Callable[[], Backbone]
-    feed: Feed
+    loaders: LoaderFactory
     device: torch.device
 
     @property

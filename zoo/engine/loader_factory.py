@@ -21,7 +21,7 @@ processors it is also what networks are quickest with, or nearly."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class LoaderFactory:
     """Prepares samples as one spec wants them.
 
     Attributes:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from zoo.data.loader import Loader
-from zoo.engine.checkpoint import Keeper
+from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import Reporter
@@ -21,7 +21,7 @@ from zoo.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feeds:
+class Dataloaders:
     """The batches that training and validation see.
 
     Attributes:
@@ -55,31 +55,31 @@ class Feeds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class TrainingSetup:
     """What a fit works with, whatever the phase.
 
     Attributes:
         forward: Runs the backbone.
-        feeds: The batches.
+        dataloaders: The batches.
         recipe: The hyperparameters.
         task: What the outputs mean, and which metrics tell how good they are.
         loss: From logits and targets to a loss a sample.
         outputs: Width of the logits.
         accelerator: One process or many.
         cache: The folder that keeps features.
-        keeper: Saves the state to go on from.
+        checkpoints: Saves the state to go on from.
         interrupts: Whether somebody wants to stop.
         reporter: Sees what happens.
     """
 
     forward: Forward
-    feeds: Feeds
+    dataloaders: Dataloaders
     recipe: Recipe
     task: Task
     loss: Loss
     outputs: int
     accelerator: Accelerator
     cache: Path
-    keeper: Keeper
+    checkpoints: CheckpointStore
     interrupts: Interrupts
     reporter: Reporter

@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.engine.sources import Inputs
 
 
-def parts(
+def micro_batches(
     inputs: Inputs, targets: Tensor, count: int, least: int
 ) -> Iterator[tuple[Inputs, Tensor]]:
     """A batch cut into at most ``count`` parts of like size, in its order.
