@@ -188,7 +188,7 @@ def test_a_model_card_of_a_hostile_record_holds_no_html_and_no_links(
     assert isinstance(hostile, dict)
     hostile["results"]["metrics"] = {EVIL: EVIL, "accuracy": EVIL}
     count = len(hostile["classes"])
-    hostile["task"] = {"name": task, "mean": [EVIL] * count, "std": [EVIL] * count}
+    hostile["task"] = {"name": task, "metric": "loss", "mean": [0.0] * count, "std": [1.0] * count}
     for card in (model_card(hostile, EVIL), hub_card(hostile, "acme/plants")):
         body = card.split("---\n", 2)[-1] if card.startswith("---") else card
         tags = _Tags()

@@ -73,9 +73,9 @@ def layout_of(request: DataRequest) -> Layout:
             f"the name of {path} is not valid UTF-8, so a run cannot record it",
             hint="Rename it, or create a symbolic link with another name.",
         )
-    if not os.path.exists(path):
+    if not request.source or not os.path.exists(path):  # an empty path would be this folder
         raise DataError(
-            f"there is no file or folder {request.source}",
+            f"there is no file or folder {request.source or repr(request.source)}",
             hint="Use the path of a folder or table, or hf:<name> for a Hub dataset.",
         )
     if os.path.isdir(path):

@@ -243,7 +243,7 @@ class Request:
             UsageError: There is no such option, or it must not have that value.
         """
         refuse_unknown(options, OPTIONS)
-        given = {**options, "data": data or options.get("data")}
+        given = {**options, "data": options.get("data") if data is None else data}
         asked = {name: _plain(value) for name, value in given.items() if value is not None}
         own = {name: value for name, value in asked.items() if name not in rows(Recipe)}
         return cls(
