@@ -1,27 +1,27 @@
-"""Every exception that the zoo raises for a reason the user can act on.
+"""All exceptions that zoo raises for problems the user can solve.
 
 ::
 
     ZooError
-    ├── UsageError            an option or argument that cannot be
-    ├── PolicyError           a registry.toml that cannot be read
-    ├── NameLookupError       a name that leads to no backbone, plugin, head or strategy
-    │   └── AmbiguousNameError    a bare name that several plugins publish
-    ├── PluginError           a plugin that cannot be used
+    ├── UsageError            an invalid option or argument
+    ├── PolicyError           an invalid registry.toml
+    ├── NameLookupError       an unknown backbone, plugin, head or strategy
+    │   └── AmbiguousNameError    a name published by several plugins
+    ├── PluginError           a broken or disabled plugin
     ├── ContractError         a backbone that breaks the contract
-    │   ├── HeadWidthError        a head of another width than ``feature_dim``
-    │   └── StageError            a stage or layer that does not exist
-    ├── WeightsError          weights that cannot be had, read or loaded
-    │   └── WeightsUnavailable    weights that are neither here nor within reach
-    ├── DataError             data that cannot be trained on
-    │   ├── ClassesError          classes that do not fit the request or each other
-    │   └── BadFilesError         files that cannot be read
-    ├── WorkersError          processes that prepare batches and cannot go on
-    ├── RunError              a run folder that cannot be written or read
+    │   ├── HeadWidthError        a head whose input width is not ``feature_dim``
+    │   └── StageError            an unknown stage or layer
+    ├── WeightsError          weights that cannot be downloaded, read or loaded
+    │   └── WeightsUnavailable    weights neither on this machine nor downloadable
+    ├── DataError             data that cannot be used for training
+    │   ├── ClassesError          classes that do not match the request or each other
+    │   └── BadFilesError         unreadable files
+    ├── WorkersError          data loader processes that failed
+    ├── RunError              a run folder that cannot be read or written
     └── Stopped               a run stopped by a signal, which can be resumed
 
-A message says what was given and what was expected; ``hint`` says what to type next. The
-command line prints the two in two lines, without a traceback.
+The message says what was given and what was expected; ``hint`` says what to do next. The command
+line prints the two on two lines, without a traceback.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """The base of every error that is told to the user rather than shown as a traceback.
+    """Base class of errors shown to the user without a traceback.
 
     Args:
         message: What was given, and what was expected.
-        hint: What to do or type next; the empty string where there is nothing to add.
+        hint: What to do or type next; may be empty.
 
     Attributes:
         in_shell: Message and hint with the options of the command line, once a public function
@@ -54,19 +54,19 @@ class ZooError(Exception):
 
 
 class UsageError(ZooError):
-    """An option or argument that cannot be."""
+    """An invalid option or argument."""
 
 
 class PolicyError(ZooError):
-    """A ``registry.toml`` that cannot be read; names the file and the line."""
+    """An invalid ``registry.toml``; the message names file and line."""
 
 
 class NameLookupError(ZooError):
-    """A name that leads to no backbone, plugin, head or strategy."""
+    """An unknown backbone, plugin, head or strategy."""
 
 
 class AmbiguousNameError(NameLookupError):
-    """A bare name that several plugins publish, and for which no order decides."""
+    """A name published by several plugins, with no order set."""
 
 
 class PluginError(ZooError):
@@ -78,31 +78,31 @@ class ContractError(ZooError):
 
 
 class HeadWidthError(ContractError):
-    """A head that expects another width than the backbone's ``feature_dim``."""
+    """A head whose input width is not the backbone's ``feature_dim``."""
 
 
 class StageError(ContractError):
-    """A stage or layer that does not exist; the message names those that do."""
+    """An unknown stage or layer; the message lists the existing ones."""
 
 
 class WeightsError(ZooError):
-    """Weights that cannot be had, read or loaded."""
+    """Weights that cannot be downloaded, read or loaded."""
 
 
 class WeightsUnavailable(WeightsError):
-    """Weights that are neither on this machine nor within reach."""
+    """Weights that are neither on this machine nor downloadable."""
 
 
 class DataError(ZooError):
-    """Data that cannot be trained on."""
+    """Data that cannot be used for training."""
 
 
 class ClassesError(DataError):
-    """Classes that do not fit the request, or the other splits."""
+    """Classes that do not match the request, or the other splits."""
 
 
 class BadFilesError(DataError):
-    """Files that cannot be read; ``paths`` lists them."""
+    """Unreadable files, listed in ``paths``."""
 
     def __init__(self, message: str, *, paths: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -110,15 +110,15 @@ class BadFilesError(DataError):
 
 
 class WorkersError(ZooError):
-    """A process that prepares batches has ended, or cannot send what it has made."""
+    """A data loader process ended, or failed to send a batch."""
 
 
 class RunError(ZooError):
-    """A run folder that cannot be written or read."""
+    """A run folder that cannot be read or written."""
 
 
 class Stopped(ZooError):
-    """A run stopped by a signal, which can be resumed; ``signal`` is its number."""
+    """A run stopped by a signal, whose number is ``signal``; it can be resumed."""
 
     def __init__(self, message: str, *, hint: str = "", signal: int = 2) -> None:
         super().__init__(message, hint=hint)
@@ -126,7 +126,7 @@ class Stopped(ZooError):
 
 
 def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The ``count`` names nearest to ``name``, letter case aside, best first."""
+    """Return the names most similar to ``name``, ignoring case, best first."""
     folded: dict[str, str] = {}
     for candidate in names:
         folded.setdefault(candidate.lower(), candidate)
@@ -135,17 +135,17 @@ def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A question, to go behind a message, that offers what is nearest to ``name`` if anything is."""
+    """Return a suggestion to append to a message, or an empty string."""
     near = closest(name, names, 1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def first_line(error: BaseException, *, kind: bool = False) -> str:
-    """The first line of an error's text; the name of its class where it has none.
+    """Return the first line of an error's message, or its class name if it has none.
 
     Args:
-        error: Of a library, whose text may be long.
-        kind: Put the name of its class before it: ``ValueError: it is too large``.
+        error: The error.
+        kind: Prefix the class name: ``ValueError: it is too large``.
     """
     name = type(error).__name__
     lines = str(error).strip().splitlines()

@@ -123,7 +123,7 @@ def test_an_error_of_the_zoo_is_two_lines_and_exit_1(zoo: Zoo, acme: Path) -> No
     assert (result.code, result.out) == (1, "")
     assert result.err.splitlines() == [
         "Error: no backbone is called 'midle'. Closest: middle, mid.",
-        "       'zoo list --all' shows all.",
+        "       'zoo list --all' lists all.",
     ]
 
 
@@ -204,7 +204,7 @@ def test_a_warning_is_one_line_without_code(
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
     result = subprocess.run(run, capture_output=True, text=True)
     assert result.returncode == 0
-    assert result.stderr.splitlines()[0].startswith("Warning: the index cannot be kept in")
+    assert result.stderr.splitlines()[0].startswith("Warning: failed to write the index in")
     assert ".py:" not in result.stderr
 
 

@@ -232,14 +232,12 @@ def test_a_run_that_is_gone_keeps_its_row_with_a_note(zoo: Zoo, plants: Path) ->
     lines = result.out.splitlines()
     assert lines[1].split() == ["plants", "unreadable"]
     assert lines[2].startswith("mid ")
-    note = (
-        f"Note: 'plants' stands for the run {plants}, which cannot be read: {plants} does not exist"
-    )
+    note = f"Note: 'plants' is published as the run {plants}, which cannot be read: {plants} "
     assert note in result.err
     assert "zoo add --remove plants" in result.err
     assert zoo("list", "plants", "--json").document == []
     assert "plants" not in zoo("list", "--modality", "image").out, "nothing is known of it"
-    assert "Note: 'plants' stands" in zoo("list", "plan*").err
+    assert "Note: 'plants' is published" in zoo("list", "plan*").err
     assert "plants" not in zoo("list", "mid").err
 
 

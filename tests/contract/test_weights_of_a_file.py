@@ -15,7 +15,8 @@ from zoo.contract.spec import BackboneSpec, ImageInput, Weights
 from zoo.errors import WeightsError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
-from zoo.registry.registry import Registry, Resolved
+from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.testing.checks import CHECKS
 from zoo.weights.build import build
 from zoo.weights.load import read_state_dict, read_tensors

@@ -172,7 +172,9 @@ def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(
 ) -> None:
     a = train("cnn", photos, "my-animals", "--image-size", 32)
     b = train("my-animals", plants, "my-plants", "--image-size", 32, "--head", "mlp")
-    story = f"my-animals (basics/cnn, trained on {photos}), which started from random parameters"
+    story = (
+        f"my-animals (basics/cnn, trained on {photos}), which started from random initialisation"
+    )
     card = (b / "README.md").read_text().replace("\\", "")
     assert f"| started from | {story} |" in card
     assert "| license of those weights | none needed |" in card
@@ -238,14 +240,14 @@ def test_without_its_folder_a_run_is_an_error_and_what_it_started_goes_on(
     assert listed.code == 0
     assert listed.out.splitlines()[1].split() == ["my-animals", "cannot", "be", "read"]
     assert listed.out.splitlines()[2].startswith("my-plants ")
-    message = f"Error: 'my-animals' stands for the run {a}, which cannot be read"
+    message = f"Error: 'my-animals' is published as the run {a}"
     for command in (("show",), ("finetune", "--data", plants, "--output", "x"), ("check",)):
         refused = zoo_cli(command[0], "my-animals", *command[1:])
         assert (refused.code, refused.out) == (1, ""), command
         assert message in refused.err
         assert "zoo add --remove my-animals" in refused.err
     assert not Path("x").exists()
-    with pytest.raises(RunError, match="stands for the run"):
+    with pytest.raises(RunError, match="my-animals"):
         zoo.load("my-animals")
     assert zoo_cli("predict", b, plants / "down", "--json").code == 0
     assert zoo_cli("evaluate", b, "--data", plants).code == 0
@@ -263,7 +265,7 @@ def test_other_weights_than_the_run_wrote_start_nothing(
     shutil.copy(other / "model.safetensors", a / "model.safetensors")
     shown = zoo_cli("show", "my-animals")
     assert (shown.code, shown.out) == (1, "")
-    assert "is not what the run wrote" in shown.err
+    assert "sha256" in shown.err
     for start in (("my-animals",), ("cnn", "--weights", a)):
         refused = zoo_cli("finetune", *start, "--data", plants, "--output", "x")
         assert (refused.code, refused.out) == (1, "")

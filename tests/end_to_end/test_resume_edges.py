@@ -161,7 +161,7 @@ def test_a_run_killed_after_it_finished_is_tidied(tmp_path: Path, zoo_cli: Zoo) 
     assert sorted(path.name for path in run.iterdir()) == sorted([*whole, ".mine"])
     again = zoo_cli("finetune", "--resume", run)
     assert again.code == 1
-    assert "is finished; there is nothing to resume" in again.err
+    assert "already finished" in again.err
 
 
 def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ BAD = {
     "raises": ("raises", "broken", "its import raised RuntimeError: this machine is not for me"),
     "missing": ("missing", "broken", "No module named 'a_module_that_nobody_has'"),
     "imports-torch": ("imports_torch", "ok", "imports torch before a backbone is built"),
-    "sleeps": ("sleeps", "ok", "s to give its catalogue"),
+    "sleeps": ("sleeps", "ok", "to return its catalogue"),
     "misspells": ("misspells", "broken", "did you mean zoo_backbones?"),
     "no-spec": ("no_spec", "broken", "gave dict, not a BackboneSpec"),
     "twice": ("twice", "broken", "gave two specs called 'net'"),
-    "takes-name": ("torchvision", "conflict", "zoo's own plugin has the name"),
+    "takes-name": ("torchvision", "conflict", "'torchvision'"),
     "wrong-width": ("wrong_width", "ok", ""),
-    "newer-core": ("newer_core", "incompatible", "needs zoo-finetune >=99"),
+    "newer-core": ("newer_core", "incompatible", "zoo-finetune >=99"),
     "prints": ("prints", "ok", "prints to standard output"),
     "exits": ("exits", "broken", "its import raised SystemExit"),
 }
@@ -91,7 +91,8 @@ def test_a_plugin_is_switched_off_in_three_ways(stranger: Environment, name: str
     assert stranger.plugins(ZOO_PLUGINS="torchvision,timm")[key]["status"] == "disabled"
     (stranger.work / "registry.toml").write_text(f"[plugins.{name}]\nenabled = false\n")
     row = stranger.plugins()[key]
-    assert (row["status"], row["reason"]) == ("disabled", "switched off by registry.toml")
+    assert row["status"] == "disabled"
+    assert "registry.toml" in row["reason"]
     assert "hello" not in stranger.zoo("list").err
 
 

@@ -30,7 +30,7 @@ from zoo.errors import PolicyError, RunError, WeightsError, ZooError
 from zoo.modalities import TEXT
 from zoo.registry.discovery import PluginSource
 from zoo.registry.index import FORMAT, Index
-from zoo.registry.policy import Policy, lay_over
+from zoo.registry.policy import Policy, apply_file
 from zoo.registry.policy_file import with_run, without_run
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import read_record, read_run
@@ -277,7 +277,7 @@ def check_toml(folder: Path, content: bytes) -> None:
     """It is policy, or an error that names the file."""
     path = folder / "registry.toml"
     path.write_bytes(content)
-    policy, refusal = answered(lambda: lay_over(Policy(), path), PolicyError)
+    policy, refusal = answered(lambda: apply_file(Policy(), path), PolicyError)
     if policy is None:
         assert str(path) in refusal
         return
@@ -425,7 +425,7 @@ def check_index(folder: Path, body: bytes, *, honest: bool) -> None:
     path.write_bytes(
         json.dumps(header, separators=(",", ":")).encode() + b"\n" + body if honest else body
     )
-    kept = index.kept(SOURCE)
+    kept = index.cached(SOURCE)
     assert kept is None or kept.status == "ok"
 
 

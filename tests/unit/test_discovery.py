@@ -141,8 +141,8 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
     [
         (("zoo-finetune>=0.1",), ""),
         (("zoo-finetune",), ""),
-        (("zoo-finetune>=2", "torch"), "needs zoo-finetune >=2, and this is 0.1.0"),
-        (("Zoo_Finetune <0.1",), "needs zoo-finetune <0.1, and this is 0.1.0"),
+        (("zoo-finetune>=2", "torch"), "zoo-finetune >=2"),
+        (("Zoo_Finetune <0.1",), "zoo-finetune <0.1"),
         (("zoo>=9",), ""),  # another project
         (("zoo-finetune-extras>=9", "zoology>=9", "zoo-finetune.x>=9"), ""),
         (("zoo-finetune>=9; python_version < '3'",), ""),
@@ -150,8 +150,12 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
         (("zoo-finetune>=>=9",), ""),
     ],
 )
-def test_a_plugin_says_which_core_it_needs(requires: tuple[str, ...], reason: str) -> None:
-    assert incompatibility(PluginSource("a", "a", "a-dist", "1", requires), "0.1.0") == reason
+def test_a_plugin_for_another_version_of_zoo_is_incompatible(
+    requires: tuple[str, ...], reason: str
+) -> None:
+    found = incompatibility(PluginSource("a", "a", "a-dist", "1", requires), "0.1.0")
+    assert reason in found
+    assert bool(found) == bool(reason)
 
 
 def test_a_fingerprint_changes_with_an_edit_and_with_a_new_version(folder: Folder) -> None:
@@ -179,9 +183,9 @@ def test_a_fingerprint_sees_every_file_of_a_package_but_bytecode(folder: Folder,
 
 def test_a_plugin_answers_only_the_hooks_that_it_implements(folder: Folder) -> None:
     plugin = Plugin(folder.good("acme", "net"))
-    assert [spec.name for spec in plugin.ask("zoo_backbones")] == ["net"]
+    assert [spec.name for spec in plugin.call("zoo_backbones")] == ["net"]
     assert plugin.implements("zoo_backbones")
-    assert plugin.ask("zoo_heads") is None
+    assert plugin.call("zoo_heads") is None
     assert not plugin.implements("zoo_heads")
 
 
@@ -195,16 +199,16 @@ def test_a_plugin_answers_only_the_hooks_that_it_implements(folder: Folder) -> N
         ("this is no python", "its import raised SyntaxError"),
         (
             "import zoo\n@zoo.hookimpl\ndef zoo_backbone(): return []",
-            "zoo_backbone, which is not a hook of the zoo; did you mean zoo_backbones?",
+            "zoo_backbone; did you mean zoo_backbones?",
         ),
         (
             "import zoo\n@zoo.hookimpl\ndef zoo_backbones(registry): return []",
             "its registration raised PluginValidationError",
         ),
-        ("def zoo_backbones(): return []", "its zoo_backbones lacks the decorator @zoo.hookimpl"),
+        ("def zoo_backbones(): return []", "@zoo.hookimpl"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_says_why(folder: Folder, code: str, reason: str) -> None:
+def test_a_broken_plugin_reports_why(folder: Folder, code: str, reason: str) -> None:
     with pytest.raises(PluginError) as caught:
         Plugin(folder.plugin("acme", code))
     assert reason in caught.value.message
@@ -220,7 +224,7 @@ def test_what_a_plugin_prints_is_kept_off_standard_output(
     folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = folder.good("acme", "net", extra="print('hello from the import')")
-    Plugin(source).ask("zoo_backbones")
+    Plugin(source).call("zoo_backbones")
     assert capsys.readouterr() == ("", "hello from the import\n")
 
 
@@ -234,7 +238,7 @@ def test_a_plugins_message_to_the_user_is_passed_on(folder: Folder) -> None:
         raise NameLookupError(f"{name} is mine but wrong", hint="Write it differently.")
     """
     with pytest.raises(NameLookupError, match="acme/x"):
-        Plugin(folder.plugin("acme", code)).ask("zoo_resolve", name="acme/x")
+        Plugin(folder.plugin("acme", code)).call("zoo_resolve", name="acme/x")
 
 
 def test_ctrl_c_inside_a_plugin_ends_the_command(folder: Folder) -> None:

@@ -21,7 +21,8 @@ from zoo.ranking.candidates import (
 )
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
-from zoo.registry.registry import Registry, Resolved
+from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 
 CATALOGUE = """
 import zoo

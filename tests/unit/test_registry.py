@@ -12,8 +12,9 @@ from zoo.contract.spec import BackboneSpec
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
 from zoo.registry.discovery import PluginSource
 from zoo.registry.index import Index
+from zoo.registry.plugins import PluginStatus
 from zoo.registry.policy import Policy, load_policy
-from zoo.registry.registry import PluginStatus, Registry
+from zoo.registry.registry import Registry
 
 RESOLVER = """
 @zoo.hookimpl
@@ -67,8 +68,8 @@ def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, inde
     assert _status(registry, "good") == PluginStatus("good", "good-dist", "1.0", "ok", "", 2)
     assert "ZeroDivisionError" in _status(registry, "raising").reason
     assert "SystemExit" in _status(registry, "leaving").reason
-    assert "needs zoo-finetune >=99" in _status(registry, "newer").reason
-    assert _status(registry, "off").reason == "switched off by registry.toml"
+    assert "zoo-finetune >=99" in _status(registry, "newer").reason
+    assert "registry.toml" in _status(registry, "off").reason
     assert _status(registry, "twice").reason.startswith("one and two")
     assert registry.names() == ["good/net", "good/net2"]
     assert registry.resolve("net").spec.name == "good/net"
@@ -82,7 +83,7 @@ def test_the_zoos_own_plugins_keep_their_names(folder: Folder, index: Index) -> 
         ("acme", "conflict"),
         ("zoo-finetune", "ok"),
     ]
-    assert "zoo's own plugin has the name" in registry.plugins()[0].reason
+    assert "'torchvision'" in registry.plugins()[0].reason
     assert registry.names() == ["torchvision/net"]
     assert registry.plugin("torchvision").source == own
 
@@ -147,7 +148,7 @@ def test_sync_that_fails_leaves_the_catalogue_as_it_was(folder: Folder, index: I
 
 def test_sync_of_a_catalogue_written_by_hand_is_refused(folder: Folder, index: Index) -> None:
     registry = Registry([folder.good("acme", "net")], Policy(), index)
-    with pytest.raises(PluginError, match="no catalogue that could be made again"):
+    with pytest.raises(PluginError, match=r"'acme'.*by hand"):
         registry.sync("acme")
 
 
@@ -169,7 +170,7 @@ def test_two_plugins_that_offer_one_head_are_an_error(folder: Folder, index: Ind
 
 
 @pytest.mark.parametrize("answer", ["1 / 0", "['x']"])
-def test_a_plugin_whose_heads_fail_takes_no_other_along(
+def test_a_plugin_whose_heads_fail_does_not_affect_others(
     folder: Folder, index: Index, answer: str
 ) -> None:
     failing = f"@zoo.hookimpl\ndef zoo_heads(): return {answer}\n"
@@ -242,20 +243,20 @@ def test_the_order_decides_and_an_alias_comes_before_it(
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("nett", "no backbone is called 'nett'. Closest: net", "'zoo list --all' shows all"),
-        ("acme/nte", "no backbone is called 'acme/nte'. Closest: acme/net.", "zoo list"),
+        ("nett", "'nett'. Closest: net", "zoo list --all"),
+        ("acme/nte", "'acme/nte'. Closest: acme/net.", "zoo list"),
         ("shrot", "Closest: short", "zoo list"),
-        ("net99", "Closest: net", "'zoo list net' shows"),
-        ("net.v9", "no backbone is called 'net.v9'", "zoo list"),
-        ("123", "no backbone is called '123'.", "'zoo list --all' shows all."),
-        ("", "no backbone is called ''.", "'zoo list --all' shows all."),
-        ("acmee/net", "no plugin is called 'acmee'. Did you mean 'acme'?", "acme/acmee/net"),
-        ("/net", "no plugin is called ''.", "Plugins: acme, beta."),
-        ("acme/", "no backbone is called 'acme/'.", "zoo list --all"),
-        ("ftp:somewhere", "no plugin can make a backbone of 'ftp:somewhere'", "path:FOLDER"),
+        ("net99", "Closest: net", "'zoo list net'"),
+        ("net.v9", "'net.v9'", "zoo list"),
+        ("123", "'123'", "'zoo list --all'"),
+        ("", "''", "'zoo list --all'"),
+        ("acmee/net", "'acmee'. Did you mean 'acme'?", "acme/acmee/net"),
+        ("/net", "plugin is called ''", "Plugins: acme, beta."),
+        ("acme/", "'acme/'", "zoo list --all"),
+        ("ftp:somewhere", "'ftp:somewhere'", "path:FOLDER"),
     ],
 )
-def test_a_name_that_leads_nowhere_says_what_is_near(
+def test_an_unknown_name_lists_the_closest_ones(
     registry: Registry, name: str, message: str, hint: str
 ) -> None:
     with pytest.raises(NameLookupError) as caught:
@@ -264,7 +265,7 @@ def test_a_name_that_leads_nowhere_says_what_is_near(
     assert hint in caught.value.hint
 
 
-def test_a_failing_resolver_takes_no_other_along(folder: Folder, index: Index) -> None:
+def test_a_failing_resolver_does_not_affect_others(folder: Folder, index: Index) -> None:
     failing = folder.good("aaa", "net", extra="@zoo.hookimpl\ndef zoo_resolve(name): 1 / 0\n")
     working = folder.good("acme", extra=RESOLVER)
     registry = Registry([failing, working], Policy(), index)
@@ -389,7 +390,7 @@ def test_rows_are_the_specs_as_json(registry: Registry) -> None:
     assert registry.row("absent/net") is None
 
 
-def test_unknown_weights_name_those_that_there_are() -> None:
+def test_unknown_weights_list_the_available_ones() -> None:
     with pytest.raises(NameLookupError, match="'V9'") as error:
         Registry.discover().resolve("torchvision/resnet18.V9")
-    assert error.value.hint == "Its weights: IMAGENET1K_V1."
+    assert "IMAGENET1K_V1" in error.value.hint

@@ -60,9 +60,9 @@ def command(
 
 
 def _remove(name: str, registry: Registry, *, as_json: bool) -> None:
-    from zoo.registry.publishing import withdraw
+    from zoo.registry.publishing import unpublish
 
-    folder, file = withdraw(name, registry=registry)
+    folder, file = unpublish(name, registry=registry)
     if as_json:
         emit_json({"name": name, "run": None, "before": str(folder), "file": str(file)})
     else:

@@ -112,7 +112,7 @@ def _recorded(
     for outcome in outcomes:
         failed += outcome.status == "failed"
         yield outcome
-    registry.judge(name, f"fails {failed:,} checks of 'zoo check {name}'" if failed else "")
+    registry.set_verdict(name, f"fails {failed:,} checks of 'zoo check {name}'" if failed else "")
 
 
 def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[BackboneSpec]:

@@ -109,7 +109,7 @@ def kept_registry() -> Registry:
 
     class CachedIndex(Index):
         def catalogue(self, source: PluginSource) -> Catalogue:
-            return self.kept(source) or Catalogue("broken", "not in the index yet", {})
+            return self.cached(source) or Catalogue("broken", "not in the index yet", {})
 
     return Registry(installed(cache_folder() / "plugins.json"), load_policy(), CachedIndex())
 

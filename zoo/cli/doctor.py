@@ -20,7 +20,8 @@ from zoo.system.byte_sizes import in_bytes
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
-    from zoo.registry.registry import PluginStatus, Registry
+    from zoo.registry.plugins import PluginStatus
+    from zoo.registry.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from zoo.contract.spec import Weights
 from zoo.errors import RunError, ZooError
 from zoo.modalities import modality_of
-from zoo.registry.registry import Registry, Resolved
+from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.system.network import hub_reachable, reachable
 from zoo.weights.find import choose
 from zoo.weights.shelf import Shelf

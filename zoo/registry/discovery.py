@@ -1,7 +1,7 @@
-"""Finds installed plugins and talks to each one alone.
+"""Load plugins in isolation.
 
-Every plugin gets a pluggy manager of its own: one that raises, is half registered or misspells a
-hook takes nobody with it. Nothing here imports a plugin until it is asked for.
+Every plugin has its own pluggy manager: one that raises, fails to register or misspells a hook
+does not affect the others. Plugins are imported only when needed.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ __all__ = [
 
 
 CORE = "zoo-finetune"
-"""The distribution that the core and its own plugins come in."""
+"""The distribution of the core and the bundled plugins."""
 
 
 def incompatibility(source: PluginSource, core_version: str) -> str:
-    """Why ``source`` cannot work with this core; the empty string if it can.
+    """Return why a plugin does not support this version of zoo; empty if it does.
 
-    A plugin says which core it needs as a requirement of its distribution: ``zoo-finetune>=2``.
+    A plugin states the versions that it supports as a requirement: ``zoo-finetune>=2``.
     """
-    wishes = [
+    requirements = [
         text
         for text in source.requires
         if re.match(r"zoo[-_.]+finetune(?![\w.-])", text, re.IGNORECASE)
     ]
-    if source.distribution == CORE or not wishes:
+    if source.distribution == CORE or not requirements:
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for text in wishes:
+    for text in requirements:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        wanted = requirement.specifier
-        if applies and not wanted.contains(core_version, prereleases=True):
-            return f"needs {CORE} {wanted}, and this is {core_version}"
+        supported = requirement.specifier
+        if applies and not supported.contains(core_version, prereleases=True):
+            return f"requires {CORE} {supported}, installed is {core_version}"
     return ""
 
 
 def fingerprint(source: PluginSource) -> str:
-    """Changes when the plugin is upgraded, edited in place, or moved; nothing is imported."""
+    """Return a hash that changes when the plugin is upgraded, edited or moved; imports nothing."""
     package = re.split(r"[.:\s\[]", source.value.strip(), maxsplit=1)[0]
     digest = hashlib.sha256(repr((source, sys.version_info[:2])).encode())
     for path in _files(package):
@@ -73,11 +73,10 @@ def fingerprint(source: PluginSource) -> str:
 
 
 class Plugin:
-    """A plugin that has been imported and registered, in a manager of its own.
+    """An imported and registered plugin, with its own plugin manager.
 
     Raises:
-        PluginError: It cannot be imported or registered, or implements a hook that the zoo does
-            not have.
+        PluginError: It cannot be imported or registered, or implements an unknown hook.
     """
 
     def __init__(self, source: PluginSource) -> None:
@@ -95,57 +94,57 @@ class Plugin:
             self._module = entry.load()
         with guarded("its registration"):
             self._manager.register(self._module, name=source.name)
-            self._refuse_unknown_hooks({n for n in vars(hookspecs) if n.startswith("zoo_")})
+            self._check_hooks({n for n in vars(hookspecs) if n.startswith("zoo_")})
 
-    def ask(self, hook: str, **arguments: Any) -> Any:
-        """The plugin's answer to one hook; ``None`` if it does not implement it.
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """Call a hook; returns ``None`` if the plugin does not implement it.
 
         Raises:
-            PluginError: The hook raised something that is not for the user.
-            ZooError: The plugin's own message to the user, passed on as it is.
+            PluginError: The hook raised an unexpected error.
+            ZooError: The plugin's own error message, passed on unchanged.
         """
         with guarded(hook):
             results = getattr(self._manager.hook, hook)(**arguments)
             return results[0] if results else None
 
     def implements(self, hook: str) -> bool:
-        """Whether the plugin has an implementation of ``hook``."""
+        """Whether the plugin implements ``hook``."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def _refuse_unknown_hooks(self, known: set[str]) -> None:
+    def _check_hooks(self, known: set[str]) -> None:
         for name in dir(self._module):
             marked = self._manager.parse_hookimpl_opts(self._module, name) is not None
             if marked and name not in known:
                 near = closest(name, known, 1)
                 guess = f"; did you mean {near[0]}?" if near else ""
-                raise PluginError(f"it implements {name}, which is not a hook of the zoo{guess}")
+                raise PluginError(f"it implements the unknown hook {name}{guess}")
             if not marked and name in known and not _is_specification(self._module, name):
-                raise PluginError(f"its {name} lacks the decorator @zoo.hookimpl")
+                raise PluginError(f"its {name} is missing the decorator @zoo.hookimpl")
 
 
 def _is_specification(module: object, name: str) -> bool:
-    """Whether ``name`` is zoo's own declaration of the hook, imported by the plugin."""
+    """Whether ``name`` is zoo's own hook specification, imported by the plugin."""
     return getattr(getattr(module, name), "__module__", "") == "zoo.contract.hookspecs"
 
 
 @contextlib.contextmanager
 def guarded(what: str) -> Iterator[None]:
-    """Around a plugin's code: what it raises becomes a PluginError, what it prints goes to stderr.
+    """Run plugin code: errors become a PluginError, output goes to standard error.
 
     Args:
-        what: Which part of the plugin runs, for the message.
+        what: The part of the plugin that runs, for the message.
     """
     try:
         with observed():
             yield
     except (ZooError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a plugin may call sys.exit; that is its fault alone
+    except BaseException as error:  # including SystemExit: a plugin may call sys.exit
         raise PluginError(f"{what} raised {first_line(error, kind=True)}") from error
 
 
 def _files(package: str) -> list[str]:
-    """The files of a top-level package or module that decide what its catalogue is."""
+    """Return the files of a top-level package or module that its catalogue may depend on."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError, AttributeError):

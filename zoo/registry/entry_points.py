@@ -1,8 +1,7 @@
-"""Which plugins are installed, as entry points; nothing of them is imported.
+"""Find installed plugins by their entry points, without importing them.
 
-Reading the metadata of every distribution takes longer than everything else that ``zoo list``
-does, so that the answer is kept in the cache folder, and used as long as no folder of
-``sys.path`` and no distribution's metadata in it has changed.
+Reading the metadata of every distribution takes longer than everything else in ``zoo list``. The
+result is therefore cached until ``sys.path`` or the metadata of a distribution on it changes.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _METADATA = {
     ".egg-info": ("", "entry_points.txt", "PKG-INFO", "requires.txt"),
     ".egg": ("", "EGG-INFO/entry_points.txt", "EGG-INFO/PKG-INFO"),
 }
-"""What ends the name of a distribution's metadata, and which files in it say what it publishes."""
+"""Suffixes of metadata folders, and the files in them that list entry points and versions."""
 
 
 @dataclass(frozen=True)
 class PluginSource:
-    """An entry point of the group ``zoo.plugins``, before anything of it is imported."""
+    """An entry point of the group ``zoo.plugins``, not yet imported."""
 
     name: str
     value: str
@@ -45,31 +44,31 @@ class PluginSource:
 
 
 def installed(cache: Path | None = None) -> list[PluginSource]:
-    """The plugins of every installed distribution, sorted by name.
+    """Return the plugins of all installed distributions, sorted by name.
 
     Args:
-        cache: The file that keeps the answer; without one, every distribution is read.
+        cache: Cache file; without one, all distributions are read.
     """
     stamp = environment_stamp() if cache else ""
     if not cache or not stamp:
         return _read_environment()
-    if (kept := _kept(cache, stamp)) is not None:
-        return kept
+    if (cached := _cached(cache, stamp)) is not None:
+        return cached
     found = _read_environment()
     record = {"stamp": stamp, "sources": [asdict(source) for source in found]}
-    with contextlib.suppress(OSError):  # the index, written next, says that the folder is amiss
+    with contextlib.suppress(OSError):  # the index, written next, warns about the folder
         files.write_text(cache, json.dumps(record))
     return found
 
 
 def environment_stamp() -> str:
-    """Changes when a distribution is installed, removed, upgraded or edited on ``sys.path``.
+    """Return a hash that changes when a distribution is installed, removed, upgraded or edited.
 
-    Empty where an import hook finds distributions elsewhere, whose changes cannot be seen.
+    Empty if an import hook finds distributions elsewhere, whose changes cannot be detected.
     """
     if any(
         hasattr(f, "find_distributions") and f.__module__ != _FINDER
-        for f in map(_kind, sys.meta_path)
+        for f in map(_class_of, sys.meta_path)
     ):
         return ""
     digest = hashlib.sha256(f"{sys.version}:{sys.prefix}".encode())
@@ -82,14 +81,14 @@ def environment_stamp() -> str:
 _FINDER = "_frozen_importlib_external"
 
 
-def _kind(finder: object) -> type:
+def _class_of(finder: object) -> type:
     return finder if isinstance(finder, type) else type(finder)
 
 
 def _folder_facts(folder: str) -> Iterator[str]:
-    """A line for each file of metadata in the folder; one for the whole of an archive.
+    """Yield a line per metadata file in a folder; one for an archive.
 
-    The folder's own time is left out: it changes with files that are none of our business.
+    The folder's own modification time is not used: unrelated files change it.
     """
     try:
         with os.scandir(folder) as entries:
@@ -109,7 +108,7 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _kept(cache: Path, stamp: str) -> list[PluginSource] | None:
+def _cached(cache: Path, stamp: str) -> list[PluginSource] | None:
     try:
         record = json.loads(read_small(cache))
         if record["stamp"] != stamp:
@@ -131,16 +130,16 @@ def _read_environment() -> list[PluginSource]:
         if not entries:
             continue
         name = distribution.metadata["Name"] or ""
-        plain = name.lower().replace("_", "-").replace(".", "-")
-        if plain in seen:  # an older copy, hidden by the one earlier on sys.path
+        normalised = name.lower().replace("_", "-").replace(".", "-")
+        if normalised in seen:  # shadowed by a copy earlier on sys.path
             continue
-        seen.add(plain)
+        seen.add(normalised)
         found |= {_source(entry, name, distribution) for entry in entries}
     return sorted(found, key=lambda source: (source.name, source.distribution))
 
 
 def _entries(distribution: Distribution) -> list[EntryPoint]:
-    """The distribution's entry points of the zoo; none where its metadata cannot be read."""
+    """Return a distribution's plugin entry points; none if its metadata cannot be read."""
     try:
         if GROUP not in (distribution.read_text("entry_points.txt") or ""):
             return []

@@ -1,10 +1,9 @@
-"""Whether a ``registry.toml`` above the working directory is another program's. No torch.
+"""Detect a ``registry.toml`` above the working directory that belongs to another program.
 
-Such a file is left alone, with a line that says so, where it has something that is not zoo's and
-nothing that is. It is not zoo's to have a table of another name, or in ``[plugins]``, ``[models]``,
-``[weights]`` or ``[resolve]`` entries of another form. It is zoo's to state a ``schema``, or to have
-one entry of zoo's form, a misspelt one included: then whatever else is wrong is an error with its
-line, as it always is in the user's own file, whose folder is zoo's.
+Such a file is ignored with a warning if it has foreign content and nothing in zoo's format. Foreign
+are unknown tables, and entries of another form in ``[plugins]``, ``[models]``, ``[weights]`` or
+``[resolve]``. A ``schema``, or one entry in zoo's format, even misspelled, makes the file zoo's:
+anything else that is wrong in it is then an error with its line, as in the user's own file.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ _KEYS = {"plugins": "enabled", "models": "run", "weights": "sha256"}
 _TABLES = {"schema", "resolve", "aliases", *_KEYS}
 
 
-def foreign_sign(data: Mapping[str, Any]) -> str:
-    """What shows that a file with ``data`` is another program's; the empty string if nothing does."""
-    if any(_own(data)):
+def foreign_reason(data: Mapping[str, Any]) -> str:
+    """Return why a file belongs to another program; empty if it seems to be zoo's."""
+    if any(_in_zoo_format(data)):
         return ""
     return next(_foreign(data), "")
 
 
-def _own(data: Mapping[str, Any]) -> Iterator[bool]:
+def _in_zoo_format(data: Mapping[str, Any]) -> Iterator[bool]:
     yield "schema" in data and isinstance(data["schema"], int)
     resolve, aliases = data.get("resolve"), data.get("aliases")
     yield isinstance(resolve, Mapping) and _has(resolve, "order")
@@ -33,14 +32,14 @@ def _own(data: Mapping[str, Any]) -> Iterator[bool]:
     for table, key in _KEYS.items():
         for entry in _entries(data.get(table)).values():
             if isinstance(entry, Mapping):
-                # Other programs switch their plugins on and off too, and say more of them.
+                # Other programs also enable plugins, with further keys.
                 yield _has(entry, key) and (key != "enabled" or len(entry) == 1)
 
 
 def _foreign(data: Mapping[str, Any]) -> Iterator[str]:
     for name in data:
-        if name not in _TABLES and not _misspelt(name, _TABLES):
-            yield f"{name!r} is not zoo's"
+        if name not in _TABLES and not _misspelled(name, _TABLES):
+            yield f"unknown table {name!r}"
     resolve = data.get("resolve")
     if isinstance(resolve, Mapping) and resolve:
         yield "[resolve] has no 'order'"
@@ -56,12 +55,12 @@ def _foreign(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _has(entry: Mapping[str, Any], key: str) -> bool:
-    """Whether ``entry`` has ``key``, or a misspelling of it."""
-    return key in entry or any(_misspelt(own, [key]) for own in entry)
+    """Whether ``entry`` has ``key``, possibly misspelled."""
+    return key in entry or any(_misspelled(each, [key]) for each in entry)
 
 
-def _misspelt(name: str, names: Iterable[str]) -> bool:
-    """Whether ``name`` is meant for one of ``names``: nearer than what is offered after a typo."""
+def _misspelled(name: str, names: Iterable[str]) -> bool:
+    """Whether ``name`` is a typo of one of ``names``; stricter than suggestions for typos."""
     return bool(difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.65))
 
 

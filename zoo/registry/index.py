@@ -1,10 +1,10 @@
-"""The cached catalogue: what each plugin publishes, kept so that nothing has to be imported.
+"""Cache of the plugins' catalogues, so that listing models imports no plugin.
 
-One file a plugin lies in ``<cache>/index``: a header, remarks on the plugin, its commands, the names
-of its backbones, and one row of JSON a line, so that a command parses no more rows than it shows. It
-is used as long as the plugin's fingerprint is the one it was made for; otherwise the plugin is asked again, and so is a broken plugin every
-time, because what it lacks may have been fixed anywhere. A file that is damaged is made again. A
-cache folder that cannot be written costs time, not function.
+``<cache>/index`` has one file per plugin: a header, remarks, commands, names of backbones, and one
+JSON row per line, so that a command parses only the rows it shows. The file is valid while the
+plugin's fingerprint is unchanged; otherwise the plugin is asked again. A broken plugin is asked every
+time, as its problem may have been fixed elsewhere. Damaged files are rewritten. A read-only cache
+folder costs time only.
 """
 
 from __future__ import annotations
@@ -40,71 +40,73 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What one plugin publishes, or why it publishes nothing.
+    """The catalogue of one plugin, or why it has none.
 
     Attributes:
         status: ``ok`` or ``broken``.
         reason: Why it is broken.
-        rows: Names within the plugin's namespace to specs as JSON data.
-        manners: What its author should change although it works; see :mod:`zoo.registry.side_effects`.
-        verdict: What a check, or a backbone's use, has shown of it.
-        commands: What it adds to ``zoo``.
+        rows: Specs as JSON data, by name within the plugin.
+        side_effects: Warnings for its author; see :mod:`zoo.registry.side_effects`.
+        verdict: Result of the last check, or an error in use.
+        commands: Commands that it adds to ``zoo``.
     """
 
     status: str
     reason: str
     rows: Mapping[str, Row]
-    manners: str = ""
+    side_effects: str = ""
     verdict: str = ""
     commands: tuple[CommandSpec, ...] = ()
 
     @property
     def remarks(self) -> str:
-        """All that there is to say of the plugin."""
-        return "; ".join(filter(None, (self.reason, self.manners, self.verdict)))
+        """All remarks on the plugin, in one string."""
+        return "; ".join(filter(None, (self.reason, self.side_effects, self.verdict)))
 
     def spec(self, name: str, plugin: str) -> BackboneSpec:
-        """The row ``name`` as a spec with its canonical name."""
+        """Return a row as a spec with its canonical name."""
         return BackboneSpec.from_json(self.rows[name]).in_namespace(plugin)
 
 
 class Index:
-    """The catalogues of plugins, from the cache where they are fresh.
+    """Catalogues of plugins, from the cache if up to date.
 
     Args:
-        folder: Where the files lie; ``<cache>/index`` by default.
+        folder: The cache folder; ``<cache>/index`` by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "index"
 
-    def kept(self, source: PluginSource) -> Catalogue | None:
-        """The catalogue that was kept for the plugin as it is now, or ``None``."""
+    def cached(self, source: PluginSource) -> Catalogue | None:
+        """Return the cached catalogue if it is up to date, else ``None``."""
         return self._read(source, self._key(source))
 
     def catalogue(self, source: PluginSource) -> Catalogue:
-        """The plugin's catalogue; the plugin is imported and asked only if it has changed."""
-        return self.kept(source) or self._asked(source)
+        """Return the plugin's catalogue; the plugin is imported only if it has changed."""
+        return self.cached(source) or self._load(source)
 
-    def _asked(self, source: PluginSource) -> Catalogue:
+    def _load(self, source: PluginSource) -> Catalogue:
         try:
-            with observed() as manners:
+            with observed() as side_effects:
                 plugin = Plugin(source)
-                specs = plugin.ask("zoo_backbones")
+                specs = plugin.call("zoo_backbones")
                 rows = _rows(() if specs is None else specs, "zoo_backbones")
-                commands = _commands(plugin.ask("zoo_commands"))
+                commands = _commands(plugin.call("zoo_commands"))
         except ZooError as error:
             return Catalogue("broken", error.message, {})
-        catalogue = Catalogue("ok", "", rows, manners=manners.remarks(), commands=commands)
+        catalogue = Catalogue(
+            "ok", "", rows, side_effects=side_effects.remarks(), commands=commands
+        )
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
             warnings.warn(
-                f"the index cannot be kept in {self.folder} ({error.strerror or error}); "
-                "every command asks the plugins again",
+                f"failed to write the index in {self.folder} ({error.strerror or error}); "
+                "commands will be slower",
                 stacklevel=2,
             )
-        return self.kept(source) or catalogue  # what is kept takes less memory
+        return self.cached(source) or catalogue  # rows of the cached one are parsed lazily
 
     def replace(
         self,
@@ -112,43 +114,43 @@ class Index:
         specs: Iterable[BackboneSpec],
         commands: tuple[CommandSpec, ...] = (),
     ) -> Catalogue:
-        """Keep ``specs``, the answer to ``zoo_sync``, as the catalogue until the plugin changes.
+        """Save the result of ``zoo_sync`` as the catalogue until the plugin changes.
 
         Args:
             source: The plugin.
             specs: Its backbones.
-            commands: Its commands, which stay as they are.
+            commands: Its commands, unchanged.
 
         Raises:
-            PluginError: They are not specs, or cannot be kept.
+            PluginError: They are not specs, or cannot be saved.
         """
         catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"), commands=commands)
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
             raise PluginError(
-                f"the new catalogue of {source.name!r} cannot be kept in {self.folder}: "
+                f"failed to save the new catalogue of {source.name!r} in {self.folder}: "
                 f"{error.strerror or error}",
-                hint="Set ZOO_CACHE to a folder that can be written.",
+                hint="Set ZOO_CACHE to a writable folder.",
             ) from error
         return catalogue
 
-    def judge(self, source: PluginSource, verdict: str) -> None:
-        """Keep with the catalogue what a check, or a backbone's use, has shown of the plugin.
+    def set_verdict(self, source: PluginSource, verdict: str) -> None:
+        """Save the result of a check, or an error in use, with the catalogue.
 
-        The empty string takes it back. It lasts until the plugin changes.
+        The empty string removes it. It is kept until the plugin changes.
         """
         key = self._key(source)
-        if (kept := self._read(source, key)) is not None and kept.verdict != verdict:
-            with contextlib.suppress(OSError):  # it is a remark, and costs nothing to lose
-                self._write(source, key, replace(kept, verdict=verdict))
+        if (cached := self._read(source, key)) is not None and cached.verdict != verdict:
+            with contextlib.suppress(OSError):  # only a remark
+                self._write(source, key, replace(cached, verdict=verdict))
 
     def _key(self, source: PluginSource) -> str:
         return f"{self._core}:{discovery.fingerprint(source)}"
 
     @cached_property
     def _core(self) -> str:
-        # Rows are written by spec.py: in a checkout it changes without a new version.
+        # spec.py writes the rows; in a checkout it changes without a new version.
         return f"{__version__}:{os.stat(spec.__file__).st_mtime_ns}"
 
     def _path(self, source: PluginSource) -> Path:
@@ -162,14 +164,14 @@ class Index:
                 return None
             remarks, commands, names, *lines = body.splitlines()
             rows = _LazyRows(json.loads(names), lines)
-            kept = tuple(CommandSpec(**command) for command in json.loads(commands))
-            manners, verdict = json.loads(remarks)
-            return Catalogue("ok", "", rows, manners, verdict, kept)
+            cached = tuple(CommandSpec(**command) for command in json.loads(commands))
+            side_effects, verdict = json.loads(remarks)
+            return Catalogue("ok", "", rows, side_effects, verdict, cached)
         except (OSError, ValueError, TypeError):
             return None
 
     def _write(self, source: PluginSource, key: str, catalogue: Catalogue) -> None:
-        rows, remarks = catalogue.rows, [catalogue.manners, catalogue.verdict]
+        rows, remarks = catalogue.rows, [catalogue.side_effects, catalogue.verdict]
         commands = [asdict(command) for command in catalogue.commands]
         parts = (remarks, commands, list(rows), *rows.values())
         body = "\n".join(map(_dump, parts))
@@ -178,7 +180,7 @@ class Index:
 
 
 class _LazyRows(Mapping[str, Row]):
-    """Rows by name, each parsed when it is first asked for."""
+    """Rows by name, parsed lazily."""
 
     def __init__(self, names: Sequence[str], lines: Sequence[bytes]) -> None:
         self._lines = dict(zip(names, lines, strict=True))
@@ -200,33 +202,33 @@ class _LazyRows(Mapping[str, Row]):
 
 
 def _rows(specs: object, hook: str) -> dict[str, Row]:
-    """A plugin's answer to ``hook``, checked, as JSON data."""
+    """Validate a plugin's specs and return them as JSON data."""
     if isinstance(specs, (str, bytes)) or not isinstance(specs, Iterable):
         raise PluginError(f"{hook} returned {type(specs).__name__}, not backbone specs")
     rows: dict[str, Row] = {}
-    with guarded(hook):  # it may be a generator, which runs only now
+    with guarded(hook):  # may be a generator that runs only now
         for given in specs:
             if not isinstance(given, BackboneSpec):
-                raise PluginError(f"{hook} gave {type(given).__name__}, not a BackboneSpec")
+                raise PluginError(f"{hook} yielded {type(given).__name__}, not BackboneSpec")
             if given.name in rows:
-                raise PluginError(f"{hook} gave two specs called {given.name!r}")
+                raise PluginError(f"{hook} yielded two specs called {given.name!r}")
             rows[given.name] = _row(given, hook)
     return rows
 
 
 def _commands(answer: object) -> tuple[CommandSpec, ...]:
-    """A plugin's answer to ``zoo_commands``, checked."""
+    """Validate a plugin's commands."""
     if answer is None:
         return ()
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
         raise PluginError(f"zoo_commands returned {type(answer).__name__}, not command specs")
     commands: dict[str, CommandSpec] = {}
-    with guarded("zoo_commands"):  # it may be a generator, which runs only now
+    with guarded("zoo_commands"):  # may be a generator that runs only now
         for given in answer:
             if not isinstance(given, CommandSpec):
-                raise PluginError(f"zoo_commands gave {type(given).__name__}, not a CommandSpec")
+                raise PluginError(f"zoo_commands yielded {type(given).__name__}, not CommandSpec")
             if given.name in commands:
-                raise PluginError(f"zoo_commands gave two commands called {given.name!r}")
+                raise PluginError(f"zoo_commands yielded two commands called {given.name!r}")
             commands[given.name] = given
     return tuple(commands.values())
 
@@ -235,7 +237,7 @@ def _row(given: BackboneSpec, hook: str) -> Row:
     try:
         row: Row = json.loads(_dump(given.to_json()))
     except (TypeError, ValueError) as error:
-        raise PluginError(f"{hook}: {given.name!r} does not become JSON: {error}") from error
+        raise PluginError(f"{hook}: {given.name!r} cannot be converted to JSON: {error}") from error
     flaws = [_flaw(row, _KINDS), *(_flaw(weights, _WEIGHTS_KINDS) for weights in row["weights"])]
     if not given.name.isprintable() or " " in given.name:
         flaws.append("its name has a space or a control character")
@@ -245,13 +247,13 @@ def _row(given: BackboneSpec, hook: str) -> Row:
 
 
 def _flaw(part: Row, kinds: Kinds) -> str:
-    """Which value is of a wrong kind; a dataclass takes any."""
+    """Return which value has a wrong type; dataclasses do not check."""
     if flaw := shape_flaw(part, kinds):
         return flaw
     if not all(isinstance(tag, str) for tag in part.get("tags", ())):
-        return f"its tags are {part['tags']!r}"
+        return f"'tags' must be strings, got {part['tags']!r}"
     if not all(type(metric) in (int, float) for metric in part.get("metrics", {}).values()):
-        return f"its metrics are {part['metrics']!r}"
+        return f"'metrics' must be numbers, got {part['metrics']!r}"
     return ""
 
 

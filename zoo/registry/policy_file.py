@@ -1,4 +1,4 @@
-"""Changes to the text of a ``registry.toml`` that leave its comments, order and layout alone."""
+"""Edit the text of a ``registry.toml``, preserving comments, order and layout."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zoo.errors import PolicyError
 
 
 def with_run(text: str, name: str, folder: str) -> str:
-    """``text`` with the run in ``folder`` published under ``name``, in the place of any other.
+    """Add a published run, replacing any other of that name.
 
     Raises:
-        PolicyError: The file is written in a form that cannot be changed.
+        PolicyError: The file cannot be edited automatically.
     """
     document = _parsed(text)
     models: Any = document.get("models", {})
@@ -26,15 +26,15 @@ def with_run(text: str, name: str, folder: str) -> str:
     elif isinstance(models, InlineTable):
         models[name] = tomlkit.inline_table().add("run", folder)
     else:
-        return _checked(_with_table(text, name, folder), _said(text, name, {"run": folder}))
-    return _checked(tomlkit.dumps(document), _said(text, name, {"run": folder}))
+        return _checked(_with_table(text, name, folder), _expected(text, name, {"run": folder}))
+    return _checked(tomlkit.dumps(document), _expected(text, name, {"run": folder}))
 
 
 def without_run(text: str, name: str) -> str:
-    """``text`` without the run that it publishes under ``name``.
+    """Remove a published run.
 
     Raises:
-        PolicyError: The file is written in a form that cannot be changed.
+        PolicyError: The file cannot be edited automatically.
     """
     document = _parsed(text)
     models: Any = document["models"]
@@ -42,12 +42,12 @@ def without_run(text: str, name: str) -> str:
         models[name] = tomlkit.table(is_super_table=True).add(tomlkit.ws(comments))
     else:
         del models[name]
-    left = tomlkit.dumps(document).rstrip("\r\n")  # without the empty line that set it off
-    return _checked(left and left + _newline(text), _said(text, name, None))
+    left = tomlkit.dumps(document).rstrip("\r\n")  # without the empty line before the table
+    return _checked(left and left + _newline(text), _expected(text, name, None))
 
 
 def _with_table(text: str, name: str, folder: str) -> str:
-    """``text`` with a table at its end, where a user would write it."""
+    """Append a table to the text."""
     entry = tomlkit.dumps({"models": {name: {"run": folder}}})
     before, newline = text.rstrip("\r\n"), _newline(text)
     return (before and before + 2 * newline) + entry.replace("\n", newline)
@@ -58,7 +58,7 @@ def _newline(text: str) -> str:
 
 
 def _comments(entry: object) -> str:
-    """Lines that TOML counts as a table's, though they may be about what follows it."""
+    """Return the comments in a table, which may refer to what follows it."""
     if not isinstance(entry, Table):
         return ""
     lines = "".join(item.as_string() for key, item in entry.value.body if key is None)
@@ -69,29 +69,29 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text)
     except TOMLKitError as error:
-        raise _unchangeable() from error
+        raise _not_editable() from error
 
 
-def _said(text: str, name: str, entry: Mapping[str, str] | None) -> dict[str, Any]:
-    """What a file with ``text`` is to say with ``entry`` under ``name``, or without it."""
+def _expected(text: str, name: str, entry: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return the data that a text must have after setting or removing an entry."""
     data = tomllib.loads(text)
     models = {key: value for key, value in data.get("models", {}).items() if key != name}
     return {**data, "models": {**models, name: entry} if entry else models}
 
 
-def _checked(text: str, wanted: Mapping[str, Any]) -> str:
-    """``text``, if it says what is wanted."""
+def _checked(text: str, expected: Mapping[str, Any]) -> str:
+    """Return the text if it has the expected data."""
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _unchangeable() from error
-    if {"models": {}, **found} != wanted:
-        raise _unchangeable()
+        raise _not_editable() from error
+    if {"models": {}, **found} != expected:
+        raise _not_editable()
     return text
 
 
-def _unchangeable() -> PolicyError:
+def _not_editable() -> PolicyError:
     return PolicyError(
-        "registry.toml is written in a form that zoo does not change",
-        hint='Change it in an editor: [models.NAME] and run = "FOLDER".',
+        "zoo cannot edit this registry.toml automatically",
+        hint='Edit it by hand: [models.NAME] and run = "FOLDER".',
     )

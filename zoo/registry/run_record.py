@@ -1,7 +1,7 @@
-"""What a run folder says of itself in ``run.json``, read without torch.
+"""Read ``run.json`` of a run folder, without torch.
 
-A finished run is a backbone for others: its network, its input and its weights are all stated
-there. The catalogue, ``zoo add`` and ``--weights RUN`` read it through :func:`read_run`.
+A finished run can be used as a pretrained model: ``run.json`` describes its network, input and
+weights. The catalogue, ``zoo add`` and ``--weights RUN`` read it with :func:`read_run`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ from zoo.system.small_files import read_small
 FORMAT = 1
 LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
 
-_WHOLE = "Give another run, or put the file back from a copy of the run."
+_RESTORE = "Use another run, or restore the file from a copy of the run."
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that others can start from; see :func:`read_run`.
+    """A finished run, usable as a pretrained model; see :func:`read_run`.
 
     Attributes:
         folder: The run folder, absolute.
-        name: Under which ``registry.toml`` publishes it; empty where it was given by its folder.
-        record: What ``run.json`` holds.
-        spec: Of its backbone, with the input that it was trained on, and its own weights as the
-            only ones.
+        name: Its name in ``registry.toml``; empty if it was given by its folder.
+        record: Content of ``run.json``.
+        spec: Its backbone, with the input used in training and the run's weights only.
     """
 
     folder: Path
@@ -46,22 +45,22 @@ class FinishedRun:
 
     @property
     def weights(self) -> Weights:
-        """The run's own weights; their tag is the run's name, or ``run``."""
+        """The run's weights; their tag is the run's name, or ``run``."""
         return self.spec.weights[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names that it was trained on."""
+        """Its class names."""
         return tuple(self.record["classes"])
 
     @property
     def data(self) -> str:
-        """What it was trained on, as the user gave it."""
+        """The training data, as given by the user."""
         return str(self.record["data"]["source"])
 
     @cached_property
     def origin(self) -> dict[str, Any]:
-        """What a run that starts from this one records about it, its own origin included."""
+        """What a run that starts from this one records about it, including its own origin."""
         return {
             "name": self.name or None,
             "run": str(self.folder),
@@ -73,7 +72,7 @@ class FinishedRun:
         }
 
     def check_weights(self) -> None:
-        """Compare the weights with the sha256 that ``run.json`` records.
+        """Check the weights against the sha256 in ``run.json``.
 
         Raises:
             RunError: They differ, or the file cannot be read.
@@ -85,22 +84,22 @@ class FinishedRun:
             raise RunError(f"{file} cannot be read: {error.strerror or error}") from error
         if found != self.weights.sha256:
             raise RunError(
-                f"{file} is not what the run wrote: its sha256 begins with {found[:12]}, and "
-                f"{LOCK_FILE} has {self.weights.sha256[:12]}",
-                hint=f"Put the run's own file back. 'zoo finetune … --weights {file}' takes the "
-                "file as it is.",
+                f"{file} has changed since the run: its sha256 starts with {found[:12]}, in "
+                f"{LOCK_FILE} with {self.weights.sha256[:12]}",
+                hint="Restore the original file. To use this one anyway: zoo finetune … --weights "
+                f"{file}",
             )
 
 
 def read_run(folder: Path, *, name: str = "") -> FinishedRun:
-    """The finished run in ``folder``. Its weights are there, and have not been read.
+    """Read a finished run. The weights must exist, and are not read.
 
     Args:
-        folder: What ``zoo finetune`` wrote.
-        name: Under which ``registry.toml`` publishes it.
+        folder: The run folder.
+        name: Its name in ``registry.toml``.
 
     Raises:
-        RunError: It is not a run folder, is damaged, or lacks a file that a start from it needs.
+        RunError: It is not a run folder, is damaged, or a file is missing.
     """
     folder = Path(os.path.abspath(os.path.expanduser(folder)))
     record = read_record(folder)
@@ -108,14 +107,14 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         spec = BackboneSpec.from_json(record["spec"])
         spec = replace(spec, params=record["params"], weights=(_weights(folder, name, record),))
         run = FinishedRun(folder, name, record, spec)
-        lineage({"weights": None, "origin": run.origin})  # reads what else others need of it
+        lineage({"weights": None, "origin": run.origin})  # checks the other values that are needed
     except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
+        reason = f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
         raise RunError(f"{folder / LOCK_FILE} {reason}") from error
     if record["surgery"]:
         raise RunError(
-            f"the network in {folder} was changed by {record['surgery']!r}, and nothing else can "
-            "start from it",
+            f"the run {folder} cannot be used as a pretrained model: its network was changed by "
+            f"{record['surgery']!r}",
             hint="Publish the changed network as a plugin's backbone: docs/plugins.md.",
         )
     for file in (MODEL, *([TOKENIZER] if spec.input.needs_tokenizer else [])):
@@ -127,9 +126,9 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
 def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
     digits, classes = record["sha256"], record["classes"]
     if not isinstance(classes, list):
-        raise ValueError(f"classes of {classes!r}")
+        raise ValueError(f"'classes' must be a list, got {classes!r}")
     if not isinstance(digits, str) or len(digits) != 64:
-        raise ValueError(f"a sha256 of {digits!r}")
+        raise ValueError(f"'sha256' must have 64 digits, got {digits!r}")
     return Weights(
         tag=name or "run",
         uri=str(folder / MODEL),
@@ -142,9 +141,9 @@ def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics that tell how good a run is: accuracy in percent, as publishers state it.
+    """Return the validation metrics: accuracy in percent, as for published weights.
 
-    Where a run is not evaluated by that, all its metrics but the loss, in their own units.
+    For runs without accuracy, all metrics but the loss.
     """
     if "accuracy" in metrics and "map" not in metrics:
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}
@@ -154,12 +153,12 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 def origin_of(
     weights: Weights | None, sha256: str, published: FinishedRun | None
 ) -> dict[str, Any] | None:
-    """Which run training starts from, as ``run.json`` records it; ``None`` for any other start.
+    """Return the run that training starts from, as recorded in ``run.json``; ``None`` if there is none.
 
     Args:
-        weights: What training starts from.
-        sha256: Of their file.
-        published: The run that was asked for by its name, if one was.
+        weights: The weights that training starts from.
+        sha256: Hash of their file.
+        published: The run, if it was given by its name.
     """
     if weights is None:
         return None
@@ -168,7 +167,7 @@ def origin_of(
     file = Path(weights.uri)
     if file.name != MODEL or not (file.parent / LOCK_FILE).is_file():
         return None
-    with suppress(RunError):  # weights are what was asked for, and they need no run around them
+    with suppress(RunError):  # weights need not belong to a run
         run = read_run(file.parent)
         if run.weights.sha256 == sha256:
             return run.origin
@@ -176,10 +175,10 @@ def origin_of(
 
 
 def lineage(record: Mapping[str, Any]) -> str:
-    """What a run started from, in a line: the runs it goes back to, and the weights before them.
+    """Describe in one line the runs and weights that a run started from.
 
     Args:
-        record: What its ``run.json`` holds.
+        record: Content of its ``run.json``.
     """
     steps = []
     while origin := record["origin"]:
@@ -187,51 +186,50 @@ def lineage(record: Mapping[str, Any]) -> str:
         steps.append(f"{name} ({origin['backbone']}, trained on {origin['data']})")
         record = origin
     weights = record["weights"]
-    steps.append(f"the weights {weights['tag']}" if weights else "random parameters")
+    steps.append(f"the weights {weights['tag']}" if weights else "random initialisation")
     return ", which started from ".join(steps)
 
 
 def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]:
-    """What ``run.json`` of ``folder`` holds.
+    """Read ``run.json`` of a run folder.
 
     Args:
         folder: A run folder.
-        finished: Whether the run must be finished, or else one that training has not finished;
-            ``None`` for either.
+        finished: Whether the run must be finished, or must be unfinished; ``None`` for either.
 
     Raises:
-        RunError: There is none, it is not a lock file of a run, or it is of the other kind.
+        RunError: There is none, it is not valid, or the run is of the other kind.
     """
     path = folder / LOCK_FILE
     try:
         record: dict[str, Any] = json.loads(read_small(path))
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = f"has no {LOCK_FILE}" if os.path.exists(folder) else "does not exist"
+        missing = f"no {LOCK_FILE}" if os.path.exists(folder) else "does not exist"
         raise RunError(
-            f"{folder} {what}, so it is not a run folder",
-            hint="Give the folder that 'zoo finetune' named at its end, e.g. runs/resnet18-1.",
+            f"{folder} is not a run folder: {missing}",
+            hint="Use a folder written by 'zoo finetune', e.g. runs/resnet18-1.",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read: {reason}", hint=_WHOLE) from error
-    if flaw := shape_flaw(record, _KINDS) or _not_names(record["classes"]):
-        raise RunError(f"{path} is not the lock file of a run: {flaw}", hint=_WHOLE)
+        raise RunError(f"{path} cannot be read: {reason}", hint=_RESTORE) from error
+    if flaw := shape_flaw(record, _KINDS) or _class_names_flaw(record["classes"]):
+        raise RunError(f"{path} is not valid: {flaw}", hint=_RESTORE)
     if record["format"] > FORMAT:
         raise RunError(
-            f"{path} was written by a later zoo (format {record['format']})",
+            f"{path} was written by a newer version of zoo (format {record['format']})",
             hint="Upgrade zoo: pip install -U zoo-finetune",
         )
     if finished and not record["finished"]:
         raise RunError(
-            f"the run {folder} is not finished", hint=f"Go on: zoo finetune --resume {folder}"
+            f"the run {folder} is not finished", hint=f"Resume it: zoo finetune --resume {folder}"
         )
     if finished is False and record["finished"]:
         raise RunError(
-            f"the run {folder} is finished; there is nothing to resume",
-            hint=f"Use it: zoo predict {folder} INPUT. Train on from it: --weights {folder}",
+            f"the run {folder} is already finished",
+            hint=f"To predict: zoo predict {folder} INPUT. To train further: --weights {folder}",
         )
     if finished is False and (flaw := shape_flaw(record, _KINDS_TO_RESUME)):
-        raise RunError(f"{path} is not that of a run to resume: {flaw}", hint=_WHOLE)
+        raise RunError(f"{path} is not valid for resuming: {flaw}", hint=_RESTORE)
     return record
 
 
@@ -253,7 +251,7 @@ _KINDS: Kinds = {
     "data": (dict,),
     "versions": (dict,),
 }
-"""What the record of every run has, of one that was sent to the Hub too."""
+"""Required in every record, including those on the Hub."""
 
 _KINDS_TO_RESUME: Kinds = {
     "request": (dict,),
@@ -265,6 +263,6 @@ _KINDS_TO_RESUME: Kinds = {
 }
 
 
-def _not_names(classes: list[Any]) -> str:
+def _class_names_flaw(classes: list[Any]) -> str:
     names = all(isinstance(name, str) for name in classes)
-    return "" if names else "its classes must be a list of strings"
+    return "" if names else "'classes' must be a list of strings"

@@ -1,4 +1,4 @@
-"""What a plugin does, while it is asked, that costs everybody else: time, output, imports."""
+"""Side effects of asking a plugin for its catalogue: time, output, heavy imports."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PATIENCE = 2.0
-"""Seconds in which a plugin should have given its catalogue."""
+MAX_SECONDS = 2.0
+"""Maximum time for a plugin to return its catalogue, in seconds."""
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate")
-"""Libraries that no catalogue needs; each takes seconds to import."""
+"""Libraries that a catalogue must not import; each takes seconds."""
 
 
 @dataclass
-class Manners:
-    """What was noticed; :meth:`remarks` puts it in words.
+class SideEffects:
+    """Observed side effects.
 
     Attributes:
-        seconds: How long the plugin took.
-        imported: The heavy libraries that it imported.
-        printed: Whether it wrote to standard output.
+        seconds: Elapsed time.
+        imported: Heavy libraries imported.
+        printed: Whether standard output was written to.
     """
 
     seconds: float = 0.0
@@ -31,10 +31,10 @@ class Manners:
     printed: bool = False
 
     def remarks(self) -> str:
-        """What its author should change; the empty string if nothing."""
+        """Describe what the author should change; empty if nothing."""
         found = []
-        if self.seconds > PATIENCE:
-            found.append(f"took {self.seconds:.1f} s to give its catalogue")
+        if self.seconds > MAX_SECONDS:
+            found.append(f"takes {self.seconds:.1f} s to return its catalogue")
         if self.imported:
             found.append(f"imports {', '.join(self.imported)} before a backbone is built")
         if self.printed:
@@ -42,13 +42,13 @@ class Manners:
         return "; ".join(found)
 
 
-class _Ears(io.TextIOBase):
-    """Passes on to standard error what is meant for standard output, and remembers it."""
+class _StdoutToStderr(io.TextIOBase):
+    """Redirects standard output to standard error, and records whether it was used."""
 
-    heard = False
+    used = False
 
     def write(self, text: str) -> int:
-        self.heard = self.heard or bool(text)
+        self.used = self.used or bool(text)
         return sys.stderr.write(text)
 
     def flush(self) -> None:
@@ -56,18 +56,18 @@ class _Ears(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def observed() -> Iterator[Manners]:
-    """Watch the plugin that is asked inside the block; what it prints goes to standard error.
+def observed() -> Iterator[SideEffects]:
+    """Record side effects of the code in the block; its output goes to standard error.
 
-    Blocks may lie inside each other.
+    Blocks may be nested.
     """
-    manners = Manners()
-    ears = sys.stdout if isinstance(sys.stdout, _Ears) else _Ears()
+    side_effects = SideEffects()
+    stdout = sys.stdout if isinstance(sys.stdout, _StdoutToStderr) else _StdoutToStderr()
     before, start = set(sys.modules), time.monotonic()
     try:
-        with contextlib.redirect_stdout(ears):
-            yield manners
+        with contextlib.redirect_stdout(stdout):
+            yield side_effects
     finally:
-        manners.seconds = time.monotonic() - start
-        manners.imported = tuple(n for n in HEAVY if n in sys.modules and n not in before)
-        manners.printed = ears.heard
+        side_effects.seconds = time.monotonic() - start
+        side_effects.imported = tuple(n for n in HEAVY if n in sys.modules and n not in before)
+        side_effects.printed = stdout.used

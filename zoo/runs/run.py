@@ -161,7 +161,7 @@ class Run:
         Raises:
             RunError: The weights are damaged or gone, or the record asks for something else.
         """
-        (self._registry or Registry.discover()).vouch(self.spec, self.folder)
+        (self._registry or Registry.discover()).check_loader(self.spec, self.folder)
         path = self.folder / MODEL
         try:
             refuse_larger(self.spec, path)

@@ -8,7 +8,8 @@ from zoo.data.samples import Splits
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Strategy, find_strategy
 from zoo.modalities import modality_of
-from zoo.registry.registry import Registry, Resolved
+from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.runs.request import Request
 from zoo.runs.requested_data import open_requested
 from zoo.tasks import task_named

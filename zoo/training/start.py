@@ -18,7 +18,7 @@ from zoo.engine.recipe import Recipe
 from zoo.engine.surgery import apply_surgery
 from zoo.errors import WeightsUnavailable
 from zoo.modalities import modality_of
-from zoo.registry.registry import Resolved
+from zoo.registry.resolution import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer

@@ -72,7 +72,7 @@ def _fitted(setup: TrainingSetup, plan: Plan, folder: Path, options: RunOptions)
         )
         raise
     except ContractError as error:
-        options.registry.judge(plan.backbone.spec.plugin, error.message)
+        options.registry.set_verdict(plan.backbone.spec.plugin, error.message)
         raise
 
 

@@ -1,4 +1,4 @@
-"""TOML line by line, which a file's own text needs where values alone do not say enough. No torch."""
+"""Parse TOML line by line, for line numbers and for files that are not valid TOML."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 _HEAD = re.compile(r"\[*\s*[\"']?([\w-]+)")
 
 
-def stated_key(toml: str) -> tuple[str, ...]:
-    """The dotted key that one line of TOML states, part by part."""
+def key_of_line(toml: str) -> tuple[str, ...]:
+    """Return the dotted key of one line of TOML, as its parts."""
     try:
         data: Any = tomllib.loads(toml)
     except tomllib.TOMLDecodeError:
@@ -22,16 +22,16 @@ def stated_key(toml: str) -> tuple[str, ...]:
     return tuple(path)
 
 
-def salvaged(text: str) -> dict[str, Any]:
-    """What the lines of a text that is not valid TOML say one by one; the rest is left out."""
+def parse_valid_lines(text: str) -> dict[str, Any]:
+    """Parse the valid lines of a text that is not valid TOML; ignore the others."""
     data: dict[str, Any] = {}
     table: tuple[str, ...] = ()
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             head = _HEAD.match(line)
-            table = stated_key(line) or ((head[1],) if head else ())
+            table = key_of_line(line) or ((head[1],) if head else ())
             _put(data, table, {})
-        elif stated := stated_key(line):
+        elif stated := key_of_line(line):
             value: Any = tomllib.loads(line)
             for key in stated:
                 value = value[key]

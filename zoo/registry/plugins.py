@@ -1,0 +1,216 @@
+"""The installed plugins: their status, catalogues, commands, heads and strategies."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.contract.commands import CommandSpec
+from zoo.contract.exemptions import Exemption
+from zoo.contract.spec import BackboneSpec
+from zoo.errors import PluginError, ZooError
+from zoo.registry import discovery
+from zoo.registry.discovery import CORE, Plugin, PluginSource, guarded
+from zoo.registry.index import Catalogue, Index
+from zoo.registry.policy import Policy
+from zoo.registry.suggestions import unknown_plugin
+from zoo.version import __version__
+
+
+@dataclass(frozen=True)
+class PluginStatus:
+    """Status of an installed plugin.
+
+    Attributes:
+        status: ``ok``, ``broken``, ``incompatible``, ``conflict`` or ``disabled``.
+        reason: Why it is not ``ok``; if it is, warnings for its author.
+        backbones: Number of backbones in its catalogue.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str
+    reason: str
+    backbones: int
+
+
+class PluginSet:
+    """Installed plugins under a policy, each imported on first use.
+
+    Args:
+        sources: The plugins' entry points.
+        policy: Disabled plugins.
+        index: Cache of the catalogues.
+
+    Attributes:
+        sources: Entry points by plugin name.
+        catalogues: Catalogues of the plugins with status ``ok``, by plugin name.
+    """
+
+    def __init__(self, sources: Iterable[PluginSource], policy: Policy, index: Index) -> None:
+        self._policy, self._index = policy, index
+        self._loaded: dict[str, Plugin] = {}
+        self._statuses: dict[PluginSource, tuple[str, str]] = {}
+        self.catalogues: dict[str, Catalogue] = {}
+        by_name: dict[str, list[PluginSource]] = defaultdict(list)
+        for source in sources:
+            by_name[source.name].append(source)
+        for namesakes in by_name.values():
+            for source in namesakes:
+                self._statuses[source] = self._status(source, namesakes)
+        # Of several plugins with one name, the usable one.
+        self.sources = {
+            name: min(namesakes, key=lambda source: self._statuses[source][0] != "ok")
+            for name, namesakes in by_name.items()
+        }
+
+    def statuses(self) -> list[PluginStatus]:
+        """Return the status of every installed plugin."""
+        return [
+            PluginStatus(
+                source.name,
+                source.distribution,
+                source.version,
+                status,
+                reason,
+                len(self.catalogues[source.name].rows) if status == "ok" else 0,
+            )
+            for source, (status, reason) in self._statuses.items()
+        ]
+
+    def _status(self, source: PluginSource, namesakes: Sequence[PluginSource]) -> tuple[str, str]:
+        """Return status and reason; the catalogue is kept if the status is ``ok``."""
+        if self._policy.is_disabled(source.name):
+            return "disabled", self._policy.why_disabled(source.name)
+        if conflict := _conflict(source, namesakes):
+            return "conflict", conflict
+        catalogue = self._index.cached(source)  # was compatible when it was cached
+        if catalogue is None:
+            if reason := discovery.incompatibility(source, __version__):
+                return "incompatible", reason
+            catalogue = self._index.catalogue(source)
+        if catalogue.status == "ok":
+            self.catalogues[source.name] = catalogue
+        return catalogue.status, catalogue.remarks
+
+    def load(self, name: str) -> Plugin:
+        """Import a plugin; see :meth:`zoo.Registry.plugin`."""
+        if name not in self.sources:
+            raise unknown_plugin(name, self.sources)
+        source = self.sources[name]
+        status, reason = self._statuses[source]
+        if status != "ok":
+            raise PluginError(
+                f"the plugin {name!r} is {status}: {reason}",
+                hint="'zoo plugins' lists all plugins and their status.",
+            )
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = Plugin(source)
+            except ZooError as error:
+                raise broken(name, error.message) from error
+        return self._loaded[name]
+
+    def sync(self, name: str) -> int:
+        """Rebuild a plugin's catalogue; see :meth:`zoo.Registry.sync`."""
+        plugin = self.load(name)
+        if not plugin.implements("zoo_sync"):
+            raise PluginError(
+                f"the catalogue of plugin {name!r} is written by hand and cannot be rebuilt",
+                hint="Upgrade the plugin's distribution instead.",
+            )
+        self.catalogues[name] = self._index.replace(
+            plugin.source, plugin.call("zoo_sync"), self.catalogues[name].commands
+        )
+        return len(self.catalogues[name].rows)
+
+    def exemptions(self, name: str) -> tuple[Exemption, ...]:
+        """Return a plugin's exemptions; see :meth:`zoo.Registry.exemptions`."""
+        plugin = self.load(name)
+        if not plugin.implements("zoo_exemptions"):
+            return ()
+        answer = plugin.call("zoo_exemptions")
+        with guarded("zoo_exemptions"):
+            exemptions = tuple(answer)
+        for exemption in exemptions:
+            if not isinstance(exemption, Exemption):
+                raise broken(
+                    name, f"zoo_exemptions yielded {type(exemption).__name__}, not Exemption"
+                )
+        return exemptions
+
+    def commands(self) -> list[tuple[str, CommandSpec]]:
+        """Return the commands of all plugins with the plugins' names, zoo's own first."""
+        plugins = sorted(
+            self.catalogues, key=lambda name: (self.sources[name].distribution != CORE, name)
+        )
+        return [(name, spec) for name in plugins for spec in self.catalogues[name].commands]
+
+    def set_verdict(self, name: str, verdict: str) -> None:
+        """Record a remark on a plugin; see :meth:`zoo.Registry.set_verdict`."""
+        if name in self.catalogues:
+            self._index.set_verdict(self.sources[name], verdict)
+
+    def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
+        """Return all heads or strategies; see :meth:`zoo.Registry.offers`."""
+        offers: dict[str, Callable[..., Any]] = {}
+        owners: dict[str, str] = {}
+        for plugin in self.catalogues:
+            for name, factory in self.offers_of(plugin, hook).items():
+                if name in owners:
+                    raise PluginError(
+                        f"the plugins {owners[name]!r} and {plugin!r} both provide {name!r}",
+                        hint=f"Disable one: [plugins.{plugin}] enabled = false in registry.toml.",
+                    )
+                offers[name], owners[name] = factory, plugin
+        return offers
+
+    def versions(self, backbone: BackboneSpec, offered: Mapping[str, str]) -> dict[str, str]:
+        """Return third-party distributions in use; see :meth:`zoo.Registry.versions`."""
+        used = {backbone.plugin} | {
+            plugin
+            for hook, name in offered.items()
+            for plugin in self.catalogues
+            if self.sources[plugin].distribution != CORE and name in self.offers_of(plugin, hook)
+        }
+        sources = [self.sources[plugin] for plugin in sorted(used) if plugin in self.sources]
+        return {
+            source.distribution or source.name: source.version
+            for source in sources
+            if source.distribution != CORE
+        }
+
+    def offers_of(self, plugin: str, hook: str) -> Mapping[str, Callable[..., Any]]:
+        """Return what one plugin provides through a hook; empty, with a warning, if it fails."""
+        try:
+            answer = self.load(plugin).call(hook)
+            if answer is None or isinstance(answer, Mapping):
+                return answer or {}
+            reason = f"{hook} returned {type(answer).__name__}, not a mapping"
+        except ZooError as error:
+            reason = error.message
+        warnings.warn(f"the plugin {plugin!r} is ignored for {hook}: {reason}", stacklevel=4)
+        return {}
+
+
+def broken(name: str, reason: str) -> PluginError:
+    """Return the error for a plugin that fails."""
+    return PluginError(
+        f"the plugin {name!r} is broken: {reason}",
+        hint="'zoo plugins' lists all plugins and their status.",
+    )
+
+
+def _conflict(source: PluginSource, namesakes: Sequence[PluginSource]) -> str:
+    """Return why ``source`` may not use its name; zoo's own plugins always may."""
+    others = [s.distribution or s.value for s in namesakes if s is not source]
+    if not others or source.distribution == CORE:
+        return ""
+    if CORE in others:
+        return f"{source.name!r} is the name of a bundled plugin; rename this one"
+    distributions = " and ".join(s.distribution or s.value for s in namesakes)
+    return f"{distributions} both install a plugin of this name; uninstall one"
