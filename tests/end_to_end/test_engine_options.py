@@ -227,7 +227,8 @@ def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
         registry=Registry.discover(), reporter=Quiet(), report=False, surgery=again()
     )
     repeat = rerun(run.folder, tmp_path / "again", run_options)
-    assert repeat.differences == ("the code of the surgery is not the same",)
+    (difference,) = repeat.differences
+    assert "surgery" in difference
     assert repeat.identical
 
 

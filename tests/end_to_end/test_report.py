@@ -212,7 +212,7 @@ def test_a_page_that_fails_costs_the_run_nothing(
     )
     assert done.code == 0, done.err
     assert done.json["report"] is None
-    assert "no report.html: " in done.err
+    assert "failed to write report.html: " in done.err
     assert f"try 'zoo report {tmp_path / 'run'}'" in done.err
     assert not (tmp_path / "run" / "report.html").exists()
     assert zoo.open_run(tmp_path / "run").metrics["accuracy"] >= 0

@@ -1,4 +1,4 @@
-"""The folder of a new run: claimed, begun, locked."""
+"""The folder of a new run: its name, its lock, and its removal if nothing was saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.engine.checkpoint import CheckpointStore
 from zoo.errors import Stopped
 from zoo.runs.folder import LAST, begin_run, claim_folder, discard_run, locked
 
-_LONGEST = 60  # characters of a backbone's name in that of its run folder; of any, up to 4 bytes
+_LONGEST = 60  # characters of the backbone's name, each up to 4 bytes, in a folder name
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Claimed:
     """The locked folder of a run.
 
     Attributes:
-        folder: Where it is.
-        record: What ``run.json`` holds while the run trains.
-        above: Of a new folder, those that had to be made for it; ``None`` for one that was there.
+        folder: Its path.
+        record: Contents of ``run.json`` while the run trains.
+        parents: Parent folders created for a new run; ``None`` for a run that is resumed.
     """
 
     folder: Path
     record: Mapping[str, Any]
-    above: Sequence[Path] | None = None
+    parents: Sequence[Path] | None = None
 
     @contextmanager
-    def begun(self, *, main: bool) -> Iterator[None]:
-        """A new run is there while the block runs, and stays if anything of it has been saved."""
-        if self.above is None or not main:
+    def started(self, *, main: bool) -> Iterator[None]:
+        """Write ``run.json``; after an error, remove a new run of which nothing was saved."""
+        if self.parents is None or not main:
             yield
             return
         try:
@@ -44,35 +44,35 @@ class Claimed:
             raise
         except Exception:
             if not CheckpointStore(self.folder / LAST).saved:
-                discard_run(self.folder, self.above)
+                discard_run(self.folder, self.parents)
             raise
 
 
 Claim = Callable[[Mapping[str, Any]], AbstractContextManager[Claimed]]
-"""From what ``run.json`` is going to hold to the folder, once that is settled."""
+"""Claims a folder for the given contents of ``run.json``."""
 
 
 def new_run(output: Path | None, backbone: str, *, main: bool) -> Claim:
-    """A claim to ``output``, or by default to the first free folder of ``runs/NAME-1``, …"""
+    """Claim ``output``, or by default the first free folder of ``runs/NAME-1``, ``-2``, …"""
 
     @contextmanager
     def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
-        folder, above = claim_folder(output, short_name(backbone)) if main else (Path(), ())
-        folder = _agreed(folder)
+        folder, parents = claim_folder(output, short_name(backbone)) if main else (Path(), ())
+        folder = _broadcast(folder)
         with locked(folder, main):
-            yield Claimed(folder, record, above)
+            yield Claimed(folder, record, parents)
 
     return claim
 
 
 def short_name(name: str) -> str:
-    """A folder's name for a backbone's: its last part, with nothing that a path would mean."""
+    """The last part of a backbone's name, without characters that are special in paths."""
     last = name.rstrip("/").rpartition("/")[2][:_LONGEST] or "run"
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in last).strip(".") or "run"
 
 
-def _agreed(folder: Path) -> Path:
-    """The folder that the first process has chosen."""
+def _broadcast(folder: Path) -> Path:
+    """The folder chosen by the first process."""
     agreed = [str(folder)]
     broadcast_object_list(agreed)
     return Path(agreed[0])

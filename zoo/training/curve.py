@@ -1,4 +1,4 @@
-"""The curve of a range test of learning rates, as numbers and as an image."""
+"""The curve of a learning-rate range test, as JSON and as an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NUMBERS, IMAGE = "rates.json", "rates.png"
 
 
 def write_curve(folder: Path, curve: Curve) -> None:
-    """Put ``rates.json`` and ``rates.png`` into ``folder``.
+    """Write ``rates.json`` and ``rates.png`` to ``folder``.
 
     Raises:
         RunError: They cannot be written.
@@ -25,8 +25,8 @@ def write_curve(folder: Path, curve: Curve) -> None:
             _draw(temporary, curve)
     except OSError as error:
         raise RunError(
-            f"the curve cannot be written to {folder}: {error.strerror or error}",
-            hint="Give another place with --output DIR.",
+            f"failed to write the curve to {folder}: {error.strerror or error}",
+            hint="Choose another folder with --output DIR.",
         ) from error
 
 
@@ -40,5 +40,5 @@ def _draw(path: Path, curve: Curve) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss, smoothed")
-    axes.set_title(f"falls fastest at {curve.suggestion:.1e}")
+    axes.set_title(f"steepest at {curve.suggestion:.1e}")
     figure.savefig(path, format="png", dpi=120)

@@ -1,4 +1,4 @@
-"""From the data of a fine-tune to the batches that its phases see."""
+"""Builds the dataloaders of a fine-tune."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from zoo.training.plan import Plan
 def make_dataloaders(
     plan: Plan, forward: Forward, reporter: Reporter, accelerator: Accelerator
 ) -> Dataloaders:
-    """The batches; inputs that are needed often are decoded first, once.
+    """Make the dataloaders; where it saves time, inputs are decoded once into the cache.
 
     Raises:
-        ZooError: Anything that the user can put right, such as a file that cannot be read.
+        ZooError: An input cannot be read, or a batch is too small for batch normalisation.
     """
     dataloaders = _feeds(plan, reporter, accelerator)
     try:
@@ -67,7 +67,7 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
     )
     train, val = splits.train, splits.val
     assert val is not None
-    often, held_out = train, val
+    cached_train, cached_val = train, val
     modality = modality_of(spec)
     decoding = modality.decoding(spec, train=True)
     if decoding is not None and worth_decoding(
@@ -77,17 +77,17 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
         epochs=sum(phase.epochs for phase in plan.phases if phase.trains_backbone),
     ):
         with accelerator.main_process_first():
-            often = _decoded("train", train, decoding, splits, reporter)
+            cached_train = _decoded("train", train, decoding, splits, reporter)
             plain = modality.decoding(spec, train=False)
-            held_out = _decoded("val", val, plain or decoding, splits, reporter)
+            cached_val = _decoded("val", val, plain or decoding, splits, reporter)
     assert train.labels is not None
     assert val.labels is not None
     return Dataloaders(
-        train=loaders.shuffled(often, batch_size=recipe.batch_size),
+        train=loaders.shuffled(cached_train, batch_size=recipe.batch_size),
         plain_train=lambda: loaders.plain(train),
-        view=lambda number: loaders.view(often, number),
+        view=lambda number: loaders.view(cached_train, number),
         variation=loaders.variation,
-        val=loaders.plain(held_out),
+        val=loaders.plain(cached_val),
         train_labels=train.labels,
         val_labels=val.labels,
         key=splits.fingerprint,

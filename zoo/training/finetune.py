@@ -1,4 +1,4 @@
-"""One fine-tune from request to run folder; and a range test of learning rates."""
+"""One fine-tune from request to run folder, and a learning-rate range test."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from zoo.training.train import train, training_setup
 
 
 def run(request: Request, output: Path | None, options: RunOptions) -> Run:
-    """Carry out ``request`` in a new folder.
+    """Fine-tune as ``request`` says, in a new folder.
 
     Raises:
-        ZooError: Anything that the user can put right. Before training starts nothing has been
-            written then; after that the run can be resumed if its state has been saved.
+        ZooError: An input, option or file is at fault. Before training starts nothing is left
+            behind; after that the run can be resumed if its state has been saved.
         Stopped: By a signal; the run can be resumed.
     """
     accelerator = accelerator_for(request, options)
@@ -43,13 +43,13 @@ def run(request: Request, output: Path | None, options: RunOptions) -> Run:
 
 
 def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, claim: Claim) -> Run:
-    """The road that every fine-tune takes, also one that is resumed or repeated.
+    """Every step of a fine-tune, whether new, resumed or repeated.
 
     Args:
-        request: What was asked for.
-        options: How it is carried out.
-        accelerator: In which processes.
-        claim: Gives the folder, once it is settled what is going to be done.
+        request: What to train, on what data.
+        options: Options that do not change the result.
+        accelerator: The processes.
+        claim: Gives the folder, once the plan is known.
 
     Raises:
         ZooError: As :func:`run`.
@@ -60,12 +60,12 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
         prepared = prepare(request, options, accelerator, compiler)
         record = records.initial_record(prepared.plan, options, prepared.loaders.notes)
-        # Signals are noted from before the folder is there, so that it can be resumed.
+        # Signals are recorded before the folder exists, so that every stopped run can be resumed.
         with interrupts.recorded(), claim(record) as run_folder:
-            with run_folder.begun(main=main):
+            with run_folder.started(main=main):
                 trained = train(run_folder, prepared, options, accelerator, interrupts)
             samples, device = prepared.plan.splits.val, str(prepared.plan.device)
-            del prepared  # of what training needed, no more than the network is left
+            del prepared  # frees everything but the network
             gc.collect()
             give_back()
             if options.report and main:
@@ -74,15 +74,17 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
 
 
 def write_report(run: Run, options: RunOptions, samples: Samples | None, device: str) -> None:
-    """Put ``report.html`` beside what is saved; nothing is lost where that fails."""
+    """Write ``report.html`` into the run folder; a failure is only noted."""
     try:
         run.report(samples=samples, device=device)
-    except Exception as error:  # whatever it is, the run is there
-        options.reporter.note(f"no {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'")
+    except Exception as error:  # whatever it is, the run itself is complete
+        options.reporter.note(
+            f"failed to write {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'"
+        )
 
 
 def find_rate(request: Request, output: Path | None, options: RunOptions) -> tuple[Path, Curve]:
-    """Measure which learning rate suits the last phase of ``request``, and keep the curve.
+    """Run a learning-rate range test for the last phase of ``request``, and save the curve.
 
     Returns:
         The folder with ``rates.json`` and ``rates.png``, and the curve.

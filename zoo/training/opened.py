@@ -1,4 +1,4 @@
-"""What a request names, found: the backbone, the strategy, the data, and what they are for."""
+"""Resolves what a request names: backbone, strategy, data and task."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What a request names, found.
+    """What a request names, resolved.
 
     Attributes:
-        resolved: The backbone's name.
-        strategy: The strategy that was asked for, if one was.
+        resolved: The backbone's spec, and the weights in its name.
+        strategy: The requested strategy, if any.
         splits: The data.
-        task: What they are for.
+        task: The task of its labels.
     """
 
     resolved: Resolved
@@ -34,17 +34,19 @@ class Opened:
 
 
 def open_request(request: Request, registry: Registry) -> Opened:
-    """Find the backbone, then the strategy, then open the data: what is quickest to refuse first.
+    """Find the backbone, then the strategy, then open the data: the cheapest checks come first.
 
     Raises:
-        ZooError: Anything that the user can put right.
+        ZooError: A name is unknown, an option does not apply, or the data cannot be read.
     """
     resolved = registry.resolve(request.backbone)
     name = resolved.spec.modality
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     splits = open_requested(request, modality_of(resolved.spec))
-    asked = request.recipe(Recipe.default(name, pretrained=False))
+    requested = request.recipe(Recipe.default(name, pretrained=False))
     assert splits.train.labels is not None
-    task = task_named(splits.task).fitted(splits.train.labels, asked.metric, rare=asked.rare)
+    task = task_named(splits.task).fitted(
+        splits.train.labels, requested.metric, rare=requested.rare
+    )
     return Opened(resolved=resolved, strategy=strategy, splits=splits, task=task)

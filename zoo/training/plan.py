@@ -1,4 +1,4 @@
-"""What a fine-tune is going to do: hyperparameters, phases and what each of them trains, precision."""
+"""The plan of a fine-tune: hyperparameters, phases, what each of them trains, precision."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from zoo.training.start import TrainingStart
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a fine-tune is going to do, and with what.
+    """Everything that is decided before training.
 
     Attributes:
-        request: What was asked for.
-        opened: What that names.
-        start: What training starts from.
-        recipe: The hyperparameters.
-        phases: The strategy's.
+        request: The user's options.
+        opened: Backbone, strategy, data and task that they name.
+        start: The backbone with its weights and new head.
+        recipe: All hyperparameters.
+        phases: Phases of the strategy.
         facts: What each phase trains.
         precision: ``fp32`` or ``bf16``.
-        device: Where it computes.
-        plugins: Of zoo's plugins that have a part in it, the versions.
+        device: Device for training and validation.
+        plugins: Versions of the plugins involved, by name.
     """
 
     request: Request
@@ -57,17 +57,17 @@ class Plan:
 
     @property
     def task(self) -> Task:
-        """What the data are for."""
+        """The task of the labels."""
         return self.opened.task
 
     @property
     def backbone(self) -> Backbone:
-        """What trains."""
+        """The backbone to train."""
         return self.start.backbone
 
     @property
     def batch_norms(self) -> list[str]:
-        """Paths of the batch normalisations that train in some phase."""
+        """Paths of the batch-normalisation layers that train in some phase."""
         return [path for facts in self.facts for path in facts.batch_norms]
 
 
@@ -78,10 +78,10 @@ def make_plan(
     options: RunOptions,
     accelerator: Accelerator,
 ) -> Plan:
-    """The plan, where every option that was asked for has an effect.
+    """Make the plan, and check that every option given has an effect.
 
     Raises:
-        ZooError: Anything that the user can put right.
+        ZooError: An option has no effect, a name is unknown, or the device cannot do it.
     """
     recipe, backbone = start.recipe, start.backbone
     strategy = opened.strategy or find_strategy(recipe.strategy, options.registry)
@@ -89,7 +89,7 @@ def make_plan(
     refuse_unused(request.overrides, recipe, phases, strategy)
     refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
-        backbone.stage_parameters(recipe.freeze_until)  # there must be such a stage
+        backbone.stage_parameters(recipe.freeze_until)  # raises for an unknown stage
     twin = without_values(backbone)
     refuse_redundant_layers(twin, strategy, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)

@@ -20,7 +20,7 @@ from zoo.training.summary import summarize
 
 @dataclass(frozen=True)
 class Prepared:
-    """A fine-tune before its first step; nothing of it has been written."""
+    """A fine-tune before its first step; nothing has been written to its folder."""
 
     plan: Plan
     forward: Forward
@@ -30,10 +30,10 @@ class Prepared:
 def prepare(
     request: Request, options: RunOptions, accelerator: Accelerator, compiler: Compiler | None
 ) -> Prepared:
-    """Everything up to the first step; says what is about to happen.
+    """Do everything up to the first step, and print the header.
 
     Raises:
-        ZooError: Anything that the user can put right.
+        ZooError: An input, option or file is at fault.
     """
     opened = open_request(request, options.registry)
     start = build_start(request, opened, options)

@@ -1,4 +1,4 @@
-"""What ``run.json`` holds: what was asked for, what it led to, and on which machine."""
+"""The contents of ``run.json``: request, plan, versions, machine and results."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoo.version import __version__
 
 
 def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, Any]:
-    """What ``run.json`` holds while the run trains: the request, and what it led to.
+    """The contents of ``run.json`` while the run trains.
 
     Args:
-        plan: What is going to be done.
-        options: How it is carried out.
-        notes: On the data, those that their loaders have made among them.
+        plan: Everything decided before training.
+        options: Options that do not change the result.
+        notes: Notes on the data, including those of the dataloaders.
     """
     request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     weights, spec = start.weights, start.backbone.spec
@@ -74,7 +74,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
 
 
 def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
-    """What was trained on, and how it was read."""
+    """The data, and how it was read."""
     request, splits, spec = plan.request, plan.splits, plan.backbone.spec
     modality = modality_of(spec)
     assert splits.val is not None
@@ -105,19 +105,19 @@ def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
 
 
 def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:
-    """What a phase did, and the settings that it used."""
-    course = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
+    """A phase, and the hyperparameters that it uses."""
+    schedule = {} if phase.solved else {"epochs": phase.epochs, "lr": phase.lr}
     solver = {} if phase.trains_backbone else {"solver": phase.solver}
-    return {"name": phase.name, **solver, **course, "settings": settings.used_by(phase, recipe)}
+    return {"name": phase.name, **solver, **schedule, "settings": settings.used_by(phase, recipe)}
 
 
 def instructions() -> str:
-    """What torch's kernels use of this processor, such as AVX512; sums are rounded accordingly."""
+    """The instruction set of torch's kernels here, such as AVX512; rounding depends on it."""
     return str(torch.backends.cpu.get_cpu_capability())
 
 
 def results(fitted: FitResult) -> dict[str, Any]:
-    """What ``run.json`` says of how it went."""
+    """The ``results`` of ``run.json``."""
     best = fitted.history[fitted.best_epoch - 1]
     solved = {"best_strength": best["strength"]} if "strength" in best else {}
     return {
@@ -131,9 +131,9 @@ def results(fitted: FitResult) -> dict[str, Any]:
 
 
 def most_memory() -> dict[str, int]:
-    """The most bytes that this process has had at a time, and those of the GPU where it used one.
+    """Peak memory of this process and of the GPU, in bytes; without dataloader workers.
 
-    Without the processes that prepare images. Nothing where the system does not say.
+    Empty where the system does not report it.
     """
     most: dict[str, int] = {}
     with suppress(ImportError):  # on Windows
@@ -147,7 +147,7 @@ def most_memory() -> dict[str, int]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, zoo, and the libraries that decide a result."""
+    """Versions of Python, zoo, and the libraries that affect a result."""
     libraries = (
         *("torch", "torchvision", "timm", "transformers", "accelerate", "peft", "tokenizers"),
         *("numpy", "pillow", "scikit-learn", "pyarrow", "safetensors"),

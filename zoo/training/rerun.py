@@ -1,4 +1,4 @@
-"""A run again, from what its ``run.json`` says, and whether the same came of it."""
+"""Repeats a run from its ``run.json``, and compares the two."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Repeat:
     """A run and its repetition.
 
     Attributes:
-        first: The run that was there.
+        first: The original run.
         second: The repetition.
-        differences: What was not the same to begin with: data, versions, machine; in words.
+        differences: Differing data, weights, versions and machine, in words.
     """
 
     first: Run
@@ -30,7 +30,7 @@ class Repeat:
 
     @property
     def identical(self) -> bool:
-        """Whether both have the same bytes of weights."""
+        """Whether the weights of both are bit-identical."""
         return bool(self.first.record["sha256"] == self.second.record["sha256"])
 
 
@@ -41,24 +41,24 @@ def rerun(
 
     Args:
         folder: A finished run.
-        output: Where the repetition goes; ``None`` for a folder beside the runs.
-        options: How it is carried out.
-        data: Where the data are now, if they have moved.
+        output: Folder of the repetition; ``None`` for the next free one in ``runs/``.
+        options: Options that do not change the result.
+        data: New location of the data, if it has moved.
 
     Raises:
-        RunError: The run does not say what was asked for; one from the Hub does not.
+        RunError: ``run.json`` lacks the request, as in a run from the Hub.
         ZooError: As a fine-tune.
     """
     first = Run(folder, surgery=options.surgery, registry=options.registry)
     if "request" not in first.record:
         raise RunError(
-            f"{folder / LOCK_FILE} lacks request, so the run cannot be repeated",
-            hint="A run that was sent to the Hub does not keep it; repeat the run it was sent from.",
+            f"{folder / LOCK_FILE} lacks 'request', so the run cannot be repeated",
+            hint="Runs pushed to the Hub do not contain it. Repeat the local run instead.",
         )
     request = Request.from_json(first.record["request"]).but(
         data=data, precision=first.record["precision"], compile=first.record["compile"]
     )
-    if first.record["weights"] is None:  # a demo that found no weights finds none again
+    if first.record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")
     second = run(request, output, options)
     return Repeat(first, second, tuple(_differences(first, second)))
@@ -68,18 +68,18 @@ def _differences(first: Run, second: Run) -> list[str]:
     one, other = first.record, second.record
     words = []
     if one["data"]["fingerprint"] != other["data"]["fingerprint"]:
-        words.append("the data are not the same")
+        words.append("the data differs")
     if (one["weights"] or {}).get("sha256") != (other["weights"] or {}).get("sha256"):
-        words.append("the weights it started from are not the same")
+        words.append("the pretrained weights differ")
     if one["surgery_sha256"] != other["surgery_sha256"]:
-        words.append("the code of the surgery is not the same")
+        words.append("the code of the surgery differs")
     now = versions()
     words += [
-        f"{name} was {one['versions'].get(name)} and is {now[name]}"
+        f"{name} was {one['versions'].get(name)} and is now {now[name]}"
         for name in now
         if one["versions"].get(name) != now[name]
     ]
     for key in ("platform", "cores", "device"):
         if one["machine"][key] != other["machine"][key]:
-            words.append(f"{key} was {one['machine'][key]} and is {other['machine'][key]}")
+            words.append(f"{key} was {one['machine'][key]} and is now {other['machine'][key]}")
     return words

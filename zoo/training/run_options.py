@@ -1,4 +1,4 @@
-"""How a fine-tune is carried out, and in which processes; none of it changes what comes of it."""
+"""Options of a fine-tune that do not change its result, and its processes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from zoo.runs.request import Request
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a fine-tune is carried out; none of it changes what comes of it.
+    """Options of a fine-tune that do not change its result.
 
     Attributes:
-        surgery: Changes the backbone before it trains; the request has its name.
-        save_every: Seconds between two saves of the state.
-        track: A tracker of Accelerate's, or ``None``.
-        report: Whether the finished run gets its ``report.html``.
+        surgery: The function that the request names, which modifies the backbone before training.
+        save_every: Seconds between two checkpoints.
+        track: Name of an Accelerate tracker, or ``None``.
+        report: Whether to write ``report.html`` at the end.
         registry: Names and plugins.
-        reporter: Sees what happens.
+        reporter: Receives header, notes and epochs.
     """
 
     registry: Registry
@@ -37,15 +37,15 @@ class RunOptions:
 
 
 def accelerator_for(request: Request, options: RunOptions) -> Accelerator:
-    """One process, or those that 'accelerate launch' or torchrun has started."""
+    """The processes: one, or those started by 'accelerate launch' or torchrun."""
     device = choose_device(request.device)
     refuse_tracker(options.track)
     accelerator = Accelerator(cpu=device.type == "cpu", log_with=options.track, project_dir=".")
     if accelerator.num_processes == 1 and device.type != "cpu":
-        accelerator.state.device = device  # Accelerate knows one device a process, the first
+        accelerator.state.device = device  # Accelerate would use the first
     return accelerator
 
 
 def for_process(options: RunOptions, accelerator: Accelerator) -> RunOptions:
-    """Of several processes the first alone speaks."""
+    """The options for this process: only the first one reports."""
     return options if accelerator.is_main_process else replace(options, reporter=Quiet())

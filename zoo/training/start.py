@@ -1,4 +1,4 @@
-"""What training starts from: a backbone that fits the data, its weights, its tokenizer."""
+"""Builds what training starts from: a backbone fitted to the data, its weights and tokenizer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What training starts from: a backbone that fits the data, and its weights."""
+    """A backbone fitted to the data, and its weights."""
 
     backbone: Backbone
     weights: Weights | None
@@ -44,12 +44,12 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStart:
-    """What a fine-tune starts from: with the new head, changed as asked.
+    """A backbone with its new head, after surgery, and the hyperparameters.
 
     Attributes:
         start: The backbone, its weights, its tokenizer.
-        recipe: The hyperparameters that were asked for, those of the surgery included.
-        default: Those without anything asked for.
+        recipe: The requested hyperparameters, with the parameters that surgery froze.
+        default: The default hyperparameters.
     """
 
     start: Start
@@ -58,15 +58,15 @@ class TrainingStart:
 
     @property
     def backbone(self) -> Backbone:
-        """What trains."""
+        """The backbone to train."""
         return self.start.backbone
 
 
 def build_start(request: Request, opened: Opened, options: RunOptions) -> TrainingStart:
-    """Fetch the weights, build the backbone for the data, and give it its new head.
+    """Fetch the weights, build the backbone for the data, add the new head, apply surgery.
 
     Raises:
-        ZooError: As :func:`start_from`; or the head or the surgery is refused.
+        ZooError: As :func:`start_from`; or the head or the surgery is not valid.
     """
     splits = opened.splits
     torch.manual_seed(request.seed)
@@ -103,19 +103,19 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
 
 
 def weights_name(resolved: Resolved, weights: str) -> str:
-    """Which weights are meant: an explicit wish goes before the tag in the name."""
+    """The requested weights; an explicit request takes precedence over the tag in the name."""
     return resolved.weights if weights == "auto" else weights
 
 
 def for_weights(spec: BackboneSpec, weights: Weights | None) -> BackboneSpec:
-    """The spec with the input that these weights were trained on."""
+    """The spec with the input format that these weights were trained with."""
     return replace(spec, input=weights.input) if weights and weights.input else spec
 
 
 def _fetched(
     request: Request, resolved: Resolved, reporter: Reporter
 ) -> tuple[Weights | None, Path | None]:
-    """The weights that were asked for, and where they are; nothing for random parameters."""
+    """The requested weights and their path; ``None`` for random initialisation."""
     weights = choose(resolved.spec, weights_name(resolved, request.weights))
     if weights is None:
         return None, None
@@ -124,7 +124,7 @@ def _fetched(
     except WeightsUnavailable as error:
         if request.data is not None:
             raise
-        reporter.note(f"{error.message}: the demo trains from random parameters instead")
+        reporter.note(f"{error.message}: the demo trains from random initialisation instead")
         return None, None
 
 
@@ -132,9 +132,9 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
     """Fetch the weights and build the backbone for the data.
 
     Raises:
-        WeightsError: The weights cannot be had or do not fit.
-        UsageError: A size or length that the backbone does not take.
-        DataError: Pairs of texts, and a tokenizer that puts nothing between them.
+        WeightsError: The weights are not available or do not fit.
+        UsageError: An image size or text length that the backbone does not accept.
+        DataError: Pairs of texts, and a tokenizer without a separator.
     """
     weights, path = _fetched(request, resolved, reporter)
     modality = modality_of(resolved.spec)
@@ -151,7 +151,7 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         refuse_larger(spec, path)
     backbone = build(spec, weights, path=path)
     if spec.input.tokens and tokenizer is None and backbone.tokenizer is None:
-        # Random parameters, and the published tokenizer is out of reach: it has nothing to fit.
+        # Random initialisation, and the published tokenizer is not available: train a new one.
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
         backbone = build(spec, weights, path=path)
     tokenizer = tokenizer or backbone.tokenizer
@@ -167,7 +167,7 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
 
 
 def tokenizer_beside(path: Path | None) -> Tokenizer | None:
-    """The tokenizer of the run whose weights are at ``path``, if it is a run's.
+    """The tokenizer of the run that ``path`` belongs to, if it belongs to one.
 
     Raises:
         RunError: It cannot be read.
