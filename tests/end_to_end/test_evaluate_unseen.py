@@ -110,7 +110,7 @@ def test_a_report_on_data_says_what_is_left_out(trained: Run, photos: Path, tmp_
     said, samples, words = trained.evaluated(photos)
     assert samples is not None
     assert len(said) == len(samples)
-    assert words.startswith(f"samples of {photos}, but for 5")
+    assert words.startswith(f"samples of {photos}, without 5")
 
 
 def test_texts_are_recognised_by_their_contents(tmp_path: Path) -> None:
@@ -133,5 +133,5 @@ def test_a_run_that_has_lost_its_digests_says_so(trained: Run, photos: Path, zoo
     assert "was trained on" not in zoo_cli("evaluate", trained.folder, "--data", photos).err
     (photos / "blue" / "0.jpg").unlink()
     told = zoo_cli("evaluate", trained.folder, "--data", photos)
-    assert "does not say what it was trained on" in told.err
+    assert "no record of its training samples" in told.err
     assert json.loads((trained.folder / "run.json").read_text())["data"]["val_fingerprint"]

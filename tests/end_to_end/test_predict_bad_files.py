@@ -65,7 +65,7 @@ def test_a_damaged_image_gets_its_reason_and_the_others_their_predictions(
     assert "--bad-files skip" in stopped.err
     done = zoo_cli("predict", run, images, "--bad-files", "skip", "--json")
     assert done.code == 0
-    assert "1 of 5 inputs cannot be read" in done.err
+    assert "1 of 5 inputs could not be read" in done.err
     rows = done.json
     assert [row["input"] for row in rows] == [str(images / f"{i}.png") for i in range(5)]
     assert rows[2].keys() == {"input", "error"}

@@ -89,7 +89,7 @@ def test_a_second_ranking_builds_no_network(
         raise AssertionError("a network is built")
 
     monkeypatch.setattr("zoo.training.start.build", refuse)
-    monkeypatch.setattr("zoo.runs.run.build", refuse)
+    monkeypatch.setattr("zoo.runs.opened.build", refuse)
     second = _ranking(zoo_cli, stripes, "cnn", "learned", "--weights", "none")
     assert second["ranked"] == first["ranked"]
     assert second["left_out"] == []

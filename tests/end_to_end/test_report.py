@@ -146,7 +146,7 @@ def test_other_data_are_what_the_page_is_about(
     assert done.out.strip() == f"report: {output}"
     assert f"8 samples of {few}" in output.read_text()
     assert zoo_cli("report", run, "--split", "val").code == 1
-    assert "--split val is of --data" in zoo_cli("report", run, "--split", "val").err
+    assert "--split val" in zoo_cli("report", run, "--split", "val").err
 
 
 def test_without_its_data_the_page_says_so(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
@@ -157,8 +157,8 @@ def test_without_its_data_the_page_says_so(run: Path, tmp_path: Path, zoo_cli: Z
     (moved / "run.json").write_text(json.dumps(record))
     done = zoo_cli("report", moved)
     assert done.code == 0, done.err
-    assert "its data are not at hand" in done.err
-    assert "No attribution: its data are not at hand" in _page(moved)
+    assert "its data is not available" in done.err
+    assert "No attribution: its data is not available" in _page(moved)
     assert "<img" not in _page(moved)
     record["machine"] = "many"
     (moved / "run.json").write_text(json.dumps(record))
@@ -178,7 +178,7 @@ def test_data_that_have_changed_are_not_shown(run: Path, tmp_path: Path, zoo_cli
     record["data"]["fingerprint"] = "0" * 64
     (changed / "run.json").write_text(json.dumps(record))
     assert zoo_cli("report", changed).code == 0
-    assert "the data have changed since" in _page(changed)
+    assert "the data has changed since" in _page(changed)
     assert "<img" not in _page(changed)
 
 

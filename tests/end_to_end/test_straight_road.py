@@ -45,8 +45,12 @@ def test_each_step_is_called_once_and_nothing_is_read_back(
         "zoo.training.start.build",
     ]
     once += ["zoo.training.opened.task_named", "zoo.training.finetune.prepare"]
-    never = ["zoo.weights.build.fetch", "zoo.runs.run.task_from_json", "zoo.runs.run.read_record"]
-    never += ["zoo.runs.run.read_predictions", "zoo.runs.run.read_history"]
+    never = [
+        "zoo.weights.build.fetch",
+        "zoo.runs.opened.task_from_json",
+        "zoo.runs.opened.read_record",
+    ]
+    never += ["zoo.runs.opened.read_predictions", "zoo.runs.opened.read_history"]
     for place in (*once, *never):
         counted(place)
     run = zoo.finetune("cnn", classes=2, epochs=1, workers=0, weights=str(weights),

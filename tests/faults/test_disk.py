@@ -207,7 +207,7 @@ def test_an_output_that_is_only_read_is_said_in_two_lines(
     message = told.err[told.err.index("Error: ") :]
     assert f"{closed}/" in message
     assert words in message
-    assert "Give another place with --output" in message
+    assert "--output" in message
     assert not (closed / "new.parquet").exists()
 
 

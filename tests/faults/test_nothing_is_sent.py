@@ -221,4 +221,4 @@ def test_a_report_does_not_ask_the_hub_for_the_data_that_a_run_names(
         altered(run, "data", "source", to=data)
         assert zoo_cli("report", run).code == 0
         assert watched == []
-        assert "its data are not at hand" in (run / "report.html").read_text()
+        assert "its data is not available" in (run / "report.html").read_text()

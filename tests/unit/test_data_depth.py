@@ -237,7 +237,7 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
         run.evaluate(tmp_path / "other", workers=0)
     result = run.evaluate(tmp_path / "other", bad_files="skip", workers=0)["all"]
     assert result.samples == 2
-    assert result.notes[0].startswith("2 of 4 images are left out")
+    assert result.notes[0].startswith("2 of 4 images")
     for name in "ab":
         (tmp_path / "other" / name / "good.png").unlink()
     with pytest.raises(BadFilesError, match="2 inputs cannot be used"):

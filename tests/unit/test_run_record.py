@@ -212,7 +212,7 @@ def test_a_split_that_the_data_do_not_have_is_named(
     split: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held_out = SimpleNamespace(to_evaluate=lambda trained_on: {"val": None}, notes=())
-    monkeypatch.setattr("zoo.runs.run.open_data", lambda *_, **__: held_out)
+    monkeypatch.setattr("zoo.runs.evaluating.open_data", lambda *_, **__: held_out)
     run = open_run(made_run(tmp_path / "run", IMAGES))
     with pytest.raises(RunError, match=f"'{split}'") as caught:
         run.evaluate("photos", split=split)

@@ -239,7 +239,7 @@ def _write(path: Path, table: Table) -> None:
     except OSError as error:
         raise RunError(
             f"the predictions cannot be written to {path}: {error.strerror or error}",
-            hint="Give another place with --output FILE.",
+            hint="Choose another path with --output FILE.",
         ) from error
 
 

@@ -52,7 +52,7 @@ def write_features(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror or error}",
-            hint="Give another place with --output FILE.",
+            hint="Choose another path with --output FILE.",
         ) from error
 
 

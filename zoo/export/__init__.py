@@ -107,7 +107,7 @@ def export_run(
         if isinstance(error, OSError):
             raise RunError(
                 f"the export cannot be written to {folder}: {error.strerror or error}",
-                hint="Give another place with --output DIR.",
+                hint="Choose another path with --output DIR.",
             ) from error
         raise
 

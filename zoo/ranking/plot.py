@@ -89,7 +89,7 @@ def write_plot(path: Path, ranking: Ranking) -> None:
     except OSError as error:
         raise RunError(
             f"the plot cannot be written to {path}: {error.strerror or error}",
-            hint="Give another place with --plot FILE.",
+            hint="Choose another path with --plot FILE.",
         ) from error
 
 

@@ -260,12 +260,12 @@ def refuse_existing(folder: Path) -> None:
     if not files.is_utf8(folder):
         raise RunError(
             f"the name of the output folder {folder} is not valid UTF-8",
-            hint="Give another one with --output DIR.",
+            hint="Choose another path with --output DIR.",
         )
     if os.path.lexists(folder):
         raise RunError(
             f"the output folder {folder} exists, and the zoo does not overwrite runs",
-            hint="Give another one with --output DIR, or remove it.",
+            hint="Choose another path with --output DIR, or remove it.",
         )
 
 
@@ -331,5 +331,5 @@ def _write_example(folder: Path, samples: Samples) -> str | list[str]:
 def _unwritable(folder: Path, error: OSError, what: str = "run") -> RunError:
     return RunError(
         f"the {what} cannot be written to {folder}: {error.strerror or error}",
-        hint="Give another place with --output DIR.",
+        hint="Choose another path with --output DIR.",
     )

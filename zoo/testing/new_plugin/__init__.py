@@ -78,7 +78,7 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
         if isinstance(error, OSError):
             raise UsageError(
                 f"{folder} cannot be written: {error.strerror or error}",
-                hint="Give another place with --output DIR.",
+                hint="Choose another path with --output DIR.",
             ) from error
         raise
     return folder

@@ -1,0 +1,210 @@
+"""A run folder, opened: its record, its files, and its network when that is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoo.contract.backbone import Backbone
+from zoo.contract.spec import BackboneSpec
+from zoo.data.samples import Samples
+from zoo.data.sources.columns import Columns
+from zoo.engine.device import choose_device
+from zoo.engine.forward import Forward
+from zoo.engine.heads import make_head
+from zoo.engine.loader_factory import LoaderFactory
+from zoo.engine.progress import Quiet, Reporter
+from zoo.engine.surgery import Surgery, apply_surgery
+from zoo.errors import PluginError, RunError, WeightsError, ZooError
+from zoo.modalities import Modality, modality_of
+from zoo.modalities.image.not_seen import Reading
+from zoo.modalities.not_seen import NotSeen
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import LOCK_FILE
+from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
+from zoo.runs.predictions import EvaluatedSamples, read_predictions
+from zoo.runs.python_names import python_names
+from zoo.runs.report.subject import read_history
+from zoo.runs.tokenizer_file import read_tokenizer
+from zoo.runs.training_data import TrainingData
+from zoo.tasks import task_from_json
+from zoo.tasks.task import Task
+from zoo.weights.build import build, refuse_larger
+from zoo.weights.load import read_state_dict
+
+
+class OpenedRun:
+    """A finished fine-tune, opened from its folder; :class:`zoo.Run` adds what it can do.
+
+    Args:
+        folder: Written by ``zoo finetune``.
+        surgery: The function that changed the backbone before training, if one did.
+        registry: Plugins that may build the backbone; the installed ones by default.
+        backbone: The result of :meth:`load`, if the caller has it already.
+        finished: The contents of the files, if the caller has just written them.
+
+    Attributes:
+        record: Contents of ``run.json``.
+        spec: The backbone's spec, with the input that it was trained on.
+        task: What the outputs mean.
+        metrics: The task's metrics on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
+        training_data: Facts of the data that it was trained on.
+        reading: How images are read, where their range matters; else ``None``.
+
+    Raises:
+        RunError: ``run.json`` is missing or damaged, or the run is not finished.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        surgery: Surgery | None = None,
+        registry: Registry | None = None,
+        backbone: Backbone | None = None,
+        finished: Finished | None = None,
+    ) -> None:
+        self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
+        self._surgery, self._registry = surgery, registry
+        self._backbone, self._finished = backbone, finished
+        self.record = finished.record if finished else read_record(self.folder)
+        try:
+            self.spec = BackboneSpec.from_json(self.record["spec"])
+            self.task: Task = finished.task if finished else task_from_json(self.record["task"])
+            self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
+            self.training_data = TrainingData.from_json(self.record["data"])
+            self.reading: Reading | None = self.modality.reading(self.spec, self.record["data"])
+        except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
+            raise RunError(f"{self.folder / LOCK_FILE} {reason}") from error
+
+    @property
+    def folder(self) -> Path:
+        """The run folder as given; absolute after a change of the working directory."""
+        moved = os.path.abspath(self._given) != str(self._absolute)
+        return self._absolute if moved else self._given
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({str(self.folder)!r}: {self.backbone_name}, {len(self.classes)} classes)"
+
+    @property
+    def backbone_name(self) -> str:
+        """The canonical name of the backbone."""
+        return str(self.record["backbone"])
+
+    @property
+    def modality(self) -> Modality:
+        """The type of its inputs: images, texts, …"""
+        return modality_of(self.spec)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, or regression targets, in the order of the outputs."""
+        return tuple(self.record["classes"])
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the inputs are pairs of texts."""
+        return len(self.training_data.columns.inputs) == 2
+
+    @property
+    def learned_columns(self) -> Columns:
+        """The columns of the table that it was trained on; none for folders."""
+        return self.training_data.learned
+
+    @python_names()
+    def load(self) -> Backbone:
+        """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
+
+        Raises:
+            RunError: The weights are missing or damaged, or do not fit the record.
+        """
+        (self._registry or Registry.discover()).check_loader(self.spec, self.folder)
+        path = self.folder / MODEL
+        try:
+            refuse_larger(self.spec, path)
+            unpadded = self.record.get("unpadded")
+            backbone = build(
+                self.spec, None, unpadded=unpadded if unpadded in (True, False) else None
+            )
+        except (WeightsError, PluginError) as error:
+            raise self._unloadable(error) from error
+        head = make_head(
+            self.record["head"],
+            self.spec.feature_dim,
+            len(self.classes),
+            bias=backbone.head_bias,
+        )
+        backbone.replace_head(head)
+        apply_surgery(backbone, self.record["surgery"], self._surgery)
+        backbone.unfreeze()
+        try:
+            backbone.load_native_state_dict(
+                read_state_dict(path), strict_head=True, source=f"the weights in {path}"
+            )
+        except ZooError as error:
+            raise self._unloadable(error) from error
+        return backbone.eval()
+
+    def _unloadable(self, error: ZooError) -> RunError:
+        return RunError(f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network of :meth:`load`, loaded once."""
+        if self._backbone is None:
+            self._backbone = self.load()
+        return self._backbone
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer that the run was trained with; ``None`` for images.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        if not self.spec.input.tokens:
+            return None
+        return read_tokenizer(self.folder / TOKENIZER)
+
+    def loaders(self, workers: int | None = None) -> LoaderFactory:
+        """Makes data loaders that prepare inputs for the network."""
+        return LoaderFactory(spec=self.spec, tokenizer=self.tokenizer, workers=workers)
+
+    def forward(self, device: str) -> Forward:
+        """The network on ``device``, in the precision of training if the device is of that type."""
+        place = choose_device(device)
+        precision = self.record["precision"] if place.type == self.record["device"] else "fp32"
+        return Forward(self.backbone, device=place, precision=precision)
+
+    def logits(
+        self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
+    ) -> tuple[Tensor, NotSeen]:
+        """The outputs ``(N, outputs)`` for all samples, and what of their inputs was cut off."""
+        forward, reporter = self.forward(device), reporter or Quiet()
+        with self.loaders(workers).plain(samples, self.reading) as loader:
+            logits = forward.predict(loader, count=len(samples), reporter=reporter)
+            found = self.modality.not_seen(loader, self.spec)
+        for fact in found.facts:
+            reporter.note(fact)
+        return logits, found
+
+    def kept_predictions(self) -> EvaluatedSamples:
+        """The validation predictions in ``predictions.parquet``.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        if self._finished:
+            return self._finished.evaluated
+        return read_predictions(self.folder / PREDICTIONS, self.classes, task=self.task)
+
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """The lines of ``metrics.jsonl``, one per epoch."""
+        return self._finished.history if self._finished else read_history(self.folder / METRICS)

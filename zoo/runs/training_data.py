@@ -1,0 +1,74 @@
+"""The training data of a run, as its ``run.json`` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from zoo.data.sources.columns import Columns
+from zoo.data.sources.dialects import QUOTINGS, Quoting
+from zoo.data.splitting import check_share
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Facts of the training data that an evaluation needs.
+
+    Attributes:
+        columns: Columns that the user named, and as learned ones those that were read.
+        val_split: Fraction held out for validation.
+        seed: Random seed of that split.
+        fingerprint: Fingerprint of the data.
+        val: Fingerprint of the validation samples.
+    """
+
+    columns: Columns
+    val_split: float
+    seed: int
+    fingerprint: str
+    val: str
+
+    @property
+    def learned(self) -> Columns:
+        """The columns that were read; none for folders."""
+        columns = self.columns
+        return Columns(columns.learned_inputs, columns.learned_labels, quoting=columns.quoting)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """From ``data`` of ``run.json``.
+
+        Raises:
+            LookupError, TypeError, ValueError, ZooError: It is damaged.
+        """
+        read = data["columns"]
+        found = Columns.named(_names(read["inputs"]), _names(read["labels"]))
+        named = Columns.named(data["text_column"], data["label_column"], _quoting(data["quoting"]))
+        columns = named.learned(found)
+        share = float(data["val_split"])
+        check_share(share)
+        if not all(isinstance(name, str) for name in (*columns.inputs, *columns.labels)):
+            raise TypeError("'columns' must be a list of strings")
+        return cls(
+            columns,
+            val_split=share,
+            seed=int(data["split_seed"]),
+            fingerprint=str(data["fingerprint"]),
+            val=str(data["val_fingerprint"]),
+        )
+
+
+def _names(given: Any) -> list[str]:
+    """Column names as in ``run.json``."""
+    if not (isinstance(given, list) and all(type(n) is str for n in given)):
+        raise TypeError("'columns' must be a list of strings")
+    return given
+
+
+def _quoting(given: Any) -> Quoting:
+    """Quoting of tables as in ``run.json``."""
+    if given not in QUOTINGS:
+        raise ValueError(f"'quoting' must not be {given!r}")
+    found: Quoting = given
+    return found
