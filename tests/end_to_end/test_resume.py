@@ -60,11 +60,17 @@ def options(output: Path, **others: object) -> dict[str, object]:
     [(signal.SIGINT, 32), (signal.SIGTERM, 96)],  # the larger ones are computed channels-last
 )
 def test_a_signal_finishes_the_step_and_the_run_goes_on_to_the_same_bytes(
-    tmp_path: Path, number: int, pixels: int
+    tmp_path: Path, photos: Path, number: int, pixels: int
 ) -> None:
-    whole = zoo.finetune(**options(tmp_path / "whole", image_size=pixels))
+    data = {
+        "classes": 3,
+        "data": photos,
+        "batch_size": 16,
+        "image_size": pixels,
+    }  # 4 steps an epoch
+    whole = zoo.finetune(**options(tmp_path / "whole", **data))
     with pytest.raises(Stopped) as stopped:
-        zoo.finetune(**options(tmp_path / "run", image_size=pixels, reporter=StopsAt(7, number)))
+        zoo.finetune(**options(tmp_path / "run", **data, reporter=StopsAt(6, number)))
     assert stopped.value.signal == number
     assert f"zoo finetune --resume {tmp_path / 'run'}" in stopped.value.hint
     with pytest.raises(RunError, match="is not finished"):
@@ -135,6 +141,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     with start(tmp_path) as process:
         process.send_signal(signal.SIGINT)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from zoo.contract.exemptions import Exemption, reason_for
 from zoo.errors import ContractError
+from zoo.testing.catalogue import exemptions_are_of_something
 
 
 def test_an_exemption_is_for_the_backbones_that_it_names() -> None:
@@ -24,3 +28,19 @@ def test_an_exemption_without_a_reason_is_none(reason: str) -> None:
 def test_a_text_is_no_tuple_of_backbones() -> None:
     with pytest.raises(ContractError, match="needs a tuple of backbones"):
         Exemption(check="width", reason="has two heads", backbones="twin")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("check", "pattern", "missing"),
+    [("can_fly", "*", "can_fly"), ("can_be_exported", "b*", r"b\*")],
+)
+def test_an_exemption_names_a_check_and_backbones_that_there_are(
+    check: str, pattern: str, missing: str
+) -> None:
+    def published(check: str, pattern: str) -> Any:
+        exemption = Exemption(check=check, reason="has two heads", backbones=(pattern,))
+        return SimpleNamespace(specs=[SimpleNamespace(arch="net")], exemptions=[exemption])
+
+    exemptions_are_of_something(published("can_be_exported", "n*"))
+    with pytest.raises(AssertionError, match=missing):
+        exemptions_are_of_something(published(check, pattern))
