@@ -385,7 +385,7 @@ def test_what_is_no_pair_on_standard_input(
     with (tmp_path / "texts").open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         refused("predict", run, "-", says=("line 2", "'only one text'", "tab"))
-    refused("predict", run, "a text", says=("takes pairs of texts; input 1 is none",))
+    refused("predict", run, "a text", says=("takes text pairs, but input 1 is not",))
 
 
 def test_pairs_cannot_begin_with_a_tokenizer_of_single_texts(

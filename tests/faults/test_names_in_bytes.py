@@ -57,7 +57,7 @@ def test_an_image_with_such_a_name_is_told_by_path_or_left_out(
 @pytest.mark.parametrize(
     ("odd", "words"),
     [
-        (f"photos/gr{ODD}n", "the name of the folder photos/gr\\udcffn is not valid UTF-8"),
+        (f"photos/gr{ODD}n", "the name of the class folder photos/gr\\udcffn is not valid UTF-8"),
         (f"ph{ODD}tos", "the name of ph\\udcfftos is not valid UTF-8"),
     ],
 )

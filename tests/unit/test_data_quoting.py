@@ -93,7 +93,7 @@ def test_texts_of_several_lines_are_read_and_counted(tmp_path: Path, text: str) 
     assert text in _texts(splits)
     lines = 11 + text.count("\n")
     assert (
-        f"11 rows from {lines} lines; the longest row has {lines - 10} lines, from line 12"
+        f"11 rows from {lines} lines; the longest row has {lines - 10} lines, starting at line 12"
         in (splits.notes[0])
     )
 
@@ -115,7 +115,7 @@ def test_quotation_marks_behind_backslashes_are_marks_in_the_text(
         splits = _open(path, quoting="backslash")
     else:
         splits = _open(path)
-        assert splits.notes[0].endswith("quotation marks in it are escaped with backslashes")
+        assert splits.notes[0].endswith("escaped with backslashes")
     assert _texts(splits) == {f'he said "{i}{delimiter} no" twice' for i in range(10)}
 
 

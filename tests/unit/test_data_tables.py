@@ -418,7 +418,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_table(tmp_path: Path, suffix: st
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-        with pytest.raises(DataError, match=r"cannot be kept in .*: .*File too large") as error:
+        with pytest.raises(DataError, match=r"failed to cache .*: .*File too large") as error:
             read_table(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -385,15 +385,15 @@ def test_a_pair_needs_both_texts(tmp_path):
 
 def test_what_pairs_cannot_be(tmp_path):
     path = paired(tmp_path / "x.csv")
-    with pytest.raises(DataError, match="3 columns of inputs were named"):
+    with pytest.raises(DataError, match="got 3: "):
         open_texts(path, text_column=["premise", "hypothesis", "label"])
-    with pytest.raises(DataError, match="takes images, one a row; two columns were named"):
+    with pytest.raises(DataError, match=r"takes one image per row, .* two columns"):
         open_data(path, kind=IMAGE, text_column=["premise", "hypothesis"])
     with pytest.raises(DataError, match=r"'hypotesis'.*'hypothesis'"):
         open_texts(path, text_column=["premise", "hypotesis"])
     with pytest.raises(DataError, match="no column of texts") as error:
         open_texts(path)
-    assert "twice for pairs of texts" in error.value.hint
+    assert "twice for text pairs" in error.value.hint
 
 
 def test_inputs_of_a_prediction_on_pairs(tmp_path):
@@ -406,15 +406,15 @@ def test_inputs_of_a_prediction_on_pairs(tmp_path):
 
 @pytest.mark.parametrize("given", ["one text", ("a",), Path("x.txt")])
 def test_what_is_no_pair(given):
-    with pytest.raises(DataError, match="takes pairs of texts; input 1 is none") as error:
+    with pytest.raises(DataError, match="takes text pairs, but input 1 is not") as error:
         open_inputs([given], TEXT, pairs=True)
     assert "tab" in error.value.hint
 
 
 def test_pairs_where_none_are_taken(tmp_path):
-    with pytest.raises(DataError, match="takes one text each; input 1 is a pair"):
+    with pytest.raises(DataError, match="takes single texts, but input 1 is a pair"):
         open_inputs([("a", "b")], TEXT)
-    with pytest.raises(DataError, match="takes images; input 1 is a pair"):
+    with pytest.raises(DataError, match="takes images, but input 1 is a pair"):
         open_inputs([("a", "b")], IMAGE)
     with pytest.raises(DataError, match=r"--text-column.*2"):
         open_inputs([paired(tmp_path / "x.csv")], TEXT, ["premise", "hypothesis"])

@@ -1,4 +1,4 @@
-"""What the sources ask of a modality: they themselves know none."""
+"""What the data sources need from a modality."""
 
 from __future__ import annotations
 
@@ -14,42 +14,41 @@ if TYPE_CHECKING:
     from zoo.data.table import Table
 
 BadInput: TypeAlias = tuple[str, str]
-"""How reports call an input that cannot be used, and why it cannot."""
+"""The name of an unusable input, and the reason."""
 
 
 @dataclass(frozen=True)
 class ReadContext:
-    """How inputs of a prediction are to be read.
+    """How to read the inputs of a prediction.
 
     Attributes:
-        kind: What the run takes.
-        pairs: Whether an input is a pair of texts.
-        table: Reads those in a table.
-        lost: Is given what cannot be used, by its place among the inputs of one thing that was
-            given; ``None`` to stop at it.
-        findings: Is told of what was left out or guessed.
+        kind: The modality of the run.
+        pairs: Whether the run takes text pairs.
+        table: Reads the inputs of a table.
+        bad: Collects unusable inputs by their index within the file or folder that was given;
+            ``None`` to raise an error.
+        findings: Collects notes about what was left out or guessed.
     """
 
     kind: InputKind
     pairs: bool
     table: Callable[[Path], Inputs]
-    lost: dict[int, BadInput] | None
+    bad: dict[int, BadInput] | None
     findings: Findings
 
 
 @dataclass(frozen=True)
 class DemoData:
-    """Data that are embedded, for a first try.
+    """Built-in demo data.
 
     Attributes:
-        source: What they are called: ``demo/digits``.
+        source: Its name: ``demo/digits``.
         classes: All class names.
-        make: From the names that are wanted and a seed to inputs, labels and what stands for the
-            contents of each.
-        image_size: As of :class:`zoo.data.samples.Splits`, and so on.
-        epochs: Likewise.
-        flip: Likewise.
-        min_scale: Likewise.
+        make: From class names and a seed to inputs, labels and the content of each input.
+        image_size: See :class:`zoo.data.samples.Splits`, also for the following.
+        epochs: The default number of epochs.
+        flip: Whether mirrored inputs still show their class.
+        min_scale: The smallest crop that still shows the class.
     """
 
     source: str
@@ -62,68 +61,68 @@ class DemoData:
 
 
 class InputKind(Protocol):
-    """What kind of inputs a dataset holds, as the sources see it; a modality is one."""
+    """A modality as the data sources see it."""
 
     @property
     def name(self) -> str:
-        """As in ``BackboneSpec.modality``."""
+        """The name in ``BackboneSpec.modality``."""
 
     @property
     def noun(self) -> str:
-        """One input, in words: ``image``."""
+        """The singular noun: ``image``."""
 
     @property
     def nouns(self) -> str:
-        """Several, in words: ``images``."""
+        """The plural noun: ``images``."""
 
     @property
     def others(self) -> Sequence[InputKind]:
-        """The other kinds that there are, to tell what is there instead."""
+        """The other modalities, to recognise their inputs in messages."""
 
     @property
     def in_files(self) -> bool:
-        """Whether each input may be a file of its own; a folder of them is then a class."""
+        """Whether each input may be a file, so that a folder of files can be a class."""
 
     @property
     def column_names(self) -> Sequence[str]:
-        """What columns of such inputs are called, in lower case; the first that is there counts."""
+        """Default names of input columns, in lower case, in order of preference."""
 
     @property
     def in_columns(self) -> str:
-        """What such a column holds, in words: ``paths of images``."""
+        """What an input column holds, for messages: ``image paths``."""
 
     @property
     def most_columns(self) -> int:
-        """How many columns may make up one input."""
+        """The most columns that make up one input."""
 
     def is_file(self, path: str | Path) -> bool:
-        """Whether a file of that name holds such an input, or one a line."""
+        """Whether the file extension is that of an input, or of a file with one per line."""
 
     def holds(self, table: Table, column: str) -> bool:
-        """Whether a column may hold such inputs. Where two kinds say so, one ``in_files`` counts."""
+        """Whether a column may hold such inputs; a modality ``in_files`` takes precedence."""
 
     def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
-        """``(N,)``, which rows hold what can be such an input, and what the others lack."""
+        """Which rows hold a possible input, ``(N,)``, and the reason against the others."""
 
     def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
-        """The inputs in ``rows`` of a table, unread."""
+        """The inputs in ``rows`` of a table, not yet read."""
 
     def examine(self, inputs: Inputs) -> Examined:
         """Read every input once."""
 
     def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """Which of ``train`` are near-duplicates of one of ``held``, and the other way round."""
+        """Which of ``train`` have a near-duplicate in ``held``, and vice versa."""
 
     def in_memory(self, given: object) -> bool:
-        """Whether something that was given for a prediction is such an input itself."""
+        """Whether an object passed for prediction is such an input, rather than a path."""
 
-    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
-        """What was given for a prediction as number ``number``: an input, or where some lie.
+    def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
+        """Open the ``number``-th argument of a prediction: an input, or the path of some.
 
         Raises:
-            DataError: It is of another kind, or there is no such file.
+            DataError: It is of another modality, or the file does not exist.
         """
 
     @property
     def demo(self) -> DemoData:
-        """The embedded data."""
+        """The built-in demo data."""

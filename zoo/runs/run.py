@@ -93,7 +93,7 @@ class Run(OpenedRun):
             self.modality,
             text_column or trained.columns.inputs,
             pairs=self.pairs,
-            lost=unreadable if bad_files == "skip" else None,
+            bad=unreadable if bad_files == "skip" else None,
             learned=trained.learned,
             findings=findings,
             quoting=quoting or trained.columns.quoting,

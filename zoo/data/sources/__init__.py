@@ -1,1 +1,1 @@
-"""Where data lie: folders of files, tables, datasets of the Hub; and which of it is which split."""
+"""Data sources: folders of files, tables and Hub datasets, and their splits."""

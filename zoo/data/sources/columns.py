@@ -1,4 +1,4 @@
-"""Which columns of a table hold the inputs and which the labels, and what the inputs are."""
+"""Find the input and label columns of a table, and read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Names: TypeAlias = tuple[str, ...]
 ColumnNames: TypeAlias = str | Sequence[str] | None
-"""A column that the user names, or several; ``None`` leaves the choice to the zoo."""
+"""The name of a column, or of several; ``None`` to detect it."""
 
 LABEL_COLUMNS: Names = (
     "label",
@@ -35,19 +35,19 @@ LABEL_COLUMNS: Names = (
     "intent",
     "topic",
 )
-"""What columns of labels are called where the user does not say; the first that is there counts."""
+"""Default names of label columns, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that the user named; where there are none, the lists above choose one.
+    """The columns that the user named; empty to detect them.
 
     Attributes:
-        inputs: The column of the inputs, or the two of pairs of texts.
-        labels: The column of labels, or those of the numbers to predict.
-        learned_inputs: The columns that the run was trained on, whose names go before the lists.
-        learned_labels: Likewise.
-        quoting: How a table of delimited texts marks those that contain its delimiter.
+        inputs: The input column, or two for text pairs.
+        labels: The label column, or several.
+        learned_inputs: The input columns that the run was trained on; preferred when detecting.
+        learned_labels: Its label columns, likewise.
+        quoting: Quoting of CSV and TSV files.
     """
 
     inputs: Names = ()
@@ -63,10 +63,10 @@ class Columns:
         labels: ColumnNames = None,
         quoting: Quoting | None = None,
     ) -> Columns:
-        """From what the user gave.
+        """From the user's options.
 
         Raises:
-            DataError: A column is named twice, or more than two are to hold the inputs.
+            DataError: A column is named twice, or there are more than two input columns.
         """
         columns = cls(
             _listed(inputs, "--text-column"),
@@ -75,13 +75,14 @@ class Columns:
         )
         if len(columns.inputs) > 2:
             raise DataError(
-                f"{len(columns.inputs)} columns of inputs were named: {_quoted(columns.inputs)}",
-                hint="Give --text-column once for a column of inputs, or twice for pairs of texts.",
+                f"there can be at most 2 input columns, got {len(columns.inputs)}: "
+                f"{_quoted(columns.inputs)}",
+                hint="Give --text-column once, or twice for text pairs.",
             )
         return columns
 
     def learned(self, before: Columns) -> Columns:
-        """With the columns that a run was trained on, for where the user names none."""
+        """With the columns that a run was trained on as defaults."""
         return replace(self, learned_inputs=before.inputs, learned_labels=before.labels)
 
 
@@ -97,14 +98,14 @@ def read_part(
     tasks: Sequence[LabelKind] = (),
     labelled: bool = True,
 ) -> Part:
-    """The inputs and labels of a table; rows without either are left out and reported.
+    """Read the inputs and labels of a table; incomplete rows are left out and reported.
 
     Raises:
-        DataError: A column is missing, or holds something else than this run takes.
+        DataError: A column is missing, or holds another modality.
     """
     labels = _label_columns(table, columns, tasks, demanded=False)
     inputs = _input_columns(table, kind, columns, labels)
-    _tell_of_others(table, columns, inputs, findings)
+    _note_other_columns(table, columns, inputs, findings)
     task = _claiming(tasks, table, labels) if labelled and labels else None
     cells = task.read(table, labels) if task else Cells(None)
     if table.note:
@@ -118,12 +119,12 @@ def read_part(
         usable[row] = False
     filled = usable.copy()
     for column in inputs:
-        own = _filled(table, column)
-        _report(findings, table, own | ~filled, f"nothing in column {column!r}")
-        filled &= own
-        own, reason = kind.usable_rows(table, column)
-        _report(findings, table, own | ~filled, reason)
-        filled &= own
+        good = _filled(table, column)
+        _report(findings, table, good | ~filled, f"nothing in column {column!r}")
+        filled &= good
+        good, reason = kind.usable_rows(table, column)
+        _report(findings, table, good | ~filled, reason)
+        filled &= good
     rows = np.flatnonzero(filled)
     read = kind.inputs_of(table, inputs, rows)
     known = None if cells.labels is None else cells.labels.take(rows)
@@ -133,13 +134,13 @@ def read_part(
 
 
 def path_column(table: Table, kind: InputKind, columns: Columns) -> str | None:
-    """The column of paths of files that :func:`read_part` would read, if there is one."""
+    """The column of file paths that :func:`read_part` would read, if there is one."""
     candidates = columns.inputs or _present(table, kind.column_names, but=columns.labels)
     return next((name for name in candidates if name in table.data.column_names), None)
 
 
 def require_labels(table: Table, columns: Columns, tasks: Sequence[LabelKind]) -> None:
-    """Raise a :class:`DataError` that names the columns if none of them holds labels."""
+    """Raise a :class:`DataError` if the table has no label column."""
     _label_columns(table, columns, tasks, demanded=True)
 
 
@@ -147,7 +148,7 @@ def _listed(given: ColumnNames, option: str) -> Names:
     names = (given,) if isinstance(given, str) else tuple(given or ())
     if len(set(names)) < len(names):
         raise DataError(
-            f"a column is named twice: {_quoted(names)}", hint=f"Give each {option} once."
+            f"{option} names a column twice: {_quoted(names)}", hint="Name each column once."
         )
     return names
 
@@ -162,7 +163,7 @@ def _arrow(table: Table, column: str) -> pa.ChunkedArray:
 
 
 def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
-    """Which rows hold something: not null, and not blank where they hold texts."""
+    """Which rows are neither null nor blank."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -174,7 +175,7 @@ def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
 
 
 def _claiming(tasks: Sequence[LabelKind], table: Table, columns: Names) -> LabelKind:
-    """The first that claims the columns; the last takes what no other does."""
+    """The first task that claims the columns, or else the last."""
     *asked, last = tasks
     return next((task for task in asked if task.claims(table, columns)), last)
 
@@ -197,22 +198,21 @@ def _label_columns(
 
 
 def _advice(table: Table) -> str:
-    """How to name the labels; where there seems to be a column for each, all of them."""
+    """How to name the label columns; lists all of them if there seems to be one per label."""
     flags = columns_of_flags(table)
     if len(flags) < 2:
         return "Name the column with --label-column."
     named = " ".join(f"--label-column {shlex.quote(name)}" for name in flags)
-    return f"Name the column with --label-column; for a column a label: {named}"
+    return f"Name the column with --label-column; for one column per label: {named}"
 
 
 def _input_columns(table: Table, kind: InputKind, columns: Columns, labels: Names) -> Names:
     if len(columns.inputs) > kind.most_columns:
         able = [other.nouns for other in kind.others if other.most_columns >= len(columns.inputs)]
         raise DataError(
-            f"this run takes {kind.nouns}, one a row; two columns were named: "
+            f"the model takes one {kind.noun} per row, but --text-column names two columns: "
             f"{_quoted(columns.inputs)}",
-            hint="Name one of them with --text-column, or choose a backbone for "
-            f"{' or '.join(able)}.",
+            hint=f"Name one of them, or choose a backbone for {' or '.join(able)}.",
         )
     for name in columns.inputs:
         _check_kind(table, kind, _named(table, name, "--text-column"))
@@ -224,13 +224,13 @@ def _input_columns(table: Table, kind: InputKind, columns: Columns, labels: Name
     return columns.inputs or (_found_input(table, kind, labels),)
 
 
-def _tell_of_others(table: Table, columns: Columns, inputs: Names, findings: Findings) -> None:
-    """Note where a table has its inputs in another column than the run was trained on."""
+def _note_other_columns(table: Table, columns: Columns, inputs: Names, findings: Findings) -> None:
+    """Note that the inputs are in another column than the run was trained on."""
     learned = columns.learned_inputs
     if learned and not columns.inputs and inputs != learned:
         findings.note(
             f"{table.title} has no column {_quoted(learned)}, which the run was trained on; "
-            f"{_quoted(inputs)} is read (--text-column names another)"
+            f"reading {_quoted(inputs)} instead (change with --text-column)"
         )
 
 
@@ -246,11 +246,11 @@ def _found_input(table: Table, kind: InputKind, labels: Names) -> str:
         for column in _present(table, other.column_names, but=labels):
             if _held(table, kind, column) is not None:
                 _check_kind(table, kind, column)
-    pairs = f", twice for pairs of {kind.nouns}" if kind.most_columns == 2 else ""
+    pairs = f", twice for {kind.noun} pairs" if kind.most_columns == 2 else ""
     raise DataError(
         f"{table.title} has no column of {kind.in_columns}; its columns: {_names(table)}",
         hint=f"Name the column with --text-column{pairs}. "
-        "The first line of a table names its columns.",
+        "The first line of a CSV or TSV file must name the columns.",
     )
 
 
@@ -261,23 +261,24 @@ def _check_kind(table: Table, kind: InputKind, column: str) -> None:
     if held is None:
         feature = table.data.features[column]
         what = f"values of type {getattr(feature, 'dtype', '') or type(feature).__name__}"
-        hint = f"Name another column with --text-column; there are {_names(table)}."
+        hint = f"Name another column with --text-column: {_names(table)}."
     else:
         what = held.nouns
         hint = f"Choose a backbone for {what}, or name another column with --text-column."
     raise DataError(
-        f"this run takes {kind.nouns}; column {column!r} of {table.title} holds {what}", hint=hint
+        f"the model takes {kind.nouns}, but column {column!r} of {table.title} holds {what}",
+        hint=hint,
     )
 
 
 def _held(table: Table, kind: InputKind, column: str) -> InputKind | None:
-    """The kind of inputs that a column holds: paths of files are not texts, though they could be."""
+    """The modality of a column; file paths are not texts, though they could be."""
     kinds = sorted((kind, *kind.others), key=lambda each: not each.in_files)
     return next((each for each in kinds if each.holds(table, column)), None)
 
 
 def _present(table: Table, names: Sequence[str], *, but: Names) -> list[str]:
-    """The columns that are called like one of ``names``, in the order of ``names``."""
+    """The columns whose name is one of ``names``, in the order of ``names``."""
     columns = [name for name in table.data.column_names if name not in but]
     there = {str(name).strip().lower(): name for name in columns}
     return [there[name] for name in names if name in there]

@@ -1,4 +1,4 @@
-"""How a text table is written: encoding, delimiter, quotes; and rows that do not fit the header."""
+"""Detect the dialect of a CSV or TSV file: encoding, delimiter and quoting; check its rows."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LONGEST_FIELD = 2**31 - 1
 
 Quoting = Literal["auto", "double", "backslash", "none"]
-"""How a table marks texts that contain its delimiter: in quotes, with a quotation mark inside of them
-doubled or after a backslash; or not at all."""
+"""How quotation marks inside a quoted field are written: doubled or after a backslash; ``none``: fields
+are not quoted."""
 
 QUOTINGS: tuple[Quoting, ...] = get_args(Quoting)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How to read a table of delimited texts.
+    """How to read a CSV or TSV file.
 
     Attributes:
         encoding: Python's name of the encoding.
-        delimiter: Between fields.
+        delimiter: The field separator.
         quoting: ``csv.QUOTE_MINIMAL`` or ``csv.QUOTE_NONE``.
-        escape: What stands before a quotation mark inside of quotes; empty where it is doubled.
-        note: What the user should know of how it is written.
+        escape: The escape character for quotation marks; empty if they are doubled.
+        note: A note for the user about how the file was parsed.
     """
 
     encoding: str
@@ -50,16 +50,16 @@ class Dialect:
 
 
 def dialect_of(path: Path, quoting: Quoting = "auto") -> Dialect:
-    """Find out how ``path`` is written, and read it through once to be sure.
+    """Detect the dialect of a file, and read it once to verify it.
 
-    Tables with tabs are often written without quoting; a quotation mark at the start of a text
-    would then swallow the rows up to the next one. Quotes are taken as quoting only where every
-    field that starts with one is quoted properly. In all other tables quotes that are not closed,
-    or that swallow what looks like rows, are errors.
+    TSV files are often written without quoting; a quotation mark at the start of a field would
+    then swallow the rows up to the next one. Their quotes are treated as quoting only if every
+    field that starts with one is properly quoted. In all other files, quotes that are not closed
+    or that seem to swallow rows are errors.
 
     Raises:
-        DataError: It is empty, not UTF-8 or UTF-16, a row has more fields than the header, or its
-            quotes cannot be trusted.
+        DataError: The file is empty or not UTF-8 or UTF-16, a row has more fields than the header,
+            or its quoting is ambiguous.
     """
     encoding = _encoding(path)
     try:
@@ -74,7 +74,7 @@ def dialect_of(path: Path, quoting: Quoting = "auto") -> Dialect:
     except csv.Error as error:
         raise DataError(
             f"{path} cannot be read as a table with --quoting {quoting}: {error}",
-            hint="Fix the line, or leave --quoting out.",
+            hint="Fix the line, or remove --quoting.",
         ) from error
     return dialect
 
@@ -92,21 +92,21 @@ def _chosen(path: Path, encoding: str, delimiter: str, quoting: Quoting) -> Dial
         records = examined(_records(path, doubled), delimiter)
     except csv.Error as error:
         if auto and _fits(path, escaped):
-            return replace(escaped, note="quotation marks in it are escaped with backslashes")
+            return replace(escaped, note="quotation marks are escaped with backslashes")
         raise _untrusted(path, f"{error}", fits=_fits(path, plain)) from error
     if auto and records.swallowed:
         first, lines = records.swallowed
-        words = f"line {first}: a text in quotes runs over {lines} lines that look like rows"
-        raise _untrusted(path, words, fits=True, meant=True)
+        words = f"line {first}: a quoted text spans {lines} lines that look like rows"
+        raise _untrusted(path, words, fits=True, multiline=True)
     return replace(doubled, note=records.in_words())
 
 
-def _untrusted(path: Path, words: str, *, fits: bool, meant: bool = False) -> DataError:
-    hint = "Fix the line: a quotation mark inside of quotes is doubled."
+def _untrusted(path: Path, words: str, *, fits: bool, multiline: bool = False) -> DataError:
+    hint = "Fix the line: double quotation marks inside a quoted text."
     if fits:
-        hint += " Where the marks are part of the texts, give --quoting none."
-    if meant:
-        hint += " Where the text has so many lines, give --quoting double."
+        hint += " If the marks are part of the texts, use --quoting none."
+    if multiline:
+        hint += " If the text really has that many lines, use --quoting double."
     return DataError(f"{path} cannot be read as a table: {words}", hint=hint)
 
 
@@ -116,7 +116,7 @@ def _records(path: Path, dialect: Dialect) -> Iterator[Record]:
 
 
 def _fits(path: Path, dialect: Dialect) -> bool:
-    """Whether every row of the table has as many fields as its header, in that dialect."""
+    """Whether every row has as many fields as the header in that dialect."""
     try:
         return len({len(fields) for fields in _rows(path, dialect, strict=True)}) == 1
     except csv.Error:
@@ -124,7 +124,7 @@ def _fits(path: Path, dialect: Dialect) -> bool:
 
 
 def _undecodable(path: Path) -> str:
-    """Which line of a file that should be UTF-8 is not, in words; empty for other encodings."""
+    """The first line of a file that is not UTF-8, with the reason; empty for other encodings."""
     with path.open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return ""
@@ -149,13 +149,13 @@ def _delimiter(path: Path, encoding: str) -> str:
     with path.open(encoding=encoding, newline="") as file:
         header = next((line for line in file if line.strip()), "")
     if not header:
-        raise DataError(f"{path} is empty", hint="Its first line must name the columns.")
+        raise DataError(f"{path} is empty", hint="The first line must name the columns.")
     counts = Counter(char for char in re.sub(_QUOTED, "", header) if char in ",;\t")
     return max(",;\t", key=lambda char: counts[char])
 
 
 def _quotes_are_quoting(path: Path, encoding: str) -> bool:
-    """Whether a table with tabs uses quotes as quoting rather than as marks in its texts."""
+    """Whether quotation marks in a TSV file are quoting rather than part of the texts."""
     plain = Dialect(encoding, "\t", csv.QUOTE_NONE)
     quotes = whole_lines = True
     width = 0
@@ -180,11 +180,11 @@ def _check_rows(path: Path, dialect: Dialect) -> None:
         width = width or len(fields)
         if len(fields) > width:
             raise DataError(
-                f"{path} row {number} has {len(fields)} fields, the header names {width}",
-                hint="Put texts that contain the delimiter into double quotes.",
+                f"{path} row {number} has {len(fields)} fields, but the header has {width}",
+                hint="Put texts that contain the delimiter in double quotes.",
             )
     if not number:
-        raise DataError(f"{path} has no rows under its header")
+        raise DataError(f"{path} has no rows below its header")
 
 
 def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[list[str]]:
@@ -202,7 +202,7 @@ def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[lis
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Lift the csv module's limit of 131,072 characters a field, which is for the whole process."""
+    """Lift the csv module's process-wide limit of 131,072 characters per field."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a Parquet file becomes in memory, found out a few rows at a time before it is read."""
+"""Guard against decompression bombs in Parquet files, a few rows at a time."""
 
 from __future__ import annotations
 
@@ -12,45 +12,43 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH = 1000
-"""Rows that are read at a time."""
+"""Rows read at a time."""
 
-_ALWAYS = 2**30  # bytes that any file may become
-_FACTOR = (
-    100  # times its size that a larger one may: texts shrink to a tenth, labels to a hundredth
-)
-_OVERHEAD = 16  # bytes that a text takes beside its own
+_ALWAYS = 2**30  # bytes in memory allowed for any file
+_FACTOR = 100  # allowed expansion beyond that: texts compress to a tenth, labels to a hundredth
+_OVERHEAD = 16  # bytes of overhead per text
 _WIDTHS = {"BYTE_ARRAY": _OVERHEAD, "BOOLEAN": 1, "INT32": 4, "FLOAT": 4}
 
 
 class Expands(Exception):
-    """A Parquet file that becomes far more than it is; ``size`` is what of it was seen."""
+    """A Parquet file that expands too much in memory; ``size`` is the lower bound found."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"its values take {size:,} bytes and more, which no file of its size does")
+        super().__init__(f"it expands to {size:,} bytes or more, far beyond its size on disk")
         self.size = size
 
 
 def refuse_expansion(path: Path) -> None:
-    """Raise a :class:`DataError` where a table becomes far more in memory than the file is large."""
+    """Raise a :class:`DataError` if a Parquet file expands too much in memory."""
     try:
         check_expansion(path, _ALWAYS)
     except Expands as error:
         raise DataError(
-            f"{path} has {path.stat().st_size:,} bytes and would become more than "
+            f"{path} has {path.stat().st_size:,} bytes but would expand to more than "
             f"{error.size:,} in memory",
-            hint="If that is meant, save the table as CSV or JSON lines.",
+            hint="If that is intended, save the table as CSV or JSON lines.",
         ) from error
 
 
 def check_expansion(path: Path, always: int) -> None:
-    """Raise :class:`Expands` where a Parquet file becomes more than ``always`` bytes and than 100
-    times its own size.
+    """Raise :class:`Expands` if a Parquet file takes more than ``always`` bytes in memory, and more
+    than 100 times its size on disk.
 
-    What the file says of itself is asked first, and not believed: a value that is repeated a
-    million times is in the file once. Its row groups are gone through with such values left once.
+    The file's metadata gives only a lower bound, since a value repeated a million times may be
+    stored once. So the row groups are then read with repeated values kept as dictionaries.
 
     Raises:
-        ArrowException, OSError: It is not a Parquet file, or damaged.
+        ArrowException, OSError: The file is not Parquet, or is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -69,7 +67,7 @@ def check_expansion(path: Path, always: int) -> None:
 
 
 def _claimed(metadata: pq.FileMetaData) -> int:
-    """What the file says that its row groups take, which is the least that they do."""
+    """The size of the row groups by the file's metadata, a lower bound."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(group.num_columns)]
     values = sum(column.num_values * _WIDTHS.get(column.physical_type, 8) for column in columns)
@@ -77,14 +75,14 @@ def _claimed(metadata: pq.FileMetaData) -> int:
 
 
 def _leaves(file: pq.ParquetFile) -> list[str]:
-    """The paths of the columns of bytes, which are the ones that dictionaries can be kept of."""
+    """The paths of byte-array columns, the only ones that can be read as dictionaries."""
     schema = file.schema
     columns = [schema.column(i) for i in range(len(schema))]
     return [c.path for c in columns if c.physical_type == "BYTE_ARRAY"]
 
 
 def _size(values: pa.Array) -> int:
-    """What an array takes where every value stands for itself."""
+    """The bytes of an array without dictionaries."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

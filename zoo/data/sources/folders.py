@@ -1,4 +1,4 @@
-"""Folders of files that are inputs: one folder a class, with or without a folder for each split above."""
+"""Read class folders."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ from zoo.system.files import is_utf8
 
 
 def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Part:
-    """The inputs below ``folder``; each folder in it is a class, however deep its files lie.
+    """Read a folder of class folders; files may be nested at any depth.
 
-    Files that are not called like inputs are ignored, and counted; dot-folders and dot-files
-    are not looked at.
+    Files without a known extension are ignored and counted; hidden files and folders are skipped.
 
     Args:
         folder: Holds the class folders.
-        kind: What their files are.
-        findings: Is told of folders that cannot be listed, and of what is left out.
+        kind: The modality of the files.
+        findings: Collects folders that cannot be listed, and notes about what is left out.
 
     Raises:
-        DataError: There are no class folders, or no inputs in them; or a name is not valid UTF-8; or
-            two of them are the same folder.
+        DataError: There are no class folders or no inputs in them, a class name is not valid
+            UTF-8, or two class folders are the same folder.
     """
     classes = visible_folders(folder)
     odd = next((path for path in classes if not is_utf8(path.name)), None)
     if odd is not None:
         raise DataError(
-            f"the name of the folder {odd} is not valid UTF-8, and so no name of a class",
+            f"the name of the class folder {odd} is not valid UTF-8",
             hint="Rename it.",
         )
     refuse_same_folders(folder, classes)
@@ -67,47 +66,47 @@ def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Par
 
 
 def files_below(folder: Path, kind: InputKind, findings: Findings) -> list[str]:
-    """The paths of all inputs in ``folder`` and below, sorted within each folder."""
+    """The paths of all inputs in ``folder`` and its subfolders, sorted within each folder."""
     walked = walk(folder)
     for path, reason in walked.unread:
         findings.add(path, reason)
     note_unfollowed([walked], findings)
     if others := [str(path) for path in _others(walked.files, kind)]:
-        findings.note(f"{_counted(others, 'file')} not called like {kind.nouns} not read")
+        findings.note(f"ignored {_counted(others, 'file')} without an extension of {kind.nouns}")
     return walked.inputs(kind)
 
 
 def refuse_same_folders(root: Path, folders: Sequence[Path]) -> None:
-    """Raise a :class:`DataError` where links make one folder of two names."""
+    """Raise a :class:`DataError` if two names link to the same folder."""
     seen: dict[str, str] = {}
     for path in folders:
         real = os.path.realpath(path)
         if real in seen:
             raise DataError(
-                f"{seen[real]}/ and {path.name}/ in {root} are the same folder, by a link",
-                hint="Remove the link.",
+                f"{seen[real]}/ and {path.name}/ in {root} are links to the same folder",
+                hint="Remove one of them.",
             )
         seen[real] = path.name
 
 
 def note_loose(folder: Path, kind: InputKind, loose: Sequence[Path], findings: Findings) -> None:
-    """Tell of inputs that lie beside folders which are read."""
+    """Note inputs outside the folders that are read."""
     names = [path.name for path in loose if kind.is_file(path)]
     if names:
         what = _counted(names, kind.noun, kind.nouns)
-        findings.note(f"{what} outside the folders in {folder} not used")
+        findings.note(f"ignored {what} outside the folders of {folder}")
 
 
 def note_unfollowed(walks: Iterable[Walked], findings: Findings, root: Path | None = None) -> None:
-    """Tell of links that are not followed, and of folders of the system."""
+    """Note links that are not followed, and system folders."""
     every = list(walks)
     links = [path for each in every for path in each.links]
     system = [path for each in every for path in each.system]
     system += [] if root is None else [str(path) for path in system_folders(root)]
     if links:
-        findings.note(f"{_counted(links, 'link')} to folders that are read anyway not followed")
+        findings.note(f"ignored {_counted(links, 'link')} to folders that are read anyway")
     if system:
-        findings.note(f"{_counted(system, 'system folder')} not read")
+        findings.note(f"ignored {_counted(system, 'system folder')}")
 
 
 def _counted(names: Sequence[str], one: str, several: str = "") -> str:
@@ -121,15 +120,16 @@ def _note_merged(classes: Sequence[Path], names: Sequence[str], findings: Findin
     for path, name in zip(classes, names, strict=True):
         other = first.setdefault(name, path.name)
         if other != path.name:
-            findings.note(f"the folders {other!r} and {path.name!r} are one class, {name!r}")
+            findings.note(f"the folders {other!r} and {path.name!r} are the same class, {name!r}")
 
 
 def _note_same_folders_inside(
     classes: Sequence[Path], kind: InputKind, walks: Sequence[Walked], findings: Findings
 ) -> None:
-    """Tell where every class folder holds the same folders and no input beside them.
+    """Note that every class folder holds the same subfolders and nothing else.
 
-    They may be years or cameras of each class, or the classes of each year.
+    The subfolders may be years or cameras, or the outer folders may be, and the subfolders the
+    classes.
     """
     inside = [
         {Path(os.path.relpath(file, path)).parts[:-1][:1] for file in each.inputs(kind)}
@@ -139,7 +139,7 @@ def _note_same_folders_inside(
     if same and len(inside[0]) > 1 and () not in inside[0]:
         names = ", ".join(sorted(first for (first,) in inside[0])[:4])
         outer = ", ".join(path.name for path in classes[:4])
-        findings.note(f"{outer} are the classes; all of them hold the folders {names}")
+        findings.note(f"using {outer} as classes; each of them has the subfolders {names}")
 
 
 def _others(files: Iterable[str | Path], kind: InputKind) -> list[Path]:
@@ -147,7 +147,7 @@ def _others(files: Iterable[str | Path], kind: InputKind) -> list[Path]:
 
 
 def _nothing(folder: Path, kind: InputKind, classes: list[Path]) -> DataError:
-    layout = f"Put each {kind.noun} into a folder named after its class, e.g. {folder}/cat/1.jpg."
+    layout = f"Put each {kind.noun} in a folder named after its class, e.g. {folder}/cat/1.jpg."
     if classes:
         return DataError(f"no {kind.nouns} in the {len(classes)} folders of {folder}", hint=layout)
     loose = sum(map(kind.is_file, loose_files(folder)))

@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub, as ``hf:<name>`` or ``hf:<name>:<configuration>``."""
+"""Hugging Face Hub datasets: ``hf:<name>`` or ``hf:<name>:<configuration>``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PREFIX = "hf:"
 def read_hub(source: str) -> dict[str, Table]:
     """The tables of a Hub dataset by split: ``train``, ``val``, ``test``.
 
-    A dataset that an earlier run has fetched is read from the cache when the Hub is out of reach.
+    If the Hub cannot be reached, the dataset is read from the cache.
 
     Raises:
-        DataError: There is no such dataset, or it is not here and the Hub is out of reach, or
-            none of its splits is one of the three.
+        DataError: The dataset does not exist, is neither cached nor reachable, or has none of
+            these splits.
     """
     name, _, config = source.removeprefix(PREFIX).partition(":")
     loaded = _load(name, config or None)
@@ -51,15 +51,14 @@ def _load(name: str, config: str | None) -> datasets.DatasetDict:
     try:
         with quiet(), contextlib.nullcontext() if within_reach else _offline():
             return datasets.load_dataset(name, config)
-    # The Hub's client, the readers and the network stack each have errors of their own.
+    # The Hub client, the readers and the network stack each raise their own errors.
     except Exception as error:
         if not within_reach:
             raise DataError(
-                f"the dataset {name!r} is not on this machine and the Hugging Face Hub is out "
-                "of reach",
-                hint="Check the network, or give a folder or a table with --data PATH.",
+                f"the dataset {name!r} is not cached and the Hugging Face Hub cannot be reached",
+                hint="Check the network, or use a folder or table with --data PATH.",
             ) from error
-        hint = "Names are hf:<name> or hf:<owner>/<name>, with :<configuration> if it has any."
+        hint = "Use hf:<name> or hf:<owner>/<name>, followed by :<configuration> if it has any."
         doing = f"reading the dataset {name!r} of the Hugging Face Hub"
         message, hint = hub_error_in_words(error, name, doing=doing, hint=hint)
         raise DataError(message, hint=hint) from error
@@ -67,7 +66,7 @@ def _load(name: str, config: str | None) -> datasets.DatasetDict:
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """Let ``datasets`` look into its cache alone; its client would try for most of a minute."""
+    """Restrict ``datasets`` to its cache; the client would retry for most of a minute."""
     import datasets.config
     import huggingface_hub.constants
 

@@ -1,4 +1,4 @@
-"""Records of a table beside the lines that they are written in: a stray quotation mark joins many."""
+"""Compare the rows of a CSV file with its lines: a stray quotation mark joins many lines."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_ROWS = 3  # lines inside of a text from which on they are rows if they look like some
+_ROWS = 3  # this many lines inside a text that look like rows are taken for rows
 
 
 class Record(NamedTuple):
-    """A row of a table, and where it stands.
+    """A row of a table and its lines in the file.
 
     Attributes:
         fields: Its cells.
         line: The number of its first line.
-        lines: The lines that it is written in.
+        lines: Its lines.
     """
 
     fields: list[str]
@@ -27,13 +27,13 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """What the records of a table have shown.
+    """Statistics about the records of a table.
 
     Attributes:
-        rows: How many there are, the header aside.
+        rows: How many there are, without the header.
         lines: How many lines they take.
-        longest: The first line of the longest, and how many lines that has.
-        swallowed: The same of the first whose lines look like rows themselves, if there is one.
+        longest: First line and number of lines of the longest record.
+        swallowed: The same for the first record whose lines look like rows, if there is one.
     """
 
     rows: int
@@ -42,20 +42,20 @@ class Records:
     swallowed: tuple[int, int] | None
 
     def in_words(self) -> str:
-        """Where rows and lines differ; else empty."""
+        """A note about rows of several lines; empty if there are none."""
         if self.longest[1] < 2:
             return ""
         return (
             f"{self.rows:,} rows from {self.lines:,} lines; the longest row has "
-            f"{self.longest[1]} lines, from line {self.longest[0]}"
+            f"{self.longest[1]} lines, starting at line {self.longest[0]}"
         )
 
 
 def records_of(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
-    """The records that are not blank, the header first.
+    """The records that are not blank, starting with the header.
 
     Raises:
-        csv.Error: A quotation mark is not closed, or closed where its cell goes on; tells the line.
+        csv.Error: A quotation mark is not closed, or closed inside a cell; names the line.
     """
     taken: list[str] = []
 
@@ -100,7 +100,7 @@ def examined(records: Iterable[Record], delimiter: str) -> Records:
 
 
 def _swallows(record: Record, width: int, delimiter: str, usual: set[str]) -> bool:
-    """Whether the lines inside of a record are rows: as many fields, or a usual last one as well."""
+    """Whether the inner lines of a record look like rows: same field count, usual last field."""
     inside = [line.rstrip("\r\n").split(delimiter) for line in record.lines[1:-1]]
     if width < 2 or not inside or any(len(fields) != width for fields in inside):
         return False

@@ -1,4 +1,4 @@
-"""Tables that say themselves which row is of which split: by a column, or by folders in the paths."""
+"""Split a table by a split column, or by the folders of its paths."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from zoo.errors import DataError
 
 _SURE = ("split", "splits", "data_split", "dataset_split")
 _POSSIBLE = ("set", "subset", "partition")
-"""Columns of such names count where each of their values is the name of a split."""
+"""Columns with these names are split columns if all of their values are split names."""
 
 
 def by_split_column(
     table: Table, columns: Columns, kind: InputKind, findings: Findings
 ) -> dict[str, Table]:
-    """The table once for each of its splits, with the rows of that; empty where it names none.
+    """The table once per split, with the rows of that split; empty if it has no splits.
 
     Raises:
-        DataError: A column ``split`` has values of which it is left open what they mean.
+        DataError: A column ``split`` has values that are not split names.
     """
     found = _split_column(table, columns)
     if found is not None:
@@ -48,21 +48,21 @@ def by_split_column(
 
 
 def refuse_other_splits(table: Table, columns: Columns, split: str) -> None:
-    """Raise a :class:`DataError` if a table that is ``split`` by its name holds rows of others."""
+    """Raise a :class:`DataError` if the table of one split holds rows of others."""
     found = _split_column(table, columns)
     if found is None:
         return
     others = [name for name in _splits(found[1]) if name != split]
     if others:
         raise DataError(
-            f"{table.title} is the {split} split by its name, and by its column {found[0]!r} holds "
+            f"{table.title} is the {split} split by its name, but its column {found[0]!r} has "
             f"rows of {' and '.join(others)}",
-            hint=f"Give --data {table.title} alone, or leave the column out.",
+            hint=f"Use --data {table.title} alone, or remove the column.",
         )
 
 
 def _split_column(table: Table, columns: Columns) -> tuple[str, list[str]] | None:
-    """The column that names splits and its values, if there is one."""
+    """The split column and its values, if there is one."""
     for name in table.data.column_names:
         plain = str(name).strip().lower().replace(" ", "_").replace("-", "_")
         if plain not in _SURE + _POSSIBLE or name in (*columns.inputs, *columns.labels):
@@ -75,8 +75,8 @@ def _split_column(table: Table, columns: Columns) -> tuple[str, list[str]] | Non
         if distinct != known:
             odd = ", ".join(map(repr, sorted(distinct - known)[:5]))
             raise DataError(
-                f"column {name!r} of {table.title} names splits, but also {odd}",
-                hint="Call splits train, val and test, or give the column another name.",
+                f"the split column {name!r} of {table.title} has other values too: {odd}",
+                hint="Name the splits train, val and test, or rename the column.",
             )
         return str(name), values
     return None
@@ -90,7 +90,7 @@ def _texts(table: Table, name: str) -> list[str]:
 
 
 def _splits(values: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """Which rows are of each split, where ``values`` are what the rows call theirs."""
+    """The rows of each split, from the split name of every row."""
     given: NDArray[Any] = np.array(values, dtype=object)
     names: Mapping[str, list[str]] = by_split({value for value in values if value})
     order = [split for split in ("train", "val", "test") if split in names]
@@ -98,7 +98,7 @@ def _splits(values: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _first_folders(table: Table, kind: InputKind, columns: Columns) -> list[str]:
-    """The first folder of each path; empty where some path has none or none names a split."""
+    """The first folder of each path; empty unless all of them are split names."""
     name = path_column(table, kind, columns)
     if name is None:
         return []

@@ -1,4 +1,4 @@
-"""Which folders of a dataset are its splits: never are splits taken for classes."""
+"""Tell split folders from class folders."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from zoo.data.sources.tables import looks_like_table
 from zoo.data.sources.walk import holds_files, loose_files, visible_folders
 from zoo.errors import DataError
 
-_LAYOUT = "Give each split class folders, e.g. train/cat/1.jpg, or a table train.csv of paths."
+_LAYOUT = "Use class folders in each split, e.g. train/cat/1.jpg, or a table train.csv of paths."
 
 
 def split_folders(root: Path, kind: InputKind, findings: Findings) -> dict[str, Path]:
-    """The split folders in ``root``, by split: those that hold class folders, or a table of images.
+    """The split folders in ``root``, by split: those with class folders or a table.
 
-    A folder ``train`` of loose images beside other folders of them is a class of trains. What is
-    neither a class nor a split is told to ``findings``.
+    A folder ``train`` of images beside other folders of images is a class of trains. Folders that
+    are neither a class nor a split are noted in ``findings``.
 
     Raises:
-        DataError: It is left open which folders are splits and which are classes; or two folders
-            stand for one split; or one that is needed has no labels.
+        DataError: Splits and classes cannot be told apart, two folders have the same split, or a
+            split has no labels.
     """
     every = visible_folders(root)
     folders = [path for path in every if holds_files(path, kind)]
@@ -48,34 +48,32 @@ def split_folders(root: Path, kind: InputKind, findings: Findings) -> dict[str, 
             raise DataError(
                 f"{chosen[split]} holds {kind.nouns}, but no class folders", hint=_LAYOUT
             )
-        findings.note(
-            f"{chosen[split].name}/ not read: it holds {kind.nouns} without class folders"
-        )
+        findings.note(f"ignored {chosen[split].name}/: it holds {kind.nouns} without class folders")
     _note_guesses(usable, findings)
     _note_rest(root, kind, [path for path in every if path not in chosen.values()], findings)
     return usable
 
 
 def refuse_splits_as_classes(root: Path, kind: InputKind) -> None:
-    """Raise a :class:`DataError` where the folders that would be classes are splits or folds."""
+    """Raise a :class:`DataError` if the class folders look like splits or folds."""
     names = [path.name for path in visible_folders(root) if holds_files(path, kind)]
     splits = by_split(names)
     if len(splits) > 1 and "train" in splits:
         listed = ", ".join(f"{name}/" for group in splits.values() for name in group)
         raise DataError(
-            f"{listed} in {root} are called like splits, and hold {kind.nouns} but no class folders",
+            f"{listed} in {root} look like splits, but hold {kind.nouns} without class folders",
             hint=_LAYOUT,
         )
     if len(names) > 1 and all(map(is_fold, names)):
         raise DataError(
-            f"the folders of {root} are called like folds, not like classes: "
+            f"the folders of {root} look like cross-validation folds, not classes: "
             f"{', '.join(names[:8])}",
-            hint="Give one of them, or put folds together as train/ and val/.",
+            hint="Use one of them, or merge the folds into train/ and val/.",
         )
 
 
 def has_labels_in_table(folder: Path, kind: InputKind) -> bool:
-    """Whether the table in a folder, rather than its class folders, labels the inputs."""
+    """Whether the labels are in a table rather than in class folders."""
     tables = [path for path in loose_files(folder) if looks_like_table(path)]
     if not tables:
         return False
@@ -86,10 +84,10 @@ def has_labels_in_table(folder: Path, kind: InputKind) -> bool:
 
 
 def with_files_found(part: Part, kind: InputKind, split: str, findings: Findings) -> Part:
-    """The rows of a table with their files in the folder beside it where they lie.
+    """The rows of a table with their files resolved in the folder beside it.
 
-    Tables of ``train.csv``, ``train/`` and the like give names of files alone. Nothing changes
-    where the first file is beside the table, or where it is in several folders.
+    A ``train.csv`` beside ``train/`` often lists bare file names. Nothing changes if the first
+    file is beside the table, or in several folders.
     """
     inputs = part.inputs
     if not isinstance(inputs, Paths) or not len(inputs) or os.path.exists(inputs[0]):
@@ -101,7 +99,7 @@ def with_files_found(part: Part, kind: InputKind, split: str, findings: Findings
     chosen = own if len(there) > 1 else there
     if len(chosen) != 1:
         return part
-    findings.note(f"{kind.nouns} of {part.where} read from {Path(chosen[0].folder).name}/")
+    findings.note(f"reading the {kind.nouns} of {part.where} from {Path(chosen[0].folder).name}/")
     return replace(part, inputs=chosen[0])
 
 
@@ -112,8 +110,8 @@ def _has_labels(folder: Path) -> bool:
 def _only(root: Path, group: Sequence[Path]) -> Path:
     if len(group) > 1:
         raise DataError(
-            f"{root} has two folders for one split: {group[0].name}/ and {group[1].name}/",
-            hint="Keep one of the two.",
+            f"{root} has two folders for the same split: {group[0].name}/ and {group[1].name}/",
+            hint="Keep one of them.",
         )
     return group[0]
 
@@ -121,26 +119,26 @@ def _only(root: Path, group: Sequence[Path]) -> Path:
 def _ambiguous(root: Path, split: Path, rest: Sequence[Path]) -> DataError:
     others = ", ".join(f"{path.name}/" for path in rest[:8])
     return DataError(
-        f"{split.name}/ in {root} holds folders and lies beside {others}: it may be a split, or a "
-        "class",
-        hint=f"For a split, give --data {split}, or call another one val or test. For a class, put "
-        f"its images into {split.name}/ itself.",
+        f"{split.name}/ in {root} could be a split or a class: it holds folders, but is beside "
+        f"{others}",
+        hint=f"If it is a split, use --data {split}, or name another folder val or test. If it is "
+        f"a class, move its files directly into {split.name}/.",
     )
 
 
 def _note_guesses(chosen: Mapping[str, Path], findings: Findings) -> None:
-    """Tell what a name that leaves it open was taken for."""
+    """Note how unusual split names were interpreted."""
     for split, path in chosen.items():
         if path.name.lower() not in (split, "training", "valid", "validation", "dev", "testing"):
-            findings.note(f"{path.name}/ read as {split}")
+            findings.note(f"using {path.name}/ as the {split} split")
 
 
 def _note_rest(root: Path, kind: InputKind, rest: Sequence[Path], findings: Findings) -> None:
-    """Tell what lies beside the splits."""
+    """Note what is beside the split folders."""
     files = loose_files(root)
     note_loose(root, kind, files, findings)
     names = [f"{path.name}/" for path in rest]
     names += [path.name for path in files if looks_like_table(path)]
     if names:
         more = ", …" if len(names) > 4 else ""
-        findings.note(f"not read beside the splits in {root}: {', '.join(names[:4])}{more}")
+        findings.note(f"ignored beside the splits in {root}: {', '.join(names[:4])}{more}")

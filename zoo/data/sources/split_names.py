@@ -1,4 +1,4 @@
-"""What the splits of data are called, as folders, tables, cells of a column and on the Hub."""
+"""Recognise the names of splits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing", "tst"),
 }
 _HELD_OUT = ("eval", "evaluation", "evaluate", "holdout", "heldout")
-"""Called so, a split validates where no other does, and else is the test split."""
+"""Names of the validation split, or of the test split if another name is the validation split."""
 
 _SPLITS = {name: split for split, names in _NAMES.items() for name in names} | dict.fromkeys(
     _HELD_OUT, "val"
@@ -26,21 +26,21 @@ _FOLD = re.compile(r"(k?fold|cv|split|partition)[-_ ]?\d+", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """The split that ``name`` stands for, in any case: ``Test``, ``train2017``, ``val_images``."""
+    """The split of a name, ignoring case: ``Test``, ``train2017``, ``val_images``."""
     words = [_SPLITS.get(word) for word in _words(name)]
     return words[0] if len(words) == 1 else None
 
 
 def is_fold(name: str) -> bool:
-    """Whether ``name`` is that of one of several equal parts, as ``fold1``."""
+    """Whether a name is that of a cross-validation fold, such as ``fold1``."""
     return _FOLD.fullmatch(name) is not None
 
 
 def by_split(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names that stand for splits, by split; several where it is left open which is meant.
+    """The names of splits, by split; several if they are ambiguous.
 
-    ``train`` itself comes before ``train_images`` and the like, which are then left out; and
-    ``eval`` is the validation split unless another name is, or is left to be the test split.
+    ``train`` itself takes precedence over ``train_images`` and the like. ``eval`` is the
+    validation split, or the test split if another name is the validation split.
     """
     plain: dict[str, list[str]] = {}
     for exact in (True, False):
@@ -52,9 +52,9 @@ def by_split(names: Iterable[str]) -> dict[str, list[str]]:
         for split, group in found.items():
             plain.setdefault(split, group)
     held_out = [name for name in plain.get("val", ()) if _is_held_out(name)]
-    own = [name for name in plain.get("val", ()) if name not in held_out]
-    if own and held_out and "test" not in plain:
-        plain |= {"val": own, "test": held_out}
+    val = [name for name in plain.get("val", ()) if name not in held_out]
+    if val and held_out and "test" not in plain:
+        plain |= {"val": val, "test": held_out}
     return plain
 
 
@@ -63,7 +63,7 @@ def _is_held_out(name: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name without those that say nothing of its split."""
+    """The words of a name without filler words."""
     words = (_plain(word) for word in re.split(r"[\W\d_]+", name.lower()))
     return [word for word in words if word]
 

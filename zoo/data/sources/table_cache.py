@@ -1,8 +1,8 @@
-"""Tables as Arrow files that are mapped into memory, kept under what the table holds.
+"""A cache of tables as memory-mapped Arrow files, keyed by content.
 
-Readers' own caches go by path and time of change, which ``tar``, ``unzip``, ``rsync`` and image layers
-set as they like; and they take names for patterns. Here the content decides, and a reader meets a
-plain name in a folder of its own.
+The caches of ``datasets`` are keyed by path and modification time, which ``tar``, ``unzip``, ``rsync``
+and container layers do not preserve; and its readers treat file names as glob patterns. Here the key is
+the content, and a reader gets a plain name in a folder of its own.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 _FOLDER = "zoo-tables"
 
 Read = Callable[[str, str], "datasets.Dataset"]
-"""Reads a table; the arguments are a pattern that fits nothing but it, and a folder for the rows."""
+"""Reads a table, given a pattern that matches only its file, and a cache folder."""
 
 
 def cached_table(path: Path, digest: str, how: str, read: Read) -> datasets.Dataset:
-    """The rows of ``path``, read again only where no table with the same content was before.
+    """The rows of ``path``, from the cache if a table with the same content was read before.
 
     Args:
         path: The table.
         digest: The sha256 of its content.
-        how: What decides how the content is read, beside the content.
-        read: Reads it, where it has not been read before.
+        how: Reader settings, as part of the key.
+        read: Reads the table if it is not cached.
 
     Raises:
-        DataError: It cannot be cached, or has changed while it was read.
+        DataError: The cache cannot be written, or the file changed while it was read.
     """
     import datasets
 
@@ -58,36 +58,34 @@ def cached_table(path: Path, digest: str, how: str, read: Read) -> datasets.Data
             _fill(place, path, read)
             if sha256_of(path) != digest:
                 shutil.rmtree(place, ignore_errors=True)
-                raise DataError(
-                    f"{path} has changed while it was read", hint="Run the command again."
-                )
+                raise DataError(f"{path} changed while it was read", hint="Run the command again.")
             found = _opened(place)
         assert found is not None
     except Exception as error:
-        # The reader's own check of a disk without a free byte has no number.
-        if not _is_of_the_disk(error) and shutil.disk_usage(folder).free:
+        # The reader's own check for a full disk raises an error without errno.
+        if not _is_disk_error(error) and shutil.disk_usage(folder).free:
             raise
         raise DataError(
-            f"{path} cannot be kept in {folder}, to be mapped into memory: {cause(error)}",
-            hint="Make room there, or set HF_DATASETS_CACHE to another folder.",
+            f"failed to cache {path} in {folder}: {cause(error)}",
+            hint="Free space there, or set HF_DATASETS_CACHE to another folder.",
         ) from error
     return found
 
 
 def table_folder() -> Path:
-    """Where rows are kept: the cache of ``datasets``, or a folder that lasts as long as the process."""
+    """The cache folder: that of ``datasets``, or a temporary one for this process."""
     import datasets
 
     return Path(_writable(str(datasets.config.HF_DATASETS_CACHE)))
 
 
 def cause(error: BaseException) -> str:
-    """The first line of what the error goes back to."""
+    """The first line of an error's root cause."""
     return first_line(_chain(error)[-1])
 
 
 def _opened(place: Path) -> datasets.Dataset | None:
-    """The rows that are kept in ``place``; ``None`` where they are not, or damaged."""
+    """The rows cached in ``place``; ``None`` if they are missing or damaged."""
     import datasets
     import pyarrow as pa
 
@@ -105,7 +103,7 @@ _WORK = ".rows-"
 
 
 def _fill(place: Path, path: Path, read: Read) -> None:
-    """Read the table, and put its rows at ``place``, whole or not at all."""
+    """Read the table and store its rows at ``place`` atomically."""
     place.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(place.parent, [f"{_WORK}*"])
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=_WORK) as name, held(Path(name)):
@@ -119,8 +117,8 @@ def _fill(place: Path, path: Path, read: Read) -> None:
             os.replace(file["filename"], rows / f"{number:05}.arrow")
         del data
         flush(rows)
-        shutil.rmtree(place, ignore_errors=True)  # damaged, or there would be no need
-        with suppress(FileExistsError):  # another process was quicker
+        shutil.rmtree(place, ignore_errors=True)  # damaged, if it exists
+        with suppress(FileExistsError):  # another process was faster
             _rename(rows, place)
 
 
@@ -134,15 +132,15 @@ def _rename(rows: Path, place: Path) -> None:
 
 @functools.cache
 def _writable(cache: str) -> str:
-    """``cache`` itself, or where it cannot be written a folder that lasts as long as the process."""
+    """``cache``, or a temporary folder for this process if it is not writable."""
     try:
         os.makedirs(cache, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache):
             return cache
     except OSError as error:
         warnings.warn(
-            f"tables cannot be kept in {cache} ({error.strerror or error}); "
-            "every command reads them again",
+            f"cannot cache tables in {cache} ({error.strerror or error}); "
+            "every command will read them again",
             stacklevel=2,
         )
     folder = tempfile.mkdtemp(prefix="zoo-tables-")
@@ -154,13 +152,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_IN_WORDS = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
 
 
-def _is_of_the_disk(error: BaseException) -> bool:
-    """Whether what failed is the writing, of which the table is innocent."""
+def _is_disk_error(error: BaseException) -> bool:
+    """Whether writing failed, rather than reading the table."""
     return any(_number(each) in _FULL for each in _chain(error))
 
 
 def _number(error: BaseException) -> int | None:
-    """The system's number of an error; Arrow's errors may have it in their words alone."""
+    """The errno of an error; Arrow's errors may have it only in their text."""
     number = getattr(error, "errno", None)
     if number is None and (found := _FULL_IN_WORDS.search(str(error))):
         number = int(found[1])
@@ -168,7 +166,7 @@ def _number(error: BaseException) -> int | None:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An error and those that led to it, the first of all last."""
+    """An error and its causes, the root cause last."""
     return list(_links(error))
 
 

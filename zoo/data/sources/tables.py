@@ -1,4 +1,4 @@
-"""Tables of inputs, or of their paths: from files to memory-mapped rows."""
+"""Read table files into memory-mapped rows."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SUFFIXES = frozenset(DELIMITED + JSON + PARQUET)
 
 
 def looks_like_table(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of ``path`` is that of a table."""
+    """Whether ``path`` has the extension of a table."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
-    """The tables of a folder by split; the only table there, whatever its name, as ``all``.
+    """The tables of a folder by split; a single table, whatever its name, is ``all``.
 
-    Beside images that is also ``metadata.*``, as Hugging Face calls it. ``findings`` is told
-    which tables are not read.
+    So is Hugging Face's ``metadata.*`` if no table is named after a split. Ignored tables are
+    noted in ``findings``.
 
     Raises:
-        DataError: Two tables stand for one split, or none of several is the training split.
+        DataError: Two tables have the same split, or there are several without split names.
     """
     tables = [path for path in loose_files(folder) if looks_like_table(path)]
     found = by_split(dict.fromkeys(path.stem for path in tables))
@@ -55,27 +55,27 @@ def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
     first = {split: paths[0] for split, paths in chosen.items()}
     rest = [path.name for path in tables if path not in first.values()]
     if rest:
-        findings.note(f"tables in {folder} not read: {', '.join(rest[:8])}")
+        findings.note(f"ignored tables in {folder}: {', '.join(rest[:8])}")
     return first
 
 
 def _several(folder: Path, split: str, paths: Sequence[Path]) -> DataError:
     if split != "all":
         return DataError(
-            f"{folder} has two tables for one split: {paths[0].name} and {paths[1].name}",
-            hint="Keep one of the two, or give one file.",
+            f"{folder} has two tables for the same split: {paths[0].name} and {paths[1].name}",
+            hint="Keep one of them, or use the path of one file.",
         )
     return DataError(
         f"{folder} has several tables, and none is called train: "
         f"{', '.join(path.name for path in paths[:10])}",
-        hint="Give one of the files, or call them train.*, val.* and test.*.",
+        hint="Use the path of one file, or name them train.*, val.* and test.*.",
     )
 
 
 def read_table(path: Path, quoting: Quoting = "auto") -> Table:
-    """Read a table through ``datasets``: kept as an Arrow file in its cache, and memory-mapped.
+    """Read a table with ``datasets`` into a cached, memory-mapped Arrow file.
 
-    All values of CSV and TSV files stay the texts that they are, so that ``007`` keeps its zeros.
+    All values of CSV and TSV files are read as text, so that ``007`` keeps its zeros.
 
     Raises:
         DataError: It cannot be read, or has no rows.
@@ -86,12 +86,12 @@ def read_table(path: Path, quoting: Quoting = "auto") -> Table:
             _check_texts(data, path)
         except DataError:
             raise
-        # Each format's reader has errors of its own (pandas', Arrow's, json's) under a common
-        # wrapper; all of them mean that the file is not what its name says.
+        # Each reader raises its own errors (pandas, Arrow, json) in a common wrapper; all of them
+        # mean that the file does not have the format of its extension.
         except Exception as error:
             raise DataError(
                 f"{path} cannot be read as a table: {cause(error)}",
-                hint="Tables are CSV, TSV, JSON lines or Parquet.",
+                hint="Tables are CSV, TSV, JSON lines or Parquet files.",
             ) from error
     return Table(data, str(path), path.parent, note=note)
 
@@ -128,12 +128,12 @@ def _read_json(pattern: str, cache: str) -> datasets.Dataset:
 def _read_parquet(pattern: str, cache: str) -> datasets.Dataset:
     import datasets
 
-    # A whole row group at a time, which is the reader's default, may be many gigabytes.
+    # The reader's default is a whole row group at a time, which may be many gigabytes.
     return datasets.Dataset.from_parquet(pattern, cache_dir=cache, batch_size=BATCH)
 
 
 def _has_no_rows(path: Path) -> bool:
-    """Whether a table that is not delimited has none, of which its readers say many things."""
+    """Whether a JSON or Parquet file has no rows, for which readers raise various errors."""
     import pyarrow.parquet
 
     if path.suffix.lower() in PARQUET:
@@ -143,10 +143,10 @@ def _has_no_rows(path: Path) -> bool:
 
 
 def _check_texts(data: datasets.Dataset, path: Path) -> None:
-    """Demand UTF-8 in every column of texts, which neither JSON's nor Parquet's reader does.
+    """Check that all texts are UTF-8, which the JSON and Parquet readers do not.
 
     Raises:
-        DataError: A text is encoded otherwise.
+        DataError: A text is not valid UTF-8.
     """
     import pyarrow as pa
 
@@ -183,7 +183,7 @@ def _read_delimited(path: Path, digest: str, quoting: Quoting) -> tuple[datasets
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep ``datasets`` from drawing progress bars and logging what is raised anyway."""
+    """Silence the progress bars and logs of ``datasets``; errors are raised anyway."""
     import datasets
 
     bars = not datasets.are_progress_bars_disabled()

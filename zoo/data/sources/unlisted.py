@@ -1,4 +1,4 @@
-"""Inputs that lie beside a table which does not list them."""
+"""Note input files that a table does not list."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def note_unlisted(
     columns: Columns,
     findings: Findings,
 ) -> None:
-    """Tell how many inputs in ``root`` and below none of its tables, by split, lists.
+    """Note how many inputs in ``root`` and its subfolders are in none of its tables, by split.
 
-    Nothing is told where a table cannot be read: whoever reads it says so.
+    Nothing is noted if a table cannot be read; reading it raises an error later.
     """
     listed = set[str]()
     for split, path in tables.items():
@@ -33,7 +33,7 @@ def note_unlisted(
             listed.update(_listed(path, kind, split, columns))
         except DataError:
             return
-    if not listed:  # a table that holds its inputs
+    if not listed:  # the table holds the inputs themselves
         return
     there = [os.path.relpath(path, root) for path in walk(root).inputs(kind)]
     missed = [path for path in there if os.path.abspath(root / path) not in listed]
@@ -41,14 +41,14 @@ def note_unlisted(
         more = ", …" if len(missed) > 1 else ""
         noun = kind.noun if len(there) == 1 else kind.nouns
         findings.note(
-            f"{len(missed):,} of {len(there):,} {noun} in {root} not used: the table does not "
-            f"list them ({missed[0]}{more})"
+            f"ignored {len(missed):,} of {len(there):,} {noun} in {root} that the table does not "
+            f"list ({missed[0]}{more})"
         )
 
 
 def _listed(path: Path, kind: InputKind, split: str, columns: Columns) -> Iterator[str]:
-    """The inputs of a table, where its reader looks for them."""
-    aside = Findings("skip")  # what its reader tells itself
+    """The absolute paths of the inputs that a table lists."""
+    aside = Findings("skip")  # reported when the table is read for good
     part = read_part(read_table(path, columns.quoting), kind, columns, aside, labelled=False)
     inputs = with_files_found(part, kind, split, aside).inputs
     if isinstance(inputs, Paths):

@@ -1,4 +1,4 @@
-"""Walking through folders: each folder once, and what is not looked into is told."""
+"""Walk folders, each once, and record what is skipped."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _SYSTEM = frozenset((
     "temporary items", "found.000",
 ))
 # fmt: on
-"""Folders that operating systems, network drives and archives leave beside the user's, in lower
-case. Those with a dot before their names are hidden anyway."""
+"""Folders left behind by operating systems, network drives and archives, in lower case. Dot folders
+are hidden anyway."""
 
 
 @dataclass
 class Walked:
-    """What lies in a folder and below.
+    """The contents of a folder and its subfolders.
 
     Attributes:
-        files: The paths of all files that are not hidden: those of a folder, sorted, before those
-            of the folders in it.
+        files: All files that are not hidden: those of a folder, sorted, before those of its
+            subfolders.
         unread: Folders that cannot be listed, each with the reason.
-        links: Links to folders that are read where they lie, or have been; they are not followed.
-        system: Folders of an operating system or the like, which are not looked into.
+        links: Links to folders that are read anyway; they are not followed.
+        system: System folders, which are skipped.
     """
 
     files: list[str] = field(default_factory=list)
@@ -39,17 +39,17 @@ class Walked:
     system: list[str] = field(default_factory=list)
 
     def inputs(self, kind: InputKind) -> list[str]:
-        """The files that are called like inputs of that kind."""
+        """The files with an extension of that modality."""
         return [path for path in self.files if kind.is_file(path)]
 
 
 def walk(folder: Path, root: Path | None = None) -> Walked:
-    """Read through ``folder``, whatever its depth; no folder is read twice.
+    """Walk ``folder`` at any depth; no folder is read twice.
 
     Args:
-        folder: Where to start; it may be a link itself.
-        root: All of what is read, of which ``folder`` is a part; ``folder`` by default. A link to
-            a folder in there is not followed, since the folder itself is read.
+        folder: Where to start; may itself be a link.
+        root: The folder that is read as a whole, ``folder`` by default. Links to folders inside
+            it are not followed, since those are read themselves.
     """
     walked, seen = Walked(), set[tuple[int, int]]()
     top = Path(os.path.realpath(root or folder))
@@ -82,7 +82,7 @@ def walk(folder: Path, root: Path | None = None) -> Walked:
 
 
 def holds_files(folder: Path, kind: InputKind) -> bool:
-    """Whether a file called like such an input lies in ``folder`` or below, or may; the search ends with the first."""
+    """Whether ``folder`` or a subfolder holds such inputs, or cannot be listed; stops at the first."""
     waiting, seen = [os.fspath(folder)], set[str]()
     while waiting:
         parent = os.path.realpath(waiting.pop())
@@ -92,7 +92,7 @@ def holds_files(folder: Path, kind: InputKind) -> bool:
         try:
             entries = _listed(parent)
         except OSError:
-            return True  # what cannot be listed may hold some
+            return True  # it may hold some
         if any(kind.is_file(entry.name) and not _is_folder(entry) for entry in entries):
             return True
         waiting += [e.path for e in entries if _is_folder(e) and not is_system(e.name)]
@@ -100,7 +100,7 @@ def holds_files(folder: Path, kind: InputKind) -> bool:
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """The folders in ``root``, sorted by name, but for hidden ones and those of the system.
+    """The folders in ``root``, sorted by name, without hidden and system folders.
 
     Raises:
         DataError: ``root`` cannot be listed.
@@ -109,7 +109,7 @@ def visible_folders(root: Path) -> list[Path]:
 
 
 def system_folders(root: Path) -> list[Path]:
-    """Those that :func:`visible_folders` leaves out, but for hidden ones."""
+    """The system folders in ``root`` that are not hidden."""
     return [root / e.name for e in _entries(root) if _is_folder(e) and is_system(e.name)]
 
 
@@ -123,7 +123,7 @@ def loose_files(root: Path) -> list[Path]:
 
 
 def is_system(name: str) -> bool:
-    """Whether a folder is called like those that systems leave behind."""
+    """Whether the name is that of a system folder."""
     return name.lower() in _SYSTEM
 
 
@@ -133,12 +133,12 @@ def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         raise DataError(
             f"the folder {root} cannot be read: {error.strerror or error}",
-            hint="Change its permissions, or give another folder.",
+            hint="Change its permissions, or use another folder.",
         ) from error
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, sorted by name."""
+    """The entries of a folder that are not hidden, sorted by name."""
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if not entry.name.startswith(".")]
     return sorted(found, key=lambda entry: entry.name)
@@ -147,12 +147,12 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself, or to where nothing may be looked at
+    except OSError:  # a circular link, or no permission
         return False
 
 
 def _is_read_anyway(link: str, parent: str, top: Path) -> bool:
-    """Whether a link leads up to a folder that it lies in, or to one that is read as itself."""
+    """Whether a link leads to one of its parent folders, or to one that is read anyway."""
     target = Path(os.path.realpath(link))
     if Path(os.path.realpath(parent)).is_relative_to(target):
         return True

@@ -1,4 +1,4 @@
-"""Images that are given for a prediction: files, folders, tables of paths, and in memory."""
+"""Open images for prediction: files, folders, tables of paths, and images in memory."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from zoo.data.sources.tables import looks_like_table
 from zoo.errors import DataError
 from zoo.modalities.image.reading import looks_like_image
 
-_HINT = "Give image files, folders of them, or a table with a column of their paths."
+_HINT = "Pass image files, folders of images, or a table with a column of image paths."
 
 
-def open_images(given: Any, number: int, asked: ReadContext) -> Inputs:
-    """An image as it was given, or those in a folder or a table, as :mod:`zoo.data.inputs` asks."""
-    lost = asked.lost
+def open_images(given: Any, number: int, context: ReadContext) -> Inputs:
+    """Open an image, or those in a folder or a table."""
+    bad = context.bad
     if isinstance(given, (bytes, Image.Image)):
         return one(given, f"image {number}")
     if isinstance(given, tuple):
         raise DataError(
-            f"this run takes images; input {number} is a pair", hint="Give images one by one."
+            f"the model takes images, but input {number} is a pair", hint="Pass single images."
         )
     path = Path(os.path.expanduser(given))
     if os.path.isdir(path):
-        findings = Findings("error" if lost is None else "skip")
-        found = [os.path.relpath(file, path) for file in files_below(path, asked.kind, findings)]
+        findings = Findings("error" if bad is None else "skip")
+        found = [os.path.relpath(file, path) for file in files_below(path, context.kind, findings)]
         findings.check()
         for fact in findings.notes:
-            asked.findings.note(fact)
-        if lost is not None:  # folders that cannot be listed come behind what can be read
-            lost |= dict(enumerate(findings.found, start=len(found)))
+            context.findings.note(fact)
+        if bad is not None:  # folders that cannot be listed come after what can be read
+            bad |= dict(enumerate(findings.found, start=len(found)))
         if not found and not findings.found:
-            raise DataError(f"{path} holds no images", hint="Give images, or folders of them.")
+            raise DataError(f"{path} holds no images", hint=_HINT)
         return Paths.under(path, found)
     if not os.path.exists(path):
         raise DataError(
@@ -47,10 +47,10 @@ def open_images(given: Any, number: int, asked: ReadContext) -> Inputs:
             hint=_HINT,
         )
     if looks_like_table(path):
-        return asked.table(path)
+        return context.table(path)
     if path.suffix and not looks_like_image(path):
         raise DataError(
-            f"this run takes images; {path} is not named like one",
+            f"{path} is not a supported image: unknown file extension",
             hint=_HINT,
         )
     return one(os.fspath(path), os.fspath(path))

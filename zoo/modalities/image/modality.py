@@ -313,11 +313,11 @@ class ImageModality:
 
         return isinstance(given, (bytes, Image.Image))
 
-    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
+    def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
         """An image, or those in a folder or a table."""
         from zoo.modalities.image.inputs import open_images
 
-        return open_images(given, number, asked)
+        return open_images(given, number, context)
 
     @property
     def demo(self) -> DemoData:

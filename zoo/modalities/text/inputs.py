@@ -1,4 +1,4 @@
-"""Texts that are given for a prediction: texts, pairs, and tables or files of them."""
+"""Open texts for prediction: texts, text pairs, and tables or files of them."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ from zoo.system.files import is_utf8, open_regular
 
 
 class Text(str):
-    """A text, even where it reads like the path of a file that is there."""
+    """A text, even if it looks like the path of an existing file."""
 
 
-def open_texts(given: Any, number: int, asked: ReadContext) -> Inputs:
-    """Texts as they were given, or those in a table or a ``.txt`` file; or pairs of them."""
-    return (_pairs if asked.pairs else _texts)(given, number, asked)
+def open_texts(given: Any, number: int, context: ReadContext) -> Inputs:
+    """Open a text or a text pair, or those in a table or a ``.txt`` file."""
+    return (_pairs if context.pairs else _texts)(given, number, context)
 
 
-def _pairs(given: Any, number: int, asked: ReadContext) -> Inputs:
+def _pairs(given: Any, number: int, context: ReadContext) -> Inputs:
     if isinstance(given, tuple) and len(given) == 2:
         return one((_utf8(given[0], number), _utf8(given[1], number)), f"pair {number}")
-    _refuse_others(given, number, asked.kind)
+    _refuse_others(given, number, context.kind)
     if not isinstance(given, (tuple, Text)) and looks_like_table(given):
-        return _texts(Path(given), number, asked)
+        return _texts(Path(given), number, context)
     raise DataError(
-        f"this run takes pairs of texts; input {number} is none",
-        hint="Give a table with both columns, or on standard input ('-') two texts a line with "
-        "a tab between them.",
+        f"the model takes text pairs, but input {number} is not a pair",
+        hint="Use a table with both columns, or standard input ('-') with two tab-separated texts "
+        "per line.",
     )
 
 
-def _texts(given: Any, number: int, asked: ReadContext) -> Inputs:
-    _refuse_others(given, number, asked.kind)
+def _texts(given: Any, number: int, context: ReadContext) -> Inputs:
+    _refuse_others(given, number, context.kind)
     if isinstance(given, tuple):
         raise DataError(
-            f"this run takes one text each; input {number} is a pair", hint="Give texts one by one."
+            f"the model takes single texts, but input {number} is a pair",
+            hint="Pass single texts.",
         )
-    if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given, asked.kind)):
+    if isinstance(given, Text) or (isinstance(given, str) and not _is_path(given, context.kind)):
         return one(_utf8(given, number), f"text {number}")
     path = Path(os.path.expanduser(given))
-    for other in asked.kind.others:
+    for other in context.kind.others:
         if other.is_file(path):
-            raise _not_text(f"not {other.nouns}: {path}")
+            raise _not_text(f"the model takes texts, not {other.nouns}: {path}")
     if os.path.isdir(path):
-        raise _not_text(f"not folders: {path}")
+        raise _not_text(f"the model takes texts, not folders: {path}")
     if not os.path.exists(path):
         raise DataError(
             f"there is no file {path}",
-            hint="Give a table, or texts on standard input with '-'.",
+            hint="Use the path of a table, or texts on standard input ('-').",
         )
     if looks_like_table(path):
-        return asked.table(path)
+        return context.table(path)
     if path.suffix.lower() == ".txt":
-        return _lines(path, asked.findings)
-    raise _not_text(f"tables and .txt files of them; {path} is neither")
+        return _lines(path, context.findings)
+    raise _not_text(f"{path} is neither a table nor a .txt file")
 
 
 _FILES = frozenset(
@@ -103,24 +104,24 @@ _FILES = frozenset(
         ".yml",
     ]
 )
-"""What names of files end in that hold texts, and that no text of one word does."""
+"""File extensions that no one-word text ends in."""
 
 
 def names_file(text: str, kind: InputKind) -> bool:
-    """Whether a text ends as the name of a file does: ``notes.txt``, ``my photo.jpg``.
+    """Whether a text ends in a file extension: ``notes.txt``, ``my photo.jpg``.
 
     Args:
-        text: What may be a text or a path.
-        kind: Texts; the other modalities say what their files are called.
+        text: A text or a path.
+        kind: The text modality; the others know their file extensions.
     """
     known = looks_like_table(text) or any(other.is_file(text) for other in kind.others)
     return "\n" not in text and (known or os.path.splitext(text)[1].lower() in _FILES)
 
 
 def _is_path(text: str, kind: InputKind) -> bool:
-    """Whether a string is meant as a path: the name of a file, or a folder's path.
+    """Whether a string is meant as the path of a file or folder.
 
-    A text of several words that ends like a file is one only where that file is there.
+    A text of several words that ends in a file extension is a path only if the file exists.
     """
     if any(char.isspace() for char in text.strip()):
         return names_file(text, kind) and _exists(text)
@@ -141,8 +142,8 @@ def _exists(text: str) -> bool:
 
 
 def lines_of(content: str) -> list[str]:
-    """The lines of a text file as other programs count them: form feeds and the like end none."""
-    ending = "\n" if "\n" in content else "\r"  # the latter alone is of old Macs
+    """The lines of a text file as other programs count them: form feeds do not end a line."""
+    ending = "\n" if "\n" in content else "\r"  # old Macs use the latter alone
     lines = content.split(ending)
     if not lines[-1]:
         del lines[-1]
@@ -150,11 +151,11 @@ def lines_of(content: str) -> list[str]:
 
 
 def blank_lines(lines: Sequence[str], where: str, findings: Findings) -> None:
-    """Note how many lines hold nothing; each has its answer, so that answers and lines align."""
+    """Note blank lines; they are predicted too, so that predictions align with lines."""
     if blank := [i for i, line in enumerate(lines, 1) if not line.strip()]:
         findings.note(
-            f"{where} has {len(blank):,} blank line{'s' * (len(blank) > 1)}, the first at "
-            f"{blank[0]:,}; answered like the others, and meaning nothing"
+            f"{where} has {len(blank):,} blank line{'s' * (len(blank) > 1)}, the first is line "
+            f"{blank[0]:,}; their predictions are meaningless"
         )
 
 
@@ -172,23 +173,23 @@ def _lines(path: Path, findings: Findings) -> Listed:
 
 
 def _utf8(given: str, number: int) -> str:
-    """The text, of which tokenizers and tables demand that it be one in UTF-8."""
+    """The text, if it is valid UTF-8, which tokenizers and tables need."""
     if not is_utf8(given):
         raise DataError(
             f"input {number} is not valid UTF-8: {given[:60]!r}",
-            hint="Give it in UTF-8, or on standard input ('-'), where other bytes are replaced.",
+            hint="Encode it as UTF-8, or use standard input ('-'), where invalid bytes are replaced.",
         )
     return str(given)
 
 
-def _not_text(why: str) -> DataError:
+def _not_text(message: str) -> DataError:
     return DataError(
-        f"this run takes texts, {why}",
-        hint="Give texts on standard input with '-', or a table with a column of texts.",
+        message,
+        hint="Pass texts on standard input ('-'), or a table with a column of texts.",
     )
 
 
 def _refuse_others(given: Any, number: int, kind: InputKind) -> None:
     for other in kind.others:
         if other.in_memory(given):
-            raise _not_text(f"not {other.nouns}: input {number}")
+            raise _not_text(f"the model takes texts, not {other.nouns}: input {number}")

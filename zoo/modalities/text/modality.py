@@ -295,11 +295,11 @@ class TextModality:
             return all(isinstance(each, str) for each in given)
         return isinstance(given, Text)
 
-    def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
+    def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
         """A text, a pair, or those in a table or a ``.txt`` file."""
         from zoo.modalities.text.inputs import open_texts
 
-        return open_texts(given, number, asked)
+        return open_texts(given, number, context)
 
     @property
     def demo(self) -> DemoData:
