@@ -577,7 +577,7 @@ def test_lora_adapts_every_layer_of_a_decoder_and_merges_into_it(pooling: Poolin
     assert [path for path, _ in adapters._layers(backbone)] == [
         f"{prefix}h.{block}.{layer}" for block in range(2) for layer in layers
     ]
-    assert adapters.in_words(backbone).startswith("LoRA beside 8 layers with ")
+    assert adapters.in_words(backbone).startswith("LoRA on 8 layers with ")
     with torch.no_grad():
         for path, parameter in backbone.net.named_parameters():
             if "lora_B" in path:

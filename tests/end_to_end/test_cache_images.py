@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").write_text("no folder")
     trained(photos, tmp_path / "run", reporter=Tells())
-    assert any("decoded images cannot be kept in" in text for text in told)
+    assert any("failed to cache the decoded images in" in text for text in told)
 
 
 @pytest.mark.parametrize(

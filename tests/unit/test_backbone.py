@@ -220,14 +220,14 @@ def test_lora_says_what_share_of_the_weights_it_stands_beside() -> None:
     )
     assert backbone.adapter_targets() == ["conv"]
     adapters.insert(backbone, LORA)
-    assert adapters.in_words(backbone) == "LoRA beside 1 layer with 18% of the backbone's weights"
+    assert adapters.in_words(backbone) == "LoRA on 1 layer with 18% of the backbone's weights"
 
 
 def test_lora_beside_embeddings_alone_is_told() -> None:
     net = nn.Sequential(nn.Embedding(5, 4), nn.LSTM(4, 4), nn.Identity())
     backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
     adapters.insert(backbone, LORA)
-    words = "LoRA beside 1 embedding alone with 11% of the backbone's weights"
+    words = "LoRA on 1 embedding only with 11% of the backbone's weights"
     assert adapters.in_words(backbone) == words
 
 
@@ -243,7 +243,7 @@ def test_lora_leaves_out_convolutions_that_change_their_weight_before_use() -> N
     backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
     assert backbone.adapter_targets() == ["1"]
     adapters.insert(backbone, LORA)
-    assert "not beside 1 Standardised" in adapters.in_words(backbone)
+    assert "not on 1 Standardised" in adapters.in_words(backbone)
 
 
 def test_lora_adapts_padded_convolutions_of_other_libraries_and_merging_changes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Matrices of low rank beside a network's frozen ones, through PEFT: put in, looked through, merged."""
+"""LoRA adapters, through PEFT: inserted, merged, removed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ _ADAPTER = "default"
 
 
 def insert(backbone: Backbone, recipe: Recipe) -> None:
-    """Put adapters beside the backbone's targets; they alone take gradients then.
+    """Insert adapters at the backbone's targets; then they alone take gradients.
 
     Targets in stages up to ``recipe.freeze_until`` are left out. A backbone that has adapters
     keeps them.
 
     Raises:
-        UsageError: There is nothing to put an adapter beside, or nothing that ``lora_dropout``
-            could drop.
+        UsageError: There are no targets, or ``lora_dropout`` would have no effect.
     """
     backbone.freeze()
     if not any(_layers(backbone)):
@@ -33,7 +32,7 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
         targets = _targets(backbone, recipe.freeze_until)
         if not targets:
             raise UsageError(
-                f"{backbone.spec.name} has no layer that LoRA could adapt"
+                f"{backbone.spec.name} has no layers that LoRA supports"
                 + (f" after --freeze-until {recipe.freeze_until}" if recipe.freeze_until else ""),
                 hint="Choose --strategy full, bias or two-stage.",
             )
@@ -44,57 +43,57 @@ def insert(backbone: Backbone, recipe: Recipe) -> None:
             target_modules=targets,
         )
         with warnings.catch_warnings():
-            # Of layers that keep their weights transposed, which PEFT settles by itself.
+            # PEFT warns of layers with transposed weights, and corrects the setting itself.
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
             inject_adapter_in_model(config, backbone.net)
-        if recipe.lora_dropout and _tables(backbone):
+        if recipe.lora_dropout and _only_embeddings(backbone):
             raise UsageError(
-                f"--lora-dropout has no effect: LoRA adapts only embeddings of {backbone.spec.name}, "
-                "and what they are given are ids",
+                f"--lora-dropout has no effect: LoRA adapts only the embeddings of "
+                f"{backbone.spec.name}, whose inputs are ids",
                 hint="Leave --lora-dropout out.",
             )
     backbone.unfreeze(*[path for path, _ in backbone.net.named_parameters() if is_adapter(path)])
 
 
 def in_words(backbone: Backbone) -> str:
-    """What the adapters stand beside, and how much of the weights that is."""
+    """Which layers have adapters, and their share of the weights."""
     bases = [layer.get_base_layer() for _, layer in _layers(backbone)]
     every = sum(p.numel() for path, p in backbone.net.named_parameters() if not is_adapter(path))
-    beside = sum(p.numel() for base in bases for p in base.parameters())
-    tables = _tables(backbone)
-    one, many = ("embedding", "embeddings") if tables else ("layer", "layers")
-    kind = (one if len(bases) == 1 else many) + (" alone" if tables else "")
-    words = f"LoRA beside {len(bases)} {kind} with {beside / every:.0%} of the backbone's weights"
+    adapted = sum(p.numel() for base in bases for p in base.parameters())
+    embeddings = _only_embeddings(backbone)
+    one, many = ("embedding", "embeddings") if embeddings else ("layer", "layers")
+    kind = (one if len(bases) == 1 else many) + (" only" if embeddings else "")
+    words = f"LoRA on {len(bases)} {kind} with {adapted / every:.0%} of the backbone's weights"
     left = [f"{count} {name}" for name, count in backbone.left_unadapted().items()]
     return words + (
-        f", not beside {' and '.join(left)}, which LoRA cannot be merged with," * bool(left)
+        f", not on {' and '.join(left)}, into which LoRA cannot be merged," * bool(left)
     )
 
 
 def merge(backbone: Backbone) -> None:
-    """Add the adapters to the weights that they stand beside, and take them out."""
+    """Merge the adapters into the weights, and remove them."""
     for _, layer in _layers(backbone):
         layer.merge(safe_merge=True)
     remove(backbone)
 
 
 def remove(backbone: Backbone) -> None:
-    """Remove the adapters; the weights that they stood beside are as they are."""
+    """Remove the adapters; the weights stay as they are."""
     for path, layer in list(_layers(backbone)):
         backbone.net.set_submodule(path, layer.get_base_layer(), strict=True)
     if hasattr(backbone.net, "peft_config"):
-        del backbone.net.peft_config  # PEFT warns of a second injection otherwise
+        del backbone.net.peft_config  # else PEFT warns about a second injection
 
 
 @contextmanager
 def merged(backbone: Backbone) -> Iterator[None]:
-    """Compute as :func:`merge` would leave it, bit for bit, while the block runs."""
+    """Compute with merged weights, bit-identical to :func:`merge`, while the block runs."""
     kept = []
     try:
         for _, layer in _layers(backbone):
             base = layer.get_base_layer()
             kept.append((layer, base, base.weight.data))
-            layer.merge(safe_merge=True)  # makes a new tensor, so that what was kept stays
+            layer.merge(safe_merge=True)  # makes a new tensor; the kept one is unchanged
         yield
     finally:
         for layer, base, weight in kept:
@@ -103,7 +102,7 @@ def merged(backbone: Backbone) -> Iterator[None]:
 
 
 def plain_state(backbone: Backbone) -> dict[str, Tensor]:
-    """The state under the names that it has without adapters; without what is an adapter's."""
+    """The state dict under the names without adapters, and without their tensors."""
     return {
         key.replace(".base_layer.", "."): tensor
         for key, tensor in backbone.state_dict().items()
@@ -112,17 +111,17 @@ def plain_state(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def is_adapter(path: str) -> bool:
-    """Whether a parameter's path is that of an adapter."""
+    """Whether a parameter belongs to an adapter."""
     return any(part.startswith("lora_") for part in path.split("."))
 
 
-def _tables(backbone: Backbone) -> bool:
-    """Whether the adapters stand beside embeddings alone."""
+def _only_embeddings(backbone: Backbone) -> bool:
+    """Whether only embeddings have adapters."""
     return all(isinstance(layer.get_base_layer(), nn.Embedding) for _, layer in _layers(backbone))
 
 
 def _layers(backbone: Backbone) -> Iterator[tuple[str, Any]]:
-    """The places where adapters are, by path in ``net``."""
+    """The layers with adapters, by path in ``net``."""
     for path, module in backbone.net.named_modules():
         if isinstance(module, nn.Module) and hasattr(module, "lora_A"):
             yield path, module

@@ -1,4 +1,4 @@
-"""An exponential moving average of what trains, which is validated and kept in its place."""
+"""Exponential moving average (EMA) of the trained weights, which is validated and saved instead."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from zoo.errors import RunError
 
 COUNT = "count"
-"""The name of the number of updates in the state; a backbone's tensors lie in ``net`` or ``head``."""
+"""Key of the number of updates in the state; the other keys begin with ``net.`` or ``head.``."""
 
 
 class Average:
-    """Averages the parameters of a network that take gradients when this is made.
+    """Averages the parameters of a network that take gradients at construction.
 
     After update ``n``, counted from 0, the average moves to the parameters by ``1 - d`` of the
-    way, where ``d`` is the smaller of ``decay`` and ``(1 + n) / (10 + n)``. So the random start
-    is soon forgotten, as in TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
+    way, where ``d`` is the smaller of ``decay`` and ``(1 + n) / (10 + n)``. This soon forgets the
+    random start, as in TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
 
-    Frozen parameters are not copied. Neither are buffers: the statistics of BatchNorm are moving
-    averages already, and those of the network hold for the average too.
+    Frozen parameters are not copied. Neither are buffers: BatchNorm statistics are moving averages
+    already.
 
     Args:
         network: On the device where it trains.
@@ -37,7 +37,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the parameters into the average; call it after each step."""
+        """Update the average; call it after each step."""
         decay = min(self._decay, (1 + self._count) / (10 + self._count))
         if self._trained:
             move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -46,7 +46,7 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network computes with the average while the block runs; after it all is as before."""
+        """Use the average as the network's parameters while the block runs."""
         self._swap()
         try:
             yield
@@ -55,7 +55,7 @@ class Average:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        # Values rather than storage, because an LSTM's weights must stay in one piece on a GPU.
+        # Swap values, not storage: an LSTM's weights must stay contiguous on a GPU.
         for name, parameter in self._trained.items():
             kept = parameter.detach().clone()
             parameter.copy_(self._averages[name])
@@ -66,18 +66,18 @@ class Average:
         return {**self._averages, COUNT: torch.tensor(self._count)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave; the values are copied.
+        """Load what :meth:`state_dict` returned; the values are copied.
 
         Raises:
-            RunError: It is of other parameters.
+            RunError: The parameters differ.
         """
         known = {**self._averages, COUNT: torch.tensor(0)}
         wrong = sorted(known.keys() ^ state.keys())
         wrong += [n for n in known if n in state and state[n].shape != known[n].shape]
         if wrong:
             raise RunError(
-                f"the averaged weights are of other parameters than those that train: {wrong[0]}",
-                hint="Begin the run again.",
+                f"the saved EMA weights do not match the trained parameters: {wrong[0]}",
+                hint="Start a new run.",
             )
         self._count = int(state[COUNT])
         for name, average in self._averages.items():

@@ -1,4 +1,4 @@
-"""Batches of one sample, of which batch normalisation can make no statistics."""
+"""Refuses batches of one sample, for which batch normalisation has no statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.system.tensors.hooks import hooked
 
 
 def training_norms(backbone: Backbone) -> list[str]:
-    """Paths of what trains and computes statistics of a batch."""
+    """Paths of the trained layers that compute batch statistics."""
     return [
         path
         for path, module in backbone.named_modules()
@@ -30,16 +30,16 @@ def refuse_single_sample_batches(
     recipe: Recipe,
     example: Callable[[], Mapping[str, Tensor]],
 ) -> None:
-    """Raise a :class:`UsageError` where parts of one sample would stop training in its midst.
+    """Raise a :class:`UsageError` where batches of one sample would make training fail later.
 
-    Where the maps are larger than one place, batch normalisation can do with one sample, so the
-    network is tried on an example.
+    Batch normalisation works with one sample where feature maps have several positions, so the
+    network is run on an example.
 
     Args:
         forward: Runs the backbone.
-        norms: Paths of the normalisations that train in some phase.
-        recipe: Its ``batch_size`` and ``accumulate`` decide how large the parts are.
-        example: Gives one prepared sample, anywhere.
+        norms: Paths of the normalisation layers that train in some phase.
+        recipe: Its ``batch_size`` and ``accumulate`` give the size of micro-batches.
+        example: Returns one prepared sample, on any device.
     """
     if recipe.batch_size >= 2 * recipe.accumulate or not (names := set(norms)):
         return
@@ -47,27 +47,27 @@ def refuse_single_sample_batches(
         given = f"--batch-size {recipe.batch_size}"
         given += f" --accumulate {recipe.accumulate}" if recipe.accumulate > 1 else ""
         raise UsageError(
-            f"{given} leaves batches of one sample, of which the batch normalisation {layer!r} "
-            "can make no statistics",
-            hint="Give a --batch-size of at least 2 samples for each part of --accumulate.",
+            f"{given} makes batches of one sample, which the batch normalisation {layer!r} "
+            "does not support",
+            hint="Use a --batch-size of at least 2 samples for each part of --accumulate.",
         )
 
 
 @torch.no_grad()
 def _without_statistics(forward: Forward, names: set[str], example: Mapping[str, Tensor]) -> str:
-    """The first of the normalisations that gets one value a channel; empty if none does."""
+    """The first normalisation layer with one value per channel; empty if there is none."""
     modules = {m: name for name, m in forward.backbone.named_modules() if name in names}
     found: list[str] = []
 
-    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def check(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].numel() == inputs[0].shape[1]:
             found.append(modules[module])
 
-    with hooked(modules, before=look):
+    with hooked(modules, before=check):
         forward.logits(example)
     return found[0] if found else ""
 
 
 def _trains(module: nn.Module) -> bool:
-    own = list(module.parameters(recurse=False))
-    return not own or any(parameter.requires_grad for parameter in own)
+    parameters = list(module.parameters(recurse=False))
+    return not parameters or any(parameter.requires_grad for parameter in parameters)

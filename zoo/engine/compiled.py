@@ -1,8 +1,8 @@
-"""``--compile on``: ``torch.compile``, its artefacts in zoo's cache, its errors in words.
+"""``--compile on``: ``torch.compile`` with its artefacts in zoo's cache and plain error messages.
 
 Two things are compiled: the steps of a phase that trains the backbone, and the features of a frozen
-one over the training split. All else runs uncompiled, validation too, so that a later evaluation of
-a run agrees to the last digit.
+one over the training split. Everything else runs uncompiled, also validation, so that evaluating
+the run later gives the same digits.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ class Compiler(Protocol):
 
 
 def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
-    """``call``, compiled for each kind of input when that first comes.
+    """``call``, compiled when it first gets an input of a new kind.
 
     Args:
         call: A module, or a method of one.
-        dynamic: Compile once for inputs of any shape, rather than once for each.
-        frozen: The parameters never change, and may be worked into the code; only for inference.
+        dynamic: Compile once for all input shapes, rather than once for each.
+        frozen: The parameters never change and may be inlined; only for inference.
 
     Raises:
-        UsageError: From the result: the network cannot be compiled.
+        UsageError: Raised by the result: the network cannot be compiled.
     """
     from torch._dynamo.exc import TorchDynamoException
 
-    # Counts of how often a function was compiled outlive the networks that it was compiled for.
+    # Recompilation counts outlive the networks that were compiled.
     torch.compiler.reset()
-    # With dropout's own random numbers, so that compiling changes the last digits alone.
+    # Dropout's random numbers as without compiling, so that only the last digits change.
     options: dict[str, Any] = {"freezing": True} if frozen else {"fallback_random": True}
-    quick = torch.compile(call, dynamic=dynamic, options=options)
+    function = torch.compile(call, dynamic=dynamic, options=options)
 
     def run(inputs: Any) -> Tensor:
         try:
-            made: Tensor = quick(inputs)
+            outputs: Tensor = function(inputs)
         except TorchDynamoException as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             reason = lines[0] if lines else type(error).__name__
@@ -65,24 +65,24 @@ def compiled(call: Call, *, dynamic: bool, frozen: bool = False) -> Call:
                 hint="Compiling needs a C++ compiler, or Triton on a GPU. "
                 "Train without it: --compile off",
             ) from error
-        return made
+        return outputs
 
     return run
 
 
 @contextmanager
 def compile_cache() -> Iterator[Path]:
-    """While the block runs, torch keeps what it compiles, and runs again, in the user's own folder.
+    """While the block runs, torch keeps compiled code in a folder that only the user can write.
 
-    That is in zoo's cache unless the user says where; where it cannot be written, in a
-    temporary folder that goes with the block.
+    It is in zoo's cache, or where ``TORCHINDUCTOR_CACHE_DIR`` says; if it is not writable, it is a
+    temporary folder.
 
     Raises:
-        UsageError: Others could have put code there.
+        UsageError: Other users can write to it.
     """
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    # Torch sets the variable itself when its compiler is imported, by whomever.
+    # Torch sets the variable itself when its compiler is imported.
     folder = Path(os.environ.get(_VARIABLE, default_cache_dir()))
     if folder == Path(default_cache_dir()):
         folder = cache_folder() / COMPILED
@@ -99,7 +99,7 @@ def compile_cache() -> Iterator[Path]:
 
 @contextmanager
 def compiling(requested: str) -> Iterator[Compiler | None]:
-    """What compiles while the block runs: :func:`compiled` if ``requested`` is ``on``, else nothing.
+    """The compiler while the block runs: :func:`compiled` if ``requested`` is ``on``, else ``None``.
 
     Raises:
         UsageError: As :func:`compile_cache`.

@@ -1,4 +1,4 @@
-"""Whether a run's inputs are decoded once, into the cache, and then read from there."""
+"""Decoding a run's inputs once, into the cache."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from zoo.modalities.batches import Decoding
 from zoo.system.byte_sizes import in_bytes
 
 MOST_BYTES = 10**9
-"""What a split may take decoded; beyond that its inputs are decoded again in each epoch."""
+"""Size limit of a decoded split; above it, inputs are decoded in every epoch."""
 
 
 def worth_decoding(
     asked: bool | None, decoding: Decoding, *, device: torch.device, epochs: int
 ) -> bool:
-    """Whether inputs are decoded once.
+    """Whether to decode inputs once.
 
     Args:
-        asked: What the user asked for; ``None`` leaves it to what pays: reading them more than
-            once, for a network that computes faster than they can be decoded.
+        asked: The user's choice; ``None`` decodes once where there are several epochs, and
+            decoding is slow or the network computes on an accelerator.
         decoding: How they are decoded.
-        device: Where the network computes.
-        epochs: Passes over them.
+        device: Device of the network.
+        epochs: Passes over the inputs.
     """
     if asked is not None:
         return asked
@@ -43,14 +43,14 @@ def decoded_once(
     facts: Mapping[str, str | int],
     reporter: Reporter,
 ) -> Samples:
-    """``samples`` decoded, or as they are where that would not fit.
+    """``samples``, decoded, or unchanged where that would take too much space.
 
     Args:
         samples: Inputs that take time to decode.
-        decoding: How they are.
-        folder: Where they are kept.
-        facts: What they are of, for people.
-        reporter: Sees the steps, and is told if they cannot be kept.
+        decoding: How to decode them.
+        folder: Folder of the cache.
+        facts: Description shown by ``zoo cache``.
+        reporter: Receives progress, and a note if the cache is not writable.
 
     Raises:
         BadFilesError: An input cannot be read.
@@ -63,11 +63,13 @@ def decoded_once(
     remove_left(folder)
     whole = is_whole(file)
     if whole is False:
-        reporter.note(f"the decoded {nouns} in {file} are damaged; they are decoded again")
+        reporter.note(f"the decoded {nouns} in {file} are damaged; decoding them again")
     found = decoding.opened(samples, file) if whole else None
     if found is None:
-        if (taken := decoding.estimated_bytes(samples)) > MOST_BYTES:
-            reporter.note(f"decoded, {in_bytes(taken)} of {nouns}; they are decoded each time")
+        if (size := decoding.estimated_bytes(samples)) > MOST_BYTES:
+            reporter.note(
+                f"the decoded {nouns} would take {in_bytes(size)}; decoding them in every epoch instead"
+            )
             return samples
         try:
             with reporter.steps("decoding", len(samples)) as advance:
@@ -77,7 +79,7 @@ def decoded_once(
             describe(file, facts)
         except OSError as error:
             reason = error.strerror or error
-            reporter.note(f"decoded {nouns} cannot be kept in {folder} ({reason})")
+            reporter.note(f"failed to cache the decoded {nouns} in {folder} ({reason})")
             return samples
         found = decoding.opened(samples, file)
     mark_used(file)

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device to compute on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo.errors import UsageError, first_line
 
 
 def choose_device(requested: str) -> torch.device:
-    """The device that ``auto`` (an accelerator if there is one) or a name like ``cuda:1`` means.
+    """The device for ``auto`` (an accelerator if there is one) or a name such as ``cuda:1``.
 
     Raises:
         UsageError: There is no such device on this machine.
@@ -21,7 +21,7 @@ def choose_device(requested: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
-            f"--device {requested} cannot be used here: {first_line(error)}",
-            hint="Give 'auto' or 'cpu'.",
+            f"--device {requested} is not available: {first_line(error)}",
+            hint="Use --device auto or --device cpu.",
         ) from error
     return device
