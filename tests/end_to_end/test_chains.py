@@ -177,8 +177,8 @@ def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(
     )
     card = (b / "README.md").read_text().replace("\\", "")
     assert f"| started from | {story} |" in card
-    assert "| license of those weights | none needed |" in card
-    assert "| started from | random parameters |" in (a / "README.md").read_text()
+    assert "| license of those weights | none (trained from scratch) |" in card
+    assert "| started from | random initialisation |" in (a / "README.md").read_text()
     shown = zoo_cli("show", "my-plants").out
     for fact in (
         f"run           {b}",
@@ -238,7 +238,7 @@ def test_without_its_folder_a_run_is_an_error_and_what_it_started_goes_on(
     shutil.rmtree(a)
     listed = zoo_cli("list")
     assert listed.code == 0
-    assert listed.out.splitlines()[1].split() == ["my-animals", "cannot", "be", "read"]
+    assert listed.out.splitlines()[1].split() == ["my-animals", "unreadable"]
     assert listed.out.splitlines()[2].startswith("my-plants ")
     message = f"Error: 'my-animals' is published as the run {a}"
     for command in (("show",), ("finetune", "--data", plants, "--output", "x"), ("check",)):

@@ -294,7 +294,7 @@ def test_what_is_said_can_be_turned_back_into_logits(task: SingleLabel) -> None:
 
 def test_damaged_predictions_and_histories_are_told(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
-    with pytest.raises(RunError, match="is not there") as missing:
+    with pytest.raises(RunError, match="does not exist") as missing:
         read_predictions(path, ["a"], task=SingleLabel())
     assert "--data" in missing.value.hint
     path.write_bytes(b"PAR1 nothing")

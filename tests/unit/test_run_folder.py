@@ -22,7 +22,7 @@ def test_runs_that_start_at_once_have_folders_of_their_own(
 
 def test_a_folder_that_was_asked_for_has_one_owner(tmp_path: Path) -> None:
     claim_folder(tmp_path / "run", "")
-    with pytest.raises(RunError, match="does not overwrite runs"):
+    with pytest.raises(RunError, match="exists"):
         claim_folder(tmp_path / "run", "")
 
 

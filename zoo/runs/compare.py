@@ -1,4 +1,4 @@
-"""Runs side by side on the same samples, and whether a difference is more than chance."""
+"""Comparison of runs on the same samples, with tests of significance."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zoo.tasks.task import Task
 
 @dataclass(frozen=True)
 class Contest:
-    """A run against the first one.
+    """A significance test of a run against the first one.
 
     Attributes:
-        name: ``mcnemar-exact``, ``mcnemar-corrected``, or for numbers ``wilcoxon``.
-        better: Samples on which this run is right and the first wrong; for numbers, nearer.
-        worse: The opposite.
-        p: The probability of at least such a difference if there were none.
-        p_holm: The same, corrected for the number of runs that are compared with the first.
+        name: ``mcnemar-exact``, ``mcnemar-corrected``, or for regression ``wilcoxon``.
+        better: Samples that only this run gets right; for regression, on which it is closer.
+        worse: Samples that only the first run gets right; for regression, on which it is closer.
+        p: p-value.
+        p_holm: p-value with Holm's correction for the number of runs.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Contender:
 
     Attributes:
         run: The run.
-        evaluation: On the samples that all have in common.
-        seconds: Training and validation.
-        samples_per_second: In training.
-        params: Parameters, head included; ``None`` where the run does not say.
-        bytes: Of its weights' file.
-        contest: Against the first run; ``None`` for that one.
+        evaluation: Metrics on the common samples.
+        seconds: Time of training and validation.
+        samples_per_second: Throughput in training.
+        params: Number of parameters, head included; ``None`` if not recorded.
+        bytes: Size of the weights file.
+        contest: The test against the first run; ``None`` for the first.
     """
 
     run: Run
@@ -65,13 +65,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side; the first is what the others are compared with.
+    """Runs on the same samples; the others are compared with the first.
 
     Attributes:
         contenders: In the order given.
-        samples: How many they are compared on.
-        evaluated_on: What those are, in words.
-        remarks: What to mind, such as samples that not all runs have.
+        samples: Number of common samples.
+        evaluated_on: Description of the samples.
+        remarks: Warnings, such as samples that not all runs have.
     """
 
     contenders: tuple[Contender, ...]
@@ -100,30 +100,30 @@ def compare(
     workers: int | None = None,
     reporter: Reporter | None = None,
 ) -> Comparison:
-    """Compare runs of one task and the same classes on the same samples, each with the first.
+    """Compare runs of one task with the first of them, on the same samples.
 
-    Classes are compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; with
-    several labels a sample counts as right if all of them are; see
-    :func:`zoo.tasks.significance.mcnemar`. Numbers are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
+    Classes are compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; for
+    multi-label runs a sample is right if all of its labels are; see
+    :func:`zoo.tasks.significance.mcnemar`. Regression runs are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
     absolute errors, each the mean over the columns. With more than two runs, Holm's correction
-    (1979, jstor.org/stable/4615733) keeps the chance of any false alarm.
+    (1979, jstor.org/stable/4615733) controls the family-wise error rate.
 
     Args:
         runs: Run folders, or runs; two or more.
-        data: Labelled data to judge all runs on, as of :meth:`Run.evaluate`; by default what they
-            have kept of their validation samples, of which those that all have are compared.
+        data: Labelled data, as for :meth:`Run.evaluate`; by default the stored predictions for the
+            validation samples that all runs have.
         split: One split of ``data``.
         device: ``auto``, ``cpu``, ``cuda``, …
-        workers: Processes that prepare images.
-        reporter: Sees the steps.
+        workers: Number of data-loading processes.
+        reporter: Gets notes and steps.
 
     Raises:
-        UsageError: There are fewer than two runs.
-        RunError: They are of different tasks or classes, or have no samples in common.
-        ZooError: As of :meth:`Run.evaluate`.
+        UsageError: Fewer than two runs are given.
+        RunError: They have different tasks or classes, or no samples in common.
+        ZooError: As for :meth:`Run.evaluate`.
     """
     if len(runs) < 2:
-        raise UsageError("a comparison takes two runs or more", hint="zoo compare RUN RUN …")
+        raise UsageError("a comparison needs at least two runs", hint="zoo compare RUN RUN …")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     _refuse_others(opened)
     each = [
@@ -132,8 +132,8 @@ def compare(
     ]
     first, classes = opened[0], opened[0].classes
     evaluated = [
-        _in_order(said, run.classes, classes)
-        for (said, _, _), run in zip(each, opened, strict=True)
+        _in_order(predicted, run.classes, classes)
+        for (predicted, _, _), run in zip(each, opened, strict=True)
     ]
     evaluated, remarks = _in_common(opened, evaluated)
     merits = [first.task.sample_scores(own.outputs, own.labels) for own in evaluated]
@@ -155,12 +155,12 @@ def _refuse_others(runs: Sequence[Run]) -> None:
             raise RunError(
                 f"{first.folder} is {first.task.name} and {run.folder} is {run.task.name}, and "
                 "their metrics cannot be compared",
-                hint="Compare runs of one task.",
+                hint="Compare runs of the same task.",
             )
         if set(run.classes) != set(first.classes):
             differ = sorted(set(run.classes) ^ set(first.classes))
             raise RunError(
-                f"{first.folder} and {run.folder} do not know the same classes: only one has "
+                f"{first.folder} and {run.folder} have different classes: only one has "
                 f"{', '.join(differ[:5])}{', …' if len(differ) > 5 else ''}",
                 hint="Compare runs that were trained on the same classes.",
             )
@@ -169,7 +169,7 @@ def _refuse_others(runs: Sequence[Run]) -> None:
 def _in_order(
     evaluated: EvaluatedSamples, own: Sequence[str], wanted: Sequence[str]
 ) -> EvaluatedSamples:
-    """With the outputs in the order of the classes ``wanted``, which are the ``own`` ones."""
+    """With the outputs in the order of the classes ``wanted``, a permutation of ``own``."""
     if tuple(own) == tuple(wanted):
         return evaluated
     places = [list(own).index(name) for name in wanted]
@@ -182,7 +182,7 @@ def _in_order(
 def _in_common(
     runs: Sequence[Run], evaluated: Sequence[EvaluatedSamples]
 ) -> tuple[list[EvaluatedSamples], list[str]]:
-    """The samples that all have, in one order, and in words what is left out.
+    """The common samples, in one order, and remarks on those left out.
 
     Raises:
         RunError: There are none.
@@ -191,8 +191,9 @@ def _in_common(
     shared = [key for key in places[0] if all(key in other for other in places[1:])]
     if not shared:
         raise RunError(
-            f"{' and '.join(str(run.folder) for run in runs)} have no samples in common that none was trained on",
-            hint="Judge them on the same data: --data PATH, with data that none was trained on.",
+            f"{' and '.join(str(run.folder) for run in runs)} have no common samples outside "
+            "their training data",
+            hint="Use --data PATH, with labelled data that no run was trained on.",
         )
     remarks = []
     if any(len(own) != len(shared) for own in evaluated):
@@ -200,8 +201,8 @@ def _in_common(
             f"{run.folder} has {len(own):,}" for run, own in zip(runs, evaluated, strict=True)
         )
         remarks.append(
-            f"the runs do not have the same samples ({counts}); they are compared on the "
-            f"{len(shared):,} that all have"
+            f"the runs have different samples ({counts}); compared on the {len(shared):,} common "
+            "ones"
         )
     taken = [
         own.take([where[key] for key in shared])
@@ -211,7 +212,7 @@ def _in_common(
 
 
 _Key = tuple[Shown, bytes, int]
-"""What stands for the input, its label, and the how-manieth of those that are the same."""
+"""An input, its label, and a counter of equal ones."""
 
 
 def _places(evaluated: EvaluatedSamples) -> dict[_Key, int]:
@@ -245,7 +246,7 @@ def _holm(contests: Sequence[Contest]) -> list[Contest]:
     ]
 
 
-# -- what is told ------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------
 
 
 def _contender(
@@ -295,7 +296,7 @@ def _document(contender: Contender, first: Contender) -> dict[str, Any]:
 
 
 def class_differences(first: Contender, other: Contender) -> dict[str, float]:
-    """For each class the F1 of ``other`` less that of ``first``; for each number the RMSE."""
+    """By class, F1 of ``other`` minus that of ``first``; for regression, by target, the RMSE."""
     own, theirs = first.evaluation.per_class, other.evaluation.per_class
     key = first.run.task.row_metric
     return {name: theirs[name][key] - row[key] for name, row in own.items()}

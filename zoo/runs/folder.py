@@ -1,4 +1,4 @@
-"""The run folder on disk: made when training starts, finished when it ends, locked between."""
+"""The run folder on disk: created when training starts, finished when it ends, locked between."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ EXAMPLE, LAST, LOCK = "example.png", "last", ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What training leaves to be written.
+    """Results of training, to be written.
 
     Attributes:
-        record: What ``run.json`` holds but for the format and the sha256 of the weights.
+        record: Contents of ``run.json``, without the format and the sha256 of the weights.
         backbone: With the best epoch's parameters.
         task: What the outputs mean.
         history: The lines of ``metrics.jsonl``.
@@ -64,12 +64,12 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What :func:`finish_run` has written.
+    """Contents of the files that :func:`finish_run` wrote.
 
     Attributes:
-        record: What ``run.json`` holds.
+        record: Contents of ``run.json``.
         task: What the outputs mean.
-        evaluated: What ``predictions.parquet`` holds.
+        evaluated: Contents of ``predictions.parquet``.
         history: The lines of ``metrics.jsonl``.
     """
 
@@ -82,16 +82,16 @@ class Finished:
 def claim_folder(
     output: Path | None, name: str, what: str = "run"
 ) -> tuple[Path, tuple[Path, ...]]:
-    """Make the new folder ``output``, or by default the first free one of ``runs/NAME-1``, …
+    """Create the new folder ``output``, by default the first free one of ``runs/NAME-1``, …
 
-    To make it is to claim it: of processes that start together, each has its own. ``what`` is how
-    an error calls that which is to be written.
+    Creating it claims it: processes that start together get different folders. ``what`` names the
+    contents in errors.
 
     Returns:
-        The folder, and those above it that had to be made too, the innermost first.
+        The folder, and the parents that were created for it, the innermost first.
 
     Raises:
-        RunError: ``output`` exists, or nothing can be written there.
+        RunError: ``output`` exists or is not writable.
     """
     folder = output or Path("runs") / f"{name}-1"
     above = tuple(parent for parent in folder.parents if not os.path.exists(parent))
@@ -108,7 +108,7 @@ def claim_folder(
             folder.mkdir()
             break
         except (FileExistsError, FileNotFoundError):
-            continue  # another run has it, or one that has been discarded took 'runs' with it
+            continue  # taken by another run, or a discarded run removed 'runs'
         except OSError as error:
             raise _unwritable(folder, error, what) from error
     return folder, above
@@ -116,7 +116,7 @@ def claim_folder(
 
 @contextmanager
 def claimed(output: Path | None, name: str, what: str = "run") -> Iterator[Path]:
-    """The folder of :func:`claim_folder`, which goes away if the block fails."""
+    """The folder of :func:`claim_folder`, which is removed if the block fails."""
     folder, above = claim_folder(output, name, what)
     try:
         yield folder
@@ -126,11 +126,11 @@ def claimed(output: Path | None, name: str, what: str = "run") -> Iterator[Path]
 
 
 def begin_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Say in ``run.json`` of a new folder that its run is unfinished.
+    """Write the ``run.json`` of an unfinished run to a new folder.
 
     Args:
         folder: An empty one.
-        record: What resuming needs to know: ``request`` and what it led to.
+        record: What resuming needs: ``request`` and the plan made from it.
 
     Raises:
         RunError: It cannot be written.
@@ -142,10 +142,10 @@ def begin_run(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def finish_run(folder: Path, outcome: Outcome) -> Finished:
-    """Write what training came to. ``run.json`` comes last: with it the run is finished.
+    """Write the results of training. ``run.json`` comes last and marks the run as finished.
 
     Returns:
-        The same, for whoever goes on with the run.
+        The contents of the files.
 
     Raises:
         RunError: It cannot be written; the run can be resumed then.
@@ -172,23 +172,23 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
 
 
 def discard_run(folder: Path, above: Sequence[Path] = ()) -> None:
-    """Remove a run of which nothing has been saved, and what :func:`claim_folder` made ``above`` it."""
+    """Remove a run without checkpoints, and the parents that :func:`claim_folder` created."""
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # another run may be there by now
+    with suppress(OSError):  # another run may be there
         for parent in above:
             parent.rmdir()
 
 
 @contextmanager
 def locked(folder: Path, leads: bool = True) -> Iterator[None]:
-    """Keep other runs from training in ``folder`` while the block runs.
+    """Lock ``folder`` against other training processes while the block runs.
 
     Args:
         folder: A run folder.
-        leads: Whether this is the process, of those that train together, that holds the lock.
+        leads: Whether this process holds the lock, of several that train together.
 
     Raises:
-        RunError: Another process does so already.
+        RunError: Another process is training there.
     """
     if not leads:
         yield
@@ -214,9 +214,9 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\..+)?|\.tmp\w{6}")  # files.replac
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """What a process that was killed has left in a run folder, and no other process needs.
+    """Files that a killed process left in a run folder.
 
-    Hidden temporary files; of a finished run also the state and the lock.
+    Hidden temporary files; in a finished run also the checkpoint and the lock.
     """
     found = [path for path in (*_listed(folder), *_listed(folder / LAST)) if _is_temporary(path)]
     if read_record(folder, finished=None)["finished"]:
@@ -225,7 +225,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the :func:`leftovers` in a run folder that is locked; the lock itself goes with that."""
+    """Remove the :func:`leftovers` in a locked run folder, except the lock."""
     for path in leftovers(folder):
         if path.name == LAST:
             shutil.rmtree(path, ignore_errors=True)
@@ -246,17 +246,17 @@ def _is_temporary(path: Path) -> bool:
 
 
 def refuse_links(folder: Path) -> None:
-    """Raise a :class:`RunError` if something in ``folder``, which is to be written to, is a link."""
+    """Raise a :class:`RunError` if something in ``folder`` is a symbolic link."""
     link = next((path for path in folder.iterdir() if path.is_symlink()), None)
     if link is not None:
         raise RunError(
-            f"{link} is a link to {os.readlink(link)}, and the zoo does not write through links",
-            hint="Put the file or folder itself there.",
+            f"{link} is a symbolic link to {os.readlink(link)}; zoo does not write through links",
+            hint="Replace it by the file or folder itself.",
         )
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raise a :class:`RunError` if there is something at ``folder``, or nothing can be."""
+    """Raise a :class:`RunError` if ``folder`` exists, or its name is not valid UTF-8."""
     if not files.is_utf8(folder):
         raise RunError(
             f"the name of the output folder {folder} is not valid UTF-8",
@@ -264,16 +264,16 @@ def refuse_existing(folder: Path) -> None:
         )
     if os.path.lexists(folder):
         raise RunError(
-            f"the output folder {folder} exists, and the zoo does not overwrite runs",
+            f"the output folder {folder} exists; zoo does not overwrite runs",
             hint="Choose another path with --output DIR, or remove it.",
         )
 
 
 @contextmanager
 def new_folder(folder: Path, what: str = "run") -> Iterator[Path]:
-    """A hidden folder beside ``folder``, which is claimed, that takes its name at a good end.
+    """A hidden folder that is renamed to ``folder`` when the block succeeds.
 
-    If the block fails, neither is left, nor what had to be made above them.
+    If the block fails, both are removed, with the parents that were created.
     """
     with claimed(folder, "", what):
         temporary = folder.with_name(f".{folder.name}.{os.urandom(6).hex()}")
@@ -281,7 +281,7 @@ def new_folder(folder: Path, what: str = "run") -> Iterator[Path]:
         try:
             yield temporary
             if os.name == "nt":
-                folder.rmdir()  # there alone nothing can be renamed to a name that is taken
+                folder.rmdir()  # Windows cannot rename to an existing name
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -289,7 +289,7 @@ def new_folder(folder: Path, what: str = "run") -> Iterator[Path]:
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Write ``run.json``; gives what it holds, as JSON has it."""
+    """Write ``run.json``; returns its contents, as JSON data."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, ensure_ascii=False)
     files.write_text(folder / LOCK_FILE, text + "\n")
     written: dict[str, Any] = json.loads(text)
@@ -303,7 +303,7 @@ def write_model(
     tokenizer: Any,
     activation: Activation = "softmax",
 ) -> None:
-    """Write what the library loads: weights, its files beside them, and the tokenizer of texts.
+    """Write the files that the library loads: weights, configuration, tokenizer.
 
     Raises:
         OSError: They cannot be written.
@@ -316,7 +316,7 @@ def write_model(
 
 
 def _write_example(folder: Path, samples: Samples) -> str | list[str]:
-    """A validation input to try the run on: text, pair, path, or an image's name in ``folder``."""
+    """A validation input to try the run on: text, pair, path, or the name of an image in ``folder``."""
     raw = samples.raw(0)
     if isinstance(raw, str):
         return raw

@@ -1,4 +1,4 @@
-"""The README.md of a run: what the model is, how good, from what, and how to use it."""
+"""The README.md of a run: what the model is, its metrics, its origin and its use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def hub_card(record: Mapping[str, Any], repo: str, *, loader: str = "") -> str:
     """The model card of a repository on the Hub: a header in YAML, then Markdown.
 
     Args:
-        record: The contents of ``run.json``, without what others must not see.
+        record: The public contents of ``run.json``.
         repo: ``org/name``.
         loader: The module in the repository that loads the network without zoo, if there is one.
     """
@@ -55,7 +55,7 @@ def hub_card(record: Mapping[str, Any], repo: str, *, loader: str = "") -> str:
 ---
 
 {_facts(record, repo.partition("/")[2])}
-The metrics are those of the validation split, of which nothing is in this repository.
+The metrics were measured on the validation split, which is not part of this repository.
 
 ## Use
 
@@ -67,7 +67,7 @@ run = zoo.open_run(snapshot_download({repo!r}))
 run.predict([...])
 ```
 {without_zoo}
-`preprocessing.json` says step by step how an input is prepared, and has the class names.
+`preprocessing.json` describes the preprocessing step by step and lists the class names.
 {meaning(record)}"""
 
 
@@ -83,11 +83,11 @@ network = load(".")
 
 
 def _facts(record: Mapping[str, Any], name: str) -> str:
-    """The title, and what the model is, how good, and from what."""
+    """The title, and a table of facts and metrics."""
     results, data, recipe = record["results"], record["data"], record["recipe"]
     weights = record["weights"]
     started = (
-        f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random parameters"
+        f"{plain(weights['tag'])} ({plain(weights['uri'])})" if weights else "random initialisation"
     )
     if record["origin"]:
         started = plain(lineage(record))
@@ -123,7 +123,7 @@ def _task(record: Mapping[str, Any]) -> Task:
 
 
 def _header(record: Mapping[str, Any], repo: str) -> dict[str, Any]:
-    """The fields of ``huggingface_hub.ModelCardData``; what is not known is left out."""
+    """The fields of ``huggingface_hub.ModelCardData``; unknown ones are ``None``."""
     start = _first_weights(record) or {}
     source, uri = str(record["data"]["source"]), str(start.get("uri") or "")
     return {
@@ -131,20 +131,20 @@ def _header(record: Mapping[str, Any], repo: str) -> dict[str, Any]:
         "tags": ["zoo", str(record["backbone"])],
         "pipeline_tag": _pipeline(record),
         "base_model": hub_parts(uri)[0] if uri.startswith(_HUB) else None,
-        "datasets": [_data_set(source)] if source.startswith(_HUB) else None,
+        "datasets": [_dataset(source)] if source.startswith(_HUB) else None,
         "model_name": repo.partition("/")[2],
         "eval_results": _eval_results(record, source),
-        **_licence_fields(str(start.get("license") or "")),
+        **_license_fields(str(start.get("license") or "")),
     }
 
 
 def _pipeline(record: Mapping[str, Any]) -> str | None:
-    """The Hub's word for the task; it has none for numbers."""
+    """The Hub's name of the task; it has none for regression on images."""
     word = _task(record).wording.pipeline
     return word.format(modality=record["spec"]["modality"]) or None
 
 
-def _data_set(source: str) -> str:
+def _dataset(source: str) -> str:
     return source.removeprefix(_HUB).partition(":")[0]
 
 
@@ -154,7 +154,7 @@ def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
     return [
         EvalResult(
             task_type=_task(record).wording.hub_task.format(modality=record["spec"]["modality"]),
-            dataset_type=_data_set(source) if source.startswith(_HUB) else "custom",
+            dataset_type=_dataset(source) if source.startswith(_HUB) else "custom",
             dataset_name=source,
             dataset_split="validation",
             metric_type=key,
@@ -166,8 +166,8 @@ def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
     ]
 
 
-def _licence_fields(spdx: str) -> dict[str, str]:
-    """The Hub's identifiers are those of SPDX in lower case; what it does not know is ``other``."""
+def _license_fields(spdx: str) -> dict[str, str]:
+    """License fields: SPDX identifiers in lower case, or ``other`` for unknown ones."""
     name = spdx.lower().removeprefix("licenseref-")
     if not spdx:
         return {}
@@ -177,7 +177,7 @@ def _licence_fields(spdx: str) -> dict[str, str]:
 
 
 def _first_weights(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The published weights which the run, or the first of those it goes back to, had."""
+    """The published weights at the start of the chain of runs."""
     while record["origin"]:
         record = record["origin"]
     weights: Mapping[str, Any] | None = record["weights"]
@@ -188,15 +188,15 @@ def _first_weights(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def license_of(record: Mapping[str, Any]) -> str:
-    """That of the published weights which the run, or the first of those it goes back to, had."""
+    """The license of the published weights at the start of the chain of runs."""
     weights = _first_weights(record)
     if not weights:
-        return "none needed"
+        return "none (trained from scratch)"
     return plain(weights.get("license") or "not stated by the publisher")
 
 
 def meaning(record: Mapping[str, Any]) -> str:
-    """What the plain network's outputs are, where they are not logits of a softmax."""
+    """What the network's outputs mean, where they are not logits of a softmax."""
     names = [plain(name) for name in record["classes"]]
     words = _task(record).outputs_in_words(names)
     return f"\n{words}\n" if words else ""
@@ -211,7 +211,7 @@ def _native(record: Mapping[str, Any]) -> str:
         )
     if pooling == "pooler" and not _task(record).has_classes:
         return (
-            "the library loads the network from this folder, but not as a classifier, whose answers "
+            "the library loads the network from this folder, but not as a classifier, whose outputs "
             "would be standardised; `zoo_head.*` holds the head."
         )
     return (
@@ -222,18 +222,18 @@ def _native(record: Mapping[str, Any]) -> str:
 
 
 def plain(value: object) -> str:
-    """As text: without what Markdown or HTML would make something of, addresses included."""
+    """Escape Markdown and HTML, and break up links."""
     kept = html.escape("".join(c for c in str(value) if c.isprintable()), quote=False)
     marked = re.sub(r"[\\`*_{}\[\]|#~]", r"\\\g<0>", kept)
     return re.sub(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)|(@)", _unlinked, marked)
 
 
 def _unlinked(found: re.Match[str]) -> str:
-    """An address with its sign written as a character reference, of which no link is made."""
+    """An address with its sign as a character reference, which renders without a link."""
     before, sign = found[1] or found[3] or "", found[2] or found[4] or found[5]
     return f"{before}&#{ord(sign)};"
 
 
 def _number(value: object, form: str = "") -> str:
-    """A number in the given form; what a run folder has in its place, as text."""
+    """A number in the given format; anything else as escaped text."""
     return format(value, form) if isinstance(value, int | float) else plain(value)

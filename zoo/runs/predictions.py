@@ -1,4 +1,4 @@
-"""What a run says of inputs: classes with probabilities, or numbers; and the file that keeps them."""
+"""Predictions of a run, and the Parquet file that keeps them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LARGEST = 2**29
-"""Bytes that predictions may become in memory, however small their file: 50,000 rows of 1,000 classes."""
+"""Limit of predictions in memory, in bytes: 50,000 rows of 1,000 classes."""
 
 
 def predictions_of(
@@ -33,15 +33,15 @@ def predictions_of(
     threshold: float,
     unread: Sequence[tuple[str, ...]] = (),
 ) -> list[AnyPrediction]:
-    """What the outputs say of ``samples``.
+    """The predictions for ``samples``.
 
     Args:
         task: What the outputs are.
         samples: The inputs.
-        outputs: Probabilities or numbers, ``(len(samples), len(classes))``.
-        classes: Names of classes, or of columns of numbers.
-        threshold: The probability from which on an input has a class, where several may be.
-        unread: Of each input, what the network did not get to see; empty where that is nothing.
+        outputs: Probabilities or values, ``(len(samples), len(classes))``.
+        classes: Names of classes or regression targets.
+        threshold: Probability from which a label is predicted; multi-label only.
+        unread: By input, what was cut off; empty if nothing was.
     """
     inputs = [shown(samples, i) for i in range(len(samples))]
     lacks = unread or [()] * len(samples)
@@ -50,12 +50,12 @@ def predictions_of(
 
 @dataclass(frozen=True)
 class EvaluatedSamples:
-    """Labelled inputs, and what a run says of them.
+    """Labelled inputs with their predictions.
 
     Attributes:
-        inputs: What stands for each.
+        inputs: Texts, or names of files.
         labels: As the task has them.
-        outputs: Probabilities or numbers, ``(len(inputs), len(classes))``.
+        outputs: Probabilities or values, ``(len(inputs), len(classes))``.
     """
 
     inputs: tuple[Shown, ...]
@@ -73,7 +73,7 @@ class EvaluatedSamples:
 
 
 def evaluated_samples(samples: Samples, outputs: NDArray[np.float64]) -> EvaluatedSamples:
-    """Labelled ``samples``, and what a run says of them, ``(len(samples), outputs)``."""
+    """Labelled ``samples`` with the outputs of a run, ``(len(samples), outputs)``."""
     assert samples.labels is not None
     inputs = tuple(shown(samples, i) for i in range(len(samples)))
     return EvaluatedSamples(inputs, samples.labels, outputs)
@@ -82,7 +82,7 @@ def evaluated_samples(samples: Samples, outputs: NDArray[np.float64]) -> Evaluat
 def write_predictions(
     path: Path, evaluated: EvaluatedSamples, classes: Sequence[str], *, task: Task
 ) -> None:
-    """Put what is said of labelled inputs at ``path``; arguments as of :func:`predictions_of`."""
+    """Write predictions for labelled inputs to ``path``; arguments as for :func:`predictions_of`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -93,17 +93,17 @@ def write_predictions(
 
 
 def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> EvaluatedSamples:
-    """What :func:`write_predictions` has written.
+    """Read the file of :func:`write_predictions`.
 
     Raises:
-        RunError: There is no such file, or it is damaged or of another run.
+        RunError: The file is missing, damaged, or from another run.
     """
     import pyarrow as pa
 
     if not path.is_file():
         raise RunError(
-            f"{path} is not there, or no file",
-            hint="Give labelled data with --data PATH, and the run predicts them again.",
+            f"{path} does not exist or is not a regular file",
+            hint="Use --data PATH, with labelled data to predict again.",
         )
     try:
         table = read_bounded(path)
@@ -123,16 +123,16 @@ def read_predictions(path: Path, classes: Sequence[str], *, task: Task) -> Evalu
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise RunError(
             f"{path} is damaged: {reason}",
-            hint="Give labelled data with --data PATH, and the run predicts them again.",
+            hint="Use --data PATH, with labelled data to predict again.",
         ) from error
     return EvaluatedSamples(inputs, labels, outputs)
 
 
 def read_bounded(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The predictions that are kept at ``path``, all columns or some.
+    """Read all or some columns of the predictions at ``path``.
 
     Raises:
-        Expands: It becomes far more in memory than the file is large.
+        Expands: It would take far more memory than the file is large.
         ArrowException, OSError: It is damaged.
     """
     import pyarrow.parquet as pq
@@ -149,14 +149,14 @@ def _inputs_in(table: pa.Table) -> tuple[Shown, ...]:
 
 
 def input_columns(inputs: Sequence[Shown]) -> dict[str, list[str]]:
-    """As columns of a table: ``input``, or for pairs ``input_1`` and ``input_2``."""
+    """Columns of a table: ``input``, or for pairs ``input_1`` and ``input_2``."""
     if any(isinstance(each, tuple) for each in inputs):
         return {f"input_{place + 1}": [each[place] for each in inputs] for place in (0, 1)}
     return {"input": [str(each) for each in inputs]}
 
 
 def shown(samples: Samples, index: int) -> Shown:
-    """What stands for an input: a text or pair itself, or the name of a file."""
+    """An input as shown: the text or pair itself, or the name of the file."""
     if samples.kind.in_files:
         return samples.input(index)
     raw = samples.raw(index)

@@ -1,4 +1,4 @@
-"""A run held ready for a few inputs at a time, again and again, as a server needs it."""
+"""A loaded run that predicts a few inputs at a time, as a server needs it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from zoo.tasks.task import Task
 
 
 class Predictor:
-    """Answers inputs of one run; made by :meth:`zoo.Run.predictor`.
+    """Predicts a few inputs at a time; created by :meth:`zoo.Run.predictor`.
 
-    :meth:`prepare` and :meth:`answer` may run in many threads at once, :meth:`outputs` in one.
+    :meth:`prepare` and :meth:`answer` are thread-safe; :meth:`outputs` must be called from one
+    thread at a time.
 
     Args:
         forward: The fine-tuned backbone with its head.
         preparer: Prepares its inputs.
         task: What the outputs mean.
-        classes: Names of classes, or of columns of numbers.
+        classes: Names of classes or regression targets.
     """
 
     def __init__(
@@ -43,26 +44,27 @@ class Predictor:
         self._preparer = preparer
 
     def prepare(self, raw: Raw, name: str = "the input") -> PreparedInput:
-        """What :meth:`outputs` takes of one input.
+        """Prepare one input for :meth:`outputs`.
 
         Args:
             raw: The encoded bytes of an image, its path, or the image; a text; or a pair of texts.
-            name: How answers and errors name an image.
+            name: Name of an image in predictions and errors.
 
         Raises:
-            BadFilesError: An image cannot be read, or is on another scale than in training.
-            DataError: A pair of texts, and the tokenizer cannot tell them apart.
+            BadFilesError: An image cannot be read, or its values are on another scale than in
+                training.
+            DataError: The tokenizer does not support pairs of texts.
         """
         return self._preparer.prepare(raw, name)
 
     def outputs(self, prepared: Sequence[PreparedInput]) -> NDArray[np.float64]:
-        """What is said of several inputs, in one forward pass: ``(len(prepared), classes)``.
+        """Predict several inputs in one forward pass: ``(len(prepared), classes)``.
 
         Args:
             prepared: At least one, all of them from :meth:`prepare`.
 
         Returns:
-            Probabilities, or numbers in the user's units.
+            Probabilities, or values in the user's units.
         """
         return self._task.decode(self._forward.logits(self._preparer.batch(prepared)))
 
@@ -73,13 +75,13 @@ class Predictor:
         *,
         threshold: float | None = None,
     ) -> AnyPrediction:
-        """One row of :meth:`outputs`, ``(classes,)``, by the user's names.
+        """A prediction from one row of :meth:`outputs`, ``(classes,)``.
 
         Args:
-            prepared: The input that the row is of.
-            outputs: The row.
-            threshold: The probability from which on an input has a class, where several may be;
-                0.5 by default.
+            prepared: The input.
+            outputs: Its row.
+            threshold: Probability from which a label is predicted, 0.5 by default; multi-label
+                only.
         """
         given = Listed((prepared.raw,), (prepared.name,))
         samples = Samples(modality_of(self._forward.backbone.spec), given)
@@ -95,5 +97,5 @@ class Predictor:
         return prediction
 
     def warm_up(self) -> None:
-        """Answer one made-up input, so that the first real one waits for no library to start."""
+        """Predict a dummy input, so that the first real one is not delayed by library start-up."""
         self.outputs([self.prepare(self._preparer.example())])

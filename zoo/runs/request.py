@@ -1,4 +1,4 @@
-"""What a user asks of a fine-tune, checked, and kept in ``run.json`` so that it can be repeated."""
+"""The options of a fine-tune, checked, and kept in ``run.json`` to repeat it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from zoo.data.sources.dialects import Quoting
 
 Resize = Literal["crop", "pad", "squash"]
-"""How images become square: the centre of them, all of them with a border, or all of them squashed."""
+"""How images are made square: centre crop, padding, or squashing."""
 
 _DATA, _MODEL, _RUN = "Data", "Model", "Run and hardware"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for: each option is a keyword of :func:`zoo.finetune`.
+    """The user's options; each is a keyword of :func:`zoo.finetune`.
 
     Attributes:
         backbone: As in ``zoo list``.
-        given: How the user named ``data`` where that is a relative path; predictions name samples so.
+        given: ``data`` as the user typed it, if a relative path; predictions name samples by it.
         surgery: Name of the function that changes the backbone before it trains.
-        overrides: Fields of the recipe that are to be other than the default.
+        overrides: Fields of the recipe that differ from the default.
     """
 
     backbone: str
@@ -151,7 +151,7 @@ class Request:
             flag="range",
             count=2,
             holds=is_range,
-            expected="the value of black, then the greater one of white",
+            expected="two numbers, black below white",
         ),
     )
     max_length: int | None = field(
@@ -237,10 +237,10 @@ class Request:
         *,
         surgery: str | None = None,
     ) -> Self:
-        """A request for ``options``, by name; what is ``None`` stays at its default.
+        """A request for ``options``, by name; ``None`` means the default.
 
         Raises:
-            UsageError: There is no such option, or it must not have that value.
+            UsageError: An option is unknown, or its value is not valid.
         """
         refuse_unknown(options, OPTIONS)
         given = {**options, "data": options.get("data") if data is None else data}
@@ -255,24 +255,24 @@ class Request:
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """The random seed."""
         return int(self.overrides.get("seed") or 0)
 
     @property
     def strategy(self) -> str | None:
-        """The strategy that was asked for, if one was."""
+        """The requested strategy, if any."""
         return self.overrides.get("strategy")
 
     def recipe(self, default: Recipe) -> Recipe:
-        """The default recipe with what the user asked for.
+        """The default recipe with the user's options.
 
         Raises:
-            UsageError: Options that do not go together.
+            UsageError: Options that exclude each other.
         """
         return default.changed(**self.overrides)
 
     def refuse_for(self, modality: str) -> None:
-        """Raise a :class:`UsageError` for an option that does nothing for such inputs."""
+        """Raise a :class:`UsageError` for an option that has no effect on such inputs."""
         from zoo.modalities import MODALITIES, modality_named
 
         own = modality_named(modality)
@@ -286,12 +286,12 @@ class Request:
                     )
 
     def of(self, options: Iterable[str]) -> dict[str, Any]:
-        """Those of some options that are fields here, by name."""
+        """The values of those ``options`` that are fields, by name."""
         known = {f.name for f in fields(self)}
         return {name: getattr(self, name) for name in options if name in known}
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data; paths are absolute, so that they hold wherever one works."""
+        """The fields as JSON data, with absolute paths."""
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             **data,
@@ -303,7 +303,7 @@ class Request:
         }
 
     def _relative(self) -> str | None:
-        """``data`` where they are a path that leads elsewhere from another folder."""
+        """``data``, if it is a relative path."""
         data = self.data
         return data if data and _anchored(data) != data and not data.startswith("~") else None
 
@@ -319,21 +319,21 @@ class Request:
             overrides = {key: _tupled(value) for key, value in data["overrides"].items()}
             return cls(**given | {"overrides": overrides})
         except (TypeError, LookupError, AttributeError) as error:
-            raise RunError(f"the request in run.json cannot be read: {error}") from error
+            raise RunError(f"'request' in run.json is not valid: {error}") from error
 
     def but(self, **changes: Any) -> Self:
-        """A copy with other values; what is ``None`` stays as it is."""
+        """A copy with other values; ``None`` keeps the value."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
 
 OPTIONS: Mapping[str, Hyperparameter] = {
     name: row for name, row in rows(Request, Recipe).items() if row.section
 }
-"""What a user may ask for, by the name of the keyword in Python, in the order of the help."""
+"""All options, by their keyword in Python, in the order of the help."""
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is kept: lists as tuples, paths as strings, NumPy's numbers as Python's."""
+    """A plain value: lists as tuples, paths as strings, NumPy numbers as Python's."""
     if isinstance(value, list | tuple):
         return tuple(_plain(each) for each in value)
     if isinstance(value, Path):
@@ -346,15 +346,15 @@ def _tupled(value: Any) -> Any:
 
 
 def _anchored(value: str) -> str:
-    """A path that exists, made absolute; else the value."""
+    """An existing path, made absolute; else the value."""
     path = Path(os.path.expanduser(value))
     return os.path.abspath(path) if os.path.exists(path) else value
 
 
 def _anchored_name(name: str) -> str:
-    """A backbone's name; the path behind a scheme (``path:folder``) is made absolute.
+    """A backbone's name; the path after a scheme (``path:folder``) is made absolute.
 
-    A plain name stays as it is, whatever folder of that name there may be.
+    A plain name is kept, even if there is a folder of that name.
     """
     scheme, colon, rest = name.partition(":")
     return f"{scheme}:{_anchored(rest)}" if colon else name

@@ -1,4 +1,4 @@
-"""The data that a request names."""
+"""The data of a request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from zoo.tasks import tasks_for
 
 
 def open_requested(request: Request, kind: InputKind) -> Splits:
-    """The data that were asked for, or the demo data.
+    """The requested data, or the demo data.
 
     Raises:
-        ZooError: Anything about them that the user can put right.
+        ZooError: The data is missing, damaged or does not fit the request.
     """
     if request.data is None:
         return _demo_data(request, kind)
@@ -42,10 +42,10 @@ def open_requested(request: Request, kind: InputKind) -> Splits:
 
 
 def named_as_given(request: Request, samples: Samples) -> Samples:
-    """``samples`` of the data, called as if they had been opened by the name the user gave."""
+    """``samples`` with the names that the user's own path would give them."""
     if request.given is None or request.data is None:
         return samples
-    # Images of a table are called after the folder that it lies in.
+    # Images of a table are named relative to its folder.
     given, data = Path(request.given), Path(request.data)
     pairs = ((str(data), str(given)), (str(data.parent), str(given.parent)))
     return replace(samples, inputs=Renamed(samples.inputs, pairs))
@@ -55,13 +55,13 @@ def _demo_data(request: Request, kind: InputKind) -> Splits:
     own = next((task for task in tasks_for(request.task) if task.labels is Labels), None)
     if own is None:
         raise UsageError(
-            f"--task {request.task} is for your own data: the demo data has one class per sample",
-            hint="Give data with --data PATH.",
+            f"--task {request.task} needs --data: the demo data has one class per sample",
+            hint="Add --data PATH.",
         )
     for name, row in rows(Request).items():
         if row.own_data and getattr(request, name) != row.default:
             raise UsageError(
-                f"{row.typed} is for your own data, and no data was given",
-                hint=f"Give data with --data PATH, or leave {row.typed} out.",
+                f"{row.typed} needs --data: it has no effect on the demo data",
+                hint=f"Add --data PATH, or leave {row.typed} out.",
             )
     return demo_data(kind, task=own.name, classes=request.classes, seed=request.seed)

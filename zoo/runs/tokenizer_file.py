@@ -1,4 +1,4 @@
-"""The tokenizer that a run was trained with, from its folder."""
+"""Reads the tokenizer in a run folder."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def read_tokenizer(file: Path) -> Tokenizer:
             found: Tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
         raise RunError(
-            f"{file} cannot be read: {first_line(error)}", hint="Put the run's own back."
+            f"{file} cannot be read: {first_line(error)}",
+            hint="Restore the file from a copy of the run.",
         ) from error
     return found

@@ -1,4 +1,4 @@
-"""The contents that a run was trained on: eight bytes a sample, from which no sample can be had."""
+"""Hashes of the training samples, to recognise them in an evaluation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zoo.errors import RunError
 from zoo.system.files import read_regular, replacing
 
 DIGESTS = "trained_on.bin"
-"""The first 8 bytes of the sha256 of each sample's contents, once each and sorted."""
+"""The first 8 bytes of the sha256 of each sample's contents, unique and sorted."""
 
 _MOST = 2**30  # bytes, of 134 million samples
 
 
 def write_digests(folder: Path, train: Samples, before: Path | None = None) -> None:
-    """Keep what training samples hold, so that an evaluation recognises them; the demo has none.
+    """Write the hashes of the training samples; the demo data has none.
 
     Args:
-        folder: The run's.
+        folder: The run folder.
         train: Its training samples.
-        before: The folder of the run that it started from, whose samples it has learned from too.
+        before: The folder of the run that it started from, whose hashes are added.
     """
     contents = np.array([], dtype=np.uint64) if train.contents is None else train.contents
     earlier = None
@@ -38,7 +38,7 @@ def write_digests(folder: Path, train: Samples, before: Path | None = None) -> N
 
 
 def read_digests(folder: Path) -> Contents | None:
-    """What :func:`write_digests` has kept; ``None`` where it is not there, as in a published run.
+    """The hashes of :func:`write_digests`; ``None`` if there is no file, as in a published run.
 
     Raises:
         RunError: It cannot be read.
@@ -52,5 +52,5 @@ def read_digests(folder: Path) -> Contents | None:
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint="Without the file, samples that the run was trained on cannot be left out.",
+            hint="Remove the file to evaluate without leaving training samples out.",
         ) from error
