@@ -213,10 +213,28 @@ def test_a_network_of_every_kind_keeps_the_contract_in_shapes(check: Callable[[]
 
 @pytest.mark.slow
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(ROWS) if name not in TRAINED],
-    checks=SHAPES, max_params=REAL,
+    [small(ROWS[name]) for name in sorted(EVERYDAY) if name not in TRAINED],
+    checks=[name for name in SHAPES if name not in checks.SHAPES], max_params=REAL,
+)  # fmt: skip
+def test_a_network_of_every_kind_keeps_all_that_needs_no_values(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted(ROWS) if name not in EVERYDAY],
+    checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_all_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.long
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted(ROWS) if name not in EVERYDAY],
+    checks=[name for name in SHAPES if name not in checks.SHAPES], max_params=REAL,
+)  # fmt: skip
+def test_all_networks_keep_all_that_needs_no_values(check: Callable[[], None]) -> None:
     check()
 
 
