@@ -24,7 +24,7 @@ from zoo.training.finetune import find_rate, run
 from zoo.training.resume import resume as go_on
 from zoo.training.run_options import RunOptions
 from zoo.training.start import for_weights, tokenizer_beside, weights_name
-from zoo.weights.build import build, refuse_larger
+from zoo.weights.build import build, check_size
 from zoo.weights.load import choose, fetch
 
 
@@ -92,7 +92,7 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     if with_head:
         backbone = Run(run.folder, registry=registry).load().train()
     else:
-        refuse_larger(run.spec, path)
+        check_size(run.spec, path)
         backbone = build(run.spec, run.weights)
     if run.spec.input.tokens and backbone.tokenizer is None:
         backbone.tokenizer = tokenizer_beside(path)

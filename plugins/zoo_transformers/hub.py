@@ -27,7 +27,7 @@ def read(repo: str, file: str) -> str | None:
 
     Raises:
         NameLookupError: There is no such repository, or it asks for an agreement first.
-        WeightsUnavailable: The file is not in the cache and the Hub is out of reach.
+        WeightsUnavailable: The file is not in the cache and the Hub is unreachable.
         WeightsError: The Hub answered, and the download failed.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -72,6 +72,6 @@ def _demand_hub(repo: str) -> None:
     if not hub_reachable():
         raise WeightsUnavailable(
             f"{repo} is not in the catalogue, its config is not on this machine, "
-            "and the Hub is out of reach",
+            "and the Hub is unreachable",
             hint="Give a local folder as path:FOLDER, or see 'zoo list --modality text --all'.",
         )

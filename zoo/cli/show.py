@@ -165,9 +165,9 @@ def _print_weights(offered: tuple[Weights, ...], *, requested: str | None) -> No
     if not offered:
         say("\nweights\nnone published: training starts from scratch")
         return
-    from zoo.weights.shelf import Shelf
+    from zoo.weights.local_weights import LocalWeights
 
-    shelf = Shelf()
+    local_weights = LocalWeights()
     say("\nweights")
     print_table(
         ("tag", "", "license", "metrics", "outputs", "cached", "source"),
@@ -178,7 +178,7 @@ def _print_weights(offered: tuple[Weights, ...], *, requested: str | None) -> No
                 weights.license,
                 ", ".join(f"{name} {metric:g}" for name, metric in weights.metrics.items()),
                 weights.classes or "",
-                "yes" if shelf.find(weights.uri) else "no",
+                "yes" if local_weights.find(weights.uri) else "no",
                 weights.uri,
             )
             for weights in offered
@@ -203,12 +203,12 @@ def _print_stages(backbone: Backbone) -> None:
 def _document(
     spec: BackboneSpec, backbone: Backbone | None, reason: str, *, layers: bool
 ) -> dict[str, Any]:
-    from zoo.weights.shelf import Shelf
+    from zoo.weights.local_weights import LocalWeights
 
-    shelf = Shelf()
+    local_weights = LocalWeights()
     document = spec.to_json()
     for row in document["weights"]:
-        row["cached"] = shelf.find(row["uri"]) is not None
+        row["cached"] = local_weights.find(row["uri"]) is not None
     document["stages"] = None if backbone is None else _stages(backbone)
     document["head"] = None if backbone is None else _head(backbone)
     if backbone is None:

@@ -13,7 +13,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.system.network import hub_reachable, reachable
 from zoo.weights.find import choose
-from zoo.weights.shelf import Shelf
+from zoo.weights.local_weights import LocalWeights
 
 UNREACHABLE = "weights not on this machine, and their host is out of reach"
 UNPUBLISHED = "no weights published"
@@ -99,14 +99,16 @@ def find_candidates(
         NameLookupError: A name leads to nothing.
     """
     found, left_out = list[Candidate](), list[LeftOut]()
-    shelf, hosts = Shelf(), Hosts()
+    local_weights, hosts = LocalWeights(), Hosts()
     for name, resolve in _wanted(registry, modality, names).items():
         try:
             resolved = resolve()
         except ZooError as error:
             left_out.append(LeftOut(name, error.message))
             continue
-        found_or_not = _candidate(name, resolved, modality, max_params, random, shelf, hosts)
+        found_or_not = _candidate(
+            name, resolved, modality, max_params, random, local_weights, hosts
+        )
         (found if isinstance(found_or_not, Candidate) else left_out).append(found_or_not)  # type: ignore[arg-type]
     return in_order(found), left_out
 
@@ -200,7 +202,7 @@ def _candidate(
     modality: str,
     max_params: int | None,
     random: bool,
-    shelf: Shelf,
+    local_weights: LocalWeights,
     hosts: Hosts,
 ) -> Candidate | LeftOut:
     spec = resolved.spec
@@ -210,7 +212,7 @@ def _candidate(
         return LeftOut(name, f"more than {max_params:,} parameters")
     weights = choose(spec, resolved.weights)
     if weights is not None:
-        here = shelf.find(weights.uri) is not None
+        here = local_weights.find(weights.uri) is not None
         if here or hosts.within_reach(weights.uri):
             return Candidate(name, resolved, weights, here)
     if random:

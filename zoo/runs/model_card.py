@@ -13,7 +13,7 @@ from zoo.registry.run_record import lineage
 from zoo.tasks import task_from_json
 from zoo.tasks.metrics import titles
 from zoo.tasks.task import Task
-from zoo.weights.shelf import hub_parts
+from zoo.weights.local_weights import hub_parts
 
 _HUB = "hf:"
 

@@ -34,7 +34,7 @@ from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
 from zoo.tasks import task_from_json
 from zoo.tasks.task import Task
-from zoo.weights.build import build, refuse_larger
+from zoo.weights.build import build, check_size
 from zoo.weights.load import read_state_dict
 
 
@@ -128,7 +128,7 @@ class OpenedRun:
         (self._registry or Registry.discover()).check_loader(self.spec, self.folder)
         path = self.folder / MODEL
         try:
-            refuse_larger(self.spec, path)
+            check_size(self.spec, path)
             unpadded = self.record.get("unpadded")
             backbone = build(
                 self.spec, None, unpadded=unpadded if unpadded in (True, False) else None

@@ -24,7 +24,7 @@ from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
-from zoo.weights.build import build, refuse_larger
+from zoo.weights.build import build, check_size
 from zoo.weights.load import choose, fetch, file_sha256
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
     if spec.input.needs_tokenizer:
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
     if resolved.run is not None and path is not None:
-        refuse_larger(spec, path)
+        check_size(spec, path)
     backbone = build(spec, weights, path=path)
     if spec.input.tokens and tokenizer is None and backbone.tokenizer is None:
         # Random initialisation, and the published tokenizer is not available: train a new one.

@@ -1,1 +1,1 @@
-"""From the weights that are named to a network that has them: find, download, load, compare."""
+"""Pretrained weights: find, download, verify, load."""

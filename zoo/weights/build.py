@@ -1,4 +1,4 @@
-"""From a spec and weights to a backbone: the loader builds it, the core loads the weights."""
+"""Build a backbone from a spec and load its weights."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.weights.load import fetch, read_tensors
 
-_LAYERS = 100_000
-"""The most modules of a network; the largest of the catalogues has fewer than 10,000."""
+_MAX_MODULES = 100_000
+"""Maximum modules of a network; the largest in the catalogues has fewer than 10,000."""
 
 
 class _TooManyLayers(WeightsError):
-    """A network with more than :data:`_LAYERS` modules."""
+    """A network with more than :data:`_MAX_MODULES` modules."""
 
 
 def build(
@@ -35,51 +35,49 @@ def build(
     path: Path | None = None,
     unpadded: bool | None = None,
 ) -> Backbone:
-    """The backbone that the loader of ``spec`` builds, with the values of ``weights``.
+    """Build a backbone with its loader and load weights into it.
 
-    The core reads the file and loads it, whatever the loader did with it. Where a library has
-    read its own format, each tensor is compared with the file. The head is that of the weights;
-    without one that can be used it is an identity, never a random layer. ``weights_notes`` and
-    ``head_flaw`` of the backbone say what the weights lack.
+    The core reads and loads the file, whatever the loader did with it. If a library has read its
+    own format, each tensor is compared with the file. The head is that of the weights, or an
+    identity if there is none, never a random layer. ``weights_notes`` and ``head_flaw`` of the
+    backbone describe what is missing from the weights.
 
     Args:
-        spec: A row of the catalogue, possibly changed (another input size, a vocabulary).
-        weights: What to start from; ``None`` for random parameters.
-        path: Where :func:`zoo.fetch` has put the weights, where it has been asked already.
-        unpadded: Whether the texts of each length are computed apart, where a run has recorded
-            it; else it is measured, which takes as long as computing a few short texts.
+        spec: A row of the catalogue, possibly modified (input size, vocabulary).
+        weights: The weights; ``None`` for random initialisation.
+        path: Result of :func:`zoo.fetch`, if it has been called already.
+        unpadded: Whether to batch texts by length, as recorded by a run; measured by default,
+            which takes as long as a forward pass of a few short texts.
 
     Raises:
         PluginError: The loader cannot be imported, fails, or returns something else.
-        WeightsError: The weights cannot be had, are of another architecture, or their values are
-            not those of the network.
+        WeightsError: The weights are unavailable or of another architecture, or differ from the
+            values in the network.
     """
     backbone = _from_loader(spec, weights)
     if weights is not None:
         path = path or fetch(weights)
         state, source = read_tensors(path), f"the weights in {path}"
         if backbone.loads_itself:
-            taken = backbone.compare_loaded(state, source=source)
+            loaded = backbone.compare_loaded(state, source=source)
         else:
-            taken = backbone.load_native_state_dict(state, source=source)
-        _settle_head(backbone, weights, taken=taken)
+            loaded = backbone.load_native_state_dict(state, source=source)
+        _check_head(backbone, weights, loaded=loaded)
     backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
 
 
-def _settle_head(backbone: Backbone, weights: Weights, *, taken: bool) -> None:
-    """Leave no random head, and say where the published one is not what its plugin states."""
-    if not taken:
+def _check_head(backbone: Backbone, weights: Weights, *, loaded: bool) -> None:
+    """Replace a random head by an identity; note a head that is not as its plugin states."""
+    if not loaded:
         backbone.head = nn.Identity()
         backbone.head_flaw = backbone.head_flaw or (
-            f"they hold no head, and one with {weights.classes} outputs is promised"
+            f"they have no head, expected one with {weights.classes} outputs"
             if weights.classes
             else ""
         )
     elif weights.classes and (found := backbone.outputs()) != weights.classes:
-        backbone.head_flaw = (
-            f"the head in them has {found} outputs instead of the {weights.classes} promised"
-        )
+        backbone.head_flaw = f"their head has {found} outputs, expected {weights.classes}"
 
 
 def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
@@ -88,17 +86,17 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         loader = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise PluginError(
-            f"the loader of {spec.name}, {spec.loader!r}, cannot be imported: {error}",
-            hint="'zoo plugins' shows every plugin and its status.",
+            f"failed to import the loader {spec.loader!r} of {spec.name}: {error}",
+            hint="'zoo plugins' lists all plugins and their status.",
         ) from error
     try:
-        with _no_more_than_weights(spec, weights), _of_few_layers(spec):
+        with _without_network(spec, weights), _limited_modules(spec):
             backbone = loader(spec, weights)
     except ZooError:
         raise
-    except Exception as error:  # a plugin's fault, or that of a spec which it did not write
+    except Exception as error:  # from the plugin, or from a spec that it did not write
         raise PluginError(
-            f"the loader of {spec.name}, {spec.loader!r}, raised {first_line(error, kind=True)}"
+            f"the loader {spec.loader!r} of {spec.name} raised {first_line(error, kind=True)}"
         ) from error
     if not isinstance(backbone, Backbone):
         raise PluginError(
@@ -108,23 +106,22 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
 
 
 @contextmanager
-def _of_few_layers(spec: BackboneSpec) -> Iterator[None]:
-    """Stop a network that has far more layers than any, while it is built.
+def _limited_modules(spec: BackboneSpec) -> Iterator[None]:
+    """Stop building a network with far too many layers.
 
-    Numbers of layers stand in many fields, nested ones too, and each layer takes time before it
-    takes memory.
+    Layer counts are in many, also nested, fields of a config, and building layers takes time.
 
     Raises:
-        WeightsError: It has.
+        WeightsError: The network has too many layers.
     """
-    left, thread = _LAYERS, threading.get_ident()
+    left, thread = _MAX_MODULES, threading.get_ident()
 
     def count(*_: object) -> None:
         nonlocal left
         if threading.get_ident() == thread:
             left -= 1
             if left < 0:
-                raise RuntimeError("too many layers")  # for the library; the user reads the next
+                raise RuntimeError("too many layers")  # replaced below by an error for the user
 
     handle = register_module_module_registration_hook(count)
     try:
@@ -133,23 +130,22 @@ def _of_few_layers(spec: BackboneSpec) -> Iterator[None]:
         if left >= 0:
             raise
         raise _TooManyLayers(
-            f"{spec.name} as it is described has more than {_LAYERS:,} layers, which no network "
-            "of the zoo has",
-            hint="Take the config.json, or the run.json, that belongs to the weights.",
+            f"the config of {spec.name} has more than {_MAX_MODULES:,} layers, which is not supported",
+            hint="Use the config.json or run.json that belongs to the weights.",
         ) from error
     finally:
         handle.remove()
 
 
 @contextmanager
-def _no_more_than_weights(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
-    """Refuse the network to a loader whose weights are on this machine.
+def _without_network(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
+    """Block network access of a loader whose weights are local.
 
-    The spec may stand in a run folder, or come from the config.json of some folder, and name
-    whatever its author wanted; the libraries would ask for that with the user's token.
+    The spec may come from a run folder or a config.json, and name anything, which libraries would
+    request with the user's token.
 
     Raises:
-        WeightsError: The loader failed after it had asked for another host.
+        WeightsError: The loader failed after trying to connect to a host.
     """
     if weights is not None and weights.uri.startswith(("http://", "https://", "hf:")):
         yield
@@ -161,20 +157,20 @@ def _no_more_than_weights(spec: BackboneSpec, weights: Weights | None) -> Iterat
             if not hosts:
                 raise
             raise WeightsError(
-                f"{spec.name} names something that is not on this machine: building it asks for "
-                f"{hosts[0]}, and what a folder describes is built without a network",
-                hint="Take a folder that is complete in itself, or give the other network's name.",
+                f"{spec.name} refers to files that are not on this machine: building it tried to connect "
+                f"to {hosts[0]}, which is not allowed for local folders",
+                hint="Use a complete folder, or the name of the original model.",
             ) from error
 
 
-def refuse_larger(spec: BackboneSpec, path: Path) -> None:
-    """Refuse a network with more parameters than its weights have bytes, before it takes memory.
+def check_size(spec: BackboneSpec, path: Path) -> None:
+    """Raise if a network has more parameters than its weights file has bytes.
 
-    For a spec that stands in a run folder. The network is built on the meta device to see, where
-    its library allows that.
+    For specs from run folders, before memory is allocated: the network is built on the meta device
+    if its library supports that.
 
     Raises:
-        WeightsError: It has.
+        WeightsError: The network is larger than the file.
     """
     try:
         require_regular(path)
@@ -184,11 +180,10 @@ def refuse_larger(spec: BackboneSpec, path: Path) -> None:
         size = path.stat().st_size
     except _TooManyLayers:
         raise
-    except (ZooError, OSError):  # whoever builds it, or reads the weights, says what is wrong
+    except (ZooError, OSError):  # reported when the network is built or the weights are read
         return
     if count > size:
         raise WeightsError(
-            f"{spec.name} as it is described has {count:,} parameters, and {path} has {size:,} "
-            "bytes",
-            hint="Take the run's own files, all of them.",
+            f"the config of {spec.name} has {count:,} parameters, but {path} has only {size:,} bytes",
+            hint="Use all files of the same run.",
         )

@@ -1,9 +1,8 @@
-"""Files from web addresses: continued where they were cut, and whole under their name or not at all.
+"""Resumable, atomic downloads over HTTP.
 
-urllib, as in ``torch.hub``'s loader, which begins every cut download again. The Hub client's
-``http_get`` continues, but refuses every host while ``HF_HUB_OFFLINE`` is set, takes the rest of a
-file that has changed meanwhile for the rest of the old one, and sleeps as long as a host asks.
-No torch.
+Uses urllib as ``torch.hub`` does, which cannot resume. The Hub client's ``http_get`` resumes, but
+rejects every host while ``HF_HUB_OFFLINE`` is set, does not notice that a file has changed, and
+sleeps as long as a host asks.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ from zoo.system.files import sha256_of
 from zoo.system.small_files import read_small
 
 TRIES = 4
-"""How often a host is asked before the zoo gives up."""
+"""Maximum number of attempts."""
 
 PAUSE = 0.5
-"""Seconds before the second try; twice as long before each that follows."""
+"""Delay before the second attempt in seconds; doubled before each further one."""
 
 STALL_SECONDS = 10.0
-"""How long a host may send nothing."""
+"""Read timeout, in seconds."""
 
 LONGEST_WAIT = 30.0
-"""Seconds that are waited for a host that asks to; one that asks for more is given up."""
+"""Maximum Retry-After that is waited for, in seconds."""
 
 _CHUNK = 1 << 20
 _TRANSIENT = (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
-class _Again(Exception):
-    """A reason to try again; ``after`` is how many seconds the host asks to wait."""
+class _Retry(Exception):
+    """A retryable failure; ``after`` is the host's Retry-After in seconds."""
 
     def __init__(self, reason: str, *, after: float | None = None) -> None:
         super().__init__(reason)
@@ -55,198 +54,202 @@ class _Again(Exception):
 
 
 @dataclass(frozen=True)
-class _Held:
-    """What an earlier try has left: ``size`` of ``total`` bytes of the file ``validator`` names."""
+class _Partial:
+    """A partial download: ``size`` of ``total`` bytes, of the version ``validator``."""
 
     size: int = 0
     total: int | None = None
     validator: str = ""
 
 
-def download(url: str, target: Path, *, digits: str, if_other: str) -> str:
-    """Put the file at ``url`` at ``target``; what a cut or killed download left is continued.
+def download(url: str, target: Path, *, digits: str, mismatch_hint: str) -> str:
+    """Download a file, resuming an earlier attempt.
 
-    Until it is whole and right it is called ``<target>.part``. The caller holds a lock.
+    Until it is complete and verified it is called ``<target>.part``. The caller holds a lock.
 
     Args:
         url: ``http://…`` or ``https://…``.
-        target: In a folder that is made if need be.
-        digits: The first hexadecimal digits of its sha256, or all, or none.
-        if_other: What to do or type if the file is another; it is deleted.
+        target: Destination; its folder is created.
+        digits: Leading digits of the expected sha256; may be all or empty.
+        mismatch_hint: Hint of the error if the sha256 differs; the file is then deleted.
 
     Returns:
-        All 64 digits of its sha256.
+        The full sha256.
 
     Raises:
-        WeightsError: The host does not give the file, gives another, or it cannot be written.
+        WeightsError: The download failed, the sha256 differs, or the file cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, TRIES + 1):
             try:
-                return _try(url, target, digits=digits, if_other=if_other)
-            except _Again as reason:
+                return _try(url, target, digits=digits, mismatch_hint=mismatch_hint)
+            except _Retry as reason:
                 pause = reason.after if reason.after is not None else PAUSE * 2 ** (number - 1)
                 if number == TRIES or pause > LONGEST_WAIT:
                     _give_up(url, target, reason)
-                tell(f"{_host(url)} {reason}; trying again in {pause:.1f} s")
+                note(f"{_host(url)} {reason}; retrying in {pause:.1f} s")
                 time.sleep(pause)
     except OSError as error:
         raise WeightsError(
-            f"{url} cannot be kept at {target}: {error.strerror or error}",
-            hint="Make room there, or set TORCH_HOME to another folder.",
+            f"failed to write {target}: {error.strerror or error}",
+            hint="Free disk space, or set TORCH_HOME to another folder.",
         ) from error
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def tell(text: str) -> None:
-    """Say on standard error what a waiting person should know; hosts and names may be anybody's."""
+def note(text: str) -> None:
+    """Print a note on standard error, without control characters."""
     print(clean(text), file=sys.stderr, flush=True)
 
 
-def _try(url: str, target: Path, *, digits: str, if_other: str) -> str:
+def _try(url: str, target: Path, *, digits: str, mismatch_hint: str) -> str:
     part = target.with_name(f"{target.name}.part")
-    note = target.with_name(f"{target.name}.part.json")
-    held = _held(url, part, note)
-    if not held.size or held.size != held.total:
+    info = target.with_name(f"{target.name}.part.json")
+    partial = _read_partial(url, part, info)
+    if not partial.size or partial.size != partial.total:
         try:
-            _receive(url, part, note, held)
+            _receive(url, part, info, partial)
         except HTTPError as error:
-            _refused(url, target, error, part)
+            _http_error(url, target, error, part)
         except _TRANSIENT as error:
-            _cut(url, error)
+            _connection_error(url, error)
     found = sha256_of(part)
     if not found.startswith(digits):
         part.unlink()
-        if held.size:
-            raise _Again("gave a file that does not fit what an earlier download had begun")
+        if partial.size:
+            raise _Retry("sent a file that does not match the earlier partial download")
         right = digits[:12]
         raise WeightsError(
-            f"{url} gave another file than {target.name}, which was deleted: its sha256 begins "
-            f"with {found[: len(right)]}, and not with {right}",
-            hint=if_other,
+            f"the sha256 of {url} does not match and the download was deleted: it starts with "
+            f"{found[: len(right)]}, expected {right}",
+            hint=mismatch_hint,
         )
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    note.unlink(missing_ok=True)  # first: once the file has its name, nobody looks for the note
+    info.unlink(missing_ok=True)  # first: it is not looked for once the file is in place
     part.replace(target)
     return found
 
 
-def _held(url: str, part: Path, note: Path) -> _Held:
-    """What can be continued: a part that is known to be of the file that is at ``url``."""
+def _read_partial(url: str, part: Path, info: Path) -> _Partial:
+    """Return a partial download of this URL that can be resumed."""
     try:
-        facts = json.loads(read_small(note))
-        held = _Held(part.stat().st_size, facts["total"], facts["validator"])
-        if facts["url"] == url and held.validator and held.size <= (held.total or held.size):
-            return held
+        facts = json.loads(read_small(info))
+        partial = _Partial(part.stat().st_size, facts["total"], facts["validator"])
+        if (
+            facts["url"] == url
+            and partial.validator
+            and partial.size <= (partial.total or partial.size)
+        ):
+            return partial
     except (OSError, ValueError, LookupError, TypeError):
         pass
-    return _Held()
+    return _Partial()
 
 
-def _receive(url: str, part: Path, note: Path, held: _Held) -> None:
-    """Ask for what is missing, and add it to ``part``; or begin again, where the host wants that."""
+def _receive(url: str, part: Path, info: Path, partial: _Partial) -> None:
+    """Download the missing part, or the whole file if the host does not support ranges."""
     request = Request(url, headers={"User-Agent": "zoo"})
-    if held.size:
-        request.add_header("Range", f"bytes={held.size}-")
-        request.add_header("If-Range", held.validator)
+    if partial.size:
+        request.add_header("Range", f"bytes={partial.size}-")
+        request.add_header("If-Range", partial.validator)
     with urlopen(request, timeout=STALL_SECONDS) as answer:
-        _demand_a_file(url, answer.status, answer.headers)
+        _check_response(url, answer.status, answer.headers)
         continued = answer.status == 206
-        begin = held.size if continued else 0
+        begin = partial.size if continued else 0
         if continued and not (answer.headers["Content-Range"] or "").startswith(f"bytes {begin}-"):
             part.unlink(missing_ok=True)
-            raise _Again("gave another piece of the file than was asked for")
+            raise _Retry("sent another range than requested")
         total = None if answer.length is None else begin + answer.length
         with part.open("ab" if continued else "wb") as file:
             if not continued:
                 facts = {"url": url, "total": total, "validator": _validator(answer.headers)}
-                note.write_text(json.dumps(facts), encoding="utf-8")  # half of it counts as none
+                info.write_text(json.dumps(facts), encoding="utf-8")  # an incomplete one is ignored
             with _progress(url, begin, total) as advance:
                 while chunk := answer.read1(_CHUNK):
                     file.write(chunk)
                     advance(len(chunk))
         size = part.stat().st_size
         if total is not None and size != total:
-            raise _Again(f"ended the connection after {size:,} of {total:,} bytes")
+            raise _Retry(f"closed the connection after {size:,} of {total:,} bytes")
 
 
-def _demand_a_file(url: str, status: int, headers: Message) -> None:
+def _check_response(url: str, status: int, headers: Message) -> None:
     if status not in (200, 206):
-        raise WeightsError(f"{_host(url)} answers {status} to {url}, and sends no file")
+        raise WeightsError(f"{_host(url)} responded with status {status} and no file to {url}")
     if headers.get_content_type() == "text/html":
         raise WeightsError(
-            f"{url} leads to a web page instead of a file of weights",
-            hint="A network that wants a login first answers so. Open the address in a browser.",
+            f"{url} is a web page, not a weights file",
+            hint="The network may require a login: open the URL in a browser.",
         )
 
 
 def _validator(headers: Message) -> str:
-    """What names this very file, for ``If-Range`` (RFC 9110, 13.1.5); empty if nothing does."""
+    """Return the validator for ``If-Range`` (RFC 9110, 13.1.5); empty if there is none."""
     tag = headers["ETag"] or ""
     return str(tag if tag and not tag.startswith("W/") else headers["Last-Modified"] or "")
 
 
-def _refused(url: str, target: Path, error: HTTPError, part: Path) -> NoReturn:
-    """Say what an answer of 4xx or 5xx means."""
+def _http_error(url: str, target: Path, error: HTTPError, part: Path) -> NoReturn:
+    """Raise the error for a 4xx or 5xx response."""
     error.close()
     code = error.code
-    if code == 416:  # there is no such range: what is held is not of this file
+    if code == 416:  # range not satisfiable: the partial file is of another version
         part.unlink(missing_ok=True)
-        raise _Again("has less of the file than an earlier download") from error
+        raise _Retry("has a shorter file than the earlier partial download") from error
     if code == 429:
         after = _retry_after(error.headers)
-        raise _Again("asks to wait, for it has had too many requests (429)", after=after) from error
+        raise _Retry("received too many requests (429)", after=after) from error
     if code in (408, 500, 502, 503, 504):
         after = _retry_after(error.headers)
-        raise _Again(f"has a fault of its own ({code} {error.reason})", after=after) from error
+        raise _Retry(f"returned a server error ({code} {error.reason})", after=after) from error
     if code in (404, 410):
         raise WeightsError(
             f"{_host(url)} has no file at {url} ({code})",
-            hint="Take another tag of 'zoo show NAME', or give a file with --weights PATH.",
+            hint="Use another tag from 'zoo show NAME', or a local file with --weights PATH.",
         ) from error
     if code in (401, 403):
         raise WeightsError(
-            f"{_host(url)} does not give out {url} ({code})",
-            hint=f"Fetch the file as its publisher asks, and put it at {target}.",
+            f"{_host(url)} denied access to {url} ({code})",
+            hint=f"Download the file as its publisher requires, and copy it to {target}.",
         ) from error
     raise WeightsError(
-        f"{_host(url)} refuses {url} ({code} {error.reason})",
-        hint=f"Fetch the file in another way, and put it at {target}.",
+        f"{_host(url)} rejected the request for {url} ({code} {error.reason})",
+        hint=f"Download the file in another way, and copy it to {target}.",
     ) from error
 
 
 def _retry_after(headers: Message) -> float | None:
-    """Seconds until the moment that ``Retry-After`` names, by either of its two forms."""
-    wish = headers["Retry-After"] or ""
-    if wish.isdecimal():
-        return float(wish)
+    """Return ``Retry-After`` in seconds, given as seconds or as a date."""
+    value = headers["Retry-After"] or ""
+    if value.isdecimal():
+        return float(value)
     with suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(wish).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     return None
 
 
-def _give_up(url: str, target: Path, reason: _Again) -> NoReturn:
-    hint = f"Try again later, or put the file at {target} yourself."
+def _give_up(url: str, target: Path, reason: _Retry) -> NoReturn:
+    hint = f"Try again later, or copy the file to {target}."
     if reason.after is not None and reason.after > LONGEST_WAIT:
-        hint = f"Try again in {_span(reason.after)}, or put the file at {target} yourself."
+        hint = f"Try again in {_span(reason.after)}, or copy the file to {target}."
     elif target.with_name(f"{target.name}.part").exists():
-        hint = f"Try again: what has come is kept. Or put the file at {target} yourself."
-    raise WeightsError(f"downloading {url} failed: {_host(url)} {reason}", hint=hint) from reason
+        hint = f"Try again to resume the download, or copy the file to {target}."
+    raise WeightsError(f"failed to download {url}: {_host(url)} {reason}", hint=hint) from reason
 
 
-def _cut(url: str, error: BaseException) -> NoReturn:
-    """Say what happened to a connection."""
+def _connection_error(url: str, error: BaseException) -> NoReturn:
+    """Raise the error for a failed connection."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         raise WeightsError(
-            f"{_host(url)} cannot show that it is {_host(url)}: {cause.verify_message}",
-            hint="Behind a proxy that opens connections, set SSL_CERT_FILE to its certificate.",
+            f"certificate verification failed for {_host(url)}: {cause.verify_message}",
+            hint="Behind a TLS-inspecting proxy, set SSL_CERT_FILE to its certificate.",
         ) from error
     if isinstance(cause, TimeoutError):
-        raise _Again(f"has sent nothing for {STALL_SECONDS:g} s") from error
-    raise _Again(f"ended the connection ({getattr(cause, 'strerror', None) or cause})") from error
+        raise _Retry(f"sent no data for {STALL_SECONDS:g} s") from error
+    raise _Retry(f"closed the connection ({getattr(cause, 'strerror', None) or cause})") from error
 
 
 def _span(seconds: float) -> str:
@@ -260,14 +263,14 @@ def _host(url: str) -> str:
 
 @contextmanager
 def _progress(url: str, begin: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar where standard error is a terminal, else a line; the function takes bytes."""
+    """Show a progress bar on a terminal, else a line; yields a function that takes bytes."""
     from rich.filesize import decimal
 
     name = Path(urlsplit(url).path).name
     if not sys.stderr.isatty():
         size = f" ({decimal(total)})" if total else ""
-        more = f", from byte {begin:,} on" if begin else ""
-        tell(f"Downloading {url}{size}{more}")
+        more = f", resumed at byte {begin:,}" if begin else ""
+        note(f"Downloading {url}{size}{more}")
         yield lambda _: None
         return
     from rich import progress

@@ -1,4 +1,4 @@
-"""The sha256 that the file of a web address had when it first came to this machine. No torch."""
+"""The sha256 of files when first downloaded, by URL (trust on first use). No torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zoo.system.small_files import read_small
 
 
 def record_of(url: str) -> Path:
-    """The file, in zoo's own cache, in which the hash is or would be recorded."""
+    """Return the path of the record in zoo's cache."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
     return cache_folder() / "first-hashes" / f"{Path(urlsplit(url).path).name}-{digest}.json"
 
 
 def first_hash(url: str) -> str:
-    """All 64 digits, or the empty string where nothing has been recorded."""
+    """Return the recorded sha256, or an empty string."""
     try:
         record = json.loads(read_small(record_of(url)))
         return str(record["sha256"])
@@ -29,15 +29,15 @@ def first_hash(url: str) -> str:
 
 
 def remember(url: str, sha256: str) -> None:
-    """Record ``sha256`` (64 digits); where zoo's cache cannot be written, that is said alone."""
+    """Record the sha256 of a URL; warn if the cache is not writable."""
     if first_hash(url) == sha256:
         return
     record = record_of(url)
     try:
         write_text(record, json.dumps({"url": url, "sha256": sha256}, indent=2) + "\n")
-    except OSError as error:  # a machine may offer its caches for reading alone
+    except OSError as error:  # the cache may be read-only
         warnings.warn(
-            f"the hash of {url} cannot be recorded in {record.parent} "
-            f"({error.strerror or error}); a later file is held to the published digits alone",
+            f"failed to record the hash of {url} in {record.parent} ({error.strerror or error}); "
+            "only the published digits will be verified",
             stacklevel=2,
         )

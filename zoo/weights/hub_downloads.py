@@ -1,7 +1,7 @@
-"""Files from the Hub, through its own client and into its own cache. No torch.
+"""Download from the Hub into its client's cache, and verify the files. No torch.
 
-The client compares sizes alone. Its cache names each file's content by what the Hub says of it:
-the sha256 of a large file, the git hash of a small one. So both can be checked without a network.
+The client compares sizes only. Blobs in its cache are named by their sha256 (large files) or git
+hash (small ones), so both can be verified offline.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _SMALL = ("*.json", "*.txt", "*.model")
 
 
 def download(repo: str, file: str | None) -> Path:
-    """One file of a repository, or its folder with configuration, tokenizer and weights.
+    """Download one file of a repository, or a folder with config, tokenizer and weights.
 
-    The weights of a folder come last: where they are, the rest is.
+    The weights are downloaded last, so that a folder with weights is complete.
 
     Raises:
-        WeightsError: The Hub does not give them.
+        WeightsError: The download failed.
     """
     import huggingface_hub
 
     try:
         if file is not None:
             return Path(huggingface_hub.hf_hub_download(repo, file, cache_dir=hub_folder()))
-        weights = _form_of_weights(huggingface_hub.HfApi().list_repo_files(repo), repo)
+        weights = _weights_pattern(huggingface_hub.HfApi().list_repo_files(repo), repo)
         small = huggingface_hub.snapshot_download(
             repo, allow_patterns=list(_SMALL), cache_dir=hub_folder()
         )
@@ -45,28 +45,28 @@ def download(repo: str, file: str | None) -> Path:
     except WeightsError:
         raise
     except Exception as error:
-        # The client lets through what its HTTP library raises, which one depends on its version.
+        # The client does not wrap the errors of its HTTP library, which depends on its version.
         what = f"{repo}/{file}" if file else repo
-        hint = "Try again, or give a local file or folder with --weights PATH."
-        message, hint = hub_error_in_words(error, repo, doing=f"fetching {what}", hint=hint)
+        hint = "Try again, or use a local file or folder with --weights PATH."
+        message, hint = hub_error_in_words(error, repo, doing=f"downloading {what}", hint=hint)
         raise WeightsError(message, hint=hint) from error
 
 
 def damaged(path: Path) -> list[Path]:
-    """Those of the files at ``path`` (a file, or a snapshot) whose content is not the Hub's.
+    """Return the damaged files at ``path`` (a file or a snapshot).
 
-    None where the cache holds plain files instead of links: nothing there tells what they were.
+    Empty if the cache has plain files instead of links: their hashes are not known.
     """
-    return [file for file in _files(path) if not _right(file)]
+    return [file for file in _files(path) if not _is_intact(file)]
 
 
 def remove(path: Path, wrong: list[Path]) -> None:
-    """Take the damaged files out of the cache, and the other links of a snapshot with them.
+    """Delete damaged files from the cache, with all links of the snapshot.
 
-    The others' content stays, so that the next download of the snapshot only adds what is missing.
+    Intact blobs are kept, so that the next download fetches only what is missing.
 
     Raises:
-        OSError: They cannot be deleted.
+        OSError: The files cannot be deleted.
     """
     for link in wrong:
         place: Path | None = link
@@ -80,14 +80,14 @@ def remove(path: Path, wrong: list[Path]) -> None:
                 link.unlink()
 
 
-def _form_of_weights(files: list[str], repo: str) -> str:
-    """The pattern of one form of the weights: safetensors where there are any."""
+def _weights_pattern(files: list[str], repo: str) -> str:
+    """Return a glob pattern of the weights files, preferring safetensors."""
     for pattern, suffix in (("*.safetensors", ".safetensors"), ("pytorch_model*.bin", ".bin")):
         if any(file.endswith(suffix) for file in files):
             return pattern
     raise WeightsError(
-        f"the repository {repo} has no weights: no .safetensors and no .bin",
-        hint="'zoo list' shows what has.",
+        f"the repository {repo} has no .safetensors or .bin weights",
+        hint="'zoo list' lists available models.",
     )
 
 
@@ -101,8 +101,8 @@ def _files(path: Path) -> Iterator[Path]:
     yield from (name for name in names if name.suffix in wanted)
 
 
-def _right(file: Path) -> bool:
-    """Whether the content is what the blob's name says, as far as it says anything."""
+def _is_intact(file: Path) -> bool:
+    """Whether the content has the hash in the blob's name, if there is one."""
     name = os.path.basename(os.readlink(file)) if file.is_symlink() else ""
     if re.fullmatch(r"[0-9a-f]{64}", name):
         return sha256_once(file) == name

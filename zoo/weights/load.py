@@ -1,4 +1,4 @@
-"""Pretrained parameters: fetch them, read them safely."""
+"""Read weights files safely."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ __all__ = ["choose", "fetch", "file_sha256", "read_state_dict", "read_tensors"]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Names to tensors from a ``.safetensors`` file, or from a ``.pth`` file without running it.
+    """Read a state dict from a ``.safetensors`` or ``.pth`` file, without executing code.
 
-    A file that holds the tensors one level down (``state_dict``, ``model``) is understood.
+    The state dict may be nested under ``state_dict``, ``model`` or ``model_state_dict``.
 
     Raises:
-        WeightsError: The file cannot be read, would have to run code to be read, or asks for more
-            memory than it has bytes.
+        WeightsError: The file cannot be read, contains code, or needs more memory than its size.
     """
     try:
         require_regular(path)
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        _refuse_archive(path)
-        with warnings.catch_warnings():  # about the pickle's protocol, which is not the user's
+        _check_archive(path)
+        with warnings.catch_warnings():  # about the pickle protocol, which the user cannot change
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    # The reader of a damaged file lets through whatever its parser ran into: RuntimeError,
-    # EOFError, struct.error, IndexError, AssertionError, MemoryError, …
+    # For damaged files the parsers raise anything: RuntimeError, EOFError, struct.error,
+    # IndexError, AssertionError, MemoryError, …
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
-            raise _runs_code(path) from error
+            raise _contains_code(path) from error
         raise WeightsError(
-            f"{path} cannot be read as weights: {first_line(error)}",
-            hint="Give a .safetensors file or a .pth file with a state_dict.",
+            f"failed to read weights from {path}: {first_line(error)}",
+            hint="Use a .safetensors file, or a .pth file with a state_dict.",
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
@@ -53,53 +52,52 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in loaded.items()
     ):
-        raise WeightsError(f"{path} is not a mapping of names to tensors")
-    _refuse_empty_claims(path, loaded)
+        raise WeightsError(f"{path} does not contain a state_dict (a mapping of names to tensors)")
+    _check_sizes(path, loaded)
     return loaded
 
 
-def _refuse_archive(path: Path) -> None:
-    """Refuse programs, and files that unpack to more than they are: torch compresses nothing."""
+def _check_archive(path: Path) -> None:
+    """Reject TorchScript programs, and compressed archives, which torch does not write."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     if any(entry.filename.rpartition("/")[2] == "constants.pkl" for entry in entries):
-        raise _runs_code(path)
+        raise _contains_code(path)
     unpacked, packed = sum(entry.file_size for entry in entries), path.stat().st_size
     if unpacked > packed:
         raise WeightsError(
-            f"{path} has {packed:,} bytes and would unpack to {unpacked:,}; weights are not "
-            "compressed",
+            f"{path} is compressed ({packed:,} bytes unpack to {unpacked:,}); weights must not be",
             hint="Ask its author for a .safetensors file.",
         )
 
 
-def _refuse_empty_claims(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Refuse tensors without values of their own: of a shape larger than the file, or of none."""
+def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Reject tensors without stored values, e.g. larger than the file."""
     size = path.stat().st_size
     for name, tensor in state.items():
         plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not plain or tensor.is_meta or tensor.nbytes > size:
             what = f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
             raise WeightsError(
-                f"{path} does not hold the values of its tensor {name!r}, {what}",
+                f"{path} does not contain the values of its tensor {name!r}, {what}",
                 hint="Ask its author for a .safetensors file, or for a plain state_dict.",
             )
 
 
-def _runs_code(path: Path) -> WeightsError:
+def _contains_code(path: Path) -> WeightsError:
     return WeightsError(
-        f"{path} holds more than tensors, and the zoo does not run code from weights",
+        f"{path} contains code; zoo does not execute code from weights files",
         hint="Ask its author for a .safetensors file, or for a plain state_dict.",
     )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, or of all weights files in a folder that ``save_pretrained`` wrote.
+    """Read the tensors of a file, or of all weights files in a ``save_pretrained`` folder.
 
     Raises:
-        WeightsError: As for :func:`read_state_dict`; or the folder holds no weights.
+        WeightsError: As for :func:`read_state_dict`; or the folder has no weights.
     """
     if not path.is_dir():
         return read_state_dict(path)
@@ -112,7 +110,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     files: list[Path] = next(filter(None, (sorted(path.glob(name)) for name in patterns)), [])
     if not files:
         raise WeightsError(
-            f"{path} holds no weights",
-            hint="Give a folder with model.safetensors, as save_pretrained writes it.",
+            f"{path} contains no weights",
+            hint="Use a folder with model.safetensors, as written by save_pretrained.",
         )
     return {name: tensor for file in files for name, tensor in read_state_dict(file).items()}

@@ -1,4 +1,4 @@
-"""Which weights are on this machine already. No torch."""
+"""Find weights that are already on this machine. No torch."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from zoo.contract.spec import Weights
 from zoo.system.paths import hub_folder, torch_folder
 from zoo.system.small_files import read_small
 
-_PIECE = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
+_SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
 
 
 def hub_parts(uri: str) -> tuple[str, str | None]:
-    """``hf:org/name/file`` as ``("org/name", "file")``; without a file the second is ``None``."""
+    """Split ``hf:org/name/file`` into ``("org/name", "file")``; the file may be ``None``."""
     org, _, rest = uri.removeprefix("hf:").partition("/")
     name, _, file = rest.partition("/")
     return (f"{org}/{name}" if name else org), file or None
 
 
 def cached_file(weights: Weights) -> Path | None:
-    """The file or folder that holds ``weights`` on this machine, or ``None``.
+    """Return the local file or folder of weights, or ``None``.
 
-    Only looks at names: a damaged file counts as there until it is read.
+    Only names are checked, not contents.
     """
-    return Shelf().find(weights.uri)
+    return LocalWeights().find(weights.uri)
 
 
-class Shelf:
-    """The weights on this machine; lists each cache folder once, for many questions."""
+class LocalWeights:
+    """Weights on this machine; each cache folder is listed once."""
 
     def find(self, uri: str) -> Path | None:
-        """The file or folder that a ``Weights.uri`` stands for, or ``None``."""
+        """Return the local file or folder of a ``Weights.uri``, or ``None``."""
         if uri.startswith(("http://", "https://")):
             name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
             return torch_folder() / name if name in self._torch else None
@@ -69,14 +69,14 @@ def _in_snapshots(repo: Path, file: str | None) -> Path | None:
 
 
 def _has_weights(names: frozenset[str]) -> bool:
-    """Whether there are weights among the files, and where they are in pieces, every piece."""
+    """Whether the files include weights, with all shards."""
     weights = [name for name in names if name.endswith((".safetensors", ".bin"))]
-    pieces = Counter(found.group(2, 1, 3) for name in weights if (found := _PIECE.fullmatch(name)))
-    return bool(weights) and all(count == int(of) for (of, *_), count in pieces.items())
+    shards = Counter(found.group(2, 1, 3) for name in weights if (found := _SHARD.fullmatch(name)))
+    return bool(weights) and all(count == int(of) for (of, *_), count in shards.items())
 
 
 def _snapshots(repo: Path) -> Iterator[Path]:
-    """The snapshots of a repository in the Hub's cache, that of ``main`` first."""
+    """Yield the snapshots of a repository in the Hub's cache, ``main`` first."""
     main = ""
     with suppress(OSError):
         main = read_small(repo / "refs" / "main").decode(errors="replace").strip()
@@ -86,7 +86,7 @@ def _snapshots(repo: Path) -> Iterator[Path]:
 
 
 def _listing(folder: Path) -> frozenset[str]:
-    """The names in a folder whose targets exist; none if it cannot be read."""
+    """Return the names in a folder, without broken links; empty if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(e.name for e in entries if not e.is_symlink() or os.path.exists(e))
