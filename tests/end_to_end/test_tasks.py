@@ -339,7 +339,7 @@ def test_options_that_do_not_fit_the_task(
     numbers = ("--task", "regression", "--label-column", "price")
     refused(
         *("finetune", "lstm", "--data", counted, *numbers, "--focal", 2),
-        says=("--focal 2 is for classes", "Leave --focal out"),
+        says=("--focal 2 is only for classification", "Remove --focal"),
     )
     refused(
         *("finetune", "lstm", "--data", counted, *numbers, "--balanced"),

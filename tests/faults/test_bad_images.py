@@ -18,7 +18,7 @@ from zoo.contract.spec import ImageInput
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError
 from zoo.modalities import IMAGE
-from zoo.modalities.image.reading import LARGEST_FILE, MOST_PIXELS, read_image
+from zoo.modalities.image.reading import MAX_FILE_BYTES, MAX_PIXELS, read_image
 from zoo.modalities.image.traits import range_of
 from zoo.modalities.image.transforms import make_transform
 
@@ -155,7 +155,7 @@ def test_the_limit_on_pixels_is_stated(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(images.bombs()["just-too-large.png"])
     with pytest.raises(BadFilesError, match=r"13,378 x 13,378 pixels|more than 178,956,970 pixels"):
         read_image(tmp_path / "large.png")
-    assert MOST_PIXELS == 178_956_970
+    assert MAX_PIXELS == 178_956_970
 
 
 def test_pipes_devices_and_endless_files_are_reported_and_not_read(tmp_path: Path) -> None:
@@ -165,14 +165,14 @@ def test_pipes_devices_and_endless_files_are_reported_and_not_read(tmp_path: Pat
     (root / "red" / "nowhere.jpg").symlink_to("nowhere-else.jpg")
     (root / "red" / "itself.jpg").symlink_to("itself.jpg")
     with (root / "red" / "sparse.jpg").open("wb") as file:
-        file.truncate(LARGEST_FILE + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     splits = open_data(root, kind=IMAGE, bad_files="skip")
     reasons = {Path(path).stem: reason for path, reason in reported(splits).items()}
     assert reasons.keys() == {"pipe", "device", "nowhere", "itself", "sparse"}
-    assert reasons["pipe"] == reasons["device"] == "it is not a file"
+    assert reasons["pipe"] == reasons["device"] == "it is not a regular file"
     assert "bytes" in reasons["sparse"]
     for name in ("pipe.jpg", "device.jpg"):
-        with pytest.raises(BadFilesError, match="it is not a file"):
+        with pytest.raises(BadFilesError, match="it is not a regular file"):
             read_image(root / "red" / name)
 
 

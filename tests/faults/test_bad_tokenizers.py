@@ -70,5 +70,5 @@ def test_a_tokenizer_that_fails_at_its_work_is_an_error() -> None:
     charsmap = base64.b64encode(b"\x08" + bytes(3) + b"\xff" * 8).decode()
     broken = tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap})
     encoder = TextEncoder(Tokenizer.from_str(broken), TextInput())
-    with pytest.raises(WeightsError, match="cannot take a text apart: index out of bounds"):
+    with pytest.raises(WeightsError, match="failed to tokenize a text: index out of bounds"):
         encoder.tokens(["ab é"])

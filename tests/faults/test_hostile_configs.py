@@ -134,7 +134,7 @@ def test_a_token_without_an_embedding_is_told_before_training(folder: Path, tmp_
     table = tmp_path / "texts.csv"
     rows = [f"{'beyond' if number == 7 else 'a'},{'ny'[number % 2]}" for number in range(16)]
     table.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
-    with pytest.raises(WeightsError, match=r"gives token 8 \('beyond'\).* of 8 tokens") as caught:
+    with pytest.raises(WeightsError, match=r"token id 8 \('beyond'\).* only 8 tokens") as caught:
         zoo.finetune(f"path:{folder}", table, epochs=1, output=tmp_path / "run")
     assert "that the network was trained with" in caught.value.hint
     assert not (tmp_path / "run").exists()

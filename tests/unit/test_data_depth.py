@@ -225,9 +225,9 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
     assert shallow.to_json()["unread"] == ["shallow"]
     assert some.to_json()["unread"] == ["beyond"]
     assert told.told == [
-        "values beyond 0 to 2047 in 1 of 2 images; they become black or white",
-        "8 bits a pixel in 1 of 2 images, of which 0 is black and 255 white; the training images "
-        "were deeper, with black and white at 0 to 2047",
+        "values outside 0 to 2047 in 1 of 2 images; they become black or white",
+        "8 bits per pixel in 1 of 2 images, with 0 black and 255 white; the training images had "
+        "more, with black and white at 0 to 2047",
     ]
     # evaluate
     for name in "ab":
@@ -252,8 +252,8 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
     )  # fmt: skip
     assert (kept_features.samples, len(kept_features.skipped)) == (1, 2)
     assert kept_features.notes == (
-        "0 is black and 2047 white; 1 image is deeper than 8 bits",
-        "values beyond 0 to 2047 in 1 of 1 image; they become black or white",
+        "0 is black and 2047 white; 1 image has more than 8 bits per pixel",
+        "values outside 0 to 2047 in 1 of 1 image; they become black or white",
     )
     (tmp_path / "other" / "a" / "some.png").unlink()
     with pytest.raises(BadFilesError, match="2 inputs cannot be used"):
@@ -275,7 +275,7 @@ def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
     assert reading_record(spec, splits, given=True)["windowed"] is True
     assert len(Reading(spec).misfits(traits)) == 20
     assert Reading(spec, windowed=True).misfits(traits) == {}
-    assert Reading(spec, windowed=True).in_words(traits)["beyond"].startswith("values beyond -160")
+    assert Reading(spec, windowed=True).in_words(traits)["beyond"].startswith("values outside -160")
 
 
 def test_a_range_that_makes_all_images_white_is_refused(tmp_path):
@@ -290,7 +290,7 @@ def test_a_ranking_reads_deep_images_on_one_scale_and_says_so(tmp_path):
         folder_of(tmp_path / "data", "12 bits of 16", 12), ["cnn"], weights="none", samples=12,
         device="cpu", workers=0, time_limit=None, watch=Watch(told),
     )  # fmt: skip
-    assert told.told[0] == "0 is black and 2047 white; 12 images are deeper than 8 bits"
+    assert told.told[0] == "0 is black and 2047 white; 12 images have more than 8 bits per pixel"
 
 
 # -- what of an image is not seen ---------------------------------------------------------------
@@ -311,9 +311,9 @@ def test_predictions_and_evaluations_say_what_of_the_images_is_not_seen(tmp_path
     found = run.predict([new], workers=0, reporter=told)
     assert [each.to_json().get("unread") for each in found] == [["frames"], None, ["crop"]]
     assert told.told == [
-        "several frames in 1 of 3 images; the first is used",
-        "more than 40 % of the longer side is cut off in 1 of 3 images; the run was trained so "
-        "(zoo finetune --resize pad or squash keeps all of it)",
+        "several frames in 1 of 3 images; only the first is used",
+        "more than 40 % of the longer side is cropped in 1 of 3 images; as in training "
+        "(zoo finetune --resize pad or squash keeps the whole image)",
     ]
     parallel = run.predict([new], workers=2)
     assert [each.to_json() for each in parallel] == [each.to_json() for each in found]
@@ -335,7 +335,7 @@ def test_16_bits_a_color_are_counted_in_training_and_in_answers(tmp_path, kind):
             (tmp_path / name / f"{index}.{kind.lower()}").write_bytes(content)
     splits = open_data(tmp_path, kind=IMAGE)
     words = reading_in_words(ImageInput(), splits, given=False)["halved"]
-    assert words == "16 bits a color in 6 of 6 images; the upper 8 are used"
+    assert words == "16 bits per channel in 6 of 6 images; only the upper 8 are used"
     transform, traits = make_transform(ImageInput(size=16), False), np.zeros(1, TRAITS)
     transform.read(content, "x", traits)
     assert Reading(ImageInput()).names(traits) == (("halved",),)

@@ -191,7 +191,7 @@ def test_the_map_lies_where_the_answer_comes_from(layout: str, prefix: int | Non
 
 
 def test_tokens_are_places_only_where_the_backbone_says_so() -> None:
-    with pytest.raises(NotAttributed, match="none of this network's later stages puts out maps"):
+    with pytest.raises(NotAttributed, match="feature maps"):
         grad_cam(_corner("tokens"), torch.rand(1, 3, 8, 8), [0])
 
 
@@ -259,7 +259,7 @@ def test_the_word_that_decides_is_the_heaviest() -> None:
 def test_a_network_without_a_known_embedding_says_so() -> None:
     backbone = _bag(7)
     backbone.net.table = nn.Embedding(9, 2)  # type: ignore[assignment]
-    with pytest.raises(NotAttributed, match="vectors of tokens"):
+    with pytest.raises(NotAttributed, match="token embedding"):
         integrated_gradients(backbone, SimpleNamespace(), ["x"], [0], torch.device("cpu"))  # type: ignore[arg-type]
     assert _bag(7, "table").token_embedding() is not None
 

@@ -1,4 +1,4 @@
-"""One folder a modality: reading, preparing, augmenting, collating, showing. Start at modality.py."""
+"""Modalities, one folder each: reading, augmenting, collating, rendering. Start at modality.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def modality_of(spec: BackboneSpec) -> Modality:
     """The modality of a backbone's inputs.
 
     Raises:
-        ContractError: No such modality is there.
+        ContractError: There is no such modality.
     """
     return modality_named(spec.modality)
 
@@ -27,11 +27,11 @@ def modality_named(name: str) -> Modality:
     """The modality of that name.
 
     Raises:
-        ContractError: There is none.
+        ContractError: There is no such modality.
     """
     if name not in MODALITIES:
         raise ContractError(
-            f"no modality is called {name!r}", hint=f"There are: {', '.join(MODALITIES)}."
+            f"no modality is called {name!r}", hint=f"Modalities: {', '.join(MODALITIES)}."
         )
     return MODALITIES[name]
 

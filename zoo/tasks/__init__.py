@@ -1,4 +1,4 @@
-"""What outputs mean: one file a task. Start at task.py."""
+"""Tasks, one module each. Start at task.py."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ TASKS: Mapping[str, str] = {
     "multi-label": "multi_label:MultiLabel",
     "regression": "regression:Regression",
 }
-"""By name, in the order in which help lists them, the class in its module, which is imported late:
-help needs the names and no torch."""
+"""Class by task name, in the order of help texts; imported lazily, since help needs no torch."""
 
 AUTO = "auto"
-"""Leaves the choice of the task to the data."""
+"""Detect the task from the data."""
 
 CHOICES = (AUTO, *TASKS)
-"""What ``--task`` takes."""
+"""The values of ``--task``."""
 
 
 def task_named(name: str) -> Task:
     """The task of that name, not yet fitted to data.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such task.
     """
     if name not in TASKS:
         guess = did_you_mean(name, CHOICES)
@@ -42,8 +41,10 @@ def task_named(name: str) -> Task:
 
 
 def tasks_for(choice: str) -> tuple[Task, ...]:
-    """What data may be of: the task of that name; of :data:`AUTO` all, in the order in which they
-    are asked whether they claim a column. The first in :data:`TASKS` takes what no other claims.
+    """The possible tasks for a value of ``--task``: one, or all of them for :data:`AUTO`.
+
+    They come in the order in which they are asked whether they claim a column; the last one, the
+    first in :data:`TASKS`, takes what no other claims.
 
     Raises:
         UsageError: There is no such task.
@@ -53,15 +54,15 @@ def tasks_for(choice: str) -> tuple[Task, ...]:
 
 
 def task_from_json(data: Mapping[str, Any]) -> Task:
-    """The task that ``run.json`` describes.
+    """The task described in ``run.json``.
 
     Raises:
-        RunError: It is no task that this zoo knows.
-        UsageError: The task has no such metric.
+        RunError: This version of zoo does not know the task.
+        UsageError: The task does not have the metric.
     """
     if data["name"] not in TASKS:
         raise RunError(
-            f"the run's task is {data['name']!r}, which this zoo does not know",
+            f"this version of zoo does not know the run's task {data['name']!r}",
             hint="Upgrade zoo: pip install -U zoo-finetune",
         )
     task: Task = _class_of(data["name"]).from_json(data)

@@ -127,11 +127,11 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = Non
     return functional.mse_loss(outputs, targets.float(), reduction="none").mean(dim=1)
 
 
-# -- what is not valid -------------------------------------------------------------------------
+# -- validation --------------------------------------------------------------------------------
 
 
 def refuse_class_options(class_weights: bool, focal: float, label_smoothing: float) -> None:
-    """Raise a :class:`UsageError` for an option that means something for classes alone."""
+    """Raise a :class:`UsageError` for an option that is only for classification."""
     options = {
         "--class-weights": class_weights,
         f"--focal {focal:g}": focal,
@@ -139,6 +139,6 @@ def refuse_class_options(class_weights: bool, focal: float, label_smoothing: flo
     }
     if given := [option for option, value in options.items() if value]:
         raise UsageError(
-            f"{given[0]} is for classes, and regression has none",
-            hint=f"Leave {given[0].partition(' ')[0]} out.",
+            f"{given[0]} is only for classification, not regression",
+            hint=f"Remove {given[0].partition(' ')[0]}.",
         )

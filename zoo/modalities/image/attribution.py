@@ -121,12 +121,12 @@ def _seen(backbone: Backbone, image: Tensor, output: Sequence[int]) -> tuple[str
     """The layer to look at, and the map of one image there: ``(1, 1, h, w)``."""
     paths = _layers_with_maps(backbone, image)
     if not paths:
-        raise NotAttributed("none of this network's later stages puts out maps of the image")
+        raise NotAttributed("no later stage of this network outputs feature maps")
     for path in paths[:_TRIED]:
         cam = _map_at(backbone, path, image, output)
         if cam.abs().max() > _LEAST_SEEN:
             return path, cam
-    raise NotAttributed("the maps of its last stages have no gradient")
+    raise NotAttributed("the feature maps of the last stages have no gradient")
 
 
 def _layers_with_maps(backbone: Backbone, image: Tensor) -> list[str]:

@@ -1,4 +1,4 @@
-"""The input of a network as the data and the user want it: size, squares, scale of grey."""
+"""Adapt the image input of a network to the data and the options: size, resizing, value range."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from zoo.modalities.image.not_seen import outside_in_words
 from zoo.modalities.image.traits import range_of
 
 SCRATCH_SIZE = 96
-"""Height and width, in pixels, on which networks of any size train from random parameters."""
+"""Default height and width, in pixels, for training from scratch with networks that take any size."""
 
 SQUARES: Mapping[str, Mapping[str, Any]] = {
     "crop": {"crop_mode": "center"},
     "pad": {"crop_mode": "border", "crop": 1.0},
     "squash": {"crop_mode": "squash", "crop": 1.0},
 }
-"""What ``--resize`` asks of a network's input; padding and squashing keep all of an image."""
+"""Input settings by value of ``--resize``; padding and squashing keep the whole image."""
 
 
 def fitted(
     spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
 ) -> BackboneSpec:
-    """The spec with the size, squares and scale that the options and the data ask for.
+    """The spec with the size, resizing and value range for the options and the data.
 
-    The scale of grey is that of these data, also where training starts from a run with another.
+    The value range is that of this data, even if training starts from a run with another.
 
     Raises:
-        UsageError: A size that the network does not take, or a range that the data are not in.
+        UsageError: The network does not take that size, or the range does not fit the data.
     """
     found = range_of(splits.train.traits) or range_of(splits.val.traits if splits.val else None)
     square = SQUARES[asked["resize"]] if asked["resize"] else {}
@@ -39,7 +39,7 @@ def fitted(
         low, high = spec.image_input.value_range
         raise UsageError(
             f"--range {low:g} {high:g} does not fit the data: {words}",
-            hint="Leave --range out to have it found from the images, or give black and white.",
+            hint="Remove --range to estimate it from the images, or use other values.",
         )
     size = _size(spec, asked["image_size"], splits, pretrained=pretrained)
     return spec.with_input(size=size) if size else spec
@@ -48,7 +48,7 @@ def fitted(
 def _size(
     spec: BackboneSpec, wanted: int | None, splits: Splits, *, pretrained: bool
 ) -> int | None:
-    """Height and width; ``None`` for those of the spec."""
+    """Height and width in pixels; ``None`` for those of the spec."""
     given: ImageInput = spec.image_input
     if given.fixed_size:
         return wanted
@@ -58,7 +58,7 @@ def _size(
     if wanted != (fit := given.fitting(wanted)):
         steps = f" in steps of {given.multiple_of}" if given.multiple_of > 1 else ""
         raise UsageError(
-            f"{spec.name} takes images of {given.fitting(1)} pixels and more{steps}, not of {wanted}",
-            hint=f"The nearest size is {fit}: --image-size {fit}.",
+            f"--image-size must be at least {given.fitting(1)}{steps} for {spec.name}, got {wanted}",
+            hint=f"The nearest size is --image-size {fit}.",
         )
     return wanted

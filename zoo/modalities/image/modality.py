@@ -1,4 +1,4 @@
-"""What is peculiar to images. Light to import: what needs torch or Pillow is imported when called."""
+"""The image modality. Imports torch and Pillow only inside functions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ImageModality:
     noun: str = "image"
     nouns: str = "images"
     in_files: bool = True
-    in_columns: str = "paths of images"
+    in_columns: str = "image paths"
     most_columns: int = 1
     main_input: str = "pixel_values"
     dtype: str = "float32"
@@ -287,7 +287,7 @@ class ImageModality:
         """Which rows hold an image, or what can be the path of a file."""
         from zoo.modalities.image.columns import possible_paths
 
-        return possible_paths(table, column), f"no path of a file in column {column!r}"
+        return possible_paths(table, column), f"no valid file path in column {column!r}"
 
     def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
         """The images in a column, or their paths."""

@@ -1,4 +1,4 @@
-"""What of the images a network does not get to see: for headers, records, notes and answers."""
+"""Parts of images that the network does not see, for summaries, records, notes and predictions."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from zoo.modalities.image.traits import Traits
 Mask: TypeAlias = NDArray[np.bool_]
 
 _WORDS: Mapping[str, str] = {
-    "frames": "several frames in {images}; the first is used",
-    "bands": "more bands than a color image in {images}; the first ones are used",
-    "halved": "16 bits a color in {images}; the upper 8 are used",
-    "nodata": "pixels without data (GDAL's nodata value) in {images}; they are black, and count for "
-    "no range",
-    "beyond": "values beyond {range} in {images}; they become black or white",
-    "shallow": "8 bits a pixel in {images}, of which 0 is black and 255 white; the training images "
-    "were deeper, with black and white at {range}",
-    "crop": "more than 40 % of the longer side is cut off in {images}; {advice}",
+    "frames": "several frames in {images}; only the first is used",
+    "bands": "more bands than a color image in {images}; only the first ones are used",
+    "halved": "16 bits per channel in {images}; only the upper 8 are used",
+    "nodata": "pixels without data (GDAL's nodata value) in {images}; they become black, and are "
+    "left out of the range",
+    "beyond": "values outside {range} in {images}; they become black or white",
+    "shallow": "8 bits per pixel in {images}, with 0 black and 255 white; the training images had "
+    "more, with black and white at {range}",
+    "crop": "more than 40 % of the longer side is cropped in {images}; {advice}",
 }
-"""By the name of what is not seen, or seen otherwise, as records and answers have it."""
+"""By name, as in records and predictions."""
 
-_LEAST_KEPT = 0.6
-"""Of an image's longer side: a photograph of 4:3 keeps 0.66 at the usual crop of 0.875; those are
-too many to be told of."""
+_MIN_KEPT = 0.6
+"""The share of the longer side below which cropping is reported. A 4:3 photograph keeps 0.66 at the
+usual crop of 0.875, too common to report."""
 
 _ADVICE = {
-    False: "--resize pad or --resize squash keeps all of it",
-    True: "the run was trained so (zoo finetune --resize pad or squash keeps all of it)",
+    False: "--resize pad or --resize squash keeps the whole image",
+    True: "as in training (zoo finetune --resize pad or squash keeps the whole image)",
 }
 
 _WINDOW = 0.05
-"""The share of training images from which on it is usual that most pixels are out of the range, as
-with windows of CT numbers."""
+"""The share of training images above which it is normal that most pixels are out of range, as with
+windowed CT scans."""
 
 _NO_RANGE = (
-    "it has more than 8 bits a pixel, and what is black and white in it is not known: the training "
-    "images had 8 bits"
+    "it has more than 8 bits per pixel, but the training images had 8 bits, so its value range is "
+    "not known"
 )
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a network gets its images, and what of them it therefore does not see.
+    """How a network reads images, and what it does not see of them.
 
     Attributes:
-        input: What the network takes.
-        trained: Whether it is that of a finished run.
-        deep: Whether all training images had more than 8 bits a pixel.
-        windowed: Whether it is usual, as in training, that most pixels are out of the range.
+        input: The input of the network.
+        trained: Whether it belongs to a finished run.
+        deep: Whether all training images had more than 8 bits per pixel.
+        windowed: Whether it is normal, as in training, that most pixels are out of range.
     """
 
     input: ImageInput
@@ -65,7 +65,7 @@ class Reading:
     windowed: bool = False
 
     def unread(self, traits: Traits) -> dict[str, Mask]:
-        """Which of N images have what the network does not see, by its name; ``(N,)`` each."""
+        """Which of N images have unread parts, by the name of the part; ``(N,)`` each."""
         return {
             "frames": traits["frames"],
             "bands": traits["bands"],
@@ -77,13 +77,13 @@ class Reading:
         }
 
     def names(self, traits: Traits) -> tuple[tuple[str, ...], ...]:
-        """Of each image, the names of what the network does not see of it."""
+        """The names of the unread parts of each image."""
         masks = self.unread(traits)
         rows = range(len(traits))
         return tuple(tuple(name for name, mask in masks.items() if mask[i]) for i in rows)
 
     def in_words(self, traits: Traits) -> dict[str, str]:
-        """How many images have what the network does not see, a fact each, by its name."""
+        """How many images have unread parts, one note per name."""
         total = f"{len(traits):,} image{'s' if len(traits) != 1 else ''}"
         fill = {"range": _ends(self.input), "advice": _ADVICE[self.trained]}
         return {
@@ -93,40 +93,40 @@ class Reading:
         }
 
     def with_range(self, traits: Traits) -> dict[str, str]:
-        """As :meth:`in_words`, and the scale of grey where images have more than 8 bits."""
+        """As :meth:`in_words`, and the value range if images have more than 8 bits."""
         if not self.input.value_range or not traits["deep"].any():
             return self.in_words(traits)
         words = _range_in_words(self.input, traits, given=True)
         return {"range": words, **self.in_words(traits)}
 
     def misfits(self, traits: Traits) -> dict[int, str]:
-        """The indices of images that are on another scale than the training images, and why."""
+        """Images whose values do not fit the range of the training images: reasons by index."""
         if not self.input.value_range:
             return {int(i): _NO_RANGE for i in np.flatnonzero(traits["deep"])}
         if self.windowed:
             return {}
         words = (
-            f"more than half of its pixels are beyond {_ends(self.input)}, the range of the "
+            f"more than half of its pixels are outside {_ends(self.input)}, the range of the "
             "training images"
         )
         return {int(i): words for i in np.flatnonzero(_outside(self.input, traits))}
 
     def refuse(self, traits: Traits, name: str) -> None:
-        """Raise a :class:`BadFilesError` unless an image, ``(1,)`` of traits, fits."""
+        """Raise a :class:`BadFilesError` if an image, ``(1,)`` of traits, does not fit the range."""
         for reason in self.misfits(traits).values():
             raise BadFilesError(
                 f"{name} cannot be used: {reason}",
                 paths=(name,),
-                hint="Convert it to the scale of the training images, or leave such images out "
-                "with --bad-files skip.",
+                hint="Convert it to the range of the training images, or skip such images with "
+                "--bad-files skip.",
             )
 
 
 def reading_in_words(image_input: ImageInput, splits: Splits, *, given: bool) -> dict[str, str]:
-    """The scale of grey and what is left out of images, a fact a line; nothing where all is read.
+    """The value range and the unread parts of images, one note per line of the summary.
 
     Args:
-        image_input: How the network gets its images.
+        image_input: The input of the network.
         splits: Training and validation count.
         given: Whether the user gave the range.
     """
@@ -143,7 +143,7 @@ def reading_record(image_input: ImageInput, splits: Splits, *, given: bool) -> d
     """The same for ``run.json``."""
     traits = _traits(splits)
     scale = {"value_range": list(image_input.value_range), "value_range_given": given}
-    if traits is None:  # of the demo
+    if traits is None:  # demo data
         return scale
     return {
         **scale,
@@ -155,7 +155,7 @@ def reading_record(image_input: ImageInput, splits: Splits, *, given: bool) -> d
 
 
 def outside_in_words(image_input: ImageInput, traits: Traits | None) -> str:
-    """That a range leaves nothing of more than half of the deep images; else empty."""
+    """Why a range does not fit most of the deep images; else empty."""
     if traits is None or not image_input.value_range or not traits["deep"].any():
         return ""
     deep, (low, high) = traits[traits["deep"]], image_input.value_range
@@ -172,11 +172,11 @@ def outside_in_words(image_input: ImageInput, traits: Traits | None) -> str:
 def _range_in_words(image_input: ImageInput, traits: Traits, *, given: bool) -> str:
     low, high = (f"{value:.6g}" for value in image_input.value_range)
     deep, total = int(traits["deep"].sum()), len(traits)
-    images = "image is" if deep == 1 else "images are"
-    what = f"{low} is black and {high} white; {deep} {images} deeper than 8 bits"
+    images = "image has" if deep == 1 else "images have"
+    what = f"{low} is black and {high} white; {deep} {images} more than 8 bits per pixel"
     if deep < total:
         what += f", in the other {total - deep} 0 is black and 255 white"
-    return what if given else f"{what}; found from the images (--range LOW HIGH sets it)"
+    return what if given else f"{what}; estimated from the images (set with --range LOW HIGH)"
 
 
 def _ends(image_input: ImageInput) -> str:
@@ -190,7 +190,7 @@ def _traits(splits: Splits) -> Traits | None:
 
 
 def _beyond(image_input: ImageInput, traits: Traits) -> Mask:
-    """Images of which more than a pixel in a thousand is beyond either end of the range."""
+    """Images with more than one pixel in a thousand outside the range."""
     if not image_input.value_range:
         return np.zeros(len(traits), np.bool_)
     low, high = image_input.value_range
@@ -199,22 +199,22 @@ def _beyond(image_input: ImageInput, traits: Traits) -> Mask:
 
 
 def _outside(image_input: ImageInput, traits: Traits) -> Mask:
-    """Images of which at least half of the pixels are beyond one end of the range."""
+    """Images with at least half of the pixels beyond one end of the range."""
     low, high = image_input.value_range
     found: Mask = traits["deep"] & ((traits["middle"] < low) | (traits["middle"] > high))
     return found
 
 
 def _windowed(image_input: ImageInput, train: Traits | None) -> bool:
-    """Whether many training images are mostly beyond the range."""
+    """Whether many training images are mostly outside the range."""
     if train is None or not image_input.value_range or not train["deep"].any():
         return False
     return bool(_outside(image_input, train).sum() > _WINDOW * train["deep"].sum())
 
 
 def _cut_short(image_input: ImageInput, traits: Traits) -> Mask:
-    """Images that lose much of themselves to the centre crop."""
+    """Images that lose much of their area to the center crop."""
     if image_input.crop_mode != "center":
         return np.zeros(len(traits), np.bool_)
-    found: Mask = image_input.crop / np.maximum(traits["length"], 1) < _LEAST_KEPT
+    found: Mask = image_input.crop / np.maximum(traits["length"], 1) < _MIN_KEPT
     return found

@@ -1,4 +1,4 @@
-"""Images of any mode and format as RGB, and finding the ones that cannot be read."""
+"""Decode images of any mode and format to RGB, and find unreadable ones."""
 
 from __future__ import annotations
 
@@ -44,26 +44,25 @@ SUFFIXES = frozenset((
     ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif", ".jxl",
 ))
 # fmt: on
-"""File names that stand for images. HEIC is among them although Pillow alone does not read it
-(:mod:`zoo.modalities.image.formats`): an unreadable image is reported, an unknown file name is ignored."""
+"""File extensions of images. HEIC is among them although Pillow alone does not read it
+(:mod:`zoo.modalities.image.formats`): unreadable images are reported, unknown extensions ignored."""
 
-MOST_PIXELS = 178_956_970
-"""Larger images are refused; at this many, reading one takes at most 1.6 GB, whatever its mode.
-(Where Pillow refuses by itself.)"""
+MAX_PIXELS = 178_956_970
+"""Larger images are refused, by Pillow too; reading one of this size takes up to 1.6 GB."""
 
-LARGEST_FILE = 2**30
-"""Bytes of a file that may be an image."""
+MAX_FILE_BYTES = 2**30
+"""The largest file that is read as an image, in bytes."""
 
 _RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
-"""Modes in which the mean of two pixels is a pixel; they become RGB in any case."""
+"""Modes that can be resized before conversion to RGB."""
 
-_STRIP = 2**22  # pixels that are laid on white at a time
+_STRIP = 2**22  # pixels composited on white at a time
 
 _TASK = 32  # images that a thread examines at a time
 
 
 def looks_like_image(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of ``path`` is that of an image."""
+    """Whether ``path`` has the extension of an image."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
@@ -75,23 +74,23 @@ def read_image(
     values: ValueRange | Literal["own"] = (),
     traits: Traits | None = None,
 ) -> Image.Image:
-    """An image as RGB, upright (EXIF orientation applied), on white where it is transparent.
+    """Decode an image to RGB, with EXIF orientation applied and transparency on white.
 
-    A grey one with more than 8 bits is floats of 0 to 255 in one band, mode ``F``
+    Grayscale images with more than 8 bits become floats of 0 to 255 in one band, mode ``F``
     (:mod:`zoo.modalities.image.bit_depth`).
 
     Args:
-        source: A path, encoded bytes, or an image that is open already.
-        size: The shorter side in pixels that is needed. Large JPEGs are then decoded at a half,
-            a quarter or an eighth, but at no less than twice that size.
-        name: How an error calls the image, where ``source`` is not a path.
-        values: What is black and what is white in images with more than 8 bits; ``own``, to
-            show one to people, takes the image's own and makes it RGB.
-        traits: One row that is filled in with what the image is like.
+        source: A path, encoded bytes, or an open image.
+        size: The shorter side needed, in pixels. Large JPEGs are decoded at a half, a quarter or
+            an eighth, but at no less than twice that size.
+        name: The name of the image in errors, if ``source`` is not a path.
+        values: The values of black and white in images with more than 8 bits; ``own`` uses the
+            image's own range and converts to RGB, for display.
+        traits: One row to fill with the image's traits.
 
     Raises:
-        BadFilesError: It is not an image, or a damaged one, or has more than 8 bits and ``values``
-            is empty; the message names it.
+        BadFilesError: It is not an image or is damaged, or has more than 8 bits and ``values`` is
+            empty; the message names it.
     """
     given = isinstance(source, (bytes, Image.Image))
     path = name or ("the image" if given else os.fspath(source))  # type: ignore[arg-type]
@@ -107,13 +106,13 @@ def read_image(
         return _with_opened(source, read)
     except BadFilesError:
         raise
-    # Pillow's readers let through whatever the parser of a damaged file ran into: OSError,
-    # SyntaxError, ValueError, struct.error, zlib.error, IndexError, DecompressionBombError, …
+    # Pillow's readers raise whatever a damaged file triggers: OSError, SyntaxError, ValueError,
+    # struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
         raise BadFilesError(
             f"{path} cannot be read as an image: {_reason(error, path)}",
             paths=(path,),
-            hint="Fix or remove the file, or leave such files out with --bad-files skip.",
+            hint="Fix or remove the file, or skip such files with --bad-files skip.",
         ) from error
 
 
@@ -124,7 +123,7 @@ def _read(
     values: ValueRange | Literal["own"],
     traits: Traits | None,
 ) -> Image.Image:
-    """What :func:`read_image` gives of an image that is open."""
+    """:func:`read_image` for an open image."""
     if SCALED in image.info:
         return image
     if traits is not None:
@@ -133,8 +132,8 @@ def _read(
         return _rgb(_upright(image))
     if not values:
         raise BadFilesError(
-            f"{name} has more than 8 bits a pixel, and what is black and white in it is not known: "
-            "the training images had 8 bits",
+            f"{name} has more than 8 bits per pixel, but the training images had 8 bits, so its "
+            "value range is not known",
             paths=(name,),
             hint="Convert it to 8 bits, or train with --range LOW HIGH.",
         )
@@ -150,11 +149,11 @@ def _read(
 
 
 def examine(inputs: Inputs) -> Examined:
-    """Decode every image once, and tell which cannot be.
+    """Decode every image once, and find unreadable ones.
 
-    Nothing short of decoding finds every damaged file. JPEGs are decoded at an eighth of their
-    size, which reads the whole file and leaves out most of the arithmetic. The decoders work
-    outside Python's lock, so that threads use all cores.
+    Only decoding finds every damaged file. JPEGs are decoded at an eighth of their size, which
+    reads the whole file but skips most of the arithmetic. Decoders release the GIL, so threads use
+    all cores.
     """
     starts = range(0, len(inputs), _TASK)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -163,7 +162,7 @@ def examine(inputs: Inputs) -> Examined:
     digests = [digest for task in tasks for digest in task.digests]
     return Examined(
         digests,
-        np.array([int.from_bytes(own[:8], "little") for own in digests], dtype=np.uint64),
+        np.array([int.from_bytes(each[:8], "little") for each in digests], dtype=np.uint64),
         hashes,
         np.concatenate([np.zeros(0, dtype=TRAITS), *(task.traits for task in tasks)]),
         {i: reason for task in tasks for i, reason in task.reasons.items()},
@@ -171,7 +170,7 @@ def examine(inputs: Inputs) -> Examined:
 
 
 class _Task(NamedTuple):
-    """What a thread has found of some images."""
+    """Results of one thread for some images."""
 
     digests: list[bytes]
     hashes: Hashes
@@ -194,7 +193,7 @@ def _examine_some(inputs: Inputs, start: int) -> _Task:
 def _examine(
     raw: Raw, name: str, thumbnail: NDArray[np.uint8], traits: Traits
 ) -> tuple[bytes, str]:
-    """The digest of a file, and why it cannot be read; else ``thumbnail`` and ``traits`` are filled."""
+    """Digest of a file and why it is unreadable; fills ``thumbnail`` and ``traits`` if it is not."""
     assert not isinstance(raw, tuple)
     if isinstance(raw, Image.Image):
         _note(raw, thumbnail, traits)
@@ -223,11 +222,11 @@ def _note(image: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> N
 
 
 def _thumbnail(image: Image.Image) -> Image.Image:
-    """The image upright and grey, :data:`SIDE` pixels a side whatever its proportions."""
+    """The image upright and gray, squashed to :data:`SIDE` pixels per side."""
     image.load()
     if is_deep(image):
         return read_image(image, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
-    if image.mode in _RESIZABLE:  # before the conversion, which may take three times the memory
+    if image.mode in _RESIZABLE:  # before conversion, which may take three times the memory
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     else:
         small = _rgb(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -235,19 +234,19 @@ def _thumbnail(image: Image.Image) -> Image.Image:
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    """``path``, if a file lies there that is no pipe or device and not larger than images are.
+    """``path``, if it is a regular file of a plausible size.
 
     Raises:
-        OSError: There is none, or it may not be read.
-        ValueError: It is something else, or has a name that no record can hold.
+        OSError: It does not exist, or cannot be read.
+        ValueError: It is not a regular file, is too large, or its name is not valid UTF-8.
     """
     if not is_utf8(path):
         raise ValueError("its name is not valid UTF-8; rename it")
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("it is not a file")
-    if facts.st_size > LARGEST_FILE:
-        raise ValueError(f"it has {facts.st_size:,} bytes; an image may have {LARGEST_FILE:,}")
+        raise ValueError("it is not a regular file")
+    if facts.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"it has {facts.st_size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
     return Path(path)
 
 
@@ -255,7 +254,7 @@ _T = TypeVar("_T")
 
 
 def _with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Image], _T]) -> _T:
-    """What ``use`` makes of the image; again without its texts, where Pillow refuses those."""
+    """``use(image)``; retried without text chunks if Pillow refuses those."""
     try:
         with _opened(source) as image:
             return use(image)
@@ -268,18 +267,18 @@ def _with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Im
 
 
 def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
-    """The image, of whose pixels nothing has been decoded yet.
+    """Open the image without decoding pixels.
 
     Raises:
-        ValueError: It has more than :data:`MOST_PIXELS`, or is not a file that could be one.
+        ValueError: It has more than :data:`MAX_PIXELS`, or is not a regular file.
     """
     image = Image.open(
         io.BytesIO(source) if isinstance(source, bytes) else _file(source), formats=known_formats()
     )
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         image.close()
         raise ValueError(
-            f"it has {image.width:,} x {image.height:,} pixels; {MOST_PIXELS:,} are the most"
+            f"it has {image.width:,} x {image.height:,} pixels; the limit is {MAX_PIXELS:,}"
         )
     return image
 
@@ -291,7 +290,7 @@ def _reduce(image: Image.Image, size: int) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     orientation = 1
-    with contextlib.suppress(Exception):  # damaged EXIF data leave the image as it lies
+    with contextlib.suppress(Exception):  # with damaged EXIF data the image is not rotated
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
@@ -306,7 +305,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """A transparent image on white, some rows at a time: layers of all take four times as much."""
+    """Composite a transparent image on white, in strips to save memory."""
     whole = Image.new("RGB", image.size)
     rows = max(1, _STRIP // image.width)
     for top in range(0, image.height, rows):
@@ -318,14 +317,14 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: BaseException, name: str = "") -> str:
-    """Pillow's reason in a few words, without the names of its buffers."""
+    """Pillow's reason in a few words."""
     text = first_line(error) if str(error) else ""
     if isinstance(error, UnidentifiedImageError):
         if missing := missing_plugin(name):
             return missing
         return "not a readable image format"
     if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MOST_PIXELS:,} pixels"
+        return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, ValueError) and "null" in text:
         return "there is no such file"
     if isinstance(error, FileNotFoundError):

@@ -111,7 +111,7 @@ def integrated_gradients(
     """
     layer = backbone.token_embedding()
     if layer is None:
-        raise NotAttributed("no layer of this network is known to make vectors of tokens")
+        raise NotAttributed("the token embedding of this network is not known")
     encodings = [encoder.tokenizer.encode(*_both(text)) for text in texts]
     steps = _steps(backbone, layer, sum(len(e.ids) for e in encodings))
     pieces = []

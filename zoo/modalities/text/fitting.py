@@ -1,4 +1,4 @@
-"""The input of a network as the data and the user want it: length, pooling, tokenizer."""
+"""Adapt the text input of a network to the data and the options: length, pooling, tokenizer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TEXT_LENGTH = 512
-"""Tokens that texts are cut to, where the network would take more."""
+"""The default maximum length, in tokens, for networks that take more."""
 
 
 def at_usual_length(spec: BackboneSpec) -> BackboneSpec:
-    """The spec of a network for texts with the length to which those are cut by default."""
+    """The spec with the default maximum length."""
     text = spec.text_input
     usual = text.max_length if text.longest else text.usual_length or TEXT_LENGTH
     longest = text.longest or text.max_length
@@ -27,29 +27,29 @@ def at_usual_length(spec: BackboneSpec) -> BackboneSpec:
 
 
 def fitted(spec: BackboneSpec, asked: Mapping[str, Any]) -> BackboneSpec:
-    """The spec with the length and pooling that the options ask for.
+    """The spec with the length and pooling of the options.
 
     Raises:
-        UsageError: The network does not take so many tokens, or pools in its own way alone.
+        UsageError: The network takes fewer tokens, or does not support the pooling.
     """
     changed = at_usual_length(spec)
     longest = changed.text_input.longest
     limit = asked["max_length"] or changed.text_input.max_length
     if limit > longest:
         raise UsageError(
-            f"--max-length {limit} is more than {spec.name} takes",
-            hint=f"Give at most {longest}.",
+            f"--max-length must be at most {longest} for {spec.name}, got {limit}",
+            hint=f"Use --max-length {longest} or less.",
         )
     return changed.with_input(max_length=limit, pooling=_pooling(spec, asked["pooling"]))
 
 
 def _pooling(spec: BackboneSpec, wanted: Pooling | None) -> Pooling:
-    """The pooling that was asked for, if the network can have another than its own."""
+    """The requested pooling, if the network supports it."""
     own = spec.text_input.pooling
     if wanted not in (None, own) and spec.text_input.own_pooling:
         raise UsageError(
-            f"--pooling {wanted} has no effect: {spec.name} pools by itself ({own})",
-            hint="Leave --pooling out.",
+            f"--pooling {wanted} is not supported by {spec.name}, which has its own ({own})",
+            hint="Remove --pooling.",
         )
     return wanted or own
 
@@ -57,12 +57,12 @@ def _pooling(spec: BackboneSpec, wanted: Pooling | None) -> Pooling:
 def with_tokenizer(
     spec: BackboneSpec, train: Samples, found: Tokenizer | None
 ) -> tuple[BackboneSpec, Tokenizer]:
-    """A tokenizer for a network that brings none, and the spec with its vocabulary.
+    """A tokenizer for a network without one, and the spec with its vocabulary.
 
     Args:
-        spec: Of the network.
-        train: What a tokenizer is trained on.
-        found: One to take instead.
+        spec: The network's spec.
+        train: The samples to train a tokenizer on.
+        found: A tokenizer to use instead.
     """
     tokenizer = found
     if tokenizer is None:

@@ -1,4 +1,4 @@
-"""What is peculiar to texts. Light to import: what needs torch or tokenizers is imported when called."""
+"""The text modality. Imports torch and tokenizers only inside functions."""
 
 from __future__ import annotations
 

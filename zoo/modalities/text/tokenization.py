@@ -1,4 +1,4 @@
-"""From texts to token ids, and a tokenizer for networks that bring none."""
+"""Tokenize texts, and train a tokenizer for networks that have none."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 PAD, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
 
 _LONG_WORD = re.compile(r"(\S{1000})(?=\S)")
-"""Training takes time with the square of a word's length: longer ones are learned from in pieces."""
+"""Training time grows with the square of a word's length, so longer words are split."""
 
 
 END = "end"
-"""What the network does not see of a text that is cut."""
+"""The name of the unread part of a truncated text."""
 
 
 class Tokens(NamedTuple):
-    """One input as a network reads it.
+    """One tokenized input.
 
     Attributes:
-        ids: Token ids, special ones included.
-        types: For each which text it belongs to, as the tokenizer says: mostly 0 for the first
-            and 1 for the second of a pair.
-        cut: Whether the input was longer than the network reads.
+        ids: Token ids, including special tokens.
+        types: Token type ids: usually 0 for the first text of a pair and 1 for the second.
+        cut: Whether the input was truncated.
     """
 
     ids: list[int]
@@ -43,14 +42,14 @@ class Tokens(NamedTuple):
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = False) -> Tokenizer:
-    """Learn a tokenizer: lower-cased byte-pair encoding, ``[PAD]`` is 0 and ``[UNK]`` 1.
+    """Train a lower-cased byte-pair tokenizer; ``[PAD]`` is 0 and ``[UNK]`` 1.
 
-    Words that occur often become one token, others a few; a script without spaces works too.
+    Scripts without spaces work too.
 
     Args:
-        texts: The texts of the training split alone, so that validation stays honest.
-        vocab_size: The most tokens that it may have, special ones included.
-        pairs: Whether it is for pairs of texts, between which it then puts ``[SEP]``.
+        texts: The texts of the training split.
+        vocab_size: The maximum vocabulary size, including special tokens.
+        pairs: Whether it is for text pairs, which it then separates by ``[SEP]``.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -75,20 +74,20 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, pairs: bool = Fals
 
 
 def require_separator(tokenizer: Tokenizer) -> None:
-    """Raise a :class:`DataError` where the two texts of a pair would run into each other."""
+    """Raise a :class:`DataError` if the tokenizer does not separate the two texts of a pair."""
     if not tokenizer.num_special_tokens_to_add(True):
         raise DataError(
-            "the tokenizer puts no separator between the two texts of a pair",
-            hint="Choose another backbone, or let one be trained for pairs: --weights none.",
+            "the tokenizer has no separator between the two texts of a pair",
+            hint="Choose another backbone, or train from scratch with --weights none.",
         )
 
 
 class TextEncoder:
-    """From texts to token ids, and from those to batches. Can be pickled.
+    """Tokenizes texts and collates batches. Can be pickled.
 
     Args:
-        tokenizer: Is copied; its own truncation and padding do not matter.
-        text_input: Says how many tokens the network takes, and what fills short sequences.
+        tokenizer: The tokenizer; a copy is used, without its own truncation and padding.
+        text_input: Maximum length and padding of the network.
     """
 
     def __init__(self, tokenizer: Tokenizer, text_input: TextInput) -> None:
@@ -99,55 +98,56 @@ class TextEncoder:
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(text_input.max_length)
         unknown = self.tokenizer.token_to_id(UNKNOWN)
-        self._for_nothing = text_input.pad_id if unknown is None else unknown
+        self._empty_id = text_input.pad_id if unknown is None else unknown
 
     def encode(self, texts: Sequence[str | Pair]) -> list[list[int]]:
         """Token ids of each text or pair: at least one, at most ``max_length``."""
         return [tokens.ids for tokens in self.tokens(texts)]
 
     def tokens(self, texts: Sequence[str | Pair]) -> list[Tokens]:
-        """Each text or pair as tokens: at least one, at most ``max_length``.
+        """Tokenize texts or pairs, each to at least one and at most ``max_length`` tokens.
 
-        Of a pair that is too long, the longer text is cut first.
+        If a pair is too long, the longer text is truncated first.
 
         Raises:
-            DataError: There is a pair, and the tokenizer puts nothing between its texts.
-            WeightsError: The tokenizer is damaged, or gives a token that the network does not have.
+            DataError: There is a pair, and the tokenizer does not separate its texts.
+            WeightsError: The tokenizer is damaged, or does not match the network's vocabulary.
         """
         if any(isinstance(text, tuple) for text in texts):
             require_separator(self.tokenizer)
         try:
             with panics_are_errors():
                 encodings = self.tokenizer.encode_batch_fast(list(texts))
-        except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
+        except Exception as error:  # tokenizers raises plain Exception for everything
             raise WeightsError(
-                f"the tokenizer cannot take a text apart: {error}",
-                hint="It is damaged: put the tokenizer.json of the network in its place.",
+                f"failed to tokenize a text: {error}",
+                hint="The tokenizer is damaged: replace it by the tokenizer.json of the network.",
             ) from error
         tokens = [
-            Tokens(e.ids or [self._for_nothing], e.type_ids or [0], bool(e.overflowing))
+            Tokens(e.ids or [self._empty_id], e.type_ids or [0], bool(e.overflowing))
             for e in encodings
         ]
-        self._refuse_unknown(max((max(own.ids) for own in tokens), default=0))
+        self._check_vocabulary(max((max(each.ids) for each in tokens), default=0))
         return tokens
 
-    def _refuse_unknown(self, largest: int) -> None:
-        """Refuse a token that the network has no embedding for."""
+    def _check_vocabulary(self, largest: int) -> None:
+        """Raise an error if the network has no embedding for the largest token id."""
         rows = self.input.vocab_size
         if largest >= rows:
             raise WeightsError(
-                f"the tokenizer gives token {largest} ({self.tokenizer.id_to_token(largest)!r}), "
-                f"and the network has embeddings of {rows:,} tokens, the first of them 0",
+                f"the tokenizer produced token id {largest} "
+                f"({self.tokenizer.id_to_token(largest)!r}), but the network has embeddings for "
+                f"only {rows:,} tokens",
                 hint="Use the tokenizer that the network was trained with.",
             )
 
     def collate(
         self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
     ) -> dict[str, Tensor]:
-        """A batch, ``(B, T)`` of int64 each, T the longest here.
+        """Pad to a batch of ``(B, T)`` int64 tensors, T the longest sequence.
 
-        ``input_ids`` and ``attention_mask``, and ``token_type_ids`` where ``types`` are given,
-        which are 0 where the mask is.
+        ``input_ids``, ``attention_mask``, and ``token_type_ids`` (padded with 0) if ``types`` are
+        given.
         """
         longest = max(len(sequence) for sequence in ids)
         mask = torch.zeros(len(ids), longest, dtype=torch.int64)
