@@ -309,10 +309,10 @@ def test_labels_that_are_all_different_numbers_suggest_regression(tmp_path):
         open_texts(path)
     assert "--task regression" in error.value.hint
     few = write(tmp_path / "y.csv", [(f"t{i}", i / 3) for i in range(5)])
-    with pytest.raises(DataError, match="one sample a class") as error:
+    with pytest.raises(DataError, match="one sample per class") as error:
         open_texts(few)
     assert "--task regression" in error.value.hint
-    with pytest.raises(DataError, match="one sample a class"):
+    with pytest.raises(DataError, match="one sample per class"):
         open_texts(path, task="single-label")
 
 

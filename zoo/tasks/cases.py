@@ -1,4 +1,4 @@
-"""The samples that are worth a look: the most confident mistakes, or the largest errors."""
+"""The worst samples: the most confident mistakes, or the largest errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 12
-"""Samples that are shown; half as many where none is a mistake."""
+"""Samples to show; half as many if none is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Case:
     """A sample to look at.
 
     Attributes:
-        index: Its place in the split.
-        output: The output that was most wrong, and that is asked where the network looked.
+        index: Its index in the split.
+        output: The output with the largest error, to be attributed.
         predicted: The prediction.
         true: The label.
-        confidence: The probability of what was said, in [0, 1]; ``None`` for numbers.
+        confidence: The probability of the prediction, in [0, 1]; ``None`` for regression.
         wrong: Whether it is a mistake.
-        against: Whether the run says that the output is not so; what led to that is what spoke
-            against the output.
+        against: Whether the prediction is "not this class", so that evidence against the output
+            is to be attributed.
     """
 
     index: int
@@ -36,13 +36,13 @@ class Case:
 
 
 def at(values: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of each row the value at its place, ``(N,)``."""
+    """The value at one column of each row, ``(N,)``."""
     taken: NDArray[np.float64] = np.take_along_axis(values, places[:, None], axis=1)[:, 0]
     return taken
 
 
 def worst(mistakes: NDArray[np.float64], doubts: NDArray[np.float64]) -> list[int]:
-    """Places of the largest ``mistakes``; of the largest ``doubts`` where there is no mistake."""
+    """Indices of the largest ``mistakes``, or of the largest ``doubts`` if there are no mistakes."""
     chosen, count = mistakes, MOST
     if not np.isfinite(mistakes).any():
         chosen, count = doubts, MOST // 2

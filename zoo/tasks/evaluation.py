@@ -1,4 +1,4 @@
-"""How well predictions fit labels: the metrics of all samples, of each class, and confusions."""
+"""Evaluation of predictions: overall metrics, metrics per class, confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from numpy.typing import NDArray
 from zoo.tasks.metrics import Floats, mae, r2, rmse, widened
 
 MATRIX = 200
-"""Classes up to which JSON has the whole confusion matrix."""
+"""The most classes for which JSON has the full confusion matrix."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well predictions fit labels.
+    """Metrics of predictions.
 
     Attributes:
-        metrics: The task's metrics, as :meth:`zoo.tasks.Task.compute_metrics` has them.
-        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``;
-            multi-label ``average_precision`` too. For each column of numbers ``mae``, ``rmse``
-            and ``r2``.
-        samples: How many there are.
-        left_out: How many more there were, which the run was trained on.
+        metrics: The metrics of :meth:`zoo.tasks.Task.compute_metrics`.
+        per_class: For each class ``precision``, ``recall``, ``f1`` in [0, 1] and ``support``, and
+            for multi-label ``average_precision``. For each target ``mae``, ``rmse`` and ``r2``.
+        samples: The number of samples.
+        left_out: How many samples were dropped because the run was trained on them.
         trained_on: How many of ``samples`` are in the training data too.
-        notes: What of the samples was left out or not read to the end, a fact each.
-        confusion: Counts; rows are true classes, columns predicted ones. Single-label alone.
+        notes: What was left out or truncated, one note each.
+        confusion: Counts; rows are true classes, columns predicted ones. Single-label only.
     """
 
     metrics: Mapping[str, float]
@@ -40,10 +39,10 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data; without ``confusion`` where there is none.
+        """The fields as JSON data, without ``confusion`` if there is none.
 
-        With more than :data:`MATRIX` classes ``confusions`` lists what was taken for what: a
-        matrix of 3,000 classes, nearly all of it 0, would be 50 MB.
+        With more than :data:`MATRIX` classes, ``confusions`` lists the nonzero entries instead: a
+        matrix of 3,000 classes would be 50 MB.
         """
         document: dict[str, Any] = {
             "metrics": dict(self.metrics),
@@ -62,7 +61,7 @@ class Evaluation:
         return {**document, "confusion": [list(row) for row in self.confusion]}
 
     def confusions(self) -> list[tuple[str, str, int]]:
-        """True class, class predicted in its place, and how often; the most frequent first."""
+        """True class, predicted class and count of each confusion; the most frequent first."""
         counts = np.array(self.confusion if self.confusion is not None else [])
         if not counts.size:
             return []
@@ -87,11 +86,11 @@ def confusion_of(
 def class_rows(
     predicted: NDArray[Any], labels: NDArray[Any], classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """``precision``, ``recall``, ``f1``, ``support`` of each class.
+    """``precision``, ``recall``, ``f1`` and ``support`` of each class.
 
     Args:
-        predicted: Class indices, ``(N,)``, or truth values, ``(N, classes)``.
-        labels: Likewise.
+        predicted: Class indices, ``(N,)``, or booleans, ``(N, classes)``.
+        labels: The same for the labels.
         classes: Class names.
     """
     from sklearn.metrics import precision_recall_fscore_support
@@ -113,9 +112,9 @@ def class_rows(
 def number_rows(
     predicted: Floats, labels: Floats, columns: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """``mae``, ``rmse`` and ``r2`` of each column; both arrays are ``(N, targets)``."""
+    """``mae``, ``rmse`` and ``r2`` of each target; both arrays are ``(N, targets)``."""
     measures = {"mae": mae, "rmse": rmse, "r2": r2}
     return {
-        name: {key: own(labels[:, i], predicted[:, i]) for key, own in measures.items()}
+        name: {key: measure(labels[:, i], predicted[:, i]) for key, measure in measures.items()}
         for i, name in enumerate(columns)
     }

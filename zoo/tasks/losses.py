@@ -1,7 +1,7 @@
-"""From logits and targets to one loss a sample: class weights, focal loss, label smoothing.
+"""Per-sample losses with class weights, focal loss and label smoothing.
 
-A loss gives ``(B,)`` and leaves the mean to the loop, so that samples weigh the same however a
-batch is cut into parts or dealt out among processes.
+A loss returns ``(B,)`` and leaves the mean to the training loop, so that samples weigh the same
+however a batch is divided into micro-batches or among processes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """From logits ``(B, outputs)``, targets and weights ``(outputs,)`` to losses ``(B,)``."""
 
 MAX_POSITIVE_WEIGHT = 100.0
-"""The most that the positive samples of a label weigh against the negative ones. Beyond it each
-single one of few positive samples, rightly labelled or not, would decide over the label."""
+"""The largest weight of positive samples of a label. Beyond it, single positive samples, mislabelled
+or not, would dominate."""
 
 
 class Loss(nn.Module):
-    """From logits ``(B, outputs)`` and targets to one loss a sample: ``(B,)``, float32.
+    """From logits ``(B, outputs)`` and targets to per-sample losses: ``(B,)``, float32.
 
     A module, so that its weights move to a device with it.
 
     Args:
-        formula: What it computes.
-        weights: ``(outputs,)``, float32; ``None`` where all classes weigh the same.
+        formula: The loss function.
+        weights: ``(outputs,)``, float32; ``None`` if all classes weigh the same.
     """
 
     weights: Tensor | None
@@ -59,7 +59,7 @@ def balanced_weights(labels: NDArray[Any], outputs: int | None = None) -> Tensor
 
     Args:
         labels: ``(N,)`` class indices.
-        outputs: Classes; as many as the labels name by default.
+        outputs: Number of classes; by default from the labels.
     """
     counts = np.bincount(labels, minlength=outputs or 0)
     occurring = np.count_nonzero(counts)
@@ -68,11 +68,11 @@ def balanced_weights(labels: NDArray[Any], outputs: int | None = None) -> Tensor
 
 
 def positive_weights(labels: NDArray[Any]) -> Tensor:
-    """Negative samples for each positive one, by class: what makes the two weigh the same.
+    """The ratio of negative to positive samples of each class, to balance the two.
 
-    As torch's ``BCEWithLogitsLoss`` advises for ``pos_weight``; between 1 /
-    :data:`MAX_POSITIVE_WEIGHT` and :data:`MAX_POSITIVE_WEIGHT`, so that a class that no sample
-    has, or every one, stays finite and is learned.
+    As recommended for ``pos_weight`` of ``BCEWithLogitsLoss``; clipped to between 1 /
+    :data:`MAX_POSITIVE_WEIGHT` and :data:`MAX_POSITIVE_WEIGHT`, so that classes with no or only
+    positive samples stay finite.
 
     Args:
         labels: ``(N, C)`` of 0 and 1.
@@ -98,7 +98,7 @@ def cross_entropy(
     shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets  # (B, C)
     shares = shares * (1 - smoothing) + smoothing / classes
     log_p = logits.log_softmax(dim=1)
-    # Below the smallest float the power would have an infinite slope for a gamma under 1.
+    # At 0 the power would have an infinite gradient for a gamma below 1.
     rest = -log_p.expm1().clamp(max=-torch.finfo(log_p.dtype).tiny)  # 1 - p, exact near p = 1
     terms = -shares * rest**focal * log_p
     return (terms if weights is None else terms * weights).sum(dim=1)
@@ -122,8 +122,8 @@ def binary_cross_entropy(
 
 
 def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared error over the numbers of a sample: ``(B,)``."""
-    del weights  # numbers have no classes
+    """Mean squared error over the targets of each sample: ``(B,)``."""
+    del weights  # there are no classes
     return functional.mse_loss(outputs, targets.float(), reduction="none").mean(dim=1)
 
 

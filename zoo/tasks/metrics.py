@@ -1,4 +1,4 @@
-"""The metrics: one table with their names, functions, directions and tasks. A new one is a row."""
+"""The table of metrics: names, functions, directions and tasks. A new metric is a row."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from zoo.errors import UsageError, did_you_mean
 Floats = NDArray[np.float64]
 
 THRESHOLD = 0.5
-"""The probability from which on a sample is said to have a class, where it may have several."""
+"""The probability from which a label is predicted, for multi-label."""
 
 LOSS = "loss"
-"""The key of what each task computes by itself, from logits."""
+"""The key of the loss, which each task computes itself from logits."""
 
 
 @dataclass(frozen=True)
 class MetricInput:
-    """What a metric is computed from, all of ``N`` samples.
+    """Predictions and labels of ``N`` samples.
 
     Attributes:
-        predicted: ``(N,)`` class indices; or ``(N, classes)`` truth values; or ``(N, targets)``
-            numbers in the user's units.
-        outputs: ``(N, outputs)``: probabilities, or the numbers.
-        labels: As the task has them: ``(N,)`` class indices; ``(N, classes)`` of 0 and 1; or
-            ``(N, targets)``.
+        predicted: ``(N,)`` class indices, ``(N, classes)`` booleans, or ``(N, targets)`` values in
+            the user's units.
+        outputs: ``(N, outputs)``: probabilities, or values.
+        labels: ``(N,)`` class indices, ``(N, classes)`` of 0 and 1, or ``(N, targets)`` values.
     """
 
     predicted: NDArray[Any]
@@ -43,15 +42,15 @@ class Metric:
     """A row of the table.
 
     Attributes:
-        key: In ``--metric``, ``run.json`` and ``metrics.jsonl``. Rows of different tasks may share it.
-        title: In tables and reports.
+        key: Its name in ``--metric``, ``run.json`` and ``metrics.jsonl``; tasks may share it.
+        title: Its name in tables and reports.
         tasks: Names of the tasks that have it; empty for all.
-        measure: From samples to the value; ``None`` for the loss.
+        measure: Computes the value; ``None`` for the loss.
         higher: Whether higher is better.
-        always: Whether every epoch has it; else only where it is the one that chooses.
-        leads: Whether it stands for a run whose best epoch the loss has chosen.
-        share: Whether it is a share of the samples, which has a confidence interval.
-        meaning: In the report, beside the value.
+        always: Whether it is computed every epoch; else only as the selection metric.
+        leads: Whether it is the main metric of runs selected by loss.
+        share: Whether it is a proportion of samples, which has a confidence interval.
+        meaning: An explanation in the report.
     """
 
     key: str
@@ -65,7 +64,7 @@ class Metric:
     meaning: str = ""
 
 
-# -- one class a sample ------------------------------------------------------------------------
+# -- single-label ------------------------------------------------------------------------------
 
 
 def _accuracy(given: MetricInput) -> float:
@@ -87,7 +86,7 @@ def _macro_f1(given: MetricInput) -> float:
     return float(f1_score(given.labels, given.predicted, average="macro", zero_division=0))
 
 
-# -- several classes a sample ------------------------------------------------------------------
+# -- multi-label -------------------------------------------------------------------------------
 
 
 def _mean_average_precision(given: MetricInput) -> float:
@@ -128,11 +127,11 @@ def _exact_match(given: MetricInput) -> float:
 
 
 def widened(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """With a class that never occurs: scikit-learn takes a single column for two classes."""
+    """Append a class that never occurs: scikit-learn treats a single column as binary."""
     return np.hstack([flags, np.zeros((len(flags), 1), dtype=np.bool_)])
 
 
-# -- numbers -----------------------------------------------------------------------------------
+# -- regression --------------------------------------------------------------------------------
 
 
 def _mean_over_columns(
@@ -147,21 +146,21 @@ def _mean_over_columns(
 
 
 def mae(truth: Floats, given: Floats) -> float:
-    """Both ``(N,)``."""
+    """Mean absolute error; both ``(N,)``."""
     from sklearn.metrics import mean_absolute_error
 
     return float(mean_absolute_error(truth, given))
 
 
 def rmse(truth: Floats, given: Floats) -> float:
-    """Both ``(N,)``."""
+    """Root mean squared error; both ``(N,)``."""
     from sklearn.metrics import root_mean_squared_error
 
     return float(root_mean_squared_error(truth, given))
 
 
 def r2(truth: Floats, given: Floats) -> float:
-    """0 where all true values are the same, unless all predictions are exact: then it is 1.
+    """R²; for constant true values 1 if all predictions are exact, else 0.
 
     Both ``(N,)``.
     """
@@ -257,19 +256,19 @@ METRICS: list[Metric] = [
         meaning="lower is better",
     ),
 ]
-"""All metrics, in the order in which a run of each task lists its own."""
+"""All metrics, in display order."""
 
 
 # -- lookup ------------------------------------------------------------------------------------
 
 
 def metrics_of(task: str) -> dict[str, Metric]:
-    """The metrics of a task by their keys."""
+    """The metrics of a task by key."""
     return {metric.key: metric for metric in METRICS if not metric.tasks or task in metric.tasks}
 
 
 def metric_of(task: str, key: str) -> Metric:
-    """One of them.
+    """One metric of a task.
 
     Raises:
         UsageError: The task has no such metric.
@@ -284,7 +283,7 @@ def metric_of(task: str, key: str) -> Metric:
 
 
 def computed(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
-    """The metrics that an epoch has, but for the loss: all usual ones, and the one that chooses."""
+    """The metrics of an epoch without the loss: the usual ones and the selection metric."""
     return {
         key: metric.measure(given)
         for key, metric in metrics_of(task).items()
@@ -293,7 +292,7 @@ def computed(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
 
 
 def all_nan(task: str, chosen: str) -> dict[str, float]:
-    """The keys that an epoch has, each with NaN: where outputs are not finite."""
+    """The metrics of an epoch as NaN, for outputs that are not finite."""
     return {
         key: float("nan")
         for key, metric in metrics_of(task).items()
@@ -302,7 +301,7 @@ def all_nan(task: str, chosen: str) -> dict[str, float]:
 
 
 def rank_key(task: str, chosen: str, values: Mapping[str, float]) -> tuple[float, ...]:
-    """What epochs are compared by, higher is better: the metric, and of equals the loss."""
+    """The sort key of epochs, higher is better: the metric, then the loss."""
     value = values[chosen]
     return value if metrics_of(task)[chosen].higher else -value, -values[LOSS]
 
@@ -313,12 +312,12 @@ def titles() -> dict[str, str]:
 
 
 def main_metric(values: Mapping[str, object], metric: str = "") -> str:
-    """The key of the metric that a run is evaluated by.
+    """The key of the main metric of a run.
 
     Args:
-        values: Metrics by their keys.
-        metric: What chose the best epoch, if that is known; a loss says little to people, and
-            gives way to what the others have.
+        values: Metrics by key.
+        metric: The selection metric, if known; a loss is hard to interpret, and is replaced by
+            another metric.
 
     Raises:
         KeyError: There is none.

@@ -1,4 +1,4 @@
-"""Any number of classes a sample: a sigmoid and binary cross-entropy for each."""
+"""Multi-label classification: a sigmoid and binary cross-entropy per class."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SMALL = 1e-15
-"""How near 0 or 1 a probability may be for its odds to be numbers."""
+"""Probabilities are clipped this far from 0 and 1 for finite log-odds."""
 
 
 @dataclass(frozen=True)
 class SetPrediction:
-    """The classes of one input, of which there may be several, or none.
+    """The predicted classes of one input.
 
     Attributes:
-        input: The path of the image, or the text, or the pair of texts.
-        labels: The classes whose probability reaches the threshold, the likeliest first.
-        probabilities: Class names to numbers in [0, 1], the likeliest first.
-        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.modalities.image.not_seen`.
+        input: The image path, text or text pair.
+        labels: Classes whose probability reaches the threshold, the likeliest first.
+        probabilities: Probability in [0, 1] by class name, the likeliest first.
+        unread: Parts of the input that the network did not see: ``end`` of a text; for images see
+            :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown
@@ -78,10 +78,10 @@ def _decisions(model: Any, features: NDArray[Any]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class MultiLabel:
-    """Any number of classes a sample; see :class:`zoo.tasks.task.Task`.
+    """Multi-label classification; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
-        metric: Chooses the best epoch.
+        metric: The selection metric.
     """
 
     metric: str = "map"
@@ -110,7 +110,7 @@ class MultiLabel:
     )
 
     def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
-        """With the metric; the mean average precision counts rare classes as much as others."""
+        """Set the metric; mean average precision already weighs rare classes equally."""
         del labels, rare
         return replace(self, metric=measures.metric_of(self.name, metric or self.metric).key)
 
@@ -126,24 +126,24 @@ class MultiLabel:
     # -- labels in a dataset ---------------------------------------------------------------------
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
-        """Where rows have several."""
+        """Whether rows have several labels."""
         return holds_several(table, columns)
 
     def read(self, table: Table, columns: Sequence[str]) -> Cells:
-        """The classes of each row: a list, or 1 in the columns of those that it has."""
+        """Read the labels of each row: a list, or one 0/1 column per label."""
         return read_sets(table, columns)
 
     def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
-        """At random; a class of which none would be trained on gets a sample back."""
+        """Split at random, keeping a training sample of each class."""
         return random_split(labels, share, seed, keep_classes=True)
 
     def too_few(self, labels: Any) -> tuple[str, str]:
-        """Samples that have to be trained on, every one."""
+        """Every sample is needed for training."""
         del labels
         return "too few samples", ""
 
     def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
-        """Nothing more: each class has a sample."""
+        """Nothing to check: each class has a sample."""
 
     # -- training and evaluation -----------------------------------------------------------------
 
@@ -183,11 +183,11 @@ class MultiLabel:
         return measures.rank_key(self.name, self.metric, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """Probabilities, each in [0, 1] for itself."""
+        """Independent probabilities in [0, 1]."""
         return np.asarray(logits.double().sigmoid().numpy())
 
     def encode(self, outputs: NDArray[np.float64]) -> Tensor:
-        """The logarithms of the odds."""
+        """Log-odds."""
         return torch.from_numpy(outputs).logit(eps=_SMALL)
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
@@ -257,7 +257,7 @@ class MultiLabel:
     # -- how good, and where not -----------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
-        """Whether all classes of a sample are right."""
+        """Whether all labels of a sample are right."""
         right = (outputs >= THRESHOLD) == (labels > 0)
         return np.asarray(right.all(axis=1))
 
@@ -268,13 +268,13 @@ class MultiLabel:
     def confidences(
         self, outputs: NDArray[np.float64], labels: LabelArray
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Of every class."""
+        """Probability and truth of every class of every sample."""
         return outputs.ravel(), (labels > 0).ravel()
 
     def cases(
         self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
     ) -> list[Case]:
-        """Of each sample the class that the run was most wrong about."""
+        """The class with the largest error of each sample."""
         truth = labels > 0
         wrong = (outputs >= THRESHOLD) != truth  # (N, classes)
         sure = np.maximum(outputs, 1 - outputs)
@@ -300,20 +300,20 @@ class MultiLabel:
         return found
 
     def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
-        """By the number of classes that are wrong."""
+        """Sorted by the number of wrong labels."""
         pairs = list(zip(rows[self.truth_column], rows["predicted"], strict=True))
-        wrong = [i for i, (true, said) in enumerate(pairs) if true != said]
+        wrong = [i for i, (true, predicted) in enumerate(pairs) if true != predicted]
         return sorted(wrong, key=lambda i: -len(set(pairs[i][0]) ^ set(pairs[i][1])))
 
     # -- in words --------------------------------------------------------------------------------
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
-        """How many are right in all classes."""
+        """How many samples have all labels right."""
         right = round(metrics["accuracy"] * count)
         return f" (multi-label). Exact match on {right:,} of {where}."
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
-        """What makes probabilities of them."""
+        """How to compute probabilities."""
         del names
         return "A class's probability is the sigmoid of its output."
 

@@ -1,4 +1,4 @@
-"""What is said of one input: what all tasks have in common."""
+"""What predictions of all tasks have in common."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Shown: TypeAlias = str | Pair
 
 
 class AnyPrediction(Protocol):
-    """What is said of one input, by the user's names."""
+    """The prediction for one input, with the user's class names."""
 
     @property
     def input(self) -> Shown:
@@ -31,10 +31,10 @@ class AnyPrediction(Protocol):
 
 @dataclass(frozen=True)
 class NoPrediction:
-    """In the place of the prediction of an input that cannot be read.
+    """Takes the place of a prediction for an unreadable input.
 
     Attributes:
-        input: How reports call it: a path, or the row of a table.
+        input: Its name: a path, or the row of a table.
         error: Why it cannot be read.
     """
 
@@ -47,19 +47,19 @@ class NoPrediction:
 
 
 def listed(given: Shown) -> str | list[str]:
-    """As JSON has it."""
+    """An input as JSON data."""
     return list(given) if isinstance(given, tuple) else given
 
 
 def unread_json(names: Sequence[str]) -> dict[str, list[str]]:
-    """What of an input was not read, where that is something."""
+    """The unread parts of an input as JSON data; empty if there are none."""
     return {"unread": list(names)} if names else {}
 
 
 def by_probability(
     outputs: NDArray[np.float64], classes: Sequence[str]
 ) -> list[Mapping[str, float]]:
-    """Of each sample the classes with their probabilities, the likeliest first."""
+    """The classes of each sample with their probabilities, the likeliest first."""
     return [
         dict(sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1]))
         for row in outputs.tolist()
@@ -67,7 +67,7 @@ def by_probability(
 
 
 def rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDArray[Any]:
-    """A column of lists of numbers as ``(rows, numbers)``, never a Python number each."""
+    """A column of number lists as ``(rows, numbers)``, without Python objects."""
     import pyarrow.compute as pc
 
     lists = table[column]
@@ -77,5 +77,5 @@ def rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDAr
     numbers = pc.list_flatten(lists)
     if numbers.null_count:
         raise ValueError(f"nothing in some places of {column!r}")
-    # A copy: what Arrow gives may not be written to, and PyTorch asks for that.
+    # A copy, because Arrow's buffers are read-only and PyTorch needs writable ones.
     return np.array(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)

@@ -1,4 +1,4 @@
-"""How a linear model on features is fitted and scored, to rank backbones in seconds."""
+"""Linear probes on features, to rank backbones in seconds."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from zoo.data.samples import LabelArray
 Matrix: TypeAlias = NDArray[np.floating[Any]]
 
 ALPHAS = tuple(10.0**power for power in range(-1, 6))
-"""Strengths of regularisation that the probe chooses among, on features of unit variance."""
+"""Regularisation strengths to choose from, for features of unit variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a linear model on the features of N samples is, for one task.
+    """The linear probe of one task.
 
     Attributes:
-        metric: What its score is called.
-        model: Makes a scikit-learn estimator; ridge regression, to 1 and -1 for classes.
-        outputs: From a fitted model and features ``(M, D)`` to what is scored, ``(M, …)``.
-        score: From all of that and the labels to a number; more is better.
-        targets: From the labels to what LogME fits, ``(N, K)``.
-        stratified: Whether each fold has its share of each class.
+        metric: The name of its score.
+        model: Makes a scikit-learn estimator: ridge regression, to 1 and -1 for classes.
+        outputs: From a fitted model and features ``(M, D)`` to outputs, ``(M, …)``.
+        score: From outputs and labels to a score; higher is better.
+        targets: From labels to the targets of LogME, ``(N, K)``.
+        stratified: Whether folds are stratified by class.
         margin: From a score and the number of samples to the standard error of a difference
-            between two such scores; ``None`` where that is not known.
+            between two scores; ``None`` if unknown.
     """
 
     metric: str
@@ -42,14 +42,14 @@ class Probe:
 
 
 def ridge_classifier() -> Any:
-    """With the strength that leave-one-out finds best."""
+    """A ridge classifier, regularised by leave-one-out cross-validation."""
     from sklearn.linear_model import RidgeClassifierCV
 
     return RidgeClassifierCV(ALPHAS)
 
 
 def ridge() -> Any:
-    """Likewise, for numbers."""
+    """A ridge regression, regularised by leave-one-out cross-validation."""
     from sklearn.linear_model import RidgeCV
 
     return RidgeCV(ALPHAS)

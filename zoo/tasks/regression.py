@@ -1,4 +1,4 @@
-"""One or more numbers a sample: squared error of numbers that are standardised."""
+"""Regression of one or more targets: squared error on standardised values."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NumberPrediction:
-    """The numbers of one input.
+    """The predicted values of one input.
 
     Attributes:
-        input: The path of the image, or the text, or the pair of texts.
-        values: Columns of the training data to numbers, in their units.
-        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.modalities.image.not_seen`.
+        input: The image path, text or text pair.
+        values: Predicted value by target column, in the units of the training data.
+        unread: Parts of the input that the network did not see: ``end`` of a text; for images see
+            :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown
@@ -62,20 +62,20 @@ def _standardised(labels: LabelArray) -> NDArray[np.float64]:
     return standard
 
 
-def _explained(said: NDArray[Any], labels: LabelArray) -> float:
+def _explained(predicted: NDArray[Any], labels: LabelArray) -> float:
     from sklearn.metrics import r2_score
 
-    return float(r2_score(labels, said))
+    return float(r2_score(labels, predicted))
 
 
 @dataclass(frozen=True)
 class Regression:
-    """One or more numbers a sample; see :class:`zoo.tasks.task.Task`.
+    """Regression of one or more targets; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
-        mean: Of each column in the training split.
-        std: Their standard deviations, none of them 0.
-        metric: Chooses the best epoch.
+        mean: Mean of each target in the training split.
+        std: Standard deviation of each target, not 0.
+        metric: The selection metric.
     """
 
     mean: tuple[float, ...] = ()
@@ -111,7 +111,7 @@ class Regression:
     )
 
     def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
-        """With mean and standard deviation of each column."""
+        """Set the metric, and mean and standard deviation of each target."""
         del rare
         chosen = measures.metric_of(self.name, metric or self.metric).key
         values = labels.astype(np.float64)  # (N, targets)
@@ -119,7 +119,7 @@ class Regression:
         return replace(self, mean=mean, std=std, metric=chosen)
 
     def to_json(self) -> dict[str, Any]:
-        """Its name and metric, and what makes numbers of outputs."""
+        """Its name, metric, mean and standard deviation."""
         return {
             "name": self.name,
             "metric": self.metric,
@@ -136,12 +136,12 @@ class Regression:
     # -- labels in a dataset ---------------------------------------------------------------------
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
-        """Never: numbers may be the names of classes."""
+        """Never: numbers may be class names."""
         del table, columns
         return False
 
     def read(self, table: Table, columns: Sequence[str]) -> Cells:
-        """The number of each row in each column."""
+        """Read one number per row and target column."""
         return read_numbers(table, columns)
 
     def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
@@ -149,12 +149,12 @@ class Regression:
         return random_split(labels, share, seed, keep_classes=False)
 
     def too_few(self, labels: Any) -> tuple[str, str]:
-        """A single one."""
+        """There is only one sample."""
         del labels
         return "too few samples", ""
 
     def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
-        """The numbers that are trained on must differ."""
+        """Check that targets are not constant."""
         require_variety(labels, where, names)
 
     # -- training and evaluation -----------------------------------------------------------------
@@ -175,30 +175,30 @@ class Regression:
         focal: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> Loss:
-        """The mean over the numbers of the squared error; targets ``(B, T)`` floats."""
+        """Squared error averaged over targets; targets ``(B, T)`` floats."""
         del labels, outputs
         refuse_class_options(class_weights, focal, label_smoothing)
         return Loss(squared_error)
 
     def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """The metrics, and ``loss``, the mean squared error when standardised."""
+        """The metrics, and ``loss``, the mean squared error of standardised values."""
         if not logits.isfinite().all():
             return measures.all_nan(self.name, self.metric)
-        said = self.decode(logits)
-        given = measures.MetricInput(said, said, labels)
+        predicted = self.decode(logits)
+        given = measures.MetricInput(predicted, predicted, labels)
         wanted = self.targets(torch.from_numpy(labels).double())
         loss = functional.mse_loss(logits.double(), wanted.double())
         return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss, in which no column outweighs another by its units.
+        """The metric, then the loss, which is independent of units.
 
-        For a single column the order of the loss is that of the RMSE.
+        For a single target, the loss ranks like RMSE.
         """
         return measures.rank_key(self.name, self.metric, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """Numbers in the user's units."""
+        """Values in the user's units."""
         return np.asarray(logits.double().numpy() * np.array(self.std) + np.array(self.mean))
 
     def encode(self, outputs: NDArray[np.float64]) -> Tensor:
@@ -206,7 +206,7 @@ class Regression:
         return torch.from_numpy((outputs - np.array(self.mean)) / np.array(self.std))
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Each column."""
+        """Metrics overall and per target."""
         rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
         return Evaluation(self.compute_metrics(logits, labels), rows, len(labels))
 
@@ -257,7 +257,7 @@ class Regression:
     # -- how good, and where not -----------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
-        """How near each sample is: less the absolute error, the mean over standardised columns."""
+        """The negative absolute error, averaged over standardised targets."""
         errors = np.abs(outputs - labels)  # (N, targets)
         spread = np.maximum(labels.std(axis=0), np.finfo(np.float32).tiny)
         return np.asarray(-(errors / spread).mean(axis=1))
@@ -267,13 +267,13 @@ class Regression:
         return wilcoxon(other - first)
 
     def confidences(self, outputs: NDArray[np.float64], labels: LabelArray) -> None:
-        """Nothing: numbers have no probability."""
+        """None: there are no probabilities."""
         del outputs, labels
 
     def cases(
         self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
     ) -> list[Case]:
-        """Of each sample the number that is farthest off, in standard deviations."""
+        """The target with the largest error of each sample, in standard deviations."""
         truth = labels.astype(np.float64)
         spread = np.maximum(truth.std(axis=0), np.finfo(np.float64).tiny)
         errors = np.abs(outputs - truth) / spread  # (N, targets)
@@ -291,19 +291,19 @@ class Regression:
         ]
 
     def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
-        """All of them, the farthest off first, each number by the range of its column."""
+        """All rows by error relative to the range of each target, largest first."""
         truth = rows[self.truth_column]
         spread = [max(column) - min(column) or 1 for column in zip(*truth, strict=True)]
         off = [
-            sum(abs(t - s) / width for t, s, width in zip(true, said, spread, strict=True))
-            for true, said in zip(truth, rows["predicted"], strict=True)
+            sum(abs(t - s) / width for t, s, width in zip(true, predicted, spread, strict=True))
+            for true, predicted in zip(truth, rows["predicted"], strict=True)
         ]
         return sorted(range(len(off)), key=lambda i: -off[i])
 
     # -- in words --------------------------------------------------------------------------------
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
-        """How far it is off."""
+        """The mean absolute error."""
         del count
         return f". Mean absolute error {metrics['mae']:.4g} on {where}."
 

@@ -1,4 +1,4 @@
-"""One class a sample: softmax and cross-entropy."""
+"""Single-label classification: softmax and cross-entropy."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST = 1e-300
-"""Stands for a probability of 0, whose logarithm is not a number."""
+"""Probabilities are clipped here for a finite logarithm."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class of one input.
+    """The predicted class of one input.
 
     Attributes:
-        input: The path of the image, or the text, or the pair of texts.
+        input: The image path, text or text pair.
         label: The class with the highest probability.
-        probabilities: Class names to numbers in [0, 1], the likeliest first.
-        unread: What of the input the network did not get to see, by name: ``end`` of a text; of an
-            image as in :mod:`zoo.modalities.image.not_seen`.
+        probabilities: Probability in [0, 1] by class name, the likeliest first.
+        unread: Parts of the input that the network did not see: ``end`` of a text; for images see
+            :mod:`zoo.modalities.image.not_seen`.
     """
 
     input: Shown
@@ -68,10 +68,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SingleLabel:
-    """One class a sample; see :class:`zoo.tasks.task.Task`.
+    """Single-label classification; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
-        metric: Chooses the best epoch; ``balanced_accuracy`` is measured only where it does.
+        metric: The selection metric; ``balanced_accuracy`` is computed only if it is selected.
     """
 
     metric: str = "accuracy"
@@ -90,14 +90,14 @@ class SingleLabel:
         metric="accuracy",
         model=ridge_classifier,
         outputs=lambda model, features: np.asarray(model.predict(features)),
-        score=lambda said, labels: float((said == labels).mean()),
+        score=lambda predicted, labels: float((predicted == labels).mean()),
         targets=lambda labels: np.eye(int(labels.max()) + 1)[labels],
         stratified=True,
         margin=lambda share, samples: math.sqrt(2 * share * (1 - share) / samples),
     )
 
     def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
-        """With the metric; where rare classes count, the mean recall of the classes by default."""
+        """Set the metric; by default balanced accuracy if rare classes count."""
         del labels
         chosen = metric or ("balanced_accuracy" if rare else self.metric)
         measures.metric_of(self.name, chosen)
@@ -115,24 +115,24 @@ class SingleLabel:
     # -- labels in a dataset ---------------------------------------------------------------------
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
-        """Unless rows have several."""
+        """Whether rows have one label each."""
         return not holds_several(table, columns)
 
     def read(self, table: Table, columns: Sequence[str]) -> Cells:
-        """The class of each row, by its name or by the column that holds 1."""
+        """Read the class of each row: a name, or a one-hot column."""
         return read_classes(table, columns)
 
     def split(self, labels: LabelArray, share: float, seed: int) -> tuple[Indices, Indices]:
-        """The share of each class."""
+        """Split stratified by class."""
         return stratified_split(labels, share, seed)
 
     def too_few(self, labels: Any) -> tuple[str, str]:
-        """Each class has one sample; where classes are numbers, they may be meant as such."""
-        advice = "To predict numbers, give --task regression." if all_numbers(labels) else ""
-        return "one sample a class", advice
+        """Each class has one sample; numeric classes may be meant as regression targets."""
+        advice = "To predict numbers, use --task regression." if all_numbers(labels) else ""
+        return "one sample per class", advice
 
     def require_variety(self, labels: LabelArray, where: str, names: Sequence[str]) -> None:
-        """Nothing more: there are two classes or more, each with a sample."""
+        """Nothing to check: there are at least two classes with samples."""
 
     # -- training and evaluation -----------------------------------------------------------------
 
@@ -251,7 +251,7 @@ class SingleLabel:
     def cases(
         self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
     ) -> list[Case]:
-        """Where the run was sure of another class."""
+        """The most confident mistakes."""
         best, sure = outputs.argmax(axis=1), outputs.max(axis=1)
         wrong = best != labels
         return [
@@ -267,9 +267,9 @@ class SingleLabel:
         ]
 
     def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
-        """By the probability of what was said."""
+        """Mistakes sorted by confidence."""
         pairs = zip(rows[self.truth_column], rows["predicted"], strict=True)
-        wrong = [i for i, (true, said) in enumerate(pairs) if true != said]
+        wrong = [i for i, (true, predicted) in enumerate(pairs) if true != predicted]
         return sorted(wrong, key=lambda i: -rows["probability"][i])
 
     # -- in words --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How a task is written about: in headers, reports, model cards and on the Hub."""
+"""The terms of a task in summaries, reports, model cards and on the Hub."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """Words of a task.
+    """The terms of a task.
 
     Attributes:
-        outputs: What the outputs stand for: ``classes`` or ``targets``.
-        output: One of them.
-        each: After the list of outputs, what a sample may have of them; mostly empty.
-        output_in_words: What a network's output is: ``a logit for each class``.
-        units: Of the table of classes or targets in a report.
-        judgements: What a calibration counts.
+        outputs: Plural noun for the outputs: ``classes`` or ``targets``.
+        output: Singular noun.
+        each: Appended to the list of outputs; mostly empty.
+        output_in_words: What the network outputs: ``a logit for each class``.
+        units: Units in the table of classes or targets of a report.
+        judgements: What a calibration plot counts.
         mistakes: Heading of the worst samples in a report.
-        pipeline: The Hub's word for the task after that for the modality; empty where it has none.
-        hub_task: Likewise, where the Hub demands a word.
+        pipeline: The Hub's pipeline tag; empty if it has none.
+        hub_task: The Hub's task name for evaluation results.
     """
 
     outputs: str
@@ -38,4 +38,4 @@ CLASSES = Wording(
     output_in_words="a logit for each class",
     units="",
 )
-"""Of a task whose outputs are classes."""
+"""For tasks whose outputs are classes."""
