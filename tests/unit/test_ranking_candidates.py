@@ -131,9 +131,9 @@ def test_names_and_patterns_are_all_that_is_considered(
 def test_a_host_is_asked_once(offline: list[str]) -> None:
     hosts = Hosts()
     for name in "abc":
-        assert not hosts.within_reach(f"https://far.test/{name}.pth")
-        assert not hosts.within_reach(f"hf:org/{name}")
-        assert not hosts.within_reach(f"/nowhere/{name}.pth")
+        assert not hosts.reachable(f"https://far.test/{name}.pth")
+        assert not hosts.reachable(f"hf:org/{name}")
+        assert not hosts.reachable(f"/nowhere/{name}.pth")
     assert offline == ["https://far.test/a.pth", "hub"]
 
 
@@ -148,7 +148,7 @@ def test_small_and_good_ones_come_first() -> None:
             input=ImageInput(),
             loader="nowhere:load",
         )
-        return Candidate(name, Resolved(spec), weights, here=True)
+        return Candidate(name, Resolved(spec), weights, cached=True)
 
     given = [made("old", 60, 57.0), made("best", 90, 85.0), made("tiny", 2, 60.0)]
     given += [made("middle", 20, 75.0), made("poor", 25, 55.0)]

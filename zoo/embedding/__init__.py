@@ -1,1 +1,1 @@
-"""Features of whole datasets, in files that other programs read."""
+"""Features of whole datasets, written to files."""

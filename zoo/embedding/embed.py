@@ -1,4 +1,4 @@
-"""Features of all samples of some data, in files that other programs read."""
+"""Features of all samples of a dataset, written to a file."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from zoo.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What came of :func:`embed`.
+    """Result of :func:`embed`.
 
     Attributes:
         output: The file of features.
-        rows: The file that names the rows of ``output``; ``output`` itself where that does.
+        rows: The file with the names of the rows; ``output`` itself for Parquet.
         backbone: Canonical name.
-        run: The run folder whose backbone it is, or ``None``.
-        splits: How many rows are of each split, in their order.
+        run: The run folder, or ``None`` for a backbone.
+        splits: Number of rows by split, in their order.
         feature_dim: Width of the features.
-        classes: What the numbers in ``labels`` stand for; columns of numbers; empty without labels.
-        skipped: Inputs that were left out, one ``path: reason`` each.
-        notes: What else was left out, guessed or not seen by the network, a fact each.
+        classes: Names of classes or regression targets; empty without labels.
+        skipped: Unreadable inputs, one ``path: reason`` each.
+        notes: What else was ignored, guessed or cut off, one fact each.
     """
 
     output: Path
@@ -62,7 +62,7 @@ class Embedded:
 
     @property
     def samples(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return sum(self.splits.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -101,31 +101,31 @@ def embed(
 ) -> Embedded:
     """Write the features of every sample, in the order of the data, split after split.
 
-    They come from the feature cache where they are there, and go into it where they are not. What
-    is in memory does not grow with the number of samples but for their names and labels.
+    Features are read from the cache, or computed and cached. Only names and labels of the samples
+    are held in memory.
 
     Args:
-        backbone: A name as in ``zoo list``, or the folder of a run: then its adapted backbone, with
-            its own preprocessing and columns.
-        data: A folder, a table, ``hf:<name>``; with labels or without.
-        output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md has what is in each.
-        split: One split alone.
-        weights: ``auto``, ``none``, a tag, or a path; of a run always its own.
-        image_size: Height and width in pixels; of a run always its own.
-        resize: As for :func:`zoo.finetune`; of a run always its own.
-        value_range: As there; by default found from the first split; of a run always its own.
-        max_length: Tokens a text is cut to; of a run always its own.
-        task: As there.
-        device: As there.
-        workers: As there.
-        registry: What is installed by default.
-        reporter: Sees the steps.
-        options: How the data are read.
+        backbone: A name as in ``zoo list``, or a run folder: its fine-tuned backbone, with its own
+            preprocessing and columns.
+        data: A folder, a table, or ``hf:<name>``, with or without labels.
+        output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
+        split: Embed this split only.
+        weights: ``auto``, ``none``, a tag, or a path; not for a run, nor the next four.
+        image_size: Height and width in pixels.
+        resize: As for :func:`zoo.finetune`.
+        value_range: As for :func:`zoo.finetune`; by default found from the first split.
+        max_length: Maximum tokens per text.
+        task: As for :func:`zoo.finetune`.
+        device: ``auto``, ``cpu``, ``cuda``, …
+        workers: Number of data-loading processes.
+        registry: The installed plugins by default.
+        reporter: Gets notes and steps.
+        options: Options for reading the data.
 
     Raises:
-        UsageError: An option that cannot be, or a file of no known kind.
+        UsageError: An option is not valid, or the format of ``output`` is not supported.
         DataError: The data cannot be read.
-        WeightsError: The weights cannot be had, or there are none.
+        WeightsError: The weights are missing or damaged.
         RunError: The run cannot be read, or the output cannot be written.
     """
     target = Path(output)
@@ -153,7 +153,7 @@ def embed(
         name: _features(network, samples, name, str(data), reporter)
         for name, samples in rows.splits.items()
     }
-    notes = (*_not_seen(network, run, rows), *_cut(network, parts))
+    notes = (*_not_seen(network, run, rows), *_truncated(network, parts))
     for fact in notes:
         reporter.note(fact)
     return Embedded(
@@ -177,7 +177,7 @@ def _open(
     run: Run | None,
     options: DataOptions,
 ) -> Rows:
-    """The rows, read by the columns of the run where the user names no others."""
+    """The rows; by default with the columns of the run."""
     if run is None:
         return open_rows(data, kind=kind, tasks=tasks, split=split, **options)
     learned = run.learned_columns
@@ -191,18 +191,18 @@ def _open(
 
 
 def _columns_of(run: Run) -> ColumnNames:
-    """The columns of inputs that were named when the run was trained."""
+    """The input columns that the user named in training."""
     return Columns.named(run.record["data"].get("text_column")).inputs or None
 
 
-# -- what is not seen --------------------------------------------------------------------------
+# -- what is cut off ----------------------------------------------------------------------------
 
 
 def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:
-    """Without images that are on another scale than those that the run was trained on.
+    """The rows without images on another scale than those of training.
 
     Raises:
-        BadFilesError: There are some, and ``bad_files`` is ``error``; or there are no others.
+        BadFilesError: ``bad_files`` is ``error`` and there are such images, or none are left.
     """
     reading, findings, splits = run.reading, Findings(bad_files), dict[str, Samples]()
     if reading is None:
@@ -220,7 +220,7 @@ def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:
 
 
 def _not_seen(network: Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
-    """The scale of grey and what of the images is not seen, a fact each; nothing of texts."""
+    """Facts on the value range and the cropping of images; none for texts."""
     known = [each.traits for each in rows.splits.values() if each.traits is not None]
     given = network.spec.input
     if not known or not isinstance(given, ImageInput):
@@ -229,7 +229,7 @@ def _not_seen(network: Network, run: Run | None, rows: Rows) -> tuple[str, ...]:
     return tuple(reading.with_range(np.concatenate(known)).values())
 
 
-def _cut(network: Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
+def _truncated(network: Network, parts: Mapping[str, Features]) -> tuple[str, ...]:
     """How many texts are truncated, also where their features are from the cache."""
     note = modality_of(network.spec).truncation_note(
         sum(cut_beside(part) for part in parts.values()),

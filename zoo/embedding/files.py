@@ -1,4 +1,4 @@
-"""Files of features: Parquet, NumPy's format, safetensors; written whole or not at all."""
+"""Writers of features: Parquet, NumPy, safetensors; files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from zoo.system.tensors.files import write_tensors
 from zoo.tasks import task_named
 
 CHUNK = 1024
-"""Samples that are in memory at a time when a Parquet file is written."""
+"""Samples in memory at a time while a Parquet file is written."""
 
 Features = NDArray[np.float32]
 
 
 def check_output(path: Path) -> None:
-    """Raise a :class:`UsageError` if ``path`` is called like no file of features."""
+    """Raise a :class:`UsageError` if the extension of ``path`` is not supported."""
     if path.suffix.lower() not in _WRITERS:
         raise UsageError(
-            f"--output {path} is of no known kind", hint=f"End it in {', '.join(_WRITERS)}."
+            f"--output must end in {', '.join(_WRITERS)}, got {path}", hint="Change the file name."
         )
 
 
 def write_features(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
-    """Write the features of all rows, and what names the rows.
+    """Write the features of all rows, and the names of the rows.
 
     Args:
-        path: Its suffix says the kind of file; see docs/choosing.md.
-        rows: Their names, splits and labels.
-        parts: Of each split ``(N, feature_dim)``, perhaps mapped into memory.
+        path: Its extension selects the format; see docs/choosing.md.
+        rows: Names, splits and labels of the rows.
+        parts: By split, ``(N, feature_dim)``, possibly memory-mapped.
 
     Returns:
-        The file that names the rows: ``path`` itself, or one beside it.
+        The file with the names of the rows: ``path`` itself, or one beside it.
 
     Raises:
         RunError: They cannot be written.
@@ -57,7 +57,7 @@ def write_features(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
 
 
 def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
-    """A row a sample, in chunks; the vector is a list of one length in the column ``features``."""
+    """One row per sample, in chunks; ``features`` is a column of fixed-size lists."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -87,7 +87,7 @@ def _write_parquet(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Pat
 
 
 def _write_npy(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
-    """The matrix ``(N, feature_dim)`` in NumPy's format, and the rows' names beside it."""
+    """The matrix ``(N, feature_dim)`` in NumPy's format, with the names of the rows beside it."""
     width = next(iter(parts.values())).shape[1]
     with _with_names(path, rows) as temporary:
         matrix = np.lib.format.open_memmap(
@@ -100,7 +100,7 @@ def _write_npy(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
 
 
 def _write_safetensors(path: Path, rows: Rows, parts: Mapping[str, Features]) -> Path:
-    """``features`` and ``labels``, and the rows' names beside them. They are in memory at once."""
+    """``features`` and ``labels``, with the names of the rows beside them; all in memory at once."""
     tensors = {"features": torch.from_numpy(np.concatenate(list(parts.values())))}
     labels = _all_labels(rows)
     if labels is not None:
@@ -121,7 +121,7 @@ _WRITERS: Mapping[str, _Writer] = {
 
 
 def names_beside(path: Path) -> Path:
-    """The file that names the rows of ``path``: ``features.npy`` has ``features.jsonl``."""
+    """The file with the names of the rows: ``features.jsonl`` for ``features.npy``."""
     return path.with_suffix(".jsonl")
 
 
@@ -139,16 +139,16 @@ def _with_names(path: Path, rows: Rows) -> Iterator[Path]:
                     named = _named(rows, split, samples, index)
                     listing.write(json.dumps(named, ensure_ascii=False) + "\n")
         yield temporary
-        # Both files are of one process, should another write them at the same time.
+        # Both files come from one process, even if another writes them at the same time.
         renaming.enter_context(files.alone_in(path.parent))
-        # Old names must never stand beside new features, should a kill come between two renames.
+        # Old names must never be beside new features, even if killed between the two renames.
         names_beside(path).unlink(missing_ok=True)
 
 
 def _chunks(
     rows: Rows, parts: Mapping[str, Features]
 ) -> Iterator[tuple[list[dict[str, Any]], Features]]:
-    """Names and labels of some samples, and their features, until all have been had."""
+    """Names and labels of some samples, and their features, chunk by chunk."""
     for split, samples in rows.splits.items():
         for start in range(0, len(samples), CHUNK):
             stop = min(start + CHUNK, len(samples))

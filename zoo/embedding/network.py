@@ -1,4 +1,4 @@
-"""The network whose features are written: a run's adapted backbone, or one of the catalogue."""
+"""The network whose features are written: a run's fine-tuned backbone, or one of the catalogue."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoo.weights.find import choose
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone that is ready, and what prepares its inputs.
+    """A loaded backbone, and the preparation of its inputs.
 
     Attributes:
         forward: Computes its features.
         loaders: Prepares its inputs.
-        run: The folder of the run that it is of, or ``None``.
+        run: The run folder, or ``None``.
     """
 
     forward: Forward
@@ -46,7 +46,7 @@ class Network:
 
 
 def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run | None:
-    """The run that is meant, by its folder or by the name that ``zoo add`` gave it."""
+    """The run, by its folder or its name from ``zoo add``; ``None`` for a backbone."""
     folder = Path(os.path.expanduser(given))
     if not os.path.isfile(folder / LOCK_FILE):
         resolved = registry.resolve(str(given))
@@ -57,13 +57,13 @@ def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run
         if value not in ("auto", None):
             typed = OPTIONS[option].typed
             raise UsageError(
-                f"{typed} is not for a run, which has its own", hint=f"Leave {typed} out."
+                f"{typed} has no effect on a run, which has its own", hint=f"Leave {typed} out."
             )
     return Run(folder, registry=registry)
 
 
 def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
-    """The adapted backbone of a run."""
+    """The fine-tuned backbone of a run."""
     forward = Forward(run.load(), device=device, precision=EXACT)
     loaders = LoaderFactory(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
     return Network(forward, loaders, run.folder)
@@ -77,19 +77,19 @@ def network_of_backbone(
     registry: Registry,
     reporter: Reporter,
 ) -> Network:
-    """A backbone as a fine-tune would start from it.
+    """A backbone as at the start of a fine-tune.
 
     Raises:
-        UsageError: It has no weights, or an option is not for it.
+        UsageError: It has no weights, or an option has no effect on it.
     """
     name = request.backbone
     resolved = registry.resolve(name)
     request.refuse_for(resolved.spec.modality)
-    wish = resolved.weights if request.weights == "auto" else request.weights
-    if wish != "none" and choose(resolved.spec, wish) is None:
+    wanted = resolved.weights if request.weights == "auto" else request.weights
+    if wanted != "none" and choose(resolved.spec, wanted) is None:
         raise UsageError(
-            f"{name} has no published weights, and its features would be random",
-            hint="Take them so with --weights none, or give weights with --weights PATH.",
+            f"{name} has no published weights: its features would be random",
+            hint="Use --weights PATH, or --weights none for random features.",
         )
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -100,7 +100,7 @@ def network_of_backbone(
 
 
 def _as_training(rows: Rows, source: str) -> Splits:
-    """The first split as what a tokenizer is trained on, where the backbone brings none."""
+    """The first split, to train a tokenizer on if the backbone has none."""
     first = next(iter(rows.splits.values()))
     return Splits(
         kind=first.kind,

@@ -1,4 +1,4 @@
-"""Which backbones are considered, which are not and why, and which come first. No torch."""
+"""The backbones to rank, those left out with reasons, and their order. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.system.network import hub_reachable, reachable
 from zoo.weights.find import choose
 from zoo.weights.local_weights import LocalWeights
 
-UNREACHABLE = "weights not on this machine, and their host is out of reach"
+UNREACHABLE = "weights not on this machine, and their host is unreachable"
 UNPUBLISHED = "no weights published"
 
 
@@ -24,30 +24,30 @@ class Candidate:
     """A backbone that can be ranked here.
 
     Attributes:
-        name: What the user types.
-        resolved: What it leads to.
-        weights: What it starts from; ``None`` for random parameters.
-        here: Whether the weights are on this machine.
+        name: Name to type.
+        resolved: The resolved name.
+        weights: Weights to start from; ``None`` for random initialisation.
+        cached: Whether the weights are on this machine.
     """
 
     name: str
     resolved: Resolved
     weights: Weights | None
-    here: bool
+    cached: bool
 
     @property
     def params(self) -> int:
-        """Number of parameters; 0 where it is not known."""
+        """Number of parameters; 0 if unknown."""
         return self.resolved.spec.params
 
     @property
     def license(self) -> str:
-        """That of the weights, else that of the code."""
+        """License of the weights, else of the code."""
         return (self.weights.license if self.weights else "") or self.resolved.spec.license
 
     @property
     def accuracy(self) -> float:
-        """The published top-1 accuracy, in percent; 0 where there is none that compares."""
+        """Published top-1 accuracy, in percent; 0 if there is none that is comparable."""
         if self.weights is None or self.resolved.run is not None:
             return 0.0
         metrics = self.weights.metrics.items()
@@ -64,12 +64,12 @@ class LeftOut:
 
 @dataclass
 class Hosts:
-    """Which hosts answer; each is asked once."""
+    """Which hosts are reachable; each is asked once."""
 
     _known: dict[str, bool] = field(default_factory=dict)
 
-    def within_reach(self, uri: str) -> bool:
-        """Whether weights can be fetched from where they are published."""
+    def reachable(self, uri: str) -> bool:
+        """Whether weights can be downloaded from their host."""
         web = uri.startswith(("http://", "https://"))
         host = urlsplit(uri).netloc if web else uri.partition(":")[0]
         if host not in self._known:
@@ -85,18 +85,18 @@ def find_candidates(
     max_params: int | None = None,
     random: bool = False,
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """The backbones to rank, in the order in which they are, and those that are left out.
+    """The backbones to rank, in order, and those that are left out.
 
     Args:
         registry: Names and plugins.
-        modality: What the data are.
-        names: Names and patterns (``timm/resnet*``); without any, the published runs and all short
+        modality: Modality of the data.
+        names: Names and patterns (``timm/resnet*``); by default the registered runs and all short
             names of this modality.
-        max_params: Leaves out what has more parameters.
-        random: Whether what has no weights, here or within reach, starts from random parameters.
+        max_params: Maximum number of parameters.
+        random: Whether to rank backbones without available weights from random initialisation.
 
     Raises:
-        NameLookupError: A name leads to nothing.
+        NameLookupError: A name is unknown.
     """
     found, left_out = list[Candidate](), list[LeftOut]()
     local_weights, hosts = LocalWeights(), Hosts()
@@ -114,12 +114,10 @@ def find_candidates(
 
 
 def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Runs first, then weights on this machine, weights to fetch, and random parameters.
+    """Runs first, then cached weights, weights to download, and random initialisation.
 
-    In each of these groups small and good ones come first.
-
-    Those that no other beats in both size and published accuracy are first, the small ones ahead;
-    then those that only these beat; and so on.
+    Within each group, the Pareto front of size and published accuracy comes first, the small ones
+    ahead; then the next front; and so on.
     """
     groups: dict[int, list[Candidate]] = {0: [], 1: [], 2: [], 3: []}
     for candidate in candidates:
@@ -132,7 +130,7 @@ def _group(candidate: Candidate) -> int:
         return 0
     if candidate.weights is None:
         return 3
-    return 1 if candidate.here else 2
+    return 1 if candidate.cached else 2
 
 
 def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
@@ -149,7 +147,7 @@ def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
 def _wanted(
     registry: Registry, modality: str, names: Sequence[str]
 ) -> dict[str, Callable[[], Resolved]]:
-    """How to resolve each backbone, by the name that the user would type."""
+    """How to resolve each backbone, by the name to type."""
     wanted = dict[str, Callable[[], Resolved]]()
 
     def add(name: str, resolved: Resolved | None = None) -> None:
@@ -160,7 +158,7 @@ def _wanted(
             for one in _matching(registry, name, modality):
                 add(one)
         else:
-            add(name, registry.resolve(name))  # a misspelt one is an error
+            add(name, registry.resolve(name))  # an unknown name is an error
     if not names:
         for one in _short(registry, modality):
             add(one)
@@ -190,7 +188,7 @@ def _short(registry: Registry, modality: str) -> Iterator[str]:
 
 
 def _runs(registry: Registry, modality: str, pattern: str = "*") -> Iterator[str]:
-    """Published runs of this modality, and those that cannot be read."""
+    """Registered runs of this modality, and unreadable ones."""
     for name, run in registry.runs(pattern):
         if isinstance(run, RunError) or run.spec.modality == modality:
             yield name
@@ -212,9 +210,9 @@ def _candidate(
         return LeftOut(name, f"more than {max_params:,} parameters")
     weights = choose(spec, resolved.weights)
     if weights is not None:
-        here = local_weights.find(weights.uri) is not None
-        if here or hosts.within_reach(weights.uri):
-            return Candidate(name, resolved, weights, here)
+        cached = local_weights.find(weights.uri) is not None
+        if cached or hosts.reachable(weights.uri):
+            return Candidate(name, resolved, weights, cached)
     if random:
         return Candidate(name, resolved, None, True)
     return LeftOut(name, UNREACHABLE if weights else UNPUBLISHED)

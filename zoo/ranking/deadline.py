@@ -1,4 +1,4 @@
-"""The time that is left, and work that stops when it is over."""
+"""A time limit, and work that stops at its end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zoo.system.tensors.hooks import hooked
 
 
 class OutOfTime(BaseException):
-    """The time is over; what was being done has been left.
+    """The time limit was reached; the current step was abandoned.
 
-    Like ``KeyboardInterrupt`` it is no ``Exception``, so that nobody takes it for his own fault.
+    A ``BaseException``, like ``KeyboardInterrupt``, so that no handler of errors catches it.
     """
 
 
@@ -24,9 +24,9 @@ class Deadline:
     """When to stop.
 
     Args:
-        seconds: How many there are; ``None`` for no limit.
-        reserve: Seconds before the end that are kept for telling the results.
-        started: From when they count, by ``time.monotonic()``; from now on by default.
+        seconds: Time limit; ``None`` for none.
+        reserve: Seconds of it that are kept for printing the results.
+        started: Start of the limit, by ``time.monotonic()``; now by default.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Deadline:
 
     @property
     def passed(self) -> float:
-        """Seconds since it was set."""
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     @property
     def left(self) -> float:
-        """Seconds until work stops, perhaps infinite; 0 where that is over."""
+        """Seconds until work stops, possibly infinite; 0 after that."""
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
@@ -52,9 +52,9 @@ class Deadline:
 
     @contextmanager
     def watched(self, network: nn.Module) -> Iterator[None]:
-        """While the block runs, every module of the network checks the time before it computes.
+        """While the block runs, every module checks the time before its forward pass.
 
-        A batch takes a large network many seconds, and each of its modules a fraction of one.
+        A batch takes a large network many seconds, each of its modules a fraction of one.
         """
 
         def check(_: nn.Module, __: Any) -> None:

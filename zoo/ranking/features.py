@@ -1,7 +1,7 @@
-"""What a candidate's frozen backbone makes of the sample: computed once, then read from the cache.
+"""Features of a candidate's frozen backbone: computed once, then read from the cache.
 
-The key is of what the features come from (weights file, spec, sample, versions), not of the built
-network as in :mod:`zoo.engine.features`, so that a second ranking builds no network at all.
+The cache key is made from the weights file, spec, sample and versions, not from the built network
+as in :mod:`zoo.engine.features`, so a second ranking builds no network.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _TIME = "milliseconds"  # among the facts of the features
 
 @dataclass(frozen=True, kw_only=True)
 class RankingSetup:
-    """What candidates are compared on, and how.
+    """The data and settings of a ranking.
 
     Attributes:
-        sample: Its ``train`` split is what they see.
-        seed: Of random parameters, and of whatever else is random.
-        device: Where they compute.
-        workers: Processes that prepare images; ``None`` for what fits the machine.
+        sample: The data; its ``train`` split is used.
+        seed: Random seed.
+        device: Where features are computed.
+        workers: Number of data-loading processes; ``None`` to choose for the machine.
         registry: Names and plugins.
-        reporter: Sees the steps.
-        deadline: When to stop.
+        reporter: Gets notes and steps.
+        deadline: Time limit.
     """
 
     sample: Splits
@@ -70,12 +70,12 @@ class RankingSetup:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What came of a candidate.
+    """Features of a candidate.
 
     Attributes:
         features: ``(N, feature_dim)``.
-        seconds: What a thousand samples take on this machine, preparing them included; ``None``
-            where the features are from another time and that was not kept.
+        seconds: Seconds per 1,000 samples on this machine, preprocessing included; ``None`` if
+            unknown, for cached features.
     """
 
     features: Features
@@ -86,8 +86,8 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
     """The candidate's features of the sample.
 
     Raises:
-        ZooError: Its weights cannot be had, or its plugin is at fault.
-        OutOfTime: It was not done by the deadline.
+        ZooError: Its weights are not available, or its plugin failed.
+        OutOfTime: The time limit was reached.
     """
     path = _weights(candidate, setup)
     spec, count = candidate.resolved.spec, len(setup.sample.train)
@@ -113,7 +113,7 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
         )
         setup.reporter.note(f"{spec.name}: {note}")
     if not np.isfinite(features).all():
-        raise ContractError(f"{spec.name} gives features that are not finite")
+        raise ContractError(f"{spec.name} returns features that are not finite")
     spent = facts.get(_TIME) or _kept_time(features)
     return Extracted(features, spent / count if isinstance(spent, int) else None)
 
@@ -134,7 +134,7 @@ def _fill(array: Features, candidate: Candidate, setup: RankingSetup) -> dict[st
 
 
 def _start(candidate: Candidate, setup: RankingSetup) -> Start:
-    """As a fine-tune on the sample would start."""
+    """The start of a fine-tune on the sample."""
     request = Request(
         backbone=candidate.name,
         data=setup.sample.source,
@@ -147,17 +147,17 @@ def _start(candidate: Candidate, setup: RankingSetup) -> Start:
 
 
 def _weights(candidate: Candidate, setup: RankingSetup) -> Path | None:
-    """The weights on this machine, fetched first where they are not; ``None`` for random ones."""
+    """The weights file, downloaded if necessary; ``None`` for random initialisation."""
     setup.deadline.check()
     if candidate.weights is None:
         return None
-    if not candidate.here:
+    if not candidate.cached:
         _download(candidate.name, setup)
     return fetch(candidate.weights)
 
 
 def _download(name: str, setup: RankingSetup) -> None:
-    """'zoo download' in a process of its own, which can be ended; the next one goes on from there."""
+    """Run 'zoo download' in a process that can be stopped; the next one resumes it."""
     setup.reporter.note(f"{name}: downloading its weights")
     limit = None if setup.deadline.left == float("inf") else setup.deadline.left
     command = [sys.executable, "-m", "zoo", "download", name, "--json"]
@@ -182,7 +182,7 @@ def _key(candidate: Candidate, setup: RankingSetup, weights: Path | None) -> Ite
 
 
 def _beside(weights: Path | None) -> Iterator[str]:
-    """Of what lies beside the weights and counts too: a tokenizer, a configuration."""
+    """Hashes of files beside the weights: tokenizer, configuration."""
     if weights is None:
         return
     files: list[Path] = [weights.parent / TOKENIZER]
@@ -192,7 +192,7 @@ def _beside(weights: Path | None) -> Iterator[str]:
 
 
 def _kept_time(features: Any) -> int | None:
-    """The milliseconds that features from the cache took when they were computed."""
+    """Milliseconds that the cached features took to compute."""
     path = getattr(features, "filename", None)
     kept = facts_beside(Path(path)).get(_TIME) if path else None
     return kept if isinstance(kept, int) else None

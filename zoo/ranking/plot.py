@@ -11,23 +11,23 @@ from zoo.ranking.results import Ranked, Ranking
 from zoo.system import files
 
 SUFFIXES = (".png", ".svg", ".pdf")
-COST = "seconds a thousand samples"
+COST = "seconds per 1,000 samples"
 
 _ROWS, _COLUMNS = 12, 60
 
 
 def check_plot(path: Path) -> None:
-    """Raise a :class:`UsageError` if ``path`` is called like no image that can be drawn."""
+    """Raise a :class:`UsageError` if the extension of ``path`` is not supported."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"--plot {path} is of no known kind", hint=f"End it in {' or '.join(SUFFIXES)}."
+            f"--plot must end in {', '.join(SUFFIXES)}, got {path}", hint="Change the file name."
         )
 
 
 def text_plot(ranking: Ranking) -> list[str]:
     """Lines with a scatter plot: each backbone's place in the ranking, its cost and its score.
 
-    Of several at one place the best is shown. Empty where fewer than two have a known cost.
+    Of several at one place, the best is shown. Empty if fewer than two have a known cost.
     """
     placed = [(place, row) for place, row in enumerate(ranking.ranked, start=1) if row.seconds]
     if len(placed) < 2:
@@ -54,7 +54,7 @@ def text_plot(ranking: Ranking) -> list[str]:
 
 
 def write_plot(path: Path, ranking: Ranking) -> None:
-    """Draw the same with names; the kind of image is that of the suffix.
+    """Write the scatter plot with names; the extension selects the format.
 
     Raises:
         RunError: It cannot be written.
@@ -94,7 +94,7 @@ def write_plot(path: Path, ranking: Ranking) -> None:
 
 
 def _cost(row: Ranked) -> float:
-    """Seconds; a thousandth at least, as for what takes no time worth measuring."""
+    """Seconds, at least 0.001."""
     return max(row.seconds or 0.0, 1e-3)
 
 

@@ -1,4 +1,4 @@
-"""The ranking: one candidate after the other, until all are done or the time is over."""
+"""The ranking: one candidate after the other, until all are done or the time limit is reached."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zoo.tasks import AUTO, task_named, tasks_for
 SAMPLES = 1000
 TIME_LIMIT = 300.0
 RESERVE = 3.0
-"""Seconds before the end, at least, in which nothing is computed any more, and the results are shown."""
+"""Least number of seconds of the limit that are kept for printing the results."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +70,28 @@ def recommend(
     """Rank backbones by how well their frozen features suit some samples of the data.
 
     Args:
-        data: A folder, a table, ``hf:<name>``; its training split counts.
-        backbones: Names and patterns; by default the published runs and all short names.
-        modality: Of the backbones; by default what the data are.
-        max_params: Leaves out what has more parameters.
-        time_limit: Seconds after which it ends with what it has; ``None`` for no limit.
-        started: From when they count, by ``time.monotonic()``; from now on by default.
-        samples: How many are looked at; of each class its share, and at least five.
-        weights: ``auto``; ``none`` also ranks, from random parameters, what has no weights here.
-        seed: Decides which samples, the folds of the probe, and random parameters.
+        data: A folder, a table, or ``hf:<name>``; its training split is used.
+        backbones: Names and patterns; by default the registered runs and all short names.
+        modality: Modality of the backbones; by default that of the data.
+        max_params: Maximum number of parameters.
+        time_limit: Seconds after which the ranking so far is returned; ``None`` for no limit.
+        started: Start of the limit, by ``time.monotonic()``; now by default.
+        samples: Number of samples, stratified, at least five per class.
+        weights: ``auto``; ``none`` also ranks backbones without available weights, from random
+            initialisation.
+        seed: Random seed of the samples, the folds and random initialisation.
         task: As for :func:`zoo.finetune`.
-        device: As there.
-        workers: As there.
-        registry: What is installed by default.
-        watch: Sees it grow.
-        options: How the data are read.
+        device: ``auto``, ``cpu``, ``cuda``, …
+        workers: Number of data-loading processes.
+        registry: The installed plugins by default.
+        watch: Callbacks.
+        options: Options for reading the data.
 
     Raises:
-        UsageError: A number or word that cannot be; or the time was not enough for one backbone.
-        NameLookupError: A name that leads to no backbone.
+        UsageError: An option is not valid, or the time limit was too short for one backbone.
+        NameLookupError: A name is unknown.
         DataError: The data cannot be trained on.
-        RunError: None of the backbones can be ranked here; the message says why.
+        RunError: No backbone can be ranked; the message gives the reasons.
     """
     registry, watch = registry or Registry.discover(), watch or Watch()
     deadline = Deadline(time_limit, reserve=_reserve(started), started=started)
@@ -121,37 +122,37 @@ def recommend(
         )
         _rank(candidates, setup, watch, progress)
     except OutOfTime:
-        watch.reporter.note("the time is over")
+        watch.reporter.note("time limit reached")
     return replace(progress.result(time_limit), seconds=deadline.passed)
 
 
 @dataclass
 class _Progress:
-    """How far a ranking has come, whenever it is stopped.
+    """Progress of a ranking, whenever it is stopped.
 
     Attributes:
-        ranking: What there is; ``None`` until the data have been read.
-        waiting: Names of candidates that are not done.
+        ranking: The ranking so far; ``None`` until the data has been read.
+        waiting: Names of the remaining candidates.
     """
 
     ranking: Ranking | None = None
     waiting: list[str] = field(default_factory=list)
 
     def begin(self, ranking: Ranking, candidates: Sequence[Candidate]) -> None:
-        """The data have been read, and it is known what is to be ranked."""
+        """The data has been read and the candidates are known."""
         self.waiting = [one.name for one in candidates]
         self.ranking = ranking
 
     def done(self, ranking: Ranking) -> None:
-        """The first of those that wait is done, and this is the ranking now."""
+        """The next candidate is done; update the ranking."""
         self.ranking, self.waiting = ranking, self.waiting[1:]
 
     def result(self, limit: float | None) -> Ranking:
-        """What the ranking has come to within the time limit.
+        """The ranking within the time limit.
 
         Raises:
-            UsageError: The time was not enough for one backbone.
-            RunError: There was none to rank.
+            UsageError: The time limit was too short for one backbone.
+            RunError: There was nothing to rank.
         """
         if self.ranking is None or (not self.ranking.ranked and self.waiting):
             raise _too_little_time(self.waiting, limit)
@@ -161,7 +162,7 @@ class _Progress:
 
 
 def _reserve(started: float | None) -> float:
-    """More than usual where to start has taken long already: the machine is slow or busy."""
+    """More than usual if the start took long: the machine is slow or busy."""
     return RESERVE if started is None else max(RESERVE, (time.monotonic() - started) / 4)
 
 
@@ -180,21 +181,21 @@ def _empty(sample: Splits, left_out: Sequence[LeftOut], options: tuple[str, ...]
 def _rank(
     candidates: Sequence[Candidate], setup: RankingSetup, watch: Watch, progress: _Progress
 ) -> None:
-    """Give the ranking a row for each candidate that the time is enough for.
+    """Add a row for each candidate until the time limit.
 
     Raises:
-        OutOfTime: It was not enough for all.
+        OutOfTime: The time limit was reached.
     """
     for number, candidate in enumerate(candidates, start=1):
         assert progress.ranking is not None
         watch.started(candidate.name, number, len(candidates))
         try:
             row = _row(candidate, setup)
-        except Exception as error:  # a plugin's or a file's fault, which takes no other with it
+        except Exception as error:  # of a plugin or a file: the others are still ranked
             reason = first_line(error, kind=not isinstance(error, ZooError))
             left_out = (*progress.ranking.left_out, LeftOut(candidate.name, reason))
             progress.done(replace(progress.ranking, left_out=left_out))
-            watch.reporter.note(f"{candidate.name} is left out: {reason}")
+            watch.reporter.note(f"{candidate.name} left out: {reason}")
             continue
         progress.done(progress.ranking.with_row(row))
         watch.added(progress.ranking, row)
@@ -204,8 +205,8 @@ def _row(candidate: Candidate, setup: RankingSetup) -> Ranked:
     """The candidate with its scores.
 
     Raises:
-        OutOfTime: It was not done by the deadline.
-        ZooError: It cannot be had.
+        OutOfTime: The time limit was reached.
+        ZooError: It cannot be built.
     """
     found, spec = extract(candidate, setup), candidate.resolved.spec
     return Ranked(
@@ -233,7 +234,7 @@ def _scores(found: Extracted, sample: Splits, setup: RankingSetup) -> dict[str, 
 
 
 def _not_seen(sample: Splits) -> tuple[str, ...]:
-    """The scale of grey, and what no network gets to see of images; crops are each network's own."""
+    """Facts on the value range of images and what no network sees; crops depend on the network."""
     traits = sample.train.traits
     if traits is None:
         return ()
@@ -243,27 +244,30 @@ def _not_seen(sample: Splits) -> tuple[str, ...]:
 
 def _refuse(*, samples: int, time_limit: float | None, weights: str) -> None:
     if samples < 10:
-        raise UsageError(f"--samples {samples} is too few", hint="Give 10 or more.")
+        raise UsageError(
+            f"--samples must be at least 10, got {samples}", hint="Use --samples 1000."
+        )
     if time_limit is not None and not time_limit > RESERVE:
         raise UsageError(
-            f"--time-limit {time_limit:g} is too short",
-            hint=f"Give more than {RESERVE:g} seconds; to start takes some already.",
+            f"--time-limit must be greater than {RESERVE:g} seconds, got {time_limit:g}",
+            hint="Use --time-limit 60 or more.",
         )
     if weights not in ("auto", "none"):
         raise UsageError(
-            f"--weights {weights} is not for a ranking", hint="Give auto, or none for a baseline."
+            f"--weights must be auto or none in a ranking, got {weights}",
+            hint="none ranks backbones without weights too, as a baseline.",
         )
 
 
 def _nothing_to_rank(ranking: Ranking) -> RunError:
     """Why there is no ranking, and what to do about it."""
     kind = modality_named(ranking.modality).nouns
-    reasons = "; ".join(left_out_lines(ranking)) or "no plugin has any"
+    reasons = "; ".join(left_out_lines(ranking)) or "no plugin has one"
     return RunError(
-        f"no backbone for {kind} can be ranked here: {reasons}",
-        hint="Give a run a name with 'zoo add', name a folder of save_pretrained as path:FOLDER, "
-        "fetch weights with 'zoo download' where there is a network, or rank random parameters "
-        "as a baseline with --weights none.",
+        f"no backbone for {kind} can be ranked: {reasons}",
+        hint="Register a run with 'zoo add', pass a folder of save_pretrained as path:FOLDER, "
+        "download weights with 'zoo download', or use --weights none to rank random "
+        "initialisations as a baseline.",
     )
 
 
@@ -271,6 +275,6 @@ def _too_little_time(names: Sequence[str], limit: float | None) -> UsageError:
     shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     what = f"one of {len(names)} backbones: {shown}" if names else "reading the data"
     return UsageError(
-        f"a time limit of {limit or 0:g} s was not enough for {what}",
-        hint="Give a longer --time-limit, fewer --samples, or a smaller --max-params.",
+        f"the time limit of {limit or 0:g} s was too short for {what}",
+        hint="Increase --time-limit, or reduce --samples or --max-params.",
     )

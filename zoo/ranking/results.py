@@ -1,4 +1,4 @@
-"""What a ranking has come to."""
+"""Results of a ranking."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _LONG = 40  # characters of a name
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """A backbone with its scores; of all of them more is better.
+    """A backbone with its scores; higher is better.
 
     Attributes:
-        name: What the user types.
+        name: Name to type.
         backbone: Canonical name.
-        weights: Their tag; ``none`` for random parameters.
-        probe: What a linear model on the features comes to on samples that it has not seen: a
-            share that is right (accuracy), or mAP, or R². The ranking goes by this.
-        logme: Log evidence of a linear model on the features, by sample.
-        params: Number of parameters; 0 where it is not known.
+        weights: Tag of the weights; ``none`` for random initialisation.
+        probe: Score of a linear model on the features, on held-out samples: accuracy, mAP or R².
+            The ranking is sorted by it.
+        logme: Log evidence of a linear model on the features, per sample.
+        params: Number of parameters; 0 if unknown.
         feature_dim: Width of the features.
-        seconds: What the features of a thousand samples take on this machine; ``None`` if unknown.
-        license: Of the weights, else of the code.
+        seconds: Seconds per 1,000 samples on this machine; ``None`` if unknown.
+        license: License of the weights, else of the code.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Ranked:
 
     @property
     def title(self) -> str:
-        """The name; of a long path the last two parts. The command to type next has all of it."""
+        """The name; of a long path, the last two parts."""
         scheme, colon, path = self.name.partition(":")
         if not colon or len(self.name) <= _LONG:
             return self.name
@@ -50,20 +50,19 @@ class Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Backbones in the order of their scores, and what is not among them.
+    """Backbones sorted by score, and those that are not ranked.
 
     Attributes:
-        data: What the user gave.
-        modality: What the data are.
-        task: What the labels are.
-        classes: Names of classes, or of columns of numbers.
-        samples: How many the scores are from.
+        data: As given by the user.
+        modality: Modality of the data.
+        task: Task of the labels.
+        classes: Names of classes or regression targets.
+        samples: Number of samples that the scores are from.
         ranked: The best first.
-        left_out: What was not ranked, and why.
-        not_reached: Names for which the time was not enough, in the order in which they would
-            have been tried.
-        seconds: How long it took.
-        options: Of the fine-tune that follows, beside its backbone and data.
+        left_out: Backbones that were not ranked, with the reasons.
+        not_reached: Names that the time limit left out, in their order.
+        seconds: Duration.
+        options: Options of the next fine-tune, beside its backbone and data.
     """
 
     data: str
@@ -79,34 +78,35 @@ class Ranking:
 
     @property
     def best(self) -> Ranked:
-        """The first."""
+        """The best backbone."""
         return self.ranked[0]
 
     @property
     def metric(self) -> str:
-        """What the probe's score is: ``accuracy``, ``mAP`` or ``R²``."""
+        """Metric of the probe: ``accuracy``, ``mAP`` or ``R²``."""
         return task_named(self.task).probe.metric
 
     @property
     def margin(self) -> float | None:
-        """Standard error of the difference to the best, if both err independently; classes alone."""
+        """Standard error of the difference to the best, assuming independent errors; classification
+        only."""
         if not self.ranked:
             return None
         return task_named(self.task).probe.margin(self.best.probe, self.samples)
 
     def next_command(self) -> str:
-        """The fine-tune that follows."""
+        """The command that fine-tunes the best backbone."""
         random = ["--weights", "none"] if self.best.weights == "none" else []
         words = ["zoo", "finetune", self.best.name, "--data", self.data, *random, *self.options]
         return shlex.join(words)
 
     def with_row(self, row: Ranked) -> Ranking:
-        """With one more backbone, in its place."""
+        """A copy with one more backbone, in its place."""
         rows = sorted((*self.ranked, row), key=lambda one: (-one.probe, -one.logme, one.params))
         return replace(self, ranked=tuple(rows))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON data, but for ``options``, which are in ``next``."""
+        """As JSON data; ``options`` are part of ``next``."""
         return {
             "data": self.data,
             "modality": self.modality,
@@ -124,7 +124,7 @@ class Ranking:
 
 
 def left_out_lines(ranking: Ranking, shown: int = 6) -> list[str]:
-    """What was left out: for each reason how many, and the names of some."""
+    """Lines on what was left out: by reason, the number and some names."""
     reasons: dict[str, list[str]] = {}
     for one in ranking.left_out:
         reasons.setdefault(one.reason, []).append(one.name)

@@ -1,4 +1,4 @@
-"""How well features suit labels, in seconds rather than the minutes of a fine-tune."""
+"""Scores of how well features suit labels: LogME and a linear probe."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from zoo.tasks.probe import Matrix, Probe
 
 FOLDS = 5
 _ROUNDS = 100
-_SAME = 1e-5  # relative change of alpha / beta from which on they count as found
+_CONVERGED = 1e-5  # relative change of alpha / beta
 _TINY = 1e-12
 
 
 def logme(features: Matrix, targets: Matrix) -> float:
-    """LogME: the logarithm of the largest evidence of a linear model, by sample; more is better.
+    """LogME: the maximum log evidence of a linear model, per sample; higher is better.
 
-    The targets are taken for Gaussian noise of precision beta around ``features @ w``, and ``w``
-    for Gaussian with precision alpha. With ``w`` integrated out, the two precisions that make the
-    targets likeliest are a fixed point (You et al. 2021, "LogME: Practical Assessment of
+    Targets are modelled as ``features @ w`` with Gaussian noise of precision beta, and ``w`` as
+    Gaussian with precision alpha. With ``w`` integrated out, the two precisions that maximise the
+    evidence are a fixed point (You et al. 2021, "LogME: Practical Assessment of
     Pre-trained Models for Transfer Learning", arXiv:2102.11005, algorithm 1; after one singular
     value decomposition each round costs as much as there are singular values, as in You et al.
     2022, "Ranking and Tuning Pre-trained Models", arXiv:2110.10545).
 
     Args:
         features: ``(N, D)``.
-        targets: ``(N, K)``: the classes one-hot, or numbers.
+        targets: ``(N, K)``: one-hot classes, or values.
 
     Returns:
         The mean over the K columns.
@@ -62,7 +62,7 @@ def _evidence(
         shape: ``(N, D)``.
     """
     count, width = shape
-    outside = max(0.0, length - float(projected.sum()))  # what no linear model can reach
+    outside = max(0.0, length - float(projected.sum()))  # outside the column space
     alpha = beta = 1.0
     for _ in range(_ROUNDS):
         ratio = alpha / beta
@@ -71,7 +71,7 @@ def _evidence(
         effective = float((spectrum / (spectrum + ratio)).sum())
         alpha = effective / (weights + _TINY)
         beta = (count - effective) / (residual + _TINY)
-        if abs(alpha / beta - ratio) <= _SAME * ratio:
+        if abs(alpha / beta - ratio) <= _CONVERGED * ratio:
             break
     ratio = alpha / beta
     weights = float((spectrum * projected / (spectrum + ratio) ** 2).sum())
@@ -96,39 +96,38 @@ def probe(
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> float:
-    """How good a linear model on the features is on samples that it has not seen; more is better.
+    """Cross-validated score of a linear model on the features; higher is better.
 
-    Ridge regression on features of unit variance, to 1 and -1 for classes, with the strength that
-    leave-one-out finds best within each fold's training samples: solved at once for any number of
-    classes.
+    Ridge regression on standardised features, to targets 1 and -1 for classes, with the strength
+    chosen by leave-one-out within each fold's training samples.
 
     Args:
         features: ``(N, D)``.
         labels: As the task has them.
-        how: The task's.
-        seed: Deals the samples into folds.
-        check: Called before each fold; what it raises is passed on.
+        how: The probe of the task.
+        seed: Random seed of the folds.
+        check: Called before each fold; may raise.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    said: NDArray[Any] | None = None
+    predicted: NDArray[Any] | None = None
     for train, held_out in _folds(labels, how, seed):
         check()
         model = make_pipeline(StandardScaler(), how.model())
         model.fit(features[train], labels[train])
         given = how.outputs(model, features[held_out])
-        if said is None:
-            said = np.empty((len(labels), *given.shape[1:]), dtype=given.dtype)
-        said[held_out] = given
-    assert said is not None
-    return how.score(said, labels)
+        if predicted is None:
+            predicted = np.empty((len(labels), *given.shape[1:]), dtype=given.dtype)
+        predicted[held_out] = given
+    assert predicted is not None
+    return how.score(predicted, labels)
 
 
 def _folds(
     labels: LabelArray, how: Probe, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Training and held-out samples; of one label each, every fold has its share of each class."""
+    """Training and held-out samples of each fold, stratified by class if possible."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     rarest = np.bincount(labels).min() if how.stratified else 0
