@@ -14,3 +14,9 @@ SIZE = "parameters_are_as_many_as_declared"
 QUICK = [name for name in CHECKS if name not in {*LONG, SIZE}]
 SHAPES = ["stages_are_disjoint_and_complete", "features_have_the_declared_width"]
 """The least that says whether the head's width and the stages are those of the network."""
+STRUCTURE = [
+    "stages_run_in_their_order",
+    "the_head_can_have_any_number_of_outputs",
+    "adapter_targets_exist_and_leave_the_head_out",
+]
+"""Beside ``SHAPES``, what differs from network to network; the sizes of images remain."""

@@ -224,9 +224,17 @@ def test_small_networks_rest_where_they_are_frozen(check: Callable[[], None]) ->
 
 
 @pytest.mark.slow
+@parametrize_backbones(LARGER, checks=checks.STRUCTURE, max_params=FILLED)
+def test_larger_networks_keep_the_contract_in_stages_heads_and_adapters(
+    check: Callable[[], None],
+) -> None:
+    check()
+
+
+@pytest.mark.long
 @parametrize_backbones(
     LARGER,
-    checks=META_CHECKS.keys() - {*checks.SHAPES, checks.SIZE},
+    checks=META_CHECKS.keys() - {*checks.SHAPES, *checks.STRUCTURE, checks.SIZE},
     max_params=FILLED,
 )
 def test_larger_networks_keep_all_of_the_contract_that_needs_no_values(

@@ -55,15 +55,28 @@ main()
 
 @pytest.mark.slow(1)
 @pytest.mark.parametrize(
-    ("program", "strategy"), [(["-m", "zoo"], "two-stage"), (["sharded.py"], "gradual")]
+    ("program", "strategy"),
+    [
+        (["-m", "zoo"], "two-stage"),
+        pytest.param(["sharded.py"], "gradual", marks=pytest.mark.long),
+    ],
 )
 def test_two_processes_give_the_losses_of_one(
     tmp_path: Path, program: list[str], strategy: str
 ) -> None:
     (tmp_path / "changes.py").write_text(CALM)
     (tmp_path / "sharded.py").write_text(SHARDED)
-    asked = ["finetune", "lstm", "--surgery", "changes:calm", "--epochs", "2", "--save-every", "0"]
-    asked += ["--strategy", strategy, "--batch-size", "100", "--device", "cpu", "--json"]
+    asked = ["finetune", "lstm", "--surgery", "changes:calm", "--epochs", "1", "--save-every", "0"]
+    asked += [
+        "--strategy",
+        strategy,
+        "--batch-size",
+        "100",
+        "--device",
+        "cpu",
+        "--json",
+        "--no-report",
+    ]
     one = run(tmp_path, [sys.executable, "-m", "zoo", *asked, "--output", "one"])
     two = run(tmp_path, [*TORCHRUN, *program, *asked, "--output", "two"])
     assert json.loads(two)["metrics"]["accuracy"] == json.loads(one)["metrics"]["accuracy"]
@@ -79,10 +92,12 @@ def test_two_processes_give_the_losses_of_one(
 
 
 @pytest.mark.slow(0)
-@pytest.mark.parametrize("wish", [("--strategy", "lora"), ("--ema", "0.9")])
-def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, wish: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "option", [("--strategy", "lora"), pytest.param(("--ema", "0.9"), marks=pytest.mark.long)]
+)
+def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, option: tuple[str, str]) -> None:
     (tmp_path / "sharded.py").write_text(SHARDED)
-    asked = ["finetune", "lstm", "--device", "cpu", *wish]
+    asked = ["finetune", "lstm", "--device", "cpu", *option]
     done = start(tmp_path, [*TORCHRUN, "sharded.py", *asked])
     assert (done.returncode, done.stdout) == (1, "")
     assert "does not work on parameters that are sharded over processes" in done.stderr

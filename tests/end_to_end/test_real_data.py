@@ -19,6 +19,7 @@ from zoo.modalities import IMAGE
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_the_readmes_first_command(tmp_path: Path) -> None:
     """Within the work of two cores in a minute; the next command that it names is right."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -34,6 +35,13 @@ def test_the_readmes_first_command(tmp_path: Path) -> None:
     assert digits.val is not None
     assert digits.val.labels is not None
     assert json.loads(predicted.stdout)[0]["label"] == digits.classes[digits.val.labels[0]]
+
+
+def test_the_readmes_first_command_in_two_epochs(tmp_path: Path) -> None:
+    zoo_process(tmp_path, "finetune", "resnet18", "--classes", "5", "--epochs", "2", "--no-report")
+    record = json.loads((tmp_path / "runs" / "resnet18-1" / "run.json").read_text())
+    assert record["results"]["metrics"]["accuracy"] >= 0.4  # chance is 0.2
+    assert record["weights"] is None
 
 
 def zoo_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
