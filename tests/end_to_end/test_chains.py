@@ -270,7 +270,7 @@ def test_other_weights_than_the_run_wrote_start_nothing(
         refused = zoo_cli("finetune", *start, "--data", plants, "--output", "x")
         assert (refused.code, refused.out) == (1, "")
         assert "model.safetensors is damaged: its sha256 starts with" in refused.err
-        assert f"take it as it is with --weights {a}" in " ".join(refused.err.split())
+        assert f"--weights {a}" in " ".join(refused.err.split())
     for classes in (None, 3):
         with pytest.raises(WeightsError, match="is damaged"):
             zoo.load("my-animals", classes=classes)

@@ -115,11 +115,11 @@ def test_a_wrong_width_is_told_when_the_backbone_is_used_and_shown_from_then_on(
         ("plugins", "--json"),
     )
     assert done.code == 1
-    assert "wrong_width/net declares features of width 16 and gives (32, 8)" in done.err
+    assert "wrong_width/net returned features of shape (32, 8), expected width 16" in done.err
     assert "zoo check wrong_width/net" in done.err
     assert not (stranger.work / "runs").exists()
     row = by_distribution(shown)["zoo-test-wrong-width:wrong_width"]
-    assert "declares features of width 16" in row["reason"]
+    assert "expected width 16" in row["reason"]
     assert checked.code == 1
     assert "FAILED    wrong_width/net  features_have_the_declared_width" in checked.out
     row = by_distribution(shown_again)["zoo-test-wrong-width:wrong_width"]

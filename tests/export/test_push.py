@@ -158,8 +158,8 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
     ("status", "words"),
     [
         (400, "sending acme/my-plants failed: .*the reason of a 400"),
-        (403, "sending acme/my-plants failed: the token does not permit"),
-        (429, "asks to wait"),
+        (403, "sending acme/my-plants failed: the token has no access"),
+        (429, "too many requests"),
         (500, "server error"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_wrong_token_and_none_are_told(
     run: zoo.Run, hub: WritableHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(RunError, match=r"does not accept the token \(401\): Invalid username"):
+    with pytest.raises(RunError, match=r"rejected the token \(401\): Invalid username"):
         zoo.push_run(run, f"hf:{REPO}")
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(UsageError, match="no token for the Hub") as error:
@@ -220,7 +220,7 @@ def test_damaged_weights_are_not_sent(run: zoo.Run, hub: WritableHub, tmp_path: 
     folder = weighted_run(tmp_path / "run", spec)
     with (folder / "model.safetensors").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(RunError, match="not what the run wrote"):
+    with pytest.raises(RunError, match="sha256"):
         zoo.push_run(folder, f"hf:{REPO}")
     assert not hub.heard
 

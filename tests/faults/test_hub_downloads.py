@@ -130,11 +130,11 @@ def test_a_pin_is_held_and_what_the_hub_gives_is_kept(hub: Hub) -> None:
         ),
         ("hf:acme/none", [], r"no repository 'acme/none', or .* \(404\)"),
         ("hf:acme/bare", [], "acme/bare has no"),
-        ("hf:acme/net/model.safetensors", ["429 after 0"] * 9, r"asks to wait .*\(429\)"),
+        ("hf:acme/net/model.safetensors", ["429 after 0"] * 9, r"too many requests .*\(429\)"),
         ("hf:acme/net/model.safetensors", ["500"] * 9, r"server error \(500\)"),
         ("hf:acme/net", ["503"] * 99, r"server error \(503\)"),
         ("hf:acme/net/model.safetensors", ["401"] * 9, r"no repository 'acme/net', .*\(401\)"),
-        ("hf:acme/net/model.safetensors", ["403"] * 9, "only after an agreement"),
+        ("hf:acme/net/model.safetensors", ["403"] * 9, "gated repository"),
         ("hf:acme/net/model.safetensors", ["silent"] * 9, "failed: "),
         ("hf:acme/net/model.safetensors", ["wrong", "cut"], "damaged"),
     ],
@@ -150,7 +150,7 @@ def test_what_the_hub_answers_is_said_in_words(
 
 
 @pytest.mark.parametrize("weights", [FILE, FOLDER])
-@pytest.mark.parametrize(("status", "words"), [(429, "asks to wait"), (500, "server error")])
+@pytest.mark.parametrize(("status", "words"), [(429, "too many requests"), (500, "server error")])
 def test_a_hub_in_trouble_is_told_and_does_not_matter_to_what_is_here(
     hub: Hub, weights: Weights, status: int, words: str
 ) -> None:
@@ -200,7 +200,7 @@ def test_a_damaged_file_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
     ("name", "down", "expected", "words"),
     [
         ("hf/acme/none", 0, NameLookupError, "the Hub has no repository 'acme/none'"),
-        ("hf/acme/net", 403, NameLookupError, "acme/net is given out only after an agreement"),
+        ("hf/acme/net", 403, NameLookupError, "acme/net is a gated repository"),
         ("hf/acme/net", 500, WeightsError, r"fetching acme/net/config\.json failed: .*500"),
         ("hf/acme/weights", 0, NameLookupError, r"the Hub's acme/weights has no config\.json"),
         ("hf/acme/listed", 0, NameLookupError, r"listed/config\.json is not a JSON object"),

@@ -275,7 +275,7 @@ def test_a_quantized_network_is_refused_in_words(kind: str) -> None:
     else:
         codes = torch.zeros(8, 4, dtype=torch.int8)
         net[2].weight = nn.Parameter(codes, requires_grad=False)  # type: ignore[assignment]
-    with pytest.raises(ContractError, match=r"quantized, and such layers do not train: 2\."):
+    with pytest.raises(ContractError, match=r"quantized and cannot be trained: 2\."):
         Backbone.wrap(net, spec=SPEC, head="3", stages=["1", "2"])
 
 

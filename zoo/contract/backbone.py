@@ -1,4 +1,4 @@
-"""The contract that every network meets: features, a head, stages, freezing, native weights."""
+"""The interface of every network: features, head, stages, freezing, native weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.contract.network.adapters import adapter_targets, left_unadapted
 from zoo.contract.network.freezing import chosen, resting
 from zoo.contract.network.head import check_head, take_out
-from zoo.contract.network.loading import demand_values, difference, some
+from zoo.contract.network.loading import check_values, difference, some
 from zoo.contract.network.wrap_options import StateDict, WrapOptions
 from zoo.contract.stages import Stage, Stages
 from zoo.contract.unpadded import by_length
@@ -29,22 +29,22 @@ declare_missing_operators()
 
 Batch = Mapping[str, Tensor]
 """Images: ``pixel_values`` ``(B, 3, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
-and with pairs of texts perhaps ``token_type_ids`` ``(B, T)``, which a network may pass over."""
+and for text pairs optionally ``token_type_ids`` ``(B, T)``, which a network may ignore."""
 
 Extract = Callable[[nn.Module, Batch], Tensor]
 
 
 def image_features(net: nn.Module, batch: Batch) -> Tensor:
-    """The output of a network for images whose head has been taken out: ``(B, feature_dim)``."""
+    """Features of an image network without its head: ``(B, feature_dim)``."""
     features: Tensor = net(batch["pixel_values"])
     return features
 
 
 class Backbone(nn.Module):
-    """A network without its head, and the head beside it.
+    """A network without its head, and the head.
 
-    It holds the library's own network in ``net``, with an identity where the head was, so that
-    anything about the network can be seen and changed with the library's own names.
+    ``net`` is the library's own network with an identity in place of the head, so that its modules
+    keep the library's names.
 
     Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
@@ -99,11 +99,10 @@ class Backbone(nn.Module):
         extract: Extract = image_features,
         **options: Unpack[WrapOptions],
     ) -> Self:
-        """Make a backbone of a library's network.
+        """Wrap a library's network as a backbone.
 
         Args:
-            net: The network. If it has a module at ``head``, that module is taken out, and an
-                identity put in its place.
+            net: The network. A module at ``head`` is replaced by an identity.
             spec: What the network was built from.
             head: Path of the head, e.g. ``classifier.6``. A network without a head keeps the
                 path as the place of a later head among the native names.
@@ -114,7 +113,7 @@ class Backbone(nn.Module):
             options: What few networks need; see :class:`~zoo.contract.network.wrap_options.WrapOptions`.
 
         Raises:
-            ContractError: A parameter lies in no stage, or a stage holds none.
+            ContractError: A parameter is in no stage, or a stage has no parameters.
         """
         if isinstance(stages, Mapping):
             groups = [Stage(name, tuple(paths)) for name, paths in stages.items()]
@@ -130,13 +129,13 @@ class Backbone(nn.Module):
             **options,
         )
 
-    # -- the way forward ---------------------------------------------------------------------
+    # -- forward pass -----------------------------------------------------------------------
 
     def features(self, batch: Batch | Tensor) -> Tensor:
-        """``(B, feature_dim)``, whatever the head is. A bare tensor stands for ``pixel_values``.
+        """Return ``(B, feature_dim)``. A tensor is taken as ``pixel_values``.
 
         Raises:
-            ContractError: The network gives features of another shape than its spec declares.
+            ContractError: The features have another shape than the spec declares.
         """
         plain = _as_batch(batch)
         if self.unpadded and not plain["attention_mask"].is_meta:
@@ -145,9 +144,9 @@ class Backbone(nn.Module):
             features = self._extract(self.net, plain)
         if features.ndim != 2 or features.shape[-1] != self.spec.feature_dim:
             raise ContractError(
-                f"{self.spec.name} declares features of width {self.spec.feature_dim} and gives "
-                f"{tuple(features.shape)}",
-                hint=f"Its plugin is at fault: 'zoo check {self.spec.name}' shows more.",
+                f"{self.spec.name} returned features of shape {tuple(features.shape)}, expected width "
+                f"{self.spec.feature_dim}",
+                hint=f"This is a bug of its plugin: see 'zoo check {self.spec.name}'.",
             )
         return features
 
@@ -159,11 +158,11 @@ class Backbone(nn.Module):
     # -- the head ----------------------------------------------------------------------------
 
     def replace_head(self, head: nn.Module | int) -> None:
-        """Put ``head`` after the features; backbone tensors stay bit-identical.
+        """Replace the head; backbone tensors stay bit-identical.
 
         Args:
             head: Maps ``(B, feature_dim)`` to ``(B, n)``; moved to the backbone's device and
-                dtype. A number ``n`` stands for a linear layer with ``n`` outputs.
+                dtype. An integer ``n`` means a linear layer with ``n`` outputs.
 
         Raises:
             HeadWidthError: ``head`` expects another width than ``feature_dim``.
@@ -178,12 +177,12 @@ class Backbone(nn.Module):
     # -- stages and freezing -----------------------------------------------------------------
 
     def check_stages(self) -> None:
-        """Demand that every parameter of ``net`` lies in one stage, and that no stage is empty.
+        """Check that every parameter of ``net`` is in one stage, and that no stage is empty.
 
-        Nor may any be an integer, or something else than a tensor, as quantized layers have them.
+        Integer parameters and non-tensors, as in quantized layers, are not allowed.
 
         Raises:
-            ContractError: It is not so, for example after a layer has been replaced.
+            ContractError: The check failed, for example after a layer was replaced.
         """
         quantised = [
             f"{key} is {getattr(value, 'dtype', type(value).__name__)}"
@@ -193,8 +192,8 @@ class Backbone(nn.Module):
         ]
         if quantised:
             raise ContractError(
-                f"{self.spec.name} is quantized, and such layers do not train: {some(quantised)}",
-                hint="Fine-tune it in floating point, and quantize the network of the finished run.",
+                f"{self.spec.name} is quantized and cannot be trained: {some(quantised)}",
+                hint="Fine-tune it in floating point, and quantize the trained model.",
             )
         self._stages.check(path for path, _ in self.net.named_parameters())
 
@@ -243,7 +242,7 @@ class Backbone(nn.Module):
         self._require_grad(True, layers, self._stages.downto(downto) if downto else ())
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but what is frozen stays in evaluation mode."""
+        """As ``nn.Module.train``, but frozen modules stay in evaluation mode."""
         super().train(mode)
         if mode:
             for module in resting(self.net, self._stages):
@@ -275,19 +274,19 @@ class Backbone(nn.Module):
         """
         return left_unadapted(self.net, self.adapter_targets())
 
-    # -- what explains it --------------------------------------------------------------------
+    # -- attribution ------------------------------------------------------------------------
 
     def maps_of(self, output: Tensor) -> Tensor | None:
-        """What one of the layers puts out as maps, ``(B, channels, h, w)``, a view where it can be.
+        """Return a layer's output as feature maps, ``(B, channels, h, w)``, as a view if possible.
 
-        Images are square here, so that the two sides of equal length tell channels-first from
-        channels-last. Tokens are places where ``prefix_tokens`` says so.
+        Images are square, so two sides of equal length tell channels-first from channels-last.
+        Tokens are image patches if ``prefix_tokens`` is set.
 
         Args:
-            output: Of any module of ``net``.
+            output: Output of any module of ``net``.
 
         Returns:
-            ``None`` where the output has no places.
+            ``None`` if the output has no spatial dimensions.
         """
         if output.ndim == 4:
             _, first, second, third = output.shape
@@ -302,10 +301,7 @@ class Backbone(nn.Module):
         return torch.unflatten(places, 2, (side, side))
 
     def token_embedding(self) -> nn.Module | None:
-        """The layer that makes vectors of token ids, ``(B, T)`` to ``(B, T, width)``.
-
-        ``None`` for networks of images, and where there is none to be found.
-        """
+        """Return the token embedding layer, ``(B, T)`` to ``(B, T, width)``; ``None`` if not found."""
         if not self.spec.input.tokens:
             return None
         if path := self._options.get("token_embedding"):
@@ -334,7 +330,7 @@ class Backbone(nn.Module):
         return net
 
     def outputs(self) -> int:
-        """How many outputs the head has."""
+        """Return the number of outputs of the head."""
         reference = next(self.net.parameters())
         features = torch.zeros(2, self.spec.feature_dim).to(reference)
         with torch.no_grad():
@@ -369,19 +365,19 @@ class Backbone(nn.Module):
     def load_native_state_dict(
         self, state: Mapping[str, Tensor], *, strict_head: bool = False, source: str = "the weights"
     ) -> bool:
-        """Take over parameters and buffers that have the library's own names.
+        """Load parameters and buffers by the library's own names.
 
-        What of the network the weights do not hold is in ``weights_notes`` afterwards, and why
-        their head cannot be used in ``head_flaw``.
+        Sets ``weights_notes`` (parameters missing from the weights) and ``head_flaw`` (why their
+        head cannot be used).
 
         Args:
             state: Names to tensors, e.g. from ``model.safetensors`` or torchvision's files.
             strict_head: Whether the head's tensors must be there and fit. Otherwise a linear head
                 of any number of outputs is taken over, and another one is left out.
-            source: How an error calls the weights.
+            source: Name of the weights in error messages.
 
         Returns:
-            Whether the head was taken over.
+            Whether the head was loaded.
 
         Raises:
             WeightsError: The weights are of another architecture; the message says which names
@@ -400,24 +396,24 @@ class Backbone(nn.Module):
         if wrong:
             raise WeightsError(
                 f"{source} are not of {self.spec.name}: {'; '.join(wrong)}",
-                hint="Give weights of this architecture, or '--weights none' to start from random ones.",
+                hint="Use weights of this architecture, or '--weights none' (random initialisation).",
             )
         # A conversion hands the network's own tensors on where the file has none.
         given = {key for key in rest if rest[key].data_ptr() != own[key].data_ptr()}
         own.update(rest)  # in place: it carries version numbers that some networks ask for
         self.net.load_state_dict(own)
-        demand_values(rest, self.net.state_dict(), self.spec.name, source)
+        check_values(rest, self.net.state_dict(), self.spec.name, source)
         self._note_missing(given, "not among them, and start random")
         return self._take_head(head, source)
 
     def _parted(self, plain: StateDict) -> tuple[StateDict, StateDict]:
-        """The head's tensors under their names within it, and the others."""
+        """Split the tensors into the head's, by their names within it, and the others."""
         prefix = f"{self.head_path}."
         head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
         return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
 
     def _take_head(self, head: StateDict, source: str) -> bool:
-        """Put the published head in, if there is one that can be; else it is noted."""
+        """Load the published head if it fits; else note why not."""
         weight = head.get("weight", torch.empty(0))
         linear = weight.ndim == 2 and weight.shape[1] == self.spec.feature_dim
         if difference(head, self.head.state_dict()) and linear and head.keys() <= _LINEAR:
@@ -428,11 +424,11 @@ class Backbone(nn.Module):
                 self.head_flaw = f"the head in them does not fit: {some(shapes)}"
             return False
         self.head.load_state_dict(head)
-        demand_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
+        check_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
         return True
 
     def _note_missing(self, given: set[str], what: str) -> None:
-        """Note the parameters of ``net`` that the weights say nothing of."""
+        """Note the parameters of ``net`` that are missing from the weights."""
         missing = [key for key, _ in self.net.named_parameters() if key not in given]
         if missing:
             fact = f"of the network's parameters {len(missing)} are {what}: {some(missing)}"
@@ -444,16 +440,16 @@ class Backbone(nn.Module):
         return self._options.get("loaded") is not None
 
     def compare_loaded(self, state: Mapping[str, Tensor], *, source: str = "the weights") -> bool:
-        """Demand that ``net`` holds the values of ``state``; the head is taken over.
+        """Check that ``net`` has the values of ``state``; load the head.
 
         ``weights_notes`` and ``head_flaw`` are as after :meth:`load_native_state_dict`.
 
         Args:
             state: Names to tensors, as they are in the file.
-            source: How an error calls the weights.
+            source: Name of the weights in error messages.
 
         Returns:
-            Whether the head was taken over.
+            Whether the head was loaded.
 
         Raises:
             WeightsError: It holds others.
@@ -463,7 +459,7 @@ class Backbone(nn.Module):
         head, rest = self._parted(loaded(dict(state)) if loaded else dict(state))
         own = self.net.state_dict()
         known = {k: v for k, v in rest.items() if k in own and v.shape == own[k].shape}
-        demand_values(known, own, self.spec.name, source)
+        check_values(known, own, self.spec.name, source)
         given = {key for key in known if known[key].data_ptr() != own[key].data_ptr()}
         self._note_missing(given, "not in the file under their names: random, or not compared")
         return self._take_head(head, source)
@@ -471,11 +467,11 @@ class Backbone(nn.Module):
     def native_files(
         self, classes: Sequence[str], activation: str = "softmax"
     ) -> Mapping[str, str]:
-        """Text files that the library wants beside the weights, by name; often none.
+        """Return text files that the library needs beside the weights, by name; often none.
 
         Args:
-            classes: What the outputs stand for.
-            activation: What makes answers of them: ``softmax``, ``sigmoid`` or ``standardised``.
+            classes: Names of the outputs.
+            activation: ``softmax``, ``sigmoid`` or ``standardised``.
         """
         files = self._options.get("native_files")
         return files(self, classes, activation) if files else {}

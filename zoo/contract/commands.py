@@ -1,4 +1,4 @@
-"""What a plugin says of a command that it adds to ``zoo``. No torch, no click."""
+"""Commands that plugins add to ``zoo``. No torch, no click."""
 
 from __future__ import annotations
 

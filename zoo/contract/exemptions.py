@@ -1,4 +1,4 @@
-"""What a plugin says of checks that its backbones do not pass. No torch."""
+"""Contract checks that a plugin's backbones are known not to pass. No torch."""
 
 from __future__ import annotations
 

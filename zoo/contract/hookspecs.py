@@ -1,8 +1,8 @@
-"""The hooks that a plugin may implement, and what each must return.
+"""The hooks that a plugin may implement, and their return values.
 
 A plugin is a distribution with an entry point in the group ``zoo.plugins``; the entry point's
 name is the plugin's namespace, and it names a module (or an object) whose functions carry
-``@zoo.hookimpl``. Each plugin is asked alone: one that raises costs its own backbones only.
+``@zoo.hookimpl``. Plugins are called in isolation: one that raises does not affect the others.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def zoo_exemptions() -> Iterable[Exemption]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_sync() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
-    """The catalogue made again from the library that is installed, for ``zoo sync``.
+    """The catalogue rebuilt from the installed library, for ``zoo sync``.
 
     It may import torch and take minutes. A plugin whose ``zoo_backbones`` is written by hand
     does not implement it.

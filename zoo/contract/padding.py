@@ -1,4 +1,4 @@
-"""Whether padding changes what a network says of a text."""
+"""Detect whether padding changes the features of a text."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def padding_matters(backbone: Backbone) -> bool:
         return matters
     if any(_measured(backbone, tokens) for tokens in _MORE):
         raise ContractError(
-            f"padding changes the answers of {spec.name}, and without padding it does not take "
-            f"texts of {_FEW} tokens: what it says of a text would depend on the texts beside it",
-            hint=f"Choose another --pooling than {spec.text_input.pooling}, or another backbone: "
+            f"the features of {spec.name} depend on padding, and it does not support texts of {_FEW} "
+            "tokens without padding",
+            hint=f"Use another --pooling than {spec.text_input.pooling}, or another model: "
             "zoo list --modality text",
         )
     return False

@@ -1,4 +1,4 @@
-"""What a backbone is, as data: no torch, no library, no behaviour.
+"""Specifications of backbones, as plain data without torch.
 
 A plugin publishes :class:`BackboneSpec` rows. They are frozen, keyword-only, and become JSON
 without loss (``BackboneSpec.from_json(spec.to_json()) == spec``), so that the catalogue can be
@@ -67,7 +67,7 @@ class JsonData:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput(JsonData):
-    """What images a network was trained on, and how they were prepared.
+    """Image input of a network: size and preprocessing.
 
     Attributes:
         size: Height and width in pixels after cropping.
@@ -101,16 +101,16 @@ class ImageInput(JsonData):
     value_range: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _demand(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
+        _require(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
         for name in ("min_size", "multiple_of"):
-            _demand(1 <= getattr(self, name) <= LARGEST_SIZE, f"a {name} of {getattr(self, name)}")
-        _demand(LEAST_CROP <= self.crop <= 1, f"a crop of {self.crop}")
+            _require(1 <= getattr(self, name) <= LARGEST_SIZE, f"a {name} of {getattr(self, name)}")
+        _require(LEAST_CROP <= self.crop <= 1, f"a crop of {self.crop}")
         resized = self.size / self.crop
-        _demand(resized <= LARGEST_RESIZED, f"images that are resized to {resized:.0f} pixels")
-        _demand(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
-        _demand(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
-        _demand(all(1e-3 <= std <= 1e3 for std in self.std), f"a std of {self.std}")
-        _demand(is_range(self.value_range), f"a value_range of {self.value_range}")
+        _require(resized <= LARGEST_RESIZED, f"images that are resized to {resized:.0f} pixels")
+        _require(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
+        _require(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
+        _require(all(1e-3 <= std <= 1e3 for std in self.std), f"a std of {self.std}")
+        _require(is_range(self.value_range), f"a value_range of {self.value_range}")
 
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
@@ -125,7 +125,7 @@ class ImageInput(JsonData):
 
 @dataclass(frozen=True, kw_only=True)
 class TextInput(JsonData):
-    """What texts a network takes.
+    """Text input of a network.
 
     Attributes:
         max_length: The most tokens, special ones included, that the network takes.
@@ -134,10 +134,10 @@ class TextInput(JsonData):
             network's own pooling layer (``pooler``).
         vocab_size: Rows of the token embedding. Where ``own_tokenizer`` is false, the most that
             the tokenizer trained on the data may have; the loader is given the real number.
-        own_tokenizer: Whether the loaded backbone brings a tokenizer. If not, the zoo trains
-            one on the training split and saves it with the run.
+        own_tokenizer: Whether the loaded backbone has a tokenizer. If not, one is trained on the
+            training split and saved with the run.
         pad_id: The token id that fills short sequences.
-        usual_length: Where its publisher cuts texts, and the zoo without ``--max-length``; 0 for 512.
+        usual_length: The publisher's maximum length, used without ``--max-length``; 0 for 512.
         longest: Of a run, the most tokens that its network takes, where it was trained on fewer;
             0 for ``max_length``.
         own_pooling: Whether the network pools as ``pooling`` says whatever else is asked for;
@@ -157,8 +157,8 @@ class TextInput(JsonData):
     own_pooling: bool = False
 
     def __post_init__(self) -> None:
-        _demand(self.max_length >= 1, f"a maximum length of {self.max_length}")
-        _demand(self.vocab_size >= 1, f"a vocabulary of {self.vocab_size}")
+        _require(self.max_length >= 1, f"a maximum length of {self.max_length}")
+        _require(self.vocab_size >= 1, f"a vocabulary of {self.vocab_size}")
 
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
@@ -189,7 +189,7 @@ class Weights(JsonData):
             none are given.
         license: SPDX identifier of the weights' license; empty where the publisher gives none.
         metrics: Published metrics by ``dataset/metric``, in the publisher's unit.
-        default: Whether ``--weights auto`` takes these.
+        default: Whether ``--weights auto`` uses these.
         classes: Width of the published head; 0 where the weights have none.
         input: How these weights want their input, where that differs from the spec's.
     """
@@ -206,7 +206,7 @@ class Weights(JsonData):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(JsonData):
-    """A row of the catalogue: everything known about a backbone before it is built.
+    """A row of the catalogue: the description of a backbone.
 
     Attributes:
         name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
@@ -239,15 +239,15 @@ class BackboneSpec(JsonData):
     config: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _demand(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
-        _demand(self.modality in INPUTS, f"the modality {self.modality!r}")
+        _require(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
+        _require(self.modality in INPUTS, f"the modality {self.modality!r}")
         fits = isinstance(self.input, INPUTS[self.modality])
-        _demand(fits, f"an input of {type(self.input).__name__}")
-        _demand(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
-        _demand(":" in self.loader, f"the loader {self.loader!r}")
-        _demand(sum(w.default for w in self.weights) <= 1, "several default weights")
+        _require(fits, f"an input of {type(self.input).__name__}")
+        _require(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
+        _require(":" in self.loader, f"the loader {self.loader!r}")
+        _require(sum(w.default for w in self.weights) <= 1, "several default weights")
         tags = [w.tag for w in self.weights]
-        _demand(len(tags) == len(set(tags)), "two weights of one tag")
+        _require(len(tags) == len(set(tags)), "two weights of one tag")
 
     @property
     def plugin(self) -> str:
@@ -291,9 +291,9 @@ def is_range(values: Sequence[float]) -> bool:
     return not values or (len(values) == 2 and -inf < values[0] < values[1] < inf)
 
 
-def _demand(holds: bool, what: str) -> None:
+def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise ContractError(f"a spec cannot have {what}")
+        raise ContractError(f"invalid spec: {what}")
 
 
 def _encode(value: Any) -> Any:
@@ -333,7 +333,7 @@ def _decoder(hint: Any) -> Any:
 
 def _of_kind(value: Any, *kinds: type) -> Any:
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise TypeError(f"{str(value)[:80]!r} is no {kinds[0].__name__}")
+        raise TypeError(f"{str(value)[:80]!r} is not a {kinds[0].__name__}")
     return value
 
 

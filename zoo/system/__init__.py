@@ -1,1 +1,1 @@
-"""The ground: files, paths, the processor, memory, the network, and ways around faults of libraries."""
+"""Files, paths, processor, memory, network, and workarounds for library bugs."""

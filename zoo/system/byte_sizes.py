@@ -1,4 +1,4 @@
-"""Sizes of files and memory as people read them."""
+"""Human-readable byte sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Characters that show nothing, and may mislead who reads: names of files and classes bring them."""
+"""Remove or escape invisible characters in names of files and classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is changed for the whole process, each as a context that puts it back."""
+"""Process-wide state, changed in contexts that restore it."""
 
 from __future__ import annotations
 

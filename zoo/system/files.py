@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, never meets half of one; and their digests."""
+"""Atomic writes, safe reads and hashes of files."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def claim(path: Path) -> None:
 
 
 def is_utf8(name: str | os.PathLike[str]) -> bool:
-    """Whether a name or a text is one in UTF-8, which is what records and tables are written in.
+    """Whether a name or text can be encoded as UTF-8, as records and tables are.
 
     A file may have any bytes for its name; Python keeps those that are not valid UTF-8 as lone surrogates.
     """

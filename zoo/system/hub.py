@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub answers when it refuses something, in words. No torch."""
+"""Error messages for failed requests to the Hugging Face Hub. No torch."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ from collections.abc import Mapping
 
 from zoo.errors import first_line
 
-_LONGEST = 300  # characters of what the Hub says itself
+_MAX_DETAIL = 300  # characters of the Hub's own message
 
-_TOKEN = "Type 'hf auth login' with a token of an account that may, or set HF_TOKEN."
+_TOKEN = "Run 'hf auth login' with a token that has access, or set HF_TOKEN."
 
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
-    400: ("the Hub refuses it", ""),
-    401: ("the Hub does not accept the token", _TOKEN),
-    403: ("the token does not permit it", _TOKEN),
+    400: ("the Hub rejected the request", ""),
+    401: ("the Hub rejected the token", _TOKEN),
+    403: ("the token has no access", _TOKEN),
     404: ("the Hub has no such file", ""),
-    409: ("the Hub refuses it", ""),
-    422: ("the Hub refuses it", ""),
+    409: ("the Hub rejected the request", ""),
+    422: ("the Hub rejected the request", ""),
     429: (
-        "the Hub asks to wait",
-        "Try again in a few minutes; after 'hf auth login' it allows more.",
+        "the Hub received too many requests",
+        "Try again in a few minutes; after 'hf auth login' the limit is higher.",
     ),
 }
-"""What a status means, and what to do where that does not depend on what was asked."""
+"""HTTP status codes: messages and, if independent of the request, hints."""
 
 
 def hub_error_in_words(
     error: BaseException, repo: str, *, doing: str, hint: str
 ) -> tuple[str, str]:
-    """The message and the hint for an error of the Hub's client or its HTTP library.
+    """Return message and hint for an error of the Hub's client or its HTTP library.
 
     Args:
         error: What was raised.
         repo: ``owner/name``.
-        doing: What failed, as the start of a sentence: ``fetching owner/name/file``.
-        hint: What to do where the answer does not say.
+        doing: What failed, as the start of a sentence: ``downloading owner/name/file``.
+        hint: Default hint.
     """
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__  # what the Hub answered before the client looked into the cache
+        error = error.__cause__  # the Hub's response, before the client looked into the cache
     code = getattr(getattr(error, "response", None), "status_code", 0)
-    said = " ".join(str(getattr(error, "server_message", None) or "").split())[:_LONGEST]
+    detail = " ".join(str(getattr(error, "server_message", None) or "").split())[:_MAX_DETAIL]
     if isinstance(error, errors.GatedRepoError):
-        reason = f"{repo} is given out only after an agreement on its page"
-        own = f"Accept it at https://huggingface.co/{repo}, then type 'hf auth login'."
+        reason = f"{repo} is a gated repository"
+        own = f"Accept its terms at https://huggingface.co/{repo}, then run 'hf auth login'."
     elif isinstance(error, errors.RepositoryNotFoundError):
-        reason = f"the Hub has no repository {repo!r}, or you may not see it ({code})"
-        own = f"Look for it at https://huggingface.co/models?search={repo}."
+        reason = f"the Hub has no repository {repo!r}, or it is private ({code})"
+        own = f"Search at https://huggingface.co/models?search={repo}."
     elif code in _BY_STATUS or code >= 500:
         words, own = _BY_STATUS.get(code, ("the Hub returned a server error", ""))
-        reason = f"{words} ({code}){f': {said}' if said else ''}"
+        reason = f"{words} ({code}){f': {detail}' if detail else ''}"
     else:
-        reason, own = first_line(error)[:_LONGEST], ""
+        reason, own = first_line(error)[:_MAX_DETAIL], ""
     return f"{doing} failed: {reason}", own or hint

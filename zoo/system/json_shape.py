@@ -1,4 +1,4 @@
-"""Whether JSON data have the keys and kinds of values that they must have."""
+"""Validate keys and types of JSON data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NONE = type(None)
 
 
 def shape_flaw(data: Any, kinds: Kinds) -> str:
-    """What keeps ``data`` from being an object of these keys, in words; empty if nothing does."""
+    """Describe what is wrong with ``data``; empty if it is valid."""
     if not isinstance(data, dict):
         return "it is not an object"
     if missing := sorted(kinds.keys() - data.keys()):

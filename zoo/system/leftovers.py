@@ -1,7 +1,7 @@
-"""What killed processes leave half-written in the caches: told from what is being written. No torch.
+"""Remove incomplete files that killed processes left in the caches. No torch.
 
-Whoever writes holds a lock on the temporary file or folder, which ends with its process however that
-ends. Where locks cannot be had, what nobody has written to for a day counts as left.
+A writing process holds a lock on its temporary file or folder, released when the process ends.
+Without lock support, files unchanged for a day are treated as abandoned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ABANDONED = 24 * 3600.0
-"""Seconds after which a file that nobody has written to is what a killed process has left."""
+"""Age in seconds after which an unlocked file is treated as abandoned."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What libraries say on their own account: kept from the user, or cut to what concerns one. No torch."""
+"""Suppress or shorten the output of libraries. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADVICE = (
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep warnings and logs of libraries from the user: what they made is checked afterwards."""
+    """Suppress warnings and logs of libraries, whose results are checked afterwards."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

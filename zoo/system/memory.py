@@ -1,4 +1,4 @@
-"""Memory that this process has freed and still holds."""
+"""Return freed memory to the operating system."""
 
 from __future__ import annotations
 

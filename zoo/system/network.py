@@ -1,4 +1,4 @@
-"""Whether a host answers, decided within two seconds. No torch."""
+"""Check within two seconds whether a host is reachable. No torch."""
 
 from __future__ import annotations
 

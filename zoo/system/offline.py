@@ -1,4 +1,4 @@
-"""Work that reaches no network: what a folder names is looked for here, and nobody is asked for it."""
+"""Block network access while local folders are loaded."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _asked: ContextVar[list[str] | None] = ContextVar("asked", default=None)
 
 
 class NetworkRefused(RuntimeError):
-    """What a connection inside the block raises; no ``OSError``, on which libraries try again."""
+    """Raised by connections inside the block; not an ``OSError``, on which libraries retry."""
 
 
 @contextmanager
 def no_network() -> Iterator[list[str]]:
-    """Refuse every connection and look-up of a name that this thread tries inside the block.
+    """Block connections and DNS look-ups of this thread inside the block.
 
-    Sockets between processes of this machine are allowed. Whatever library tries, by whatever
-    client, ends in :class:`NetworkRefused`; Python's own audit events see to that.
+    Unix sockets are allowed. Any attempt, by any library, raises :class:`NetworkRefused` through
+    Python's audit events.
 
     Yields:
-        The hosts that were asked for, in order; to be read when the block has ended.
+        The hosts of the attempts, in order, complete when the block has ended.
     """
     _watch()
     hosts: list[str] = []
@@ -65,4 +65,4 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     address = arguments[1] if of_socket else arguments[0]
     host = address[0] if isinstance(address, tuple) else address
     hosts.append(host.decode("ascii", "replace") if isinstance(host, bytes) else str(host))
-    raise NetworkRefused(f"{hosts[-1]} may not be asked while a folder is read")
+    raise NetworkRefused(f"connections to {hosts[-1]} are blocked while a local folder is loaded")

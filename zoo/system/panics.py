@@ -1,4 +1,4 @@
-"""Panics of libraries that are written in Rust: no :class:`Exception`, and yet a damaged file's fault."""
+"""Panics of Rust libraries, which are not an :class:`Exception`, as errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are kept on this machine: the folders of caches and settings. No torch."""
+"""Folders of caches and settings on this machine. No torch."""
 
 from __future__ import annotations
 

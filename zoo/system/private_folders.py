@@ -1,4 +1,4 @@
-"""Folders whose contents are run: nobody but the user may have put anything there. No torch."""
+"""Folders whose contents are executed: only the user may write to them. No torch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from zoo.errors import UsageError
 
 
 def require_private(folder: Path) -> None:
-    """Make ``folder`` if it is not there, and demand that nobody else can write to it.
+    """Create ``folder`` if needed, and check that only the user can write to it.
 
-    Its mode becomes 700.
+    Its mode is set to 700.
 
     Raises:
         UsageError: It is a link, is somebody else's, others may write to it, or others may put
@@ -40,6 +40,6 @@ def require_private(folder: Path) -> None:
 
 def _refusal(folder: Path, what: str) -> UsageError:
     return UsageError(
-        f"{folder}, which keeps compiled code, {what}: code in it could be somebody else's",
-        hint="Remove it, set ZOO_CACHE to a folder that is yours alone, or give --compile off.",
+        f"the folder for compiled code, {folder}, {what}: others could place code in it",
+        hint="Remove it, set ZOO_CACHE to a folder that only you can write to, or use --compile off.",
     )

@@ -1,4 +1,4 @@
-"""Files that are read whole: regular ones, of a size that leaves memory for the rest. No torch."""
+"""Read small regular files, with a size limit. No torch."""
 
 from __future__ import annotations
 

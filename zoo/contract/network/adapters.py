@@ -1,4 +1,4 @@
-"""Where adapters may be inserted in a network, and where they could not be merged again."""
+"""Find modules that LoRA adapters can be added to and merged into."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def adapter_targets(
 
 
 def left_unadapted(net: nn.Module, targets: Iterable[str]) -> Counter[str]:
-    """Classes of full convolutions that are not among ``targets``, and how many there are."""
+    """Count full convolutions that are not among ``targets``, by class."""
     chosen = set(targets)
     return Counter(
         type(module).__name__
@@ -45,10 +45,10 @@ def left_unadapted(net: nn.Module, targets: Iterable[str]) -> Counter[str]:
 
 
 def _merges(module: nn.Module) -> bool:
-    """Whether it is a full convolution with which an adapter can be merged.
+    """Whether a module is a full convolution that an adapter can be merged into.
 
-    Not one that standardises its weight, for example: merged, it gives other outputs. One whose
-    ``forward`` is not torch's own is tried: two weights added must give the outputs added.
+    Weight-standardised convolutions, for example, cannot: their outputs would change. A custom
+    ``forward`` is tested for additivity in the weight.
     """
     if not isinstance(module, _CONVOLUTIONS) or module.groups != 1:
         return False
@@ -76,6 +76,6 @@ def _is_additive(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
             for weight in (first, second, first + second):
                 twin.weight.copy_(weight)
                 outputs.append(twin(given))
-    except Exception:  # of another library; what it is good for is unknown
+    except Exception:  # a custom layer that cannot be tested
         return False
     return torch.allclose(outputs[0] + outputs[1], outputs[2], rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Which parameters are meant to be frozen, and which modules rest because theirs are."""
+"""Select parameters to freeze, and the modules that stay in evaluation mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.contract.stages import Stages, lies_under
 def chosen(
     parameters: Iterable[str], stages: Stages, layers: Sequence[str], names: Sequence[str]
 ) -> set[str]:
-    """Those of the parameters that lie in ``layers`` or the stages ``names``; all without either.
+    """Return the parameters in the layers or stages; all if neither is given.
 
     Raises:
         StageError: There is no such layer.
@@ -35,10 +35,10 @@ def _of_layer(layer: str, parameters: Iterable[str], stages: Stages) -> set[str]
 
 
 def resting(net: nn.Module, stages: Stages) -> Iterator[nn.Module]:
-    """The modules of ``net`` that frozen parameters put to rest.
+    """Yield the modules of ``net`` that stay in evaluation mode because they are frozen.
 
-    A module without parameters (dropout, stochastic depth) rests with its stage; one that no
-    stage's path names rests with the layer before it.
+    A module without parameters (dropout, stochastic depth) follows its stage, or else the layer
+    before it.
     """
     trained = {stages.of(p) for p, tensor in net.named_parameters() if tensor.requires_grad}
     before = False

@@ -1,4 +1,4 @@
-"""The head of a network: taken out of it, and held to the width of its features."""
+"""Remove the head of a network, and check the width of a new one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.errors import HeadWidthError, first_line
 
 
 def take_out(net: nn.Module, path: str) -> nn.Module:
-    """Put an identity at ``path`` and return what was there (an identity if nothing was)."""
+    """Replace the module at ``path`` by an identity and return it (an identity if there is none)."""
     parent_path, _, name = path.rpartition(".")
     try:
         parent = net.get_submodule(parent_path)
@@ -21,7 +21,7 @@ def take_out(net: nn.Module, path: str) -> nn.Module:
 
 
 def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> None:
-    """Demand that ``head`` maps ``(B, width)`` to ``(B, outputs)``.
+    """Check that ``head`` maps ``(B, width)`` to ``(B, outputs)``.
 
     Args:
         head: On the device of ``reference``, in its dtype.
@@ -39,7 +39,7 @@ def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> Non
             output = head.eval()(probe)
     except RuntimeError as error:
         raise HeadWidthError(
-            f"the head does not take features of width {width}, which {name} has: "
+            f"the head does not accept features of {name}, which have width {width}: "
             f"{first_line(error)}",
             hint=f"Build the head for (B, {width}), e.g. torch.nn.Linear({width}, classes).",
         ) from error
@@ -47,4 +47,4 @@ def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> Non
         head.train(training)
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 2:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise HeadWidthError(f"the head must return (B, outputs); for B = 2 it gave {shape}")
+        raise HeadWidthError(f"the head must return shape (B, outputs), got {shape} for B = 2")

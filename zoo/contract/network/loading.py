@@ -1,4 +1,4 @@
-"""Whether tensors fit a network, and whether it holds their values."""
+"""Compare tensors with a network: names, shapes and values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def some(names: Iterable[str]) -> str:
 
 
 def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """What keeps ``given`` from being loaded into ``wanted``, in words."""
+    """Describe why ``given`` cannot be loaded into ``wanted``; empty if it can."""
     missing = [k for k in wanted if k not in given]
     unknown = [k for k in given if k not in wanted]
     shapes = [
@@ -36,16 +36,16 @@ def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> lis
     ]
 
 
-def demand_values(
+def check_values(
     given: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str, source: str
 ) -> None:
-    """Demand that each tensor of ``given`` has the same values in ``own``."""
+    """Raise if tensors of ``given`` have other values in ``own``."""
     others = [key for key, tensor in given.items() if not _holds(own[key], tensor)]
     if others:
         raise WeightsError(
             f"{name} does not hold the values of {source}: {len(others)} of {len(given)} tensors "
             f"differ: {some(others)}",
-            hint="Its plugin is at fault: the network must be float32, and tensors that differ "
+            hint="This is a bug of its plugin: the network must be float32, and tensors that differ "
             "in the file must not be shared.",
         )
 

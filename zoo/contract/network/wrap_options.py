@@ -1,4 +1,4 @@
-"""What only few networks need to say when they become a backbone."""
+"""Optional arguments of :meth:`zoo.Backbone.wrap`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ StateDict = dict[str, Tensor]
 
 
 class WrapOptions(TypedDict, total=False):
-    """Keyword arguments of :meth:`zoo.Backbone.wrap`; those that are not given do nothing.
+    """Optional keyword arguments of :meth:`zoo.Backbone.wrap`.
 
     Attributes:
         tokenizer: The text network's own tokenizer.

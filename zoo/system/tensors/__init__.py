@@ -1,1 +1,1 @@
-"""What torch and torchvision need from the zoo: written tensors, missing operators, workarounds."""
+"""Tensor files, seeds, hooks, and workarounds for torch and torchvision."""

@@ -1,4 +1,4 @@
-"""What torch does wrong, and how the networks that the zoo builds are spared it."""
+"""Workarounds for bugs in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets torchvision be imported beside a torch that its compiled operators were not built for.
+"""Make torchvision importable with a torch build that its operators do not match.
 
 A torchvision wheel built for CUDA beside a CPU build of torch (or any other mismatched pair)
 cannot load its operator library, and its import then fails with "operator torchvision::nms does
