@@ -248,7 +248,7 @@ def test_find_lr_says_a_rate_and_keeps_the_curve(tmp_path: Path, zoo_cli: Zoo) -
     assert (tmp_path / "rates" / "rates.png").read_bytes().startswith(b"\x89PNG")
     refused = zoo_cli("finetune", "cnn", "--classes", 2, "--find-lr", "--strategy", "probe")
     assert refused.code == 1
-    assert "--find-lr is for strategies that train the backbone" in refused.err
+    assert "--find-lr needs a strategy that trains the backbone" in refused.err
 
 
 def test_tensorboard_gets_the_metrics_of_every_epoch(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_what_is_no_number_stops_the_run_with_its_samples(
     )
     assert done.code == 1
     message = done.err[done.err.index(f"Error: the {what} became") :]
-    assert "in step 1 of epoch 1 of phase 'full', whose samples were " in message
+    assert "in step 1 of epoch 1 of phase 'full', with the samples " in message
     assert message.count(".jpg") == 4
     assert "try a smaller --lr" in message
     assert not (tmp_path / "run").exists()
@@ -338,7 +338,10 @@ def test_features_that_are_no_numbers_stop_the_run_with_their_samples(
     )
     assert done.code == 1
     message = done.err[done.err.index("Error: the loss became") :]
-    assert "in step 1 of epoch 1 of phase 'probe', where no numbers are the features of " in message
+    assert (
+        "in step 1 of epoch 1 of phase 'probe', where these samples have features that are not finite: "
+        in message
+    )
     assert set(re.findall(r"/(\w+)/\d+\.jpg", message)) == {"red"}
     assert "try a smaller --lr" in message
     assert not (tmp_path / "run").exists()
@@ -353,7 +356,7 @@ def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
     )
     assert done.code == 1
     message = done.err[done.err.index("Error: the ") :]
-    assert " of phase 'probe', whose samples were " in message
+    assert " of phase 'probe', with the samples " in message
     assert message.count(".jpg") == 32  # of more
     assert "try a smaller --lr" in message
 

@@ -220,5 +220,5 @@ def test_a_run_goes_on_without_caches_that_are_only_read_and_says_so(
     reporter = At(0, lambda: None)
     with pytest.warns(UserWarning, match=f"{closed}/zoo"):
         run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
-    assert any(f"features cannot be kept in {closed}/zoo" in note for note in reporter.notes)
+    assert any(f"failed to cache features in {closed}/zoo" in note for note in reporter.notes)
     assert run.metrics == plain.metrics

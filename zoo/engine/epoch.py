@@ -1,4 +1,4 @@
-"""One epoch of a phase: its steps, then its metrics, its record, and whether it is the best so far."""
+"""One epoch of a phase: training steps, validation, and its record."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError
 
-_NAMED = 32  # samples that an error names
+_NAMED = 32  # samples listed in an error
 
 
 @dataclass(frozen=True)
 class RunningPhase:
-    """A phase under way: what trains, on what, and how far it has come."""
+    """A phase in training: its batches, learner and progress."""
 
     setup: TrainingSetup
     phase: Phase
@@ -38,11 +38,11 @@ class RunningPhase:
 
 
 def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
-    """The steps of an epoch that are still to do.
+    """Run the remaining steps of the current epoch.
 
     Raises:
         Interrupted: After a signal, between two steps.
-        RunError: The loss or the gradient is not finite any more.
+        RunError: The loss or the gradient is not finite.
     """
     setup, phase, source = running.setup, running.phase, running.source
     progress, learner = running.progress, running.learner
@@ -50,9 +50,9 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
     learner.begin()
     what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
     with setup.reporter.steps(what, source.steps - progress.step) as tick:
-        for step in _awaited(source.epoch(len(progress.history), progress.step), progress):
+        for step in _timed(source.epoch(len(progress.history), progress.step), progress):
             number = progress.epoch * source.steps + progress.step
-            loss, stop, due = _agreed(setup, learner.step(number, step))
+            loss, stop, due = _synchronized(setup, learner.step(number, step))
             _refuse_not_finite(running, step, {"loss": loss, "gradient": learner.norm})
             progress.loss += loss
             progress.samples += step.samples
@@ -67,17 +67,17 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
 
 
 def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> None:
-    """Metrics of the epoch, its record, and its parameters if it is the best so far.
+    """Validate, write the record of the epoch, and keep its parameters if it is the best so far.
 
     Args:
         running: The phase.
-        best: Is given them.
-        final: Names of parameters that nothing changes any more.
+        best: Receives the parameters.
+        final: Names of parameters that no longer change.
     """
     setup, progress = running.setup, running.progress
     began = time.perf_counter()
     running.learner.gather()
-    with _as_kept(running):
+    with _as_saved(running):
         logits = running.source.validate()
         metrics = setup.task.compute_metrics(logits, setup.dataloaders.val_labels)
         score = list(setup.task.score(metrics))
@@ -96,15 +96,15 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
 
 
 def four_digits(speed: float) -> float:
-    """A speed as it is recorded: never 0, however long the process was paused."""
+    """A speed with four significant digits: not 0, even if the process was paused for long."""
     return float(f"{speed:.4g}")
 
 
 # -- steps -----------------------------------------------------------------------------------
 
 
-def _awaited(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
-    """The steps, while it is counted how long each was waited for, and how much is padding."""
+def _timed(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
+    """The steps; adds waiting times and padding to ``progress``."""
     while True:
         began = time.perf_counter()
         step = next(steps, None)
@@ -118,15 +118,15 @@ def _awaited(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
         yield step
 
 
-def _agreed(setup: TrainingSetup, loss: float) -> tuple[float, bool, bool]:
-    """The loss of all processes together, whether to stop, and whether to save."""
+def _synchronized(setup: TrainingSetup, loss: float) -> tuple[float, bool, bool]:
+    """The loss summed over all processes, whether to stop, and whether to save."""
     accelerator, checkpoints = setup.accelerator, setup.checkpoints
     stop = setup.interrupts.received is not None
     if accelerator.num_processes == 1:
         return loss, stop, checkpoints.due()
     due = accelerator.is_main_process and checkpoints.due()
-    own = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
-    total, stops, saves = accelerator.reduce(own, reduction="sum").tolist()
+    local = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
+    total, stops, saves = accelerator.reduce(local, reduction="sum").tolist()
     return float(total), stops > 0, saves > 0
 
 
@@ -137,19 +137,18 @@ def _refuse_not_finite(running: RunningPhase, step: Step, values: Mapping[str, f
             raise RunError(
                 f"the {what} became {value} in step {progress.step + 1} of epoch "
                 f"{progress.epoch + 1} of phase {running.phase.name!r}"
-                f"{_with(step, running.setup)}",
-                hint="Look at these samples and their labels; then try a smaller --lr, or "
-                "--precision fp32.",
+                f"{_samples_in_words(step, running.setup)}",
+                hint="Check these samples and their labels; then try a smaller --lr or --precision fp32.",
             )
 
 
-def _with(step: Step, setup: TrainingSetup) -> str:
-    """The samples of the step, in words, or those whose features are not finite."""
-    indices, what = step.indices, "whose samples were"
+def _samples_in_words(step: Step, setup: TrainingSetup) -> str:
+    """The samples of the step, or those whose features are not finite."""
+    indices, what = step.indices, "with the samples"
     if isinstance(step.inputs, Tensor):
         odd = ~step.inputs.isfinite().all(dim=1)
         if odd.any():
-            indices, what = indices[odd], "where no numbers are the features of"
+            indices, what = indices[odd], "where these samples have features that are not finite:"
     names = setup.dataloaders.train.names(indices[:_NAMED].tolist())
     more = ", …" if len(indices) > _NAMED else ""
     return f", {what} {', '.join(names)}{more}"
@@ -158,14 +157,14 @@ def _with(step: Step, setup: TrainingSetup) -> str:
 # -- validation ------------------------------------------------------------------------------
 
 
-def _as_kept(running: RunningPhase) -> ExitStack:
-    """The backbone as it would be kept: with averaged weights, adapters merged, one's statistics."""
+def _as_saved(running: RunningPhase) -> ExitStack:
+    """The backbone as it would be saved: EMA weights, merged adapters, the first process's buffers."""
     backbone, accelerator = running.setup.forward.backbone, running.setup.accelerator
     with ExitStack() as stack:
         if running.learner.average:
             stack.enter_context(running.learner.average.applied())
         stack.enter_context(adapters.merged(backbone))
-        if accelerator.num_processes > 1:  # it is the first process's statistics that are kept
+        if accelerator.num_processes > 1:  # the first process saves
             for buffer in backbone.buffers():
                 buffer.copy_(broadcast(buffer))
         return stack.pop_all()

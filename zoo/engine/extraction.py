@@ -1,4 +1,4 @@
-"""Features of whole splits, from a backbone into an array that may be larger than memory."""
+"""Feature extraction of whole splits into an array, which may be memory-mapped."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from zoo.engine.progress import Reporter
 from zoo.system.memory import give_back
 
 CUT = "cut"
-"""Among the facts beside features: how many of the samples are texts that were cut."""
+"""Key, in the file beside cached features, of the number of truncated texts."""
 
 
 def cut_beside(features: NDArray[np.float32]) -> int:
-    """How many texts were cut when these features were computed, by the facts beside them."""
+    """How many texts were truncated when these features were computed."""
     path = getattr(features, "filename", None)
     kept = facts_beside(Path(path)).get(CUT) if path else None
     return kept if isinstance(kept, int) else 0
@@ -36,18 +36,18 @@ def fill_features(
     reporter: Reporter,
     check: Callable[[], Any] = lambda: None,
 ) -> int:
-    """Put the features of ``samples`` into ``array``, ``(N, feature_dim)``, in their order.
+    """Write the features of ``samples`` to ``array``, in their order.
 
     Args:
-        array: In memory, or mapped into it.
+        array: ``(N, feature_dim)``, in memory or memory-mapped.
         samples: N of them.
-        loaders: Prepares them.
+        loaders: Makes the dataloader.
         forward: Runs the backbone.
-        reporter: Sees the steps.
-        check: Called between two batches; what it raises is passed on.
+        reporter: Receives progress.
+        check: Called before each batch; may raise to stop.
 
     Returns:
-        How many of the samples are texts that were cut.
+        How many of the samples are truncated texts.
     """
     loader = loaders.plain(samples)
     fill_from(array, loader, forward, reporter, check=check)
@@ -64,19 +64,19 @@ def fill_from(
     compiled: bool = False,
     check: Callable[[], Any] = lambda: None,
 ) -> None:
-    """As :func:`fill_features`, from a loader, whose workers end with it.
+    """As :func:`fill_features`, from a dataloader, whose workers end with it.
 
     Args:
         array: As there.
-        loader: Of N samples, which its batches number.
+        loader: Of N samples; its batches have their ``index``.
         forward: As there.
         reporter: As there.
-        exact: Compute in float32 whatever the precision.
-        compiled: By compiled code, if the run compiles at all.
+        exact: Compute in float32, whatever the precision.
+        compiled: Use compiled code, if the run compiles.
         check: As there.
     """
     steps = reporter.steps("features", len(loader))
-    # Its workers end even if somebody keeps an exception: what comes next reads the features.
+    # The workers must end even if an exception is kept alive.
     inference = forward.inference(len(array), compiled=compiled)
     with loader, inference as features, steps as advance:
         for batch in forward.batches(loader):

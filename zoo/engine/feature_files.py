@@ -1,8 +1,8 @@
-"""The files of the feature cache: what each is of, how large, when it was last used; removing some.
+"""The files of the feature cache: listing, describing, checking and removing them.
 
-Features of a split lie in ``<name>.npy``, its decoded images in ``<name>.arrow``, and what they are
-of in ``<name>.json`` beside it. The code of compiled networks lies in a folder of its own, which
-counts as one.
+Features of a split are in ``<name>.npy``, its decoded images in ``<name>.arrow``, and their
+description in ``<name>.json``. The code of compiled networks is in a folder of its own, which
+counts as one file.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class FeatureFile:
 
     Attributes:
         path: The array, or the folder.
-        facts: What they are of: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
-            ``features``, of which images lack some; empty where that is not known.
+        facts: Description: ``backbone``, ``precision``, ``data``, ``split``, ``samples`` and
+            ``features``, some of which images lack; empty if unknown.
         size: In bytes.
-        used: When they were made or last read, in seconds since 1970.
+        used: Time of the last use, in seconds since 1970.
     """
 
     path: Path
@@ -42,20 +42,20 @@ class FeatureFile:
 
 
 def describe(path: Path, facts: Mapping[str, str | int]) -> None:
-    """Note what the features in ``path`` are of and their checksum, where that can be written.
+    """Write the description and checksum of the file ``path``, if the folder is writable.
 
-    Without a checksum they are not used again.
+    Without a checksum the file is not used again.
     """
     with suppress(OSError):
-        own = _checksum(path)
-        write_text(path.with_suffix(".json"), json.dumps({**facts, _CHECKSUM: own}))
+        checksum = _checksum(path)
+        write_text(path.with_suffix(".json"), json.dumps({**facts, _CHECKSUM: checksum}))
         _verified[path] = _identity(path)
 
 
 def is_whole(path: Path) -> bool | None:
-    """Whether a file holds what was written to it; ``None`` where it is absent or that is not known.
+    """Whether a file matches its checksum; ``None`` if it or the checksum is missing.
 
-    A file is read through once a process.
+    Each process reads a file through once.
     """
     try:
         if _verified.get(path) == _identity(path):
@@ -71,11 +71,11 @@ def is_whole(path: Path) -> bool | None:
         return None
 
 
-_CHECKSUM = "crc32"  # among the facts; it is to find damage, not malice
+_CHECKSUM = "crc32"  # detects damage, not tampering
 
 _verified: dict[Path, tuple[int, int, int]] = {}
 
-_CHUNK = 2**20  # bytes that are read at a time, which fit into a core's cache
+_CHUNK = 2**20  # bytes read at a time; fits into a core's cache
 
 
 def _checksum(path: Path) -> int:
@@ -87,19 +87,19 @@ def _checksum(path: Path) -> int:
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
-    """Of a file, the same until it is replaced; its times change whenever it is used."""
+    """Identifies a file until it is replaced; not its times, which change with every use."""
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size
 
 
 def mark_used(path: Path) -> None:
-    """Note that ``path`` is used now, where that can be written."""
+    """Set the modification time of ``path`` to now, if possible."""
     with suppress(OSError):
         os.utime(path)
 
 
 def feature_files(folder: Path) -> list[FeatureFile]:
-    """What is cached, the last used first; by name where files were used at the same time."""
+    """The cached files, last used first, then by name."""
     found = []
     for path in _arrays(folder, "[!.]*"):
         with suppress(OSError):  # removed meanwhile
@@ -109,7 +109,7 @@ def feature_files(folder: Path) -> list[FeatureFile]:
 
 
 def compiled_code(folder: Path) -> list[FeatureFile]:
-    """All compiled code in ``folder``, as one; nothing if there is none."""
+    """All compiled code in ``folder`` as one entry; empty if there is none."""
     size, used = 0, 0.0
     for path in folder.rglob("*"):
         with suppress(OSError):  # removed meanwhile
@@ -119,7 +119,7 @@ def compiled_code(folder: Path) -> list[FeatureFile]:
 
 
 def remove(files: Iterable[FeatureFile]) -> None:
-    """Remove features; a process that is reading some keeps them until it ends."""
+    """Remove cached files; processes that have them open can still read them."""
     for file in files:
         if file.path.is_dir():
             shutil.rmtree(file.path, ignore_errors=True)
@@ -129,7 +129,7 @@ def remove(files: Iterable[FeatureFile]) -> None:
 
 
 def remove_left(folder: Path) -> None:
-    """Remove the arrays that processes were writing when they were killed."""
+    """Remove the unfinished files of processes that were killed."""
     remove_abandoned(folder, [f".*{suffix}" for suffix in SUFFIXES])
 
 
@@ -138,7 +138,7 @@ def _arrays(folder: Path, pattern: str) -> list[Path]:
 
 
 def facts_beside(path: Path) -> Mapping[str, str | int]:
-    """What :func:`describe` has noted of ``path``; empty where that is not known."""
+    """The description of ``path`` that :func:`describe` wrote; empty if unknown."""
     with suppress(OSError, ValueError):
         facts = json.loads(read_small(path.with_suffix(".json")))
         if isinstance(facts, dict):

@@ -1,7 +1,8 @@
-"""The feature cache: what is frozen never runs twice on the same input.
+"""The feature cache: frozen layers never run twice on the same input.
 
-Features, and outputs of a frozen beginning, lie in ``<cache>/features`` as memory-mapped arrays, keyed by the backbone's tensors, the
-preprocessing, the precision and the data, so that any run that would compute the same finds them.
+Features, and outputs of frozen first layers, are memory-mapped arrays in ``<cache>/features``, keyed
+by the backbone's tensors, the preprocessing, the precision and the data, so that later runs find
+them.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from zoo.system.files import claim, replacing
 from zoo.system.leftovers import held
 
 _WAY = f"channels-last, folded, {PLAIN_BATCH} at a time"
-"""How features are computed; a change of it is a change of their last digits."""
+"""How features are computed; part of the key, since it changes their last digits."""
 
 
 def backbone_key(
     backbone: Backbone, precision: str, *, frozen: bool = False, compiled: bool = False
 ) -> str:
-    """Changes with any tensor of the backbone, its preprocessing, and how it computes.
+    """A hash of the backbone's tensors, its preprocessing, and how it computes.
 
     Args:
-        backbone: Its head does not count.
-        precision: Of the computation.
-        frozen: Leave out the modules with parameters that train.
-        compiled: Whether compiled code computes.
+        backbone: Its head is left out.
+        precision: ``fp32`` or ``bf16``.
+        frozen: Leave out the modules with trained parameters.
+        compiled: Whether the code is compiled.
     """
     how = [precision, torch.__version__, _WAY, *(["compiled"] if compiled else [])]
     facts = [backbone.spec.name, backbone.spec.input.to_json(), *how]
@@ -53,7 +54,7 @@ def backbone_key(
 
 
 def facts_of(setup: TrainingSetup, split: str, samples: int) -> dict[str, str | int]:
-    """What an array is of, for people."""
+    """The description of an array, for ``zoo cache``."""
     return {
         "backbone": setup.forward.backbone.spec.name,
         "precision": setup.forward.precision,
@@ -73,23 +74,23 @@ def compute(
     facts: Mapping[str, str | int],
     reporter: Reporter,
 ) -> NDArray[Any]:
-    """What a frozen network gives for a whole split, memory-mapped; computed if it is not there.
+    """The outputs of a frozen network for a whole split, from the cache or computed.
 
     Args:
-        folder: Where it is kept.
-        key: What it depends on, in words.
+        folder: Folder of the cache.
+        key: Everything that the values depend on.
         shape: Of the array.
         dtype: Of the array.
-        fill: Computes it.
-        facts: What it is of, for people.
-        reporter: Is told if it cannot be kept.
+        fill: Computes the values.
+        facts: The description, for ``zoo cache``.
+        reporter: Receives a note if the cache is not writable.
     """
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
     path = folder / f"{name}.npy"
     remove_left(folder)
     whole = is_whole(path)
     if whole is False:
-        reporter.note(f"the features in {path} are damaged; they are computed again")
+        reporter.note(f"the features in {path} are damaged; computing them again")
     if whole and (found := _read(path, shape, dtype)) is not None:
         mark_used(path)
         return found
@@ -104,7 +105,7 @@ def compute(
         kept = _read(path, shape, dtype)
     except OSError as error:
         reason = error.strerror or error
-        reporter.note(f"features cannot be kept in {folder} ({reason}); they stay in memory")
+        reporter.note(f"failed to cache features in {folder} ({reason}); keeping them in memory")
         kept = None
     if kept is not None:
         return kept
@@ -115,7 +116,7 @@ def compute(
 
 def _read(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:
     try:
-        array = np.load(path, mmap_mode="c")  # torch warns of arrays that are read-only
+        array = np.load(path, mmap_mode="c")  # torch warns about read-only arrays
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape and array.dtype == dtype else None

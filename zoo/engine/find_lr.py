@@ -1,4 +1,4 @@
-"""Which learning rate suits: a range test, in which the rate rises from step to step."""
+"""Learning-rate range test: the rate rises from step to step."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _DIVERGED = 4.0  # times the lowest smoothed loss
 
 @dataclass(frozen=True)
 class Curve:
-    """What a range test saw.
+    """The result of a range test.
 
     Attributes:
         rates: Learning rates of the head and the last stage, rising.
-        losses: The loss of a step with each, smoothed.
+        losses: The smoothed loss at each.
         suggestion: The rate at which the loss falls fastest.
     """
 
@@ -35,23 +35,23 @@ class Curve:
 
 
 def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
-    """Train a few steps with a rate that rises by a constant factor (Smith 2017, arXiv:1506.01186).
+    """Train some steps with a rate that rises by a constant factor (Smith 2017, arXiv:1506.01186).
 
-    The test ends early when the loss diverges. The backbone is left as the test made it.
+    The test ends early when the loss diverges. It changes the backbone.
 
     Args:
-        setup: What a fit would work with.
-        phase: The phase that the rate is for.
-        steps: From the lowest rate to the highest.
+        setup: As for a fit.
+        phase: The phase to find the rate for.
+        steps: Number of steps from the lowest rate to the highest.
 
     Raises:
         UsageError: The phase trains the head alone.
-        RunError: The loss does not fall anywhere.
+        RunError: The loss does not fall at any rate.
     """
     if not phase.trains_backbone:
         raise UsageError(
-            f"--find-lr is for strategies that train the backbone, and {phase.name!r} does not",
-            hint="Choose --strategy full or two-stage.",
+            f"--find-lr needs a strategy that trains the backbone, got {phase.name!r}",
+            hint="Use --strategy full or two-stage.",
         )
     factor = (HIGHEST / LOWEST) ** (1 / (steps - 1))
     source = Batches(setup)
@@ -77,13 +77,13 @@ def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
 
 
 def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate at which the smoothed loss falls fastest, before it is at its lowest."""
+    """The rate at which the smoothed loss falls fastest, before its minimum."""
     lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
     falls = [(losses[i - 1] - losses[i], rates[i]) for i in range(1, lowest + 1)]
     if not falls:
         raise RunError(
             "the loss does not fall at any learning rate between "
             f"{LOWEST:g} and {rates[-1] if rates else HIGHEST:g}",
-            hint="Look at the data and their labels first.",
+            hint="Check the data and its labels first.",
         )
     return max(falls)[1]

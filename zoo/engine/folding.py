@@ -1,7 +1,7 @@
-"""Batch normalisations folded into the convolutions before them, while a network only infers.
+"""Folds batch normalisations into the convolutions before them, for inference.
 
-``BatchNorm(conv(x))`` with fixed statistics is a convolution with other weights. Which normalisation
-follows which convolution is seen by looking on, so that it works on a network of any library.
+``BatchNorm(conv(x))`` with fixed statistics is a convolution with other weights. Hooks find which
+normalisation follows which convolution, so that it works with networks of any library.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TOLERANCE = 1e-3
 
 
 def find_pairs(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
-    """The convolutions of ``net`` whose outputs go to a batch normalisation and nowhere else.
+    """Convolutions of ``net`` whose output goes only to a batch normalisation.
 
-    That nothing else reads such an output, no hook can see; so the pairs are folded once, and kept
-    only if the network then gives what it gave before.
+    Hooks cannot see whether anything else reads the output; so the pairs are folded once, and kept
+    only if the outputs of the network stay the same.
 
     Args:
         net: In evaluation mode.
@@ -42,7 +42,7 @@ def find_pairs(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
 
 @contextmanager
 def folded(pairs: Sequence[Pair]) -> Iterator[None]:
-    """The convolutions do the work of the normalisations after them while the block runs."""
+    """Fold the normalisations into the convolutions while the block runs."""
     kept = [(conv.weight.data, conv.bias) for conv, _ in pairs]
     try:
         for conv, norm in pairs:
@@ -55,18 +55,20 @@ def folded(pairs: Sequence[Pair]) -> Iterator[None]:
 
 
 def _following(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # holds the tensors, so that no id comes twice
+    outputs: dict[
+        int, tuple[nn.Conv2d, Tensor]
+    ] = {}  # keeps the tensors alive, so that ids are unique
     calls: Counter[nn.Module] = Counter()
     pairs: list[Pair] = []
 
     def after(module: nn.Module, output: Tensor) -> None:
         calls[module] += 1
-        made[id(output)] = (module, output)  # type: ignore[assignment]
+        outputs[id(output)] = (module, output)  # type: ignore[assignment]
 
     def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         calls[module] += 1
-        if id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])][0], module))  # type: ignore[arg-type]
+        if id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][0], module))  # type: ignore[arg-type]
 
     convolutions = [module for module in net.modules() if type(module) is nn.Conv2d]
     norms = [module for module in net.modules() if _fixed(module)]
@@ -76,7 +78,7 @@ def _following(net: nn.Module, run: Callable[[], Tensor]) -> list[Pair]:
 
 
 def _fixed(module: nn.Module) -> bool:
-    """Whether it is a plain normalisation by statistics that it has; a subclass may do more."""
+    """Whether it is a plain BatchNorm2d with running statistics; a subclass may do more."""
     return type(module) is nn.BatchNorm2d and module.running_mean is not None
 
 
@@ -90,7 +92,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     )
     conv.weight.data = weight.data.contiguous(memory_format=_layout(conv.weight))
     conv.bias = nn.Parameter(bias.data, requires_grad=False)
-    norm.__dict__["forward"] = _as_it_is
+    norm.__dict__["forward"] = _identity
 
 
 def _layout(tensor: Tensor) -> torch.memory_format:
@@ -98,5 +100,5 @@ def _layout(tensor: Tensor) -> torch.memory_format:
     return last if tensor.is_contiguous(memory_format=last) else torch.contiguous_format
 
 
-def _as_it_is(x: Tensor) -> Tensor:
+def _identity(x: Tensor) -> Tensor:
     return x

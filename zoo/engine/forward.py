@@ -34,14 +34,14 @@ class FeaturesOf(Protocol):
 
 
 EXACT = "fp32"
-"""Of what is measured, compared or written: in bfloat16 a sample's features depend on its batch."""
+"""Precision of metrics and predictions: in bfloat16 a sample's features depend on its batch."""
 
 
 class Forward:
     """Runs batches through one backbone, on its device, in its precision and memory layout.
 
-    What is told or measured (:meth:`logits`, :meth:`predict`) is computed in float32, whatever
-    trains: in bfloat16 an answer depends on the other samples of its batch, in the third digit.
+    Predictions (:meth:`logits`, :meth:`predict`) are computed in float32, whatever the precision of
+    training: in bfloat16 they depend on the other samples of the batch, in the third digit.
 
     Args:
         backbone: Moved to ``device``. Networks for images become channels-last where that is
@@ -49,10 +49,9 @@ class Forward:
             inference is faster by a fifth to nine tenths at any size (ResNet-18, ResNet-10-T,
             EfficientNet-B0, VGG-11), but a training step of a ResNet at 32 pixels is slower by
             a quarter.
-        device: Where it computes.
+        device: The device to compute on.
         precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
-
-        compiler: Compiles what is worth it (:mod:`zoo.engine.compiled`); ``None`` for nothing.
+        compiler: See :mod:`zoo.engine.compiled`; ``None`` compiles nothing.
 
     Attributes:
         ragged: Whether batches differ in more than their number of samples.
@@ -80,9 +79,9 @@ class Forward:
             self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch on the device; images, and what layers made of them, in the memory layout.
+        """Move a batch to the device; images and feature maps get the memory layout.
 
-        Images are normalised, if they are bytes still.
+        Images that are bytes are normalised.
         """
         return {key: self._on_device(value) for key, value in batch.items()}
 
@@ -93,11 +92,11 @@ class Forward:
         return self._normalise(value) if self._normalise and value.dtype == torch.uint8 else value
 
     def precision_of(self, *, exact: bool) -> str:
-        """What is computed with: float32 for what has to be ``exact``."""
+        """The precision to compute in: float32 if ``exact``."""
         return EXACT if exact else self.precision
 
     def autocast(self, *, exact: bool = False) -> AbstractContextManager[None]:
-        """Autocast as the precision says; none for what has to be ``exact``."""
+        """The autocast context of the precision; disabled if ``exact``."""
         enabled = self.precision_of(exact=exact) == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
@@ -105,8 +104,8 @@ class Forward:
         """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode.
 
         Args:
-            batch: Anywhere.
-            exact: Compute in float32 whatever the precision, as :meth:`logits` does.
+            batch: On any device.
+            exact: Compute in float32, whatever the precision, as :meth:`logits` does.
         """
         return self._features_by(self.backbone.features, batch, exact=exact)
 
@@ -126,44 +125,42 @@ class Forward:
         """``(B, outputs)``, computed in float32, on the CPU; the backbone in evaluation mode.
 
         Args:
-            batch: What ``features`` takes, anywhere.
-            features: From a placed batch to ``(B, feature_dim)``; the backbone's by default.
+            batch: Input of ``features``, on any device.
+            features: From a batch on the device to ``(B, feature_dim)``; default: the backbone's.
         """
         self.backbone.eval()
         with self.autocast(exact=True):
-            made = (features or self.backbone.features)(self.place(batch))
-        return head_logits(self.backbone, made.float())
+            output = (features or self.backbone.features)(self.place(batch))
+        return head_logits(self.backbone, output.float())
 
     @contextmanager
     def inference(self, count: int, *, compiled: bool = False) -> Iterator[FeaturesOf]:
-        """Compute faster while the block runs, in which nothing of the backbone may change.
+        """Speed up inference while the block runs; the backbone must not change in it.
 
-        For ``count`` samples that are worth it, batch normalisations are folded into the
-        convolutions before them.
+        If there are enough samples, batch normalisations are folded into convolutions.
 
         Args:
-            count: Samples.
-            compiled: Compile the features, if the run compiles at all. Images are so in whole
-                batches alone.
+            count: Number of samples.
+            compiled: Compile the features, if the run compiles; for images only in full batches.
 
         Yields:
-            :meth:`features`, compiled if so.
+            :meth:`features`, or its compiled version.
         """
         with folded(self._foldable() if count >= _MANY else ()):
             if self.compiler is None or not compiled:
                 yield self.features
                 return
-            quick = self.compiler(self.backbone.features, dynamic=self.ragged, frozen=True)
+            fast = self.compiler(self.backbone.features, dynamic=self.ragged, frozen=True)
 
             def features(batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
                 whole = self.ragged or len(next(iter(batch.values()))) == PLAIN_BATCH
-                call = quick if whole else self.backbone.features
+                call = fast if whole else self.backbone.features
                 return self._features_by(call, batch, exact=exact)
 
             yield features
 
     def batches(self, loader: Loader) -> Iterator[Mapping[str, Tensor]]:
-        """Those of ``loader``, for inference; on a CPU the memory of earlier ones is given back."""
+        """The batches of ``loader``; on a CPU the freed memory is returned to the system regularly."""
         return trimmed(loader, every=_TRIMMED_EVERY) if self.device.type == "cpu" else iter(loader)
 
     def _foldable(self) -> Sequence[Pair]:
@@ -212,19 +209,21 @@ class Forward:
         return logits
 
 
-def _summed(own: Tensor | None, count: int, backbone: Backbone, accelerator: Accelerator) -> Tensor:
-    """The logits that several processes computed, each of other samples and 0 for the rest."""
+def _summed(
+    local: Tensor | None, count: int, backbone: Backbone, accelerator: Accelerator
+) -> Tensor:
+    """The logits of all processes, each of which has computed some rows and left the others 0."""
     device = accelerator.device
-    if own is None:  # fewer batches than processes
+    if local is None:  # fewer batches than processes
         width = int(
             backbone.head(torch.zeros(1, backbone.spec.feature_dim, device=device)).shape[1]
         )
-        own = torch.zeros(count, width)
-    total: Tensor = accelerator.reduce(own.to(device), reduction="sum")
+        local = torch.zeros(count, width)
+    total: Tensor = accelerator.reduce(local.to(device), reduction="sum")
     return total.cpu()
 
 
 def head_logits(backbone: Backbone, features: Tensor) -> Tensor:
-    """The head's outputs in float32 on the CPU, whatever precision the backbone ran in."""
+    """The head's outputs, float32, on the CPU."""
     logits: Tensor = backbone.head(features)
     return logits.float().cpu()

@@ -1,4 +1,4 @@
-"""Which parameter trains with which learning rate and weight decay."""
+"""Parameter groups of the optimiser: learning rate and weight decay of each parameter."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def parameter_groups(
     weight_decay: float,
     base_width: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser: every parameter that trains, once.
+    """Optimiser groups with every trained parameter once.
 
     The head and the last stage get ``lr``, each stage before it ``layer_decay`` times the one
     after it (Howard and Ruder 2018, arXiv:1801.06146, there called discriminative fine-tuning).
-    With ``base_width``, a matrix that sums over more inputs than that gets a rate smaller in
-    proportion, as Adam's steps want it from random parameters on (Yang et al. 2022,
-    arXiv:2203.03466), and a filter over more than twice that. Vectors (biases, normalisation) have no weight decay.
+    With ``base_width``, a matrix with more inputs than that gets a proportionally smaller rate,
+    as Adam needs it with random initialisation (Yang et al. 2022, arXiv:2203.03466), and a filter
+    with more than twice as many. Vectors (biases, normalisation) have no weight decay.
     """
     stages = [stage.name for stage in backbone.stages()]
     depth = {name: len(stages) - 1 - index for index, name in enumerate(stages)}
@@ -36,18 +36,18 @@ def parameter_groups(
         for parameter in parameters:
             if parameter.requires_grad:
                 decay = weight_decay if parameter.ndim > 1 else 0.0
-                groups[name, rate * _share(parameter, base_width), decay].append(parameter)
+                groups[name, rate * _rate_factor(parameter, base_width), decay].append(parameter)
     return [
         {"name": name, "lr": rate, "params": chosen, "weight_decay": decay}
         for (name, rate, decay), chosen in groups.items()
     ]
 
 
-def _share(parameter: nn.Parameter, base_width: int | None) -> float:
-    """The share of the rate that a parameter gets for the number of inputs it sums over.
+def _rate_factor(parameter: nn.Parameter, base_width: int | None) -> float:
+    """The factor on the learning rate for the number of inputs that a parameter sums over.
 
-    Vectors sum over none, and neither do tokens and positions, ``(1, …)``. A filter, which a
-    normalisation mostly follows, may sum over twice ``base_width`` at the full rate.
+    It is 1 for vectors, class tokens and positions, ``(1, …)``. A filter, mostly followed by a
+    normalisation, may have twice ``base_width`` inputs at the full rate.
     """
     if base_width is None or parameter.ndim <= 1 or len(parameter) == 1:
         return 1.0

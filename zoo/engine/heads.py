@@ -1,4 +1,4 @@
-"""The heads that the zoo itself offers; plugins add theirs through ``zoo_heads``."""
+"""The built-in heads; plugins add theirs through ``zoo_heads``."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ HEADS: Mapping[str, HeadFactory] = {"linear": linear, "mlp": mlp}
 
 
 class _Dropout:
-    """Drops features on their way into a head, while the head is in training mode."""
+    """Dropout on the inputs of a head in training mode."""
 
-    def __init__(self, share: float) -> None:
-        self.share = share
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
 
     def __call__(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         features, *rest = inputs
-        return (functional.dropout(features, self.share, training=head.training), *rest)
+        return (functional.dropout(features, self.rate, training=head.training), *rest)
 
 
 def make_head(
@@ -51,18 +51,16 @@ def make_head(
     """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
 
     Args:
-        name: One of zoo's own, or of a plugin.
+        name: A built-in head, or a plugin's.
         feature_dim: Width of the backbone's features.
         outputs: Number of classes.
-        registry: Whose plugins to ask; what is installed by default.
-        dropout: Share of the features, in [0, 1), that is dropped before the head in training.
-            It is a hook on the head rather than a layer around it, so that the head's parameters
-            keep their names wherever they are listed or saved.
-
+        registry: Plugins to search; default: those installed.
+        dropout: Dropout rate of the features, in [0, 1). It is a hook rather than a layer, so that
+            the head's parameters keep their names.
         bias: Whether the linear head has one (:attr:`zoo.Backbone.head_bias`).
 
     Raises:
-        NameLookupError: Neither the zoo nor a plugin has it.
+        NameLookupError: There is no head of that name.
     """
     factory = _factory(name, registry)
     head = (

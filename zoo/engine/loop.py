@@ -93,7 +93,7 @@ class _Fit:
         if not progress.best_epoch:
             raise RunError(
                 "every epoch produced NaN metrics; nothing was saved",
-                hint="Try a smaller --lr, or --precision fp32.",
+                hint="Try a smaller --lr or --precision fp32.",
             )
         adapters.merge(self.backbone)
         self.backbone.load_state_dict(self.best.state)

@@ -1,4 +1,4 @@
-"""Images of a batch mixed with each other: MixUp and CutMix."""
+"""MixUp and CutMix."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Mixer:
-    """Mixes each image of a batch with another one, and their targets in the same proportion.
+    """Mixes each image of a batch with another, and their targets in the same proportion.
 
     MixUp (Zhang et al. 2018, arXiv:1710.09412) blends two images; CutMix (Yun et al. 2019,
-    arXiv:1905.04899) puts a rectangle of one into the other. The share of the first is drawn from
-    Beta(alpha, alpha), once a batch. Both are torchvision's and run where the pixels are.
+    arXiv:1905.04899) pastes a rectangle of one into the other. The proportion is drawn from
+    Beta(alpha, alpha) once per batch. Both are torchvision's and run on the images' device.
 
     Args:
         mixup: Alpha of MixUp, at least 0; 0 for none. 0.2 is usual, 0.8 in long training.
-        cutmix: Alpha of CutMix, at least 0; 0 for none. 1 is usual. With both, each batch takes
-            one of the two, at even chances.
+        cutmix: Alpha of CutMix, at least 0; 0 for none. 1 is usual. With both, each batch gets one
+            of the two, with equal probability.
         outputs: Width of the targets.
-        seed: Decides everything random, together with the step.
+        seed: Random seed, combined with the step.
     """
 
     def __init__(self, mixup: float, cutmix: float, outputs: int, seed: int) -> None:
@@ -35,15 +35,15 @@ class Mixer:
         self._seed = seed
 
     def __call__(self, pixels: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Mix one batch; torch's own random state stays as it was.
+        """Mix one batch; torch's global random state does not change.
 
         Args:
-            pixels: ``(B, 3, H, W)``, on any device. A batch of one has nothing to be mixed with.
+            pixels: ``(B, 3, H, W)``, on any device. A batch of one image is not mixed.
             targets: ``(B,)`` class indices, or ``(B, outputs)`` floats.
-            step: Of the training, so that every step mixes otherwise.
+            step: Training step, so that each one mixes differently.
 
         Returns:
-            The pixels in their layout in memory, and targets ``(B, outputs)`` of float32.
+            The pixels in their memory layout, and targets ``(B, outputs)``, float32.
         """
         if targets.ndim == 1:
             targets = functional.one_hot(targets, self._outputs)
@@ -60,11 +60,11 @@ def _mixes(mixup: float, cutmix: float, outputs: int) -> list[Mix]:
     declare_missing_operators()
     from torchvision.transforms import v2
 
-    made = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
-    return [make(alpha=alpha, num_classes=outputs) for make, alpha in made if alpha]
+    mixes = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+    return [mix(alpha=alpha, num_classes=outputs) for mix, alpha in mixes if alpha]
 
 
 def _layout(pixels: Tensor) -> torch.memory_format:
-    """Channels last or first; rolling a batch loses it."""
+    """Channels last or first, which rolling a batch loses."""
     last = torch.channels_last
     return last if pixels.is_contiguous(memory_format=last) else torch.contiguous_format
