@@ -365,7 +365,7 @@ def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
     ("precision", "words"),
     [
         ("fp32", "every epoch produced NaN metrics"),
-        ("bf16", "basics/cnn cannot compute in bfloat16"),  # found out before training starts
+        ("bf16", "basics/cnn does not work in bfloat16"),  # found out before training starts
     ],
 )
 def test_a_model_whose_evaluation_is_no_number_is_not_kept(

@@ -102,4 +102,4 @@ def test_what_would_fill_the_disk_runs_in_each_step_and_is_told(
         "cnn", few, weights="none", strategy="full", freeze_until="conv1", cached_views=1,
         epochs=2, image_size=32, workers=0, output=tmp_path / "run",
     )  # fmt: skip
-    assert "the frozen part's outputs would take" in capsys.readouterr().err
+    assert "the outputs of the frozen layers would take" in capsys.readouterr().err

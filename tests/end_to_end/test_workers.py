@@ -154,7 +154,7 @@ def test_an_image_that_breaks_in_the_meantime_leaves_none(
 @pytest.mark.parametrize(
     ("times", "leaves_by"), [(1, Stopped), (2, KeyboardInterrupt)], ids=["once", "twice"]
 )
-@pytest.mark.parametrize("part", ["full", "probe", "frozen part"])
+@pytest.mark.parametrize("part", ["full", "probe", "frozen layers"])
 def test_ctrl_c_leaves_none(
     photos: Path, tmp_path: Path, part: str, times: int, leaves_by: type[BaseException]
 ) -> None:
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_none(
 
     reporter = Watching(2, interrupt)
     strategy = "probe" if part == "probe" else "full"
-    frozen = {"freeze_until": "conv1", "cached_views": 1} if part == "frozen part" else {}
+    frozen = {"freeze_until": "conv1", "cached_views": 1} if part == "frozen layers" else {}
     with pytest.raises(leaves_by) as left:
         zoo.finetune(**options(photos, tmp_path, strategy=strategy, reporter=reporter, **frozen))
     assert reporter.most >= WORKERS

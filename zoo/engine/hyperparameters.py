@@ -1,8 +1,8 @@
-"""The table of hyperparameters: how a field says what it may be, and what is made from that.
+"""The table of hyperparameters: what a field declares, and what is generated from it.
 
 A field of :class:`zoo.engine.recipe.Recipe` or :class:`zoo.runs.request.Request` is declared with
 :func:`option`. The keywords of :func:`zoo.finetune`, the options of ``zoo finetune`` and their
-help, the checks, ``run.json`` and the documentation's table are all made from these rows. No torch.
+help, the checks, ``run.json`` and the documentation's table are generated from these rows. No torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECTIONS = (
     *("Common options", "Data", "Model", "Optimisation", "Regularisation", "Class imbalance"),
     "Run and hardware",
 )
-"""Headings of the help, in their order."""
+"""Headings of the help, in order."""
 
 Use = Literal[
     "all",
@@ -38,10 +38,10 @@ Use = Literal[
     "augmentation",
     "cached views",
 ]
-"""Which phases of training use a hyperparameter; :mod:`zoo.engine.settings` tells for a phase."""
+"""Which phases use a hyperparameter; :mod:`zoo.engine.settings` decides it for a phase."""
 
 NOTHING: tuple[Any, ...] = (None, False, 0, "none", ())
-"""Values that switch something off."""
+"""Values that switch an option off."""
 
 _ROW = "hyperparameter"
 _KINDS: Mapping[str, type] = {"int": int, "float": float, "bool": bool}
@@ -56,29 +56,29 @@ class Hyperparameter:
     """One row of the table.
 
     Attributes:
-        help: What it does, with its unit and default; one sentence.
-        section: Heading of the help; empty for what is not asked for but derived.
-        metavar: Stands for the value in the help.
-        name: Of the field, and of the keyword in Python.
-        default: Value where nothing is asked for.
+        help: What it does, with unit and default; one sentence.
+        section: Heading of the help; empty for a field that is not an option.
+        metavar: Name of the value in the help.
+        name: Name of the field, and of the keyword in Python.
+        default: Default value.
         kind: ``int``, ``float``, ``bool`` or ``str``.
-        flag: Name on the command line, without dashes; the field's unless it is given.
-        choices: What it may be.
-        at_least: Least value.
-        above: Every value is greater.
-        below: Every value is less.
-        words: May stand for a number, such as ``auto``.
+        flag: Name on the command line, without dashes; default: that of the field.
+        choices: Valid values.
+        at_least: Minimum.
+        above: Exclusive lower bound.
+        below: Exclusive upper bound.
+        words: Words valid instead of a number, such as ``auto``.
         several: Whether the option may be repeated.
-        count: Values that one option takes.
-        holds: Says whether a value is valid where the above does not.
-        expected: What ``holds`` wants, after "must be".
+        count: Number of values of one option.
+        holds: Checks a value, where the above is not enough.
+        expected: What ``holds`` expects, to follow "must be".
         use: Which phases of training use it.
-        head_field: The field that takes its place where the head alone trains.
-        steps: Whether asking for it has the head trained in steps: ``always``, or where the
-            head's is the ``last`` phase.
-        header: Whether the header names it where it is not the default.
-        own_data: Whether it means nothing for the demo data.
-        also: What other libraries call it, for suggestions.
+        head_field: The field that replaces it where only the head trains.
+        steps: Whether setting it makes AdamW train the head: ``always``, or if the head trains in
+            the ``last`` phase.
+        header: Whether the header shows it if it is not the default.
+        own_data: Whether it does not apply to the demo data.
+        also: Names in other libraries, for suggestions.
     """
 
     help: str
@@ -106,15 +106,15 @@ class Hyperparameter:
 
     @property
     def typed(self) -> str:
-        """The option as it is typed in a shell."""
+        """The option on the command line, with dashes."""
         return f"--{self.flag}"
 
-    def asks(self, value: Any) -> bool:
-        """Whether ``value`` asks for something; to ask for nothing of what is not done is harmless."""
+    def is_set(self, value: Any) -> bool:
+        """Whether ``value`` has an effect: switching off what is off by default has none."""
         return value not in NOTHING or value != self.default
 
     def check(self, value: Any) -> None:
-        """Raise a :class:`UsageError` for a value that it must not have."""
+        """Raise a :class:`UsageError` for a value that is not valid."""
         if value is None or value in self.words or self._holds(value):
             return
         guess = did_you_mean(value, self.choices) if isinstance(value, str) else ""
@@ -126,7 +126,7 @@ class Hyperparameter:
 
     @property
     def range(self) -> str:
-        """What it may be, after the words "must be"."""
+        """The valid values, to follow "must be"."""
         if self.expected or self.choices:
             return self.expected or f"one of {', '.join(self.choices)}"
         if self.below is not None:
@@ -162,7 +162,7 @@ class Hyperparameter:
 
 
 def option(help: str, **facts: Any) -> dict[str, Hyperparameter]:  # noqa: A002 - as click calls it
-    """The metadata of a field that is a row of the table; ``facts`` as :class:`Hyperparameter`."""
+    """The metadata of a field in the table; ``facts`` as in :class:`Hyperparameter`."""
     return {_ROW: Hyperparameter(help=help, **facts)}
 
 
@@ -191,7 +191,7 @@ def check(table: type, values: Mapping[str, Any]) -> None:
     """Check values by their names in ``table``.
 
     Raises:
-        UsageError: One must not be what it is.
+        UsageError: A value is not valid.
     """
     known = rows(table)
     for name, value in values.items():
@@ -200,14 +200,14 @@ def check(table: type, values: Mapping[str, Any]) -> None:
 
 
 def nearest(name: str, known: Mapping[str, Hyperparameter]) -> list[Hyperparameter]:
-    """The rows that ``name`` may stand for, by their names here, in a shell and elsewhere."""
-    called = {alias: row for row in known.values() for alias in (*row.also, row.flag, row.name)}
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), called, cutoff=0.7)
-    return [*{called[alias].name: called[alias] for alias in close}.values()]
+    """The rows with names, flags or aliases closest to ``name``."""
+    aliases = {alias: row for row in known.values() for alias in (*row.also, row.flag, row.name)}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), aliases, cutoff=0.7)
+    return [*{aliases[alias].name: aliases[alias] for alias in close}.values()]
 
 
 def refuse_unknown(names: Iterable[str], known: Mapping[str, Hyperparameter]) -> None:
-    """Raise a :class:`UsageError` for a name that no row has, with the closest that one has."""
+    """Raise a :class:`UsageError` for an unknown name, with the closest known ones."""
     for name in names:
         if name in known:
             continue
@@ -225,7 +225,7 @@ _OPTION = re.compile(
 
 
 def in_python(text: str, known: Mapping[str, Hyperparameter]) -> str:
-    """``text`` with options as Python spells them; commands that it quotes stay as they are."""
+    """``text`` with command-line options replaced by keywords; quoted commands stay."""
     by_flag = {row.flag: row for row in known.values()}
 
     def spelled(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which numbers to compute with."""
+"""The precision to compute in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from zoo.modalities import modality_of
 
 
 def resolve_precision(requested: str, device: torch.device) -> str:
-    """``bf16`` or ``fp32``; ``auto`` takes bfloat16 where the device is fast at it.
+    """``bf16`` or ``fp32``; ``auto`` chooses bfloat16 where the device is fast at it.
 
-    That is a processor with AMX or AVX512-BF16, a CUDA device of compute capability 8 (Ampere)
-    or later, or another accelerator that says that it supports it. Elsewhere bfloat16 is
-    emulated and slower than float32.
+    That is a processor with AMX or AVX512-BF16, or a CUDA device of compute capability 8 (Ampere)
+    or later. Elsewhere bfloat16 is emulated and slower than float32, or untested.
     """
     if requested != "auto":
         return requested
@@ -33,35 +32,35 @@ def resolve_precision(requested: str, device: torch.device) -> str:
 def choose_precision(
     requested: str, backbone: Backbone, device: torch.device, reporter: Reporter, *, trains: bool
 ) -> str:
-    """As :func:`resolve_precision`, where the network can compute so, which is tried.
+    """As :func:`resolve_precision`, after a test that the network works in bfloat16.
 
     Args:
-        requested: As of the request.
+        requested: ``auto``, ``bf16`` or ``fp32``.
         backbone: Moved to ``device``.
-        device: Where it computes.
-        reporter: Is told where ``auto`` takes float32 because of the network.
-        trains: Whether the backbone trains, and gradients must be finite too.
+        device: The device to compute on.
+        reporter: Receives a note if the network makes ``auto`` choose float32.
+        trains: Whether the backbone trains, so that gradients must be finite too.
 
     Raises:
-        UsageError: ``bf16`` was asked for, and the network cannot.
+        UsageError: ``bf16`` was requested, and the network does not work in it.
     """
     precision = resolve_precision(requested, device)
-    if precision == "fp32" or not (reason := _fault_in_bf16(backbone, device, trains=trains)):
+    if precision == "fp32" or not (reason := _bf16_failure(backbone, device, trains=trains)):
         return precision
     name = backbone.spec.name
     if requested == "bf16":
         raise UsageError(
-            f"{name} cannot compute in bfloat16: {reason}",
-            hint="Leave it out: --precision fp32",
+            f"{name} does not work in bfloat16: {reason}",
+            hint="Use --precision fp32.",
         )
-    reporter.note(f"{name} cannot compute in bfloat16 ({reason}); it computes in fp32")
+    reporter.note(f"{name} does not work in bfloat16 ({reason}); using fp32")
     return "fp32"
 
 
-def _fault_in_bf16(backbone: Backbone, device: torch.device, *, trains: bool) -> str:
-    """What goes wrong forwards, or backwards where it trains; empty where nothing does.
+def _bf16_failure(backbone: Backbone, device: torch.device, *, trains: bool) -> str:
+    """Why a forward or, if it trains, backward pass fails; empty if it does not.
 
-    In evaluation mode, so that no statistics move and no random numbers are drawn.
+    In evaluation mode, so that statistics and random states do not change.
     """
     forward = Forward(backbone, device=device, precision="bf16")
     batch = forward.place(modality_of(backbone.spec).padded_batch(backbone.spec))
@@ -69,13 +68,13 @@ def _fault_in_bf16(backbone: Backbone, device: torch.device, *, trains: bool) ->
     try:
         with torch.set_grad_enabled(trains), forward.autocast():
             features = forward.backbone.features(batch).float()
-        made = [features]
+        tensors = [features]
         if trains and features.requires_grad:
             features.square().sum().backward()  # type: ignore[no-untyped-call]
-            made += [p.grad for p in parameters if p.grad is not None]
-        numbers = all(bool(torch.isfinite(tensor).all()) for tensor in made)
-        return "" if numbers else "what it gives is not finite"
-    except RuntimeError as error:  # e.g. a mask of float32's smallest number, which overflows
+            tensors += [p.grad for p in parameters if p.grad is not None]
+        finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+        return "" if finite else "its outputs or gradients are not finite"
+    except RuntimeError as error:  # e.g. a mask value that overflows
         return first_line(error)
     finally:
         for parameter in parameters:

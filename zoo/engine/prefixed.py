@@ -1,4 +1,4 @@
-"""Batches for a backbone whose frozen beginning has run once: its outputs come from the cache."""
+"""Batches for a backbone whose frozen first layers run once: their outputs come from the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.system.byte_sizes import in_bytes
 from zoo.system.memory import give_back
 
 MOST_BYTES = 16 * 10**9
-"""What the outputs of a frozen beginning may take in the cache; beyond that it runs in each step."""
+"""Size limit of the cached outputs of frozen layers; above it, these run in every step."""
 
 _STORED: Mapping[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
@@ -31,14 +31,14 @@ _STORED: Mapping[torch.dtype, type[np.generic]] = {
 
 
 def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
-    """The batches of a phase that leaves the backbone's beginning frozen, if that can run once.
+    """The batches of a phase with frozen first layers, if these can run once.
 
-    Inputs that are augmented have to be cached in a number of views (``cached_views``).
+    Augmented inputs need a fixed number of cached views (``cached_views``).
     """
     recipe, dataloaders = setup.recipe, setup.dataloaders
     augmented = "cached_views" in modality_of(setup.forward.backbone.spec).options
-    varied = recipe.mixup or recipe.cutmix or phase.gradual or setup.accelerator.is_fsdp2
-    if varied or phase.epochs < 2 or (augmented and not recipe.cached_views):
+    changing = recipe.mixup or recipe.cutmix or phase.gradual or setup.accelerator.is_fsdp2
+    if changing or phase.epochs < 2 or (augmented and not recipe.cached_views):
         return None
     first = [(0, index) for index in range(min(3, len(dataloaders.val_labels)))]
     examples = [setup.forward.place(dataloaders.val.batch(keys)) for keys in (first[:2], first)]
@@ -49,16 +49,16 @@ def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
     size = _bytes(prefix, setup)
     if size > MOST_BYTES:
         setup.reporter.note(
-            f"the frozen part's outputs would take {in_bytes(size)}; it runs in each step"
+            f"the outputs of the frozen layers would take {in_bytes(size)}; they run in every step"
         )
         return None
     return Prefixed(setup, prefix)
 
 
 class Prefixed(Batches):
-    """Shuffled batches with the outputs of the frozen part, which computes them once."""
+    """Shuffled batches with the outputs of the frozen layers, computed once."""
 
-    compilable = False  # the rest is told in each step what comes before it
+    compilable = False  # modules are replaced in every step
 
     def __init__(self, setup: TrainingSetup, prefix: Prefix) -> None:
         super().__init__(setup)
@@ -76,14 +76,14 @@ class Prefixed(Batches):
         self._val = dataloaders.val.over(_Outputs(dataloaders.val, [val], dataloaders.val_labels))
 
     def validate(self) -> Tensor:
-        """By a forward pass of the part that trains."""
+        """By a forward pass of the trained layers."""
         return self._predict(self._prefix.features)
 
     def _cached(
         self, split: str, loader: Loader, labels: NDArray[Any], *, exact: bool = False
     ) -> _Rows:
         setup, prefix = self._setup, self._prefix
-        # What is measured is computed in float32 from the first layer on.
+        # Metrics are computed in float32 from the first layer on.
         precision = setup.forward.precision_of(exact=exact)
         dtype = torch.float32 if exact else prefix.outputs.dtype
         rows = _Rows(dtype, _lengths(loader, len(labels)))
@@ -110,8 +110,8 @@ class Prefixed(Batches):
         forward, prefix = self._setup.forward, self._prefix
         forward.backbone.eval()
         reporter = self._setup.reporter
-        steps = reporter.steps("frozen part", len(loader))
-        # Its workers end even if somebody keeps an exception: what comes next reads the outputs.
+        steps = reporter.steps("frozen layers", len(loader))
+        # The workers must end even if an exception is kept alive.
         with loader, forward.inference(count), steps as advance:
             for batch in forward.batches(loader):
                 placed = forward.place(batch)
@@ -125,7 +125,7 @@ class Prefixed(Batches):
 
 
 class _Rows:
-    """Outputs of the frozen part, a row for each image, or for each token of each text.
+    """Outputs of the frozen layers, one row per image, or per token of each text.
 
     Attributes:
         array: ``(count, …)``, memory-mapped.
@@ -141,7 +141,7 @@ class _Rows:
         self.count = int(lengths.sum())
 
     def places(self, indices: Sequence[int]) -> NDArray[np.int64]:
-        """The rows of some samples, one after another."""
+        """The row numbers of some samples, concatenated."""
         return np.concatenate(
             [np.arange(self._ends[i] - self._lengths[i], self._ends[i]) for i in indices]
         )
@@ -152,7 +152,7 @@ class _Rows:
 
 
 class _Outputs(BatchReader):
-    """Batches with the outputs of the frozen part in the place of images, or beside texts."""
+    """Batches with the outputs of the frozen layers instead of images, or beside texts."""
 
     def __init__(self, loader: Loader, views: Sequence[_Rows], labels: NDArray[Any]) -> None:
         self.samples = loader.reader.samples
@@ -177,7 +177,7 @@ class _Outputs(BatchReader):
 
 
 def _view(variation: int, views: int) -> int:
-    """The views take turns by epoch, and where balancing draws an image again."""
+    """The view of an image: they alternate by epoch, and where balancing repeats an image."""
     return ((variation & (2**32 - 1)) + (variation >> 32)) % views
 
 
@@ -197,7 +197,7 @@ def _path(prefix: Prefix) -> str:
 
 
 def _bytes(prefix: Prefix, setup: TrainingSetup) -> int:
-    """What the outputs for both splits take."""
+    """Size of the outputs for both splits."""
     dataloaders, views = setup.dataloaders, max(1, setup.recipe.cached_views)
     train = int(_lengths(dataloaders.train, len(dataloaders.train_labels)).sum()) * views
     val = int(_lengths(dataloaders.val, len(dataloaders.val_labels)).sum())

@@ -1,4 +1,4 @@
-"""Every hyperparameter of a fine-tune: its default, what it may be, and how it is asked for."""
+"""Every hyperparameter of a fine-tune, with its default, range and option."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REGULARISATION, _IMBALANCE = "Regularisation", "Class imbalance"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a backbone is adapted. Each field says what it does, and what it may be."""
+    """Hyperparameters of a fine-tune; each field declares its help and valid values."""
 
     strategy: str = field(
         metadata=option(
@@ -70,7 +70,7 @@ class Recipe:
     )
     probe_epochs: int = field(
         metadata=option(
-            "Epochs of a phase that trains the head alone.",
+            "Number of epochs of head-only training.",
             at_least=1,
             use="strategy",
             steps="always",
@@ -78,7 +78,7 @@ class Recipe:
     )
     probe_lr: float = field(
         metadata=option(
-            "Learning rate of a phase that trains the head alone.",
+            "Learning rate of head-only training.",
             above=0,
             use="strategy",
             steps="always",
@@ -87,7 +87,7 @@ class Recipe:
     probe_batch_size: int = field(
         default=64,
         metadata=option(
-            "Features per step where the head trains alone.",
+            "Samples per step of head-only training.",
             at_least=1,
             use="head steps",
             steps="always",
@@ -96,15 +96,15 @@ class Recipe:
     fit_memory: bool = field(
         default=False,
         metadata=option(
-            "Whether accumulate doubles where a part does not fit into memory.",
+            "Whether to double accumulate when memory runs out.",
             use="backbone",
         ),
     )
     base_width: int | None = field(
         default=None,
         metadata=option(
-            "Inputs that a matrix sums over at the full learning rate, and a filter over twice as "
-            "many; with more, the rate is smaller in proportion.",
+            "Fan-in up to which a matrix trains at the full learning rate (a filter: twice that); above "
+            "it, the rate is proportionally smaller.",
             at_least=1,
             use="steps",
         ),
@@ -395,11 +395,11 @@ class Recipe:
             raise UsageError(
                 f"--accumulate must be at most the batch size, {self.batch_size}, "
                 f"got {self.accumulate}",
-                hint="Give fewer parts, or a larger --batch-size.",
+                hint="Use a smaller --accumulate or a larger --batch-size.",
             )
 
     def steps_for(self, given: Mapping[str, Any]) -> list[str]:
-        """Those of the options ``given`` for which AdamW trains the head, where that may choose."""
+        """The options in ``given`` that make AdamW train the head, unless ``head_solver`` is given."""
         if given.get("head_solver"):
             return []
         kinds = {"always", "last"} if self.strategy == "probe" else {"always"}
@@ -407,16 +407,16 @@ class Recipe:
         return [
             name
             for name, value in given.items()
-            if name in known and known[name].steps in kinds and known[name].asks(value)
+            if name in known and known[name].steps in kinds and known[name].is_set(value)
         ]
 
     @property
     def rare(self) -> bool:
-        """Whether rare classes are to count as much as others."""
+        """Whether the recipe gives rare classes more weight."""
         return self.class_weights or self.balanced or self.focal > 0
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, for the lock file."""
+        """The fields, for ``run.json``."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
@@ -428,14 +428,14 @@ class Recipe:
         strategy: str | None = None,
         products: int = 0,
     ) -> Self:
-        """What is good enough for most data, by modality and by where training starts.
+        """Defaults that work for most data.
 
         Args:
-            modality: Of the backbone.
-            pretrained: Whether training starts from weights.
-            strategy: The one that was asked for, if one was.
+            modality: Modality of the backbone.
+            pretrained: Whether training starts from pretrained weights.
+            strategy: The requested strategy, if any.
             products: Multiplications of the head over the training split, which L-BFGS repeats
-                some hundreds of times: samples by ``feature_dim`` by outputs.
+                some hundred times: samples times ``feature_dim`` times outputs.
         """
         from zoo.modalities import modality_named
 
@@ -448,11 +448,10 @@ class Recipe:
         return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
 
     def changed(self, **overrides: Any) -> Self:
-        """A copy with the overrides that are not ``None``; ``lr`` and ``epochs`` follow the strategy.
+        """A copy with the overrides that are not ``None``.
 
-        Under ``probe``, where the head alone trains, they are those of the head, and so is the
-        batch size. Where an override is about steps, which a head that is solved for does not take,
-        AdamW trains the head.
+        With ``probe``, ``lr``, ``epochs`` and ``batch_size`` are those of the head. If an override
+        only has an effect on training in steps, AdamW trains the head rather than L-BFGS.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         if given.get("batch_size") == "auto":
@@ -460,7 +459,7 @@ class Recipe:
             given["fit_memory"] = True
         recipe = replace(self, **given)
         if recipe.l2sp and "weight_decay" not in given:
-            recipe = replace(recipe, weight_decay=0.0)  # a pull to the start, and none to zero
+            recipe = replace(recipe, weight_decay=0.0)  # L2-SP replaces it
         if recipe.steps_for(given):
             recipe = replace(recipe, head_solver="adamw")
         if recipe.strategy == "probe":
@@ -474,7 +473,7 @@ class Recipe:
 
 
 _SOLVED = 1_000_000_000
-"""Up to so many products of the head over the training split, L-BFGS takes seconds, or a minute."""
+"""Up to so many multiplications of the head over the training split, L-BFGS takes a minute at most."""
 
 _FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
-"""Where few parameters train, they train with a multiple of the rate that all of them bear."""
+"""Factors on the learning rate for strategies that train few parameters."""

@@ -1,8 +1,7 @@
-"""Which settings of a recipe each phase uses.
+"""Which hyperparameters each phase uses.
 
-The table of hyperparameters names the use of each, and this module tells for a phase. The refusal
-of options without effect, the header, ``run.json`` and the report are made from that, so that they
-cannot disagree.
+The check for options without effect, the header, ``run.json`` and the report are all based on this,
+so that they agree.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from zoo.errors import UsageError
 
 @dataclass(frozen=True)
 class _Usage:
-    """When a phase uses some settings, what they are for, and with which option they have effect."""
+    """When a phase uses some hyperparameters, what for, and which option would make it use them."""
 
     by: Callable[[Phase, Recipe], bool]
     purpose: str
@@ -31,7 +30,7 @@ def _augments(phase: Phase, recipe: Recipe) -> bool:
 
 
 def _caches(phase: Phase, recipe: Recipe) -> bool:
-    """Cached views are of a frozen backbone, or of its frozen beginning; see ``prefixed``."""
+    """Cached views need a frozen backbone or frozen first layers; see ``prefixed``."""
     frozen = phase.freeze_until or recipe.freeze or phase.parameters != "all"
     mixed = recipe.mixup or recipe.cutmix
     return not phase.trains_backbone or bool(
@@ -42,7 +41,7 @@ def _caches(phase: Phase, recipe: Recipe) -> bool:
 _BACKBONE = "for phases that train the backbone"
 _USES: Mapping[Use, _Usage] = {
     "all": _Usage(lambda _phase, _recipe: True, ""),
-    "strategy": _Usage(lambda _phase, _recipe: False, "not read by it"),
+    "strategy": _Usage(lambda _phase, _recipe: False, "not used by it"),
     "backbone": _Usage(lambda phase, _: phase.trains_backbone, _BACKBONE),
     "lower stages": _Usage(
         lambda phase, recipe: phase.trains_backbone and phase.freeze_until == recipe.freeze_until,
@@ -59,27 +58,27 @@ _USES: Mapping[Use, _Usage] = {
     ),
     "steps": _Usage(
         lambda phase, _: not phase.solved,
-        "for training in steps, and here L-BFGS solves for the head",
+        "for training in steps, and L-BFGS fits the head",
         "--head-solver adamw",
     ),
     "head": _Usage(
         lambda phase, _: not phase.trains_backbone,
-        "for a head that trains alone",
+        "for head-only training",
         "--strategy probe",
     ),
     "head steps": _Usage(
         lambda phase, _: not phase.trains_backbone and not phase.solved,
-        "for a head that trains alone, in steps",
+        "for head-only training in steps",
     ),
     "augmentation": _Usage(_augments, f"{_BACKBONE}, or with --cached-views"),
     "cached views": _Usage(
-        _caches, "for a head that trains alone, or with --freeze-until over several epochs"
+        _caches, "for head-only training, or with --freeze-until over several epochs"
     ),
 }
 
 
 def used_by(phase: Phase, recipe: Recipe) -> dict[str, Any]:
-    """The settings that decide what ``phase`` does, with their values."""
+    """The hyperparameters that ``phase`` uses, with their values."""
     return {
         name: getattr(recipe, name)
         for name, row in rows(Recipe).items()
@@ -90,17 +89,17 @@ def used_by(phase: Phase, recipe: Recipe) -> dict[str, Any]:
 def refuse_unused(
     given: Mapping[str, Any], recipe: Recipe, phases: Sequence[Phase], strategy: Strategy
 ) -> None:
-    """Raise a :class:`UsageError` for a setup that was asked for and that no phase uses.
+    """Raise a :class:`UsageError` for a given option that no phase uses.
 
     Args:
-        given: What was asked for, by the names of the recipe's fields.
-        recipe: What came of it.
-        phases: Those of the strategy.
-        strategy: Made them.
+        given: The given values, by the names of the recipe's fields.
+        recipe: All hyperparameters.
+        phases: Phases of the strategy.
+        strategy: The strategy.
     """
     table = rows(Recipe)
     for row, value in ((table[name], value) for name, value in given.items()):
-        if row.asks(value) and not _used(row, recipe, phases, strategy):
+        if row.is_set(value) and not _used(row, recipe, phases, strategy):
             raise _unused(row, recipe, phases)
 
 
@@ -114,7 +113,7 @@ def _used(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], strategy
 
 
 def _as_head(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> bool:
-    """Under ``probe`` the batch size is the head's."""
+    """Whether it is used as the head's, such as the batch size with ``probe``."""
     if not row.head_field or getattr(recipe, row.name) != getattr(recipe, row.head_field):
         return False
     use = _USES[rows(Recipe)[row.head_field].use]
@@ -122,7 +121,7 @@ def _as_head(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> bo
 
 
 def _read_by(strategy: Strategy, recipe: Recipe, names: Sequence[str]) -> bool:
-    """Whether the phases are others where these settings are: a plugin's strategy is asked too."""
+    """Whether the phases depend on these fields, which also works for a plugin's strategy."""
     other = replace(recipe, **{name: 2 * getattr(recipe, name) for name in names})
     return _steps_of(strategy(recipe)) != _steps_of(strategy(other))
 
@@ -138,7 +137,7 @@ def _unused(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> Usa
     usage = _USES[use]
     return UsageError(
         f"{row.typed} has no effect with the strategy {recipe.strategy!r}: it is {usage.purpose}",
-        hint=f"Leave {row.typed} out, or try {usage.instead}.",
+        hint=f"Remove {row.typed}, or try {usage.instead}.",
     )
 
 
@@ -146,13 +145,13 @@ def _unused(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> Usa
 
 
 def in_words(recipe: Recipe, phases: Sequence[Phase]) -> str:
-    """The strategy with the settings that all its phases use, then those of single phases."""
+    """The strategy with the hyperparameters of all its phases, then those of single phases."""
     facts = {phase.name: _facts(phase, recipe) for phase in phases}
     every = [fact for fact in next(iter(facts.values())) if all(fact in f for f in facts.values())]
     parts = [", ".join([recipe.strategy, *every])]
-    for name, own in facts.items():
-        if rest := [fact for fact in own if fact not in every]:
-            parts.append(f"{name} alone: {', '.join(rest)}" if len(facts) > 1 else ", ".join(rest))
+    for name, of_phase in facts.items():
+        if rest := [fact for fact in of_phase if fact not in every]:
+            parts.append(f"{name} only: {', '.join(rest)}" if len(facts) > 1 else ", ".join(rest))
     return "; ".join(parts)
 
 
@@ -165,7 +164,7 @@ def _facts(phase: Phase, recipe: Recipe) -> list[str]:
     if "weight_decay" in used:
         decay = f"weight decay {recipe.weight_decay:g}"
         replaced = "l2sp" in used and recipe.l2sp and not recipe.weight_decay
-        facts.append(f"{decay} (L2-SP takes its place)" if replaced else decay)
+        facts.append(f"{decay} (replaced by L2-SP)" if replaced else decay)
     for name, row in rows(Recipe).items():
         if row.header and name in used and used[name] != row.default:
             value, words = used[name], name.replace("_", " ")
