@@ -89,7 +89,7 @@ def test_every_run_has_a_page_with_all_its_parts(run: Path) -> None:
     assert f"{record['results']['metrics']['accuracy']:.4f}" in page
     assert f"zoo predict {run}" in page
     assert "The most confident mistakes" in page
-    assert "Grad-CAM at conv2, 8 × 8 places" in page
+    assert "Grad-CAM at conv2, 8 × 8" in page
     images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" width="208"', page)
     assert len(images) == 2 * page.count("<article") > 0
     assert record["results"]["memory"]["process"] > 10**7

@@ -1,7 +1,7 @@
-"""Where a network looked: what the modalities have in common of it.
+"""Attribution: types shared by all modalities.
 
-Nothing here knows a family of networks. Which outputs have places, and which layer makes vectors
-of tokens, the backbone says (:meth:`zoo.Backbone.maps_of`, :meth:`zoo.Backbone.token_embedding`).
+Nothing here knows a family of networks. The backbone says which outputs are feature maps and which
+layer embeds tokens (:meth:`zoo.Backbone.maps_of`, :meth:`zoo.Backbone.token_embedding`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class NotAttributed(Exception):
-    """Where the network looked cannot be shown; the message says why."""
+    """The network does not support attribution; the message says why."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text, and how much it spoke for the output: in [-1, 1], 0 for what lies between words."""
+    """A part of a text and its attribution in [-1, 1]; 0 between words."""
 
     text: str
     weight: float
@@ -35,15 +35,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Attribution:
-    """A sample as it is shown, with where the network looked.
+    """A sample as displayed, with attributions.
 
     Attributes:
-        name: Its path, or what stands for it; empty where ``texts`` say it.
-        image: As a ``data:`` address; empty where there is none.
-        overlay: The same under a heat map.
-        place: Where that is hot, in words.
-        texts: In pieces with weights.
-        words: Those that spoke most for the output.
+        name: Its path or name; empty if ``texts`` are shown.
+        image: The image as a ``data:`` URI; empty if there is none.
+        overlay: The image with the heat map.
+        place: The region with the most evidence, in words.
+        texts: Texts in pieces with weights.
+        words: The words with the most evidence for the output.
     """
 
     name: str = ""
@@ -56,18 +56,18 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Question:
-    """What a network is asked about some samples.
+    """A request to attribute outputs to inputs.
 
     Attributes:
-        spec: How the samples are prepared.
-        network: Gives the network; it may fail.
-        samples: Which, to be read.
+        spec: The run's spec, for preparing samples.
+        network: Loads the network; it may fail.
+        samples: The samples.
         loader: Batches of them.
-        tokenizer: That of the run, if it has one.
-        outputs: For each sample the output that is asked about.
-        against: For each whether to show what spoke against the output instead: of a class that
-            the network rules out, nothing may have spoken for it.
-        device: Where it computes.
+        tokenizer: The run's tokenizer, if it has one.
+        outputs: The output to attribute, for each sample.
+        against: Whether to show evidence against the output instead, for each sample: there may
+            be none for a class that is not predicted.
+        device: The device to compute on.
     """
 
     spec: BackboneSpec
@@ -82,12 +82,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Attributed:
-    """The samples as they are shown.
+    """Attributions of samples.
 
     Attributes:
-        shown: One for each.
-        method: How the network was asked; empty where it could not be.
-        absent: Why not.
+        shown: One per sample.
+        method: The attribution method; empty if there are no attributions.
+        absent: Why there are none.
     """
 
     shown: tuple[Attribution, ...]
@@ -97,7 +97,7 @@ class Attributed:
 
 @contextmanager
 def without_parameter_gradients(backbone: Backbone) -> Iterator[None]:
-    """No parameter takes a gradient while the block runs, so that a graph holds no more than it must."""
+    """Turn off parameter gradients in the block, to save memory."""
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Whether a difference between two runs on the same samples is more than chance."""
+"""Paired significance tests for two runs on the same samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXACT = 25
 
 
 def mcnemar(better: int, worse: int) -> tuple[str, float]:
-    """The name of the test that fits, and its two-sided p.
+    """The name of the test that applies, and its two-sided p-value.
 
     McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong. Up to :data:`EXACT` discordant
     samples it is the exact binomial test, else chi-squared with Edwards' correction for continuity
@@ -18,8 +18,8 @@ def mcnemar(better: int, worse: int) -> tuple[str, float]:
     test.
 
     Args:
-        better: Samples that the second classifier alone has right.
-        worse: Those that the first alone has right.
+        better: Number of samples that only the second classifier gets right.
+        worse: Number of samples that only the first gets right.
     """
     from scipy.stats import binomtest, chi2
 
@@ -33,12 +33,12 @@ def mcnemar(better: int, worse: int) -> tuple[str, float]:
 
 
 def wilcoxon(differences: NDArray[np.float64]) -> tuple[str, float]:
-    """The name of the test, and its two-sided p.
+    """The name of the test, and its two-sided p-value.
 
     Wilcoxon's signed-rank test (1945, doi:10.2307/3001968).
 
     Args:
-        differences: ``(N,)``; those that are not finite count for nothing.
+        differences: ``(N,)``; values that are not finite are ignored.
     """
     from scipy import stats
 

@@ -1,4 +1,4 @@
-"""What a task is: everything that differs between one class, several classes and numbers a sample."""
+"""The task protocol: everything that differs between single-label, multi-label and regression."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Activation = Literal["softmax", "sigmoid", "standardised"]
-"""What makes answers of a network's outputs: the last stands for mean and standard deviation."""
+"""How predictions are computed from outputs; ``standardised`` uses mean and standard deviation."""
 
 
 class Task(LabelKind, Protocol):
     """What the outputs of a network mean; frozen data plus functions.
 
     A task is a module in :mod:`zoo.tasks` with a row in :data:`zoo.tasks.TASKS`. No other module
-    asks which one it has. How its labels are read from a dataset is in :class:`LabelKind`.
+    checks which task it has. Reading labels from a dataset is in :class:`LabelKind`.
 
-    ``outputs`` below are ``(N, outputs)`` of float64, as :meth:`decode` gives them: probabilities,
-    or numbers in the user's units. ``labels`` are ``(N,)`` class indices of int64, or
-    ``(N, outputs)`` of float32. ``classes`` are the names of classes, or of columns of numbers.
+    Below, ``outputs`` are ``(N, outputs)`` of float64, as returned by :meth:`decode`:
+    probabilities, or values in the user's units. ``labels`` are ``(N,)`` class indices of int64,
+    or ``(N, outputs)`` of float32. ``classes`` are class names or target columns.
     """
 
     # -- facts -----------------------------------------------------------------------------------
 
     @property
     def metric(self) -> str:
-        """The key of the metric that epochs are compared by; see :mod:`zoo.tasks.metrics`."""
+        """The key of the selection metric; see :mod:`zoo.tasks.metrics`."""
 
     @property
     def has_classes(self) -> bool:
-        """Whether the outputs stand for classes; else for numbers."""
+        """Whether the outputs are classes rather than target values."""
 
     @property
     def several(self) -> bool:
-        """Whether a sample may have several classes, those whose probability reaches a threshold."""
+        """Whether a sample may have several classes: those above a probability threshold."""
 
     @property
     def activation(self) -> Activation:
-        """What makes answers of a network's outputs."""
+        """How predictions are computed from the network's outputs."""
 
     @property
     def truth_column(self) -> str:
@@ -60,34 +60,34 @@ class Task(LabelKind, Protocol):
 
     @property
     def row_metric(self) -> str:
-        """The key, in the rows of :class:`Evaluation`, by which runs are compared class by class."""
+        """The key in the rows of :class:`Evaluation` for comparing runs class by class."""
 
     @property
     def wording(self) -> Wording:
-        """How it is written about."""
+        """Its terms in texts."""
 
     @property
     def probe(self) -> Probe:
-        """How a ranking fits and scores a linear model."""
+        """The linear probe for ranking backbones."""
 
     # -- for one dataset ------------------------------------------------------------------------
 
     def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
-        """The task with what it has to know of the training split.
+        """The task fitted to the training labels.
 
         Args:
-            labels: Of the training split.
-            metric: What chooses the best epoch; ``None`` for what fits.
-            rare: Whether rare classes are to count as much as others (``--class-weights``,
-                ``--balanced``, ``--focal``). Accuracy would then keep an epoch that never predicts
-                them; what such a loss improves is the mean recall.
+            labels: Labels of the training split.
+            metric: The selection metric; ``None`` for the default.
+            rare: Whether rare classes count as much as others (``--class-weights``,
+                ``--balanced``, ``--focal``). The default metric is then mean recall, since accuracy
+                could select an epoch that never predicts them.
 
         Raises:
-            UsageError: It has no such metric.
+            UsageError: The task does not have the metric.
         """
 
     def to_json(self) -> dict[str, Any]:
-        """What ``run.json`` keeps of it."""
+        """Its entry in ``run.json``."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -96,7 +96,7 @@ class Task(LabelKind, Protocol):
     # -- training and evaluation -----------------------------------------------------------------
 
     def targets(self, labels: Tensor) -> Tensor:
-        """What a loss compares the outputs with, on the device of ``labels``."""
+        """The targets of the loss, on the device of ``labels``."""
 
     def loss(
         self,
@@ -107,46 +107,45 @@ class Task(LabelKind, Protocol):
         focal: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> Loss:
-        """The loss that it trains with.
+        """The training loss.
 
-        Smoothing, weights and the focal factor apply in this order: the target is smoothed, and
-        each of its classes then weighs and fades by itself.
+        The target is smoothed first; weights and the focal factor then apply per class.
 
         Args:
-            labels: Of the training split.
-            outputs: Classes, where the last ones may have no training sample.
-            class_weights: Whether rare classes weigh more. Together with balanced sampling it
-                corrects twice.
-            focal: Gamma of the focal loss, at least 0. What the network says with probability ``p``
-                weighs ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002); of a mixed or
-                smoothed target each class by its own ``p``. 0 is cross-entropy.
-            label_smoothing: Share of a label's weight, in [0, 1), that is spread evenly over all
-                classes (Szegedy et al. 2016, arXiv:1512.00567), or over the two answers to each
-                class where there may be several.
+            labels: Labels of the training split.
+            outputs: Number of classes, if the last ones may have no training sample.
+            class_weights: Weigh rare classes more. Combined with balanced sampling, this corrects
+                twice.
+            focal: Gamma of the focal loss, at least 0: a predicted probability ``p`` weighs
+                ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002), for mixed or smoothed
+                targets per class. 0 is cross-entropy.
+            label_smoothing: Share of the target, in [0, 1), that is spread evenly over all
+                classes (Szegedy et al. 2016, arXiv:1512.00567), or for multi-label over yes and no
+                of each class.
 
         Raises:
-            UsageError: A number is out of its range, or the task has no such option.
+            UsageError: A number is out of range, or the task does not support the option.
         """
 
     def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
-        """The metrics of an epoch, ``loss`` among them; NaN where an output is not finite.
+        """The metrics of an epoch, including ``loss``; NaN if an output is not finite.
 
         Args:
             logits: ``(N, outputs)``, on the CPU.
-            labels: Of the same samples.
+            labels: Labels of the same samples.
         """
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """What epochs are compared by, of the metrics of :meth:`compute_metrics`: higher is better."""
+        """The sort key of epochs, from :meth:`compute_metrics`: higher is better."""
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
-        """The answers: probabilities, or numbers in the user's units."""
+        """From logits to probabilities, or values in the user's units."""
 
     def encode(self, outputs: NDArray[np.float64]) -> Tensor:
-        """Logits of which :meth:`decode` makes ``outputs``, up to rounding: ``(N, outputs)``."""
+        """The inverse of :meth:`decode`, up to rounding: logits ``(N, outputs)``."""
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Everything that ``zoo evaluate`` prints."""
+        """The result of ``zoo evaluate``."""
 
     # -- predictions -----------------------------------------------------------------------------
 
@@ -159,58 +158,58 @@ class Task(LabelKind, Protocol):
         threshold: float,
         unread: Sequence[tuple[str, ...]],
     ) -> Sequence[AnyPrediction]:
-        """What the outputs say of the inputs.
+        """One prediction per input.
 
         Args:
-            inputs: What stands for each.
+            inputs: The image path, text or text pair of each input.
             outputs: ``(len(inputs), len(classes))``.
-            classes: Their names.
-            threshold: The probability from which on an input has a class, where several may be.
-            unread: Of each input, what the network did not get to see.
+            classes: Class names or target columns.
+            threshold: The probability from which a label is predicted, for multi-label.
+            unread: The parts of each input that the network did not see.
         """
 
     def columns(
         self, labels: LabelArray, outputs: NDArray[np.float64], classes: Sequence[str]
     ) -> dict[str, Any]:
-        """The columns of ``predictions.parquet`` but for the inputs; what pyarrow makes arrays of."""
+        """The columns of ``predictions.parquet`` besides the inputs, for pyarrow."""
 
     def labels_in(self, table: pa.Table, classes: Sequence[str]) -> LabelArray:
-        """The labels of which :meth:`columns` made ``table``; ``LookupError`` where it lacks them."""
+        """Read the labels from a table of :meth:`columns`; ``LookupError`` if there are none."""
 
     def outputs_in(self, table: pa.Table) -> NDArray[np.float64]:
-        """Likewise the outputs."""
+        """Read the outputs from a table of :meth:`columns`."""
 
     def label_type(self, outputs: int) -> pa.DataType:
-        """Of a column with the label of each sample, as :meth:`label` gives it."""
+        """The Arrow type of a column of labels, as :meth:`label` returns them."""
 
     def label(self, own: Any, classes: Sequence[str]) -> Any:
-        """The label of one sample as JSON has it: a name, a list of names, a number, or numbers."""
+        """The label of one sample as JSON data: a name, a list of names, a number or numbers."""
 
     # -- how good, and where not -----------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
-        """How good each sample is, ``(N,)``: whether it is right, or for numbers how near."""
+        """A score per sample, ``(N,)``: whether it is right, or for regression the negative error."""
 
     def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
-        """Whether two runs differ by more than chance: the name of the test, and its p.
+        """A paired significance test of two runs: the name of the test, and its p-value.
 
         Args:
-            first: Merits of one run, ``(N,)``.
-            other: Of the other, on the same samples.
+            first: Sample scores of one run, ``(N,)``.
+            other: Sample scores of the other run, on the same samples.
         """
 
     def confidences(
         self, outputs: NDArray[np.float64], labels: LabelArray
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-        """Probabilities of all that was said, and whether it was true, both ``(M,)``; for numbers None."""
+        """Probability and correctness of all predictions, both ``(M,)``; ``None`` for regression."""
 
     def cases(
         self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
     ) -> list[Case]:
         """The :data:`zoo.tasks.cases.MOST` worst samples, the worst first.
 
-        Where no class is wrong, half as many of those that the run was least sure of. Samples whose
-        outputs are not finite are left out.
+        If there are no mistakes, half as many of the least confident ones. Samples whose outputs
+        are not finite are left out.
         """
 
     def worst_rows(self, rows: Mapping[str, Sequence[Any]]) -> list[int]:
@@ -224,17 +223,19 @@ class Task(LabelKind, Protocol):
     # -- in words --------------------------------------------------------------------------------
 
     def result_in_words(self, metrics: Mapping[str, float], count: int, where: str) -> str:
-        """The end of the first sentence of a report, and the next one, which says how good it is.
+        """The end of the first sentence of a report, and a sentence with the result.
 
         Args:
-            metrics: Of :meth:`compute_metrics`.
-            count: How many samples they are of.
-            where: What those are: ``360 validation samples``.
+            metrics: From :meth:`compute_metrics`.
+            count: The number of samples.
+            where: The samples: ``360 validation samples``.
         """
 
     def outputs_in_words(self, names: Sequence[str]) -> str:
-        """How answers are made of the plain network's outputs, in Markdown; empty for a softmax.
+        """How to compute predictions from the exported network's outputs, in Markdown.
+
+        Empty for a softmax.
 
         Args:
-            names: Of the outputs, fit for Markdown.
+            names: Names of the outputs, escaped for Markdown.
         """

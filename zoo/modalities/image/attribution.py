@@ -1,4 +1,4 @@
-"""Where a network looked on images: Grad-CAM, by captum."""
+"""Attribution for images: Grad-CAM, by captum."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from zoo.modalities.image.transforms import Normalise
 from zoo.system.tensors.hooks import hooked
 
 _FINE = 4
-"""Places a side from which on a map says something; coarser ones are taken where there are no such."""
+"""Minimum side of a useful feature map; coarser maps are used only if there are no others."""
 
-_TRIED = 6  # stages, the last first, that are asked for a map
+_TRIED = 6  # stages to try, the last first
 
 _LEAST_SEEN = 1e-30
 
 
 @dataclass(frozen=True)
 class Heat:
-    """Where a network looked on images.
+    """Heat maps of images.
 
     Attributes:
-        maps: ``(B, size, size)`` in [0, 1]; all 0 where nothing spoke for the output.
-        layer: The module whose output was looked at.
-        grid: Places a side that the layer tells apart.
+        maps: ``(B, size, size)`` in [0, 1]; all 0 if there is no evidence for the output.
+        layer: The module whose feature maps were used.
+        grid: The side of its feature maps.
     """
 
     maps: NDArray[np.float32]
@@ -49,7 +49,7 @@ class Heat:
 
 
 def attribute(question: Question) -> Attributed:
-    """The images as the network got them, and where it looked; without that if it cannot be asked."""
+    """The images as the network sees them, with heat maps if the network supports them."""
     batch = question.loader.batch([(0, i) for i in range(len(question.samples))])
     pixels = batch["pixel_values"]  # (B, 3, size, size)
     shown = [
@@ -62,13 +62,13 @@ def attribute(question: Question) -> Attributed:
         if given.dtype == torch.uint8:
             given = Normalise(backbone.spec.image_input)(given)
         heat = grad_cam(backbone, given, question.outputs, question.against)
-    except Exception as error:  # a plugin's network may do anything; the images are there, and stay
+    except Exception as error:  # a plugin's network may raise anything; show plain images then
         return Attributed(tuple(shown), absent=first_line(error))
     shown = [
         replace(each, overlay=overlay_uri(own, heat_map), place=whereabouts(heat_map))
         for each, own, heat_map in zip(shown, _bytes(pixels, question), heat.maps, strict=True)
     ]
-    method = f"Grad-CAM at {heat.layer}, {heat.grid} × {heat.grid} places"
+    method = f"Grad-CAM at {heat.layer}, {heat.grid} × {heat.grid}"
     return Attributed(tuple(shown), method)
 
 
@@ -87,18 +87,18 @@ def grad_cam(
 ) -> Heat:
     """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) of one output for each image.
 
-    It is taken of the last stage whose maps tell four places a side apart and have a gradient:
-    of a transformer with a class token, that is the last but one.
+    It uses the last stage whose feature maps are at least 4 × 4 and have a gradient: in a
+    transformer with a class token, the last but one.
 
     Args:
         backbone: In evaluation mode.
         pixels: Prepared, on its device: ``(B, 3, size, size)``.
-        outputs: For each image the output that is asked about.
-        against: For each whether to show what spoke against the output instead: of a class that
-            the network rules out, nothing may have spoken for it, and the map would be dark.
+        outputs: The output to attribute, for each image.
+        against: Whether to show evidence against the output instead, for each image: for a class
+            that is not predicted, the map of evidence for it may be empty.
 
     Raises:
-        NotAttributed: No stage puts out maps, or none has a gradient.
+        NotAttributed: No stage outputs feature maps, or none has a gradient.
     """
     from captum.attr import LayerAttribution
 
@@ -118,7 +118,7 @@ def grad_cam(
 
 
 def _seen(backbone: Backbone, image: Tensor, output: Sequence[int]) -> tuple[str, Tensor]:
-    """The layer to look at, and the map of one image there: ``(1, 1, h, w)``."""
+    """The layer to use, and its map of one image: ``(1, 1, h, w)``."""
     paths = _layers_with_maps(backbone, image)
     if not paths:
         raise NotAttributed("no later stage of this network outputs feature maps")
@@ -130,12 +130,12 @@ def _seen(backbone: Backbone, image: Tensor, output: Sequence[int]) -> tuple[str
 
 
 def _layers_with_maps(backbone: Backbone, image: Tensor) -> list[str]:
-    """For each stage the module that puts out its last maps; the last stage first.
+    """The module with the last feature maps of each stage; the last stage first.
 
-    Those that are fine enough come before the others, and of those the finest. What the first of
-    several stages puts out says nothing about the answer, and is left out.
+    Fine maps come first, then coarse ones, the finest first. The first of several stages is left
+    out, since its maps say nothing about the prediction.
     """
-    sides: dict[str, int] = {}  # in the order in which the modules are done
+    sides: dict[str, int] = {}  # in execution order
     calls: dict[str, int] = {}
 
     paths = {module: path for path, module in backbone.net.named_modules() if path}
@@ -158,7 +158,7 @@ def _layers_with_maps(backbone: Backbone, image: Tensor) -> list[str]:
 
 
 def _map_at(backbone: Backbone, path: str, pixels: Tensor, outputs: Sequence[int]) -> Tensor:
-    """``(B, 1, h, w)``, before negative values are left out."""
+    """``(B, 1, h, w)``, with negative values."""
     from captum.attr import LayerGradCam
 
     target = torch.tensor(outputs, device=pixels.device)
@@ -169,9 +169,9 @@ def _map_at(backbone: Backbone, path: str, pixels: Tensor, outputs: Sequence[int
 
 @contextmanager
 def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
-    """A module through which the output of the layer passes as maps, ``(B, channels, h, w)``.
+    """A module that the layer's output passes through as maps, ``(B, channels, h, w)``.
 
-    The graph begins there, so that no gradient is computed further down.
+    The autograd graph starts there, so no gradient is computed for earlier layers.
     """
     maps = nn.Identity()
 
@@ -183,7 +183,7 @@ def _as_maps(backbone: Backbone, path: str) -> Iterator[nn.Module]:
             leaf = maps(seen.detach().clone().requires_grad_())
             view = backbone.maps_of(whole)
             assert view is not None
-            view.copy_(leaf)  # back in its place among what are no places
+            view.copy_(leaf)  # back among other tokens
         return whole
 
     with hooked([backbone.net.get_submodule(path)], after=through):

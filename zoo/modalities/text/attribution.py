@@ -1,4 +1,4 @@
-"""Which words spoke for an answer: integrated gradients over token embeddings, by captum."""
+"""Attribution for texts: integrated gradients over token embeddings, by captum."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from zoo.modalities.text.contents import texts_of
 from zoo.modalities.text.tokenization import TextEncoder
 
 _WORK = 6e10
-"""Floating-point operations that all texts together may take, a second or two of one core; at
-least one step of integration is made."""
+"""Budget in floating-point operations for all texts together, about two seconds of one core; at least
+one integration step is made."""
 
 _MOST_STEPS = 24
 _LONGEST = 1200  # characters of a text as it is shown
 
 
 def attribute(question: Question) -> Attributed:
-    """The texts with their words weighed; plain if the network cannot be asked."""
+    """The texts with word weights, or plain if the network does not support attribution."""
     samples = question.samples
     try:
         backbone = question.network().to(question.device).eval()
@@ -53,12 +53,12 @@ def attribute(question: Question) -> Attributed:
 
 
 def plainly(texts: Sequence[str]) -> Attribution:
-    """A text, or the two of a pair, without weights."""
+    """A text or text pair without weights."""
     return Attribution(texts=tuple((Piece(_cut(text), 0.0),) for text in texts))
 
 
 def _heaviest(texts: Sequence[Sequence[Piece]]) -> tuple[str, ...]:
-    """The three words that spoke most for the output, those that speak against it left out."""
+    """The three words with the most evidence for the output."""
     pieces = sorted((p for text in texts for p in text if p.weight > 0.05), key=lambda p: -p.weight)
     return tuple(dict.fromkeys(piece.text.strip() for piece in pieces))[:3]
 
@@ -77,11 +77,11 @@ def _cut(text: str) -> str:
 
 @dataclass(frozen=True)
 class WordWeights:
-    """Which words spoke for an output.
+    """Word weights of texts.
 
     Attributes:
-        pieces: For each input its text, or both, in pieces that put together are the text.
-        steps: Of the integration.
+        pieces: The text or texts of each input, in pieces that join to the whole text.
+        steps: Integration steps.
     """
 
     pieces: list[list[list[Piece]]]
@@ -97,17 +97,17 @@ def integrated_gradients(
 ) -> WordWeights:
     """Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365) over the token embeddings.
 
-    The way goes from padding, special tokens aside, to the text. The tokens of a word are added up.
+    The baseline is padding, except for special tokens. Weights of a word's tokens are summed.
 
     Args:
         backbone: In evaluation mode, on ``device``.
         encoder: Its tokenizer, with the limits that the run has.
         texts: The inputs.
-        outputs: For each input the output that is asked about.
-        device: Where it computes.
+        outputs: The output to attribute, for each input.
+        device: The device to compute on.
 
     Raises:
-        NotAttributed: The network has no layer that makes vectors of tokens.
+        NotAttributed: The network has no token embedding.
     """
     layer = backbone.token_embedding()
     if layer is None:
@@ -115,7 +115,7 @@ def integrated_gradients(
     encodings = [encoder.tokenizer.encode(*_both(text)) for text in texts]
     steps = _steps(backbone, layer, sum(len(e.ids) for e in encodings))
     pieces = []
-    # cuDNN's recurrent layers have no gradient outside training.
+    # cuDNN's recurrent layers have no gradient in evaluation mode.
     with (
         torch.enable_grad(),
         without_parameter_gradients(backbone),
@@ -132,7 +132,7 @@ def _both(text: str | Pair) -> Pair | tuple[str]:
 
 
 def _steps(backbone: Backbone, layer: nn.Module, tokens: int) -> int:
-    """As many as the work allows: a step costs some 6 operations a parameter and token."""
+    """As many as the budget allows: a step costs about 6 operations per parameter and token."""
     table = sum(p.numel() for p in layer.parameters())
     parameters = sum(p.numel() for p in backbone.parameters()) - table
     return max(1, min(_MOST_STEPS, int(_WORK / (6 * max(1, parameters) * max(1, tokens)))))
@@ -147,7 +147,7 @@ def _token_weights(
     steps: int,
     device: torch.device,
 ) -> NDArray[np.float64]:
-    """How much each token spoke for ``output``: ``(T,)``."""
+    """The weight of each token for ``output``: ``(T,)``."""
     from captum.attr import LayerIntegratedGradients
 
     if not encoding.ids:
@@ -169,13 +169,13 @@ def _token_weights(
         target=output,
         additional_forward_args=tuple(batch[name] for name in names),
         n_steps=steps,
-        internal_batch_size=1,  # the graph of all steps at once would be the peak of memory
+        internal_batch_size=1,  # to save memory
     )  # (1, T, width)
     return np.asarray(given.detach().sum(dim=-1)[0].double().cpu().numpy())
 
 
 def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> list[list[Piece]]:
-    """Each text in words with their weights, the heaviest of which is 1 or -1."""
+    """Each text in words with weights, scaled so that the largest is 1 or -1."""
     words: dict[tuple[int, int], list[float]] = {}  # text and word, to start, end, weight
     for place, weight in enumerate(weights):
         which, word = encoding.sequence_ids[place], encoding.word_ids[place]
@@ -192,7 +192,7 @@ def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> li
 
 
 def _filled(text: str, words: Sequence[list[float]], heaviest: float) -> list[Piece]:
-    """The words and what lies between them, in order."""
+    """The words and the text between them, in order."""
     pieces, done = [], 0
     for start, end, weight in sorted(words):
         first, last = max(done, int(start)), int(end)
