@@ -1,6 +1,6 @@
-"""A plugin-based zoo of pretrained networks, and one engine that fine-tunes any of them.
+"""A plugin-based model zoo, and an engine that fine-tunes any of its models.
 
-Importing ``zoo`` imports no torch: every public name is loaded when it is first used.
+Importing ``zoo`` does not import torch: public names are loaded on first use.
 """
 
 from __future__ import annotations

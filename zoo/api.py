@@ -43,21 +43,21 @@ def load(
     head: str = "linear",
     registry: Registry | None = None,
 ) -> Backbone:
-    """A backbone, ready for anybody's own loop.
+    """Load a backbone for your own training loop.
 
     Args:
-        name: As in ``zoo list``; ``name.tag`` for certain weights; the name of a published run.
-        classes: Puts a new head with so many outputs; without it the published head stays, or
-            that of the run or the file, an identity where that has none.
+        name: As in ``zoo list``; ``name.tag`` selects weights; also the name of a registered run.
+        classes: Number of outputs of a new head. By default the published head is kept, or that
+            of the run or file; an identity if there is none.
         weights: ``auto``, ``none``, a tag, or a path.
         head: Kind of the new head.
-        registry: What is installed by default.
+        registry: The installed plugins by default.
 
     Raises:
-        NameLookupError: There is no such backbone.
-        WeightsError: The weights cannot be had or do not fit, or their head is not the one that
-            they are said to have.
-        RunError: The name stands for a run that cannot be read.
+        NameLookupError: The name is unknown.
+        WeightsError: The weights are missing or do not fit, or their head is not the published
+            one.
+        RunError: The registered run cannot be read.
     """
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)
@@ -77,9 +77,9 @@ def load(
         backbone.replace_head(new)
     elif backbone.head_flaw:
         raise WeightsError(
-            f"the published head of {resolved.spec.name} cannot be had from the weights "
+            f"the published head of {resolved.spec.name} cannot be loaded from the weights "
             f"{chosen.tag if chosen else ''}: {backbone.head_flaw}",
-            hint="zoo.load(…, classes=N) puts a new head with N outputs.",
+            hint="Use zoo.load(…, classes=N) for a new head with N outputs.",
         )
     for note in backbone.weights_notes:
         warnings.warn(f"{resolved.spec.name}: {note}", stacklevel=3)
@@ -87,7 +87,7 @@ def load(
 
 
 def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbone:
-    """What a published run has learned, with its tokenizer, and with its head where that is wanted."""
+    """The fine-tuned backbone of a registered run, with its tokenizer and optionally its head."""
     path = fetch(run.weights)
     if with_head:
         backbone = Run(run.folder, registry=registry).load().train()
@@ -101,11 +101,11 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
 
 @python_names()
 def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
-    """The run that ``zoo finetune`` wrote to ``folder``.
+    """Open a run folder of ``zoo finetune``.
 
     Args:
         folder: A run folder.
-        surgery: The function that changed the backbone before it trained, if one did.
+        surgery: The function that changed the backbone before training, if one did.
     """
     return Run(folder, surgery=surgery)
 
@@ -127,26 +127,26 @@ def finetune(
 ) -> Run:
     """Fine-tune a backbone and write a run folder.
 
-    Ctrl-C (or SIGTERM) finishes the step, saves the state, and raises :class:`zoo.errors.Stopped`;
-    :func:`resume` goes on from there.
+    Ctrl-C (or SIGTERM) finishes the step, saves a checkpoint, and raises
+    :class:`zoo.errors.Stopped`; :func:`resume` continues from there.
 
     Args:
         backbone: As in ``zoo list``.
-        data: A folder, a table, ``hf:<name>``; without it the demo data.
-        recipe: Options as a mapping; those that are given by keyword take precedence.
-        surgery: Changes the backbone before it trains, and again whenever the run is opened.
+        data: A folder, a table, or ``hf:<name>``; the demo data by default.
+        recipe: Options as a mapping; keywords take precedence.
+        surgery: Function that changes the backbone before training, and whenever the run is opened.
         output: The run folder; ``runs/<name>-<number>`` by default.
-        save_every: Seconds between two saves of the state that :func:`resume` needs.
-        track: ``tensorboard``, ``wandb``, ``mlflow``, … of those that Accelerate knows.
-        report: Whether the run gets its ``report.html``; :meth:`Run.report` writes it later too.
-        registry: What is installed by default.
-        reporter: Sees what happens; standard error by default.
-        options: Those of ``zoo finetune``, by the names in :class:`FinetuneOptions`.
+        save_every: Seconds between checkpoints.
+        track: Experiment tracker of Accelerate: ``tensorboard``, ``wandb``, ``mlflow``, …
+        report: Whether to write ``report.html``; :meth:`Run.report` can write it later.
+        registry: The installed plugins by default.
+        reporter: Gets the progress; standard error by default.
+        options: Options of ``zoo finetune``, named as in :class:`FinetuneOptions`.
 
     Raises:
-        UsageError: There is no such option, it must not have that value, or it has no effect.
-        ZooError: Anything else that the user can put right. Before training starts nothing has
-            been written then.
+        UsageError: An option is unknown, not valid, or has no effect.
+        ZooError: Any other error that the user can fix; if raised before training starts, nothing
+            is left on disk.
     """
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
@@ -167,23 +167,23 @@ def find_lr(
     reporter: Reporter | None = None,
     **options: Unpack[FinetuneOptions],
 ) -> tuple[Path, Curve]:
-    """Measure which learning rate suits: it rises from step to step while the loss is watched.
+    """Run a learning-rate range test: the rate rises from step to step while the loss is recorded.
 
     Args:
-        backbone: As for :func:`finetune`, and so the other arguments.
-        data: A folder, a table, ``hf:<name>``; without it the demo data.
+        backbone: As for :func:`finetune`.
+        data: A folder, a table, or ``hf:<name>``; the demo data by default.
         recipe: Options as a mapping.
-        surgery: Changes the backbone before it trains.
-        output: The folder of the curve.
-        registry: What is installed by default.
-        reporter: Sees what happens; standard error by default.
-        options: Those of :func:`finetune`.
+        surgery: Function that changes the backbone before training.
+        output: Folder of the curve.
+        registry: The installed plugins by default.
+        reporter: Gets the progress; standard error by default.
+        options: As for :func:`finetune`.
 
     Returns:
-        The folder with the curve, and the curve; ``suggestion`` is what to give as ``lr``.
+        The folder of the curve, and the curve, whose ``suggestion`` is a value for ``lr``.
 
     Raises:
-        ZooError: Anything that the user can put right.
+        ZooError: Any error that the user can fix.
     """
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
@@ -221,20 +221,20 @@ def resume(
     registry: Registry | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
-    """Go on with a run that was stopped or killed; on a CPU it ends as if it had not been.
+    """Resume a run that was stopped or killed; on a CPU the result is identical to an uninterrupted run.
 
-    Of a run that was killed after it had finished, remove what its training has left in the folder.
+    For a run that was killed after it had finished, remove leftover files.
 
     Args:
         folder: The run folder.
-        surgery: As it was given to :func:`finetune`.
-        save_every: Seconds between two saves of the state.
-        track: As for :func:`finetune`; by default as the run began, ``none`` for no more of it.
+        surgery: As for :func:`finetune`.
+        save_every: Seconds between checkpoints.
+        track: As for :func:`finetune`; by default as before, ``none`` to stop tracking.
         report: As for :func:`finetune`.
-        registry: What is installed by default.
-        reporter: Sees what happens; standard error by default.
+        registry: The installed plugins by default.
+        reporter: Gets the progress; standard error by default.
 
     Raises:
-        RunError: The run is finished, or its data have changed.
+        RunError: The run is finished, or its data has changed.
     """
     return go_on(Path(folder), _run_options(registry, reporter, surgery, save_every, track, report))

@@ -147,7 +147,7 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
     run: zoo.Run, hub: WritableHub
 ) -> None:
     hub.repos[REPO] = False
-    with pytest.raises(RunError, match="everybody can see it; nothing was sent"):
+    with pytest.raises(RunError, match="is public; nothing was uploaded"):
         zoo.push_run(run, f"hf:{REPO}", private=True)
     assert not hub.files
     zoo.push_run(run, f"hf:{REPO}")
@@ -157,8 +157,8 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, "sending acme/my-plants failed: .*the reason of a 400"),
-        (403, "sending acme/my-plants failed: the token has no access"),
+        (400, "uploading acme/my-plants failed: .*the reason of a 400"),
+        (403, "uploading acme/my-plants failed: the token has no access"),
         (429, "too many requests"),
         (500, "server error"),
     ],
@@ -201,7 +201,7 @@ def test_a_hub_out_of_reach_is_known_at_once(
 
 def assert_out_of_reach(run: zoo.Run) -> None:
     begun = time.monotonic()
-    with pytest.raises(RunError, match="is out of reach; nothing was sent"):
+    with pytest.raises(RunError, match="is unreachable; nothing was uploaded"):
         zoo.push_run(run, f"hf:{REPO}")
     assert time.monotonic() - begun < 4
 

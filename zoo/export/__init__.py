@@ -1,4 +1,4 @@
-"""A run for those who do not have zoo: as ONNX, as a program of torch, or as its library's own."""
+"""Export of a run for use without zoo: ONNX, torch.export, or the library's own format."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from zoo.runs.run import Run
 from zoo.system import files
 
 TOLERANCE = 1e-4
-"""The largest difference, in float32, that an export's logits may have from the run's own."""
+"""Largest allowed difference, in float32, of an export's logits from the run's."""
 
 README = "README.md"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of :func:`export_run`.
+    """Result of :func:`export_run`.
 
     Attributes:
-        folder: Where it is.
-        format: As it was asked for.
-        files: Names of what is in the folder, the model first.
-        inputs: The shape of each of the model's inputs; ``batch`` and ``length`` may be anything.
-        difference: The largest absolute difference of its logits from the run's own.
-        checked: The shapes of the first input of the inputs on which it was measured.
+        folder: The new folder.
+        format: The requested format.
+        files: Names of the files in the folder, the model first.
+        inputs: Shape of each input of the model; ``batch`` and ``length`` are dynamic.
+        difference: Largest absolute difference of its logits from the run's.
+        checked: Shapes of the first input in the batches that were compared.
     """
 
     folder: Path
@@ -71,18 +71,18 @@ def export_run(
     format: str,  # noqa: A002 - the option's name
     output: str | Path | None = None,
 ) -> Exported:
-    """Write a run in a format that needs no zoo, and compare its logits with the run's own.
+    """Export a run to a format that does not need zoo, and compare its logits with the run's.
 
     Args:
         run: A run, or its folder.
-        format: ``native``: the library's own weights, with the lines that load them. ``onnx``.
+        format: ``native``: the library's own weights, with code to load them. ``onnx``.
             ``torch-export``: a ``.pt2`` of ``torch.export``.
         output: A folder that does not exist; ``exports/<run>-<format>`` by default.
 
     Raises:
-        UsageError: There is no such format, or a library that it needs is missing.
-        RunError: The run cannot be exported so, the logits differ by more than
-            :data:`TOLERANCE`, or the folder exists or cannot be written. Nothing is left then.
+        UsageError: The format is unknown, or a library that it needs is missing.
+        RunError: The run cannot be exported to this format, the logits differ by more than
+            :data:`TOLERANCE`, or the folder exists or is not writable. No files are left then.
     """
     chosen = check_format(format)
     run = run if isinstance(run, Run) else Run(run)
@@ -92,16 +92,16 @@ def export_run(
     backbone = loaded(run)
     if backbone.unpadded:
         raise RunError(
-            f"{run.folder} computes the texts of each length apart, since padding changes the "
-            f"answers of {run.spec.name}; {chosen} would compute padded inputs",
-            hint="Use it as it is: zoo predict, zoo serve.",
+            f"{run.folder} cannot be exported as {chosen}: padding changes the outputs of "
+            f"{run.spec.name}, so zoo batches texts of equal length",
+            hint="Use zoo predict or zoo serve.",
         )
     above = [parent for parent in folder.parents if not parent.exists()]
     try:
         with new_folder(folder, "export") as temporary:
             return _written(run, backbone, chosen, folder, temporary)
     except BaseException as error:
-        with suppress(OSError):  # another export may be there by now
+        with suppress(OSError):  # another export may be there
             for parent in above:
                 parent.rmdir()
         if isinstance(error, OSError):
@@ -113,7 +113,7 @@ def export_run(
 
 
 def loaded(run: Run) -> Backbone:
-    """The run's network on the CPU, with the tokenizer that it was trained with."""
+    """The run's network on the CPU, with its tokenizer."""
     backbone = run.load()
     backbone.tokenizer = run.tokenizer
     return backbone
@@ -122,7 +122,7 @@ def loaded(run: Run) -> Backbone:
 def _written(
     run: Run, backbone: Backbone, chosen: Format, folder: Path, temporary: Path
 ) -> Exported:
-    """Write everything into ``temporary``, check it there, and say what will be in ``folder``."""
+    """Write everything into ``temporary`` and check it there."""
     inputs = inputs_of(run, backbone)
     WRITERS[chosen].write(run, backbone, inputs, temporary)
     difference, checked = _compared(run, backbone, inputs, chosen, temporary)
@@ -142,7 +142,7 @@ def _written(
 
 
 def inputs_of(run: Run, backbone: Backbone) -> ExportInputs:
-    """What the network of a run takes."""
+    """The inputs of a run's network."""
     modality = modality_of(run.spec)
     return modality.export_inputs(backbone, tokenizer=run.tokenizer, pairs=run.pairs)
 
@@ -158,33 +158,33 @@ def write_preparation(folder: Path, run: Run, inputs: ExportInputs) -> None:
 def _compared(
     run: Run, backbone: Backbone, inputs: ExportInputs, chosen: Format, folder: Path
 ) -> tuple[float, tuple[tuple[int, ...], ...]]:
-    """The largest difference of the logits, and the shapes on which it was measured.
+    """The largest difference of the logits, and the shapes that were compared.
 
     Raises:
-        RunError: What was written cannot be run, or differs by more than :data:`TOLERANCE`.
+        RunError: The export cannot be run, or differs by more than :data:`TOLERANCE`.
     """
     run_it = _opened(run, chosen, folder)
     differences, shapes = [], []
     for batch in inputs.checked():
         shape = tuple(next(iter(batch.values())).shape)
         with torch.inference_mode():
-            wanted = backbone(batch)
+            expected = backbone(batch)
             try:
                 given = run_it(batch)
-            except Exception as error:  # a runtime's own, whichever that is
+            except Exception as error:  # of any runtime
                 raise _unusable(run, chosen, f"fails on a batch of {shape}", error) from error
-        if given.shape != wanted.shape:
+        if given.shape != expected.shape:
             raise RunError(
-                f"{run.folder} as {chosen} gives {tuple(given.shape)} for a batch of {shape}, and "
-                f"the run {tuple(wanted.shape)}; nothing was kept"
+                f"{run.folder} as {chosen} returns outputs of shape {tuple(given.shape)} for a batch of "
+                f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept"
             )
         shapes.append(shape)
-        differences.append(float((given - wanted).abs().max()))
+        differences.append(float((given - expected).abs().max()))
     largest = max(differences)
     if not all(difference <= TOLERANCE for difference in differences):
         raise RunError(
-            f"{run.folder} as {chosen} gives other outputs than the run: the largest difference is "
-            f"{largest:.2g}, and {TOLERANCE:g} may be; nothing was kept",
+            f"the outputs of {run.folder} as {chosen} differ from the run's by up to {largest:.2g}, more "
+            f"than the tolerance of {TOLERANCE:g}; nothing was kept",
             hint=_others(chosen),
         )
     return largest, tuple(shapes)
@@ -193,7 +193,7 @@ def _compared(
 def _opened(run: Run, chosen: Format, folder: Path) -> Runner:
     try:
         return WRITERS[chosen].run(folder)
-    except Exception as error:  # a runtime's own, whichever that is
+    except Exception as error:  # of any runtime
         raise _unusable(run, chosen, "cannot be loaded again", error) from error
 
 

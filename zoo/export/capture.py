@@ -1,4 +1,4 @@
-"""A network as a program of ``torch.export``, for batches of any size and texts of any length."""
+"""Capture of a network by ``torch.export``, with dynamic batch size and text length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.system.library_output import quiet as quiet
 
 
 def capture(backbone: Backbone, inputs: ExportInputs) -> ExportedProgram:
-    """The program of ``backbone``; recurrent layers are zoo's operators in it.
+    """The exported program of ``backbone``, with recurrent layers as zoo's operators.
 
     Raises:
         RunError: ``torch.export`` cannot capture it.
@@ -28,7 +28,7 @@ def capture(backbone: Backbone, inputs: ExportInputs) -> ExportedProgram:
                 inputs.traced(),
                 dynamic_shapes=inputs.dynamic_shapes(),
             )
-    except Exception as error:  # whatever the network's own code ran into when traced
+    except Exception as error:  # of the network's own code
         raise RunError(
             f"{backbone.spec.name} cannot be captured by torch.export: {in_a_line(error)}",
             hint="Export it with --format native.",

@@ -1,4 +1,4 @@
-"""The formats that a run can have outside the zoo: how each is written, and run for the check."""
+"""The export formats: how each is written, and run for the check."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Runner = Callable[[TensorBatch], Tensor]
 """From a batch to logits ``(B, outputs)``."""
 
 _ONNX_LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
-_PROTOBUF = 1_900_000_000  # bytes; a protobuf has at most 2 GiB, the rest goes beside
+_PROTOBUF = 1_900_000_000  # bytes; a protobuf holds at most 2 GiB, larger weights go beside it
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Writer:
     """One format.
 
     Attributes:
-        write: Puts its files into a folder.
-        run: Opens what is in the folder as its users will, and computes with it.
+        write: Writes its files to a folder.
+        run: Loads the folder as a user would.
     """
 
     write: Callable[[Run, Backbone, ExportInputs, Path], None]
@@ -50,10 +50,10 @@ class Writer:
 
 
 def check_format(name: str) -> Format:
-    """``name``, if it is a format whose libraries are here.
+    """``name``, if it is a format whose libraries are installed.
 
     Raises:
-        UsageError: It is none, or a library is missing.
+        UsageError: The format is unknown, or a library is missing.
     """
     for known in FORMATS:
         if name == known:
@@ -61,7 +61,7 @@ def check_format(name: str) -> Format:
                 _require(_ONNX_LIBRARIES)
             return known
     raise UsageError(
-        f"there is no format {name!r}", hint=f"Choose one with --format: {', '.join(FORMATS)}."
+        f"--format must be one of {', '.join(FORMATS)}, got {name!r}", hint="Choose one of them."
     )
 
 
@@ -72,7 +72,7 @@ def _require(libraries: tuple[str, ...]) -> None:
         except ImportError as error:
             raise UsageError(
                 f"--format onnx needs {name}, which cannot be imported: {in_a_line(error)}",
-                hint="Install what it needs: pip install 'zoo-finetune[export]'",
+                hint="Install the libraries: pip install 'zoo-finetune[export]'",
             ) from error
 
 
@@ -83,7 +83,7 @@ def _write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) 
     program = capture(backbone, inputs)
     try:
         with quiet():
-            made = torch.onnx.export(
+            exported = torch.onnx.export(
                 program,
                 (),
                 kwargs=inputs.traced(),
@@ -94,12 +94,12 @@ def _write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) 
                 dynamo=True,
                 verbose=False,
             )
-            assert made is not None
+            assert exported is not None
             size = sum(p.nbytes for p in backbone.state_dict().values())
-            made.save(folder / "model.onnx", external_data=size > _PROTOBUF)
+            exported.save(folder / "model.onnx", external_data=size > _PROTOBUF)
     except OSError:
         raise
-    except Exception as error:  # an operator without a translation, or a fault of the exporter's
+    except Exception as error:  # an operator without a translation, or a bug in the exporter
         raise RunError(
             f"{backbone.spec.name} cannot be written as ONNX: {in_a_line(error)}",
             hint="Export it with --format torch-export or native.",
@@ -110,7 +110,7 @@ def _run_onnx(folder: Path) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised
     session = onnxruntime.InferenceSession(
         folder / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
@@ -149,7 +149,7 @@ def _write_native(run: Run, backbone: Backbone, _: ExportInputs, folder: Path) -
 
 
 def _run_native(folder: Path) -> Runner:
-    """Run the lines that the plugin gives for its library."""
+    """Run the plugin's code for its library."""
     with quiet(), contextlib.redirect_stderr(io.StringIO()):  # a library's progress bar
         lines = runpy.run_path(os.fspath(folder / LOADER))
         network = lines["load"](folder)

@@ -1,4 +1,4 @@
-"""Names that mean something on other machines too: no folder of this one."""
+"""Names that are valid on other machines: no folders of this one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SCHEME = "path:"
 
 
 def is_address(text: str) -> bool:
-    """Whether it is of the web or of the Hub."""
+    """Whether it is an address on the web or on the Hub."""
     return text.startswith(_ADDRESSES)
 
 
@@ -33,7 +33,7 @@ def without_folders(value: Any) -> Any:
 
 
 def data_name(source: str) -> str:
-    """Data as others may see them: addresses and the demo as they are, of paths the last part."""
+    """Public name of the data: addresses and the demo in full, the last part of paths."""
     path = _path(source)
     if is_address(source) or source.startswith("demo/") or len(path.parts) < 2:
         return source

@@ -1,4 +1,4 @@
-"""``preprocessing.json``: how an input becomes what the network takes, for those without zoo."""
+"""``preprocessing.json``: the preprocessing of inputs, for use without zoo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREPARATION = "preprocessing.json"
 
 
 def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
-    """What ``preprocessing.json`` holds; docs/export.md explains each key."""
+    """Contents of ``preprocessing.json``; docs/export.md explains each key."""
     dtype = modality_of(run.spec).dtype
     return {
         "format": 1,

@@ -1,4 +1,4 @@
-"""A run on the Hugging Face Hub: what is sent of it, and sending it."""
+"""Upload of a run to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ _KEPT = (
     ),
     *("evaluation_batch", "versions", "results", "sha256"),
 )
-"""What of ``run.json`` is sent: not the request, the machine, or the example."""
+"""Keys of ``run.json`` that are uploaded: not the request, the machine, or the example."""
 
 _KEPT_OF_DATA = (
     *("source", "fingerprint", "val_fingerprint", "train", "val", "removed"),
     *("val_split", "split_seed", "text_column", "label_column", "columns", "quoting"),
 )
-"""Not the inputs that were left out or are in both splits, which are paths or texts."""
+"""Keys of its ``data``: not the skipped or duplicate inputs, which are paths or texts."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What came of :func:`push_run`.
+    """Result of :func:`push_run`.
 
     Attributes:
         repo: ``org/name``.
         url: Its page.
-        private: Whether it was to be private.
-        files: Bytes by path in the repository.
-        card: The model card, which is its ``README.md``.
-        commit: The commit's name; ``None`` where nothing was sent.
+        private: Whether it is private.
+        files: Size in bytes, by path in the repository.
+        card: The model card, its ``README.md``.
+        commit: Hash of the commit; ``None`` if nothing was uploaded.
     """
 
     repo: str
@@ -90,21 +90,21 @@ class Pushed:
 def push_run(
     run: Run | str | Path, repo: str, *, private: bool = False, dry_run: bool = False
 ) -> Pushed:
-    """Send a finished run to the Hub, in one commit, with a model card.
+    """Upload a finished run to the Hub, in one commit, with a model card.
 
-    What is sent: the weights, ``run.json`` without paths, requests and inputs, ``metrics.jsonl``,
-    the library's files, ``preprocessing.json``, the tokenizer, ``load.py`` where the library loads
-    the network by itself, and the card. Predictions, examples and anything else stay here.
+    Uploaded are the weights, ``run.json`` without paths, requests and inputs, ``metrics.jsonl``,
+    the library's files, ``preprocessing.json``, the tokenizer, ``load.py`` if the library can load
+    the network by itself, and the card. Predictions, examples and other files are not uploaded.
 
     Args:
         run: A run, or its folder.
-        repo: ``hf:<org>/<name>``; made if it is not there, else it gets another commit.
-        private: Whether others must not see it; a repository that is public already is refused.
-        dry_run: Only say what would be sent.
+        repo: ``hf:<org>/<name>``; created if necessary, else it gets another commit.
+        private: Create a private repository; an existing public one is refused.
+        dry_run: Return what would be uploaded, without uploading.
 
     Raises:
-        UsageError: ``repo`` cannot be a name, or there is no token.
-        RunError: The run cannot be sent, or the Hub is out of reach or refuses.
+        UsageError: ``repo`` is not a valid name, or there is no token.
+        RunError: The run cannot be uploaded, or the Hub is unreachable or refuses.
     """
     run = run if isinstance(run, Run) else Run(run)
     name = _checked_name(repo)
@@ -115,7 +115,7 @@ def push_run(
     weights = run.folder / MODEL
     commit = None
     if api is not None:
-        commit = _sent(api, name, {**contents, MODEL: weights}, private=private)
+        commit = _upload(api, name, {**contents, MODEL: weights}, private=private)
     return Pushed(
         repo=name,
         url=_url(name),
@@ -131,8 +131,8 @@ def _checked_name(repo: str) -> str:
     flaw = "--" in name or ".." in name or name.endswith((".git", ".ipynb", "-", "."))
     if not repo.startswith(PREFIX) or not _NAME.fullmatch(name) or flaw:
         raise UsageError(
-            f"{repo!r} is not a name for a repository",
-            hint="Give hf:<org>/<name>, of letters, digits, '-', '_' and '.': hf:acme/my-plants.",
+            f"{repo!r} is not a valid repository name",
+            hint="Use hf:ORG/NAME, with letters, digits, '-', '_' and '.': hf:acme/my-plants.",
         )
     return name
 
@@ -143,11 +143,11 @@ def _url(name: str) -> str:
     return f"{constants.ENDPOINT}/{name}"
 
 
-# -- what is sent ----------------------------------------------------------------------------
+# -- contents --------------------------------------------------------------------------------
 
 
 def _contents(run: Run, name: str) -> dict[str, bytes]:
-    """The small files by their paths in the repository."""
+    """Contents of the small files, by path in the repository."""
     backbone = loaded(run)
     record = public_record(run.record)
     texts = {
@@ -180,7 +180,7 @@ def _prepared(run: Run, backbone: Backbone) -> dict[str, bytes]:
 
 
 def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``run.json`` others may see: no folder of this machine, and no input."""
+    """The public part of ``run.json``: no folders of this machine, and no inputs."""
     kept = {key: record[key] for key in _KEPT if key in record}
     data = {key: record["data"][key] for key in _KEPT_OF_DATA if key in record["data"]}
     spec = {
@@ -211,48 +211,48 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-# -- sending ---------------------------------------------------------------------------------
+# -- upload ----------------------------------------------------------------------------------
 
 
 def _ready(name: str) -> Any:
-    """The Hub's client, where there is a token and the Hub answers."""
+    """The Hub's client, if there is a token and the Hub is reachable."""
     import huggingface_hub
 
     token = huggingface_hub.get_token()
     if not token:
         raise UsageError(
-            f"there is no token for the Hub, so {name} cannot be written to",
-            hint="Type 'hf auth login', or set HF_TOKEN. --dry-run needs none.",
+            f"cannot upload to {name}: there is no token for the Hub",
+            hint="Log in with 'hf auth login', or set HF_TOKEN. --dry-run needs no token.",
         )
     if not hub_reachable():
         raise RunError(
-            f"the Hub ({huggingface_hub.constants.ENDPOINT}) is out of reach; nothing was sent",
+            f"the Hub ({huggingface_hub.constants.ENDPOINT}) is unreachable; nothing was uploaded",
             hint="Check the network, HF_ENDPOINT and HF_HUB_OFFLINE.",
         )
     return huggingface_hub.HfApi(token=token)
 
 
-def _sent(api: Any, name: str, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
-    """Send everything in one commit; returns its name."""
+def _upload(api: Any, name: str, contents: Mapping[str, bytes | Path], *, private: bool) -> str:
+    """Upload everything in one commit; returns its hash."""
     from huggingface_hub import CommitOperationAdd
 
     try:
         api.create_repo(name, private=private or None, exist_ok=True)
         if private and not api.repo_info(name).private:
             raise RunError(
-                f"{name} is on the Hub already and everybody can see it; nothing was sent",
-                hint="Make it private on its page first, or give another name.",
+                f"{name} exists on the Hub and is public; nothing was uploaded",
+                hint="Make it private on its page first, or choose another name.",
             )
         commit = api.create_commit(
             name,
             [CommitOperationAdd(path, content) for path, content in contents.items()],
-            commit_message="Upload a run of zoo",
+            commit_message="Upload a zoo run",
         )
     except ZooError:
         raise
     except Exception as error:
-        # The client lets through what its HTTP library raises, which one depends on its version.
-        hint = "Try again, give another name, or look at the repository's page."
-        message, hint = hub_error_in_words(error, name, doing=f"sending {name}", hint=hint)
+        # The client passes on errors of its HTTP library, which depends on its version.
+        hint = "Try again, choose another name, or check the repository's page."
+        message, hint = hub_error_in_words(error, name, doing=f"uploading {name}", hint=hint)
         raise RunError(message, hint=hint) from error
     return str(commit.oid)

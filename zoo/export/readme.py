@@ -1,4 +1,4 @@
-"""The README.md of an exported run: what is in the folder, and the lines that use it."""
+"""The README.md of an exported run: its files, and code to use them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def readme(run: Run, inputs: ExportInputs, chosen: Format, difference: float) ->
     return f"""# {plain(run.folder.resolve().name)} ({chosen})
 
 {plain(last_part(run.backbone_name))}, fine-tuned and exported with zoo, which is not needed here. On random
-inputs its outputs differ from the run's own by at most {difference:.1e}.
+inputs its outputs differ from the run's by at most {difference:.1e}.
 
 ```python
 {lines}
@@ -58,11 +58,11 @@ Inputs, of any batch size{inputs.limits}:
 {shapes}
 
 `outputs` is (batch, {len(run.classes)}): {run.task.wording.output_in_words} in the order of `classes` in
-`{PREPARATION}`, which says step by step how {inputs.what} is prepared.
+`{PREPARATION}`, which describes step by step how {inputs.what} is prepared.
 {meaning(run.record)}
 License of the weights that training started from: {license_of(run.record)}.
 {_library(chosen)}"""
 
 
 def _library(chosen: Format) -> str:
-    return f"\n`{LOADER}` says exactly how the library loads it.\n" if chosen == "native" else ""
+    return f"\n`{LOADER}` shows how the library loads it.\n" if chosen == "native" else ""

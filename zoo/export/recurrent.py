@@ -1,9 +1,8 @@
 """LSTM and GRU layers as one operator each, for texts of any length.
 
-``torch.export`` unrolls them over the example's length, which then is the only one that the program
-takes. While :class:`Whole` is entered, they are captured as operators of zoo's own instead.
-Afterwards those become torch's (:func:`restore`), so that a saved program needs nothing but torch,
-or ONNX's (:func:`translations`).
+``torch.export`` unrolls them over the example's length, which then is fixed. Within :class:`Whole`
+they are captured as zoo's own operators instead. Those are then replaced by torch's
+(:func:`restore`), so a saved program needs torch alone, or by ONNX's (:func:`translations`).
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ _OPERATORS: Mapping[Any, Any] = {
     torch.lstm: torch.ops.aten.lstm.input,
     torch.gru: torch.ops.aten.gru.input,
 }
-"""What the layers call, and the operator behind it."""
+"""Functions that the layers call, and their operators."""
 
 _library = torch.library.Library("zoo_export", "DEF")  # type: ignore[no-untyped-call]
 
 
 def _stand_in(original: Any) -> Any:
-    """An operator of zoo's with the signature of ``original``, which has shapes alone."""
+    """An operator with the signature of ``original`` that computes shapes only."""
     name = original.name().removeprefix("aten::").partition(".")[0]
     _library.define(str(original._schema).replace(original.name(), name))  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"zoo_export::{name}", _shapes, lib=_library)
@@ -55,7 +54,7 @@ _ORIGINALS = {_STAND_INS[call]: original for call, original in _OPERATORS.items(
 
 
 class Whole(TorchFunctionMode):
-    """Within it, recurrent layers are captured whole."""
+    """Context in which recurrent layers are captured whole."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -66,12 +65,12 @@ class Whole(TorchFunctionMode):
 
 
 def _packed(args: Sequence[Any]) -> bool:
-    """Whether it is the form for packed sequences, whose fourth argument are the parameters."""
+    """Whether it is the overload for packed sequences, whose fourth argument is the parameters."""
     return len(args) > 3 and not isinstance(args[3], bool)
 
 
 def restore(program: torch.export.ExportedProgram) -> None:
-    """Put torch's own operators in the places of those that :class:`Whole` captured."""
+    """Replace the operators that :class:`Whole` captured by torch's own."""
     for node in program.graph.nodes:
         if node.op == "call_function" and node.target in _ORIGINALS:
             node.target = _ORIGINALS[node.target]
@@ -79,7 +78,7 @@ def restore(program: torch.export.ExportedProgram) -> None:
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """From the operators that :class:`Whole` captured to their ONNX, as ``torch.onnx`` takes it."""
+    """ONNX translations of the operators that :class:`Whole` captured, for ``torch.onnx``."""
     from onnxscript.function_libs.torch_lib.ops import core
 
     return {_STAND_INS[torch.lstm]: core.aten_lstm, _STAND_INS[torch.gru]: core.aten_gru}
