@@ -1,9 +1,8 @@
 """timm's architectures keep the contract, and stay exchangeable with plain timm.
 
 The smallest architecture of every model file of timm is checked, on images of the smallest size
-that it takes: the small ones are tried and trained; of the others shapes and names are checked, of
-the largest on the meta device. More checks of them, and the proof over the whole catalogue, are
-marked slow.
+that it takes: the small ones are tried and trained; of the others shapes and names are checked. The
+largest, more checks of the others, and the proof over the whole catalogue are marked slow.
 """
 
 from __future__ import annotations
@@ -37,6 +36,8 @@ from zoo_timm.loader import assemble, build, load
 ROWS = {spec.name: spec for spec in plugin.zoo_backbones()}
 TRAINED = 2_500_000
 """Parameters up to which the whole contract is tried; the costs are those of training."""
+EVERYDAY = 20_000_000
+"""Parameters up to which shapes and names are checked every day; beyond, in the slow suite."""
 SLOW_ANYHOW = {"halonet_h1"}
 """Their attention takes seconds on any input; others of their file stand in for them."""
 
@@ -199,6 +200,8 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
 SELECTED = smallest_of_each_file()
 SMALL = [smallest_input(name) for name in SELECTED if ROWS[name].params <= TRAINED]
 LARGER = [smallest_input(name) for name in SELECTED if ROWS[name].params > TRAINED]
+MEDIUM = [spec for spec in LARGER if spec.params <= EVERYDAY]
+HEAVY = [spec for spec in LARGER if spec.params > EVERYDAY]
 TINY = [smallest_input(name) for name in ("test_convnext", "test_resnet", "test_vit")]
 
 
@@ -207,8 +210,14 @@ def test_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
-@parametrize_backbones(LARGER, checks=checks.SHAPES, max_params=FILLED)
+@parametrize_backbones(MEDIUM, checks=checks.SHAPES, max_params=FILLED)
 def test_larger_networks_keep_the_contract_in_shapes_and_names(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(HEAVY, checks=checks.SHAPES, max_params=FILLED)
+def test_heavy_networks_keep_the_contract_in_shapes_and_names(check: Callable[[], None]) -> None:
     check()
 
 
@@ -296,7 +305,9 @@ ANOTHER_PUBLISHED_OUTPUT = {
 }
 
 
-@pytest.mark.parametrize("name", EXCHANGED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "vgg11" else ()) for n in EXCHANGED]
+)
 def test_plain_timm_loads_a_fine_tuned_backbone(name: str) -> None:
     spec = smallest_input(name)
     backbone = assemble(build(spec, 7), spec).eval()
