@@ -61,9 +61,9 @@ def test_what_a_head_that_is_solved_for_cannot_use_is_refused_under_probe(option
 
 
 @pytest.mark.parametrize("strategy", ["full", "two-stage", "gradual"])
-@pytest.mark.parametrize("option", FOR_BACKBONE)
-def test_what_trains_the_backbone_uses_all_of_it(strategy: str, option: str) -> None:
-    check(strategy, **{option: FOR_BACKBONE[option]})
+def test_what_trains_the_backbone_uses_all_of_it(strategy: str) -> None:
+    for option, value in FOR_BACKBONE.items():
+        check(strategy, **{option: value})
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
