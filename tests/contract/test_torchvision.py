@@ -373,13 +373,12 @@ def test_an_image_gives_what_torchvisions_transform_input_gives(arch: str) -> No
     model = settled(load(small(ROWS[arch]))).double()
     published = network(arch, transform_input=True, **NO_AUXILIARY).double().eval()
     published.load_state_dict(model.native_state_dict())
-    size = model.spec.image_input.size
+    stated = model.spec.image_input
     generator = torch.Generator().manual_seed(0)
-    image = torch.rand(2, 3, size, size, generator=generator, dtype=torch.float64)
-    image = model.spec.image_input
-    theirs = normalize(image, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    pixels = torch.rand(2, 3, stated.size, stated.size, generator=generator, dtype=torch.float64)
+    theirs = normalize(pixels, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     with torch.no_grad():
-        ours = model(normalize(image, list(image.mean), list(image.std)))
+        ours = model(normalize(pixels, list(stated.mean), list(stated.std)))
         torch.testing.assert_close(ours, published(theirs))
 
 
