@@ -92,8 +92,8 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_losses(
     )  # fmt: skip
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
     assert notes.notes == [
-        "out of memory: steps are computed in parts of 16 samples",
-        "out of memory: steps are computed in parts of 8 samples",
+        "out of memory: using micro-batches of 16 samples",
+        "out of memory: using micro-batches of 8 samples",
     ]
 
 

@@ -100,7 +100,7 @@ def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, option: tuple[s
     asked = ["finetune", "lstm", "--device", "cpu", *option]
     done = start(tmp_path, [*TORCHRUN, "sharded.py", *asked])
     assert (done.returncode, done.stdout) == (1, "")
-    assert "does not work on parameters that are sharded over processes" in done.stderr
+    assert "does not work with parameters sharded over processes" in done.stderr
 
 
 def run(folder: Path, command: list[str]) -> str:

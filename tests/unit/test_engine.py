@@ -173,9 +173,9 @@ def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
 @pytest.mark.parametrize(
     ("kind", "shards", "wish", "message"),
     [
-        ("DEEPSPEED", False, {}, r"does not shard parameters in this way \(DEEPSPEED\)"),
-        ("FSDP", False, {}, r"in this way \(FSDP\)"),
-        ("FSDP", True, {"ema": 0.9}, "--ema does not work on parameters that are sharded"),
+        ("DEEPSPEED", False, {}, "DEEPSPEED"),
+        ("FSDP", False, {}, "FSDP"),
+        ("FSDP", True, {"ema": 0.9}, "--ema .* sharded"),
     ],
 )
 def test_what_does_not_work_on_shards_is_told(

@@ -1,9 +1,9 @@
-"""What a run needs to go on where it was stopped: tensors and progress, in ``last/``.
+"""Checkpoints: the tensors and progress that resuming needs, in ``last/``.
 
 ``state.safetensors`` holds the backbone, the optimiser's moments and the averaged weights, and in
-its header how far training has come. ``best-<epoch>.safetensors`` holds the best epoch's
-parameters. Both are written beside and renamed, the best first, so that whatever moment a process
-dies at, the state names a best that is there.
+its header the progress. ``best-<epoch>.safetensors`` holds the best epoch's parameters. Both are
+written to temporary files and renamed, the best first, so that at any moment the state refers to
+a file that exists.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from zoo.system.tensors.files import write_tensors
 
 STATE = "state.safetensors"
 SAVE_SECONDS = 120.0
-"""Seconds between two saves of the state, unless they would take more than a twentieth of the time."""
+"""Seconds between checkpoints; longer if saving would take more than a twentieth of the time."""
 
 
 @dataclass
 class Progress:
-    """How far training has come.
+    """The progress of training.
 
     Attributes:
-        phase: Phases that are over.
-        epoch: Epochs of the current phase that are over.
-        step: Steps of the current epoch that are over.
+        phase: Completed phases.
+        epoch: Completed epochs of the current phase.
+        step: Completed steps of the current epoch.
         loss: Sum of the losses of the current epoch's samples so far, over all processes.
-        samples: How many they are.
-        seconds: Spent on the current epoch so far.
-        waited: Of those, on waiting for the samples of the next step.
-        tokens: Of the current epoch's texts so far, padding included, in this process.
-        padding: Of those, how many are padding.
-        total_seconds: Spent on all of it so far.
-        accumulate: Parts that a step is computed in.
-        history: A record an epoch, as in ``metrics.jsonl``.
+        samples: Number of those samples.
+        seconds: Time spent on the current epoch so far.
+        waited: Part of it spent waiting for data.
+        tokens: Tokens of the current epoch so far, with padding, in this process.
+        padding: Padding among them.
+        total_seconds: Time spent on all epochs so far.
+        accumulate: Micro-batches per step.
+        history: One record per epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1; 0 for none.
         metrics: The best epoch's metrics.
-        score: What made it the best; higher is better.
+        score: The best epoch's score; higher is better.
     """
 
     phase: int = 0
@@ -70,7 +70,7 @@ class Progress:
     score: list[float] = field(default_factory=lambda: [-math.inf])
 
     def next_epoch(self) -> None:
-        """Begin to count again."""
+        """Reset the counters of the epoch."""
         self.epoch, self.step = self.epoch + 1, 0
         self.loss, self.samples, self.seconds, self.waited = 0.0, 0, 0.0, 0.0
         self.tokens, self.padding = 0, 0
@@ -91,17 +91,17 @@ class Best:
     def keep(
         self, state: Mapping[str, Tensor], logits: Tensor, *, final: Container[str] = ()
     ) -> None:
-        """Keep copies; what has not changed since the last time is not copied again.
+        """Keep copies; tensors unchanged since the last time are not copied again.
 
         Args:
             state: Plain names to tensors.
             logits: The outputs with them.
-            final: Names of those that nothing will change any more, which are not copied at all.
+            final: Names of tensors that no longer change, which are not copied at all.
         """
-        self.state = {name: self._held(name, state[name], name in final) for name in state}
+        self.state = {name: self._copy(name, state[name], name in final) for name in state}
         self.logits = logits
 
-    def _held(self, name: str, tensor: Tensor, final: bool) -> Tensor:
+    def _copy(self, name: str, tensor: Tensor, final: bool) -> Tensor:
         now, before = tensor.detach().cpu(), self.state.get(name)
         if before is not None and torch.equal(before, now):
             return before
@@ -126,33 +126,33 @@ class SavedState:
 
 
 class CheckpointStore:
-    """Saves and loads the state of a fit.
+    """Saves and loads checkpoints.
 
     Args:
-        folder: ``last/`` of a run; made when something is saved.
-        every: Seconds between two saves; 0 saves after every step.
-        writes: Whether this process is the one that writes.
+        folder: ``last/`` of a run; created with the first checkpoint.
+        every: Seconds between two checkpoints; 0 saves after every step.
+        writes: Whether this process writes them.
     """
 
     def __init__(self, folder: Path, *, every: float = SAVE_SECONDS, writes: bool = True) -> None:
         self._folder, self._every, self._writes = folder, every, writes
         self._next = time.monotonic() + every
-        self._best_epoch = 0  # that of the best on disk
+        self._best_epoch = 0  # of the file on disk
 
     @property
     def saved(self) -> bool:
-        """Whether there is something to go on from."""
+        """Whether there is a checkpoint."""
         return (self._folder / STATE).is_file()
 
     def due(self) -> bool:
-        """Whether the last save is long enough ago."""
+        """Whether it is time for the next checkpoint."""
         return time.monotonic() >= self._next
 
     def save(self, progress: Progress, best: Best, tensors: Mapping[str, Tensor]) -> None:
-        """Put the state into the folder, whole or not at all.
+        """Write the state to the folder, completely or not at all.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: Writing failed.
         """
         began = time.monotonic()
         if self._writes:
@@ -160,12 +160,12 @@ class CheckpointStore:
                 self._write(progress, best, tensors)
             except OSError as error:
                 resume = f"zoo finetune --resume {shlex.quote(str(self._folder.parent))}"
-                before = f"what was saved before is as it was: {resume}"
-                left = before if self.saved else "nothing had been saved yet."
+                earlier = f"the earlier checkpoint is intact: {resume}"
+                left = earlier if self.saved else "nothing has been saved yet."
                 raise RunError(
-                    f"the state of the run cannot be saved to {self._folder}: "
+                    f"failed to save the state of the run to {self._folder}: "
                     f"{error.strerror or error}",
-                    hint=f"Make room there, or make it writable; {left}",
+                    hint=f"Free disk space, or make the folder writable; {left}",
                 ) from error
         took = time.monotonic() - began
         self._next = time.monotonic() + (max(self._every, 20 * took) if self._every else 0)
@@ -182,7 +182,7 @@ class CheckpointStore:
                     old.unlink()
 
     def load(self) -> SavedState | None:
-        """What was saved last; ``None`` if nothing was.
+        """The last checkpoint; ``None`` if there is none.
 
         Raises:
             RunError: It is damaged.
@@ -201,7 +201,7 @@ class CheckpointStore:
         except (OSError, ValueError, TypeError, LookupError, safetensors.SafetensorError) as error:
             raise RunError(
                 f"the state of the run in {self._folder} is damaged: {error}",
-                hint=f"Remove {self._folder} to begin the run again.",
+                hint=f"Remove {self._folder} to restart the run.",
             ) from error
         self._best_epoch = progress.best_epoch
         return SavedState(progress, best, tensors)

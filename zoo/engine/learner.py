@@ -1,4 +1,4 @@
-"""One phase of training: what trains, its optimiser, and one step of it."""
+"""The optimiser of one phase, and its training step."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from zoo.system.tensors.seeds import mixed_seed
 
 
 class Learner:
-    """Trains what one phase trains.
+    """Trains the parameters of one phase.
 
-    What it does in a step depends on the tensors that it holds and on the step's number alone,
-    so that a run which was stopped goes on as if it had not been.
+    A step depends only on the tensors held here and on the step's number, so that a resumed run
+    ends like an uninterrupted one.
 
     Attributes:
-        accumulate: Parts that a step is computed in.
-        average: The averaged weights, if the recipe wants some.
-        norm: Of the gradients of the last step, before they were scaled down.
+        accumulate: Micro-batches per step.
+        average: The EMA of the weights, if the recipe has one.
+        norm: Gradient norm of the last step, before clipping.
 
     Args:
-        setup: What the fit works with.
-        phase: What trains, how long, how fast.
-        number: Of the phase, from 0.
-        source: Its batches, and what is called on them.
-        l2sp: Towards the weights that training started from, if any.
-        done: Steps of the phase that are over already.
-        factor: From a step's number to the factor on the learning rate; the recipe's schedule by
-            default.
+        setup: Everything that the phases share.
+        phase: Its parameters, epochs and learning rate.
+        number: Number of the phase, from 0.
+        source: Its batches, and the module to call on them.
+        l2sp: The L2-SP penalty, if any.
+        done: Completed steps of the phase.
+        factor: From a step's number to the factor on the learning rate; default: the recipe's
+            schedule.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class Learner:
         self._update_trained(done)
 
     def begin(self) -> None:
-        """Put what trains into training mode, at the beginning of an epoch."""
+        """Switch to training mode at the beginning of an epoch."""
         self._model.train()
 
     # -- one step ----------------------------------------------------------------------------
 
     def step(self, number: int, step: Step) -> float:
-        """Take one step; gives the sum of the losses of this process's samples.
+        """Take one step; return the sum of the losses of this process's samples.
 
         Args:
-            number: Of the step in the phase, from 0.
+            number: Number of the step in the phase, from 0.
             step: Its samples.
         """
         self._update_trained(number)
@@ -111,9 +111,9 @@ class Learner:
         accelerator = self._setup.accelerator
         torch.manual_seed(
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
-        )  # of dropout: the step alone decides it
+        )  # dropout depends only on the step
         total = torch.zeros((), device=self._forward.device)
-        # Compiled code is for steps of one size; a smaller one is not worth another compiling.
+        # Compiled code is for full steps; a smaller one is not worth compiling for.
         whole = self._forward.ragged or samples == self._recipe.batch_size
         call = self._compiled if self._compiled and whole else self._model
         cut = list(micro_batches(inputs, targets, self.accumulate, self._min_part))
@@ -128,7 +128,7 @@ class Learner:
         return float(total)
 
     def _halve(self, error: RuntimeError, samples: int) -> bool:
-        """Prepare another try of the step in parts of half the size, where that may help."""
+        """Halve the micro-batches to retry the step after running out of memory, if allowed."""
         out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
         can_halve = self.accumulate * self._min_part < samples
         if not (out_of_memory and self._recipe.fit_memory and can_halve):
@@ -138,13 +138,13 @@ class Learner:
             torch.accelerator.empty_cache()
         self.accumulate *= 2
         size = -(-samples // self.accumulate)
-        self._setup.reporter.note(f"out of memory: steps are computed in parts of {size} samples")
+        self._setup.reporter.note(f"out of memory: using micro-batches of {size} samples")
         return True
 
     # -- what trains -------------------------------------------------------------------------
 
     def _update_trained(self, number: int) -> None:
-        """Let train what trains in step ``number``; optimiser state of what trained before stays."""
+        """Freeze and unfreeze for step ``number``; keeps the optimiser state of trained parameters."""
         backbone = self._forward.backbone
         if self._names and not self._phase.gradual:
             return
@@ -171,12 +171,12 @@ class Learner:
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
         self._model.train()
-        # Of one sample batch normalisation may have no statistics; see refuse_single_sample_batches.
+        # Batch normalisation may not work with one sample; see refuse_single_sample_batches.
         roomy = self._recipe.batch_size >= 2 * self._recipe.accumulate
         self._min_part = 2 if roomy and training_norms(backbone) else 1
         if self._forward.compiler and self._source.compilable and not self._phase.gradual:
             self._compiled = self._forward.compiler(self._model, dynamic=self._forward.ragged)
-        # In the model's order, which Accelerate expects of sharded parameters.
+        # In the model's order, as Accelerate expects for sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self.load_tensors(held, accumulate=self.accumulate)
         if self._recipe.ema and self._phase.trains_backbone:
@@ -188,7 +188,7 @@ class Learner:
     # -- state -------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Give the backbone what has been learned, if it trains in shards; every process must."""
+        """Copy sharded parameters back into the backbone; every process must call it."""
         if self._optimizer and self._setup.accelerator.is_fsdp2:
             state = self._model.state_dict()
             self._source.trained.load_state_dict(
@@ -196,7 +196,7 @@ class Learner:
             )
 
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be kept beside the backbone to go on from here."""
+        """The state to save beside the backbone: optimiser and EMA."""
         assert self._optimizer is not None
         held = {
             f"optimizer/{name}/{key}": sharding.gather(value)
@@ -208,7 +208,7 @@ class Learner:
         return held
 
     def load_tensors(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
-        """Go on from what :meth:`tensors` gave, with steps in so many parts."""
+        """Load what :meth:`tensors` returned, with ``accumulate`` micro-batches per step."""
         assert self._optimizer is not None
         self.accumulate = accumulate
         parameters = self._parameters()
@@ -228,7 +228,7 @@ class Learner:
             )
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        """What this process trains, or a part of it, by its name in the backbone."""
+        """The trained parameters, or this process's shards, by their names in the backbone."""
         names = {p: name for name, p in self._forward.backbone.named_parameters()}
         trained = zip(self._source.trained.parameters(), self._model.parameters(), strict=True)
-        return {names[p]: own for p, own in trained}
+        return {names[p]: local for p, local in trained}

@@ -1,4 +1,4 @@
-"""From samples to batches, the same way in training, validation and prediction."""
+"""Makes dataloaders, the same way for training, validation and prediction."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PLAIN_BATCH = 32
-"""Samples a batch in validation and prediction; one number, so that metrics repeat exactly. On
-processors it is also what networks are quickest with, or nearly."""
+"""Batch size of validation and prediction; fixed, so that metrics are reproducible. On CPUs it is
+also the fastest, or nearly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderFactory:
-    """Prepares samples as one spec wants them.
+    """Makes dataloaders for one spec.
 
     Attributes:
-        spec: Its ``input`` decides size, cropping, colours, or length.
-        tokenizer: Of a network of tokens.
-        workers: Processes that prepare inputs; ``None`` for what fits the machine.
-        flip: Whether training may mirror inputs; digits and letters must not be.
-        min_scale: The smallest share of an image's area that a training crop keeps.
-        augment: What else augments training images: ``none``, or ``trivial`` for TrivialAugment.
-        balanced: Whether training draws each class equally often.
-        seed: Of order and augmentation.
-        pin: Whether batches go to page-locked memory, for GPUs.
-        share: Which of several processes this is, from 0, and how many there are. Batches in
-            training are dealt out among them.
+        spec: Its ``input`` gives size, cropping, colours, or length.
+        tokenizer: For a network with tokens.
+        workers: Worker processes; ``None`` chooses by the number of cores.
+        flip: Whether to augment by horizontal flips; not for digits and letters.
+        min_scale: Minimum share of an image's area in a training crop.
+        augment: Further augmentation: ``none``, or ``trivial`` for TrivialAugment.
+        balanced: Whether training samples each class equally often.
+        seed: Random seed of order and augmentation.
+        pin: Whether to pin memory, for GPUs.
+        share: Number of this process, from 0, and of all processes, which share the training
+            batches.
     """
 
     spec: BackboneSpec
@@ -54,18 +54,18 @@ class LoaderFactory:
         return self._loader(samples, train=False, batch_size=PLAIN_BATCH, reading=reading)
 
     def view(self, samples: Samples, number: int) -> Loader:
-        """Every sample once, in order, in one of its variations."""
+        """Every sample once, in order, in one of its augmented views."""
         loader = self._loader(samples, train=True, batch_size=PLAIN_BATCH, shuffle=False)
         loader.set_epoch(number)
         return loader
 
     def shuffled(self, samples: Samples, *, batch_size: int) -> Loader:
-        """Shuffled and augmented; ``set_epoch`` chooses which of the many orders."""
+        """Shuffled and augmented; ``set_epoch`` chooses the order."""
         return self._loader(samples, train=True, batch_size=batch_size, shuffle=True)
 
     @property
     def variation(self) -> str:
-        """What decides how training inputs are augmented."""
+        """Identifies the augmentation, for the feature cache."""
         return f"flip {self.flip}, scale {self.min_scale}, {self.augment}, seed {self.seed}"
 
     def _loader(
@@ -87,9 +87,9 @@ class LoaderFactory:
             reading=reading,
         )
         reader = modality_of(self.spec).batch_reader(samples, self.spec, options)
-        # One sample left over for a process would be a batch that BatchNorm cannot train on.
+        # BatchNorm cannot train on a last batch of one sample per process.
         rest, processes = len(samples) % batch_size, self.share[1]
-        lonely = shuffle and len(samples) > batch_size and 0 < rest < 2 * processes
+        single = shuffle and len(samples) > batch_size and 0 < rest < 2 * processes
         return make_loader(
             reader,
             batch_size=batch_size,
@@ -97,7 +97,7 @@ class LoaderFactory:
             seed=self.seed,
             workers=self._workers(reader),
             pin=self.pin,
-            drop_last=lonely,
+            drop_last=single,
             share=self.share if shuffle else (0, 1),
             balanced=shuffle and self.balanced,
         )

@@ -1,4 +1,4 @@
-"""What each phase trains, found on a copy of the backbone that holds no values."""
+"""What each phase trains, determined on a copy of the backbone on the meta device."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class PhaseFacts:
     """What a phase trains.
 
     Attributes:
-        trained: Parameters that take gradients when it begins, the head's included.
-        total: Parameters there are then, adapters included.
-        adapters: What the adapters stand beside, in words; empty where it trains none.
-        least_lr: The smallest learning rate of any of them.
-        batch_norms: Paths of the batch normalisations whose statistics move by its end.
+        trained: Number of trained parameters at its start, with the head.
+        total: Number of all parameters, with adapters.
+        adapters: Which layers have adapters, in words; empty without adapters.
+        least_lr: The smallest learning rate of any parameter.
+        batch_norms: Paths of the batch-normalisation layers that train by its end.
     """
 
     trained: int
@@ -39,7 +39,7 @@ class PhaseFacts:
 
 
 def without_values(backbone: Backbone) -> Backbone:
-    """A copy on the meta device, to see what would train and leave ``backbone`` as it is."""
+    """A copy on the meta device, on which to freeze and unfreeze without changing ``backbone``."""
     memo: dict[int, Any] = {id(backbone.tokenizer): backbone.tokenizer}
     for tensor in (*backbone.parameters(), *backbone.buffers()):
         memo[id(tensor)] = _empty(tensor)
@@ -53,14 +53,14 @@ def phase_facts(
 
     Args:
         backbone: A copy :func:`without_values`.
-        phases: Of the strategy.
-        recipe: What they came from.
+        phases: Phases of the strategy.
+        recipe: The hyperparameters.
 
     Raises:
         StageError: A stage or layer does not exist.
-        UsageError: There is nothing for LoRA to adapt.
+        UsageError: LoRA has no layers to adapt.
     """
-    with torch.random.fork_rng():  # adapters are drawn
+    with torch.random.fork_rng():  # adapters are initialised randomly
         return tuple(_facts(backbone, phase, recipe) for phase in phases)
 
 

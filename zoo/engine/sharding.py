@@ -1,4 +1,4 @@
-"""Parameters that are sharded over processes while they train: FSDP2, as Accelerate is configured."""
+"""Parameters sharded over processes (FSDP2), as configured in Accelerate."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ Groups = list[dict[str, Any]]
 
 
 def refuse_unsharded(accelerator: Accelerator, recipe: Recipe, phases: Sequence[Phase]) -> None:
-    """Raise a :class:`UsageError` for what does not work on shards, and for other ways to shard."""
+    """Raise a :class:`UsageError` for options that FSDP2 does not support, and for other sharding."""
     kind = str(accelerator.distributed_type).rpartition(".")[2]
     if kind in ("DEEPSPEED", "MEGATRON_LM", "TP") or (kind == "FSDP" and not accelerator.is_fsdp2):
         raise UsageError(
-            f"the zoo does not shard parameters in this way ({kind})",
+            f"zoo does not support sharding by {kind}",
             hint="Configure FSDP with fsdp_version 2 (accelerate config), or no sharding.",
         )
     if not accelerator.is_fsdp2:
         return
     adapters = any(phase.parameters == "lora" for phase in phases)
-    for requested, given in {"--ema": recipe.ema, "--l2sp": recipe.l2sp, "LoRA": adapters}.items():
+    for option, given in {"--ema": recipe.ema, "--l2sp": recipe.l2sp, "LoRA": adapters}.items():
         if given:
             raise UsageError(
-                f"{requested} does not work on parameters that are sharded over processes",
-                hint="Start with torchrun, which shards nothing.",
+                f"{option} does not work with parameters sharded over processes",
+                hint="Use torchrun, which does not shard parameters.",
             )
 
 
 def copy_to_shard(trained: nn.Module, groups: Groups) -> tuple[nn.Module, Groups]:
-    """A copy to be sharded, and the groups of its parameters; what is copied stays whole."""
+    """A copy of the module to shard, and of its parameter groups."""
     copied: tuple[nn.Module, Groups] = copy.deepcopy((trained, groups))
     return copied
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The tensor of all shards together; every process must ask. Others are given back as they are."""
-    # Not by its class, whose import takes most of a second that few runs need.
+    """The full tensor of all shards; every process must call it. Other tensors are returned as is."""
+    # Not by its class, whose import takes most of a second.
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def shard_like(tensor: Tensor, sharded: Any) -> Tensor:
-    """``tensor``, sharded as ``sharded`` is, if it is."""
+    """``tensor``, sharded like ``sharded`` if that is sharded."""
     if not hasattr(sharded, "placements"):
         return tensor
     from torch.distributed.tensor import distribute_tensor
