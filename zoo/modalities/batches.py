@@ -1,4 +1,4 @@
-"""What the engine tells a modality of the batches that it wants."""
+"""Options for making batches, shared by all modalities."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from zoo.data.samples import Samples
 
 MIN_SCALE = 0.35
-"""The smallest share of an image's area that a training crop keeps. The 0.08 of training from
-scratch on ImageNet is too little where an object is small and epochs are few."""
+"""The smallest share of an image's area that a training crop keeps. The usual 0.08 for ImageNet from
+scratch is too little for small objects and few epochs."""
 
 Augment: TypeAlias = Literal["none", "trivial"]
-"""What varies training images beyond crops and mirror images."""
+"""Augmentation beyond crops and flips."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """How inputs become batches; each modality takes what it knows.
+    """How inputs become batches; each modality uses the options that apply to it.
 
     Attributes:
-        train: Whether they are augmented.
-        tokenizer: Of a network of tokens.
+        train: Whether to augment.
+        tokenizer: The tokenizer, for texts.
         flip: Whether a mirrored input still shows its class.
-        min_scale: The smallest share of an input that a training crop keeps.
-        augment: What else augments training inputs.
-        seed: Of the augmentation.
-        reading: As :meth:`zoo.modalities.Modality.reading` gives it, to watch what is read.
+        min_scale: The smallest share of an image's area that a training crop keeps.
+        augment: Further augmentation of training inputs.
+        seed: Seed of the augmentation.
+        reading: The result of :meth:`zoo.modalities.Modality.reading`, to record unread parts.
     """
 
     train: bool = False
@@ -44,24 +44,24 @@ class BatchOptions:
 
 
 class Decoding(Protocol):
-    """How inputs are decoded once, into a file, rather than in each epoch."""
+    """Decodes inputs once into a file, rather than in each epoch."""
 
     @property
     def slow(self) -> bool:
-        """Whether decoding takes longer than the network does, even on a CPU."""
+        """Whether decoding is slower than the network, even on a CPU."""
 
     @property
     def key(self) -> str:
-        """What decides how a decoded input looks."""
+        """The cache key of the decoder's settings."""
 
     def applies(self, samples: Samples) -> bool:
-        """Whether there is something to decode."""
+        """Whether the samples need decoding."""
 
     def estimated_bytes(self, samples: Samples) -> int:
-        """What the samples take decoded, from some of them."""
+        """The decoded size of the samples, estimated from some of them."""
 
     def decode(self, samples: Samples, file: Path) -> Iterator[int]:
-        """Decode all of them into ``file``; yields how many at a time.
+        """Decode all samples into ``file``; yields the number of each chunk.
 
         Raises:
             BadFilesError: An input cannot be read.
@@ -69,4 +69,4 @@ class Decoding(Protocol):
         """
 
     def opened(self, samples: Samples, file: Path) -> Samples | None:
-        """The samples decoded, from such a file; ``None`` where it is not there, or damaged."""
+        """The decoded samples from such a file; ``None`` if it is missing or damaged."""

@@ -1,4 +1,4 @@
-"""What an export has to know of a modality."""
+"""What an export needs from a modality."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TensorBatch: TypeAlias = "dict[str, Tensor]"
 
 
 class ExportInputs(Protocol):
-    """The inputs of one network: what it is captured with, checked on, and described by."""
+    """The inputs of one network, to trace, verify and describe its export."""
 
     @property
     def axes(self) -> Mapping[str, tuple[str | int, ...]]:
-        """The shape of each input: a name for what may be of any size."""
+        """The shape of each input, with names for dynamic axes."""
 
     @property
     def what(self) -> str:
@@ -27,19 +27,19 @@ class ExportInputs(Protocol):
 
     @property
     def limits(self) -> str:
-        """What of a batch may vary beside its number of samples, to follow that in a sentence."""
+        """Limits on dynamic axes besides the batch size, as the end of a sentence."""
 
     def traced(self) -> TensorBatch:
-        """The batch that the network is captured with."""
+        """The batch to trace the network with."""
 
     def checked(self) -> Iterator[TensorBatch]:
-        """Batches on which the export is compared with the network, of every kind that there is."""
+        """Batches of all shapes for comparing the export with the network."""
 
     def dynamic_shapes(self) -> dict[str, dict[int, Dim]]:
-        """Which axes of each input may be of any size, as ``torch.export`` takes it."""
+        """The dynamic axes of each input, for ``torch.export``."""
 
     def by_name(self, backbone: Backbone) -> nn.Module:
-        """The network, taking the tensors of a batch by their names."""
+        """The network with the tensors of a batch as named arguments."""
 
     def preparation(self) -> dict[str, Any]:
-        """How an input becomes what the network takes, for ``preprocessing.json``."""
+        """The preprocessing steps, for ``preprocessing.json``."""

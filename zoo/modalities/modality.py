@@ -1,4 +1,4 @@
-"""What a modality is: everything that differs between images, texts, and others to come."""
+"""The modality protocol: everything that differs between images, texts and future modalities."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ if TYPE_CHECKING:
 
 
 class Modality(InputKind, Protocol):
-    """How raw inputs become batches, and how they are shown; frozen data plus functions.
+    """How raw inputs become batches, and how they are displayed; frozen data plus functions.
 
     A modality is a folder in :mod:`zoo.modalities` whose object is listed in
-    :data:`zoo.modalities.MODALITIES`. No other module asks which one it has.
+    :data:`zoo.modalities.MODALITIES`. No other module checks which modality it has.
     """
 
     @property
     def main_input(self) -> str:
-        """The key, in a batch, of the tensor that holds the inputs themselves."""
+        """The key of the input tensor in a batch."""
 
     @property
     def dtype(self) -> str:
-        """Of that tensor as the network takes it, as NumPy and ONNX call it."""
+        """The dtype of that tensor, by its NumPy and ONNX name."""
 
     @property
     def new_inputs(self) -> str:
-        """What follows ``zoo predict RUN`` in an example."""
+        """Example arguments for ``zoo predict RUN``."""
 
     @property
     def ragged(self) -> bool:
-        """Whether batches differ in more than their number of samples."""
+        """Whether batches differ in other dimensions than the number of samples."""
 
     @property
     def options(self) -> frozenset[str]:
-        """Options of a fine-tune that mean something for this modality alone."""
+        """Options of ``finetune`` that apply only to this modality."""
 
     # -- on the device -------------------------------------------------------------------------
 
     def side(self, spec: BackboneSpec) -> int:
-        """Height and width of the maps that a network begins with, in pixels; 0 for none."""
+        """Height and width of the input in pixels; 0 if the modality has none."""
 
     def normaliser(self, spec: BackboneSpec) -> Callable[[Tensor], Tensor] | None:
-        """What turns bytes in a batch into what the network takes, on the device; ``None`` for nothing."""
+        """Normalises a batch on the device; ``None`` if there is nothing to do."""
 
     # -- in words ----------------------------------------------------------------------------
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
-        """What inputs of a backbone are made into, in a few words."""
+        """The input shape of a backbone, in a few words."""
 
     def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
-        """Hyperparameters that are good enough for most data: fields of the engine's recipe.
+        """Default hyperparameters: fields of the engine's recipe.
 
         Args:
-            pretrained: Whether training starts from weights.
+            pretrained: Whether training starts from pretrained weights.
         """
 
     # -- fitting a network to the data ---------------------------------------------------------
@@ -76,53 +76,53 @@ class Modality(InputKind, Protocol):
     def fitted(
         self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
     ) -> BackboneSpec:
-        """The spec with the input that the user and the data ask for.
+        """The spec with its input adapted to the options and the data.
 
         Args:
             spec: As the weights were trained.
-            asked: Values of :attr:`options` that the user gave, ``None`` where none was given.
+            asked: The user's values of :attr:`options`, ``None`` if not given.
             splits: The data.
-            pretrained: Whether there are weights to begin with.
+            pretrained: Whether training starts from pretrained weights.
 
         Raises:
-            UsageError: Something that the network does not take.
+            UsageError: The network does not support an option.
         """
 
     def with_tokenizer(
         self, spec: BackboneSpec, train: Samples, found: Tokenizer | None
     ) -> tuple[BackboneSpec, Tokenizer | None]:
-        """A tokenizer for a network of tokens that brings none, and the spec with its vocabulary.
+        """A tokenizer for a network without one, and the spec with its vocabulary.
 
         Args:
-            spec: Of the network.
-            train: What a tokenizer is trained on.
-            found: One to take instead.
+            spec: The network's spec.
+            train: The samples to train a tokenizer on.
+            found: A tokenizer to use instead.
         """
 
     def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
-        """Raise a :class:`zoo.DataError` where the network cannot tell parts of an input apart."""
+        """Raise a :class:`zoo.DataError` if the tokenizer does not suit the inputs."""
 
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
-        """How inputs are read and what of them is not, a fact a line of the header."""
+        """How inputs are read, one entry per line of the summary."""
 
     def input_record(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The same for ``data`` of ``run.json``."""
+        """The same for ``data`` in ``run.json``."""
 
     # -- reading -----------------------------------------------------------------------------
 
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Reading | None:
-        """How a run reads its inputs; ``None`` where there is nothing to watch.
+        """How a run reads its inputs; ``None`` if inputs are always read completely.
 
         Args:
-            spec: Of the run.
-            data: Of its ``run.json``.
+            spec: The run's spec.
+            data: ``data`` in its ``run.json``.
 
         Raises:
-            TypeError, ValueError: They are something else than :meth:`input_record` gives.
+            TypeError, ValueError: ``data`` does not come from :meth:`input_record`.
         """
 
     def truncation_note(
@@ -139,18 +139,18 @@ class Modality(InputKind, Protocol):
         """
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
-        """What a run has not read of the samples of a loader, after a whole pass."""
+        """The unread parts of a loader's samples, after a whole pass."""
 
     def preparer(
         self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None
     ) -> Preparer:
-        """What prepares inputs of a run one at a time.
+        """Prepares single inputs of a run.
 
         Args:
-            spec: Of the run.
-            tokenizer: That of the run, if it has one.
+            spec: The run's spec.
+            tokenizer: The run's tokenizer, if it has one.
             pairs: Whether the inputs are pairs.
-            reading: As :meth:`reading` gives it.
+            reading: The result of :meth:`reading`.
         """
 
     def predict_command(self, folder: str, example: Any) -> str:
@@ -158,17 +158,16 @@ class Modality(InputKind, Protocol):
 
         Args:
             folder: The run folder, quoted for a shell.
-            example: The input, as ``run.json`` keeps it: a path or what the folder holds, a text,
-                or a pair of texts.
+            example: The input as in ``run.json``: a path, a text, or a text pair.
         """
 
     # -- showing -----------------------------------------------------------------------------
 
     def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
-        """An input as a page shows it where no network can be asked.
+        """An input as displayed without attributions.
 
         Args:
-            shown: What stands for it among the predictions: a path, a text, or a pair.
+            shown: The input as in predictions: a path, a text, or a text pair.
         """
 
     def thumbnail(self, path: Path, side: int) -> bytes | None:
@@ -180,16 +179,16 @@ class Modality(InputKind, Protocol):
         """
 
     def attribute(self, question: Question) -> Attributed:
-        """Inputs as a page shows them, with where the network looked."""
+        """Inputs as displayed, with attributions."""
 
     # -- without zoo ---------------------------------------------------------------------------
 
     def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
-        """What an export has to know of a network's inputs.
+        """The inputs of a network, for an export.
 
         Args:
             backbone: With its head, in evaluation mode.
-            tokenizer: That of the run, if it has one.
+            tokenizer: The run's tokenizer, if it has one.
             pairs: Whether the inputs are pairs.
         """
 
@@ -198,17 +197,17 @@ class Modality(InputKind, Protocol):
     def batch_reader(
         self, samples: Samples, spec: BackboneSpec, options: BatchOptions
     ) -> BatchReader:
-        """What makes batches of samples, as the backbone takes them."""
+        """Makes batches of samples for a backbone."""
 
     def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding | None:
-        """How inputs are decoded once for a whole run; ``None`` where that is of no use.
+        """How to decode inputs once for a whole run; ``None`` if that is of no use.
 
         Args:
-            spec: Of the network.
-            train: Whether they are augmented after it.
+            spec: The network's spec.
+            train: Whether inputs are augmented afterwards.
         """
 
-    # -- batches that mean nothing -------------------------------------------------------------
+    # -- random batches ------------------------------------------------------------------------
 
     def random_batch(
         self, spec: BackboneSpec, count: int, *, size: Any = None, seed: int = 0
@@ -216,21 +215,20 @@ class Modality(InputKind, Protocol):
         """A seeded batch of noise, without padding, on the CPU.
 
         Args:
-            spec: Whose input it is.
-            count: Samples in it.
-            size: As large as this, in the modality's own measure; as the spec says by default,
-                within reason.
-            seed: Decides the values.
+            spec: The backbone's spec.
+            count: Number of samples.
+            size: Input size in the modality's own unit; by default from the spec, within limits.
+            seed: Determines the values.
         """
 
     def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
-        """Two samples of noise; the second is padded from its middle on, where that can be."""
+        """Two samples of noise; the second is half padding if the modality has padding."""
 
     def small_size(self, spec: BackboneSpec) -> Any:
-        """``size`` of a small batch that the backbone takes; ``None`` for that of the spec."""
+        """A small ``size`` that the backbone takes; ``None`` for the default."""
 
     def largest_size(self, spec: BackboneSpec) -> Any:
-        """``size`` of the largest batch that the spec promises, within reason."""
+        """The largest ``size`` that the spec allows, within limits."""
 
     def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """What a library's own network puts out for a batch."""
+        """The output of a library's own network for a batch."""

@@ -1,4 +1,4 @@
-"""What of some inputs the network did not get to see, once a loader has read them."""
+"""Parts of inputs that the network did not see."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NotSeen:
-    """What of N inputs was not read.
+    """Unread parts of N inputs.
 
     Attributes:
-        names: Of each, the names of what was not read; the modality has them.
-        facts: The same over all, in words.
+        names: For each input, the names of its unread parts, as defined by the modality.
+        facts: Notes about all inputs.
     """
 
     names: tuple[tuple[str, ...], ...]

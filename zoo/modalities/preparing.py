@@ -1,4 +1,4 @@
-"""Inputs prepared one at a time, as a server needs it."""
+"""Prepare single inputs, for a server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PreparedInput(NamedTuple):
-    """One input as the network takes it.
+    """One prepared input.
 
     Attributes:
-        raw: As it was given.
-        name: How answers and errors name it.
-        content: What :meth:`Preparer.batch` puts together.
-        unread: What of it the network does not get to see, as in
+        raw: The input as it was given.
+        name: Its name in responses and errors.
+        content: The content for :meth:`Preparer.batch`.
+        unread: Parts that the network does not see, as in
             :class:`zoo.tasks.single_label.Prediction`.
     """
 
@@ -29,21 +29,21 @@ class PreparedInput(NamedTuple):
 
 
 class Preparer(Protocol):
-    """Prepares inputs of one run; may be used by many threads at once."""
+    """Prepares inputs of one run; thread-safe."""
 
     def prepare(self, raw: Raw, name: str) -> PreparedInput:
-        """What :meth:`batch` takes of one input.
+        """Prepare one input for :meth:`batch`.
 
         Args:
             raw: The input.
-            name: How errors call it.
+            name: Its name in errors.
 
         Raises:
-            ZooError: It cannot be read, or is not what the run takes.
+            ZooError: It cannot be read, or is not supported by the run.
         """
 
     def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
-        """A batch of several; at least one."""
+        """A batch of at least one input."""
 
     def example(self) -> Raw:
         """A made-up input."""

@@ -1,4 +1,4 @@
-"""Batches of images: read, augmented, and put together as bytes."""
+"""Batches of images: read, augmented and stacked as bytes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from zoo.system.tensors.seeds import mixed_seed
 class ImageBatches(BatchReader):
     """Batches of images: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``.
 
-    The pixels are bytes, of 0 to 255: a quarter of what floats would take on their way from a worker
-    and to a GPU. The whole batch is normalised where it is computed with. With deep images among
-    them they are floats, and normalised.
+    Pixels are bytes from 0 to 255, a quarter of the size of floats on the way from a worker to a
+    GPU; the batch is normalised on the device. Batches with images of more than 8 bits are
+    normalised floats.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ImageBatches(BatchReader):
             batch["traits"] = torch.from_numpy(traits.view(np.uint8).reshape(len(keys), -1))
         return batch | labels_of(self.samples, [index for _, index in keys])
 
-    def _pixels(self, variation: int, index: int, traits: Traits) -> Tensor:
+    def _pixels(self, augmentation: int, index: int, traits: Traits) -> Tensor:
         name = self.samples.input(index)
         if self.reading is None:
             image = self.transform.read(self.samples.raw(index), name)
         else:
             image = self.transform.read(self.samples.raw(index), name, traits)
             self.reading.refuse(traits, name)
-        return self.transform.pixels(image, seed=mixed_seed(self.seed, variation, index))
+        return self.transform.pixels(image, seed=mixed_seed(self.seed, augmentation, index))

@@ -1,4 +1,4 @@
-"""Columns of images: their paths, their encoded bytes, or what ``datasets`` calls an image."""
+"""Image columns of tables: paths, encoded bytes, or the ``Image`` feature of ``datasets``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _LONGEST_PATH = 4096  # bytes
 
 
 def holds_images(table: Table, column: str) -> bool:
-    """Whether a column holds images, or mostly paths of some.
+    """Whether a column holds images, or mostly image paths.
 
-    Most will do: those that are none are then named one by one, and not the column as texts.
+    Cells that are not paths are then reported row by row, rather than the column being taken for
+    texts.
     """
     import datasets
 
@@ -45,7 +46,7 @@ def holds_images(table: Table, column: str) -> bool:
 
 
 def possible_paths(table: Table, column: str) -> Flags:
-    """Which rows hold what a path can be, where they hold paths: no NUL, and not endless."""
+    """Which rows of a path column hold a possible path: no NUL, and not too long."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -58,7 +59,7 @@ def possible_paths(table: Table, column: str) -> Flags:
 
 
 def images_in(table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
-    """The images in ``rows`` of the one column."""
+    """The images in ``rows`` of a column."""
     import datasets
 
     (column,) = columns

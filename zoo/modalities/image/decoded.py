@@ -1,8 +1,8 @@
-"""Images that have been decoded once, in a file that is mapped into memory.
+"""Images decoded once into a memory-mapped file.
 
-To decode a JPEG costs more than all that a small network does with it. The file is in Arrow's format,
-a row an image: its mode, its width and height, and its pixels, as RGB or as floats of grey. What a reader gets is what decoding
-would give it, to the bit.
+Decoding a JPEG takes longer than running a small network on it. The file is in Arrow format, one row
+per image: mode, width, height and pixels, as RGB or gray floats. Reading gives the same bits as
+decoding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zoo.system.processor import usable_cores
 _CHUNK = 64  # images that are decoded at a time, and a record batch
 
 SMALL = 128
-"""Pixels up to which networks on a CPU are mostly faster than decoding is."""
+"""Image size in pixels up to which networks on a CPU are mostly faster than decoding."""
 
 _SCHEMA = pa.schema(
     [
@@ -43,12 +43,12 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Decoded:
-    """Inputs whose images lie decoded in ``file``; pickles as its path.
+    """Inputs whose images are decoded in ``file``; pickles as its path.
 
     Attributes:
         file: The images, in the order of ``named``.
         named: The inputs that they were decoded from.
-        rows: The place of each in the file.
+        rows: The row of each input in the file.
     """
 
     file: Path
@@ -84,12 +84,12 @@ class Decoded:
 
 
 def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int:
-    """What the images take decoded, from some of them, spread evenly.
+    """The decoded size of the images, estimated from some of them.
 
     Args:
         samples: Images.
-        size: The shorter side in pixels that is needed.
-        values: What is black and white in those with more than 8 bits.
+        size: The shorter side needed, in pixels.
+        values: Values of black and white in images with more than 8 bits.
     """
     count = min(32, len(samples))
     chosen = np.linspace(0, len(samples) - 1, count).astype(int)
@@ -99,13 +99,15 @@ def estimated_bytes(samples: Samples, size: int, values: ValueRange = ()) -> int
 
 
 def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> Iterator[int]:
-    """Decode all images into ``file``, as :func:`zoo.modalities.image.reading.read_image` does; yields how many at a time.
+    """Decode all images into ``file``; yields the number of each chunk.
+
+    As :func:`zoo.modalities.image.reading.read_image`.
 
     Args:
         samples: Images.
-        size: The shorter side in pixels that is needed.
-        file: Written beside and renamed when all are in it.
-        values: What is black and white in those with more than 8 bits.
+        size: The shorter side needed, in pixels.
+        file: Written to a temporary file and renamed at the end.
+        values: Values of black and white in images with more than 8 bits.
 
     Raises:
         BadFilesError: An image cannot be read.
@@ -136,7 +138,7 @@ def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> 
 
 
 def opened(samples: Samples, file: Path) -> Samples | None:
-    """``samples`` with the images that were decoded into ``file``, if it is there and whole."""
+    """``samples`` with the images decoded in ``file``; ``None`` if it is missing or incomplete."""
     inputs = Decoded(file, samples.inputs, np.arange(len(samples)))
     try:
         chunks = inputs._reader.num_record_batches
@@ -155,8 +157,8 @@ class ImageDecoding:
     """See :class:`zoo.modalities.batches.Decoding`.
 
     Attributes:
-        size: The shorter side in pixels that is needed.
-        values: What is black and white in images with more than 8 bits.
+        size: The shorter side needed, in pixels.
+        values: Values of black and white in images with more than 8 bits.
     """
 
     size: int
@@ -164,7 +166,7 @@ class ImageDecoding:
 
     @property
     def slow(self) -> bool:
-        """Up to :data:`SMALL` pixels, networks on a CPU are mostly faster than decoding is."""
+        """Whether images have at most :data:`SMALL` pixels per side."""
         return self.size <= SMALL
 
     @property

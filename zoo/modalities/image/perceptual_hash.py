@@ -1,11 +1,11 @@
-"""What images look like, so that a copy in another size, format or brightness is found.
+"""Perceptual hashes, to find copies of images in another size, format or brightness.
 
-An image is made 32 x 32 grey pixels; of the lowest 255 frequencies of their cosine transform, the
-signs are kept (a perceptual hash, as in Zauner 2010, *Implementation and Benchmarking of Perceptual
-Image Hash Functions*, with signs in the place of a median). Mirroring an image turns the signs of
-the odd horizontal frequencies, so that mirrored copies cost one more comparison and no more memory.
+An image is reduced to 32 x 32 gray pixels; the hash is the signs of the lowest 255 frequencies of their
+cosine transform (as in Zauner 2010, *Implementation and Benchmarking of Perceptual Image Hash
+Functions*, with signs instead of a median). Mirroring flips the signs of the odd horizontal
+frequencies, so mirrored copies cost one more comparison and no memory.
 
-Measured on the 1,687 photographs of clothes that the zoo is tested with: docs/finetuning.md.
+For measurements on 1,687 photographs of clothes see docs/finetuning.md.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from zoo.data.examined import Hashes
 from zoo.system.processor import usable_cores
 
 SIDE = 32
-"""Pixels a side of what is transformed."""
+"""Side of the thumbnail that is transformed, in pixels."""
 
 NEAR = 48
-"""The most signs in which copies differ. Among the photographs no other two are as near: the first
-differ in 52."""
+"""Maximum Hamming distance of copies. In the photographs, the nearest images that are not copies
+differ in 52 bits."""
 
-_COARSE = 16  # the most differences among the first 64 signs, by which nearly all pairs are out
+_COARSE = 16  # maximum distance in the first 64 bits, which rules out nearly all pairs
 _BLOCK = 32_768  # hashes that fit into a core's cache
-_HELD = 256  # held-out images a task
+_HELD = 256  # held-out images per task
 
 
 def _frequencies() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -43,7 +43,7 @@ _ROWS, _COLUMNS = _frequencies()
 
 
 def hashes_of(thumbnails: NDArray[np.uint8]) -> Hashes:
-    """From ``(N, 32, 32)`` grey pixels to ``(N, 4)``: 255 signs an image, the lowest frequencies first; 0 for blank ones."""
+    """Hashes ``(N, 4)`` of gray thumbnails ``(N, 32, 32)``, low frequencies first; 0 if blank."""
     waves = scipy.fft.dctn(thumbnails.astype(np.float32), axes=(1, 2))
     return _packed(waves[:, _ROWS, _COLUMNS] > 0.5)  # blank images have rounding errors
 
@@ -58,9 +58,9 @@ _MIRRORED = _packed(_COLUMNS[None] % 2 == 1)
 
 
 def alike(train: Hashes, held: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which of ``train`` look like one of ``held``, mirrored or not, and which of ``held`` are it.
+    """Which of ``train`` have a near-duplicate in ``held``, mirrored or not, and vice versa.
 
-    Every pair is compared, in NumPy and threads.
+    Compares every pair, with NumPy and threads.
     """
     known = np.flatnonzero(train.any(axis=1))
     ordered = np.ascontiguousarray(train[known].T)  # (4, N): one word of all after the other
@@ -79,7 +79,7 @@ def alike(train: Hashes, held: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bo
 
 
 def _near(train: Hashes, held: Hashes) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """For each of ``held``, ``(M, 4)``, the indices of those of ``train``, ``(4, N)``, near it."""
+    """For each of ``held``, ``(M, 4)``, the indices of its near-duplicates in ``train``, ``(4, N)``."""
     signs, counts = np.empty_like(train[0]), np.empty(train.shape[1], dtype=np.uint8)
     out = np.empty(train.shape[1], dtype=bool)
     for i in np.flatnonzero(held.any(axis=1)):

@@ -1,4 +1,4 @@
-"""Images inside a page: as data, with or without where the network looked."""
+"""Images for HTML pages, with or without heat maps."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 SIDE = 208
-"""Pixels of an image's side in the page: a card is half as wide on a phone."""
+"""Side of an image in a page, in pixels."""
 
 _QUALITY = 78
 
 _DARK, _MIDDLE, _BRIGHT = "#0b0724", "#c0325b", "#ffe08a"
-"""From where nothing spoke to where most did; lightness alone tells them apart, without colours."""
+"""From no evidence to most; they differ in lightness, so that color vision is not needed."""
 
 
 def image_uri(pixels: NDArray[np.uint8]) -> str:
-    """An image as the network got it, ``(size, size, 3)``, as a ``data:`` address."""
+    """An image, ``(size, size, 3)``, as a ``data:`` URI."""
     return _uri(_enlarged(Image.fromarray(pixels)))
 
 
 def overlay_uri(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> str:
-    """The same image under what the network looked at.
+    """An image with a heat map, as a ``data:`` URI.
 
     Args:
         pixels: ``(size, size, 3)``.
@@ -39,7 +39,7 @@ def overlay_uri(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> str:
 
 
 def whereabouts(heat: NDArray[np.float32]) -> str:
-    """In words where the heat is: ``the upper left``, ``the middle``, ``all of it``."""
+    """The hottest region in words: ``the upper left part``, ``the middle``; empty if there is none."""
     if not heat.any():
         return ""
     total = float(heat.sum())
@@ -57,7 +57,7 @@ def whereabouts(heat: NDArray[np.float32]) -> str:
 
 
 def _enlarged(image: Image.Image) -> Image.Image:
-    """At :data:`SIDE` pixels; a small one by whole pixels, so that it is seen as it is."""
+    """Resize to :data:`SIDE` pixels; small images without interpolation."""
     small = image.width * 2 <= SIDE
     how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
     return image.resize((SIDE, SIDE), how)
