@@ -17,11 +17,11 @@ from rich.console import Console
 import zoo as library
 from tests.cli.conftest import Zoo
 from zoo.cli.growing import growing_table
-from zoo.cli.recommend import COLUMNS, _cells
+from zoo.cli.recommend import COLUMNS, table_cells
 from zoo.engine.progress import Quiet
 from zoo.modalities import IMAGE, TEXT
 from zoo.ranking.deadline import Deadline, OutOfTime
-from zoo.ranking.features import RankingSetup, _download
+from zoo.ranking.features import RankingSetup, download_weights
 from zoo.ranking.results import Ranked, Ranking
 
 TINY = """
@@ -117,7 +117,7 @@ def test_a_download_ends_with_the_time(plugin: None, images: Path) -> None:
         deadline=Deadline(0.02),
     )
     with pytest.raises(OutOfTime):
-        _download("acme/tiny", setup)
+        download_weights("acme/tiny", setup)
 
 
 def _row(name: str, score: float) -> Ranked:
@@ -145,7 +145,7 @@ def test_on_a_terminal_the_table_grows_best_first() -> None:
     ranking = Ranking(
         data="d", modality="image", task="single-label", classes=("a", "b"), samples=50
     )
-    with growing_table(console, COLUMNS, _cells, 2) as watch:
+    with growing_table(console, COLUMNS, table_cells, 2) as watch:
         for number, (name, score) in enumerate((("good", 0.8), ("poor", 0.5), ("best", 0.9)), 1):
             watch.started(name, number, 3)
             with watch.reporter.steps("features", 4) as advance:

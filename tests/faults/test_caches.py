@@ -98,7 +98,7 @@ def test_images_killed_while_they_are_written_are_decoded_again(tmp_path: Path) 
 
 
 def test_rows_of_a_table_killed_while_they_are_written_are_read_again(tmp_path: Path) -> None:
-    from zoo.data.sources.table_cache import _fill, _opened
+    from zoo.data.sources.table_cache import fill_cache, opened_cache
 
     place = tmp_path / "tables" / "rows"
 
@@ -112,11 +112,11 @@ def test_rows_of_a_table_killed_while_they_are_written_are_read_again(tmp_path: 
 
     table = tmp_path / "t.csv"
     table.write_text("text,label\na,1\nb,2\n")
-    left = children.fork(lambda: _fill(place, table, killed))
+    left = children.fork(lambda: fill_cache(place, table, killed))
     assert children.wait(left) == children.KILLED
     assert _aged(place.parent, ".rows-*"), "killed too early"
-    _fill(place, table, read)
-    rows = _opened(place)
+    fill_cache(place, table, read)
+    rows = opened_cache(place)
     assert rows is not None
     assert list(rows["text"]) == ["a", "b"]
     assert [path.name for path in place.parent.iterdir()] == ["rows"]

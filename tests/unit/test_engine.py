@@ -15,7 +15,7 @@ from zoo import Backbone
 from zoo.engine import adapters
 from zoo.engine.checkpoint import STATE, CheckpointStore
 from zoo.engine.device import choose_device
-from zoo.engine.find_lr import LOWEST, Curve, _steepest
+from zoo.engine.find_lr import LOWEST, Curve, steepest
 from zoo.engine.groups import parameter_groups
 from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
@@ -167,7 +167,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
     rates = [LOWEST * 10**number for number in range(len(losses))]
     with pytest.raises(RunError, match="1e-06"):
-        _steepest(rates, losses)
+        steepest(rates, losses)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def command(
 COLUMNS = (*("", "name", "probe", "logme", "params", "features", "s/1,000", "weights", "license"),)
 
 
-def _cells(place: int, row: Ranked) -> tuple[object, ...]:
+def table_cells(place: int, row: Ranked) -> tuple[object, ...]:
     return (
         place,
         row.title,
@@ -132,7 +132,7 @@ def _print_ranking(ranking: Ranking, top: int, plot: Path | None) -> None:
     from zoo.ranking.plot import text_plot
     from zoo.ranking.results import left_out_lines
 
-    rows = [_cells(place, row) for place, row in enumerate(ranking.ranked, start=1)]
+    rows = [table_cells(place, row) for place, row in enumerate(ranking.ranked, start=1)]
     print_table(COLUMNS, rows[:top])
     if len(rows) > top:
         say(f"and {len(rows) - top} more: --top {len(rows)}")
@@ -170,7 +170,7 @@ def _watching(top: int) -> Iterator[Watch]:
     if console.is_terminal:
         from zoo.cli.growing import growing_table
 
-        with growing_table(console, COLUMNS, _cells, top) as watch:
+        with growing_table(console, COLUMNS, table_cells, top) as watch:
             yield watch
     else:
         yield _in_a_log()

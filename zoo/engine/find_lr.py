@@ -73,10 +73,10 @@ def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
                 break
             tick()
     rates = [LOWEST * factor**number for number in range(len(losses))]
-    return Curve(tuple(rates), tuple(losses), _steepest(rates, losses))
+    return Curve(tuple(rates), tuple(losses), steepest(rates, losses))
 
 
-def _steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
+def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
     """The rate at which the smoothed loss falls fastest, before its minimum."""
     lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
     falls = [(losses[i - 1] - losses[i], rates[i]) for i in range(1, lowest + 1)]

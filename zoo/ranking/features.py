@@ -152,11 +152,11 @@ def _weights(candidate: Candidate, setup: RankingSetup) -> Path | None:
     if candidate.weights is None:
         return None
     if not candidate.cached:
-        _download(candidate.name, setup)
+        download_weights(candidate.name, setup)
     return fetch(candidate.weights)
 
 
-def _download(name: str, setup: RankingSetup) -> None:
+def download_weights(name: str, setup: RankingSetup) -> None:
     """Run 'zoo download' in a process that can be stopped; the next one resumes it."""
     setup.reporter.note(f"{name}: downloading its weights")
     limit = None if setup.deadline.left == float("inf") else setup.deadline.left

@@ -53,13 +53,13 @@ def cached_table(path: Path, digest: str, how: str, read: Read) -> datasets.Data
     key = hashlib.sha256(f"{digest}\0{how}\0{datasets.__version__}".encode()).hexdigest()
     place = folder / _FOLDER / key[:40]
     try:
-        found = _opened(place)
+        found = opened_cache(place)
         if found is None:
-            _fill(place, path, read)
+            fill_cache(place, path, read)
             if sha256_of(path) != digest:
                 shutil.rmtree(place, ignore_errors=True)
                 raise DataError(f"{path} changed while it was read", hint="Run the command again.")
-            found = _opened(place)
+            found = opened_cache(place)
         assert found is not None
     except Exception as error:
         # The reader's own check for a full disk raises an error without errno.
@@ -84,7 +84,7 @@ def cause(error: BaseException) -> str:
     return first_line(_chain(error)[-1])
 
 
-def _opened(place: Path) -> datasets.Dataset | None:
+def opened_cache(place: Path) -> datasets.Dataset | None:
     """The rows cached in ``place``; ``None`` if they are missing or damaged."""
     import datasets
     import pyarrow as pa
@@ -102,7 +102,7 @@ def _opened(place: Path) -> datasets.Dataset | None:
 _WORK = ".rows-"
 
 
-def _fill(place: Path, path: Path, read: Read) -> None:
+def fill_cache(place: Path, path: Path, read: Read) -> None:
     """Read the table and store its rows at ``place`` atomically."""
     place.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(place.parent, [f"{_WORK}*"])
