@@ -137,7 +137,7 @@ def measure(row: BackboneSpec, classes: int) -> MeasuredNetwork | None:
                 raise
             continue
         if found != width:
-            raise ContractError(f"{row.name} states features of width {width}, and gives {found}")
+            raise ContractError(f"{row.name} declares features of width {width}, got {found}")
         step = 1 if row.image_input.fixed_size else _multiple(backbone, side)
         return MeasuredNetwork(feature_dim=width, params=params, min_size=side, multiple_of=step)
     raise AssertionError("unreachable: the last side is measured or raises")

@@ -215,8 +215,8 @@ def _grouped(
             pieces, total = [], 0
     if pieces or not groups:
         raise ContractError(
-            f"the heads at {', '.join(paths) or 'no place'} are {list(widths)} wide, "
-            f"and the network states {whole}"
+            f"the heads at {', '.join(paths) or 'no path'} have widths {list(widths)}, "
+            f"expected {whole} in total"
         )
     return tuple(groups)
 

@@ -86,12 +86,12 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
     if not timm.is_model(spec.arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
         raise WeightsError(
             f"{spec.arch!r} is not an architecture of timm {timm.__version__}",
-            hint="'zoo list timm/*' shows them all.",
+            hint="'zoo list timm/*' lists all.",
         )
     image = spec.image_input
     if image.fixed_size:
         if image.size < image.min_size:
-            raise _no_such_size(spec, f"the smallest size is {image.min_size}")
+            raise _invalid_size(spec, f"the smallest size is {image.min_size}")
         options["img_size"] = image.size
     try:
         with _quiet():
@@ -101,13 +101,13 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
     except (AssertionError, ArithmeticError, ValueError, RuntimeError) as error:
         if name or not image.fixed_size:
             raise
-        raise _no_such_size(spec, _in_a_line(error) or type(error).__name__) from error
-    _demand_whole_patches(net, spec)
+        raise _invalid_size(spec, _in_a_line(error) or type(error).__name__) from error
+    _check_patch_size(net, spec)
     return net
 
 
-def _demand_whole_patches(net: nn.Module, spec: BackboneSpec) -> None:
-    """Refuse a size whose last rows and columns would be in no patch, and so be ignored.
+def _check_patch_size(net: nn.Module, spec: BackboneSpec) -> None:
+    """Raise for a size whose last rows and columns would not be in any patch.
 
     Raises:
         UsageError: The network would ignore them.
@@ -138,11 +138,11 @@ def _published_sizes(net: nn.Module, spec: BackboneSpec) -> set[int]:
     return own | {int(getattr(w.input, "size", 0)) for w in spec.weights if w.input}
 
 
-def _no_such_size(spec: BackboneSpec, reason: str) -> UsageError:
+def _invalid_size(spec: BackboneSpec, reason: str) -> UsageError:
     size = spec.image_input.size
     return UsageError(
         f"{spec.name} cannot be built for images of {size} x {size} pixels: {reason}",
-        hint=f"'zoo show {spec.name}' says which size it was made for.",
+        hint=f"'zoo show {spec.name}' shows its size.",
     )
 
 
@@ -234,8 +234,8 @@ def _published(spec: BackboneSpec, weights: Weights, name: str, path: Path) -> n
         )
     except _UNLOADABLE as error:
         raise WeightsError(
-            f"{path} does not hold the weights {name!r}: {_in_a_line(error)}",
-            hint="Delete the file and run the command again, or give another with --weights PATH.",
+            f"failed to load the weights {name!r} from {path}: {_in_a_line(error)}",
+            hint="Delete the file and run the command again, or use another with --weights PATH.",
         ) from error
 
 

@@ -90,7 +90,7 @@ def _checked_size(spec: BackboneSpec) -> int:
     if size % step:
         near = max(step, round(size / step) * step)
         raise UsageError(
-            f"{spec.name} cannot be built for images of {size} pixels; it takes multiples of {step}",
+            f"the image size of {spec.name} must be a multiple of {step}, got {size}",
             hint=f"The nearest size is {near}: --image-size {near}.",
         )
     return size

@@ -73,5 +73,5 @@ def _demand_hub(repo: str) -> None:
         raise WeightsUnavailable(
             f"{repo} is not in the catalogue, its config is not on this machine, "
             "and the Hub is unreachable",
-            hint="Give a local folder as path:FOLDER, or see 'zoo list --modality text --all'.",
+            hint="Use a local folder with path:FOLDER, or see 'zoo list --modality text --all'.",
         )

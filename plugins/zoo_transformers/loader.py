@@ -57,7 +57,7 @@ def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         config = networks.make_config(spec, classes)
         if folder is not None:
             networks.refuse_adapter(folder)
-        networks.refuse_larger(spec, config, folder)
+        networks.check_size(spec, config, folder)
         tokenizer = tokenization.find(spec, path)
         if path is not None and path.is_dir():
             net = networks.read(spec, config, path)
@@ -121,9 +121,9 @@ def _as_published(spec: BackboneSpec, folder: Path) -> BackboneSpec:
     shipped: Mapping[str, Any] = json.loads(read_small(file))
     if shipped.get("model_type") != spec.config["model_type"]:
         raise WeightsError(
-            f"{folder} holds a network of type {shipped.get('model_type')!r}, and {spec.name} "
+            f"{folder} contains a network of type {shipped.get('model_type')!r}, but {spec.name} "
             f"is of type {spec.config['model_type']!r}",
-            hint=f"Use the folder as it is: path:{folder}",
+            hint=f"To use the folder itself: path:{folder}",
         )
     config = {**spec.config, **{k: v for k, v in shipped.items() if k not in _ABOUT_THE_FILE}}
     if config == spec.config:

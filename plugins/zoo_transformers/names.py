@@ -62,8 +62,8 @@ def head_path(net: PreTrainedModel) -> str:
     ]
     if not linear:
         raise ContractError(
-            f"{type(net).__name__} has no linear layer behind its encoder, so its head is unknown",
-            hint="Choose 'mean', 'cls' or 'last' as its pooling.",
+            f"{type(net).__name__} has no linear layer after its encoder, so its head is unknown",
+            hint="Use --pooling mean, cls or last.",
         )
     return str(linear[-1])
 

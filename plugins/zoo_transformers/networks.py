@@ -79,9 +79,9 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
         )
     except ValueError as error:
         raise NameLookupError(
-            f"Transformers {transformers.__version__} does not know networks of type "
-            f"{spec.config['model_type']!r}, which {spec.name} is",
-            hint="A newer version may: pip install --upgrade transformers",
+            f"Transformers {transformers.__version__} does not support networks of type "
+            f"{spec.config['model_type']!r}, such as {spec.name}",
+            hint="Try a newer version: pip install --upgrade transformers",
         ) from error
     # Where a type has two encoders (Funnel), the library looks through these before it takes the first.
     config.architectures = []
@@ -96,7 +96,7 @@ def _pad_id(spec: BackboneSpec) -> int:
     return spec.text_input.pad_id if spec.text_input.pad_id < vocab else 0
 
 
-def refuse_larger(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None) -> None:
+def check_size(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None) -> None:
     """Refuse a network that is larger than its files or than memory, before it takes any.
 
     Args:
@@ -118,22 +118,21 @@ def refuse_larger(spec: BackboneSpec, config: PretrainedConfig, folder: Path | N
     # The library checks a config while it builds: ValueError, KeyError, AssertionError, …
     except Exception as error:
         raise WeightsError(
-            f"{spec.name} cannot be built as its config.json describes it: "
-            f"{first_line(error, kind=True)}",
-            hint="Take the config.json of the network that the weights are of.",
+            f"failed to build {spec.name} from its config.json: {first_line(error, kind=True)}",
+            hint="Use the config.json that belongs to the weights.",
         ) from error
     size, memory = sizes.of_files(folder) if folder else 0, sizes.of_memory()
     if memory and 4 * count > memory:
         raise WeightsError(
-            f"{spec.name} as its config describes it has {count:,} parameters, which this "
-            f"machine's memory of {memory:,} bytes does not hold",
-            hint="Take a smaller network, or the config.json that belongs to the weights.",
+            f"{spec.name} has {count:,} parameters according to its config.json, too many for the "
+            f"memory of this machine ({memory:,} bytes)",
+            hint="Use a smaller model, or the config.json that belongs to the weights.",
         )
     if size and count > size:
         raise WeightsError(
-            f"{spec.name} as its config.json describes it has {count:,} parameters, and the "
-            f"weights in {folder} have {size:,} bytes",
-            hint="Take the config.json of the network that the weights are of.",
+            f"{spec.name} has {count:,} parameters according to its config.json, but the weights in "
+            f"{folder} have only {size:,} bytes",
+            hint="Use the config.json that belongs to the weights.",
         )
 
 
@@ -145,8 +144,8 @@ def refuse_adapter(folder: Path) -> None:
     """
     if (folder / ADAPTER).exists():
         raise WeightsError(
-            f"{folder} holds an adapter of PEFT ({ADAPTER}), and the zoo takes whole networks",
-            hint="Merge it and save the network: merge_and_unload() and save_pretrained of PEFT.",
+            f"{folder} contains a PEFT adapter ({ADAPTER}), not a complete model",
+            hint="Merge the adapter and save the model: PEFT's merge_and_unload(), save_pretrained().",
         )
 
 
@@ -178,13 +177,13 @@ def read(spec: BackboneSpec, config: PretrainedConfig, folder: Path) -> PreTrain
         )
     except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"{folder} cannot be read as weights: {first_line(error)}",
-            hint="Give a folder with model.safetensors, as save_pretrained writes it.",
+            f"failed to read weights from {folder}: {first_line(error)}",
+            hint="Use a folder with model.safetensors, as written by save_pretrained.",
         ) from error
     if difference := names.difference(net, report):
         raise WeightsError(
             f"the weights in {folder} are not of {spec.name}: {difference}",
-            hint="Give weights of this architecture, or '--weights none' for random ones.",
+            hint="Use weights of this architecture, or '--weights none' (random initialisation).",
         )
     loaded: PreTrainedModel = net
     return loaded
@@ -197,9 +196,9 @@ def _kind(spec: BackboneSpec, config: PretrainedConfig) -> Any:
     mapping = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
     if type(config) not in mapping:
         raise ContractError(
-            f"{spec.name} has no pooling of its own: Transformers has no "
+            f"{spec.name} has no pooling layer: Transformers has no "
             f"sequence classifier of type {config.model_type!r}",
-            hint="Choose 'mean', 'cls' or 'last' as its pooling.",
+            hint="Use --pooling mean, cls or last.",
         )
     return AutoModelForSequenceClassification
 

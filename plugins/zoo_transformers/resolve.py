@@ -70,11 +70,11 @@ def _from_folder(folder: Path) -> BackboneSpec:
     _demand_ends(folder)
     if not file.is_file():
         if (folder / ADAPTER).is_file():
-            raise _an_adapter(str(folder))
-        what = "has no config.json" if folder.is_dir() else "is not a folder"
+            raise _adapter_error(str(folder))
+        what = "no config.json" if folder.is_dir() else "not a folder"
         raise NameLookupError(
-            f"'{SCHEME}{folder}' leads to no network: {folder} {what}",
-            hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",
+            f"'{SCHEME}{folder}' is not a model folder: {what}",
+            hint="Use a folder written by save_pretrained, with config.json, weights and tokenizer.",
         )
     folder = folder.resolve()
     wish: dict[str, Any] = {}
@@ -90,11 +90,11 @@ def _from_folder(folder: Path) -> BackboneSpec:
     )
 
 
-def _an_adapter(where: str, base: str = "") -> NameLookupError:
+def _adapter_error(where: str, base: str = "") -> NameLookupError:
     return NameLookupError(
-        f"{where} holds an adapter of PEFT ({ADAPTER}){base}, not a whole network",
-        hint="Merge it into its base and save that: model.merge_and_unload()"
-        ".save_pretrained(FOLDER), with the tokenizer; then give path:FOLDER.",
+        f"{where} contains a PEFT adapter ({ADAPTER}){base}, not a complete model",
+        hint="Merge the adapter and save the model and its tokenizer: model.merge_and_unload()"
+        ".save_pretrained(FOLDER); then use path:FOLDER.",
     )
 
 
@@ -107,7 +107,7 @@ def _demand_ends(folder: Path) -> None:
     except OSError as error:
         raise NameLookupError(
             f"{error.filename} cannot be read: {error.strerror}",
-            hint="Give a folder that save_pretrained wrote: config.json, weights and tokenizer.",
+            hint="Use a folder written by save_pretrained, with config.json, weights and tokenizer.",
         ) from error
 
 
@@ -116,10 +116,12 @@ def _from_hub(name: str, repo: str) -> BackboneSpec:
     if config is None:
         if (adapter := hub.read(repo, ADAPTER)) is not None:
             base = _parse(adapter, f"{repo}/{ADAPTER}").get("base_model_name_or_path")
-            raise _an_adapter(f"the Hub's {repo}", f" of {base}" if isinstance(base, str) else "")
+            raise _adapter_error(
+                f"the Hub's {repo}", f" of {base}" if isinstance(base, str) else ""
+            )
         raise NameLookupError(
-            f"the Hub's {repo} has no config.json, so it holds no network of Transformers",
-            hint="'zoo list --modality text --all' shows the encoders of the catalogue.",
+            f"the Hub's {repo} is not a Transformers model: no config.json",
+            hint="'zoo list --modality text --all' lists the available encoders.",
         )
     wish: dict[str, Any] = {}
     for file in (_POOLING_FILE, _LENGTH_FILE):
@@ -168,17 +170,19 @@ def _demand_encoder(name: str, config: Json) -> int:
     """The width of the hidden states, if the config is that of a text encoder."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        raise _refusal(name, "its config.json states no model_type")
+        raise _unsupported(name, "its config.json has no model_type")
     if "auto_map" in config and not _library_has(model_type):
-        raise _refusal(
+        raise _unsupported(
             name,
-            f"{model_type!r} is code inside its own repository, which the zoo does not run",
+            f"{model_type!r} needs code from its own repository, which zoo does not execute",
         )
     if config.get("is_encoder_decoder"):
-        raise _refusal(name, f"{model_type!r} is an encoder with a decoder")
+        raise _unsupported(name, f"{model_type!r} is an encoder-decoder model")
     width = width_of(config)
     if width is None or not isinstance(config.get("vocab_size"), int):
-        raise _refusal(name, f"{model_type!r} states no vocab_size and width, so it takes no texts")
+        raise _unsupported(
+            name, f"{model_type!r} has no vocab_size or width, so it is not a text model"
+        )
     return width
 
 
@@ -248,8 +252,8 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return data
 
 
-def _refusal(name: str, why: str) -> NameLookupError:
+def _unsupported(name: str, why: str) -> NameLookupError:
     return NameLookupError(
-        f"{name!r} cannot be a text backbone: {why}",
-        hint="'zoo list --modality text --all' shows the encoders of the catalogue.",
+        f"{name!r} is not supported as a text backbone: {why}",
+        hint="'zoo list --modality text --all' lists the available encoders.",
     )

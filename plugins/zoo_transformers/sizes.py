@@ -83,9 +83,9 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
         if type(value) is not int or value < 0 or (most is not None and value > most):
             bound = f" from 0 to {most:,}" if most else ", 0 or more"
             raise NameLookupError(
-                f"{name} cannot be built: its config.json says {key} {str(value)[:40]!r}, which "
-                f"must be a whole number{bound}",
-                hint="Take the config.json of the network that the weights are of.",
+                f"{name} has an invalid config.json: {key} must be an integer{bound}, got "
+                f"{str(value)[:40]!r}",
+                hint="Use the config.json that belongs to the weights.",
             )
 
 
@@ -100,9 +100,8 @@ def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> No
         if many or (most != _ITEMS and value > most):
             what = f"{len(value):,} items" if many else f"{value:,}"
             raise NameLookupError(
-                f"{name} cannot be built: its config.json has {what} in {where}, and a network "
-                f"has at most {most:,}",
-                hint="Take the config.json of the network that the weights are of.",
+                f"{name} has an invalid config.json: {what} in {where}, at most {most:,} are supported",
+                hint="Use the config.json that belongs to the weights.",
             )
         if isinstance(value, Mapping):
             _refuse_endless(name, value, f"{where}.")

@@ -57,14 +57,14 @@ def _read(folder: Path, name: str) -> Tokenizer:
             )
     except Exception as error:  # the library lets through whatever a damaged file runs into
         raise WeightsError(
-            f"the tokenizer of {name} in {folder} cannot be read: {first_line(error)}",
-            hint="Put the tokenizer.json of the network beside its weights.",
+            f"failed to read the tokenizer of {name} in {folder}: {first_line(error)}",
+            hint="Copy the model's tokenizer.json to the folder of its weights.",
         ) from error
     tokenizer: Tokenizer | None = getattr(loaded, "backend_tokenizer", None)
     if tokenizer is None:
         raise WeightsError(
-            f"the tokenizer of {name}, {type(loaded).__name__}, has no fast (Rust) form",
-            hint="Use a network that comes with a tokenizer.json.",
+            f"the tokenizer of {name}, {type(loaded).__name__}, has no fast (Rust) version",
+            hint="Use a model with a tokenizer.json.",
         )
     tokenizer.no_padding()
     tokenizer.no_truncation()

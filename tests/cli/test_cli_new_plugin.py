@@ -14,7 +14,7 @@ def test_a_name_that_cannot_be_is_refused(name: str, zoo: Zoo, tmp_path: Path) -
     before = set(tmp_path.iterdir())
     done = zoo("new-plugin", name)
     assert done.code == 1
-    assert f"a plugin cannot be called {name!r}" in done.err
+    assert f"{name!r} is not a valid plugin name" in done.err
     assert "lower-case letters" in done.err
     assert set(tmp_path.iterdir()) == before
 
@@ -23,7 +23,7 @@ def test_a_folder_that_is_there_stays_as_it_is(zoo: Zoo, tmp_path: Path) -> None
     (tmp_path / "zoo-acme").mkdir()
     done = zoo("new-plugin", "acme")
     assert done.code == 1
-    assert "zoo-acme exists" in done.err
+    assert "zoo-acme already exists" in done.err
     assert list((tmp_path / "zoo-acme").iterdir()) == []
 
 
@@ -50,6 +50,6 @@ def test_of_two_plugins_of_one_name_the_first_stays_whole(tmp_path: Path) -> Non
 
     folder = write_plugin("acme", "image", tmp_path)
     files = sorted(folder.rglob("*"))
-    with pytest.raises(UsageError, match="zoo-acme exists"):
+    with pytest.raises(UsageError, match="zoo-acme already exists"):
         write_plugin("acme", "image", tmp_path)
     assert sorted(folder.rglob("*")) == files

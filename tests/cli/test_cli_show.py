@@ -65,7 +65,7 @@ def test_the_facts_appear_although_it_cannot_be_built(zoo: Zoo, acme: Path) -> N
     result = zoo("show", "middle")
     assert result.code == 0
     assert "acme/middle\n" in result.out
-    assert "cannot be built: the loader of acme/middle, 'nowhere:load'" in result.err
+    assert "the loader 'nowhere:load' of acme/middle" in result.err
     document = zoo("show", "middle", "--json").document
     assert document["name"] == "acme/middle"
     assert (document["stages"], document["head"]) == (None, None)

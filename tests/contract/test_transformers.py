@@ -355,7 +355,7 @@ def test_means_are_added_in_float32() -> None:
 
 def test_an_encoder_without_a_classifier_of_its_own_says_which_poolings_work() -> None:
     spec = replace(tiny("bert", "pooler"), config={**_BERT, "model_type": "bert-generation"})
-    with pytest.raises(ContractError, match="no pooling of its own"):
+    with pytest.raises(ContractError, match="no pooling layer"):
         build(spec, None)
 
 
@@ -804,7 +804,7 @@ def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
     )
     spec = resolve(f"path:{tmp_path}")
     assert spec is not None
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="failed to read"):
         build(spec, spec.default_weights)
 
 
@@ -877,8 +877,8 @@ def test_a_fine_tuned_classifier_brings_its_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"model_type": "new", "vocab_size": 9, "auto_map": {}}, "does not run"),
-        ({"model_type": "vit", "hidden_size": 8}, "takes no texts"),
+        ({"model_type": "new", "vocab_size": 9, "auto_map": {}}, "own repository"),
+        ({"model_type": "vit", "hidden_size": 8}, "not a text model"),
         ({"model_type": "t5", "vocab_size": 9, "is_encoder_decoder": True}, "decoder"),
         ({"vocab_size": 9}, "model_type"),
     ],
@@ -898,9 +898,9 @@ def test_an_unknown_type_names_the_version_of_the_library(tmp_path: Path) -> Non
 
 
 def test_a_missing_folder_and_a_folder_without_config_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(NameLookupError, match="is not a folder"):
+    with pytest.raises(NameLookupError, match="not a folder"):
         resolve(f"path:{tmp_path / 'nowhere'}")
-    with pytest.raises(NameLookupError, match=r"has no config\.json"):
+    with pytest.raises(NameLookupError, match=r"no config\.json"):
         resolve(f"path:{tmp_path}")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(NameLookupError, match="not JSON"):
@@ -1027,9 +1027,9 @@ def test_a_classifier_without_a_linear_layer_has_no_head() -> None:
     encoder.base_model_prefix = ""
     for path in [path for path, m in encoder.named_modules() if isinstance(m, torch.nn.Linear)]:
         encoder.set_submodule(path, torch.nn.Identity())
-    with pytest.raises(ContractError, match="has no linear layer behind its encoder") as error:
+    with pytest.raises(ContractError, match="has no linear layer after its encoder") as error:
         names.head_path(encoder)
-    assert "'mean', 'cls' or 'last'" in error.value.hint
+    assert "mean, cls or last" in error.value.hint
 
 
 def test_a_tokenizer_without_a_rust_form_is_told(
@@ -1039,5 +1039,5 @@ def test_a_tokenizer_without_a_rust_form_is_told(
         backend_tokenizer = None
 
     monkeypatch.setattr(tokenization.AutoTokenizer, "from_pretrained", lambda *_, **__: Slow())
-    with pytest.raises(WeightsError, match=r"tokenizer of x, Slow, has no fast \(Rust\) form"):
+    with pytest.raises(WeightsError, match=r"tokenizer of x, Slow, has no fast"):
         tokenization._read(tmp_path, "x")

@@ -51,7 +51,7 @@ def test_a_damaged_tokenizer_is_an_error_that_names_its_folder(
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}), encoding="utf-8")
     (tmp_path / "tokenizer.json").write_text(content, encoding="utf-8")
-    with pytest.raises(WeightsError, match=r"the tokenizer of x in .* cannot be read: .") as caught:
+    with pytest.raises(WeightsError, match=r"the tokenizer of x in .*: .") as caught:
         _read(tmp_path, "x")
     assert str(tmp_path) in caught.value.message
 

@@ -66,7 +66,7 @@ def says(folder: Path, **changes: Any) -> str:
 def test_a_network_that_cannot_be_is_refused_before_it_is_built(
     folder: Path, changes: dict[str, Any], weights: str
 ) -> None:
-    with pytest.raises(WeightsError, match=r"parameters, |cannot be built as its config") as caught:
+    with pytest.raises(WeightsError, match=r"parameters|failed to build") as caught:
         zoo.load(says(folder, **changes), weights=weights)
     assert str(folder) in caught.value.message
     assert "allocate" not in caught.value.message
@@ -77,7 +77,7 @@ def test_a_network_that_cannot_be_is_refused_before_it_is_built(
 @pytest.mark.parametrize("key", ["num_hidden_layers", "num_labels"])
 def test_what_is_no_number_of_layers_or_labels_is_named(folder: Path, key: str, value: Any) -> None:
     value = value * 10**6 if value == 10**6 else value
-    with pytest.raises(NameLookupError, match=rf"config.json (says|has .* in) {key}\b") as caught:
+    with pytest.raises(NameLookupError, match=rf"config.json: .*{key}\b") as caught:
         zoo.load(says(folder, **{key: value}))
     assert str(value) in caught.value.message.replace(",", "")
 
@@ -93,7 +93,7 @@ def test_a_run_whose_spec_lies_is_refused_as_its_folder_is(folder: Path) -> None
 def test_weights_of_a_larger_network_than_the_file_are_named_with_both_sizes(
     folder: Path,
 ) -> None:
-    with pytest.raises(WeightsError, match=r"has [\d,]+ parameters, and the weights in .* bytes"):
+    with pytest.raises(WeightsError, match=r"[\d,]+ parameters .* bytes"):
         zoo.load(says(folder, vocab_size=100_000))
 
 
@@ -122,7 +122,7 @@ def test_an_adapter_is_never_read(folder: Path, content: str, weights: str) -> N
     """The library would put it into the network, and read the network that it names."""
     (folder / "adapter_config.json").write_text(content)
     (folder / "adapter_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="holds an adapter of PEFT") as caught:
+    with pytest.raises(WeightsError, match="PEFT adapter") as caught:
         zoo.load(f"path:{folder}", weights=weights)
     assert "merge_and_unload" in caught.value.hint
 

@@ -184,7 +184,7 @@ def test_the_length_that_sentence_transformers_states_is_the_default(tmp_path: P
 
 def test_an_adapter_folder_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(NameLookupError, match="adapter of PEFT") as caught:
+    with pytest.raises(NameLookupError, match="PEFT adapter") as caught:
         resolve(f"path:{tmp_path}")
     assert "merge_and_unload" in str(caught.value.hint)
 

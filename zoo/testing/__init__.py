@@ -1,4 +1,4 @@
-"""What the contract promises, as checks that anybody can run on their own backbones.
+"""The contract as checks that plugin authors can run on their backbones.
 
 In a plugin's own tests::
 

@@ -22,7 +22,7 @@ from zoo.registry.side_effects import MAX_SECONDS
 from zoo.testing.checks import CHECKS
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
-"""Names that neither a shell nor a file system nor the command line reads as something else."""
+"""Names without special meaning in a shell, a file system or the command line."""
 
 _ASK = """
 import json, sys
@@ -37,7 +37,7 @@ print(json.dumps([side_effects.seconds, side_effects.imported, side_effects.prin
 
 @dataclass(frozen=True)
 class PublishedCatalogue:
-    """A plugin's catalogue, as the checks look at it.
+    """A plugin's catalogue, for the checks.
 
     Attributes:
         source: The plugin's entry point.
@@ -58,7 +58,7 @@ class PublishedCatalogue:
         facts = json.dumps({**given, "distribution": "", "version": ""})
         command = [sys.executable, "-c", _ASK, facts]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"asking it failed: {done.stderr.strip()[-300:]}"
+        assert done.returncode == 0, f"reading the catalogue failed: {done.stderr.strip()[-300:]}"
         answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
@@ -73,7 +73,7 @@ def the_catalogue_needs_no_torch(plugin: PublishedCatalogue) -> None:
 
 def the_catalogue_comes_quickly(plugin: PublishedCatalogue) -> None:
     """Import and catalogue together take no longer than two seconds."""
-    assert plugin.asked[0] <= MAX_SECONDS, f"it took {plugin.asked[0]:.1f} s"
+    assert plugin.asked[0] <= MAX_SECONDS, f"it takes {plugin.asked[0]:.1f} s"
 
 
 def nothing_is_printed(plugin: PublishedCatalogue) -> None:
@@ -91,18 +91,18 @@ def specs_become_json_without_loss(plugin: PublishedCatalogue) -> None:
 def specs_can_be_copied_and_pickled(plugin: PublishedCatalogue) -> None:
     """``copy.deepcopy`` and ``pickle`` give equal specs."""
     for spec in plugin.specs:
-        assert copy.deepcopy(spec) == spec, f"a copy of {spec.name} is another"
+        assert copy.deepcopy(spec) == spec, f"a copy of {spec.name} is not equal to it"
         assert pickle.loads(pickle.dumps(spec)) == spec, f"{spec.name} does not survive pickling"
 
 
 def names_are_legal(plugin: PublishedCatalogue) -> None:
     """Letters, digits and ``_ . + -``, no two names the same but for letter case."""
     odd = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
-    assert not odd, f"odd names: {odd[:5]}"
+    assert not odd, f"invalid names: {odd[:5]}"
     folded: dict[str, str] = {}
     for spec in plugin.specs:
         other = folded.setdefault(spec.name.lower(), spec.name)
-        assert other == spec.name, f"{other} and {spec.name} differ in letter case alone"
+        assert other == spec.name, f"{other} and {spec.name} differ only in letter case"
 
 
 def weights_are_described(plugin: PublishedCatalogue) -> None:
@@ -110,11 +110,11 @@ def weights_are_described(plugin: PublishedCatalogue) -> None:
     for spec in plugin.specs:
         for weights in spec.weights:
             name = f"{spec.name}.{weights.tag}"
-            assert re.fullmatch(r"[^\s/]+", weights.tag), f"{name} has an odd tag"
+            assert re.fullmatch(r"[^\s/]+", weights.tag), f"{name} has an invalid tag"
             assert weights.uri, f"{name} has no source"
-            assert not weights.uri.startswith("http:"), f"{name} comes without encryption"
+            assert not weights.uri.startswith("http:"), f"{name} is downloaded without encryption"
             digits = re.fullmatch(r"|[0-9a-f]{8,64}", weights.sha256)
-            assert digits, f"{name} has a sha256 of {weights.sha256!r}; 8 to 64 digits are meant"
+            assert digits, f"{name} has the sha256 {weights.sha256!r}; expected 8 to 64 digits"
 
 
 def loaders_can_be_imported(plugin: PublishedCatalogue) -> None:
@@ -122,7 +122,7 @@ def loaders_can_be_imported(plugin: PublishedCatalogue) -> None:
     for loader in sorted({spec.loader for spec in plugin.specs}):
         module, _, function = loader.partition(":")
         found = getattr(importlib.import_module(module), function, None)
-        assert callable(found), f"the loader {loader} is not there"
+        assert callable(found), f"the loader {loader} does not exist"
 
 
 def commands_can_be_imported(plugin: PublishedCatalogue) -> None:

@@ -1,4 +1,4 @@
-"""The checks as tests of pytest: one a check and a backbone."""
+"""The checks as pytest tests, one per check and backbone."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def parametrize_backbones(
 ) -> Decorator:
     """Run a test once for every check of every backbone.
 
-    The test's argument is a function without arguments that makes the check. Checks that the
-    plugin exempts (``zoo_exemptions``) are expected to fail, strictly, with the exemption's reason.
+    The test's argument is a function that runs the check. Exempted checks (``zoo_exemptions``) are
+    strict expected failures with the exemption's reason.
 
     Args:
         backbones: A canonical name or a glob over them (``acme/*``), or specs, which may differ
@@ -44,7 +44,7 @@ def parametrize_backbones(
         argument: The name of the test's argument.
 
     Raises:
-        pytest.UsageError: There is no such backbone or check, so that nothing would be checked.
+        pytest.UsageError: There is no such backbone or check.
     """
     chosen = _checks(checks)
     try:
@@ -58,8 +58,7 @@ def parametrize_backbones(
         raise pytest.UsageError(str(error)) from error
     if not specs:
         raise pytest.UsageError(
-            f"no backbone is called {backbones!r}, so that nothing would be checked; "
-            "'zoo plugins' shows what is installed"
+            f"no backbone matches {backbones!r}; 'zoo plugins' lists the installed plugins"
         )
     cases = [
         _case(check, spec, real, reason_for(exemptions[spec.plugin], check.name, spec.arch))
@@ -91,7 +90,7 @@ def _case(check: Check, spec: BackboneSpec, real: bool, exempted: str) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _built(spec: BackboneSpec, real: bool) -> Backbone:
-    """The backbone as it is built; its checks follow each other, so that one is kept."""
+    """Build a backbone; the last one is cached, as its checks run one after another."""
     import torch
 
     with torch.random.fork_rng(), nullcontext() if real else without_values():

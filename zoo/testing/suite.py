@@ -1,4 +1,4 @@
-"""Runs the checks on plugins and backbones, and tells what came of each."""
+"""Run the contract checks on plugins and backbones."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ BUILT = "can_be_built"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check.
+    """Result of one check.
 
     Attributes:
         subject: The plugin's name, or the backbone's canonical name.
         check: The check's name.
-        status: ``passed``; ``failed``; ``skipped``, where it does not apply; ``expected``, where
-            it failed as an exemption says.
+        status: ``passed``, ``failed``, ``skipped`` (not applicable) or ``expected`` (failed, with an
+            exemption).
         message: Why it failed or was skipped, or the exemption's reason.
-        seconds: How long it took.
+        seconds: Duration.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class CheckResult:
 
 
 def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
-    """The checks of the catalogue of the plugin ``name``.
+    """Check a plugin's catalogue.
 
     Raises:
         PluginError: The plugin cannot be used.
@@ -62,18 +62,18 @@ def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
     source, exemptions = registry.plugin(name).source, registry.exemptions(name)
     catalogue = PublishedCatalogue(source, specs, exemptions, commands)
     for title, check in PLUGIN_CHECKS.items():
-        yield _outcome(name, title, partial(check, catalogue))
+        yield _run(name, title, partial(check, catalogue))
 
 
 def examine(
     spec: BackboneSpec, exemptions: Iterable[Exemption] = (), *, max_params: int = MAX_PARAMS
 ) -> Iterator[CheckResult]:
-    """All checks of the backbone of ``spec``, built with random parameters.
+    """Run all checks on a backbone with random initialisation.
 
     Args:
         spec: With its canonical name.
-        exemptions: What its plugin says that it does not pass.
-        max_params: Above it the network has no values, and checks that need them are skipped.
+        exemptions: Checks that it is known not to pass.
+        max_params: Larger networks are built without values; checks that need them are skipped.
     """
     real = spec.params <= max_params
     place: AbstractContextManager[None] = nullcontext() if real else without_values()
@@ -84,7 +84,7 @@ def examine(
             torch.manual_seed(0)
             built.append(build(spec, None))
 
-    yield (first := _outcome(spec.name, BUILT, make))
+    yield (first := _run(spec.name, BUILT, make))
     if first.status != "passed":
         return
     for check in CHECKS.values():
@@ -99,26 +99,26 @@ def examine(
 
 
 def run_check(check: Check, backbone: Backbone, exempted: str = "") -> CheckResult:
-    """One check of a backbone, which may be changed by it.
+    """Run one check; it may modify the backbone.
 
     Args:
         check: What to check.
         backbone: Freshly built.
-        exempted: The reason for which it is known to fail.
+        exempted: Reason of the exemption, if any.
     """
 
     def run() -> None:
         with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries warn in torch.export; it is not the news
+            warnings.simplefilter("ignore")  # libraries warn in torch.export
             torch.manual_seed(0)
             check(backbone)
 
-    outcome = _outcome(backbone.spec.name, check.name, run)
+    outcome = _run(backbone.spec.name, check.name, run)
     if not exempted or outcome.status == "skipped":
         return outcome
     if outcome.status == "failed":
         return CheckResult(outcome.subject, check.name, "expected", exempted, outcome.seconds)
-    message = f"it passes although it is exempted ({exempted}); remove the exemption"
+    message = f"passes despite an exemption ({exempted}); remove the exemption"
     return CheckResult(outcome.subject, check.name, "failed", message, outcome.seconds)
 
 
@@ -135,18 +135,18 @@ def sample(specs: Iterable[BackboneSpec]) -> list[BackboneSpec]:
     return sorted(smallest.values(), key=lambda spec: spec.name)
 
 
-def _outcome(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
+def _run(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
     start = time.perf_counter()
 
-    def told(status: Status, message: str = "") -> CheckResult:
+    def result(status: Status, message: str = "") -> CheckResult:
         return CheckResult(subject, title, status, message, round(time.perf_counter() - start, 3))
 
     try:
         run()
     except NotApplicable as reason:
-        return told("skipped", str(reason))
+        return result("skipped", str(reason))
     except AssertionError as broken:
-        return told("failed", str(broken) or "an assertion without a message failed")
+        return result("failed", str(broken) or "an assertion without a message failed")
     except Exception as error:
-        return told("failed", first_line(error, kind=True))
-    return told("passed")
+        return result("failed", first_line(error, kind=True))
+    return result("passed")

@@ -1,4 +1,4 @@
-"""Writes a plugin to begin with: a distribution that installs, passes its tests, and can be edited.
+"""Create a new plugin: an installable distribution with passing tests, as a starting point.
 
 ``common`` holds what every plugin has, ``image`` and ``text`` a network of that kind. They are
 Jinja templates; ``package`` in a path is replaced by the package's name.
@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent
 
 
 def distribution_name(name: str) -> str:
-    """The distribution of the plugin ``name``; also the name of its folder."""
+    """Return the name of the distribution and of its folder."""
     return f"zoo-{name.replace('_', '-')}"
 
 
@@ -36,13 +36,13 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
         The distribution's folder.
 
     Raises:
-        UsageError: The name cannot be, or the folder exists or cannot be written.
+        UsageError: The name is not valid, or the folder exists or cannot be written.
     """
     import jinja2
 
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"a plugin cannot be called {name!r}",
+            f"{name!r} is not a valid plugin name",
             hint="Use lower-case letters and digits, and '-' or '_' between them.",
         )
     distribution = distribution_name(name)
@@ -56,7 +56,7 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
     claimed = False
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()  # of two that start together, one has it
+        folder.mkdir()  # fails if another process creates it at the same time
         claimed = True
         for part in ("common", modality):
             root = TEMPLATES / part
@@ -73,12 +73,12 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
                 upper.rmdir()
         if isinstance(error, FileExistsError) and not claimed:
             raise UsageError(
-                f"{error.filename} exists", hint="Choose another name, or remove it."
+                f"{error.filename} already exists", hint="Use another name, or remove it."
             ) from error
         if isinstance(error, OSError):
             raise UsageError(
-                f"{folder} cannot be written: {error.strerror or error}",
-                hint="Choose another path with --output DIR.",
+                f"failed to write {folder}: {error.strerror or error}",
+                hint="Use another path with --output DIR.",
             ) from error
         raise
     return folder
