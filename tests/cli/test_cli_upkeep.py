@@ -171,7 +171,7 @@ def test_a_torchvision_that_does_not_match_is_explained(
     assert ("works around it" in finding["advice"]) is not works
 
 
-@pytest.mark.filterwarnings("ignore:the index cannot be kept")
+@pytest.mark.filterwarnings("ignore:failed to write the index")
 def test_a_cache_that_cannot_be_written_is_wrong(
     zoo: Zoo, acme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
