@@ -93,7 +93,7 @@ def test_columns_that_training_found_by_their_names_go_before_all_others(
     assert [sum(row) for row in confusion] == [2, 2]  # not 19 and 5
     other = _table(tmp_path / "other.csv", "text,label")
     done = zoo_cli("predict", guessed, other)
-    assert "has no column 'body', which the run was trained on; 'text' is read" in done.err
+    assert "has no column 'body', which the run was trained on; reading 'text'" in done.err
     assert done.out.splitlines()[3].startswith("number 3\t")
     for name, more in (("found", ()), ("named", ("--text-column", "body"))):
         zoo_cli("embed", guessed, table, "--output", tmp_path / f"{name}.npy", *more)
@@ -216,7 +216,7 @@ def test_a_text_file_gets_one_answer_a_line(
     path.write_text(ending.join(LINES) + ending * last, newline="")
     done = zoo_cli("predict", run, path, "--json")
     assert [row["input"] for row in json.loads(done.out)] == LINES
-    assert "has 2 blank lines, the first at 3" in done.err
+    assert "has 2 blank lines, the first is line 3" in done.err
 
 
 def test_standard_input_gets_one_answer_a_line(
@@ -226,7 +226,7 @@ def test_standard_input_gets_one_answer_a_line(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
     done = zoo_cli("predict", run, "-", "--json")
     assert [row["input"] for row in json.loads(done.out)] == ["", *LINES, "", ""]
-    assert "standard input has 5 blank lines, the first at 1" in done.err
+    assert "standard input has 5 blank lines, the first is line 1" in done.err
 
 
 def test_embed_gives_one_row_a_line(run: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
@@ -252,7 +252,7 @@ def test_quoting_is_recorded_and_is_the_default_of_what_follows(
     arguments = ("finetune", "lstm", "--data", path, "--output", tmp_path / "run", "--epochs", 1)
     done = zoo_cli(*arguments)
     assert done.code == 1
-    assert "line 7: a text in quotes runs over 11 lines that look like rows" in done.err
+    assert "line 7: a quoted text spans 11 lines that look like rows" in done.err
     assert not (tmp_path / "run").exists()
     done = zoo_cli(*arguments, "--quoting", "none")
     assert done.code == 0, done.err
