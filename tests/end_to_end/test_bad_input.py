@@ -250,7 +250,10 @@ def test_sizes_that_a_network_does_not_take_name_the_nearest(refused: Refused) -
             ("bert-base-uncased", "--max-length", 9999),
             ("got 9999", "hf/bert-base-uncased", "512"),
         ),
-        (("cnn", "--surgery", "zoo.engine.surgery:__doc__"), ("is no function", "MODULE:FUNCTION")),
+        (
+            ("cnn", "--surgery", "zoo.engine.surgery:__doc__"),
+            ("is not a function", "MODULE:FUNCTION"),
+        ),
     ):
         refused("finetune", *arguments, "--weights", "none", says=words)
 

@@ -278,7 +278,7 @@ def test_a_tracker_that_does_not_start_is_told_and_leaves_nothing(
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.__init__", broken)
     done = zoo_cli("finetune", "cnn", "--track", "tensorboard", "--output", tmp_path / "run")
     assert done.code == 1
-    assert "--track tensorboard does not start: the server does not answer\n" in done.err
+    assert "--track tensorboard: the server does not answer\n" in done.err
     assert not list(tmp_path.iterdir())
 
 

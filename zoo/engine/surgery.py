@@ -1,8 +1,7 @@
-"""Changes to the inside of a backbone before it trains, and again whenever its run is opened.
+"""Surgery: a function that modifies a backbone before training, and whenever its run is opened.
 
-A change is a function that takes the backbone and alters it: another layer in the middle, a layer
-frozen. ``run.json`` records the function's name and nothing imports it from there: a run folder is
-data, so whoever opens it names the function again.
+It may replace or freeze layers. ``run.json`` records the function's name, but zoo never imports it
+from there: a run folder is data, so the user names the function when opening it.
 """
 
 from __future__ import annotations
@@ -28,26 +27,24 @@ def name_of(surgery: Surgery | None) -> str | None:
 
 
 def sha256_of_code(surgery: Surgery | None) -> str | None:
-    """What identifies the code of a surgery; ``None`` for no surgery, or where no source is found.
+    """A hash of the code of a surgery; ``None`` without surgery or source.
 
-    It is the file of its module, and of a function in a script or notebook the function alone: the
-    rest of those changes between start and resume.
+    It covers the module's file; for a function in a script or notebook only the function, since the
+    rest may change before resuming.
     """
     if surgery is None:
         return None
     linecache.checkcache()  # the file as it is now
     try:
-        own = surgery.__module__ == "__main__"
-        code = inspect.getsource(surgery if own else sys.modules[surgery.__module__])
+        in_script = surgery.__module__ == "__main__"
+        code = inspect.getsource(surgery if in_script else sys.modules[surgery.__module__])
     except (OSError, TypeError, KeyError):
         return None
     return hashlib.sha256(code.encode(errors="surrogatepass")).hexdigest()
 
 
 def find_surgery(name: str) -> Surgery:
-    """The function that ``module:function`` names; modules in the working directory count.
-
-    They do so while the module is imported, not when its function imports more.
+    """Import ``module:function``; the module may be in the working directory.
 
     Raises:
         UsageError: There is no such function.
@@ -62,28 +59,28 @@ def find_surgery(name: str) -> Surgery:
             hint="Write MODULE:FUNCTION, e.g. --surgery changes:widen for widen() in changes.py.",
         ) from error
     if not colon or not callable(found):
-        raise UsageError(f"--surgery {name} is no function", hint="Write MODULE:FUNCTION.")
+        raise UsageError(f"--surgery {name} is not a function", hint="Write MODULE:FUNCTION.")
     return found
 
 
 def apply_surgery(backbone: Backbone, name: str | None, surgery: Surgery | None) -> tuple[str, ...]:
-    """Carry out the surgery that ``name`` asks for.
+    """Apply the surgery named ``name``.
 
     Returns:
         The parameters that it has frozen; they stay frozen in every phase.
 
     Raises:
-        UsageError: It was not given, or another one was.
-        ContractError: It has left parameters in no stage, or a stage without any.
+        UsageError: The given function is missing, or is another one.
+        ContractError: A parameter is in no stage, or a stage has no parameters.
     """
     if name != name_of(surgery):
         wanted = f"with the surgery {name!r}" if name else "without surgery"
         raise UsageError(
-            f"the run was made {wanted}, and given was {name_of(surgery) or 'none'}",
-            hint="The zoo does not import it by itself. Give the function: "
+            f"the run was trained {wanted}, got {name_of(surgery) or 'none'}",
+            hint="zoo does not import it by itself. Pass the function: "
             f"--surgery {name}, or surgery=… in Python."
             if name
-            else "Leave the surgery out.",
+            else "Remove the surgery.",
         )
     if surgery is None:
         return ()

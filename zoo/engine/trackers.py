@@ -1,4 +1,4 @@
-"""Trackers of experiments, through Accelerate: a known one, and one that starts."""
+"""Experiment trackers, through Accelerate."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from zoo.errors import UsageError, did_you_mean, first_line
 
 
 def refuse_tracker(name: str | None) -> None:
-    """Raise a :class:`UsageError` for a tracker that Accelerate would leave out silently."""
+    """Raise a :class:`UsageError` for a tracker that Accelerate would silently ignore."""
     if name is None or name in {str(getattr(t, "value", t)) for t in get_available_trackers()}:
         return
     if name in LOGGER_TYPE_TO_CLASS:
         raise UsageError(f"--track {name} is not installed", hint=f"pip install {name}")
     guess = did_you_mean(name, LOGGER_TYPE_TO_CLASS)
     raise UsageError(
-        f"there is no tracker called {name!r}.{guess}",
-        hint=f"There are: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}.",
+        f"no tracker is called {name!r}.{guess}",
+        hint=f"Trackers: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}.",
     )
 
 
 def start_tracker(accelerator: Accelerator, name: str, folder: Path, recipe: Recipe) -> None:
-    """Begin to track the run in ``folder``, which it is called after; the recipe goes with it.
+    """Start tracking the run in ``folder``, under the folder's name and with the recipe.
 
-    TensorBoard's events lie in ``tracking/`` of the folder. Other trackers keep a run where they
-    keep all of them, under the project ``zoo``.
+    TensorBoard writes to ``tracking/`` in the folder. Other trackers use their own place, with the
+    project ``zoo``.
 
     Raises:
-        UsageError: The tracker does not start.
+        UsageError: The tracker failed to start.
     """
     accelerator.project_configuration.logging_dir = str(folder)
     config = {
@@ -44,8 +44,8 @@ def start_tracker(accelerator: Accelerator, name: str, folder: Path, recipe: Rec
             config=config,
             init_kwargs={"wandb": {"name": folder.name}, "mlflow": {"run_name": folder.name}},
         )
-    except Exception as error:  # whatever a tracker's library raises, the user's set-up is at fault
+    except Exception as error:  # whatever a tracker's library raises
         raise UsageError(
-            f"--track {name} does not start: {first_line(error)}",
-            hint=f"Set {name} up as its documentation says, or leave --track out.",
+            f"failed to start --track {name}: {first_line(error)}",
+            hint=f"Configure {name} as its documentation says, or remove --track.",
         ) from error

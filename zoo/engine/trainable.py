@@ -1,4 +1,4 @@
-"""Which parameters train: what a phase, the recipe, and the progress of training leave unfrozen."""
+"""Freezes and unfreezes parameters, by phase, recipe and progress."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from zoo.errors import UsageError
 
 
 def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: float = 0.0) -> None:
-    """Freeze and unfreeze ``backbone`` as ``phase`` wants it. The head always trains.
+    """Freeze and unfreeze ``backbone`` for ``phase``. The head always trains.
 
     Args:
-        backbone: Gets adapters if the phase trains some, and has earlier ones merged if not.
-        phase: What it is for.
+        backbone: Gets adapters if the phase trains them; otherwise existing ones are merged.
+        phase: The phase.
         recipe: Its ``freeze`` and ``unfreeze`` name layers that stay frozen, or train, in every phase
             that trains the backbone.
-        done: Share of the phase's steps that are over, in [0, 1].
+        done: Share of the phase's steps completed, in [0, 1].
 
     Raises:
         StageError: A stage or layer does not exist.
@@ -59,13 +59,13 @@ def trained_names(backbone: Backbone) -> tuple[str, ...]:
 def refuse_redundant_layers(
     backbone: Backbone, strategy: Strategy, recipe: Recipe, given: Mapping[str, Any]
 ) -> None:
-    """Raise a :class:`UsageError` for layers that are to freeze or train and would do so anyway.
+    """Raise a :class:`UsageError` for ``freeze`` or ``unfreeze`` options without effect.
 
     Args:
         backbone: Is left without adapters.
         strategy: Makes the phases.
-        recipe: What was asked for, among the rest.
-        given: What was asked for, by the names of the recipe's fields.
+        recipe: All hyperparameters.
+        given: The given values, by the names of the recipe's fields.
 
     Raises:
         ZooError: As :func:`choose_trained`.
@@ -82,16 +82,16 @@ def refuse_redundant_layers(
             raise UsageError(
                 f"{option} {shown} has no effect: with the strategy {recipe.strategy!r} the same "
                 "parameters train without it",
-                hint=f"Leave {option} out, or name other layers; 'zoo show' lists the stages.",
+                hint=f"Remove {option}, or name other layers; 'zoo show' lists the stages.",
             )
 
 
 def _ever_trained(
     backbone: Backbone, strategy: Strategy, recipe: Recipe
 ) -> list[tuple[tuple[str, ...], list[str]]]:
-    """What trains at the beginning and at the end of each phase, and which modules are at work."""
+    """Trained parameters, and modules in training mode, at the start and end of each phase."""
     found = []
-    with torch.random.fork_rng():  # adapters are drawn
+    with torch.random.fork_rng():  # adapters are initialised randomly
         for phase in strategy(recipe):
             for done in (0.0, 1.0) if phase.gradual else (0.0,):
                 choose_trained(backbone, phase, recipe, done=done)
@@ -103,9 +103,9 @@ def _ever_trained(
 
 
 def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
-    """The last stage that is frozen when a share ``done`` of the phase's steps is over.
+    """The last frozen stage after a share ``done`` of the phase's steps.
 
-    A gradual phase begins with the last stage unfrozen, and with half of its steps all are.
+    A gradual phase starts with only the last stage unfrozen; after half of its steps all are.
     """
     names = [stage.name for stage in backbone.stages()]
     always = names.index(phase.freeze_until) + 1 if phase.freeze_until else 0
@@ -118,7 +118,7 @@ def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
 
 
 def _parts(backbone: Backbone) -> dict[str, list[str]]:
-    """Parameters of ``net`` by what they are: biases, and those of normalisation layers."""
+    """Parameters of ``net`` by kind: biases, and those of normalisation layers."""
     biases, norms = [], []
     for path, module in backbone.net.named_modules():
         own = [
@@ -131,7 +131,7 @@ def _parts(backbone: Backbone) -> dict[str, list[str]]:
 
 
 def _normalises(module: nn.Module) -> bool:
-    """Libraries bring normalisations of their own; by convention their classes are called so."""
+    """Whether it is a normalisation layer: libraries have their own, named ``…Norm…`` by convention."""
     return "norm" in type(module).__name__.lower() and all(
         p.ndim <= 1 or p.numel() == max(p.shape) for p in module.parameters(recurse=False)
     )

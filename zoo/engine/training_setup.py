@@ -1,4 +1,4 @@
-"""What a fit works with, whatever the phase: batches, hyperparameters, the task, where to save."""
+"""Everything that the phases of a fit share: dataloaders, hyperparameters, task, checkpoints."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from zoo.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Dataloaders:
-    """The batches that training and validation see.
+    """The dataloaders of training and validation.
 
     Attributes:
         train: Shuffled, augmented batches; ``set_epoch`` before each pass.
-        plain_train: The training split once, prepared as for validation; made when needed.
-        view: The training split once, each image in a variation of it, by the view's number.
-        variation: What decides how the images of the views vary, in words.
+        plain_train: Makes one pass over the training split, without augmentation.
+        view: Makes one pass over the training split in the augmented view of a given number.
+        variation: Identifies the augmentation of the views, for the feature cache.
         val: The validation split once.
         train_labels: ``(N,)`` class indices, or ``(N, outputs)``.
         val_labels: ``(M,)`` class indices, or ``(M, outputs)``.
-        key: What identifies the data, for the feature cache.
-        source: What the data are called.
-        notes: What is worth knowing of the data and of how much of them is read, a fact each.
+        key: Identifies the data, for the feature cache.
+        source: Name of the data.
+        notes: Notes on the data and on what of it is not read.
     """
 
     train: Loader
@@ -49,27 +49,27 @@ class Dataloaders:
     notes: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """End the workers of ``train`` and ``val``; whoever has made the other loaders ends theirs."""
+        """End the workers of ``train`` and ``val``; the other loaders are closed where they are made."""
         self.train.close()
         self.val.close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """What a fit works with, whatever the phase.
+    """Everything that the phases of a fit share.
 
     Attributes:
         forward: Runs the backbone.
-        dataloaders: The batches.
+        dataloaders: The dataloaders.
         recipe: The hyperparameters.
-        task: What the outputs mean, and which metrics tell how good they are.
-        loss: From logits and targets to a loss a sample.
+        task: The meaning of outputs, and their metrics.
+        loss: From logits and targets to one loss per sample.
         outputs: Width of the logits.
         accelerator: One process or many.
-        cache: The folder that keeps features.
-        checkpoints: Saves the state to go on from.
-        interrupts: Whether somebody wants to stop.
-        reporter: Sees what happens.
+        cache: Folder of the feature cache.
+        checkpoints: Saves and loads the state.
+        interrupts: The signals received so far.
+        reporter: Receives progress, notes and epochs.
     """
 
     forward: Forward
