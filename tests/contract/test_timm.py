@@ -551,7 +551,7 @@ def test_a_head_that_one_linear_layer_cannot_stand_for_is_told() -> None:
         heads._width("fc", nn.ReLU())
     with pytest.raises(ContractError, match=r"\[3.*4\].*8"):
         heads._grouped(["a", "b"], [3, 4], 8)
-    with pytest.raises(ContractError, match="the heads at no place"):
+    with pytest.raises(ContractError, match="no path"):
         heads._grouped([], [], 8)
 
 
