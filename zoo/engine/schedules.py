@@ -1,4 +1,4 @@
-"""The course of the learning rate: a factor on it, as a pure function of the step."""
+"""Learning-rate schedules: a factor on the learning rate, as a pure function of the step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 Factor = Callable[[int], float]
-"""From a step, counted from 0, to the share of the full learning rate that it is taken with."""
+"""From a step, counted from 0, to the factor on the learning rate, in [0, 1]."""
 
 _DIV, _FINAL_DIV = 25.0, 1e4  # those of torch's OneCycleLR
 
 
 def cosine(step: int, *, steps: int, warmup: float) -> float:
-    """A linear rise, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+    """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
     rise = max(1, round(steps * warmup))
     if step < rise:
         return (step + 1) / rise
@@ -21,7 +21,7 @@ def cosine(step: int, *, steps: int, warmup: float) -> float:
 
 
 def linear(step: int, *, steps: int, warmup: float) -> float:
-    """A linear rise, then a straight line to zero."""
+    """Linear warm-up, then linear decay to zero."""
     rise = max(1, round(steps * warmup))
     if step < rise:
         return (step + 1) / rise
@@ -29,7 +29,7 @@ def linear(step: int, *, steps: int, warmup: float) -> float:
 
 
 def constant(step: int, *, steps: int, warmup: float) -> float:
-    """A linear rise, then the full rate."""
+    """Linear warm-up, then the full learning rate."""
     rise = max(1, round(steps * warmup))
     return min(1.0, (step + 1) / rise)
 
@@ -38,7 +38,7 @@ def one_cycle(step: int, *, steps: int, warmup: float) -> float:
     """Half a cosine up from 1/25, then half a cosine down to 1/250,000.
 
     The shape of torch's ``OneCycleLR`` after Smith 2018, arXiv:1803.09820, whose ``pct_start`` is
-    ``warmup``; torch's own is 0.3. Momentum stays as it is.
+    ``warmup``; torch's own is 0.3. Momentum does not change.
     """
     peak, last = max(0.0, warmup * steps - 1), max(1, steps - 1)
     low, lowest = 1 / _DIV, 1 / _DIV / _FINAL_DIV
@@ -60,8 +60,8 @@ def schedule(name: str, steps: int, warmup: float) -> Factor:
 
     Args:
         name: ``cosine``, ``linear``, ``constant`` or ``one-cycle``.
-        steps: How many the phase has.
-        warmup: Share of them, in [0, 1), over which the rate rises; at least one step but for
+        steps: Number of steps of the phase.
+        warmup: Fraction of steps for warm-up, in [0, 1); at least one step, except for
             ``one-cycle``.
     """
     return partial(SCHEDULES[name], steps=steps, warmup=warmup)

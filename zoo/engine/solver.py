@@ -1,4 +1,4 @@
-"""A head on frozen features, solved to convergence."""
+"""Head-only training on frozen features, by L-BFGS to convergence."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ITERATIONS = 200
 
 
 class Solver:
-    """Solves for the head by L-BFGS (Liu and Nocedal 1989), as torch has it.
+    """Fits the head by torch's L-BFGS (Liu and Nocedal 1989).
 
     The loss is the mean over all samples plus ``0.5 · strength · m / N`` times the squared norm of
     the head's matrices, where ``m`` is the mean square of the features; for ``m = 1`` that is
-    scikit-learn's logistic regression with ``C = 1 / strength``. An epoch is one strength, and
-    has one step.
+    scikit-learn's logistic regression with ``C = 1 / strength``. Each epoch fits one strength, in
+    one step.
     """
 
     average = None
@@ -38,15 +38,15 @@ class Solver:
         self._parameters = [p for p in self._head.parameters() if p.requires_grad]
 
     def begin(self) -> None:
-        """Nothing: a line search wants the same loss for the same parameters, as in evaluation."""
+        """Evaluation mode: a line search needs the same loss for the same parameters."""
         self._head.eval()
 
     def step(self, number: int, step: Step) -> float:
-        """Solve with the strength of this number; gives the sum of the samples' losses."""
+        """Fit with the strength of this epoch; returns the sum of the samples' losses."""
         assert isinstance(step.inputs, Tensor)
         scale = float(step.inputs[:_ROWS].square().mean())
         if not math.isfinite(scale + (before := self._total(step))):
-            return scale + before  # the optimizer would fail at it in words of its own
+            return scale + before  # the caller reports it; L-BFGS would raise
         strength = strength_of(number) * scale / step.samples
         optimizer = torch.optim.LBFGS(
             self._parameters,
@@ -84,7 +84,7 @@ class Solver:
         return total
 
     def _losses(self, step: Step) -> Iterator[Tensor]:
-        """The losses of all samples, some thousands at a time."""
+        """The losses of all samples, in chunks of :data:`_ROWS`."""
         assert isinstance(step.inputs, Tensor)
         for start in range(0, step.samples, _ROWS):
             rows = slice(start, start + _ROWS)
@@ -93,14 +93,14 @@ class Solver:
             yield self._setup.loss(self._head(inputs).float(), targets)
 
     def gather(self) -> None:
-        """Nothing: the head is the backbone's own."""
+        """Nothing to do: the head is part of the backbone."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Nothing: a strength's solution is the head's own parameters."""
+        """Nothing: the solution is in the head's parameters."""
         return {}
 
     def load_tensors(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
-        """Nothing to take over."""
+        """Nothing to load."""
 
 
 class AllFeatures:

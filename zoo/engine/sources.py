@@ -1,4 +1,4 @@
-"""Where a phase's batches come from: images and texts, or features that were computed once."""
+"""Where a phase's batches come from: the dataloader, or cached features."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Step:
     Attributes:
         inputs: Those of this process: a batch, or features ``(b, feature_dim)``.
         labels: Those of this process: ``(b,)`` or ``(b, outputs)``.
-        samples: How many there are over all processes.
-        indices: Which of the training samples are this process's: ``(b,)``.
+        samples: Number of samples over all processes.
+        indices: Indices of this process's training samples: ``(b,)``.
     """
 
     inputs: Inputs
@@ -39,12 +39,12 @@ class Step:
 
 
 class Source(Protocol):
-    """Gives a phase its batches.
+    """The batches of a phase.
 
     Attributes:
-        trained: What is called on the inputs of a step, to give ``(b, outputs)``.
-        compilable: Whether that is much to compute, and code that can be compiled.
-        steps: Steps an epoch.
+        trained: Module called on the inputs of a step; returns ``(b, outputs)``.
+        compilable: Whether compiling that module can pay off.
+        steps: Steps per epoch.
     """
 
     trained: nn.Module
@@ -52,10 +52,10 @@ class Source(Protocol):
     steps: int
 
     def epoch(self, epoch: int, start: int) -> Iterator[Step]:
-        """The steps of an epoch from ``start`` on; what they are depends on the numbers alone."""
+        """The steps of an epoch from ``start`` on; they depend only on the two numbers."""
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
-        """Inputs and targets on the device; ``number`` decides what is random about them."""
+        """Inputs and targets on the device; ``number`` seeds what is random about them."""
 
     def validate(self) -> Tensor:
         """The validation split's logits: ``(M, outputs)``, on the CPU."""
@@ -83,7 +83,7 @@ class Batches:
             yield Step(batch, batch["labels"], samples, batch["index"])
 
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:
-        """On the device; images mixed with each other where the recipe asks for it."""
+        """On the device, with MixUp and CutMix if the recipe has them."""
         assert isinstance(step.inputs, Mapping)
         placed = self._setup.forward.place(step.inputs)
         targets = self._setup.task.targets(placed["labels"])
@@ -93,7 +93,7 @@ class Batches:
         return placed, targets
 
     def validate(self) -> Tensor:
-        """By a forward pass of everything."""
+        """By a forward pass of the whole network."""
         return self._predict(self._setup.forward.backbone.features)
 
     def _predict(self, features: Callable[[Mapping[str, Tensor]], Tensor]) -> Tensor:
@@ -109,7 +109,7 @@ class Batches:
 
 
 class Features:
-    """Features for the head: the frozen backbone computes them once."""
+    """Cached features for the head; the frozen backbone runs once."""
 
     compilable = False
 
@@ -120,7 +120,7 @@ class Features:
         self._views = [
             self._cached(split, loader, self._count) for split, loader in training_views(setup)
         ]
-        # As it is, so that a later evaluation agrees to the bit.
+        # Exact, so that a later evaluation agrees to the bit.
         self._val = self._cached("val", dataloaders.val, len(dataloaders.val_labels), exact=True)
         self._labels = torch.from_numpy(dataloaders.train_labels)
         # In the batches of the validation split, for the same reason.
@@ -187,9 +187,9 @@ class Features:
 
 
 def training_views(setup: TrainingSetup) -> Iterator[tuple[str, Loader]]:
-    """What the cache calls the training split, and the split: as it is, or in some variations.
+    """The training split under its cache name: unaugmented, or in ``cached_views`` augmented views.
 
-    The workers of each end before the next is made.
+    The workers of each loader end before the next one starts.
     """
     dataloaders, views = setup.dataloaders, setup.recipe.cached_views
     if not views:

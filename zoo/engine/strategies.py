@@ -1,4 +1,4 @@
-"""How a backbone is adapted: each strategy turns a recipe into the phases of training."""
+"""Strategies: each turns a recipe into the phases of training."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Parameters = Literal["all", "bias", "norm", "lora"]
 
 
 STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
-"""Strengths of the regularisation that L-BFGS solves a head for, the strongest first: each solution
-is where the search for the next one starts, and the validation split chooses among them."""
+"""Regularisation strengths that L-BFGS tries, strongest first. Each solution is the starting point of
+the next; the validation split selects one."""
 
 
 def strength_of(epoch: int) -> float:
-    """The strength of an epoch, from 0, of a phase that solves for the head."""
+    """The regularisation strength of an epoch, from 0, in a phase with L-BFGS."""
     return STRENGTHS[epoch % len(STRENGTHS)]
 
 
@@ -28,20 +28,19 @@ class Phase:
     """A stretch of training with one optimiser.
 
     Attributes:
-        name: How the progress and ``metrics.jsonl`` call it.
+        name: As in the progress output and ``metrics.jsonl``.
         epochs: Passes over the training split.
         lr: Learning rate of the head and of the last stage.
-        layer_decay: Factor on it from each stage to the one before.
-        trains_backbone: Whether more than the head trains. If not, the features are computed
-            once and the head trains on them.
-        freeze_until: The last stage that stays frozen although the backbone trains.
-        parameters: Which of the backbone's parameters train: ``all``; ``bias``, the biases
-            alone; ``norm``, those of normalisation layers alone; ``lora``, matrices of low rank
-            beside the frozen ones.
+        layer_decay: Factor on the learning rate from each stage to the one before.
+        trains_backbone: Whether more than the head trains; otherwise the head trains on cached
+            features.
+        freeze_until: Last stage that stays frozen while the backbone trains.
+        parameters: Which of the backbone's parameters train: ``all``; ``bias``, only biases;
+            ``norm``, only normalisation layers; ``lora``, low-rank matrices beside frozen weights.
         gradual: Whether the stages unfreeze one after another, from the head down, over the first
-            half of the steps; what has unfrozen goes on with its optimiser's state.
-        solver: ``adamw``; or for a phase that trains the head alone ``lbfgs``, which solves it to
-            convergence, an epoch for each of the strengths in ``STRENGTHS``.
+            half of the steps; unfrozen stages keep their optimiser state.
+        solver: ``adamw``; or, in head-only phases, ``lbfgs``: to convergence, one epoch for each
+            of :data:`STRENGTHS`.
     """
 
     name: str
@@ -56,7 +55,7 @@ class Phase:
 
     @property
     def solved(self) -> bool:
-        """Whether it takes no steps: each of its epochs solves for the head."""
+        """Whether L-BFGS fits the head, so that there are no optimiser steps."""
         return not self.trains_backbone and self.solver == "lbfgs"
 
 
@@ -64,7 +63,7 @@ Strategy = Callable[[Recipe], Sequence[Phase]]
 
 
 def probe(recipe: Recipe) -> Sequence[Phase]:
-    """The head alone, on features that are computed once."""
+    """Linear probing: the head alone, on cached features."""
     return [
         Phase(
             name="probe",
@@ -77,7 +76,7 @@ def probe(recipe: Recipe) -> Sequence[Phase]:
 
 
 def full(recipe: Recipe) -> Sequence[Phase]:
-    """Everything, the earlier stages with smaller learning rates."""
+    """Full fine-tuning, with smaller learning rates for earlier stages."""
     return [
         Phase(
             name="full",
@@ -90,10 +89,10 @@ def full(recipe: Recipe) -> Sequence[Phase]:
 
 
 def two_stage(recipe: Recipe) -> Sequence[Phase]:
-    """First the head, then everything from that head on.
+    """First the head, then everything, starting from that head.
 
-    Linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054. A head that fits
-    before the backbone moves spares the pretrained features the damage of its first gradients.
+    Linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054. A head that is
+    fitted first protects the pretrained features from the large gradients of a random head.
     """
     return [*probe(recipe), *full(recipe)]
 
@@ -119,10 +118,10 @@ def norm(recipe: Recipe) -> Sequence[Phase]:
 
 
 def lora(recipe: Recipe) -> Sequence[Phase]:
-    """The head, and matrices of low rank beside the frozen ones: Hu et al. 2022, arXiv:2106.09685.
+    """The head, and low-rank adapters: Hu et al. 2022, arXiv:2106.09685.
 
-    They are inserted by PEFT where ``Backbone.adapter_targets`` allows it. The run that is saved
-    has them added to the weights that they stand beside, so that it opens like any other.
+    PEFT inserts them where ``Backbone.adapter_targets`` allows it. They are merged into the weights
+    of the saved run, which opens like any other.
     """
     return [_part(recipe, "lora")]
 
@@ -152,7 +151,7 @@ def find_strategy(name: str, registry: Registry) -> Strategy:
     """The strategy ``name``: zoo's own, or a plugin's.
 
     Raises:
-        NameLookupError: Neither has it.
+        NameLookupError: There is no such strategy.
     """
     if name in STRATEGIES:
         return STRATEGIES[name]
