@@ -85,7 +85,7 @@ def main(
     results: Path,
     write: bool,
 ) -> None:
-    """Measure the zoo beside its peers; what is in the file of results already is not repeated.
+    """Measure zoo beside its peers; what is in the file of results already is not repeated.
 
     A trial, with --limit or --epochs, does not go into README.md.
     """
@@ -122,9 +122,9 @@ def main(
         sys.exit(1)
 
 
-def _chosen(wish: str | None, known: dict[str, Any]) -> list[Any]:
+def _chosen(requested: str | None, known: dict[str, Any]) -> list[Any]:
     """What the names with commas stand for; all without any."""
-    names = [name.strip() for name in wish.split(",")] if wish else list(known)
+    names = [name.strip() for name in requested.split(",")] if requested else list(known)
     if unknown := [name for name in names if name not in known]:
         raise click.BadParameter(f"{', '.join(unknown)}; there are: {', '.join(known)}")
     return [known[name] for name in names]
@@ -178,7 +178,7 @@ def _expected(turn: Turn) -> float:
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Refuse a second measurement beside this one, which would disturb its figures and files."""
+    """Refuse a second measurement beside this one, which would disturb its metrics and files."""
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
@@ -203,7 +203,7 @@ def _measure_all(
 
 
 def _measured(turn: Turn, inputs: Inputs, work: Path) -> dict[str, Any]:
-    """A turn's figures; zoo's cache is empty before it, unless it has to be warm.
+    """A turn's metrics; zoo's cache is empty before it, unless it has to be warm.
 
     It is left for the next turn, and filled without being measured where nobody left one.
     """

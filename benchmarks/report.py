@@ -47,7 +47,7 @@ def circumstances(name: str = "") -> str:
 
 
 def machine() -> str:
-    """The processor, and the versions that decide a figure."""
+    """The processor, and the versions that decide a metric."""
     return (
         f"{_processor()}, {usable_cores():g} cores, zoo {zoo.__version__}, "
         f"torch {torch.__version__}, Python {platform.python_version()}"

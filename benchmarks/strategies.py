@@ -1,8 +1,8 @@
 """How do the strategies do beside Hugging Face's Trainer and a logistic regression?
 
 A small pretrained BERT (all-MiniLM-L6-v2) learns to tell good from bad film reviews (SST-2). Each
-strategy of the zoo runs with its own defaults, the Trainer with its own, for the same number of
-epochs; the figures are of SST-2's ``dev``. Every result is appended to a file as soon as it is
+strategy of zoo runs with its own defaults, the Trainer with its own, for the same number of
+epochs; the metrics are of SST-2's ``dev``. Every result is appended to a file as soon as it is
 there, and not measured again: a measurement that was stopped goes on where it was.
 """
 
@@ -108,7 +108,7 @@ def measure(key: Mapping[str, Any], texts: Path, model: Path) -> Measured:
 
 
 def with_zoo(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Measured:
-    """A strategy of the zoo with its defaults; the probe's epochs are its own."""
+    """A strategy of zoo with its defaults; the probe's epochs are its own."""
     reporter = _Counting()
     probe = key["method"] == "probe"
     run = zoo.finetune(

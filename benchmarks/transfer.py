@@ -3,7 +3,7 @@
 Ten classes of photographs are dealt into two halves, A and B, every second name to each. A
 network learns all of A, gets a name by ``zoo add``, and goes on with ten images a class of B.
 Beside it the same network starts on the same images from random parameters: with the same steps,
-and with four times as many. The validation images choose each one's epoch, as the zoo does it, and
+and with four times as many. The validation images choose each one's epoch, as zoo does it, and
 the test images, which nothing else has seen, measure it.
 """
 

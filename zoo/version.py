@@ -1,3 +1,3 @@
-"""The version of the zoo, in one place."""
+"""The version of zoo, in one place."""
 
 __version__ = "0.1.0"

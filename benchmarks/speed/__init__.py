@@ -1,1 +1,1 @@
-"""The zoo's speed beside what a user would pick instead; ``python -m benchmarks`` measures it."""
+"""zoo's speed beside what a user would pick instead; ``python -m benchmarks`` measures it."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Figure = Literal["seconds", "samples_per_second", "memory"]
+CaseMetric = Literal["seconds", "samples_per_second", "memory"]
 
 REPEATS = 3
 
 BATCH = 32
-"""Samples a step, for every peer as for the zoo by default."""
+"""Samples a step, for every peer as for zoo by default."""
 
 MEMORY, ACCURACY = 1.1, -0.01
 """Of every pair: zoo's peak memory is at most so much of the peer's, and its accuracy, the mean
@@ -28,7 +28,7 @@ class Contestant:
         command: What Python is given; ``{data}``, ``{start}``, ``{seed}``, ``{epochs}`` and
             ``{output}`` are filled in.
         package: What it needs beside zoo's own dependencies.
-        bar: Of zoo compared with it, in the case's figure: how many times as fast, or for memory
+        bar: Of zoo compared with it, in the case's metric: how many times as fast, or for memory
             at most how many times as much.
         seconds: That it takes about, on two slow cores.
         repeats: Unless ``--repeats`` says otherwise; once where it takes very long or has no bar.
@@ -54,18 +54,18 @@ class Case:
     Attributes:
         name: For ``--only``.
         title: In the table, with ``{samples}`` and ``{epochs}``.
-        figure: What the bars are about: whole processes, training, or peak memory.
+        metric: What the bars are about: whole processes, training, or peak memory.
         data: Kind of the data, or ``None`` for none.
         start: What everybody starts from, or ``None``.
         samples: For training.
-        epochs: Of everybody, unless the zoo solves for a head.
-        zoo: The zoo's command.
+        epochs: Of everybody, unless zoo solves for a head.
+        zoo: zoo's command.
         peers: Whom it is compared with.
     """
 
     name: str
     title: str
-    figure: Figure
+    metric: CaseMetric
     data: str | None = None
     start: str | None = None
     samples: int = 0
@@ -130,7 +130,7 @@ CASES: Sequence[Case] = (
     Case(
         name="list",
         title="list all models",
-        figure="seconds",
+        metric="seconds",
         zoo=_zoo("list --all", 0.5, warm=True),
         peers=(
             Contestant(name="timm.list_models", peer="timm", command=_TIMM, bar=20, seconds=6),
@@ -139,7 +139,7 @@ CASES: Sequence[Case] = (
     Case(
         name="probe-images",
         title="probe, ResNet-18 at 224 pixels, {samples} images, {epochs} epochs",
-        figure="seconds",
+        metric="seconds",
         data="clothing",
         start="resnet18",
         samples=600,
@@ -156,7 +156,7 @@ CASES: Sequence[Case] = (
     Case(
         name="probe-again",
         title="second probe on the same images",
-        figure="seconds",
+        metric="seconds",
         data="clothing",
         start="resnet18",
         samples=600,
@@ -166,7 +166,7 @@ CASES: Sequence[Case] = (
     Case(
         name="full-images",
         title="full fine-tune, ResNet-18 at 224 pixels, {samples} images",
-        figure="samples_per_second",
+        metric="samples_per_second",
         data="clothing",
         start="resnet18",
         samples=195,
@@ -181,7 +181,7 @@ CASES: Sequence[Case] = (
     Case(
         name="full-texts",
         title="full fine-tune, MiniLM on {samples} texts of SST-2",
-        figure="samples_per_second",
+        metric="samples_per_second",
         data="sst2",
         start="minilm",
         samples=320,
@@ -194,7 +194,7 @@ CASES: Sequence[Case] = (
     Case(
         name="probe-texts",
         title="probe, MiniLM on {samples} texts of SST-2, {epochs} epochs",
-        figure="seconds",
+        metric="seconds",
         data="sst2",
         start="minilm",
         samples=2000,
@@ -205,7 +205,7 @@ CASES: Sequence[Case] = (
     Case(
         name="memory",
         title="probe, ResNet-18 at 96 pixels, {samples} generated images",
-        figure="memory",
+        metric="memory",
         data="generated",
         start="resnet18",
         samples=2000,
@@ -224,7 +224,7 @@ CASES: Sequence[Case] = (
 def _gpu(name: str, title: str, start: str, samples: int, zoo: str, trainer: Contestant) -> Case:
     data = "sentences" if start == "bert" else "photographs"
     return Case(
-        name=name, title=title, figure="samples_per_second", data=data, start=start,
+        name=name, title=title, metric="samples_per_second", data=data, start=start,
         samples=samples, epochs=2, zoo=_zoo(_finetune(zoo), 90), peers=(trainer,),
     )  # fmt: skip
 

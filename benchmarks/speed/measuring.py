@@ -38,9 +38,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> dict[str,
     Raises:
         Failed: It did not end well.
     """
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=told)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=errors)
         with _Watch(process.pid) as watch:
             try:
                 process.wait()
@@ -48,9 +48,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> dict[str,
                 process.kill()  # where the measurement itself is stopped
             seconds = time.perf_counter() - began
         said.seek(0)
-        told.seek(0)
+        errors.seek(0)
         if process.returncode:
-            lines = told.read().strip().splitlines()
+            lines = errors.read().strip().splitlines()
             raise Failed(lines[-1] if lines else f"exit status {process.returncode}")
         document = _document(said.read())
     return {"seconds": round(seconds, 3), "memory": watch.peak, **document}
@@ -92,11 +92,11 @@ def _memory(process: psutil.Process) -> int:
 
 
 def _document(text: str) -> dict[str, Any]:
-    """The figures of zoo's ``--json``, or of the last line, a peer's; or none."""
+    """The metrics of zoo's ``--json``, or of the last line, a peer's; or none."""
     for candidate in (text, (text.strip().splitlines() or [""])[-1]):
         with suppress(ValueError):
             found = json.loads(candidate)
-            figures = {**found, **found.get("metrics", {})}
+            metrics = {**found, **found.get("metrics", {})}
             names = ("accuracy", "samples_per_second", "passes", "trained_on", "validated_on")
-            return {name: figures[name] for name in names if name in figures}
+            return {name: metrics[name] for name in names if name in metrics}
     return {}

@@ -36,7 +36,7 @@ def tables(cases: Sequence[Case], results: Results) -> str:
 
 
 def disagreements(cases: Sequence[Case], results: Results) -> list[str]:
-    """Where a peer had other samples or epochs than the zoo, in words; empty if all is fair.
+    """Where a peer had other samples or epochs than zoo, in words; empty if all is fair.
 
     A peer may leave out the last part of a batch. A head that is solved for has no epochs.
     """
@@ -49,7 +49,7 @@ def disagreements(cases: Sequence[Case], results: Results) -> list[str]:
             fair = 0 <= zoo["trained_on"] - peer["trained_on"] < BATCH
             fair = fair and zoo["validated_on"] == peer["validated_on"]
             fair = fair and peer["passes"] == case.epochs
-            if case.figure == "samples_per_second":
+            if case.metric == "samples_per_second":
                 fair = fair and zoo["passes"] == case.epochs
             if not fair:
                 found.append(f"Not alike: {case.heading}: zoo and {peer['by']}.")
@@ -79,9 +79,9 @@ def _measured(case: Case, found: dict[str, Results]) -> Iterator[list[str]]:
 
 def _speed(case: Case, results: Results) -> str:
     """Of training, where it is the same work for everybody; a solved head takes no steps."""
-    if case.figure != "samples_per_second":
+    if case.metric != "samples_per_second":
         return ""
-    return _spread(results, case.figure, lambda value: f"{value:.3g}")
+    return _spread(results, case.metric, lambda value: f"{value:.3g}")
 
 
 def _compared(case: Case, found: dict[str, Results]) -> Iterator[list[str]]:
@@ -97,14 +97,14 @@ def _compared(case: Case, found: dict[str, Results]) -> Iterator[list[str]]:
 def _against(
     case: Case, peer: Contestant, own: Results, other: Results
 ) -> Iterator[tuple[str, str, str, bool | None]]:
-    """What is compared, the figure, its bar, and whether that is met (``None`` without a bar)."""
-    if case.figure == "seconds":
+    """What is compared, the metric, its bar, and whether that is met (``None`` without a bar)."""
+    if case.metric == "seconds":
         ratio = _median(other, "seconds") / _median(own, "seconds")
         yield "total time, speed-up", *_at_least(ratio, peer.bar)
-    if case.figure == "samples_per_second":
-        ratio = _median(own, case.figure) / _median(other, case.figure)
+    if case.metric == "samples_per_second":
+        ratio = _median(own, case.metric) / _median(other, case.metric)
         yield "training throughput", *_at_least(ratio, peer.bar)
-    limit = peer.bar if case.figure == "memory" else MEMORY
+    limit = peer.bar if case.metric == "memory" else MEMORY
     ratio = _median(own, "memory") / _median(other, "memory")
     yield "peak memory", f"{ratio:.2f} ×", f"at most {limit:g} ×", ratio <= limit
     ahead = _ahead(own, other)
@@ -127,17 +127,17 @@ def _at_least(ratio: float, bar: float | None) -> tuple[str, str, bool | None]:
     return f"{ratio:.1f} ×", f"{bar:g} ×", ratio >= bar
 
 
-def _values(results: Results, figure: str) -> list[float]:
-    return [r[figure] for r in results if figure in r]
+def _values(results: Results, metric: str) -> list[float]:
+    return [r[metric] for r in results if metric in r]
 
 
-def _median(results: Results, figure: str) -> float:
-    return statistics.median(_values(results, figure))
+def _median(results: Results, metric: str) -> float:
+    return statistics.median(_values(results, metric))
 
 
-def _spread(results: Results, figure: str, shown: Callable[[float], str]) -> str:
+def _spread(results: Results, metric: str, shown: Callable[[float], str]) -> str:
     """The median, and where there are several values the lowest and the highest."""
-    values = _values(results, figure)
+    values = _values(results, metric)
     if not values:
         return ""
     middle = shown(statistics.median(values))

@@ -42,7 +42,7 @@ class HeadLayout:
     """The native places of a head.
 
     Attributes:
-        path: Where the one head sits in the network that the zoo holds.
+        path: Where the one head sits in the network that zoo holds.
         groups: Parallel heads; each is the paths of the layers that it is made of, one a piece.
         widths: The width of each piece.
         mixes: For each group the parameter whose softmax gives the shares; none where every

@@ -1,4 +1,4 @@
-"""What the zoo must know about a family of Transformers' text networks, as data. No torch."""
+"""What zoo must know about a family of Transformers' text networks, as data. No torch."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Names:
     Files name an encoder's tensors with or without the prefix that it has inside a classifier,
     hold heads of pretraining beside it, and lack pooling layers that were never trained.
 
-    A head that the library's classifier would not apply as the zoo does (other pooling, more
+    A head that the library's classifier would not apply as zoo does (other pooling, more
     layers, a bias) is called :data:`ZOO_HEAD` in the file. The library would then load its
     classifier with a random head and a warning; an empty tensor in the place of that head's weight
     makes it refuse the file instead. ``AutoModel`` passes over both.

@@ -29,7 +29,7 @@ from zoo_transformers import names, sizes
 from zoo_transformers.families import family_of
 from zoo_transformers.resolve import ADAPTER
 
-# Settled by the zoo, or said about the file and not about the network.
+# Settled by zoo, or said about the file and not about the network.
 _NOT_OPTIONS = (
     "model_type",
     "architectures",
@@ -226,7 +226,7 @@ def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def last_token(net: nn.Module, batch: Batch) -> Tensor:
-    """The hidden state of the last token that is no padding: ``(B, feature_dim)``."""
+    """The hidden state of the last token before the padding: ``(B, feature_dim)``."""
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
     mask = batch["attention_mask"]
     places = torch.arange(mask.shape[1], device=mask.device) * mask

@@ -12,7 +12,7 @@ from transformers.utils import logging
 def quiet() -> Iterator[None]:
     """Only errors are logged, and no progress bars are drawn, until the block ends.
 
-    What the library would report about missing and unused weights, the zoo checks itself.
+    What the library would report about missing and unused weights, zoo checks itself.
     """
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

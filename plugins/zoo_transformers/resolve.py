@@ -77,14 +77,14 @@ def _from_folder(folder: Path) -> BackboneSpec:
             hint="Use a folder written by save_pretrained, with config.json, weights and tokenizer.",
         )
     folder = folder.resolve()
-    wish: dict[str, Any] = {}
+    published: dict[str, Any] = {}
     for declared in (folder / _POOLING_FILE, folder / _LENGTH_FILE):
         if declared.is_file():
-            wish |= _parse(read_small(declared).decode(), str(declared))
+            published |= _parse(read_small(declared).decode(), str(declared))
     return _spec(
         f"{SCHEME}{folder}",
         config=_parse(read_small(file).decode(), str(file)),
-        wish=wish,
+        published=published,
         weights=("folder", str(folder)),
         header=sizes.read_header(folder),
     )
@@ -123,26 +123,26 @@ def _from_hub(name: str, repo: str) -> BackboneSpec:
             f"the Hub's {repo} is not a Transformers model: no config.json",
             hint="'zoo list --modality text --all' lists the available encoders.",
         )
-    wish: dict[str, Any] = {}
+    published: dict[str, Any] = {}
     for file in (_POOLING_FILE, _LENGTH_FILE):
         with suppress(WeightsUnavailable):  # the cache has the config and not this file
             if declared := hub.read(repo, file):
-                wish |= _parse(declared, f"{repo}/{file}")
+                published |= _parse(declared, f"{repo}/{file}")
     return _spec(
         name,
         config=_parse(config, f"{repo}/config.json"),
-        wish=wish,
+        published=published,
         weights=("hub", f"hf:{repo}"),
         header={},
     )
 
 
 def _spec(
-    name: str, *, config: Json, wish: Json, weights: tuple[str, str], header: sizes.Header
+    name: str, *, config: Json, published: Json, weights: tuple[str, str], header: sizes.Header
 ) -> BackboneSpec:
     width = _demand_encoder(name, config)
     sizes.refuse_impossible(name, config)
-    pooling = _pooling(config, wish, header)
+    pooling = _pooling(config, published, header)
     tag, uri = weights
     return BackboneSpec(
         name=name,
@@ -154,7 +154,7 @@ def _spec(
             pooling=pooling,
             vocab_size=config["vocab_size"],
             pad_id=_pad_id(config),
-            usual_length=_usual_length(wish),
+            usual_length=_usual_length(published),
         ),
         loader=LOADER,
         weights=(
@@ -194,13 +194,13 @@ def _library_has(model_type: str) -> bool:
     return any((Path(place) / "models" / module).is_dir() for place in places)
 
 
-def _pooling(config: Json, wish: Json, header: sizes.Header) -> Pooling:
+def _pooling(config: Json, published: Json, header: sizes.Header) -> Pooling:
     """What the folder declares, else what suits the family (see :mod:`.families`)."""
     if config.get(POOLING_KEY) in ("cls", "mean", "pooler", "last"):
         stated: Pooling = config[POOLING_KEY]
         return stated
-    flags = [key for key, value in wish.items() if value is True]
-    flags.append(str(wish.get("pooling_mode")))
+    flags = [key for key, value in published.items() if value is True]
+    flags.append(str(published.get("pooling_mode")))
     if declared := [_SENTENCE_POOLING[flag] for flag in flags if flag in _SENTENCE_POOLING]:
         return declared[0]
     architecture = _architecture(config)
@@ -236,9 +236,9 @@ def _pad_id(config: Json) -> int:
     return 0
 
 
-def _usual_length(wish: Json) -> int:
+def _usual_length(published: Json) -> int:
     """Where sentence-transformers cuts texts for this network; 0 where it does not say."""
-    length = wish.get("max_seq_length")
+    length = published.get("max_seq_length")
     return length if type(length) is int and length > 0 else 0
 
 

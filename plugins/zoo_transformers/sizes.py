@@ -45,7 +45,7 @@ _COUNTS = (
     *("intermediate_size", "hidden_dim", "n_inner"),
     *("max_position_embeddings", "n_positions", "type_vocab_size"),
 )
-# Each costs time before it costs memory, so that the size of a file of weights is no bound.
+# Each costs time before it costs memory, so the size of the weights file does not bound it.
 _MOST = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_hidden_groups"), 1000),
     **dict.fromkeys(("num_attention_heads", "n_heads", "n_head"), 100_000),

@@ -62,6 +62,6 @@ def _is_left(path: Path) -> bool:
     except OSError:
         return age > ABANDONED
     else:
-        return age > 1  # whoever has just made it may not have its lock yet
+        return age > 1  # its writer may not hold the lock yet
     finally:
         os.close(descriptor)

@@ -172,7 +172,7 @@ class SingleLabel:
         return torch.from_numpy(outputs).clamp(min=_LEAST).log()
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
-        """Each class, and how often it is taken for another."""
+        """Per-class metrics and the confusion matrix."""
         predicted = _best(logits)
         return Evaluation(
             self.compute_metrics(logits, labels),

@@ -28,7 +28,7 @@ DIGITS = DemoData(
     make=_digits,
     image_size=32,  # they are scanned at 8 x 8, and more shows no more of them
     epochs=8,
-    flip=False,  # a mirrored 2 is no digit
+    flip=False,  # a mirrored 2 is not a digit
     min_scale=0.7,  # a third of a 7 is a 1
 )
 """1,797 digits of 8 x 8 pixels: scikit-learn's, from UCI's "Optical Recognition of Handwritten

@@ -68,7 +68,7 @@ class TextModality:
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
     def side(self, spec: BackboneSpec) -> int:
-        """0: texts are no maps."""
+        """0: texts have no height and width."""
         return 0
 
     def normaliser(self, spec: BackboneSpec) -> None:
@@ -288,7 +288,7 @@ class TextModality:
         return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
 
     def in_memory(self, given: object) -> bool:
-        """Texts that are no paths, and pairs."""
+        """Texts that are not paths, and pairs."""
         from zoo.modalities.text.inputs import Text
 
         if isinstance(given, tuple):

@@ -30,7 +30,7 @@ def learning_curves(
 ) -> list[tuple[str, charts.Curves]]:
     """Charts over the epochs, each with a title.
 
-    A strength of regularisation that a head was solved for is no epoch, and has no place there.
+    Regularisation strengths tried by L-BFGS are not epochs and are left out.
     """
     best = best if isinstance(best, int) else None
     solved = sum("strength" in line for line in history)
