@@ -192,7 +192,7 @@ def closed(tmp_path: Path) -> Iterator[Path]:
         (("predict", "RUN", "DATA", "--output"), "the predictions cannot be written to"),
         (("export", "RUN", "--format", "native", "--output"), "the export cannot be written to"),
         (("report", "RUN", "--output"), "the report cannot be written to"),
-        (("new-plugin", "acme", "--output"), "cannot be written"),
+        (("new-plugin", "acme", "--output"), "Read-only file system"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

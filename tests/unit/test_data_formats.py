@@ -72,11 +72,12 @@ class _Heif(ImageFile.ImageFile):
 def fresh() -> Iterator[None]:
     """As if nothing had been read; plugins that the test makes known are forgotten."""
     Image.init()
-    before = dict(Image.OPEN)
+    before, ids = dict(Image.OPEN), list(Image.ID)
     formats.known_formats.cache_clear()
     yield
     Image.OPEN.clear()
     Image.OPEN.update(before)
+    Image.ID[:] = ids
     formats.known_formats.cache_clear()
 
 

@@ -107,7 +107,7 @@ def test_the_same_content_is_read_once_whatever_its_path_and_time(
     _csv(tmp_path / "one.csv", ["a", "b"])
     first = read_table(tmp_path / "one.csv")
     (tmp_path / "copy.csv").write_bytes((tmp_path / "one.csv").read_bytes())
-    monkeypatch.setattr(table_cache, "_fill", None)  # nothing is read again
+    monkeypatch.setattr(table_cache, "fill_cache", None)  # nothing is read again
     again = read_table(tmp_path / "copy.csv")
     assert again.data["text"][:] == ["a", "b"]
     assert first.data.cache_files == again.data.cache_files
@@ -128,14 +128,14 @@ def test_a_table_that_changes_while_it_is_read_is_not_kept(
 ) -> None:
     path = tmp_path / "one.csv"
     _csv(path, ["a", "b"])
-    fill = table_cache._fill
+    fill = table_cache.fill_cache
 
     def changed(*args: object) -> None:
         _csv(path, ["c", "d"])
         fill(*args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(table_cache, "_fill", changed)
+        patch.setattr(table_cache, "fill_cache", changed)
         with pytest.raises(DataError, match="changed while it was read"):
             read_table(path)
     assert _texts(path) == ["c", "d"]

@@ -151,4 +151,4 @@ def test_regression_is_the_squared_error_averaged_over_the_numbers_of_a_sample()
 def test_regression_has_no_classes_to_weigh(options, named):
     with pytest.raises(UsageError, match=f"{named}") as error:
         task_named("regression").loss(np.zeros((2, 1)), **options)
-    assert error.value.hint == f"Leave {named.split()[0]} out."
+    assert named.split()[0] in str(error.value.hint)

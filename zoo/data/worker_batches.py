@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from torch.utils.data._utils import signal_handling
+
 from zoo.errors import WorkersError
 
 _SOCKET = len("/pymp-12345678/listener-12345678")
@@ -118,8 +120,10 @@ def sigchld_handler_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or os.name != "posix":
         yield
         return
-    before = signal.getsignal(signal.SIGCHLD)
+    before, installed = signal.getsignal(signal.SIGCHLD), signal_handling._SIGCHLD_handler_set
     try:
         yield
     finally:
         signal.signal(signal.SIGCHLD, before)
+        # Other dataloaders of this process still get the handler: torch installs it once.
+        signal_handling._SIGCHLD_handler_set = installed
