@@ -252,9 +252,17 @@ def test_larger_networks_keep_all_of_the_contract_that_needs_no_values(
     check()
 
 
-@pytest.mark.slow
+FILES = sorted({model_file(spec) for spec in ROWS.values()})
+
+
 @same_timm
-@pytest.mark.parametrize("file", sorted({model_file(spec) for spec in ROWS.values()}))
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=pytest.mark.slow if i % 3 == 0 else pytest.mark.long)
+        for i, file in enumerate(FILES)
+    ],
+)
 def test_every_architecture_of_a_model_file_is_what_the_catalogue_declares(file: str) -> None:
     """Built on the meta device; the forward pass of each is part of making the catalogue."""
     for spec in (s for s in ROWS.values() if model_file(s) == file):

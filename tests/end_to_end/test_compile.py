@@ -32,7 +32,7 @@ def texts(count: int, length: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("cnn", marks=pytest.mark.slow(0.3)),
+        pytest.param("cnn", marks=pytest.mark.long),
         pytest.param("lstm", marks=pytest.mark.long),
     ],
 )

@@ -406,7 +406,12 @@ def test_the_families_of_images_are_exported(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow(0.2)
 @pytest.mark.parametrize(
-    ("kind", "pooling"), [("bert", "pooler"), ("distilbert", "mean"), ("gpt2", "last")]
+    ("kind", "pooling"),
+    [
+        ("bert", "pooler"),
+        pytest.param("distilbert", "mean", marks=pytest.mark.long),
+        ("gpt2", "last"),
+    ],
 )
 def test_the_families_of_texts_are_exported(kind: str, pooling: Any, tmp_path: Path) -> None:
     spec = tiny(kind, pooling)
