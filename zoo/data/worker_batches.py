@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import tempfile
@@ -112,18 +113,26 @@ def shorten_sockets() -> None:
 
 @contextlib.contextmanager
 def sigchld_handler_kept() -> Iterator[None]:
-    """Keep torch from installing its SIGCHLD handler for dead workers.
+    """Keep torch's SIGCHLD handler for dead workers away, also one that is already installed.
 
     It raises wherever the main process is, such as in the middle of a step, after which nothing
-    could be saved. Waiting for a batch from a dead worker fails within 5 seconds anyway.
+    could be saved. Waiting for a batch from a dead worker fails within 5 seconds anyway. The next
+    dataloader of another library installs it again.
     """
     if threading.current_thread() is not threading.main_thread() or os.name != "posix":
         yield
         return
-    before, installed = signal.getsignal(signal.SIGCHLD), signal_handling._SIGCHLD_handler_set
+    before = _before_torch(signal.getsignal(signal.SIGCHLD))
     try:
         yield
     finally:
         signal.signal(signal.SIGCHLD, before)
-        # Other dataloaders of this process still get the handler: torch installs it once.
-        signal_handling._SIGCHLD_handler_set = installed
+        signal_handling._SIGCHLD_handler_set = False
+
+
+def _before_torch(handler: Any) -> Any:
+    """``handler``, or the one that torch's replaced if it is torch's."""
+    if getattr(handler, "__module__", None) != signal_handling.__name__:
+        return handler
+    replaced = inspect.getclosurevars(handler).nonlocals.get("previous_handler")
+    return replaced or signal.SIG_DFL
