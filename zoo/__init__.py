@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from zoo.cli.output import json_option as json_option
     from zoo.cli.output import note as note
     from zoo.cli.output import say as say
-    from zoo.contract.backbone import Backbone as Backbone
-    from zoo.contract.backbone import Batch as Batch
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
+    from zoo.contract.network.backbone import Backbone as Backbone
+    from zoo.contract.network.backbone import Batch as Batch
     from zoo.contract.spec import IMAGENET_MEAN as IMAGENET_MEAN
     from zoo.contract.spec import IMAGENET_STD as IMAGENET_STD
     from zoo.contract.spec import BackboneSpec as BackboneSpec
@@ -69,16 +69,16 @@ if TYPE_CHECKING:
     from zoo.system.processor import usable_cores as usable_cores
     from zoo.system.small_files import read_small as read_small
     from zoo.system.small_files import refuse_endless as refuse_endless
-    from zoo.weights.build import build as build
     from zoo.weights.find import fetch as fetch
-    from zoo.weights.load import read_state_dict as read_state_dict
+    from zoo.weights.loading.build import build as build
+    from zoo.weights.loading.load import read_state_dict as read_state_dict
 
 _PUBLIC = {
-    "Backbone": "zoo.contract.backbone",
+    "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",
-    "Batch": "zoo.contract.backbone",
-    "build": "zoo.weights.build",
+    "Batch": "zoo.contract.network.backbone",
+    "build": "zoo.weights.loading.build",
     "CommandSpec": "zoo.contract.commands",
     "compare": "zoo.runs.compare",
     "Comparison": "zoo.runs.compare",
@@ -116,7 +116,7 @@ _PUBLIC = {
     "PreparedInput": "zoo.runs.predictor",
     "push_run": "zoo.export.push",
     "read_small": "zoo.system.small_files",
-    "read_state_dict": "zoo.weights.load",
+    "read_state_dict": "zoo.weights.loading.load",
     "Recipe": "zoo.engine.recipe",
     "recommend": "zoo.ranking.ranking",
     "refuse_endless": "zoo.system.small_files",

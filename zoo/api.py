@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import make_head
@@ -24,8 +24,8 @@ from zoo.training.finetune import find_rate, run
 from zoo.training.resume import resume as go_on
 from zoo.training.run_options import RunOptions
 from zoo.training.start import for_weights, tokenizer_beside, weights_name
-from zoo.weights.build import build, check_size
-from zoo.weights.load import choose, fetch
+from zoo.weights.loading.build import build, check_size
+from zoo.weights.loading.load import choose, fetch
 
 
 @python_names()

@@ -18,8 +18,8 @@ from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.testing.checks import CHECKS
-from zoo.weights.build import build
-from zoo.weights.load import read_state_dict, read_tensors
+from zoo.weights.loading.build import build
+from zoo.weights.loading.load import read_state_dict, read_tensors
 
 CHECK = CHECKS["the_weights_of_a_file_are_loaded"]
 OWN = {"loaded": dict}

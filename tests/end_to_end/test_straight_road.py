@@ -46,7 +46,7 @@ def test_each_step_is_called_once_and_nothing_is_read_back(
     ]
     once += ["zoo.training.opened.task_named", "zoo.training.finetune.prepare"]
     never = [
-        "zoo.weights.build.fetch",
+        "zoo.weights.loading.build.fetch",
         "zoo.runs.opened.task_from_json",
         "zoo.runs.opened.read_record",
     ]

@@ -56,7 +56,7 @@ def _torment(folder: Path, kills: int, seed: int, web: str) -> Tally:
     import huggingface_hub.hf_api  # noqa: F401  so that children inherit what they need
 
     from zoo import Weights
-    from zoo.weights.load import fetch
+    from zoo.weights.loading.load import fetch
     from zoo.weights.local_weights import cached_file
 
     chance, tally = random.Random(seed), Tally()

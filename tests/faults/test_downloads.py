@@ -23,7 +23,7 @@ from zoo.errors import WeightsError, WeightsUnavailable
 from zoo.system.files import sha256_of
 from zoo.weights import downloads
 from zoo.weights.first_hashes import first_hash, record_of
-from zoo.weights.load import fetch
+from zoo.weights.loading.load import fetch
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = bytes(reversed(CONTENT))

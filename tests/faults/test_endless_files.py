@@ -141,7 +141,7 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
 def test_a_network_of_too_many_layers_is_stopped_while_it_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zoo.weights.build._MAX_MODULES", 3)
+    monkeypatch.setattr("zoo.weights.loading.build._MAX_MODULES", 3)
     with pytest.raises(WeightsError, match=r"basics/cnn.*3"):
         zoo.load("cnn", weights="none")
     monkeypatch.undo()
@@ -181,7 +181,9 @@ MILLIONS: dict[str, tuple[dict[str, Any], str]] = {
 def test_millions_of_layers_in_any_field_are_refused(
     what: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.weights.build._MAX_MODULES", 1000)  # as many as a test has time for
+    monkeypatch.setattr(
+        "zoo.weights.loading.build._MAX_MODULES", 1000
+    )  # as many as a test has time for
     folder = Path(shutil.copytree(bert, tmp_path / "net"))
     changes, words = MILLIONS[what]
     with pytest.raises((WeightsError, NameLookupError), match=words) as told:
@@ -197,7 +199,7 @@ def test_sizes_whose_names_speak_of_layers_count_none() -> None:
 def test_a_run_of_too_many_layers_is_refused(
     run_of_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.weights.build._MAX_MODULES", 3)
+    monkeypatch.setattr("zoo.weights.loading.build._MAX_MODULES", 3)
     with pytest.raises(RunError, match="more than 3 layers") as told:
         zoo.open_run(run_of_photos).load()
     assert str(run_of_photos) in told.value.message

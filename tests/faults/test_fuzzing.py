@@ -36,7 +36,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import read_record, read_run
 from zoo.runs.model_card import plain
 from zoo.training.claims import short_name
-from zoo.weights.load import read_state_dict
+from zoo.weights.loading.load import read_state_dict
 
 EVERYDAY = 50
 """Cases of a property in the everyday suite."""

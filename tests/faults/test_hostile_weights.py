@@ -18,12 +18,12 @@ import safetensors.torch
 import torch
 
 import zoo
-import zoo.contract.backbone  # declares what torchvision lacks here
+import zoo.contract.network.backbone  # declares what torchvision lacks here
 from tests.end_to_end.conftest import Zoo
 from tests.faults.malicious import KINDS, TENSORS, runs
 from zoo.errors import RunError, WeightsError
 from zoo.registry.registry import Registry
-from zoo.weights.load import read_state_dict
+from zoo.weights.loading.load import read_state_dict
 
 # -- code --------------------------------------------------------------------------------------
 

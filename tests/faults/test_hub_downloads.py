@@ -15,7 +15,7 @@ from tests.faults.hosts import COMMIT, Hub, only_hub
 from zoo import Weights
 from zoo.errors import NameLookupError, WeightsError, WeightsUnavailable, ZooError
 from zoo.weights.find import _delete
-from zoo.weights.load import fetch
+from zoo.weights.loading.load import fetch
 from zoo_transformers.resolve import resolve
 
 CONTENT = bytes(range(256)) * 1000

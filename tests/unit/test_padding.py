@@ -162,5 +162,5 @@ def test_opening_a_run_does_not_measure_again(
 ) -> None:
     spec = network("bert", TIGHT["bert"], "mean").spec
     folder = weighted_run(tmp_path / "run", spec, tokenizer=words(), unpadded=False)
-    monkeypatch.setattr("zoo.weights.build.padding_matters", lambda backbone: 1 / 0)
+    monkeypatch.setattr("zoo.weights.loading.build.padding_matters", lambda backbone: 1 / 0)
     assert Run(folder).load().unpadded is False

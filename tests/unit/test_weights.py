@@ -18,7 +18,7 @@ from tests.unit.test_backbone import SPEC
 from zoo import Weights
 from zoo.errors import RunError, WeightsError, WeightsUnavailable
 from zoo.system.network import reachable
-from zoo.weights.load import choose, fetch, file_sha256, read_state_dict
+from zoo.weights.loading.load import choose, fetch, file_sha256, read_state_dict
 
 TENSORS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 

@@ -16,7 +16,7 @@ from zoo.registry.run_record import lineage
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.contract.backbone import Backbone
+    from zoo.contract.network.backbone import Backbone
     from zoo.contract.spec import BackboneSpec, Weights
     from zoo.registry.run_record import FinishedRun
 

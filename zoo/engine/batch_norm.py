@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine.forward import Forward
 from zoo.engine.recipe import Recipe
 from zoo.errors import UsageError

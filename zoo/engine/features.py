@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.data.loader import Loader
 from zoo.engine.compiled import Compiler
 from zoo.engine.folding import Pair, find_pairs, folded

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 
 
 def parameter_groups(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 
 HEAD_PULL = 0.01
 """Weight decay of the head, which has no pretrained weights: the paper's beta."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError, first_line

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase, Strategy

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export.capture import in_a_line
 from zoo.export.formats import FORMATS as FORMATS

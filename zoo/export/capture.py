@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.export import ExportedProgram
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export.recurrent import Whole
 from zoo.modalities.exporting import ExportInputs

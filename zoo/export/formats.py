@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError, UsageError
 from zoo.export import recurrent
 from zoo.export.capture import capture, in_a_line, quiet

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError, UsageError, ZooError
 from zoo.export import inputs_of, loaded, write_preparation
 from zoo.export.native import LOADER, native_source

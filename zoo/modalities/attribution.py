@@ -16,7 +16,7 @@ from zoo.contract.spec import BackboneSpec
 if TYPE_CHECKING:
     import torch
 
-    from zoo.contract.backbone import Backbone
+    from zoo.contract.network.backbone import Backbone
     from zoo.data.loader import Loader
     from zoo.data.samples import Samples
 

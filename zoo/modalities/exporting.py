@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import Dim
 
-    from zoo.contract.backbone import Backbone
+    from zoo.contract.network.backbone import Backbone
 
 TensorBatch: TypeAlias = "dict[str, Tensor]"
 

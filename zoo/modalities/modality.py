@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor, nn
 
-    from zoo.contract.backbone import Backbone
+    from zoo.contract.network.backbone import Backbone
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question

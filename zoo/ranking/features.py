@@ -38,7 +38,7 @@ from zoo.system.files import sha256_of
 from zoo.system.paths import cache_folder
 from zoo.training.start import Start, start_from
 from zoo.version import __version__
-from zoo.weights.load import fetch, file_sha256
+from zoo.weights.loading.load import fetch, file_sha256
 
 Features = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.errors import RunError
 from zoo.modalities.image.reading import read_image
@@ -31,7 +31,7 @@ from zoo.runs.trained_on import write_digests
 from zoo.system import files
 from zoo.system.tensors.files import write_tensors
 from zoo.tasks.task import Activation, Task
-from zoo.weights.load import file_sha256
+from zoo.weights.loading.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
 EXAMPLE, LAST, LOCK = "example.png", "last", ".lock"

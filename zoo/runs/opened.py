@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import Columns
@@ -34,8 +34,8 @@ from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
 from zoo.tasks import task_from_json
 from zoo.tasks.task import Task
-from zoo.weights.build import build, check_size
-from zoo.weights.load import read_state_dict
+from zoo.weights.loading.build import build, check_size
+from zoo.weights.loading.load import read_state_dict
 
 
 class OpenedRun:

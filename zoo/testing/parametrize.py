@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from zoo.contract.backbone import Backbone
 from zoo.contract.exemptions import reason_for
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
 from zoo.testing.suite import MAX_PARAMS
-from zoo.weights.build import build
+from zoo.weights.loading.build import build
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

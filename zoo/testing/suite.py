@@ -13,15 +13,15 @@ from typing import Literal
 
 import torch
 
-from zoo.contract.backbone import Backbone
 from zoo.contract.exemptions import Exemption, reason_for
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import first_line
 from zoo.registry.registry import Registry
 from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
-from zoo.weights.build import build
+from zoo.weights.loading.build import build
 
 Status = Literal["passed", "failed", "skipped", "expected"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
 from zoo.engine.precision import choose_precision

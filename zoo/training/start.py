@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import make_head
@@ -24,8 +24,8 @@ from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
-from zoo.weights.build import build, check_size
-from zoo.weights.load import choose, fetch, file_sha256
+from zoo.weights.loading.build import build, check_size
+from zoo.weights.loading.load import choose, fetch, file_sha256
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine import settings
 from zoo.engine.hyperparameters import rows

@@ -17,7 +17,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def adapter_targets(
     net: nn.Module, adaptable: AbstractSet[str], unadaptable: AbstractSet[str]
 ) -> list[str]:
-    """As :meth:`zoo.contract.backbone.Backbone.adapter_targets`, of a network without its head."""
+    """As :meth:`zoo.contract.network.backbone.Backbone.adapter_targets`, of a network without its head."""
     fused = unadaptable | {
         f"{path}.out_proj"
         for path, module in net.named_modules()

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.export import Dim
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.modalities.exporting import TensorBatch
 from zoo.modalities.image.bit_depth import OVERSAMPLING

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor, nn
 
-    from zoo.contract.backbone import Backbone
+    from zoo.contract.network.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
     from zoo.data.kind import DemoData, InputKind, ReadContext
     from zoo.data.loader import BatchReader, Loader

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.errors import RunError

@@ -24,7 +24,7 @@ _SCHEMAS = (
 def declare_missing_operators() -> bool:
     """Declare torchvision's operators where its own library cannot be loaded.
 
-    Call before the first ``import torchvision``; :mod:`zoo.contract.backbone` does.
+    Call before the first ``import torchvision``; :mod:`zoo.contract.network.backbone` does.
 
     Returns:
         Whether torchvision's own operators work, i.e. nothing had to be declared.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.backbone import Backbone, Batch
+from zoo.contract.network.backbone import Backbone, Batch
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
 from zoo.modalities import modality_of
 

@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
 
 STEPS = 3

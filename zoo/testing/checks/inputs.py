@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.modalities import modality_of
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.backbone import Backbone, Batch
+from zoo.contract.network.backbone import Backbone, Batch
 from zoo.testing.checks.base import assert_close, check, small_batch
 
 BF16_COSINE = 0.9

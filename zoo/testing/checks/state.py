@@ -9,11 +9,11 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput, Weights
 from zoo.errors import ZooError
 from zoo.testing.checks.base import assert_same, check, copied, small_batch
-from zoo.weights.build import build
+from zoo.weights.loading.build import build
 
 
 @check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zoo.contract.backbone import Backbone
+from zoo.contract.network.backbone import Backbone
 from zoo.system.tensors.hooks import hooked
 from zoo.testing.checks.base import check, small_batch
 

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from zoo.contract.backbone import Backbone
-from zoo.contract.padding import padding_matters
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.padding import padding_matters
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import PluginError, WeightsError, ZooError, first_line
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
-from zoo.weights.load import fetch, read_tensors
+from zoo.weights.loading.load import fetch, read_tensors
 
 _MAX_MODULES = 100_000
 """Maximum modules of a network; the largest in the catalogues has fewer than 10,000."""

@@ -15,9 +15,9 @@ from zoo.contract.network.adapters import adapter_targets, left_unadapted
 from zoo.contract.network.freezing import chosen, resting
 from zoo.contract.network.head import check_head, take_out
 from zoo.contract.network.loading import check_values, difference, some
+from zoo.contract.network.unpadded import by_length
 from zoo.contract.network.wrap_options import StateDict, WrapOptions
 from zoo.contract.stages import Stage, Stages
-from zoo.contract.unpadded import by_length
 from zoo.errors import ContractError, WeightsError
 from zoo.system.tensors.torch_workarounds import spare_group_norms
 from zoo.system.tensors.torchvision_operators import declare_missing_operators

@@ -1,0 +1,1 @@
+"""From files of weights to built networks. This folder needs torch."""
