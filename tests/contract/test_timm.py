@@ -314,7 +314,7 @@ ANOTHER_PUBLISHED_OUTPUT = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n == "vgg11" else ()) for n in EXCHANGED]
+    "name", [pytest.param(n, marks=pytest.mark.long if n == "vgg11" else ()) for n in EXCHANGED]
 )
 def test_plain_timm_loads_a_fine_tuned_backbone(name: str) -> None:
     spec = smallest_input(name)
