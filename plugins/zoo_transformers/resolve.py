@@ -242,13 +242,16 @@ def _usual_length(published: Json) -> int:
     return length if type(length) is int and length > 0 else 0
 
 
+_REPAIR = "Save the network again with save_pretrained, or restore the file."
+
+
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise NameLookupError(f"{where} is not JSON: {error}") from error
+        raise NameLookupError(f"{where} is not JSON: {error}", hint=_REPAIR) from error
     if not isinstance(data, dict):
-        raise NameLookupError(f"{where} is not a JSON object")
+        raise NameLookupError(f"{where} is not a JSON object", hint=_REPAIR)
     return data
 
 

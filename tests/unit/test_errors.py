@@ -81,3 +81,23 @@ def test_the_first_line_of_an_error_is_never_empty() -> None:
     assert errors.first_line(ValueError(" \n")) == "ValueError"
     assert errors.first_line(ValueError(), kind=True) == "ValueError"
     assert errors.first_line(errors.RunError("no run", hint="Give one.")) == "no run"
+
+
+def test_every_error_for_a_user_says_what_to_do() -> None:
+    """Errors of plugins and specs aside: their authors read them, in the status of the plugin."""
+    root = Path(__file__).parents[2]
+    kinds = {kind.__name__ for kind in _tree()} - {"PluginError", "ContractError"}
+    calls = [
+        (file.relative_to(root), call)
+        for folder in ("zoo", "plugins/zoo_serve", "plugins/zoo_transformers")
+        for file in sorted((root / folder).rglob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in kinds
+    ]
+    assert len(calls) > 200
+    bare = [
+        f"{file}:{call.lineno}"
+        for file, call in calls
+        if "hint" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert not bare

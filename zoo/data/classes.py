@@ -98,7 +98,7 @@ def choose_classes(part: Part) -> tuple[str, ...]:
     names = [name for name, count in zip(labels.names, counts, strict=True) if count]
     classes = tuple(names if labels.ordered else sort_classes(names))
     if not classes:
-        raise ClassesError(f"{part.where} has no samples")
+        raise ClassesError(f"{part.where} has no samples", hint="Add labelled samples.")
     if len(classes) < labels.min_outputs:
         raise ClassesError(
             f"{part.where} has only one class, {listed(classes)}; at least two are needed",
@@ -159,6 +159,14 @@ def label_array(part: Part, classes: Sequence[str], *, owner: str) -> LabelArray
     return labels.as_array(position)
 
 
+def nothing_readable(where: str) -> DataError:
+    """The error for data of which no input can be read."""
+    return DataError(
+        f"{where} has no readable inputs",
+        hint="Check the files, or use other data; without '--bad-files skip' each fault is listed.",
+    )
+
+
 def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> None:
     """Check that every class still has samples after unreadable inputs are skipped.
 
@@ -166,7 +174,7 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
         DataError: A class has none.
     """
     if not len(labels):
-        raise DataError(f"{part.where} has no readable inputs")
+        raise nothing_readable(part.where)
     if part.known.columns:
         return
     single = labels.ndim == 1

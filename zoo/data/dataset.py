@@ -11,6 +11,7 @@ from zoo.data.classes import (
     check_count,
     choose_classes,
     label_array,
+    nothing_readable,
     require_samples,
     unify_integer_labels,
 )
@@ -112,7 +113,7 @@ def _for_training(
         if not len(val):
             raise _too_few(parts[own])
     elif not len(val):
-        raise DataError(f"{parts['val'].where} has no readable inputs")
+        raise nothing_readable(parts["val"].where)
     found, before = overlap(train, [val, *_test(request, layout, task)]), len(train)
     if dedupe and found.in_train.any():
         train = drop_leaked(train, found, classes)
@@ -192,7 +193,7 @@ def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] |
     request.findings.check()
     for key, part in parts.items():
         if not len(samples[key]):
-            raise DataError(f"{part.where} has no readable inputs")
+            raise nothing_readable(part.where)
     if "all" not in samples:
         nothing = next(iter(samples.values())).select([])
         val, test = samples.get("val"), samples.get("test")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data.classes import label_array, sort_classes, unify_integer_labels
+from zoo.data.classes import label_array, nothing_readable, sort_classes, unify_integer_labels
 from zoo.data.inputs import open_inputs
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
@@ -100,7 +100,7 @@ def open_rows(
         for name, part in chosen.items()
     }
     if not any(map(len, splits.values())):
-        raise DataError(f"{source} has no readable inputs")
+        raise nothing_readable(str(source))
     known = [part.known_task.name for part in chosen.values() if part.labels is not None]
     return Rows(
         splits, classes, known[0] if known else None, findings.skipped, tuple(findings.notes)

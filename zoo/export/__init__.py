@@ -176,7 +176,8 @@ def _compared(
         if given.shape != expected.shape:
             raise RunError(
                 f"{run.folder} as {chosen} returns outputs of shape {tuple(given.shape)} for a batch of "
-                f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept"
+                f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept",
+                hint=_others(chosen),
             )
         shapes.append(shape)
         differences.append(float((given - expected).abs().max()))

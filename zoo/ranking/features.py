@@ -113,7 +113,10 @@ def extract(candidate: Candidate, setup: RankingSetup) -> Extracted:
         )
         setup.reporter.note(f"{spec.name}: {note}")
     if not np.isfinite(features).all():
-        raise ContractError(f"{spec.name} returns features that are not finite")
+        raise ContractError(
+            f"{spec.name} returns features that are not finite",
+            hint=f"This is a bug of its plugin or weights: see 'zoo check {spec.name}'.",
+        )
     spent = facts.get(_TIME) or _kept_time(features)
     return Extracted(features, spent / count if isinstance(spent, int) else None)
 
@@ -167,7 +170,9 @@ def download_weights(name: str, setup: RankingSetup) -> None:
         raise OutOfTime from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["'zoo download' failed"])[0]
-        raise WeightsUnavailable(reason.removeprefix(f"Error: {name}: "))
+        raise WeightsUnavailable(
+            reason.removeprefix(f"Error: {name}: "), hint=f"'zoo download {name}' says more."
+        )
 
 
 def _key(candidate: Candidate, setup: RankingSetup, weights: Path | None) -> Iterator[str]:

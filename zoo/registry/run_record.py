@@ -81,7 +81,10 @@ class FinishedRun:
         try:
             found = sha256_of(file)
         except OSError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror or error}") from error
+            raise RunError(
+                f"{file} cannot be read: {error.strerror or error}",
+                hint=_RESTORE,
+            ) from error
         if found != self.weights.sha256:
             raise RunError(
                 f"{file} has changed since the run: its sha256 starts with {found[:12]}, in "
@@ -109,8 +112,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         run = FinishedRun(folder, name, record, spec)
         lineage({"weights": None, "origin": run.origin})  # checks the other values that are needed
     except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
-        reason = f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
-        raise RunError(f"{folder / LOCK_FILE} {reason}") from error
+        raise damaged(folder, error) from error
     if record["surgery"]:
         raise RunError(
             f"the run {folder} cannot be used as a pretrained model: its network was changed by "
@@ -119,7 +121,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         )
     for file in (MODEL, *([TOKENIZER] if spec.input.needs_tokenizer else [])):
         if not (folder / file).is_file():
-            raise RunError(f"{folder} has no {file}")
+            raise RunError(f"{folder} has no {file}", hint=_RESTORE)
     return run
 
 
@@ -188,6 +190,12 @@ def lineage(record: Mapping[str, Any]) -> str:
     weights = record["weights"]
     steps.append(f"the weights {weights['tag']}" if weights else "random initialisation")
     return ", which started from ".join(steps)
+
+
+def damaged(folder: Path, error: Exception) -> RunError:
+    """The error for a ``run.json`` that lacks a key, or has a value of another kind."""
+    reason = f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
+    return RunError(f"{folder / LOCK_FILE} {reason}", hint=_RESTORE)
 
 
 def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]:

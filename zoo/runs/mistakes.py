@@ -98,7 +98,10 @@ def read_mistakes(
         LookupError,
         Expands,
     ) as error:  # pyarrow's are among them
-        raise RunError(f"{path} cannot be read: {first_line(error)}") from error
+        raise RunError(
+            f"{path} cannot be read: {first_line(error)}",
+            hint="Restore it from a copy of the run, or train again: zoo rerun RUN",
+        ) from error
     return Mistakes(tuple(examples), len(ranked), len(rows["predicted"]), modality)
 
 

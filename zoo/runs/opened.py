@@ -25,7 +25,7 @@ from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
 from zoo.registry.registry import Registry
-from zoo.registry.run_record import LOCK_FILE
+from zoo.registry.run_record import damaged
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.python_names import python_names
@@ -80,8 +80,7 @@ class OpenedRun:
             self.training_data = TrainingData.from_json(self.record["data"])
             self.reading: Reading | None = self.modality.reading(self.spec, self.record["data"])
         except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
-            reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
-            raise RunError(f"{self.folder / LOCK_FILE} {reason}") from error
+            raise damaged(self.folder, error) from error
 
     @property
     def folder(self) -> Path:

@@ -319,7 +319,10 @@ class Request:
             overrides = {key: _tupled(value) for key, value in data["overrides"].items()}
             return cls(**given | {"overrides": overrides})
         except (TypeError, LookupError, AttributeError) as error:
-            raise RunError(f"'request' in run.json is not valid: {error}") from error
+            raise RunError(
+                f"'request' in run.json is not valid: {error}",
+                hint="Restore run.json from a copy of the run.",
+            ) from error
 
     def but(self, **changes: Any) -> Self:
         """A copy with other values; ``None`` keeps the value."""

@@ -177,7 +177,10 @@ def _receive(url: str, part: Path, info: Path, partial: _Partial) -> None:
 
 def _check_response(url: str, status: int, headers: Message) -> None:
     if status not in (200, 206):
-        raise WeightsError(f"{_host(url)} responded with status {status} and no file to {url}")
+        raise WeightsError(
+            f"{_host(url)} responded with status {status} and no file to {url}",
+            hint="Try again later, or download it by hand and use --weights PATH.",
+        )
     if headers.get_content_type() == "text/html":
         raise WeightsError(
             f"{url} is a web page, not a weights file",

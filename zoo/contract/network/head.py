@@ -47,4 +47,7 @@ def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> Non
         head.train(training)
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 2:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise HeadWidthError(f"the head must return shape (B, outputs), got {shape} for B = 2")
+        raise HeadWidthError(
+            f"the head must return shape (B, outputs), got {shape} for B = 2",
+            hint="Flatten its output, e.g. with torch.nn.Flatten().",
+        )

@@ -184,7 +184,9 @@ def _check_rows(path: Path, dialect: Dialect) -> None:
                 hint="Put texts that contain the delimiter in double quotes.",
             )
     if not number:
-        raise DataError(f"{path} has no rows below its header")
+        raise DataError(
+            f"{path} has no rows below its header", hint="Add rows, or use another file."
+        )
 
 
 def _rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[list[str]]:

@@ -39,7 +39,8 @@ def read_hub(source: str) -> dict[str, Table]:
     if not tables:
         raise DataError(
             f"{source} has no split called train, validation or test; "
-            f"its splits: {', '.join(map(str, loaded))}"
+            f"its splits: {', '.join(map(str, loaded))}",
+            hint="Save the split you want as a Parquet file, and use that: --data FILE.parquet",
         )
     return tables
 

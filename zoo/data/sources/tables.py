@@ -99,7 +99,7 @@ def read_table(path: Path, quoting: Quoting = "auto") -> Table:
 def _read(path: Path, quoting: Quoting) -> tuple[datasets.Dataset, str]:
     digest = _digest(path)
     if _has_no_rows(path):
-        raise DataError(f"{path} has no rows")
+        raise DataError(f"{path} has no rows", hint="Add rows, or use another file.")
     suffix = path.suffix.lower()
     if suffix in DELIMITED:
         return _read_delimited(path, digest, quoting)

@@ -165,7 +165,10 @@ def _lines(path: Path, findings: Findings) -> Listed:
             lines = lines_of(file.read().decode("utf-8-sig"))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read as UTF-8 text: {reason}") from error
+        raise DataError(
+            f"{path} cannot be read as UTF-8 text: {reason}",
+            hint="Check its permissions, or save it as UTF-8.",
+        ) from error
     if not any(line.strip() for line in lines):
         return Listed((), ())
     blank_lines(lines, str(path), findings)

@@ -10,7 +10,7 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RunError
+from zoo.registry.run_record import damaged
 from zoo.runs.report import charts, facts, tables
 from zoo.runs.report.calibration import BINS, calibration
 from zoo.runs.report.gallery import gallery
@@ -64,8 +64,7 @@ def write_report(path: Path, subject: Subject) -> Report:
         context = _context(subject)
         page = _render(context)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
-        raise RunError(f"the record in {subject.folder} {reason}") from error
+        raise damaged(subject.folder, error) from error
     files.write_text(path, page)
     found, shown = context["calibration"], context["gallery"]
     return Report(

@@ -96,11 +96,13 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
         raise
     except Exception as error:  # from the plugin, or from a spec that it did not write
         raise PluginError(
-            f"the loader {spec.loader!r} of {spec.name} raised {first_line(error, kind=True)}"
+            f"the loader {spec.loader!r} of {spec.name} raised {first_line(error, kind=True)}",
+            hint=f"This is a bug of its plugin: see 'zoo check {spec.name}'.",
         ) from error
     if not isinstance(backbone, Backbone):
         raise PluginError(
-            f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone"
+            f"the loader of {spec.name} returned {type(backbone).__name__}, not a zoo.Backbone",
+            hint=f"This is a bug of its plugin: see 'zoo check {spec.name}'.",
         )
     return backbone
 

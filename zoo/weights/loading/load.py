@@ -52,7 +52,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in loaded.items()
     ):
-        raise WeightsError(f"{path} does not contain a state_dict (a mapping of names to tensors)")
+        raise WeightsError(
+            f"{path} does not contain a state_dict (a mapping of names to tensors)",
+            hint="Save one: torch.save(network.state_dict(), PATH).",
+        )
     _check_sizes(path, loaded)
     return loaded
 
