@@ -161,9 +161,12 @@ class Hyperparameter:
         )
 
 
-def option(help: str, **facts: Any) -> dict[str, Hyperparameter]:  # noqa: A002 - as click calls it
-    """The metadata of a field in the table; ``facts`` as in :class:`Hyperparameter`."""
-    return {_ROW: Hyperparameter(help=help, **facts)}
+def option(help: str, *, default: Any = dataclasses.MISSING, **facts: Any) -> Any:  # noqa: A002 - as click calls it
+    """A dataclass field in the table; ``facts`` as in :class:`Hyperparameter`.
+
+    A field without ``default`` is required.
+    """
+    return dataclasses.field(default=default, metadata={_ROW: Hyperparameter(help=help, **facts)})
 
 
 def rows(*tables: type) -> dict[str, Hyperparameter]:

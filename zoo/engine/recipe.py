@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.engine.hyperparameters import check, option, rows
@@ -24,369 +24,293 @@ _REGULARISATION, _IMBALANCE = "Regularisation", "Class imbalance"
 class Recipe:
     """Hyperparameters of a fine-tune; each field declares its help and valid values."""
 
-    strategy: str = field(
-        metadata=option(
-            "probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by "
-            "stage), lora, bias, norm, or a plugin's.",
-            section=_COMMON,
-            metavar="NAME",
-        )
+    strategy: str = option(
+        "probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by "
+        "stage), lora, bias, norm, or a plugin's.",
+        section=_COMMON,
+        metavar="NAME",
     )
-    epochs: int = field(
-        metadata=option(
-            "Number of epochs of the last phase.",
-            section=_COMMON,
-            metavar="N",
-            at_least=1,
-            use="strategy",
-            head_field="probe_epochs",
-            steps="last",
-            also=("num_epochs", "num_train_epochs"),
-        )
+    epochs: int = option(
+        "Number of epochs of the last phase.",
+        section=_COMMON,
+        metavar="N",
+        at_least=1,
+        use="strategy",
+        head_field="probe_epochs",
+        steps="last",
+        also=("num_epochs", "num_train_epochs"),
     )
-    lr: float = field(
-        metadata=option(
-            "Learning rate of the last phase.",
-            section=_COMMON,
-            metavar="RATE",
-            above=0,
-            use="strategy",
-            head_field="probe_lr",
-            steps="last",
-            also=("learning_rate",),
-        )
+    lr: float = option(
+        "Learning rate of the last phase.",
+        section=_COMMON,
+        metavar="RATE",
+        above=0,
+        use="strategy",
+        head_field="probe_lr",
+        steps="last",
+        also=("learning_rate",),
     )
-    batch_size: int = field(
+    batch_size: int = option(
+        "Samples per step (default: 32); auto: accumulate if memory runs out.",
+        section=_COMMON,
+        metavar="N|auto",
+        at_least=1,
+        words=("auto",),
+        use="backbone",
+        head_field="probe_batch_size",
         default=32,
-        metadata=option(
-            "Samples per step (default: 32); auto: accumulate if memory runs out.",
-            section=_COMMON,
-            metavar="N|auto",
-            at_least=1,
-            words=("auto",),
-            use="backbone",
-            head_field="probe_batch_size",
-        ),
     )
-    probe_epochs: int = field(
-        metadata=option(
-            "Number of epochs of head-only training.",
-            at_least=1,
-            use="strategy",
-            steps="always",
-        )
+    probe_epochs: int = option(
+        "Number of epochs of head-only training.", at_least=1, use="strategy", steps="always"
     )
-    probe_lr: float = field(
-        metadata=option(
-            "Learning rate of head-only training.",
-            above=0,
-            use="strategy",
-            steps="always",
-        )
+    probe_lr: float = option(
+        "Learning rate of head-only training.", above=0, use="strategy", steps="always"
     )
-    probe_batch_size: int = field(
+    probe_batch_size: int = option(
+        "Samples per step of head-only training.",
+        at_least=1,
+        use="head steps",
+        steps="always",
         default=64,
-        metadata=option(
-            "Samples per step of head-only training.",
-            at_least=1,
-            use="head steps",
-            steps="always",
-        ),
     )
-    fit_memory: bool = field(
-        default=False,
-        metadata=option(
-            "Whether to double accumulate when memory runs out.",
-            use="backbone",
-        ),
+    fit_memory: bool = option(
+        "Whether to double accumulate when memory runs out.", use="backbone", default=False
     )
-    base_width: int | None = field(
+    base_width: int | None = option(
+        "Fan-in up to which a matrix trains at the full learning rate (a filter: twice that); above "
+        "it, the rate is proportionally smaller.",
+        at_least=1,
+        use="steps",
         default=None,
-        metadata=option(
-            "Fan-in up to which a matrix trains at the full learning rate (a filter: twice that); above "
-            "it, the rate is proportionally smaller.",
-            at_least=1,
-            use="steps",
-        ),
     )
-    freeze_until: str | None = field(
+    freeze_until: str | None = option(
+        "Freeze all stages up to and including this one.",
+        section=_MODEL,
+        metavar="STAGE",
+        use="lower stages",
         default=None,
-        metadata=option(
-            "Freeze all stages up to and including this one.",
-            section=_MODEL,
-            metavar="STAGE",
-            use="lower stages",
-        ),
     )
-    freeze: tuple[str, ...] = field(
+    freeze: tuple[str, ...] = option(
+        "Freeze this layer; may be repeated.",
+        section=_MODEL,
+        metavar="LAYER",
+        several=True,
+        use="backbone",
+        header=True,
         default=(),
-        metadata=option(
-            "Freeze this layer; may be repeated.",
-            section=_MODEL,
-            metavar="LAYER",
-            several=True,
-            use="backbone",
-            header=True,
-        ),
     )
-    unfreeze: tuple[str, ...] = field(
+    unfreeze: tuple[str, ...] = option(
+        "Train this layer even where others are frozen; may be repeated.",
+        section=_MODEL,
+        metavar="LAYER",
+        several=True,
+        use="backbone",
+        header=True,
         default=(),
-        metadata=option(
-            "Train this layer even where others are frozen; may be repeated.",
-            section=_MODEL,
-            metavar="LAYER",
-            several=True,
-            use="backbone",
-            header=True,
-        ),
     )
-    lora_rank: int = field(
+    lora_rank: int = option(
+        "Rank of the LoRA matrices (default: 8).",
+        section=_MODEL,
+        metavar="R",
+        at_least=1,
+        use="lora",
         default=8,
-        metadata=option(
-            "Rank of the LoRA matrices (default: 8).",
-            section=_MODEL,
-            metavar="R",
-            at_least=1,
-            use="lora",
-        ),
     )
-    lora_alpha: int = field(
+    lora_alpha: int = option(
+        "LoRA scale is A / R (default: 16).",
+        section=_MODEL,
+        metavar="A",
+        at_least=0,
+        use="lora",
         default=16,
-        metadata=option(
-            "LoRA scale is A / R (default: 16).",
-            section=_MODEL,
-            metavar="A",
-            at_least=0,
-            use="lora",
-        ),
     )
-    lora_dropout: float = field(
+    lora_dropout: float = option(
+        "Dropout on LoRA inputs (default: 0).",
+        section=_MODEL,
+        metavar="P",
+        at_least=0,
+        below=1,
+        use="lora",
         default=0.0,
-        metadata=option(
-            "Dropout on LoRA inputs (default: 0).",
-            section=_MODEL,
-            metavar="P",
-            at_least=0,
-            below=1,
-            use="lora",
-        ),
     )
-    layer_decay: float = field(
-        metadata=option(
-            "Layer-wise learning-rate decay, per stage.",
-            section=_OPTIMISATION,
-            metavar="FACTOR",
-            above=0,
-            use="layer decay",
-        )
+    layer_decay: float = option(
+        "Layer-wise learning-rate decay, per stage.",
+        section=_OPTIMISATION,
+        metavar="FACTOR",
+        above=0,
+        use="layer decay",
     )
-    accumulate: int = field(
+    accumulate: int = option(
+        "Gradient accumulation: split each batch into N parts.",
+        section=_OPTIMISATION,
+        metavar="N",
+        at_least=1,
+        use="backbone",
+        header=True,
+        also=("gradient_accumulation_steps",),
         default=1,
-        metadata=option(
-            "Gradient accumulation: split each batch into N parts.",
-            section=_OPTIMISATION,
-            metavar="N",
-            at_least=1,
-            use="backbone",
-            header=True,
-            also=("gradient_accumulation_steps",),
-        ),
     )
-    schedule: str = field(
+    schedule: str = option(
+        "Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
+        section=_OPTIMISATION,
+        metavar="NAME",
+        choices=tuple(SCHEDULES),
+        use="steps",
+        steps="last",
+        header=True,
         default="cosine",
-        metadata=option(
-            "Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
-            section=_OPTIMISATION,
-            metavar="NAME",
-            choices=tuple(SCHEDULES),
-            use="steps",
-            steps="last",
-            header=True,
-        ),
     )
-    warmup: float = field(
+    warmup: float = option(
+        "Fraction of steps for learning-rate warm-up (default: 0.1).",
+        section=_OPTIMISATION,
+        metavar="SHARE",
+        at_least=0,
+        below=1,
+        use="steps",
+        steps="last",
+        also=("warmup_ratio",),
         default=0.1,
-        metadata=option(
-            "Fraction of steps for learning-rate warm-up (default: 0.1).",
-            section=_OPTIMISATION,
-            metavar="SHARE",
-            at_least=0,
-            below=1,
-            use="steps",
-            steps="last",
-            also=("warmup_ratio",),
-        ),
     )
-    max_grad_norm: float = field(
+    max_grad_norm: float = option(
+        "Maximum gradient norm (default: 1).",
+        section=_OPTIMISATION,
+        metavar="NORM",
+        flag="clip",
+        above=0,
+        use="steps",
+        steps="last",
         default=1.0,
-        metadata=option(
-            "Maximum gradient norm (default: 1).",
-            section=_OPTIMISATION,
-            metavar="NORM",
-            flag="clip",
-            above=0,
-            use="steps",
-            steps="last",
-        ),
     )
-    head_solver: Solver = field(
-        metadata=option(
-            "Solver for head-only training: lbfgs (to convergence) or adamw.",
-            section=_OPTIMISATION,
-            metavar="adamw|lbfgs",
-            choices=get_args(Solver),
-            use="head",
-        ),
+    head_solver: Solver = option(
+        "Solver for head-only training: lbfgs (to convergence) or adamw.",
+        section=_OPTIMISATION,
+        metavar="adamw|lbfgs",
+        choices=get_args(Solver),
+        use="head",
     )
-    cached_views: int = field(
+    cached_views: int = option(
+        "Number of augmented views per image to cache frozen features for.",
+        section=_OPTIMISATION,
+        metavar="K",
+        at_least=0,
+        use="cached views",
+        header=True,
         default=0,
-        metadata=option(
-            "Number of augmented views per image to cache frozen features for.",
-            section=_OPTIMISATION,
-            metavar="K",
-            at_least=0,
-            use="cached views",
-            header=True,
-        ),
     )
-    patience: int | None = field(
+    patience: int | None = option(
+        "Early stopping: end a phase after N epochs without improvement.",
+        section=_OPTIMISATION,
+        metavar="N",
+        at_least=1,
+        use="steps",
+        header=True,
+        also=("early_stopping_patience",),
         default=None,
-        metadata=option(
-            "Early stopping: end a phase after N epochs without improvement.",
-            section=_OPTIMISATION,
-            metavar="N",
-            at_least=1,
-            use="steps",
-            header=True,
-            also=("early_stopping_patience",),
-        ),
     )
-    metric: str | None = field(
+    metric: str | None = option(
+        "Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, "
+        "loss, rmse, …",
+        section=_OPTIMISATION,
+        metavar="NAME",
         default=None,
-        metadata=option(
-            "Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, "
-            "loss, rmse, …",
-            section=_OPTIMISATION,
-            metavar="NAME",
-        ),
     )
-    weight_decay: float = field(
-        metadata=option(
-            "AdamW weight decay.",
-            section=_REGULARISATION,
-            metavar="RATE",
-            at_least=0,
-            use="steps",
-            steps="last",
-        )
+    weight_decay: float = option(
+        "AdamW weight decay.",
+        section=_REGULARISATION,
+        metavar="RATE",
+        at_least=0,
+        use="steps",
+        steps="last",
     )
-    dropout: float = field(
+    dropout: float = option(
+        "Dropout on the features, before the head.",
+        section=_REGULARISATION,
+        metavar="P",
+        at_least=0,
+        below=1,
+        use="steps",
+        steps="always",
+        header=True,
         default=0.0,
-        metadata=option(
-            "Dropout on the features, before the head.",
-            section=_REGULARISATION,
-            metavar="P",
-            at_least=0,
-            below=1,
-            use="steps",
-            steps="always",
-            header=True,
-        ),
     )
-    label_smoothing: float = field(
+    label_smoothing: float = option(
+        "Probability spread over all classes.",
+        section=_REGULARISATION,
+        metavar="P",
+        at_least=0,
+        below=1,
+        header=True,
         default=0.0,
-        metadata=option(
-            "Probability spread over all classes.",
-            section=_REGULARISATION,
-            metavar="P",
-            at_least=0,
-            below=1,
-            header=True,
-        ),
     )
-    augment: Augment = field(
+    augment: Augment = option(
+        "Augmentation beyond crops and flips: TrivialAugment or none.",
+        section=_REGULARISATION,
+        metavar="none|trivial",
+        choices=AUGMENTATIONS,
+        use="augmentation",
+        header=True,
         default="none",
-        metadata=option(
-            "Augmentation beyond crops and flips: TrivialAugment or none.",
-            section=_REGULARISATION,
-            metavar="none|trivial",
-            choices=AUGMENTATIONS,
-            use="augmentation",
-            header=True,
-        ),
     )
-    mixup: float = field(
+    mixup: float = option(
+        "MixUp strength; 0 is off.",
+        section=_REGULARISATION,
+        metavar="ALPHA",
+        at_least=0,
+        use="backbone",
+        header=True,
         default=0.0,
-        metadata=option(
-            "MixUp strength; 0 is off.",
-            section=_REGULARISATION,
-            metavar="ALPHA",
-            at_least=0,
-            use="backbone",
-            header=True,
-        ),
     )
-    cutmix: float = field(
+    cutmix: float = option(
+        "CutMix strength; 0 is off.",
+        section=_REGULARISATION,
+        metavar="ALPHA",
+        at_least=0,
+        use="backbone",
+        header=True,
         default=0.0,
-        metadata=option(
-            "CutMix strength; 0 is off.",
-            section=_REGULARISATION,
-            metavar="ALPHA",
-            at_least=0,
-            use="backbone",
-            header=True,
-        ),
     )
-    l2sp: float = field(
+    l2sp: float = option(
+        "L2-SP: penalty on the distance from the pretrained weights.",
+        section=_REGULARISATION,
+        metavar="ALPHA",
+        at_least=0,
+        use="backbone",
+        header=True,
         default=0.0,
-        metadata=option(
-            "L2-SP: penalty on the distance from the pretrained weights.",
-            section=_REGULARISATION,
-            metavar="ALPHA",
-            at_least=0,
-            use="backbone",
-            header=True,
-        ),
     )
-    ema: float = field(
+    ema: float = option(
+        "Decay of the exponential moving average of the weights, e.g. 0.99.",
+        section=_REGULARISATION,
+        metavar="DECAY",
+        at_least=0,
+        below=1,
+        use="backbone",
+        header=True,
         default=0.0,
-        metadata=option(
-            "Decay of the exponential moving average of the weights, e.g. 0.99.",
-            section=_REGULARISATION,
-            metavar="DECAY",
-            at_least=0,
-            below=1,
-            use="backbone",
-            header=True,
-        ),
     )
-    class_weights: bool = field(
+    class_weights: bool = option(
+        "Weight the loss by inverse class frequency.",
+        section=_IMBALANCE,
+        header=True,
         default=False,
-        metadata=option(
-            "Weight the loss by inverse class frequency.", section=_IMBALANCE, header=True
-        ),
     )
-    balanced: bool = field(
+    balanced: bool = option(
+        "Sample each class equally often.",
+        section=_IMBALANCE,
+        use="backbone",
+        header=True,
         default=False,
-        metadata=option(
-            "Sample each class equally often.", section=_IMBALANCE, use="backbone", header=True
-        ),
     )
-    focal: float = field(
+    focal: float = option(
+        "Gamma of the focal loss, e.g. 2.",
+        section=_IMBALANCE,
+        metavar="GAMMA",
+        at_least=0,
+        header=True,
         default=0.0,
-        metadata=option(
-            "Gamma of the focal loss, e.g. 2.",
-            section=_IMBALANCE,
-            metavar="GAMMA",
-            at_least=0,
-            header=True,
-        ),
     )
-    seed: int = field(
-        default=0,
-        metadata=option(
-            "Random seed (default: 0).", section="Run and hardware", metavar="N", at_least=0
-        ),
+    seed: int = option(
+        "Random seed (default: 0).", section="Run and hardware", metavar="N", at_least=0, default=0
     )
 
     def __post_init__(self) -> None:
@@ -421,12 +345,7 @@ class Recipe:
 
     @classmethod
     def default(
-        cls,
-        modality: str,
-        *,
-        pretrained: bool,
-        strategy: str | None = None,
-        products: int = 0,
+        cls, modality: str, *, pretrained: bool, strategy: str | None = None, products: int = 0
     ) -> Self:
         """Defaults that work for most data.
 

@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.contract.spec import Pooling, is_range
-from zoo.engine.hyperparameters import (
-    NOTHING,
-    Hyperparameter,
-    check,
-    option,
-    refuse_unknown,
-    rows,
-)
+from zoo.engine.hyperparameters import NOTHING, Hyperparameter, check, option, refuse_unknown, rows
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.tasks import CHOICES
@@ -44,182 +37,140 @@ class Request:
     """
 
     backbone: str
-    data: str | None = field(
+    data: str | None = option(
+        "Folder, table, or hf:NAME (default: demo data).",
+        section="Common options",
+        metavar="PATH",
         default=None,
-        metadata=option(
-            "Folder, table, or hf:NAME (default: demo data).",
-            section="Common options",
-            metavar="PATH",
-        ),
     )
-    classes: int | None = field(
+    classes: int | None = option(
+        "Number of classes the data must have; for the demo data, how many to use.",
+        section=_DATA,
+        metavar="N",
+        at_least=2,
+        also=("num_classes", "num_labels"),
         default=None,
-        metadata=option(
-            "Number of classes the data must have; for the demo data, how many to use.",
-            section=_DATA,
-            metavar="N",
-            at_least=2,
-            also=("num_classes", "num_labels"),
-        ),
     )
-    task: str = field(
+    task: str = option(
+        "Task (default: single- or multi-label, as the labels are).",
+        section=_DATA,
+        choices=CHOICES,
         default="auto",
-        metadata=option(
-            "Task (default: single- or multi-label, as the labels are).",
-            section=_DATA,
-            choices=CHOICES,
-        ),
     )
-    text_column: ColumnNames = field(
+    text_column: ColumnNames = option(
+        "Input column: texts or image paths; twice for text pairs.",
+        section=_DATA,
+        metavar="NAME",
+        several=True,
+        own_data=True,
         default=None,
-        metadata=option(
-            "Input column: texts or image paths; twice for text pairs.",
-            section=_DATA,
-            metavar="NAME",
-            several=True,
-            own_data=True,
-        ),
     )
-    label_column: ColumnNames = field(
+    label_column: ColumnNames = option(
+        "Label column; repeat for several targets, or one 0/1 column per label.",
+        section=_DATA,
+        metavar="NAME",
+        several=True,
+        own_data=True,
         default=None,
-        metadata=option(
-            "Label column; repeat for several targets, or one 0/1 column per label.",
-            section=_DATA,
-            metavar="NAME",
-            several=True,
-            own_data=True,
-        ),
     )
-    val_split: float = field(
+    val_split: float = option(
+        "Fraction held out for validation if the data has no split (default: 0.2).",
+        section=_DATA,
+        metavar="SHARE",
+        above=0,
+        below=1,
+        own_data=True,
         default=0.2,
-        metadata=option(
-            "Fraction held out for validation if the data has no split (default: 0.2).",
-            section=_DATA,
-            metavar="SHARE",
-            above=0,
-            below=1,
-            own_data=True,
-        ),
     )
-    bad_files: BadFiles = field(
+    bad_files: BadFiles = option(
+        "What to do with unreadable files and rows (default: error).",
+        section=_DATA,
+        choices=("error", "skip"),
+        own_data=True,
         default="error",
-        metadata=option(
-            "What to do with unreadable files and rows (default: error).",
-            section=_DATA,
-            choices=("error", "skip"),
-            own_data=True,
-        ),
     )
-    quoting: Quoting | None = field(
+    quoting: Quoting | None = option(
+        "Quoting in CSV and TSV tables (default: detected).",
+        section=_DATA,
+        choices=("auto", "double", "backslash", "none"),
+        own_data=True,
         default=None,
-        metadata=option(
-            "Quoting in CSV and TSV tables (default: detected).",
-            section=_DATA,
-            choices=("auto", "double", "backslash", "none"),
-            own_data=True,
-        ),
     )
-    dedupe: bool = field(
+    dedupe: bool = option(
+        "Drop training samples that also occur in validation or test.",
+        section=_DATA,
+        own_data=True,
         default=False,
-        metadata=option(
-            "Drop training samples that also occur in validation or test.",
-            section=_DATA,
-            own_data=True,
-        ),
     )
-    image_size: int | None = field(
+    image_size: int | None = option(
+        "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1, default=None
+    )
+    resize: Resize | None = option(
+        "How images are made square (default: as the weights were trained).",
+        section=_DATA,
+        choices=get_args(Resize),
         default=None,
-        metadata=option(
-            "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1
-        ),
     )
-    resize: Resize | None = field(
+    value_range: tuple[float, float] | None = option(
+        "Black and white level of images deeper than 8 bits (default: from the training images).",
+        section=_DATA,
+        metavar="LOW HIGH",
+        kind=float,
+        flag="range",
+        count=2,
+        holds=is_range,
+        expected="two numbers, black below white",
         default=None,
-        metadata=option(
-            "How images are made square (default: as the weights were trained).",
-            section=_DATA,
-            choices=get_args(Resize),
-        ),
     )
-    value_range: tuple[float, float] | None = field(
+    max_length: int | None = option(
+        "Maximum tokens per text; longer texts are truncated.",
+        section=_DATA,
+        metavar="TOKENS",
+        at_least=1,
         default=None,
-        metadata=option(
-            "Black and white level of images deeper than 8 bits (default: from the training images).",
-            section=_DATA,
-            metavar="LOW HIGH",
-            kind=float,
-            flag="range",
-            count=2,
-            holds=is_range,
-            expected="two numbers, black below white",
-        ),
     )
-    max_length: int | None = field(
+    pooling: Pooling | None = option(
+        "How token vectors are pooled into one text vector.",
+        section=_DATA,
+        choices=("cls", "mean", "last", "pooler"),
         default=None,
-        metadata=option(
-            "Maximum tokens per text; longer texts are truncated.",
-            section=_DATA,
-            metavar="TOKENS",
-            at_least=1,
-        ),
     )
-    pooling: Pooling | None = field(
-        default=None,
-        metadata=option(
-            "How token vectors are pooled into one text vector.",
-            section=_DATA,
-            choices=("cls", "mean", "last", "pooler"),
-        ),
-    )
-    weights: str = field(
+    weights: str = option(
+        "Pretrained weights to start from; none trains from scratch.",
+        section=_MODEL,
+        metavar="auto|none|TAG|PATH",
+        also=("pretrained",),
         default="auto",
-        metadata=option(
-            "Pretrained weights to start from; none trains from scratch.",
-            section=_MODEL,
-            metavar="auto|none|TAG|PATH",
-            also=("pretrained",),
-        ),
     )
-    head: str = field(
-        default="linear",
-        metadata=option("linear, mlp, or a plugin's.", section=_MODEL, metavar="NAME"),
+    head: str = option(
+        "linear, mlp, or a plugin's.", section=_MODEL, metavar="NAME", default="linear"
     )
     surgery: str | None = None
-    precision: str = field(
+    precision: str = option(
+        "Numerical precision (default: auto, bf16 where it is fast).",
+        section=_RUN,
+        choices=("auto", "fp32", "bf16"),
         default="auto",
-        metadata=option(
-            "Numerical precision (default: auto, bf16 where it is fast).",
-            section=_RUN,
-            choices=("auto", "fp32", "bf16"),
-        ),
     )
-    compile: str = field(
+    compile: str = option(
+        "Compile the network with torch.compile (default: off).",
+        section=_RUN,
+        choices=("on", "off"),
         default="off",
-        metadata=option(
-            "Compile the network with torch.compile (default: off).",
-            section=_RUN,
-            choices=("on", "off"),
-        ),
     )
-    device: str = field(
-        default="auto",
-        metadata=option(
-            "Device: auto (default), cpu, cuda, cuda:1, …", section=_RUN, metavar="NAME"
-        ),
+    device: str = option(
+        "Device: auto (default), cpu, cuda, cuda:1, …", section=_RUN, metavar="NAME", default="auto"
     )
-    workers: int | None = field(
+    workers: int | None = option(
+        "Number of data-loading processes.",
+        section=_RUN,
+        metavar="N",
+        at_least=0,
+        also=("num_workers",),
         default=None,
-        metadata=option(
-            "Number of data-loading processes.",
-            section=_RUN,
-            metavar="N",
-            at_least=0,
-            also=("num_workers",),
-        ),
     )
-    cache_images: bool | None = field(
-        default=None,
-        metadata=option("Cache decoded images (default: where it pays off).", section=_RUN),
+    cache_images: bool | None = option(
+        "Cache decoded images (default: where it pays off).", section=_RUN, default=None
     )
     given: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
