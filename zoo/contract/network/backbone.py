@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, Unpack
@@ -12,9 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.network.adapters import adapter_targets, left_unadapted
+from zoo.contract.network.feature_maps import as_maps
 from zoo.contract.network.freezing import chosen, resting
 from zoo.contract.network.head import check_head, take_out
-from zoo.contract.network.loading import check_values, difference, some
+from zoo.contract.network.loading import (
+    check_values,
+    difference,
+    linear_for,
+    missing_in_words,
+    not_trainable,
+    part_head,
+    some,
+)
 from zoo.contract.network.unpadded import by_length
 from zoo.contract.network.wrap_options import StateDict, WrapOptions
 from zoo.contract.stages import Stage, Stages
@@ -184,15 +192,9 @@ class Backbone(nn.Module):
         Raises:
             ContractError: The check failed, for example after a layer was replaced.
         """
-        quantised = [
-            f"{key} is {getattr(value, 'dtype', type(value).__name__)}"
-            for key, value in [*self.net.named_parameters(), *self.net.state_dict().items()]
-            if not isinstance(value, Tensor)
-            or (isinstance(value, nn.Parameter) and not value.is_floating_point())
-        ]
-        if quantised:
+        if integers := not_trainable(self.net):
             raise ContractError(
-                f"{self.spec.name} is quantized and cannot be trained: {some(quantised)}",
+                f"{self.spec.name} is quantized and cannot be trained: {some(integers)}",
                 hint="Fine-tune it in floating point, and quantize the trained model.",
             )
         self._stages.check(path for path, _ in self.net.named_parameters())
@@ -279,7 +281,6 @@ class Backbone(nn.Module):
     def maps_of(self, output: Tensor) -> Tensor | None:
         """Return a layer's output as feature maps, ``(B, channels, h, w)``, as a view if possible.
 
-        Images are square, so two sides of equal length tell channels-first from channels-last.
         Tokens are image patches if ``prefix_tokens`` is set.
 
         Args:
@@ -288,17 +289,7 @@ class Backbone(nn.Module):
         Returns:
             ``None`` if the output has no spatial dimensions.
         """
-        if output.ndim == 4:
-            _, first, second, third = output.shape
-            last = first == second != third
-            return output.permute(0, 3, 1, 2) if last else output
-        if output.ndim != 3 or self.prefix_tokens is None:
-            return None
-        places = output[:, self.prefix_tokens :].transpose(1, 2)  # (B, width, places)
-        side = math.isqrt(places.shape[2])
-        if side * side != places.shape[2]:
-            return None
-        return torch.unflatten(places, 2, (side, side))
+        return as_maps(output, self.prefix_tokens)
 
     def token_embedding(self) -> nn.Module | None:
         """Return the token embedding layer, ``(B, T)`` to ``(B, T, width)``; ``None`` if not found."""
@@ -347,10 +338,9 @@ class Backbone(nn.Module):
         return to_native(state) if to_native else state
 
     def file_state_dict(self, activation: str) -> StateDict:
-        """What the file of a run holds whose answers ``activation`` makes of the outputs: :meth:`native_state_dict`, mostly.
+        """Tensors for the weights file of a run; mostly those of :meth:`native_state_dict`.
 
-        A library that would give out what the head says as if it were the answer must not find
-        the head in its place.
+        They differ where the library would use the head's outputs without ``activation``.
         """
         if to_file := self._options.get("to_file"):
             return to_file(self._plain_state_dict(), activation)
@@ -388,7 +378,7 @@ class Backbone(nn.Module):
         self.weights_notes, self.head_flaw = (), ""
         from_native = self._options.get("from_native")
         plain = from_native(dict(state)) if from_native else dict(state)
-        head, rest = self._parted(plain)
+        head, rest = part_head(plain, self.head_path)
         own = self.net.state_dict()
         wrong = difference(rest, own)
         if strict_head:
@@ -403,21 +393,15 @@ class Backbone(nn.Module):
         own.update(rest)  # in place: it carries version numbers that some networks ask for
         self.net.load_state_dict(own)
         check_values(rest, self.net.state_dict(), self.spec.name, source)
-        self._note_missing(given, "not among them, and start random")
+        self.weights_notes = missing_in_words(self.net, given, "not among them, and start random")
         return self._take_head(head, source)
-
-    def _parted(self, plain: StateDict) -> tuple[StateDict, StateDict]:
-        """Split the tensors into the head's, by their names within it, and the others."""
-        prefix = f"{self.head_path}."
-        head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
-        return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
 
     def _take_head(self, head: StateDict, source: str) -> bool:
         """Load the published head if it fits; else note why not."""
-        weight = head.get("weight", torch.empty(0))
-        linear = weight.ndim == 2 and weight.shape[1] == self.spec.feature_dim
-        if difference(head, self.head.state_dict()) and linear and head.keys() <= _LINEAR:
-            self.replace_head(nn.Linear(weight.shape[1], len(weight), bias="bias" in head))
+        if difference(head, self.head.state_dict()):
+            linear = linear_for(head, self.spec.feature_dim)
+            if linear is not None:
+                self.replace_head(linear)
         if not head or difference(head, self.head.state_dict()):
             if head:
                 shapes = {f"{self.head_path}.{k} {tuple(v.shape)}": k for k, v in head.items()}
@@ -426,13 +410,6 @@ class Backbone(nn.Module):
         self.head.load_state_dict(head)
         check_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
         return True
-
-    def _note_missing(self, given: set[str], what: str) -> None:
-        """Note the parameters of ``net`` that are missing from the weights."""
-        missing = [key for key, _ in self.net.named_parameters() if key not in given]
-        if missing:
-            fact = f"of the network's parameters {len(missing)} are {what}: {some(missing)}"
-            self.weights_notes = (*self.weights_notes, fact)
 
     @property
     def loads_itself(self) -> bool:
@@ -456,12 +433,14 @@ class Backbone(nn.Module):
         """
         self.weights_notes, self.head_flaw = (), ""
         loaded = self._options.get("loaded")
-        head, rest = self._parted(loaded(dict(state)) if loaded else dict(state))
+        head, rest = part_head(loaded(dict(state)) if loaded else dict(state), self.head_path)
         own = self.net.state_dict()
         known = {k: v for k, v in rest.items() if k in own and v.shape == own[k].shape}
         check_values(known, own, self.spec.name, source)
         given = {key for key in known if known[key].data_ptr() != own[key].data_ptr()}
-        self._note_missing(given, "not in the file under their names: random, or not compared")
+        self.weights_notes = missing_in_words(
+            self.net, given, "not in the file under their names: random, or not compared"
+        )
         return self._take_head(head, source)
 
     def native_files(
@@ -483,9 +462,6 @@ class Backbone(nn.Module):
         """
         code = self._options.get("native_code")
         return code(self) if code else ""
-
-
-_LINEAR = {"weight", "bias"}
 
 
 def _as_batch(batch: Batch | Tensor) -> Batch:

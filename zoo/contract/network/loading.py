@@ -1,12 +1,13 @@
-"""Compare tensors with a network: names, shapes and values."""
+"""Tensors of a file and of a network: names, shapes and values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zoo.contract.network.wrap_options import StateDict
 from zoo.errors import WeightsError
 
 
@@ -14,6 +15,39 @@ def some(names: Iterable[str]) -> str:
     """The first few of many names."""
     listed = list(names)
     return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
+
+
+def part_head(plain: Mapping[str, Tensor], head_path: str) -> tuple[StateDict, StateDict]:
+    """Split tensors into the head's, by their names within it, and the others."""
+    prefix = f"{head_path}."
+    head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
+    return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
+
+
+def linear_for(head: Mapping[str, Tensor], width: int) -> nn.Linear | None:
+    """A linear layer of the shape of the head's tensors; ``None`` if they are of another kind."""
+    weight = head.get("weight", torch.empty(0))
+    if weight.ndim != 2 or weight.shape[1] != width or not head.keys() <= {"weight", "bias"}:
+        return None
+    return nn.Linear(width, len(weight), bias="bias" in head)
+
+
+def missing_in_words(net: nn.Module, given: set[str], what: str) -> tuple[str, ...]:
+    """That parameters of ``net`` are missing from the weights, if some are."""
+    missing = [key for key, _ in net.named_parameters() if key not in given]
+    if not missing:
+        return ()
+    return (f"of the network's parameters {len(missing)} are {what}: {some(missing)}",)
+
+
+def not_trainable(net: nn.Module) -> list[str]:
+    """Parameters that are not floating-point, and entries of the state that are not tensors."""
+    return [
+        f"{key} is {getattr(value, 'dtype', type(value).__name__)}"
+        for key, value in [*net.named_parameters(), *net.state_dict().items()]
+        if not isinstance(value, Tensor)
+        or (isinstance(value, nn.Parameter) and not value.is_floating_point())
+    ]
 
 
 def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
