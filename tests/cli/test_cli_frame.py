@@ -32,10 +32,18 @@ def _examples(name: str) -> list[str]:
     return [line.strip() for line in lines[lines.index("Examples:") + 1 :]]
 
 
+def test_the_list_of_commands_fits_80_columns_in_whole_phrases(zoo: Zoo) -> None:
+    lines = zoo("--help").out.splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} >= set(ALL)
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[1:] if line.endswith(("...", "…"))]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_help_starts_with_an_imperative_and_ends_with_examples(zoo: Zoo, name: str) -> None:
     result = zoo(name, "--help")
     assert (result.code, result.err) == (0, "")
+    assert max(map(len, result.out.splitlines())) <= 80
     first = re.split(r"(?<=\.)\s", (_command(name).help or "").strip())[0]
     assert re.match(r"[A-Z][a-z-]*[^s\W] ", first), f"no imperative: {first}"
     assert first.endswith(".")

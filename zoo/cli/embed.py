@@ -17,7 +17,7 @@ from zoo.cli.output import clean, emit_json, json_option, say
 Examples:
   zoo embed resnet18 photos/ --output features.parquet
   zoo embed runs/resnet18-1 photos/ --split test --output features.npy
-  zoo embed minilm reviews.csv --text-column review --output features.safetensors --json
+  zoo embed minilm reviews.csv --output features.safetensors --json
 """
 )
 @click.argument("backbone", metavar="BACKBONE|RUN", shell_complete=completion.names)

@@ -34,8 +34,8 @@ Examples:
   zoo finetune vgg16 --data photos/ --strategy probe
   zoo finetune resnet50 --data photos/ --strategy full --freeze-until layer2
   zoo finetune bert-base-uncased --data reviews.csv --strategy lora
-  zoo finetune lstm --data reviews.tsv --text-column review --label-column stars
-  zoo finetune resnet18 --data houses.csv --task regression --label-column price
+  zoo finetune lstm --data reviews.tsv --label-column stars
+  zoo finetune cnn --data houses.csv --task regression --label-column price
   zoo finetune --resume runs/resnet18-1
 """,
 )
