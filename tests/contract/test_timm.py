@@ -202,6 +202,8 @@ SMALL = [smallest_input(name) for name in SELECTED if ROWS[name].params <= TRAIN
 LARGER = [smallest_input(name) for name in SELECTED if ROWS[name].params > TRAINED]
 MEDIUM = [spec for spec in LARGER if spec.params <= EVERYDAY]
 HEAVY = [spec for spec in LARGER if spec.params > EVERYDAY]
+IN_CI = 4
+"""One of so many larger networks and model files is checked in CI, all by ``./check --long``."""
 TINY = [smallest_input(name) for name in ("test_convnext", "test_resnet", "test_vit")]
 
 
@@ -215,7 +217,7 @@ def test_larger_networks_keep_the_contract_in_shapes_and_names(check: Callable[[
     check()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @parametrize_backbones(HEAVY, checks=checks.SHAPES, max_params=FILLED)
 def test_heavy_networks_keep_the_contract_in_shapes_and_names(check: Callable[[], None]) -> None:
     check()
@@ -233,6 +235,14 @@ def test_small_networks_rest_where_they_are_frozen(check: Callable[[], None]) ->
 
 
 @pytest.mark.slow
+@parametrize_backbones(LARGER[::IN_CI], checks=checks.STRUCTURE, max_params=FILLED)
+def test_some_larger_networks_keep_the_contract_in_stages_heads_and_adapters(
+    check: Callable[[], None],
+) -> None:
+    check()
+
+
+@pytest.mark.long
 @parametrize_backbones(LARGER, checks=checks.STRUCTURE, max_params=FILLED)
 def test_larger_networks_keep_the_contract_in_stages_heads_and_adapters(
     check: Callable[[], None],
@@ -259,7 +269,7 @@ FILES = sorted({model_file(spec) for spec in ROWS.values()})
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(file, marks=pytest.mark.slow if i % 3 == 0 else pytest.mark.long)
+        pytest.param(file, marks=pytest.mark.slow if i % IN_CI == 0 else pytest.mark.long)
         for i, file in enumerate(FILES)
     ],
 )

@@ -101,8 +101,10 @@ def settled(backbone: Backbone) -> Backbone:
 
 
 def over(names: Iterable[str]) -> pytest.MarkDecorator:
-    """The ``backbone`` of every name; those that are not of every day are slow."""
-    cases = [pytest.param(n, marks=() if n in EVERYDAY else pytest.mark.slow) for n in names]
+    """The ``backbone`` of every name; of those that are not of every day, CI takes every third."""
+    others = sorted({*ROWS} - EVERYDAY)
+    marks = {n: pytest.mark.long if i % 3 else pytest.mark.slow for i, n in enumerate(others)}
+    cases = [pytest.param(n, marks=marks.get(n, ())) for n in names]
     return pytest.mark.parametrize("backbone", cases, indirect=True)
 
 
@@ -222,7 +224,16 @@ def test_a_network_of_every_kind_keeps_all_that_needs_no_values(check: Callable[
 
 @pytest.mark.slow
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(ROWS) if name not in EVERYDAY],
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY)[::3]],
+    checks=checks.SHAPES, max_params=REAL,
+)  # fmt: skip
+def test_some_more_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.long
+@parametrize_backbones(
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY)],
     checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_all_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
@@ -453,6 +464,7 @@ def test_published_squeezenet_head_is_taken_over(tmp_path: Path) -> None:
     assert _equal(model.native_state_dict(), source.state_dict())
 
 
+@pytest.mark.slow
 def test_vgg_weights_of_the_convolutions_alone_leave_the_linear_layers_random(
     tmp_path: Path,
 ) -> None:

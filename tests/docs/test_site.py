@@ -19,6 +19,9 @@ ASKED = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src")
 """What a browser fetches by itself; a link to another site is only followed."""
 
 
+pytestmark = pytest.mark.slow
+
+
 class Page(HTMLParser):
     """What a page is called, shows, links to and asks for."""
 

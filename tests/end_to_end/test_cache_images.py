@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("wish", "size", "device", "epochs", "worth"),
+    ("requested", "size", "device", "epochs", "worth"),
     [
         (None, 64, "cpu", 2, True),
         (None, 64, "cpu", 1, False),
@@ -81,9 +81,9 @@ def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -
     ],
 )
 def test_it_is_done_where_it_pays(
-    wish: bool | None, size: int, device: str, epochs: int, worth: bool
+    requested: bool | None, size: int, device: str, epochs: int, worth: bool
 ) -> None:
     assert (
-        worth_decoding(wish, ImageDecoding(size), device=torch.device(device), epochs=epochs)
+        worth_decoding(requested, ImageDecoding(size), device=torch.device(device), epochs=epochs)
         is worth
     )

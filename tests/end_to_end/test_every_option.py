@@ -90,7 +90,7 @@ CASES: dict[str, dict[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
     "probe in steps": {"strategy": "probe", "head_solver": "adamw"},
 }
-IN_CI = {"full", "probe", "probe in steps", "lora"}
+IN_CI = {"full", "probe in steps"}
 """The others are phases of these, or train a choice of parameters: './check --long' sweeps them."""
 
 

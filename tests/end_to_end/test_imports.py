@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 LIBRARIES = [
     *("torchvision", "timm", "transformers", "tokenizers", "datasets", "peft", "matplotlib"),
     *("tensorboard", "huggingface_hub", "captum"),
@@ -29,6 +31,7 @@ for backbone, data, options in runs:
 """Fine-tunes, each in a process that has imported torch and nothing of ``LIBRARIES``."""
 
 
+@pytest.mark.slow
 def test_a_fine_tune_imports_what_its_backbone_needs(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     table.write_text("text,label\n" + "good,1\nbad,0\n" * 10)

@@ -180,6 +180,7 @@ def test_ctrl_c_and_sigterm_at_the_same_time_count_as_one(tmp_path: Path) -> Non
     assert list((tmp_path / "run" / "last").iterdir())
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
     (tmp_path / "changes.py").write_text(SLOW)
     with start(tmp_path, "--surgery", "changes:slow", "--workers", "0") as process:

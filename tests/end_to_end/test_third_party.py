@@ -57,6 +57,7 @@ def stranger(alone: Environment, tmp_path: Path) -> Environment:
     return environment
 
 
+@pytest.mark.slow
 def test_bad_plugins_cost_nobody_else_anything(
     rows_alone: list[dict[str, Any]], stranger: Environment
 ) -> None:
@@ -175,6 +176,7 @@ def test_encoders_of_a_library_that_none_of_us_wrote(stranger: Environment) -> N
     assert "0 failed" in checked.out
 
 
+@pytest.mark.slow
 def test_a_head_and_a_strategy_of_a_plugin(stranger: Environment, photos: Path) -> None:
     stranger.install("extras")
     run = stranger.work / "runs" / "cnn-1"

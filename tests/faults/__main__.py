@@ -44,9 +44,9 @@ def run(name: str, kills: int, seed: int) -> Tally | None:
     print(f"{name}: ", end="", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "tally.json")
-        wishes = ["--kills", str(kills), "--seed", str(seed), "--tally", str(file)]
+        arguments = ["--kills", str(kills), "--seed", str(seed), "--tally", str(file)]
         subprocess.run(
-            [sys.executable, "-m", f"tests.faults.{name}", *wishes],
+            [sys.executable, "-m", f"tests.faults.{name}", *arguments],
             cwd=Path(__file__).parents[2],
             check=False,
         )

@@ -116,14 +116,14 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path: Path) -> No
 def test_features_that_do_not_fit_stay_in_memory(
     small_disk: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wishes = {"strategy": "probe", "epochs": None, "batch_size": None}
-    plain = trained(tmp_path / "plain", photos, **wishes)
+    options = {"strategy": "probe", "epochs": None, "batch_size": None}
+    plain = trained(tmp_path / "plain", photos, **options)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").symlink_to(small_disk)
     (small_disk / "filler").write_bytes(bytes(1_044_000))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     reporter = At(0, lambda: None)
-    run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
+    run = trained(tmp_path / "run", photos, reporter=reporter, **options)
     assert any("No space left on device" in note for note in reporter.notes)
     assert run.metrics == plain.metrics
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
@@ -213,11 +213,11 @@ def test_an_output_that_is_only_read_is_said_in_two_lines(
 def test_a_run_goes_on_without_caches_that_are_only_read_and_says_so(
     closed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wishes = {"strategy": "probe", "epochs": None, "batch_size": None}
-    plain = trained(tmp_path / "plain", photos, **wishes)
+    options = {"strategy": "probe", "epochs": None, "batch_size": None}
+    plain = trained(tmp_path / "plain", photos, **options)
     monkeypatch.setenv("ZOO_CACHE", str(closed / "zoo"))
     reporter = At(0, lambda: None)
     with pytest.warns(UserWarning, match=f"{closed}/zoo"):
-        run = trained(tmp_path / "run", photos, reporter=reporter, **wishes)
+        run = trained(tmp_path / "run", photos, reporter=reporter, **options)
     assert any(f"failed to cache features in {closed}/zoo" in note for note in reporter.notes)
     assert run.metrics == plain.metrics

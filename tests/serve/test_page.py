@@ -15,7 +15,10 @@ from tests.serve.conftest import COLOURS, image, texts_run
 from tests.serve.servers import CHROMIUM, Server, answered, browser, drop, served
 
 pytest.importorskip("playwright", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is on the PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is on the PATH"),
+]
 
 Open = Callable[..., Any]
 
@@ -130,7 +133,6 @@ def test_the_page_shows_the_model_and_its_mistakes(images: Server, opened: Open)
     assert image_of_one.evaluate("image => image.naturalWidth") == 48
 
 
-@pytest.mark.slow
 def test_the_page_fits_a_phone_and_the_keyboard_in_both_colours(
     images: Server, opened: Open
 ) -> None:
@@ -152,7 +154,6 @@ def test_the_page_fits_a_phone_and_the_keyboard_in_both_colours(
     assert grounds[0] != grounds[1]
 
 
-@pytest.mark.slow
 def test_a_text_is_typed_and_predicted(films: Server, opened: Open) -> None:
     page = opened(films)
     page.get_by_label("Text", exact=True).fill("a warm and funny film")
@@ -166,7 +167,6 @@ def test_a_text_is_typed_and_predicted(films: Server, opened: Open) -> None:
     assert "text: good" in page.inner_text("#status")
 
 
-@pytest.mark.slow
 def test_an_unreachable_server_is_reported(films: Server, opened: Open) -> None:
     page = opened(films)
     page.context.set_offline(True)
@@ -175,7 +175,6 @@ def test_an_unreachable_server_is_reported(films: Server, opened: Open) -> None:
     assert headlines(answered(page, 1)) == ["The server does not respond."]
 
 
-@pytest.mark.slow
 def test_the_most_likely_of_classes_named_0_to_9_is_shown_first(
     digits: Server, opened: Open
 ) -> None:

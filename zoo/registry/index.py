@@ -162,7 +162,7 @@ class Index:
             header, _, body = read_small(self._path(source)).partition(b"\n")
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
-            remarks, commands, names, *lines = body.splitlines()
+            remarks, commands, names, *lines = body.decode().split("\n")
             rows = _LazyRows(json.loads(names), lines)
             cached = tuple(CommandSpec(**command) for command in json.loads(commands))
             side_effects, verdict = json.loads(remarks)
@@ -182,7 +182,7 @@ class Index:
 class _LazyRows(Mapping[str, Row]):
     """Rows by name, parsed lazily."""
 
-    def __init__(self, names: Sequence[str], lines: Sequence[bytes]) -> None:
+    def __init__(self, names: Sequence[str], lines: Sequence[str]) -> None:
         self._lines = dict(zip(names, lines, strict=True))
         self._parsed: dict[str, Row] = {}
 
