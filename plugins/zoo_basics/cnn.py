@@ -10,15 +10,15 @@ from zoo import Backbone, BackboneSpec, Weights
 
 
 class SmallCnn(nn.Module):
-    """Two 3×3 convolutions, each halved by pooling, and the first of the two linear layers.
+    """Two 3×3 convolutions, each followed by pooling, and the first of the two linear layers.
 
-    Adaptive pooling to a fixed grid lets it take images of any size, square or not.
+    Adaptive pooling to a fixed grid accepts images of any size, square or not.
 
     Args:
-        channels: Outputs of the two convolutions.
+        channels: Output channels of the two convolutions.
         grid: Height and width to which images of any size are pooled.
         features: Width of the features.
-        dropout: Share of features that are dropped in training.
+        dropout: Dropout rate of the features.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ def logits(network, batch):
 
 
 def _native_code(backbone: Backbone) -> str:
-    """The class itself: no other library has it."""
+    """Source code of the class, since no other library provides it."""
     first, second = backbone.spec.config["channels"]
     return _NATIVE_CODE.format(
         source=inspect.getsource(SmallCnn),

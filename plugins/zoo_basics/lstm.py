@@ -1,4 +1,4 @@
-"""The LSTM over an embedding: read in both directions, pooled over the tokens."""
+"""A bidirectional LSTM over an embedding, averaged over the tokens."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from torch import Tensor, nn
 from zoo import Backbone, BackboneSpec, Batch, Weights
 
 EMBEDDING_STD = 0.1
-"""Embeddings drawn as small as trained ones are: drawn from N(0, 1), the table outweighs what a
-few thousand sentences can teach it (0.76 instead of 0.79 accuracy on SST-2's ``dev``)."""
+"""Standard deviation of the initial embeddings, about that of trained ones. With N(0, 1) a few
+thousand sentences are too few to train the table (accuracy on SST-2's ``dev`` 0.76 instead of
+0.79)."""
 
 
 class TextLstm(nn.Module):
-    """An embedding, an LSTM in each direction, and the mean over the tokens.
+    """An embedding, an LSTM in each direction, and the average over the tokens.
 
-    The second LSTM reads each text reversed within its own length, so that padding behind a text
-    reaches neither of them. That is what packed sequences do, at a third of their time on a CPU
-    and without waiting for the lengths on a GPU.
+    The second LSTM reads each text reversed within its own length, so that neither sees the
+    padding. Packed sequences give the same result, but take three times as long on a CPU and need
+    the lengths on the host on a GPU.
 
     Args:
         vocab_size: Rows of the embedding.
         pad_id: The row that stays zero.
         embedding: Width of the embedding.
         features: Width of the features, half of it from each direction.
-        dropout: Share of embedding values and of features that are dropped in training.
+        dropout: Dropout rate of the embeddings and of the features.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class TextLstm(nn.Module):
 
 
 def _precision_that_runs(device: torch.device) -> AbstractContextManager[None]:
-    """Float32 where the caller's autocast would ask the processor for an LSTM it does not have.
+    """Use float32 where autocast would run an LSTM that the processor does not support.
 
-    oneDNN raises there, whereas convolutions and linear layers are emulated.
+    oneDNN emulates convolutions and linear layers, but raises for the LSTM.
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return nullcontext()
@@ -71,24 +72,24 @@ def _precision_that_runs(device: torch.device) -> AbstractContextManager[None]:
 
 
 def runs_bfloat16_lstm() -> bool:
-    """Whether oneDNN has an LSTM in bfloat16 for this processor: with AVX-512 it has."""
+    """Whether oneDNN has a bfloat16 LSTM for this processor, which needs AVX-512."""
     return bool(torch.cpu.get_capabilities().get("avx512_bw"))
 
 
 def _mirror(attention_mask: Tensor) -> Tensor:
-    """For each place the place that mirrors it within the text; padding stays behind. ``(B, T)``"""
+    """Index of each token in the reversed text; padding keeps its place. ``(B, T)``"""
     lengths = attention_mask.sum(dim=1, keepdim=True)  # (B, 1)
     places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     return torch.where(places < lengths, lengths - 1 - places, places)
 
 
 def _reorder(vectors: Tensor, places: Tensor) -> Tensor:
-    """``(B, T, D)`` with the vectors of each row taken from ``places`` ``(B, T)``."""
+    """Reorder the vectors ``(B, T, D)`` of each row by ``places`` ``(B, T)``."""
     return vectors.gather(1, places.unsqueeze(-1).expand_as(vectors))
 
 
 def text_features(net: nn.Module, batch: Batch) -> Tensor:
-    """What the network makes of ids and mask: ``(B, feature_dim)``."""
+    """Call the network on ids and mask: ``(B, feature_dim)``."""
     features: Tensor = net(batch["input_ids"], batch["attention_mask"])
     return features
 
@@ -151,7 +152,7 @@ def logits(network, batch):
 
 
 def _native_code(backbone: Backbone) -> str:
-    """The class itself, with what it calls: no other library has it."""
+    """Source code of the class and of what it calls, since no other library provides it."""
     parts = (TextLstm, _precision_that_runs, runs_bfloat16_lstm, _mirror, _reorder)
     text, config = backbone.spec.text_input, backbone.spec.config
     source = "\n\n".join(inspect.getsource(part) for part in parts)

@@ -1,20 +1,20 @@
-"""Where timm's heads sit, and how one linear head stands for all of them.
+"""The heads of timm's networks, and how one linear head replaces them.
 
-Most networks end in one linear layer (or a 1x1 convolution, which is the same thing). Some end
-in several: one for each of two distillation tokens, or one for each branch. What a network
-multiplies and adds up there is always ``mean over g of sum over i of s_gi (W_gi x_i + b_gi)``:
-``g`` counts parallel heads, ``i`` the pieces that one head is made of, and ``s_g`` are shares
-that add up to one. One linear layer on the pieces side by side says the same, and its
-parameters can be written back so that the native network gives the same outputs.
+Most networks end in one linear layer (or a 1x1 convolution, which is equivalent). Some end in
+several: one for each of two distillation tokens, or one for each branch. All of these compute
+``mean over g of sum over i of s_gi (W_gi x_i + b_gi)``: ``g`` counts parallel heads, ``i`` the
+parts of one head, and the ``s_g`` are weights that sum to one. One linear layer on the
+concatenated parts computes the same, and its parameters can be converted back so that the native
+network gives the same outputs.
 
-The way from published parameters to the one head is exact, with two exceptions. Parallel heads
-that read different things (two tokens, two normalisations: DeiT, PiT, LeViT, RepViT and
-iFormer, the distilled ones) become one head, the average, on the average of what they read.
-VOLO's auxiliary head takes the maximum over all tokens, which no function of the features can
-say; it is dropped, and written as zeros, which add nothing.
+The conversion of published parameters is exact, with two exceptions. Parallel heads with
+different inputs (two tokens, two normalisations: DeiT, PiT, LeViT, RepViT and iFormer, the
+distilled ones) become one averaged head on the average of the inputs. VOLO's auxiliary head takes
+the maximum over all tokens, which is not a function of the features; it is dropped, and exported
+as zeros, which add nothing.
 
-CAFormer and ConvFormer end in a small MLP, which timm counts as head: what it reads is the
-features. A linear head in its place has the native names of ``use_mlp_head=False``.
+CAFormer and ConvFormer end in a small MLP, which timm counts as part of the head; the features
+are its input. A linear head in its place has the native names of ``use_mlp_head=False``.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from zoo import ContractError
 StateDict = dict[str, Tensor]
 
 AUXILIARY = ("aux_head",)
-"""Heads that add to the output without being a function of the features."""
+"""Heads that add to the output and are not a function of the features."""
 
 MIXES = {"heads": "weights", "heads_dist": "weights_dist"}
-"""Where the pieces of a head lie, and the parameter whose softmax gives their shares."""
+"""Paths of the parts of a head, and the parameter whose softmax weights them."""
 
 
 @dataclass(frozen=True)
 class HeadLayout:
-    """The native places of a head.
+    """Native names of a head.
 
     Attributes:
-        path: Where the one head sits in the network that zoo holds.
-        groups: Parallel heads; each is the paths of the layers that it is made of, one a piece.
-        widths: The width of each piece.
-        mixes: For each group the parameter whose softmax gives the shares; none where every
-            piece has the same share.
-        auxiliary: A head that is dropped, or the empty string.
+        path: Path of the single head in zoo's network.
+        groups: Parallel heads; each is the paths of its layers, one per part.
+        widths: The width of each part.
+        mixes: For each group the parameter whose softmax gives the weights; empty if all parts
+            have the same weight.
+        auxiliary: A head that is dropped; empty if there is none.
         convolution: Whether the layers are 1x1 convolutions.
     """
 
@@ -60,17 +60,18 @@ class HeadLayout:
 
     @property
     def joined(self) -> bool:
-        """Whether the head reads several pieces side by side."""
+        """Whether the head's input is a concatenation of several parts."""
         return len(self.widths) > 1
 
     @property
     def plain(self) -> bool:
-        """Whether names and shapes are the native ones already."""
+        """Whether names and shapes are already the native ones."""
         whole = self.groups == ((self.path,),)
         return whole and not (self.convolution or self.auxiliary)
 
     def to_native(self, state: StateDict) -> StateDict:
-        """The one head's parameters under the native names; other heads than a linear one pass."""
+        """Convert the head's parameters to the native names; heads that are not linear stay
+        unchanged."""
         weight, bias = state.get(f"{self.path}.weight"), state.get(f"{self.path}.bias")
         if self.plain or weight is None or weight.ndim != 2:
             return state
@@ -89,7 +90,7 @@ class HeadLayout:
         return native
 
     def from_native(self, state: StateDict) -> StateDict:
-        """The inverse of :meth:`to_native`; a head that is not all there passes unchanged."""
+        """The inverse of :meth:`to_native`; an incomplete head stays unchanged."""
         if self.plain:
             return state
         layers = [path for group in self.groups for path in group]
@@ -103,7 +104,7 @@ class HeadLayout:
         return plain
 
     def _average(self, state: StateDict, what: str) -> Tensor:
-        """The mean over the parallel heads of their pieces: side by side, or (biases) added."""
+        """Average the parallel heads; their parts are concatenated, or (biases) added."""
         heads = []
         for number, group in enumerate(self.groups):
             pieces = [state[f"{path}.{what}"] for path in group]
@@ -124,11 +125,11 @@ class HeadLayout:
 
 
 def find_layout(net: Any) -> HeadLayout:
-    """Where the head of timm's own network ``net``, built with outputs, sits.
+    """Return where the head of timm's network ``net``, built with outputs, is.
 
     Raises:
-        ContractError: The layers that timm calls the classifier do not make up heads of the
-            width that the network states.
+        ContractError: The layers that timm calls the classifier do not have the width that the
+            network states.
     """
     stated = net.pretrained_cfg.get("classifier") or ()
     places = [stated] if isinstance(stated, str) else list(stated)
@@ -153,7 +154,7 @@ def find_layout(net: Any) -> HeadLayout:
 
 
 def unify(net: nn.Module, layout: HeadLayout) -> None:
-    """Put one linear layer in the place of timm's heads, with what their parameters amount to."""
+    """Replace timm's heads by one equivalent linear layer."""
     if layout.plain:
         return
     native = {name: value.detach() for name, value in net.state_dict().items()}
@@ -174,9 +175,10 @@ def unify(net: nn.Module, layout: HeadLayout) -> None:
 
 
 def _with_unstated(net: Any, paths: list[str]) -> list[str]:
-    """``paths`` and those of parallel heads that timm's configuration forgets (levit_384_s8).
+    """``paths``, and those of parallel heads that are missing from timm's configuration
+    (levit_384_s8).
 
-    ``get_classifier`` returns them all; within each, the layer lies where it lies in the first.
+    ``get_classifier`` returns all heads; the layer has the same path in each.
     """
     classifier = net.get_classifier()
     if not isinstance(classifier, tuple):
@@ -203,7 +205,7 @@ def _width(path: str, layer: nn.Module) -> int:
 def _grouped(
     paths: Sequence[str], widths: Sequence[int], whole: int
 ) -> tuple[tuple[str, ...], ...]:
-    """Cut ``paths`` into heads whose pieces are ``whole`` wide together."""
+    """Group ``paths`` into heads whose parts have the total width ``whole``."""
     groups: list[tuple[str, ...]] = []
     pieces: list[str] = []
     total = 0

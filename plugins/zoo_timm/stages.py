@@ -1,4 +1,4 @@
-"""Stages of any timm network, from the groups that it declares itself for layer-wise decay."""
+"""Stages of timm networks, from the groups that they declare for layer-wise decay."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ Group = tuple[int, ...]
 
 
 def stage_paths(net: nn.Module, *, head: str) -> dict[str, list[str]]:
-    """Ordered stages, input first: names to the module (or parameter) paths that they hold.
+    """Return ordered stages, input first: names to module (or parameter) paths.
 
     Args:
-        net: The network; its ``group_matcher`` is timm's own statement of the order in which
-            its layers follow each other.
-        head: Path of the head, which belongs to no stage.
+        net: The network; its ``group_matcher`` declares the order of its layers.
+        head: Path of the head, which is not in any stage.
     """
     groups = {
         path: group for path, group in _groups(net).items() if not path.startswith(f"{head}.")
@@ -35,7 +34,7 @@ def stage_paths(net: nn.Module, *, head: str) -> dict[str, list[str]]:
 
 
 def _groups(net: Any) -> dict[str, Group]:
-    """The group of every parameter, by its name; groups sort input first."""
+    """Return the group of every parameter; groups are sorted input first."""
     if hasattr(net, "group_matcher"):
         for coarse in (True, False):
             with contextlib.suppress(AssertionError):  # some state the fine groups alone
@@ -46,8 +45,8 @@ def _groups(net: Any) -> dict[str, Group]:
 
 
 def _groups_by_place(net: nn.Module) -> dict[str, Group]:
-    """For networks that state nothing: parameters of the network itself, then its children in
-    order, a numbered child of a child on its own (``stages.0``, ``stages.1``, …)."""
+    """Groups for networks that declare none: parameters of the network itself, then its children
+    in order; numbered children (``stages.0``, ``stages.1``, …) have a group each."""
     order = {name: position + 1 for position, (name, _) in enumerate(net.named_children())}
     groups: dict[str, Group] = {}
     for path, _ in net.named_parameters():
@@ -60,7 +59,7 @@ def _groups_by_place(net: nn.Module) -> dict[str, Group]:
 def _cover(
     net: nn.Module, groups: Mapping[str, Group], head: str, prefix: str = ""
 ) -> Iterator[tuple[str, Group]]:
-    """The fewest paths, none of them above the head, whose parameters are all of one group."""
+    """Return the shortest list of paths that covers exactly the group; no path contains the head."""
     for name, _ in net.named_parameters(recurse=False):
         if (path := f"{prefix}{name}") in groups:
             yield path, groups[path]
@@ -75,7 +74,8 @@ def _cover(
 
 
 def _stage_name(net: nn.Module, paths: Iterable[str], *, first: bool) -> str:
-    """The path that holds the most parameters; ``stem`` for a first stage of several."""
+    """Name a stage after its path with the most parameters; a first stage of several paths is
+    ``stem``."""
     sizes = Counter({path: _size(net, path) for path in paths})
     if first and len(sizes) > 1:
         return "stem"

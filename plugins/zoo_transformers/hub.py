@@ -1,4 +1,4 @@
-"""Small text files of Hub repositories: the cache first, then the Hub if it answers. No torch."""
+"""Read small text files of Hub repositories, from the cache or the Hub. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo import (
 
 
 def cached_folder(repo: str) -> Path | None:
-    """The repository's files in the Hub's cache on this machine, or ``None``."""
+    """The repository's folder in the local Hub cache, or ``None``."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repo, "config.json")
@@ -23,10 +23,10 @@ def cached_folder(repo: str) -> Path | None:
 
 
 def read(repo: str, file: str) -> str | None:
-    """The text of ``file``; ``None`` where the repository has no such file.
+    """Return the text of ``file``; ``None`` if the repository does not have it.
 
     Raises:
-        NameLookupError: There is no such repository, or it asks for an agreement first.
+        NameLookupError: The repository does not exist, or its terms must be accepted first.
         WeightsUnavailable: The file is not in the cache and the Hub is unreachable.
         WeightsError: The Hub answered, and the download failed.
     """
@@ -39,7 +39,7 @@ def read(repo: str, file: str) -> str | None:
 
     found = try_to_load_from_cache(repo, file)
     if found is not None and not isinstance(found, str):
-        return None  # The cache remembers that there is no such file.
+        return None  # The cache has recorded that the file does not exist.
     path = Path(found or "")
     if found is None:
         _demand_hub(repo)
@@ -63,7 +63,7 @@ def _failure(repo: str, file: str, error: Exception) -> ZooError:
         doing=f"fetching {repo}/{file}",
         hint="Try again, or give a local folder as path:FOLDER.",
     )
-    # A gated repository is one of those: the name leads to nothing for this user.
+    # This includes gated repositories, which this user cannot read.
     kind = NameLookupError if isinstance(error, RepositoryNotFoundError) else WeightsError
     return kind(message, hint=hint)
 

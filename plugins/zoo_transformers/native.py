@@ -1,4 +1,4 @@
-"""The files that Transformers wants beside the weights, so that it loads a run by itself."""
+"""Files next to the weights, with which Transformers loads a run without zoo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
-# What tokenizers call their special tokens, by the roles that the library gives them.
+# Usual special tokens, by their role in the library.
 _ROLES: Mapping[str, tuple[str, ...]] = {
     "unk_token": ("[UNK]", "<unk>"),
     "cls_token": ("[CLS]", "<s>"),
@@ -31,16 +31,17 @@ _PROBLEMS: Mapping[str, Any] = {
     "sigmoid": "multi_label_classification",
     "standardised": "regression",
 }
-"""What the library calls the problems, by what makes answers of outputs; its pipeline applies softmax, sigmoid or nothing by it."""
+"""The library's ``problem_type`` by activation; its pipeline applies softmax, sigmoid or nothing.
+"""
 
 
 def native_files(backbone: Backbone, classes: Sequence[str], activation: str) -> Mapping[str, str]:
     """``config.json``, and with a tokenizer ``tokenizer.json`` and ``tokenizer_config.json``.
 
     With them ``AutoTokenizer`` and, for the library's own pooling,
-    ``AutoModelForSequenceClassification`` load the run's folder and give the same logits.
-    With another pooling, or where logits are not the answers, ``AutoModel`` loads it and gives the same last hidden states, and the
-    classifier refuses it (:class:`.names.Names`).
+    ``AutoModelForSequenceClassification`` load the run folder and give the same logits. With
+    another pooling, or for regression, ``AutoModel`` loads it and gives the same last hidden
+    states, and the classifier refuses it (:class:`.names.Names`).
     """
     files = {"config.json": _config(backbone, classes, activation)}
     if backbone.tokenizer is not None:
@@ -52,7 +53,7 @@ def native_files(backbone: Backbone, classes: Sequence[str], activation: str) ->
 def _config(backbone: Backbone, classes: Sequence[str], activation: str) -> str:
     net: PreTrainedModel = backbone.net  # type: ignore[assignment]
     config = copy.deepcopy(net.config)
-    # Without a classifier of the library's none is named: its pipeline would load the bare encoder.
+    # Without a classifier, no architecture is named, or the pipeline would load the bare encoder.
     pooled = backbone.spec.text_input.pooling != "pooler"
     config.architectures = None if pooled else [type(net).__name__]
     config.id2label = dict(enumerate(classes))
@@ -63,7 +64,7 @@ def _config(backbone: Backbone, classes: Sequence[str], activation: str) -> str:
 
 
 def _tokenizer(tokenizer: Tokenizer) -> str:
-    """The tokenizer without padding and truncation, which belong to a use of it."""
+    """The tokenizer without padding and truncation, which depend on its use."""
     plain = copy.deepcopy(tokenizer)
     plain.no_padding()
     plain.no_truncation()
@@ -71,7 +72,7 @@ def _tokenizer(tokenizer: Tokenizer) -> str:
 
 
 def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
-    """Makes ``AutoTokenizer`` take ``tokenizer.json`` as it is, whatever made it."""
+    """Make ``AutoTokenizer`` load ``tokenizer.json`` unchanged."""
     text = backbone.spec.text_input
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values() if t.special}
     config: dict[str, Any] = {
@@ -81,8 +82,8 @@ def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
     }
-    # A plain word that was declared the padding would be split off wherever texts hold it; without
-    # a padding token the library refuses to pad, where padding would change the answers.
+    # A word declared as padding would be split off wherever it occurs in a text; without
+    # a padding token the library refuses to pad, where padding would change the outputs.
     pad = tokenizer.id_to_token(text.pad_id)
     if pad in special and not backbone.unpadded:
         config["pad_token"] = pad
@@ -93,7 +94,7 @@ def _tokenizer_config(backbone: Backbone, tokenizer: Tokenizer) -> str:
 
 
 def _input_names(backbone: Backbone) -> list[str]:
-    """Types of segments only where the network tells several apart."""
+    """Token types only if the network distinguishes them."""
     types = ["token_type_ids"] if tells_types_apart(backbone.net) else []
     return ["input_ids", *types, "attention_mask"]
 
@@ -160,7 +161,7 @@ _POOLED: Mapping[str, str] = {
 
 
 def native_code(backbone: Backbone) -> str:
-    """How plain Transformers loads a run's folder."""
+    """Return code that loads a run folder with Transformers alone."""
     pooling = backbone.spec.text_input.pooling
     outputs, features = backbone.head.out_features, backbone.spec.feature_dim
     if pooling not in _POOLED:

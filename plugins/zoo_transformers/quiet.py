@@ -1,4 +1,4 @@
-"""Keeps Transformers' own log lines and progress bars off the terminal."""
+"""Silence Transformers' log messages and progress bars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from transformers.utils import logging
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Only errors are logged, and no progress bars are drawn, until the block ends.
+    """Log only errors and show no progress bars within the block.
 
-    What the library would report about missing and unused weights, zoo checks itself.
+    Zoo itself checks for missing and unused weights.
     """
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How many parameters a network has, from the head of its file or from its config. No torch."""
+"""Number of parameters of a network, from its safetensors header or its config. No torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _COUNTS = (
     *("intermediate_size", "hidden_dim", "n_inner"),
     *("max_position_embeddings", "n_positions", "type_vocab_size"),
 )
-# Each costs time before it costs memory, so the size of the weights file does not bound it.
+# Building each takes time before it takes memory, so the size of the weights file is no limit.
 _MOST = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_hidden_groups"), 1000),
     **dict.fromkeys(("num_attention_heads", "n_heads", "n_head"), 100_000),
@@ -58,21 +58,21 @@ _COUNTED = re.compile(
     r"|^(?:num|n)_.*(?:(?P<deep2>layer|block|depth|stage|repeat)|(?P<wide2>expert|group))"
     r"|(?P<wide3>expert|group|layer)s?_num$"
 )
-"""Names of fields that count what is repeated; ``vocab_size_per_layer_input`` does not."""
+"""Pattern of config fields that are counts; ``vocab_size_per_layer_input`` is not one."""
 
 _DEEP, _WIDE = 1000, 20_000
-"""The most of what follows one another, and of what lies side by side, as experts do."""
+"""Maximum number of consecutive layers, and of parallel ones such as experts."""
 
 _LABELS = ("id2label", "label2id")
 _ITEMS = 100_000
-"""Of anything that a config lists, its labels aside."""
+"""Maximum length of any list in a config, except its labels."""
 
 
 def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
-    """Refuse what cannot be the number of anything in a network.
+    """Check that all numbers are possible sizes.
 
     Raises:
-        NameLookupError: The config has such a number; the message names it.
+        NameLookupError: A number is not possible; the message names it.
     """
     _refuse_endless(name, config)
     for key in (*_COUNTS, *_MOST):
@@ -90,7 +90,8 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
 
 
 def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> None:
-    """Refuse numbers of layers, and lists, that the library would go through for minutes."""
+    """Check the numbers of layers and the lengths of lists, which could keep the library busy for
+    minutes."""
     for key, value in config.items():
         where = f"{place}{key}"
         most = _ITEMS
@@ -108,23 +109,23 @@ def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> No
 
 
 def of_files(folder: Path) -> int:
-    """The bytes of all files of weights in ``folder``; 0 where there is none."""
+    """Return the size of all weights files in ``folder``; 0 if there are none."""
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def of_memory() -> int:
-    """The bytes of this machine's memory; 0 where the system does not say."""
+    """Return this machine's memory in bytes; 0 if unknown."""
     with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return 0
 
 
 def read_header(folder: Path) -> Header:
-    """The tensors of every ``.safetensors`` file in ``folder``; empty where there is none."""
+    """Return the tensors of all ``.safetensors`` files in ``folder``; empty if there are none."""
     sizes: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        # Of a damaged file, reading the weights will say that it is.
+        # A damaged file is reported when its weights are read.
         with contextlib.suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
             for name in opened.keys():  # noqa: SIM118 - it has keys, and is not a mapping
                 tensor = opened.get_slice(name)
@@ -134,18 +135,18 @@ def read_header(folder: Path) -> Header:
 
 
 def may_pool(header: Header) -> bool:
-    """Whether the file holds a pooling layer, as far as its header is known."""
+    """Whether the file has a pooling layer; true if its header is unknown."""
     return not header or any({"pooler", "head"} & set(name.split(".")) for name in header)
 
 
 def count(header: Header, pooling: Pooling) -> int:
-    """Parameters of the backbone as it is built from the file with ``pooling``."""
+    """Number of parameters of the backbone built from the file with ``pooling``."""
     left_out = set(_HEADS) if pooling == "pooler" else {*_HEADS, *_POOLERS}
     return sum(size for name, size in header.items() if left_out.isdisjoint(name.split(".")[:2]))
 
 
 def estimate(config: Mapping[str, Any], width: int) -> int:
-    """Parameters of an encoder in the manner of BERT: exact for its like, else about right."""
+    """Number of parameters of a BERT-like encoder; approximate for others."""
     layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 12)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width)
     rows = sum(

@@ -1,4 +1,4 @@
-"""Stages by rule: the embeddings, each layer, what comes behind the layers."""
+"""Stages of Transformers' networks: the embeddings, each layer, and what follows the layers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ Stages = dict[str, list[str]]
 
 
 def stages_of(net: PreTrainedModel, head: str) -> Stages:
-    """Names to paths, input first: ``embeddings``, ``layer.0``, …, then the rest by its own path.
+    """Map stage names to paths, input first: ``embeddings``, ``layer.0``, …, then the rest by
+    path.
 
-    The layers are the list of modules with the most parameters inside the encoder. What the
-    encoder keeps before them, and what the family's data say that all layers read, are the
-    embeddings. A network without such a list has a stage for each of its parts.
+    The layers are the list of modules with the most parameters inside the encoder. Modules before
+    them, and those that :mod:`.families` lists as shared by all layers, are the embeddings. A
+    network without such a list has a stage for each child module.
 
     Args:
-        net: A classifier or an encoder of the library.
-        head: The path of its head, which belongs to no stage.
+        net: A classifier or an encoder from the library.
+        head: Path of the head, which is not in any stage.
     """
     stages = _encoder_stages(net)
     prefix, above = encoder_prefix(net), head.rpartition(".")[0]
@@ -31,7 +32,7 @@ def stages_of(net: PreTrainedModel, head: str) -> Stages:
         if path.startswith((prefix, f"{head}.")):
             continue
         part = path.partition(".")[0]
-        # A part that holds the head is named by its layer and taken whole, dropout included.
+        # A module that contains the head is one stage, dropout included, named after its layer.
         name = ".".join(path.split(".")[:2]) if part == above else part
         stages.setdefault(name, [part])
     return stages
@@ -57,7 +58,7 @@ def _encoder_stages(net: PreTrainedModel) -> Stages:
 
 
 def _layers(encoder: nn.Module) -> str:
-    """The path of the list of layers; empty where the encoder has none."""
+    """Path of the list of layers; empty if the encoder has none."""
     sizes = {
         path: sum(p.numel() for p in module.parameters())
         for path, module in encoder.named_modules()
@@ -67,7 +68,7 @@ def _layers(encoder: nn.Module) -> str:
 
 
 def _part(path: str, layers: str) -> str:
-    """The module that holds ``path`` beside the layers, or at the top of the encoder."""
+    """The module that contains ``path`` next to the layers, or at the top of the encoder."""
     steps, depth = path.split("."), 0
     for step, other in zip(steps, layers.split("."), strict=False):
         if step != other:

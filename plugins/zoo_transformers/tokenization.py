@@ -1,4 +1,4 @@
-"""The tokenizers that come with the encoders, as Rust tokenizers."""
+"""Load the encoders' tokenizers, as Rust tokenizers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from zoo_transformers import hub
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Any of these is enough for the library to make a tokenizer.
+# Each of these is enough for the library to build a tokenizer.
 _FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
 
 
 def find(spec: BackboneSpec, weights: Path | None) -> Tokenizer | None:
-    """The tokenizer beside the weights, else the published one if this machine has it.
+    """Return the tokenizer next to the weights, or else the published one if it is on this
+    machine.
 
     Args:
-        spec: Its ``own_tokenizer`` is false where the caller brings a tokenizer.
+        spec: Its ``own_tokenizer`` is false if the caller provides a tokenizer.
         weights: A folder or a file of weights.
 
     Raises:
-        WeightsError: There is a tokenizer, but not a fast one.
+        WeightsError: The tokenizer is not a fast one.
     """
     if not spec.text_input.own_tokenizer:
         return None
@@ -48,14 +49,14 @@ def _places(spec: BackboneSpec, weights: Path | None) -> list[Path]:
 
 
 def _read(folder: Path, name: str) -> Tokenizer:
-    """Without padding and truncation, which are zoo's to set."""
+    """Remove padding and truncation, which zoo sets itself."""
     try:
-        # Without a plain no, the library would ask whether to run code that lies there.
+        # Unless this is False, the library would ask whether to run the folder's code.
         with panics_are_errors():
             loaded = AutoTokenizer.from_pretrained(
                 str(folder), local_files_only=True, trust_remote_code=False
             )
-    except Exception as error:  # the library lets through whatever a damaged file runs into
+    except Exception as error:  # a damaged file makes the library raise anything
         raise WeightsError(
             f"failed to read the tokenizer of {name} in {folder}: {first_line(error)}",
             hint="Copy the model's tokenizer.json to the folder of its weights.",
