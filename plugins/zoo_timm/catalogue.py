@@ -1,7 +1,8 @@
 """Makes the catalogue from the timm that is installed: ``python -m zoo_timm.catalogue``.
 
 Every architecture is built on the meta device and run forward, so that the width of its features
-is measured and not believed. Nothing is downloaded.
+is measured and not believed. Nothing is downloaded. Published accuracies come from a table; see
+:mod:`.accuracies`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import torch
 
 from zoo import Backbone, BackboneSpec, ContractError, ImageInput, UsageError, Weights
 from zoo.testing import without_values
+from zoo_timm.accuracies import with_known_accuracies
 from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build
-from zoo_timm.rows import CATALOGUE, COMMON, write
+from zoo_timm.rows import CATALOGUE, COMMON, accuracies_source, read, write
 
 PROCESSES = 2
 
@@ -263,9 +265,10 @@ def summary(specs: Sequence[BackboneSpec]) -> Mapping[str, int]:
 
 
 def main() -> None:
-    """Write the catalogue beside this module."""
-    specs = generate()
-    write(specs, CATALOGUE, version=timm.__version__)
+    """Write the catalogue beside this module; accuracies are those that it stated before."""
+    specs = with_known_accuracies(generate(), read(CATALOGUE))
+    source = accuracies_source(CATALOGUE)
+    write(specs, CATALOGUE, version=timm.__version__, accuracies=source)
     print(f"{CATALOGUE}: {dict(summary(specs))} of timm {timm.__version__}")
 
 

@@ -31,6 +31,7 @@ def zoo_exemptions() -> Iterable[Exemption]:
 @hookimpl
 def zoo_sync() -> Iterable[BackboneSpec]:
     """The same for the timm that is installed; builds every architecture, which takes minutes."""
+    from zoo_timm.accuracies import with_known_accuracies
     from zoo_timm.catalogue import generate
 
-    return generate()
+    return with_known_accuracies(generate(), read(CATALOGUE))

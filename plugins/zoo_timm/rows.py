@@ -31,13 +31,17 @@ def library_version(path: Path) -> str:
     return str(json.loads(path.read_bytes())["timm"])
 
 
-def write(specs: Iterable[BackboneSpec], path: Path, *, version: str) -> None:
-    """Put ``specs``, made from timm ``version``, at ``path``."""
+def accuracies_source(path: Path) -> str:
+    """Where the accuracies in the catalogue at ``path`` are published."""
+    return str(json.loads(path.read_bytes())["accuracies"])
+
+
+def write(specs: Iterable[BackboneSpec], path: Path, *, version: str, accuracies: str) -> None:
+    """Put ``specs``, made from timm ``version``, at ``path``; see :func:`accuracies_source`."""
     rows = [_dump(_row(spec)) for spec in sorted(specs, key=lambda spec: spec.name)]
     text = (
-        f'{{"timm":{_dump(version)},\n"common":{_dump(COMMON)},\n"backbones":[\n'
-        + ",\n".join(rows)
-        + "\n]}\n"
+        f'{{"timm":{_dump(version)},\n"accuracies":{_dump(accuracies)},\n'
+        f'"common":{_dump(COMMON)},\n"backbones":[\n' + ",\n".join(rows) + "\n]}\n"
     )
     path.write_text(text, encoding="utf-8")
 

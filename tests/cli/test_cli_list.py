@@ -145,6 +145,12 @@ def test_what_matches_nothing_says_so_on_standard_error(zoo: Zoo, acme: Path) ->
     assert "No backbone matches all these filters." in result.err
 
 
+def test_the_readmes_filters_find_backbones_of_timm(zoo: Zoo) -> None:
+    filters = ("--max-params", "10M", "--min-accuracy", "75", "--sort", "accuracy")
+    found = {row["name"] for row in zoo("list", *filters, "--json").document}
+    assert {"timm/fastvit_t8", "timm/efficientformerv2_s0", "timm/vit_tiny_patch16_224"} <= found
+
+
 def test_a_plugin_that_is_not_there_is_an_error(zoo: Zoo, acme: Path) -> None:
     result = zoo("list", "--plugin", "acne")
     assert result.code == 1
