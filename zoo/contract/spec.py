@@ -190,7 +190,7 @@ class Weights(JsonData):
         license: SPDX identifier of the weights' license; empty where the publisher gives none.
         metrics: Published metrics by ``dataset/metric``, in the publisher's unit.
         default: Whether ``--weights auto`` uses these.
-        classes: Width of the published head; 0 where the weights have none.
+        classes: Width of the published head; 0 where the weights have none, or it is unknown.
         input: How these weights want their input, where that differs from the spec's.
     """
 
@@ -200,7 +200,7 @@ class Weights(JsonData):
     license: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     default: bool = False
-    classes: int = 1000
+    classes: int = 0
     input: ImageInput | TextInput | None = None
 
 
@@ -244,6 +244,8 @@ class BackboneSpec(JsonData):
         fits = isinstance(self.input, INPUTS[self.modality])
         _require(fits, f"an input of {type(self.input).__name__}")
         _require(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
+        counted = isinstance(self.params, int)  # other kinds are refused by the index, by name
+        _require(not counted or self.params >= 0, f"{self.params} params")
         _require(":" in self.loader, f"the loader {self.loader!r}")
         _require(sum(w.default for w in self.weights) <= 1, "several default weights")
         tags = [w.tag for w in self.weights]
