@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from zoo.contract.network.backbone import Backbone
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
-from zoo.engine.heads import make_head
+from zoo.engine.heads import find_head, make_head
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
 from zoo.errors import WeightsError
@@ -68,10 +68,9 @@ def load(
         backbone = build(for_weights(resolved.spec, chosen), chosen)
     if classes is not None:
         new = make_head(
-            head,
+            find_head(head, registry),
             backbone.spec.feature_dim,
             classes,
-            registry=registry,
             bias=backbone.head_bias,
         )
         backbone.replace_head(new)

@@ -24,7 +24,7 @@ from tests.contract import checks
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.contract.spec import Pooling
 from zoo.engine import adapters
-from zoo.engine.heads import make_head
+from zoo.engine.heads import find_head, make_head
 from zoo.engine.recipe import Recipe
 from zoo.errors import ContractError, NameLookupError, WeightsError
 from zoo.modalities.text.tokenization import TextEncoder
@@ -456,7 +456,7 @@ def test_a_decoder_whose_score_has_no_bias_gives_the_librarys_logits(tmp_path: P
     spec = tiny("gpt2", "pooler")
     backbone = build(spec, None).eval()
     backbone.tokenizer = word_tokenizer(spec.text_input.pad_id)
-    head = make_head("linear", spec.feature_dim, 3, bias=backbone.head_bias)
+    head = make_head(find_head("linear"), spec.feature_dim, 3, bias=backbone.head_bias)
     assert [name for name, _ in head.named_parameters()] == ["weight"]
     backbone.replace_head(head)
     folder = write(backbone, tmp_path / "run", list("abc"))

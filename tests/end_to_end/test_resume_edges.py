@@ -176,8 +176,11 @@ def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path: Path)
 def test_a_run_of_other_libraries_is_not_gone_on_with(tmp_path: Path, library: str) -> None:
     run = stopped(tmp_path / "run")
     record = json.loads((run / "run.json").read_text())
-    key = "plugins" if library == "acme-zoo" else "versions"
-    record[key][library] = "0.0.1"
+    if library in record["versions"]:
+        record["versions"][library] = "0.0.1"
+    else:
+        entry = {"distribution": library, "version": "0.0.1", "opening": [], "training": []}
+        record["plugins"]["basics"] = entry
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match=f"{library}.*0.0.1") as told:
         zoo.resume(run, reporter=Quiet(), report=False)

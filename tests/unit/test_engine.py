@@ -97,7 +97,7 @@ def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
         recipe = Recipe.default("image", pretrained=True).changed(
             strategy=strategy, epochs=7, lr=0.125
         )
-        phases = find_strategy(strategy, registry)(recipe)
+        phases = find_strategy(strategy, registry).value(recipe)
         assert [phase.name for phase in phases] == names
         assert (phases[-1].epochs, phases[-1].lr) == (7, 0.125)
 

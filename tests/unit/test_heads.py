@@ -13,20 +13,22 @@ from torch import nn
 
 from tests.unit.test_backbone import IMAGES, SPEC, small_net
 from zoo import Backbone
-from zoo.engine.heads import make_head
-from zoo.errors import NameLookupError
+from zoo.engine.heads import HEAD, find_head, make_head
+from zoo.errors import NameLookupError, PluginError
+from zoo.registry.offers import Offer
 
 
 def backbone(dropout: float, head: str = "linear") -> Backbone:
     torch.manual_seed(0)
     made = Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1"])
-    made.replace_head(make_head(head, 8, 5, dropout=dropout))
+    made.replace_head(make_head(find_head(head), 8, 5, dropout=dropout))
     return made
 
 
 def test_dropout_acts_in_training_alone():
     features = torch.ones(200, 8)
-    plain, dropped = make_head("linear", 8, 5), make_head("linear", 8, 5, dropout=0.5)
+    linear = find_head("linear")
+    plain, dropped = make_head(linear, 8, 5), make_head(linear, 8, 5, dropout=0.5)
     dropped.load_state_dict(plain.state_dict())
     dropped.eval()
     assert torch.equal(dropped(features), plain(features))
@@ -72,6 +74,14 @@ def test_it_follows_the_backbone_into_training_and_is_copied_with_it():
     assert not torch.equal(made(IMAGES), made(IMAGES))
 
 
+def test_a_plugins_head_that_is_no_module_names_the_plugin():
+    offer = Offer(
+        kind=HEAD, bare="odd", plugin="acme", given=lambda width, outputs: [width, outputs]
+    )
+    with pytest.raises(PluginError, match=r"'acme' is broken: its head 'acme/odd' returned list"):
+        make_head(offer, 8, 5)
+
+
 def test_an_unknown_head_is_named_with_the_nearest():
     with pytest.raises(NameLookupError, match=r"'liner'.*'linear'"):
-        make_head("liner", 8, 5)
+        find_head("liner")

@@ -152,33 +152,6 @@ def test_sync_of_a_catalogue_written_by_hand_is_refused(folder: Folder, index: I
         registry.sync("acme")
 
 
-def _heads(*names: str) -> str:
-    return f"@zoo.hookimpl\ndef zoo_heads(): return dict.fromkeys({names}, len)\n"
-
-
-def test_heads_of_all_plugins_are_gathered(folder: Folder, index: Index) -> None:
-    sources = [folder.good("a", extra=_heads("x")), folder.good("b", extra=_heads("y", "z"))]
-    registry = Registry(sources, Policy(), index)
-    assert sorted(registry.offers("zoo_heads")) == ["x", "y", "z"]
-    assert registry.offers("zoo_strategies") == {}
-
-
-def test_two_plugins_that_offer_one_head_are_an_error(folder: Folder, index: Index) -> None:
-    sources = [folder.good("a", extra=_heads("x")), folder.good("b", extra=_heads("x"))]
-    with pytest.raises(PluginError, match=r"'a'.*'b'.*'x'"):
-        Registry(sources, Policy(), index).offers("zoo_heads")
-
-
-@pytest.mark.parametrize("answer", ["1 / 0", "['x']"])
-def test_a_plugin_whose_heads_fail_does_not_affect_others(
-    folder: Folder, index: Index, answer: str
-) -> None:
-    failing = f"@zoo.hookimpl\ndef zoo_heads(): return {answer}\n"
-    sources = [folder.good("a", extra=failing), folder.good("b", extra=_heads("y"))]
-    with pytest.warns(UserWarning, match="'a'"):
-        assert list(Registry(sources, Policy(), index).offers("zoo_heads")) == ["y"]
-
-
 # -- names ----------------------------------------------------------------------------------
 
 

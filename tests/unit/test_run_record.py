@@ -190,7 +190,9 @@ def test_a_run_of_other_versions_is_not_gone_on_with(tmp_path: Path) -> None:
         "data": {"fingerprint": "same", "source": "plants/"},
         "weights": None,
         "versions": records.versions(),
-        "plugins": {"acme": "1.0"},
+        "plugins": {
+            "acme": {"distribution": "zoo-acme", "version": "1", "opening": [], "training": []}
+        },
     }
     torch = now["versions"]["torch"]
     with pytest.raises(RunError, match="was started with other versions: torch 1") as told:

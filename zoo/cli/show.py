@@ -103,10 +103,13 @@ def _without_weights(spec: BackboneSpec, run: FinishedRun | None) -> Backbone:
 
     backbone = zoo.build(spec, None)
     if run is not None:
-        from zoo.engine.heads import make_head
+        from zoo.engine.heads import find_head, make_head
 
         head = make_head(
-            run.record["head"], spec.feature_dim, len(run.classes), bias=backbone.head_bias
+            find_head(run.record["head"]),
+            spec.feature_dim,
+            len(run.classes),
+            bias=backbone.head_bias,
         )
         backbone.replace_head(head)
     return backbone

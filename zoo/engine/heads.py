@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.contract.hookspecs import HeadFactory
-from zoo.errors import NameLookupError, did_you_mean
+from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.registry import Registry
 
 
@@ -27,6 +27,22 @@ def mlp(feature_dim: int, outputs: int) -> nn.Module:
 
 HEADS: Mapping[str, HeadFactory] = {"linear": linear, "mlp": mlp}
 
+HEAD = OfferKind(noun="head", plural="heads", hook="zoo_heads")
+
+
+def find_head(name: str, registry: Registry | None = None) -> Offer[HeadFactory]:
+    """The head ``name``: zoo's own, or a plugin's.
+
+    Args:
+        name: Bare, or ``plugin/name``.
+        registry: Plugins to search; the installed ones by default.
+
+    Raises:
+        NameLookupError: There is no such head, or several plugins offer it.
+        PluginError: Its plugin cannot be used.
+    """
+    return (registry or Registry.discover()).offer(HEAD, name, HEADS)
+
 
 class _Dropout:
     """Dropout on the inputs of a head in training mode."""
@@ -40,48 +56,32 @@ class _Dropout:
 
 
 def make_head(
-    name: str,
+    offer: Offer[HeadFactory],
     feature_dim: int,
     outputs: int,
     *,
-    registry: Registry | None = None,
     dropout: float = 0.0,
     bias: bool = True,
 ) -> nn.Module:
-    """The head ``name``, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
+    """A new head, from ``(B, feature_dim)`` to ``(B, outputs)``, with random parameters.
 
     Args:
-        name: A built-in head, or a plugin's.
+        offer: What :func:`find_head` found.
         feature_dim: Width of the backbone's features.
         outputs: Number of classes.
-        registry: Plugins to search; default: those installed.
         dropout: Dropout rate of the features, in [0, 1). It is a hook rather than a layer, so that
             the head's parameters keep their names.
         bias: Whether the linear head has one (:attr:`zoo.Backbone.head_bias`).
 
     Raises:
-        NameLookupError: There is no head of that name.
+        PluginError: A plugin's head fails, or is not a module.
     """
-    factory = _factory(name, registry)
-    head = (
-        linear(feature_dim, outputs, bias=bias)
-        if factory is linear
-        else factory(feature_dim, outputs)
-    )
+    if offer.value is linear:
+        head = linear(feature_dim, outputs, bias=bias)
+    else:
+        head = offer.call(offer.value, feature_dim, outputs)
+    if not isinstance(head, nn.Module):
+        raise offer.broken(f"its {offer} returned {type(head).__name__}, not a torch.nn.Module")
     if dropout:
         head.register_forward_pre_hook(_Dropout(dropout))
     return head
-
-
-def _factory(name: str, registry: Registry | None) -> HeadFactory:
-    if name in HEADS:
-        return HEADS[name]
-    offered = (registry or Registry.discover()).offers("zoo_heads")
-    if name not in offered:
-        known = [*HEADS, *offered]
-        guess = did_you_mean(name, known)
-        raise NameLookupError(
-            f"no head is called {name!r}.{guess}", hint=f"Heads: {', '.join(known)}."
-        )
-    factory: HeadFactory = offered[name]
-    return factory

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo.engine.hyperparameters import Hyperparameter, Use, rows
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Phase, Strategy
+from zoo.engine.strategies import MakePhases, Phase
 from zoo.errors import UsageError
 
 
@@ -87,7 +87,7 @@ def used_by(phase: Phase, recipe: Recipe) -> dict[str, Any]:
 
 
 def refuse_unused(
-    given: Mapping[str, Any], recipe: Recipe, phases: Sequence[Phase], strategy: Strategy
+    given: Mapping[str, Any], recipe: Recipe, phases: Sequence[Phase], phases_of: MakePhases
 ) -> None:
     """Raise a :class:`UsageError` for a given option that no phase uses.
 
@@ -95,18 +95,20 @@ def refuse_unused(
         given: The given values, by the names of the recipe's fields.
         recipe: All hyperparameters.
         phases: Phases of the strategy.
-        strategy: The strategy.
+        phases_of: Makes them from other hyperparameters.
     """
     table = rows(Recipe)
     for row, value in ((table[name], value) for name, value in given.items()):
-        if row.is_set(value) and not _used(row, recipe, phases, strategy):
+        if row.is_set(value) and not _used(row, recipe, phases, phases_of):
             raise _unused(row, recipe, phases)
 
 
-def _used(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], strategy: Strategy) -> bool:
+def _used(
+    row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase], phases_of: MakePhases
+) -> bool:
     if row.use == "strategy":
         names = (row.name, row.head_field) if row.head_field else (row.name,)
-        return _read_by(strategy, recipe, names)
+        return _read_by(phases_of, recipe, names)
     return any(_USES[row.use].by(phase, recipe) for phase in phases) or _as_head(
         row, recipe, phases
     )
@@ -120,10 +122,10 @@ def _as_head(row: Hyperparameter, recipe: Recipe, phases: Sequence[Phase]) -> bo
     return any(use.by(phase, recipe) for phase in phases)
 
 
-def _read_by(strategy: Strategy, recipe: Recipe, names: Sequence[str]) -> bool:
+def _read_by(phases_of: MakePhases, recipe: Recipe, names: Sequence[str]) -> bool:
     """Whether the phases depend on these fields, which also works for a plugin's strategy."""
     other = replace(recipe, **{name: 2 * getattr(recipe, name) for name in names})
-    return _steps_of(strategy(recipe)) != _steps_of(strategy(other))
+    return _steps_of(phases_of(recipe)) != _steps_of(phases_of(other))
 
 
 def _steps_of(phases: Sequence[Phase]) -> list[tuple[int, float]]:

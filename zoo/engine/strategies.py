@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.engine.recipe import Recipe, Solver
-from zoo.errors import NameLookupError, did_you_mean
+from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.registry import Registry
 
 Parameters = Literal["all", "bias", "norm", "lora"]
@@ -60,6 +60,9 @@ class Phase:
 
 
 Strategy = Callable[[Recipe], Sequence[Phase]]
+
+MakePhases = Callable[[Recipe], Sequence[Phase]]
+"""A strategy for one backbone: from hyperparameters to phases."""
 
 
 def probe(recipe: Recipe) -> Sequence[Phase]:
@@ -147,19 +150,20 @@ STRATEGIES: Mapping[str, Strategy] = {
 }
 
 
-def find_strategy(name: str, registry: Registry) -> Strategy:
+STRATEGY = OfferKind(
+    noun="strategy", plural="strategies", hook="zoo_strategies", training_only=True
+)
+
+
+def find_strategy(name: str, registry: Registry) -> Offer[Strategy]:
     """The strategy ``name``: zoo's own, or a plugin's.
 
+    Args:
+        name: Bare, or ``plugin/name``.
+        registry: Plugins to search.
+
     Raises:
-        NameLookupError: There is no such strategy.
+        NameLookupError: There is no such strategy, or several plugins offer it.
+        PluginError: Its plugin cannot be used.
     """
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    offered = registry.offers("zoo_strategies")
-    if name not in offered:
-        known = [*STRATEGIES, *offered]
-        guess = did_you_mean(name, known)
-        raise NameLookupError(
-            f"no strategy is called {name!r}.{guess}", hint=f"Strategies: {', '.join(known)}."
-        )
-    return offered[name]
+    return registry.offer(STRATEGY, name, STRATEGIES)

@@ -12,7 +12,7 @@ from torch import nn
 from zoo.contract.network.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Phase, Strategy
+from zoo.engine.strategies import MakePhases, Phase
 from zoo.errors import UsageError
 
 
@@ -57,13 +57,13 @@ def trained_names(backbone: Backbone) -> tuple[str, ...]:
 
 
 def refuse_redundant_layers(
-    backbone: Backbone, strategy: Strategy, recipe: Recipe, given: Mapping[str, Any]
+    backbone: Backbone, phases_of: MakePhases, recipe: Recipe, given: Mapping[str, Any]
 ) -> None:
     """Raise a :class:`UsageError` for ``freeze`` or ``unfreeze`` options without effect.
 
     Args:
         backbone: Is left without adapters.
-        strategy: Makes the phases.
+        phases_of: Makes the phases from hyperparameters.
         recipe: All hyperparameters.
         given: The given values, by the names of the recipe's fields.
 
@@ -76,7 +76,9 @@ def refuse_redundant_layers(
         if not layers:
             continue
         without = replace(recipe, **{name: nothing[name]})
-        if _ever_trained(backbone, strategy, recipe) == _ever_trained(backbone, strategy, without):
+        if _ever_trained(backbone, phases_of, recipe) == _ever_trained(
+            backbone, phases_of, without
+        ):
             option = f"--{name.replace('_', '-')}"
             shown = layers if isinstance(layers, str) else ", ".join(layers)
             raise UsageError(
@@ -87,12 +89,12 @@ def refuse_redundant_layers(
 
 
 def _ever_trained(
-    backbone: Backbone, strategy: Strategy, recipe: Recipe
+    backbone: Backbone, phases_of: MakePhases, recipe: Recipe
 ) -> list[tuple[tuple[str, ...], list[str]]]:
     """Trained parameters, and modules in training mode, at the start and end of each phase."""
     found = []
     with torch.random.fork_rng():  # adapters are initialised randomly
-        for phase in strategy(recipe):
+        for phase in phases_of(recipe):
             for done in (0.0, 1.0) if phase.gradual else (0.0,):
                 choose_trained(backbone, phase, recipe, done=done)
                 backbone.train()

@@ -34,6 +34,7 @@ _KEPT = (
         "classes",
         "task",
         "head",
+        "plugins",
         "surgery",
         "unpadded",
         "strategy",

@@ -1,21 +1,22 @@
-"""The installed plugins: their status, catalogues, commands, heads and strategies."""
+"""The installed plugins: their status, catalogues, commands, and what they offer by name."""
 
 from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
-from zoo.contract.spec import BackboneSpec
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
 from zoo.registry.discovery import CORE, Plugin, PluginSource, guarded
 from zoo.registry.index import Catalogue, Index
+from zoo.registry.offers import Offer, OfferKind, offers_in
 from zoo.registry.policy import Policy
+from zoo.registry.requirements import Requirements, absent, install
 from zoo.registry.suggestions import unknown_plugin
 from zoo.version import __version__
 
@@ -55,6 +56,7 @@ class PluginSet:
         self._policy, self._index = policy, index
         self._loaded: dict[str, Plugin] = {}
         self._statuses: dict[PluginSource, tuple[str, str]] = {}
+        self._offers: dict[tuple[OfferKind, str], list[Offer[Any]]] = {}
         self.catalogues: dict[str, Catalogue] = {}
         by_name: dict[str, list[PluginSource]] = defaultdict(list)
         for source in sources:
@@ -99,21 +101,30 @@ class PluginSet:
 
     def load(self, name: str) -> Plugin:
         """Import a plugin; see :meth:`zoo.Registry.plugin`."""
-        if name not in self.sources:
-            raise unknown_plugin(name, self.sources)
-        source = self.sources[name]
-        status, reason = self._statuses[source]
-        if status != "ok":
-            raise PluginError(
-                f"the plugin {name!r} is {status}: {reason}",
-                hint="'zoo plugins' lists all plugins and their status.",
-            )
+        source = self.usable(name)
         if name not in self._loaded:
             try:
                 self._loaded[name] = Plugin(source)
             except ZooError as error:
                 raise broken(name, error.message) from error
         return self._loaded[name]
+
+    def usable(self, name: str) -> PluginSource:
+        """Return the entry point of a plugin that can be used; nothing is imported.
+
+        Raises:
+            NameLookupError: There is no plugin of that name.
+            PluginError: It cannot be used.
+        """
+        if name not in self.sources:
+            raise unknown_plugin(name, self.sources)
+        status, reason = self._statuses[self.sources[name]]
+        if status != "ok":
+            raise PluginError(
+                f"the plugin {name!r} is {status}: {reason}",
+                hint="'zoo plugins' lists all plugins and their status.",
+            )
+        return self.sources[name]
 
     def sync(self, name: str) -> int:
         """Rebuild a plugin's catalogue; see :meth:`zoo.Registry.sync`."""
@@ -155,46 +166,46 @@ class PluginSet:
         if name in self.catalogues:
             self._index.set_verdict(self.sources[name], verdict)
 
-    def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
-        """Return all heads or strategies; see :meth:`zoo.Registry.offers`."""
-        offers: dict[str, Callable[..., Any]] = {}
-        owners: dict[str, str] = {}
-        for plugin in self.catalogues:
-            for name, factory in self.offers_of(plugin, hook).items():
-                if name in owners:
-                    raise PluginError(
-                        f"the plugins {owners[name]!r} and {plugin!r} both provide {name!r}",
-                        hint=f"Disable one: [plugins.{plugin}] enabled = false in registry.toml.",
-                    )
-                offers[name], owners[name] = factory, plugin
-        return offers
+    def offers(self, kind: OfferKind) -> list[Offer[Any]]:
+        """Return what all plugins offer; see :meth:`zoo.Registry.offers`."""
+        return [offer for name in self.catalogues for offer in self._offers_or_warning(kind, name)]
 
-    def versions(self, backbone: BackboneSpec, offered: Mapping[str, str]) -> dict[str, str]:
-        """Return third-party distributions in use; see :meth:`zoo.Registry.versions`."""
-        used = {backbone.plugin} | {
-            plugin
-            for hook, name in offered.items()
-            for plugin in self.catalogues
-            if self.sources[plugin].distribution != CORE and name in self.offers_of(plugin, hook)
-        }
-        sources = [self.sources[plugin] for plugin in sorted(used) if plugin in self.sources]
-        return {
-            source.distribution or source.name: source.version
-            for source in sources
-            if source.distribution != CORE
-        }
+    def offers_of(self, kind: OfferKind, name: str) -> list[Offer[Any]]:
+        """Return what one plugin offers.
 
-    def offers_of(self, plugin: str, hook: str) -> Mapping[str, Callable[..., Any]]:
-        """Return what one plugin provides through a hook; empty, with a warning, if it fails."""
+        Raises:
+            NameLookupError: There is no plugin of that name.
+            PluginError: It cannot be used, its hook fails, or does not return a mapping of names.
+        """
+        if (kind, name) not in self._offers:
+            try:
+                answer = self.load(name).call(kind.hook)
+                with guarded(kind.hook):
+                    self._offers[kind, name] = list(offers_in(kind, name, answer).values())
+            except PluginError as error:
+                raise error if error.hint else broken(name, error.message) from error
+        return self._offers[kind, name]
+
+    def require(self, needed: Requirements, what: str, *, training: bool) -> None:
+        """Check that the plugins are there that a run needs; see :meth:`zoo.Registry.require`."""
+        for name, entry in needed.items():
+            if not entry["opening"] and not training:
+                continue
+            if name not in self.sources:
+                raise absent(name, entry, what, "is not installed", hint=install(entry))
+            status, reason = self._statuses[self.sources[name]]
+            if status != "ok":
+                hint = "Enable or repair it; 'zoo plugins' lists all plugins and their status."
+                raise absent(name, entry, what, f"is {status}: {reason}", hint=hint)
+
+    def _offers_or_warning(self, kind: OfferKind, name: str) -> list[Offer[Any]]:
         try:
-            answer = self.load(plugin).call(hook)
-            if answer is None or isinstance(answer, Mapping):
-                return answer or {}
-            reason = f"{hook} returned {type(answer).__name__}, not a mapping"
+            return self.offers_of(kind, name)
         except ZooError as error:
-            reason = error.message
-        warnings.warn(f"the plugin {plugin!r} is ignored for {hook}: {reason}", stacklevel=4)
-        return {}
+            reason = error.message.removeprefix(f"the plugin {name!r} is broken: ")
+            warnings.warn(f"the plugin {name!r} is ignored for {kind.hook}: {reason}", stacklevel=5)
+            self._offers[kind, name] = []  # warned once
+            return []
 
 
 def broken(name: str, reason: str) -> PluginError:

@@ -14,8 +14,10 @@ from zoo.errors import RunError
 from zoo.registry import discovery
 from zoo.registry.discovery import Plugin, PluginSource
 from zoo.registry.index import Index
+from zoo.registry.offers import Offer, OfferKind, Thing, unique
 from zoo.registry.plugins import PluginSet, PluginStatus
 from zoo.registry.policy import Policy, load_policy
+from zoo.registry.requirements import Requirements, requirements
 from zoo.registry.resolution import Resolved, Resolver
 from zoo.registry.run_record import FinishedRun
 from zoo.system.paths import cache_folder
@@ -86,24 +88,60 @@ class Registry:
         """Show a remark beside a plugin until the plugin changes; see :meth:`Index.set_verdict`."""
         self._plugins.set_verdict(name, verdict)
 
-    def offers(self, hook: str) -> dict[str, Callable[..., Any]]:
-        """Return what all plugins provide through ``zoo_heads`` or ``zoo_strategies``, by name.
+    def offers(self, kind: OfferKind, own: Mapping[str, Any]) -> list[Offer[Any]]:
+        """Return all heads, strategies or other things of a kind, the zoo's own first.
 
         A plugin that fails is left out, with a warning.
 
-        Raises:
-            PluginError: Two plugins provide the same name.
+        Args:
+            kind: What to look for.
+            own: The zoo's own, by name.
         """
-        return self._plugins.offers(hook)
+        return [*_own(kind, own), *self._plugins.offers(kind)]
 
-    def versions(self, backbone: BackboneSpec, **offered: str) -> dict[str, str]:
-        """Return the third-party distributions that a fine-tune uses, with their versions.
+    def offer(self, kind: OfferKind, name: str, own: Mapping[str, Thing | str]) -> Offer[Thing]:
+        """Return the head, strategy or other thing of a name, as a user types it.
+
+        ``plugin/name`` asks only that plugin, a name of the zoo's own asks none.
 
         Args:
-            backbone: The backbone.
-            offered: The name taken from each hook, such as ``zoo_heads="linear"``.
+            kind: What to look for.
+            name: Bare or canonical.
+            own: The zoo's own, by name.
+
+        Raises:
+            NameLookupError: The name is unknown; the message lists the closest ones.
+            AmbiguousNameError: Several plugins offer it.
+            PluginError: Its plugin cannot be used.
         """
-        return self._plugins.versions(backbone, offered)
+        if name in own:
+            return Offer(kind=kind, bare=name, plugin="", given=own[name])
+        plugin, slash, _ = name.partition("/")
+        if slash and plugin in self._plugins.sources:
+            return unique(kind, name, self._plugins.offers_of(kind, plugin))
+        return unique(kind, name, self.offers(kind, own))
+
+    def requirements(self, spec: BackboneSpec, used: Iterable[Offer[Any]]) -> Requirements:
+        """Return the plugins that a fine-tune uses, as recorded in ``run.json``.
+
+        Args:
+            spec: The backbone.
+            used: The head, strategy and other things in use.
+        """
+        return requirements(self._plugins.sources, spec, used)
+
+    def require(self, needed: Requirements, what: str, *, training: bool = False) -> None:
+        """Check that the plugins are there that a run needs.
+
+        Args:
+            needed: The ``plugins`` of its ``run.json``, as of :meth:`requirements`.
+            what: The run, for the message.
+            training: Whether the run is to be trained, not only opened.
+
+        Raises:
+            RunError: A plugin is not installed or cannot be used; the hint says what to install.
+        """
+        self._plugins.require(needed, what, training=training)
 
     # -- names -------------------------------------------------------------------------------
 
@@ -159,10 +197,18 @@ class Registry:
 
         Raises:
             RunError: The loader is neither in a plugin's package nor in its catalogue.
+            PluginError: The plugin cannot be used, e.g. because it is disabled.
         """
         package = _package(spec.loader)
-        if any(_package(source.value) == package for source in self._plugins.sources.values()):
+        owners = [
+            name
+            for name, source in self._plugins.sources.items()
+            if _package(source.value) == package
+        ]
+        if any(name in self._plugins.catalogues for name in owners):
             return
+        for name in owners:
+            self._plugins.usable(name)  # raises with the reason why it cannot be used
         if any(row["loader"] == spec.loader for _, row in self.rows()):
             return
         raise RunError(
@@ -193,6 +239,10 @@ class Registry:
             self.check_loader(run.spec, run.folder)
             return Resolved(run.spec, run=run)
         return self._resolver.backbone(name)
+
+
+def _own(kind: OfferKind, own: Mapping[str, Any]) -> list[Offer[Any]]:
+    return [Offer(kind=kind, bare=name, plugin="", given=given) for name, given in own.items()]
 
 
 def _package(value: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
+from zoo.registry.requirements import requirements_flaw
 from zoo.system.files import sha256_of
 from zoo.system.json_shape import NONE, Kinds, shape_flaw
 from zoo.system.small_files import read_small
@@ -221,6 +222,8 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
         reason = getattr(error, "strerror", None) or error
         raise RunError(f"{path} cannot be read: {reason}", hint=_RESTORE) from error
     if flaw := shape_flaw(record, _KINDS) or _class_names_flaw(record["classes"]):
+        raise RunError(f"{path} is not valid: {flaw}", hint=_RESTORE)
+    if flaw := requirements_flaw(record.get("plugins", {})):
         raise RunError(f"{path} is not valid: {flaw}", hint=_RESTORE)
     if record["format"] > FORMAT:
         raise RunError(

@@ -16,7 +16,7 @@ from zoo.data.samples import Samples
 from zoo.data.sources.columns import Columns
 from zoo.engine.device import choose_device
 from zoo.engine.forward import Forward
-from zoo.engine.heads import make_head
+from zoo.engine.heads import find_head, make_head
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, apply_surgery
@@ -124,7 +124,9 @@ class OpenedRun:
         Raises:
             RunError: The weights are missing or damaged, or do not fit the record.
         """
-        (self._registry or Registry.discover()).check_loader(self.spec, self.folder)
+        registry = self._registry or Registry.discover()
+        registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
+        registry.check_loader(self.spec, self.folder)
         path = self.folder / MODEL
         try:
             check_size(self.spec, path)
@@ -135,7 +137,7 @@ class OpenedRun:
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
         head = make_head(
-            self.record["head"],
+            find_head(self.record["head"], registry),
             self.spec.feature_dim,
             len(self.classes),
             bias=backbone.head_bias,

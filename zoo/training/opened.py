@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zoo.contract.hookspecs import HeadFactory
 from zoo.data.samples import Splits
+from zoo.engine.heads import find_head
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Strategy, find_strategy
 from zoo.modalities import modality_of
+from zoo.registry.offers import Offer
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.request import Request
@@ -23,18 +26,20 @@ class Opened:
     Attributes:
         resolved: The backbone's spec, and the weights in its name.
         strategy: The requested strategy, if any.
+        head: The requested head.
         splits: The data.
         task: The task of its labels.
     """
 
     resolved: Resolved
-    strategy: Strategy | None
+    strategy: Offer[Strategy] | None
+    head: Offer[HeadFactory]
     splits: Splits
     task: Task
 
 
 def open_request(request: Request, registry: Registry) -> Opened:
-    """Find the backbone, then the strategy, then open the data: the cheapest checks come first.
+    """Find the backbone, the strategy and the head, then open the data: the cheapest checks come first.
 
     Raises:
         ZooError: A name is unknown, an option does not apply, or the data cannot be read.
@@ -43,10 +48,11 @@ def open_request(request: Request, registry: Registry) -> Opened:
     name = resolved.spec.modality
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
+    head = find_head(request.head, registry)
     splits = open_requested(request, modality_of(resolved.spec))
     requested = request.recipe(Recipe.default(name, pretrained=False))
     assert splits.train.labels is not None
     task = task_named(splits.task).fitted(
         splits.train.labels, requested.metric, rare=requested.rare
     )
-    return Opened(resolved=resolved, strategy=strategy, splits=splits, task=task)
+    return Opened(resolved=resolved, strategy=strategy, head=head, splits=splits, task=task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +17,7 @@ from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase, find_strategy
 from zoo.engine.trainable import refuse_redundant_layers
+from zoo.registry.requirements import Requirements
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.opened import Opened
@@ -37,7 +38,7 @@ class Plan:
         facts: What each phase trains.
         precision: ``fp32`` or ``bf16``.
         device: Device for training and validation.
-        plugins: Versions of the plugins involved, by name.
+        plugins: The plugins in use.
     """
 
     request: Request
@@ -48,7 +49,7 @@ class Plan:
     facts: Sequence[PhaseFacts]
     precision: str
     device: torch.device
-    plugins: dict[str, str]
+    plugins: Requirements
 
     @property
     def splits(self) -> Splits:
@@ -85,13 +86,19 @@ def make_plan(
     """
     recipe, backbone = start.recipe, start.backbone
     strategy = opened.strategy or find_strategy(recipe.strategy, options.registry)
-    phases = strategy(recipe)
-    refuse_unused(request.overrides, recipe, phases, strategy)
+    recipe = replace(recipe, strategy=strategy.name)
+
+    def phases_of(recipe: Recipe) -> Sequence[Phase]:
+        made: Sequence[Phase] = strategy.call(strategy.value, recipe)
+        return made
+
+    phases = phases_of(recipe)
+    refuse_unused(request.overrides, recipe, phases, phases_of)
     refuse_unsharded(accelerator, recipe, phases)
     if recipe.freeze_until:
         backbone.stage_parameters(recipe.freeze_until)  # raises for an unknown stage
     twin = without_values(backbone)
-    refuse_redundant_layers(twin, strategy, recipe, request.overrides)
+    refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
     trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
     return Plan(
@@ -105,7 +112,5 @@ def make_plan(
             request.precision, backbone, device, options.reporter, trains=trains
         ),
         device=device,
-        plugins=options.registry.versions(
-            backbone.spec, zoo_heads=request.head, zoo_strategies=recipe.strategy
-        ),
+        plugins=options.registry.requirements(backbone.spec, (opened.head, strategy)),
     )

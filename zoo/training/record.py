@@ -47,7 +47,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
         "origin": start.origin,
         "classes": list(splits.classes),
         "task": plan.task.to_json(),
-        "head": request.head,
+        "head": plan.opened.head.name,
         "surgery": request.surgery,
         "strategy": recipe.strategy,
         "recipe": recipe.to_json(),

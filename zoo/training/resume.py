@@ -13,6 +13,7 @@ import torch
 from zoo.engine.progress import Reporter
 from zoo.engine.surgery import name_of, sha256_of_code
 from zoo.errors import RunError
+from zoo.registry.requirements import versions_of
 from zoo.runs.folder import (
     leftovers,
     locked,
@@ -41,6 +42,7 @@ def resume(folder: Path, options: RunOptions) -> Run:
         return _without_leftovers(folder, options)
     record = read_record(folder, finished=False)
     refuse_links(folder)
+    options.registry.require(record["plugins"], f"the run {folder}", training=True)
     request = Request.from_json(record["request"]).but(
         precision=record["precision"], compile=record["compile"]
     )
@@ -127,11 +129,11 @@ def _refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str
             f"the weights that {folder} started from have changed: {started['request']['weights']}",
             hint="Restore them, or start a new run.",
         )
-    now = record["versions"] | record["plugins"]
-    then = started["versions"] | started["plugins"]
+    now = record["versions"] | versions_of(record["plugins"])
+    then = started["versions"] | versions_of(started["plugins"])
     changed = [
         f"{name} {then.get(name)}, now {now.get(name)}"
-        for name in now | started["plugins"]
+        for name in now | versions_of(started["plugins"])
         if then.get(name) != now.get(name)
     ]
     if changed:

@@ -75,10 +75,9 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     default = _default_recipe(request, start, splits)
     recipe = replace(request.recipe(default), metric=opened.task.metric)
     head = make_head(
-        request.head,
+        opened.head,
         backbone.spec.feature_dim,
         len(splits.classes),
-        registry=options.registry,
         dropout=recipe.dropout,
         bias=backbone.head_bias,
     )
