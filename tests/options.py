@@ -17,7 +17,7 @@ from types import ModuleType
 from zoo.engine import recipe
 from zoo.engine.hyperparameters import SECTIONS, Hyperparameter
 from zoo.engine.recipe import Recipe
-from zoo.modalities import MODALITIES
+from zoo.modalities import all_modalities
 from zoo.runs import request
 from zoo.runs.request import OPTIONS, Request
 
@@ -110,7 +110,7 @@ def _line(row: Hyperparameter) -> str:
     if row.default is not None and row.default is not False and row.default != ():
         default = f"`{row.default:g}`" if isinstance(row.default, float) else f"`{row.default}`"
         text = re.sub(rf" \(default: {re.escape(default.strip('`'))}\)", "", text)
-    if owners := [each.nouns for each in MODALITIES.values() if row.name in each.options]:
+    if owners := [each.nouns for each in all_modalities() if row.name in each.options]:
         text += f" For {' and '.join(owners)} only."
     return f"| `{row.typed}` | `{row.name}` | {_value(row)} | {default} | {text} |"
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
+    from zoo.contract.inputs import InputSpec as InputSpec
+    from zoo.contract.modalities import ModalitySpec as ModalitySpec
     from zoo.contract.network.backbone import Backbone as Backbone
     from zoo.contract.network.backbone import Batch as Batch
     from zoo.contract.spec import IMAGENET_MEAN as IMAGENET_MEAN
@@ -100,12 +102,14 @@ _PUBLIC = {
     "ImageInput": "zoo.contract.spec",
     "IMAGENET_MEAN": "zoo.contract.spec",
     "IMAGENET_STD": "zoo.contract.spec",
+    "InputSpec": "zoo.contract.inputs",
     "Interpolation": "zoo.contract.spec",
     "json_option": "zoo.cli.output",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
     "Mistake": "zoo.runs.mistakes",
     "Mistakes": "zoo.runs.mistakes",
+    "ModalitySpec": "zoo.contract.modalities",
     "NameLookupError": "zoo.errors",
     "note": "zoo.cli.output",
     "open_run": "zoo.api",

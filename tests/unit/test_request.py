@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import RunError, UsageError
-from zoo.modalities import IMAGE, MODALITIES
+from zoo.modalities import IMAGE, all_modalities
 from zoo.runs.request import OPTIONS, Request
 from zoo.runs.requested_data import open_requested
 
@@ -103,7 +103,7 @@ def test_options_of_the_other_modality_are_refused(
 
 
 def test_the_options_of_modalities_are_in_the_table() -> None:
-    assert {name for each in MODALITIES.values() for name in each.options} <= {*OPTIONS}
+    assert {name for each in all_modalities() for name in each.options} <= {*OPTIONS}
 
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from zoo import BackboneSpec, ImageInput, TextInput, Weights
-from zoo.contract import spec as spec_module
+from zoo.contract import inputs as inputs_module
 from zoo.errors import ContractError
 from zoo.registry.registry import Registry
 
@@ -91,7 +91,7 @@ def test_a_spec_cannot_be_changed() -> None:
 
 
 def test_an_unknown_field_is_ignored_with_one_warning() -> None:
-    spec_module._warn_unknown.cache_clear()
+    inputs_module._warn_unknown.cache_clear()
     data = {**_image().to_json(), "colour": "blue"}
     with pytest.warns(UserWarning, match="'colour'") as caught:
         specs = [BackboneSpec.from_json(data) for _ in range(2)]
@@ -100,7 +100,7 @@ def test_an_unknown_field_is_ignored_with_one_warning() -> None:
 
 
 def test_an_unknown_field_of_a_part_is_ignored_too() -> None:
-    spec_module._warn_unknown.cache_clear()
+    inputs_module._warn_unknown.cache_clear()
     data = _image().to_json()
     data["weights"][0]["signed_by"] = "me"
     data["input"]["gamma"] = 2.2

@@ -16,7 +16,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.options import max_params_option, modality_option
 from zoo.cli.output import emit_json, json_option, note, print_table, say
-from zoo.contract.spec import INPUTS
+from zoo.contract.modalities import input_class
 from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def compact(count: int) -> str:
 
 def input_size(row: Mapping[str, Any]) -> str:
     """``224 px`` or ``512 tok``."""
-    return INPUTS[row["modality"]].in_short(row["input"])
+    return input_class(row["modality"]).in_short(row["input"])
 
 
 def _print_notes(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.options import modality_option
 from zoo.cli.output import emit_json, json_option, say
-from zoo.contract.spec import ImageInput
+from zoo.contract.modalities import BUILT_IN
+
+MODALITIES = [each.name for each in BUILT_IN]
+"""The kinds of network that there are templates of."""
 
 
 @click.command(
@@ -19,7 +21,13 @@ Examples:
 """
 )
 @click.argument("name")
-@modality_option("Type of input of its first backbone.", default=ImageInput.modality)
+@click.option(
+    "--modality",
+    type=click.Choice(MODALITIES),
+    default=MODALITIES[0],
+    show_default=True,
+    help="Type of input of its first backbone.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),

@@ -8,7 +8,7 @@ public: commands of plugins use them too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.counts import parameter_count
-from zoo.contract.spec import INPUTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,13 +70,25 @@ def evaluated_on(default: str) -> Callable[[Command], Command]:
     return declare
 
 
-def modality_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
+class ModalityName(click.Choice[str]):
+    """A choice of the modalities of the zoo and of plugins, which are looked up when asked for."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]
+        """The names."""
+        from zoo.registry.modalities import installed_modalities
+
+        return tuple(installed_modalities())
+
+
+def modality_option(help_text: str) -> Callable[[Command], Command]:
     """Give a command the option ``--modality``: ``modality``, a name."""
     return click.option(
         "--modality",
-        type=click.Choice(list(INPUTS)),
-        default=default,
-        show_default=default is not None,
+        type=ModalityName(),
         help=help_text,
     )
 

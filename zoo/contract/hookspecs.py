@@ -14,6 +14,7 @@ import pluggy
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
+from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ def zoo_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
 
     Called with ``zoo_backbones``, and kept in the index with its answer. A command must not have
     the name of one of zoo's own, nor of another plugin's.
+    """
+
+
+@hookspec
+def zoo_modalities() -> Iterable[ModalitySpec]:  # type: ignore[empty-body]
+    """Kinds of input beside images and texts.
+
+    Called with ``zoo_backbones``, and kept in the index with its answer. A name belongs to the
+    plugin that registers it; another plugin that has it too is in conflict.
     """
 
 

@@ -7,16 +7,13 @@ kept in an index and a run can record exactly what it was built from.
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from math import inf
 from typing import Any, ClassVar, Literal, Self
 
+from zoo.contract.inputs import InputSpec, JsonData
+from zoo.contract.modalities import input_class
 from zoo.errors import ContractError
 
 Modality = str
@@ -37,36 +34,8 @@ LEAST_CROP = 0.1
 """The catalogues' least is above 0.7."""
 
 
-class JsonData:
-    """Turns a frozen dataclass into JSON data and back; a field of a later version is ignored."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON data (dicts, lists, strings, numbers), defaults included."""
-        return {
-            f.name: _encode(getattr(self, f.name))
-            for f in dataclasses.fields(typing.cast(Any, self))
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ContractError: A field is missing or a value is not of the field's kind.
-        """
-        if not isinstance(data, Mapping):
-            raise ContractError(f"not the JSON form of {cls.__name__}: {type(data).__name__}")
-        decoders = _decoders(typing.cast(Any, cls))
-        for key in data.keys() - decoders.keys():
-            _warn_unknown(cls.__name__, key)
-        try:
-            return cls(**{k: decoders[k](v) for k, v in data.items() if k in decoders})
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
-            raise ContractError(f"not the JSON form of {cls.__name__}: {error}") from error
-
-
 @dataclass(frozen=True, kw_only=True)
-class ImageInput(JsonData):
+class ImageInput(InputSpec):
     """Image input of a network: size and preprocessing.
 
     Attributes:
@@ -86,8 +55,6 @@ class ImageInput(JsonData):
     """
 
     modality: ClassVar[str] = "image"
-    tokens: ClassVar[bool] = False
-    needs_tokenizer: ClassVar[bool] = False
 
     size: int = 224
     crop: float = 0.875
@@ -124,7 +91,7 @@ class ImageInput(JsonData):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextInput(JsonData):
+class TextInput(InputSpec):
     """Text input of a network.
 
     Attributes:
@@ -171,12 +138,6 @@ class TextInput(JsonData):
         return not self.own_tokenizer
 
 
-INPUTS: Mapping[str, type[ImageInput | TextInput]] = {
-    each.modality: each for each in (ImageInput, TextInput)
-}
-"""The kind of input of each modality."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Weights(JsonData):
     """A named set of pretrained parameters.
@@ -201,7 +162,7 @@ class Weights(JsonData):
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     default: bool = False
     classes: int = 0
-    input: ImageInput | TextInput | None = None
+    input: InputSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +172,7 @@ class BackboneSpec(JsonData):
     Attributes:
         name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
             when the registry hands it out (``torchvision/resnet18``).
-        modality: One of :data:`INPUTS`.
+        modality: The name of a registered modality, which is that of ``input``.
         feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
         params: Number of parameters with the published head; 0 where it is not known.
         input: How the input is prepared.
@@ -230,7 +191,7 @@ class BackboneSpec(JsonData):
     modality: str
     feature_dim: int
     params: int
-    input: ImageInput | TextInput
+    input: InputSpec
     loader: str
     weights: tuple[Weights, ...] = ()
     license: str = ""
@@ -240,9 +201,9 @@ class BackboneSpec(JsonData):
 
     def __post_init__(self) -> None:
         _require(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
-        _require(self.modality in INPUTS, f"the modality {self.modality!r}")
-        fits = isinstance(self.input, INPUTS[self.modality])
-        _require(fits, f"an input of {type(self.input).__name__}")
+        _require(isinstance(self.input, InputSpec), f"an input of {type(self.input).__name__}")
+        what = f"an input of {type(self.input).__name__} for the modality {self.modality!r}"
+        _require(self.input.modality == self.modality, what)
         _require(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
         counted = isinstance(self.params, int)  # other kinds are refused by the index, by name
         _require(not counted or self.params >= 0, f"{self.params} params")
@@ -250,6 +211,18 @@ class BackboneSpec(JsonData):
         _require(sum(w.default for w in self.weights) <= 1, "several default weights")
         tags = [w.tag for w in self.weights]
         _require(len(tags) == len(set(tags)), "two weights of one tag")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`; the inputs are those of the modality.
+
+        Raises:
+            ContractError: No modality has that name, or as for other data.
+        """
+        if not isinstance(data, Mapping) or "modality" not in data:
+            return super().from_json(data)  # which says what is missing
+        kind = input_class(data["modality"])
+        return super().from_json(_with_input(data, kind))
 
     @property
     def plugin(self) -> str:
@@ -288,6 +261,19 @@ class BackboneSpec(JsonData):
         return replace(self, input=replace(self.input, **changes))
 
 
+def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any]:
+    """JSON data whose inputs, the weights' own included, are of ``kind`` already."""
+    decoded = dict(data)
+    if isinstance(data.get("input"), Mapping):
+        decoded["input"] = kind.from_json(data["input"])
+    if isinstance(data.get("weights"), (list, tuple)):
+        decoded["weights"] = [
+            _with_input(each, kind) if isinstance(each, Mapping) else each
+            for each in data["weights"]
+        ]
+    return decoded
+
+
 def is_range(values: Sequence[float]) -> bool:
     """Whether these are the values of black and of white, or none."""
     return not values or (len(values) == 2 and -inf < values[0] < values[1] < inf)
@@ -296,59 +282,3 @@ def is_range(values: Sequence[float]) -> bool:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ContractError(f"invalid spec: {what}")
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, JsonData):
-        return value.to_json()
-    if isinstance(value, Mapping):
-        return {str(k): _encode(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_encode(v) for v in value]
-    return value
-
-
-@cache
-def _decoders(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: _decoder(hints[f.name]) for f in dataclasses.fields(cls)}
-
-
-def _decoder(hint: Any) -> Any:
-    """A function from JSON data to a value of the type ``hint``."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _decode_input
-    if origin is tuple:
-        inner = _decoder(args[0])
-        return lambda value: tuple(inner(v) for v in _of_kind(value, list, tuple))
-    if isinstance(hint, type) and issubclass(hint, JsonData):
-        return hint.from_json
-    if origin is Literal:
-        return lambda value: args[args.index(value)]
-    if hint is float:
-        return lambda value: _of_kind(value, float, int)
-    if isinstance(hint, type):
-        return lambda value: _of_kind(value, hint)
-    return lambda value: _of_kind(value, Mapping)
-
-
-def _of_kind(value: Any, *kinds: type) -> Any:
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise TypeError(f"{str(value)[:80]!r} is not a {kinds[0].__name__}")
-    return value
-
-
-def _decode_input(value: Any) -> ImageInput | TextInput | None:
-    if value is None:
-        return None
-    kind = TextInput if "max_length" in _of_kind(value, Mapping) else ImageInput
-    return kind.from_json(value)
-
-
-@cache
-def _warn_unknown(cls: str, key: str) -> None:
-    warnings.warn(
-        f"{cls} has a field {key!r} that this version of zoo does not know; it is ignored",
-        stacklevel=3,
-    )

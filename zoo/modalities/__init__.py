@@ -1,17 +1,22 @@
-"""Modalities, one folder each: reading, augmenting, collating, rendering. Start at modality.py."""
+"""Modalities, one folder each: reading, augmenting, collating, rendering. Start at modality.py.
+
+The zoo's own and those of plugins are rows of one table, :mod:`zoo.contract.modalities`; a row's
+implementation is imported when it is first needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from functools import cache
 
+from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
-from zoo.errors import ContractError
+from zoo.errors import ContractError, PluginError, ZooError
 from zoo.modalities.image.modality import IMAGE
 from zoo.modalities.modality import Modality
 from zoo.modalities.text.modality import TEXT
-
-MODALITIES: Mapping[str, Modality] = {each.name: each for each in (IMAGE, TEXT)}
-"""By name, in the order in which help and tables list them."""
+from zoo.registry.discovery import guarded
+from zoo.registry.modalities import find_modality, installed_modalities
 
 
 def modality_of(spec: BackboneSpec) -> Modality:
@@ -19,21 +24,55 @@ def modality_of(spec: BackboneSpec) -> Modality:
 
     Raises:
         ContractError: There is no such modality.
+        PluginError: It is a plugin's, and cannot be imported.
     """
     return modality_named(spec.modality)
 
 
 def modality_named(name: str) -> Modality:
-    """The modality of that name.
-
-    Raises:
-        ContractError: There is no such modality.
-    """
-    if name not in MODALITIES:
+    """The modality of that name. Raises as :func:`modality_of`."""
+    found = find_modality(name)
+    if found is None:
         raise ContractError(
-            f"no modality is called {name!r}", hint=f"Modalities: {', '.join(MODALITIES)}."
+            f"no modality is called {name!r}",
+            hint=f"Modalities: {', '.join(installed_modalities())}.",
         )
-    return MODALITIES[name]
+    return _imported(found)
 
 
-__all__ = ["IMAGE", "MODALITIES", "TEXT", "Modality", "modality_named", "modality_of"]
+def all_modalities() -> tuple[Modality, ...]:
+    """Every modality, in the order in which help and tables list them.
+
+    One whose plugin fails is left out, with a warning.
+    """
+    found: list[Modality] = []
+    for each in installed_modalities().values():
+        try:
+            found.append(_imported(each))
+        except ZooError as error:
+            warnings.warn(f"{error.message}; its modality is ignored", stacklevel=2)
+    return tuple(found)
+
+
+@cache
+def _imported(spec: ModalitySpec) -> Modality:
+    try:
+        with guarded(f"importing the modality {spec.name!r}"):
+            found: Modality = spec.load("implementation")
+            named = found.name
+    except PluginError as error:
+        raise _broken(spec, error.message) from error
+    if named != spec.name:
+        raise _broken(spec, f"{spec.implementation} is called {named!r}, not {spec.name!r}")
+    return found
+
+
+def _broken(spec: ModalitySpec, reason: str) -> PluginError:
+    return PluginError(
+        f"the plugin {spec.plugin!r} is broken: {reason}",
+        hint=f"Upgrade or reinstall it, or disable it: [plugins.{spec.plugin}] enabled = false in "
+        "registry.toml.",
+    )
+
+
+__all__ = ["IMAGE", "TEXT", "Modality", "all_modalities", "modality_named", "modality_of"]

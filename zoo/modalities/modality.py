@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Modality(InputKind, Protocol):
     """How raw inputs become batches, and how they are displayed; frozen data plus functions.
 
-    A modality is a folder in :mod:`zoo.modalities` whose object is listed in
-    :data:`zoo.modalities.MODALITIES`. No other module checks which modality it has.
+    A modality is a folder in :mod:`zoo.modalities`, or a plugin's :class:`zoo.FileModality`; the
+    table is :mod:`zoo.contract.modalities`. No other module checks which modality it has.
     """
 
     @property

@@ -15,7 +15,7 @@ from zoo.data.subsample import open_subsample
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError, first_line
-from zoo.modalities import MODALITIES, modality_named
+from zoo.modalities import all_modalities, modality_named
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import range_of
 from zoo.ranking.candidates import Candidate, LeftOut, find_candidates
@@ -99,7 +99,7 @@ def recommend(
     place, progress = choose_device(device), _Progress()
     try:
         tasks = tasks_for(task)
-        kinds = tuple(MODALITIES.values()) if modality is None else (modality_named(modality),)
+        kinds = all_modalities() if modality is None else (modality_named(modality),)
         sample = open_subsample(
             data, samples=samples, tasks=tasks, kinds=kinds, seed=seed, **options
         )

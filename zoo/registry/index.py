@@ -1,7 +1,7 @@
 """Cache of the plugins' catalogues, so that listing models imports no plugin.
 
-``<cache>/index`` has one file per plugin: a header, remarks, commands, names of backbones, and one
-JSON row per line, so that a command parses only the rows it shows. The file is valid while the
+``<cache>/index`` has one file per plugin: a header, remarks, commands, modalities, names of backbones,
+and one JSON row per line, so that a command parses only the rows it shows. The file is valid while the
 plugin's fingerprint is unchanged; otherwise the plugin is asked again. A broken plugin is asked every
 time, as its problem may have been fixed elsewhere. Damaged files are rewritten. A read-only cache
 folder costs time only.
@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from zoo.contract import spec
 from zoo.contract.commands import CommandSpec
+from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
@@ -33,9 +34,11 @@ from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
 
-FORMAT = 4
+FORMAT = 5
 
 Row = Mapping[str, Any]
+
+_Named = TypeVar("_Named", CommandSpec, ModalitySpec)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Catalogue:
         side_effects: Warnings for its author; see :mod:`zoo.registry.side_effects`.
         verdict: Result of the last check, or an error in use.
         commands: Commands that it adds to ``zoo``.
+        modalities: Modalities that it registers.
     """
 
     status: str
@@ -57,6 +61,7 @@ class Catalogue:
     side_effects: str = ""
     verdict: str = ""
     commands: tuple[CommandSpec, ...] = ()
+    modalities: tuple[ModalitySpec, ...] = ()
 
     @property
     def remarks(self) -> str:
@@ -92,11 +97,22 @@ class Index:
                 plugin = Plugin(source)
                 specs = plugin.call("zoo_backbones")
                 rows = _rows(() if specs is None else specs, "zoo_backbones")
-                commands = _commands(plugin.call("zoo_commands"))
+                commands = _named(plugin.call("zoo_commands"), "zoo_commands", CommandSpec)
+                modalities = tuple(
+                    replace(each, plugin=source.name)
+                    for each in _named(
+                        plugin.call("zoo_modalities"), "zoo_modalities", ModalitySpec
+                    )
+                )
         except ZooError as error:
             return Catalogue("broken", error.message, {})
         catalogue = Catalogue(
-            "ok", "", rows, side_effects=side_effects.remarks(), commands=commands
+            "ok",
+            "",
+            rows,
+            side_effects=side_effects.remarks(),
+            commands=commands,
+            modalities=modalities,
         )
         try:
             self._write(source, self._key(source), catalogue)
@@ -113,6 +129,7 @@ class Index:
         source: PluginSource,
         specs: Iterable[BackboneSpec],
         commands: tuple[CommandSpec, ...] = (),
+        modalities: tuple[ModalitySpec, ...] = (),
     ) -> Catalogue:
         """Save the result of ``zoo_sync`` as the catalogue until the plugin changes.
 
@@ -120,11 +137,13 @@ class Index:
             source: The plugin.
             specs: Its backbones.
             commands: Its commands, unchanged.
+            modalities: Its modalities, unchanged.
 
         Raises:
             PluginError: They are not specs, or cannot be saved.
         """
-        catalogue = Catalogue("ok", "", _rows(specs, "zoo_sync"), commands=commands)
+        rows = _rows(specs, "zoo_sync")
+        catalogue = Catalogue("ok", "", rows, commands=commands, modalities=modalities)
         try:
             self._write(source, self._key(source), catalogue)
         except OSError as error:
@@ -162,18 +181,20 @@ class Index:
             header, _, body = read_small(self._path(source)).partition(b"\n")
             if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
                 return None
-            remarks, commands, names, *lines = body.decode().split("\n")
+            remarks, commands, modalities, names, *lines = body.decode().split("\n")
             rows = _LazyRows(json.loads(names), lines)
             cached = tuple(CommandSpec(**command) for command in json.loads(commands))
+            kinds = tuple(ModalitySpec(**modality) for modality in json.loads(modalities))
             side_effects, verdict = json.loads(remarks)
-            return Catalogue("ok", "", rows, side_effects, verdict, cached)
+            return Catalogue("ok", "", rows, side_effects, verdict, cached, kinds)
         except (OSError, ValueError, TypeError):
             return None
 
     def _write(self, source: PluginSource, key: str, catalogue: Catalogue) -> None:
         rows, remarks = catalogue.rows, [catalogue.side_effects, catalogue.verdict]
         commands = [asdict(command) for command in catalogue.commands]
-        parts = (remarks, commands, list(rows), *rows.values())
+        modalities = [asdict(modality) for modality in catalogue.modalities]
+        parts = (remarks, commands, modalities, list(rows), *rows.values())
         body = "\n".join(map(_dump, parts))
         header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
         files.write_text(self._path(source), f"{_dump(header)}\n{body}")
@@ -216,21 +237,21 @@ def _rows(specs: object, hook: str) -> dict[str, Row]:
     return rows
 
 
-def _commands(answer: object) -> tuple[CommandSpec, ...]:
-    """Validate a plugin's commands."""
+def _named(answer: object, hook: str, kind: type[_Named]) -> tuple[_Named, ...]:
+    """Validate a plugin's commands or modalities."""
     if answer is None:
         return ()
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise PluginError(f"zoo_commands returned {type(answer).__name__}, not command specs")
-    commands: dict[str, CommandSpec] = {}
-    with guarded("zoo_commands"):  # may be a generator that runs only now
+        raise PluginError(f"{hook} returned {type(answer).__name__}, not a list of {kind.__name__}")
+    found: dict[str, _Named] = {}
+    with guarded(hook):  # may be a generator that runs only now
         for given in answer:
-            if not isinstance(given, CommandSpec):
-                raise PluginError(f"zoo_commands yielded {type(given).__name__}, not CommandSpec")
-            if given.name in commands:
-                raise PluginError(f"zoo_commands yielded two commands called {given.name!r}")
-            commands[given.name] = given
-    return tuple(commands.values())
+            if not isinstance(given, kind):
+                raise PluginError(f"{hook} yielded {type(given).__name__}, not {kind.__name__}")
+            if given.name in found:
+                raise PluginError(f"{hook} yielded two called {given.name!r}")
+            found[given.name] = given
+    return tuple(found.values())
 
 
 def _row(given: BackboneSpec, hook: str) -> Row:

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
+from zoo.contract.modalities import register, withdraw
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
 from zoo.registry.discovery import CORE, Plugin, PluginSource, guarded
@@ -69,6 +70,24 @@ class PluginSet:
             name: min(namesakes, key=lambda source: self._statuses[source][0] != "ok")
             for name, namesakes in by_name.items()
         }
+        self._register_modalities()
+
+    def _register_modalities(self) -> None:
+        """Add the plugins' modalities to the table, the zoo's own plugins first."""
+        for name in self.sources.keys() - self.catalogues.keys():
+            withdraw(name)
+        own_first = sorted(
+            self.catalogues, key=lambda name: self.sources[name].distribution != CORE
+        )
+        for plugin in own_first:
+            for modality in self.catalogues[plugin].modalities:
+                owner = register(modality)
+                if owner.plugin != plugin:
+                    having = f"the plugin {owner.plugin!r}" if owner.plugin else "the zoo itself"
+                    reason = f"{having} has a modality {modality.name!r} too; rename or disable one"
+                    self._statuses[self.sources[plugin]] = "conflict", reason
+                    del self.catalogues[plugin]
+                    break
 
     def statuses(self) -> list[PluginStatus]:
         """Return the status of every installed plugin."""
@@ -135,7 +154,10 @@ class PluginSet:
                 hint="Upgrade the plugin's distribution instead.",
             )
         self.catalogues[name] = self._index.replace(
-            plugin.source, plugin.call("zoo_sync"), self.catalogues[name].commands
+            plugin.source,
+            plugin.call("zoo_sync"),
+            self.catalogues[name].commands,
+            self.catalogues[name].modalities,
         )
         return len(self.catalogues[name].rows)
 

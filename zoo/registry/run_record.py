@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zoo.contract.modalities import registered
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
 from zoo.registry.requirements import requirements_flaw
@@ -95,6 +96,26 @@ class FinishedRun:
             )
 
 
+def require_modality(folder: Path, record: Mapping[str, Any]) -> None:
+    """Check that the modality of a run is registered, before its spec is read.
+
+    Args:
+        folder: The run folder.
+        record: Its ``run.json``.
+
+    Raises:
+        RunError: It is a name that neither the zoo nor a discovered plugin has.
+    """
+    spec = record.get("spec")
+    name = spec.get("modality") if isinstance(spec, Mapping) else None
+    if not isinstance(name, str) or name in registered():
+        return  # what is not a name is damage, which the reader of the spec reports
+    raise RunError(
+        f"the run {folder} takes inputs of the modality {name!r}, which no installed plugin has",
+        hint=f"Install the plugin of {record.get('backbone')}; 'zoo plugins' lists the installed ones.",
+    )
+
+
 def read_run(folder: Path, *, name: str = "") -> FinishedRun:
     """Read a finished run. The weights must exist, and are not read.
 
@@ -107,6 +128,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
     """
     folder = Path(os.path.abspath(os.path.expanduser(folder)))
     record = read_record(folder)
+    require_modality(folder, record)
     try:
         spec = BackboneSpec.from_json(record["spec"])
         spec = replace(spec, params=record["params"], weights=(_weights(folder, name, record),))

@@ -24,8 +24,9 @@ from zoo.errors import PluginError, RunError, WeightsError, ZooError
 from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
+from zoo.registry.modalities import installed_modalities
 from zoo.registry.registry import Registry
-from zoo.registry.run_record import damaged
+from zoo.registry.run_record import damaged, require_modality
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.python_names import python_names
@@ -73,6 +74,9 @@ class OpenedRun:
         self._surgery, self._registry = surgery, registry
         self._backbone, self._finished = backbone, finished
         self.record = finished.record if finished else read_record(self.folder)
+        if registry is None:
+            installed_modalities()  # discovers the plugins, which a registry has done
+        require_modality(self.folder, self.record)
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
             self.task: Task = finished.task if finished else task_from_json(self.record["task"])

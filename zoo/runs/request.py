@@ -224,10 +224,10 @@ class Request:
 
     def refuse_for(self, modality: str) -> None:
         """Raise a :class:`UsageError` for an option that has no effect on such inputs."""
-        from zoo.modalities import MODALITIES, modality_named
+        from zoo.modalities import all_modalities, modality_named
 
         own = modality_named(modality)
-        for other in MODALITIES.values():
+        for other in all_modalities():
             for name in sorted(other.options - own.options):
                 if self.overrides.get(name, getattr(self, name, None)) not in NOTHING:
                     typed = OPTIONS[name].typed

@@ -242,9 +242,9 @@ class TextModality:
     @property
     def others(self) -> Sequence[InputKind]:
         """The other modalities."""
-        from zoo.modalities import MODALITIES
+        from zoo.modalities import all_modalities
 
-        return tuple(each for each in MODALITIES.values() if each != self)
+        return tuple(each for each in all_modalities() if each != self)
 
     @property
     def column_names(self) -> Sequence[str]:

@@ -1,0 +1,152 @@
+"""Modalities that plugins register: found by name, one owner each, and errors that name the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoo.modalities
+from tests.unit.fake_plugins import Folder
+from zoo.contract import modalities
+from zoo.contract.modalities import BUILT_IN, ModalitySpec, input_class, registered
+from zoo.contract.spec import BackboneSpec
+from zoo.errors import ContractError, PluginError, RunError, ZooError
+from zoo.modalities import all_modalities, modality_named
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import require_modality
+
+SONAR = """
+from dataclasses import dataclass
+
+import zoo
+
+
+@dataclass(frozen=True, kw_only=True)
+class SonarInput(zoo.InputSpec):
+    modality = "sonar"
+    pings: int = 16
+    window: tuple[float, ...] = (0.5,)
+
+
+class Other(zoo.ImageInput):
+    pass
+
+
+@zoo.hookimpl
+def zoo_modalities():
+    yield zoo.ModalitySpec(
+        name="sonar", input=f"{__name__}:SonarInput", implementation=f"{__name__}:SONAR"
+    )
+
+
+@zoo.hookimpl
+def zoo_backbones():
+    own = SonarInput(pings=8, window=(0.25, 0.5))
+    yield zoo.BackboneSpec(
+        name="net", modality="sonar", feature_dim=8, params=9, input=own, loader="x:y",
+        weights=(zoo.Weights(tag="a", uri="/none", input=SonarInput(pings=4)),),
+    )
+"""
+
+
+@pytest.fixture(autouse=True)
+def table() -> Iterator[None]:
+    """The table as it was before each test."""
+    before = dict(modalities._known)
+    yield
+    modalities._known.clear()
+    modalities._known.update(before)
+    zoo.modalities._imported.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return Folder(tmp_path / "site")
+
+
+def _registry(tmp_path: Path, *sources: Any, disabled: frozenset[str] = frozenset()) -> Registry:
+    return Registry(sources, Policy(disabled=disabled), Index(tmp_path / "index"))
+
+
+def test_a_spec_of_a_plugins_modality_survives_json(folder: Folder, tmp_path: Path) -> None:
+    source = folder.plugin("acme", SONAR)
+    for _ in range(2):  # from the plugin, then from the index
+        spec = _registry(tmp_path, source).spec("acme/net")
+        assert BackboneSpec.from_json(spec.to_json()) == spec
+        assert spec.input == input_class("sonar")(pings=8, window=(0.25, 0.5))  # type: ignore[call-arg]
+        assert spec.weights[0].input == input_class("sonar")(pings=4)  # type: ignore[call-arg]
+        assert input_class("sonar").in_short(spec.to_json()["input"]) == "8"
+
+
+def test_of_two_plugins_with_one_modality_the_first_has_it(folder: Folder, tmp_path: Path) -> None:
+    sources = folder.plugin("acme", SONAR), folder.plugin("beta", SONAR)
+    image = folder.plugin("gamma", SONAR.replace('"sonar"', '"image"'))
+    statuses = {each.name: each for each in _registry(tmp_path, *sources, image).plugins()}
+    assert [each.status for each in statuses.values()] == ["ok", "conflict", "conflict"]
+    assert "'acme'" in statuses["beta"].reason
+    assert "the zoo itself" in statuses["gamma"].reason
+    assert registered()["sonar"].plugin == "acme"
+
+
+def test_a_disabled_plugin_has_no_modality(folder: Folder, tmp_path: Path) -> None:
+    source = folder.plugin("acme", SONAR)
+    data = _registry(tmp_path, source).spec("acme/net").to_json()
+    _registry(tmp_path, source, disabled=frozenset({"acme"}))
+    assert "sonar" not in registered()
+    with pytest.raises(ContractError, match="'sonar'"):
+        BackboneSpec.from_json(data)
+    with pytest.raises(ContractError, match="'sonar'"):
+        modality_named("sonar")
+
+
+def test_a_run_of_an_absent_modality_names_it(tmp_path: Path) -> None:
+    record = {"backbone": "acme/net", "spec": {"modality": "sonar"}}
+    with pytest.raises(RunError, match="'sonar'") as caught:
+        require_modality(tmp_path, record)
+    assert "acme/net" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("target", "fact"),
+    [("nowhere:SonarInput", "nowhere"), ("{module}:Other", "subclass of zoo.InputSpec")],
+)
+def test_an_input_class_that_is_none_is_refused(folder: Folder, target: str, fact: str) -> None:
+    module = folder.plugin("acme", SONAR).value
+    modalities.register(
+        ModalitySpec(
+            name="sonar", input=target.format(module=module), implementation="x:y", plugin="acme"
+        )
+    )
+    with pytest.raises(ContractError, match=fact) as caught:
+        input_class("sonar")
+    assert "'acme'" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("code", "fact"),
+    [("1 / 0", "ZeroDivisionError"), ("class SONAR:\n    name = 'radar'", "'radar'")],
+)
+def test_an_implementation_that_fails_is_left_out(folder: Folder, code: str, fact: str) -> None:
+    module = folder.plugin("acme", code).value
+    modalities.register(
+        ModalitySpec(name="sonar", input="x:y", implementation=f"{module}:SONAR", plugin="acme")
+    )
+    with pytest.raises(PluginError, match=fact) as caught:
+        modality_named("sonar")
+    assert "'acme'" in caught.value.message
+    with pytest.warns(UserWarning, match="'acme'"):
+        assert {each.name for each in all_modalities()} >= {each.name for each in BUILT_IN}
+
+
+@pytest.mark.parametrize("changes", [{"name": "So nar"}, {"input": "x"}, {"implementation": "x"}])
+def test_a_row_that_cannot_be_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(ZooError) as caught:
+        ModalitySpec(**{"name": "sonar", "input": "x:y", "implementation": "x:y", **changes})
+    assert caught.value.hint
