@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -22,6 +22,7 @@ from zoo.testing import without_values
 from zoo_timm.accuracies import with_known_accuracies
 from zoo_timm.library import timm
 from zoo_timm.loader import assemble, build
+from zoo_timm.papers import paper
 from zoo_timm.rows import CATALOGUE, COMMON, accuracies_source, read, write
 
 PROCESSES = 2
@@ -79,7 +80,7 @@ def describe(arch: str) -> BackboneSpec | None:
         feature_dim=1,
         params=0,
         input=image_input(default),
-        paper=_paper(list(timm.models.get_arch_pretrained_cfgs(arch).values())),
+        paper=paper(arch),
         tags=(timm.models.model_entrypoint(arch).__module__.rpartition(".")[2],),
         **COMMON,
     )
@@ -236,22 +237,6 @@ def _license(word: str | None) -> str:
     if not word or word == "unknown":
         return ""
     return SPDX.get(word, f"LicenseRef-{word}")
-
-
-def _paper(configs: Sequence[Any]) -> str:
-    """The paper that every configuration names: one that only some name is about their training."""
-    common: Iterator[str] = (
-        paper
-        for paper in _papers(configs[0])
-        if all(paper in _papers(config) for config in configs)
-    )
-    number = next(common, "").removeprefix("arXiv:")
-    return f"https://arxiv.org/abs/{number}" if number else ""
-
-
-def _papers(config: Any) -> list[str]:
-    papers = config.paper_ids or ()
-    return [papers] if isinstance(papers, str) else list(papers)
 
 
 def _one_thread() -> None:

@@ -113,8 +113,14 @@ def weights(tag, accuracy, license="Apache-2.0", uri="/none", default=True):
 def zoo_backbones():
     return [
         image("small", params=999, weights=(weights("v1", 50.0), weights("v2", 99.0, default=False))),
-        image("middle", params=25_000_000, feature_dim=512, weights=(weights("v1", 80.25),)),
-        image("large", params=1_500_000_000, weights=(weights("v1", 90.5, "CC-BY-NC-4.0"),)),
+        image(
+            "middle", params=25_000_000, feature_dim=512, weights=(weights("v1", 80.25),),
+            paper="https://arxiv.org/abs/2201.03545",
+        ),
+        image(
+            "large", params=1_500_000_000, weights=(weights("v1", 90.5, "CC-BY-NC-4.0"),),
+            paper="https://arxiv.org/pdf/1512.03385v2",
+        ),
         image("bare", params=30_000_000, feature_dim=64),
         BackboneSpec(
             name="words", modality="text", feature_dim=16, params=7, input=TextInput(max_length=99),

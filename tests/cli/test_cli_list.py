@@ -13,10 +13,11 @@ import pytest
 from tests.cli.conftest import Zoo
 from tests.made_runs import made_run
 from zoo import BackboneSpec, Weights
+from zoo.cli.entries import Entry
 from zoo.registry.policy import load_policy
 
 HEAVY = ("torch", "torchvision", "timm", "transformers", "datasets", "accelerate")
-ADDED = {"alias", "cached", "run"}
+ADDED = {"alias", "cached", "run", "accuracy", "commercial", "date"}
 
 
 def _names(zoo: Zoo, *arguments: object) -> list[str]:
@@ -60,6 +61,9 @@ def test_filters_that_leave_no_short_name_show_the_others(zoo: Zoo, acme: Path) 
         (["--all", "--sort", "accuracy"], None, 2),
         (["--all", "--sort", "accuracy", "--min-accuracy", 80.25, "--json"], 2, None),
         (["--all", "--sort", "params"], None, None),
+        (["--all", "--sort", "date"], None, 3),
+        (["--all", "--since", "2020"], 3, None),
+        (["--all", "--commercial"], 1, None),
     ],
 )
 def test_rows_that_a_filter_or_an_order_knows_nothing_of_are_counted(
@@ -90,6 +94,16 @@ def test_all_lists_canonical_names(zoo: Zoo, acme: Path) -> None:
         (["--all", "--min-accuracy", "80.25"], ["large", "middle"]),
         (["--all", "--license", "apache-2.0"], ["middle", "small"]),
         (["--all", "--license", "cc-by*"], ["large"]),
+        (["--all", "--commercial"], ["bare", "middle", "small"]),  # nothing is stated of words
+        (["--all", "--input-size", "32"], ["bare", "large", "middle", "small"]),
+        (["--all", "--input-size", "33-"], ["words"]),
+        (["--all", "--input-size", "-98", "--commercial"], ["bare", "middle", "small"]),
+        (["--all", "--input-size", "99-100"], ["words"]),
+        (["--all", "--since", "2015"], ["large", "middle"]),
+        (["--all", "--since", "2015-12"], ["large", "middle"]),
+        (["--all", "--since", "2016"], ["middle"]),
+        (["--all", "--since", "2022-02"], []),
+        (["--all", "--sort", "date"], "middle large bare small words"),
         (["--all", "--license", "MIT"], ["bare"]),
         (["--all", "--sort", "accuracy"], "large middle small bare words"),
         (["--all", "--sort", "feature_dim", "--modality", "image"], "large small bare middle"),
@@ -133,6 +147,47 @@ def test_json_has_the_specs_own_fields(zoo: Zoo, acme: Path) -> None:
         assert row["run"] is None
         BackboneSpec.from_json({key: row[key] for key in row if key not in ADDED})
     assert [row["alias"] for row in zoo("list", "bare", "--json").document] == [None]
+
+
+def test_json_says_accuracy_commercial_use_and_date(zoo: Zoo, acme: Path) -> None:
+    facts = {
+        row["name"]: (row["accuracy"], row["commercial"], row["date"])
+        for row in zoo("list", "--all", "--json").document
+    }
+    assert facts["acme/middle"] == (80.25, True, "2022-01")
+    assert facts["acme/large"] == (90.5, False, "2015-12")
+    assert facts["acme/words"] == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("license_id", "commercial"),
+    [
+        ("CC-BY-4.0", True),
+        ("CC-BY-SA-4.0", True),
+        ("CC-BY-NC-SA-4.0", False),
+        ("LicenseRef-fair-noncommercial-research-license", False),
+        ("LicenseRef-apple-amlr", False),
+        ("LicenseRef-gemma", None),
+        ("", None),
+    ],
+)
+def test_commercial_use_is_known_of_standard_licenses(
+    license_id: str, commercial: bool | None
+) -> None:
+    row = {"weights": [{"license": license_id, "default": True}], "license": "MIT"}
+    assert Entry("x", "a/x", row, "", False).commercial is commercial
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--input-size", "big"), ("--input-size", "-"), ("--since", "22"), ("--since", "2022-13")],
+)
+def test_a_size_or_a_date_of_another_form_is_refused(
+    zoo: Zoo, acme: Path, arguments: tuple[str, str]
+) -> None:
+    result = zoo("list", *arguments)
+    assert result.code == 2
+    assert f"{arguments[1]!r} is not a" in result.err
 
 
 def test_what_matches_nothing_says_so_on_standard_error(zoo: Zoo, acme: Path) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli import completion
+from zoo.cli.entries import (
+    MAY_BE_UNKNOWN,
+    ORDERS,
+    Entry,
+    Test,
+    compact,
+    size_range,
+    tests,
+    year_or_month,
+)
 from zoo.cli.options import max_params_option, modality_option
 from zoo.cli.output import emit_json, json_option, note, print_table, say
-from zoo.contract.modalities import input_class
 from zoo.errors import ZooError, closest
 
 if TYPE_CHECKING:
     from zoo.registry.registry import Registry
-
-ACCURACY = "top-1 accuracy"
-LICENSE = "license of the weights"
 
 COLUMNS = (
     "name",
@@ -38,59 +41,6 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A row of the table.
-
-    Attributes:
-        title: The name that the table shows.
-        name: Canonical.
-        row: The spec as JSON data.
-        alias: The short name, or the empty string.
-        cached: Whether the default weights are on this machine (without a default, any weights).
-        run: The folder of the run that is registered under this name, or the empty string.
-    """
-
-    title: str
-    name: str
-    row: Mapping[str, Any]
-    alias: str
-    cached: bool
-    run: str = ""
-
-    @cached_property
-    def weights(self) -> Mapping[str, Any]:
-        """The default weights, or an empty mapping."""
-        return next((w for w in self.row["weights"] if w["default"]), {})
-
-    @property
-    def accuracy(self) -> float | None:
-        """The published top-1 accuracy of the default weights, in percent."""
-        metrics = self.weights.get("metrics", {})
-        return next((v for k, v in metrics.items() if k.endswith(("top1", "accuracy"))), None)
-
-    @property
-    def license(self) -> str:
-        """License of the default weights, else of the code."""
-        return str(self.weights.get("license") or self.row["license"])
-
-    def to_json(self) -> dict[str, Any]:
-        """The spec's own fields, with the canonical name, and ``alias``, ``cached`` and ``run``."""
-        added = {"alias": self.alias or None, "cached": self.cached, "run": self.run or None}
-        return {**self.row, "name": self.name, **added}
-
-
-Test = Callable[[Entry], bool | None]
-"""Whether an entry passes; ``None`` where the fact is unknown."""
-
-ORDERS: Mapping[str, Callable[[Entry], Any]] = {
-    "name": lambda entry: entry.title.lower(),
-    "params": lambda entry: entry.row["params"],
-    "feature_dim": lambda entry: entry.row["feature_dim"],
-    "accuracy": lambda entry: -(entry.accuracy if entry.accuracy is not None else -1.0),
-}
-
-
 @click.command(
     epilog="""\b
 Examples:
@@ -98,6 +48,7 @@ Examples:
   zoo list resnet
   zoo list 'timm/convnext*' --max-params 30M --min-accuracy 80 --sort accuracy
   zoo list --all --modality text --license apache-2.0
+  zoo list --commercial --input-size -256 --since 2022 --sort date
   zoo list --all --json | jq '.[].name'
 """
 )
@@ -112,26 +63,38 @@ Examples:
 @max_params_option()
 @click.option("--min-accuracy", type=float, help="Minimum top-1 accuracy, in percent.")
 @click.option(
+    "--input-size",
+    metavar="SIZE",
+    callback=size_range,
+    help="Input size in pixels or tokens: 224, or 192-256.",
+)
+@click.option(
     "--license", "license_id", help="License of the weights, e.g. apache-2.0 or 'cc-by*'."
+)
+@click.option(
+    "--commercial", is_flag=True, help="List only weights whose license allows commercial use."
+)
+@click.option(
+    "--since",
+    metavar="YEAR[-MONTH]",
+    callback=year_or_month,
+    help="List only networks whose paper is from then or later.",
 )
 @click.option(
     "--cached", is_flag=True, help="List only backbones whose weights are on this machine."
 )
 @click.option(
-    "--sort", type=click.Choice(list(ORDERS)), help="Sort order; accuracy sorts best first."
+    "--sort",
+    type=click.Choice(list(ORDERS)),
+    help="Sort order; accuracy sorts best first, date newest first.",
 )
 @json_option("Print a JSON list of specs.")
 def command(
     pattern: str | None,
     everything: bool,
-    modality: str | None,
-    plugin: str | None,
-    max_params: int | None,
-    min_accuracy: float | None,
-    license_id: str | None,
-    cached: bool,
     sort: str | None,
     as_json: bool,
+    **filters: Any,
 ) -> None:
     """List available backbones.
 
@@ -139,18 +102,20 @@ def command(
     those. With PATTERN (part of a name, or a glob such as 'resnet*') or --all, lists everything.
     Runs registered with 'zoo add' come first, with the accuracy on their validation data. The
     license is that of the default weights; 'cached' says whether they are on this machine.
+    --commercial lists standard licenses only: custom ones have to be read. The date of a paper
+    is that of its first version on arXiv.
     """
     from zoo.registry.registry import Registry
 
     registry = Registry.discover()
+    plugin = filters["plugin"]
     if plugin is not None and plugin not in {status.name for status in registry.plugins()}:
         registry.plugin(plugin)  # raises, and names the installed ones
-    tests = dict(_tests(modality, plugin, max_params, min_accuracy, license_id, cached))
-    listing = _Listing(registry, tests)
+    listing = _Listing(registry, dict(tests(filters)))
     whole = everything or pattern is not None
     with _without_garbage_collection():
         shown = listing.matching(pattern or "*") if whole else listing.short()
-        if tests and not shown and not whole:
+        if listing.filtered and not shown and not whole:
             shown, whole = listing.matching("*"), True
         unknown = dict(listing.unknown)
         if sort:
@@ -158,7 +123,7 @@ def command(
         if as_json:
             emit_json([entry.to_json() for entry in shown])
         else:
-            unreadable = [] if tests else listing.unreadable
+            unreadable = [] if listing.filtered else listing.unreadable
             print_table(COLUMNS, [*map(_unreadable_cells, unreadable), *map(_cells, shown)])
             if not whole and (others := listing.others(shown)):
                 say(f"and {others:,} more: 'zoo list --all' or 'zoo list PATTERN'")
@@ -183,6 +148,7 @@ class _Listing:
 
     Attributes:
         unreadable: Registered runs that match and cannot be read, with the errors.
+        filtered: Whether there are tests.
         unknown: By unknown fact, how many entries the last listing left out.
     """
 
@@ -192,6 +158,7 @@ class _Listing:
         self.unreadable: dict[str, ZooError] = {}
         self.unknown: Counter[str] = Counter()
         self._registry = registry
+        self.filtered = bool(tests)
         self._tests = tests
         self._local_weights = LocalWeights()
         self._aliases: dict[str, str] = {}
@@ -252,45 +219,13 @@ class _Listing:
         return all(found.values())
 
 
-def _tests(
-    modality: str | None,
-    plugin: str | None,
-    max_params: int | None,
-    min_accuracy: float | None,
-    license_id: str | None,
-    cached: bool,
-) -> Iterator[tuple[str, Test]]:
-    """The given filters, each with its test of an entry."""
-    if modality is not None:
-        yield "modality", lambda entry: entry.row["modality"] == modality
-    if plugin is not None:
-        yield "plugin", lambda entry: entry.name.startswith(f"{plugin}/")
-    if max_params is not None:
-        yield "size", lambda entry: entry.row["params"] <= max_params
-    if min_accuracy is not None:
-        yield (
-            ACCURACY,
-            lambda entry: None if entry.accuracy is None else entry.accuracy >= min_accuracy,
-        )
-    if license_id is not None:
-        matches = fnmatch.fnmatchcase
-        yield (
-            LICENSE,
-            lambda entry: (
-                matches(entry.license.lower(), license_id.lower()) if entry.license else None
-            ),
-        )
-    if cached:
-        yield "cached", lambda entry: entry.cached
-
-
 def _cells(entry: Entry) -> list[object]:
     return [
         entry.title,
         entry.row["modality"],
         compact(entry.row["params"]),
         entry.row["feature_dim"],
-        input_size(entry.row),
+        entry.input,
         f"run of {entry.name}" if entry.run else entry.weights.get("tag", "none"),
         None if entry.accuracy is None else f"{entry.accuracy:.1f}",
         entry.license,
@@ -300,19 +235,6 @@ def _cells(entry: Entry) -> list[object]:
 
 def _unreadable_cells(name: str) -> list[object]:
     return [name, *[""] * (COLUMNS.index("weights") - 1), "unreadable", "", "", ""]
-
-
-def compact(count: int) -> str:
-    """11,689,512 as ``11.7M``."""
-    for factor, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= factor * 0.99995:
-            return f"{count / factor:.1f}{letter}"
-    return str(count)
-
-
-def input_size(row: Mapping[str, Any]) -> str:
-    """``224 px`` or ``512 tok``."""
-    return input_class(row["modality"]).in_short(row["input"])
 
 
 def _print_notes(
@@ -331,9 +253,10 @@ def _note_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | No
     """Say how many entries lack the fact that a filter or the order needs."""
     for fact, count in unknown.items():
         note(f"Note: {count:,} more not listed: {fact} unknown.")
-    last = sum(entry.accuracy is None for entry in shown)
-    if sort == "accuracy" and last:
-        note(f"Note: {last:,} listed last: {ACCURACY} unknown.")
+    if sort is not None and sort in MAY_BE_UNKNOWN:
+        last = sum(getattr(entry, sort) in (None, "") for entry in shown)
+        if last:
+            note(f"Note: {last:,} listed last: {MAY_BE_UNKNOWN[sort]} unknown.")
 
 
 def _explain_empty(registry: Registry, pattern: str | None) -> None:

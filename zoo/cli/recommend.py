@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.catalogue import compact
+from zoo.cli.entries import compact
 from zoo.cli.hyperparameters import shared
 from zoo.cli.options import labelled_data, max_params_option, modality_option
 from zoo.cli.output import clean, emit_json, json_option, note, print_table, say

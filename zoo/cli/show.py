@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.catalogue import input_size
+from zoo.cli.entries import input_size
 from zoo.cli.output import emit_json, json_option, note, print_facts, print_table, say
 from zoo.errors import ZooError, first_line
 from zoo.registry.run_record import lineage
