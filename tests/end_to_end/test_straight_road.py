@@ -71,7 +71,7 @@ def test_what_a_phase_trains_is_found_without_changing_the_network(strategy: str
     backbone = zoo.load("lstm" if strategy == "bias" else "cnn", weights="none", classes=3)
     modality = backbone.spec.modality
     recipe = Recipe.default(modality, pretrained=True).changed(strategy=strategy)
-    phases = STRATEGIES[strategy](recipe)
+    phases = list(STRATEGIES[strategy](recipe, ()))
     before = [(n, p.requires_grad, p.data_ptr()) for n, p in backbone.named_parameters()]
     drawn = torch.get_rng_state()
     facts = phase_facts(without_values(backbone), phases, recipe)

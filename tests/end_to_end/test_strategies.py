@@ -197,7 +197,7 @@ def test_gradual_unfreezes_from_the_head_down_and_keeps_the_optimisers_state() -
 
     backbone = zoo.load("cnn", classes=2)
     recipe = Recipe.default("image", pretrained=False, strategy="gradual")
-    phase = STRATEGIES["gradual"](recipe)[-1]
+    phase = list(STRATEGIES["gradual"](recipe, ()))[-1]
     seen = []
     for done in (0.0, 0.24, 0.25, 0.49, 0.5, 1.0):
         choose_trained(backbone, phase, recipe, done=done)

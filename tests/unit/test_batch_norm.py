@@ -26,7 +26,7 @@ def check(size: int, strategy: str = "full", **overrides: object) -> None:
     recipe = Recipe.default("image", pretrained=False).changed(strategy=strategy, **overrides)
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
     example = {"pixel_values": torch.rand(1, 3, size, size)}
-    facts = phase_facts(without_values(backbone), STRATEGIES[strategy](recipe), recipe)
+    facts = phase_facts(without_values(backbone), list(STRATEGIES[strategy](recipe, ())), recipe)
     norms = [name for phase in facts for name in phase.batch_norms]
     refuse_single_sample_batches(forward, norms, recipe, lambda: example)
     if strategy == "full":

@@ -14,13 +14,13 @@ from tests.unit.test_backbone import SPEC, small_net
 from zoo import Backbone
 from zoo.engine import adapters
 from zoo.engine.checkpoint import STATE, CheckpointStore
+from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.device import choose_device
 from zoo.engine.find_lr import LOWEST, Curve, steepest
 from zoo.engine.groups import parameter_groups
 from zoo.engine.precision import resolve_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.sharding import refuse_unsharded
-from zoo.engine.strategies import find_strategy
 from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
@@ -97,7 +97,7 @@ def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
         recipe = Recipe.default("image", pretrained=True).changed(
             strategy=strategy, epochs=7, lr=0.125
         )
-        phases = find_strategy(strategy, registry).value(recipe)
+        phases = find_strategy(strategy, registry).phases(recipe, ())
         assert [phase.name for phase in phases] == names
         assert (phases[-1].epochs, phases[-1].lr) == (7, 0.125)
 
@@ -105,7 +105,7 @@ def test_epochs_and_rate_are_those_of_the_last_phase(tmp_path: Path) -> None:
 def test_an_unknown_strategy_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(NameLookupError, match="'probe'") as error:
         find_strategy("prob", empty_registry(tmp_path))
-    assert error.value.hint.startswith("Strategies: probe, full, two-stage, gradual, lora,")
+    assert error.value.hint.startswith("Strategies: probe, full, two-stage, gradual, last, lora,")
 
 
 def test_every_trained_parameter_is_in_one_group_and_vectors_do_not_decay() -> None:

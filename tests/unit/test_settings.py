@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from zoo.engine.chosen_strategy import STRATEGY, ChosenStrategy
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import in_words, refuse_unused, used_by
 from zoo.engine.strategies import STRATEGIES, Phase
 from zoo.errors import UsageError
+from zoo.registry.offers import Offer
 
+STAGES = ("conv1", "layer1", "layer2")
 FOR_BACKBONE: dict[str, Any] = {
     "balanced": True,
     "mixup": 0.2,
@@ -48,7 +52,8 @@ def check(strategy: str, **overrides: Any) -> None:
     recipe = Recipe.default("image", pretrained=True, strategy=strategy).changed(
         strategy=strategy, **overrides
     )
-    made = STRATEGIES[strategy]
+    offer = Offer(kind=STRATEGY, bare=strategy, plugin="", given=STRATEGIES[strategy])
+    made = partial(ChosenStrategy(offer).phases, stages=STAGES)
     refuse_unused(overrides, recipe, made(recipe), made)
 
 
@@ -107,7 +112,7 @@ def test_the_batch_size_of_a_probe_in_steps_is_that_of_its_head() -> None:
     recipe = Recipe.default("image", pretrained=True).changed(
         strategy="probe", epochs=3, batch_size=16
     )
-    (phase,) = STRATEGIES["probe"](recipe)
+    (phase,) = STRATEGIES["probe"](recipe, STAGES)
     assert used_by(phase, recipe)["probe_batch_size"] == 16
     assert in_words(recipe, [phase]).startswith("probe, batches of 16")
 
@@ -126,10 +131,10 @@ def test_the_header_says_which_phase_uses_what() -> None:
     recipe = Recipe.default("image", pretrained=True).changed(
         strategy="two-stage", mixup=0.2, label_smoothing=0.1, l2sp=0.01
     )
-    words = in_words(recipe, STRATEGIES["two-stage"](recipe))
+    words = in_words(recipe, list(STRATEGIES["two-stage"](recipe, STAGES)))
     assert words == (
         "two-stage, label smoothing 0.1; full only: batches of 32, "
         "weight decay 0 (replaced by L2-SP), mixup 0.2, l2sp 0.01"
     )
     probe = Recipe.default("image", pretrained=True, strategy="probe")
-    assert in_words(probe, STRATEGIES["probe"](probe)) == "probe"
+    assert in_words(probe, list(STRATEGIES["probe"](probe, STAGES))) == "probe"

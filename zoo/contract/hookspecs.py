@@ -27,7 +27,8 @@ HeadFactory = Callable[[int, int], "nn.Module"]
 """From ``(feature_dim, outputs)`` to a module that maps ``(B, feature_dim)`` to ``(B, outputs)``."""
 
 StrategyFactory = Callable[..., Any]
-"""From a :class:`zoo.engine.recipe.Recipe` to the phases of training; see :mod:`zoo.engine.strategies`."""
+"""From a :class:`zoo.Recipe` and the names of the backbone's stages, input first, to the phases of
+training (:class:`zoo.Phase`); with a third parameter, also from the argument of ``--strategy NAME:ARGUMENT``."""
 
 
 @hookspec
@@ -51,13 +52,13 @@ def zoo_resolve(name: str) -> BackboneSpec | None:
 
 
 @hookspec
-def zoo_heads() -> Mapping[str, HeadFactory]:  # type: ignore[empty-body]
-    """Heads by name, for ``--head``."""
+def zoo_heads() -> Mapping[str, HeadFactory | str]:  # type: ignore[empty-body]
+    """Heads by name, for ``--head``; each is a function or the ``module:attribute`` of one."""
 
 
 @hookspec
-def zoo_strategies() -> Mapping[str, StrategyFactory]:  # type: ignore[empty-body]
-    """Strategies by name, for ``--strategy``."""
+def zoo_strategies() -> Mapping[str, StrategyFactory | str]:  # type: ignore[empty-body]
+    """Strategies by name, for ``--strategy``; each is a function or the ``module:attribute`` of one."""
 
 
 @hookspec

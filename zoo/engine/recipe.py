@@ -26,7 +26,7 @@ class Recipe:
 
     strategy: str = option(
         "probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by "
-        "stage), lora, bias, norm, or a plugin's.",
+        "stage), last:N (probe, then the last N stages), lora, bias, norm, or a plugin's.",
         section=_COMMON,
         metavar="NAME",
     )

@@ -1,14 +1,15 @@
-"""Strategies: each turns a recipe into the phases of training."""
+"""The built-in strategies: each turns a recipe and the backbone's stages into phases of training."""
+
+# ruff: noqa: ARG001 - every strategy takes the stages, whether or not it needs them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.engine.recipe import Recipe, Solver
-from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.errors import UsageError
 
 Parameters = Literal["all", "bias", "norm", "lora"]
 
@@ -34,7 +35,8 @@ class Phase:
         layer_decay: Factor on the learning rate from each stage to the one before.
         trains_backbone: Whether more than the head trains; otherwise the head trains on cached
             features.
-        freeze_until: Last stage that stays frozen while the backbone trains.
+        freeze_until: Last stage that stays frozen while the backbone trains; the user's
+            ``--freeze-until`` may freeze more.
         parameters: Which of the backbone's parameters train: ``all``; ``bias``, only biases;
             ``norm``, only normalisation layers; ``lora``, low-rank matrices beside frozen weights.
         gradual: Whether the stages unfreeze one after another, from the head down, over the first
@@ -59,13 +61,15 @@ class Phase:
         return not self.trains_backbone and self.solver == "lbfgs"
 
 
-Strategy = Callable[[Recipe], Sequence[Phase]]
+Strategy = Callable[..., Iterable[Phase]]
+"""From ``(recipe, stages)`` to phases, where ``stages`` are the names of the backbone's stages, input
+first. One with a third parameter takes an argument: ``--strategy last:2``."""
 
 MakePhases = Callable[[Recipe], Sequence[Phase]]
 """A strategy for one backbone: from hyperparameters to phases."""
 
 
-def probe(recipe: Recipe) -> Sequence[Phase]:
+def probe(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """Linear probing: the head alone, on cached features."""
     return [
         Phase(
@@ -78,7 +82,7 @@ def probe(recipe: Recipe) -> Sequence[Phase]:
     ]
 
 
-def full(recipe: Recipe) -> Sequence[Phase]:
+def full(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """Full fine-tuning, with smaller learning rates for earlier stages."""
     return [
         Phase(
@@ -86,41 +90,52 @@ def full(recipe: Recipe) -> Sequence[Phase]:
             epochs=recipe.epochs,
             lr=recipe.lr,
             layer_decay=recipe.layer_decay,
-            freeze_until=recipe.freeze_until,
         )
     ]
 
 
-def two_stage(recipe: Recipe) -> Sequence[Phase]:
+def two_stage(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """First the head, then everything, starting from that head.
 
     Linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054. A head that is
     fitted first protects the pretrained features from the large gradients of a random head.
     """
-    return [*probe(recipe), *full(recipe)]
+    return [*probe(recipe, stages), *full(recipe, stages)]
 
 
-def gradual(recipe: Recipe) -> Sequence[Phase]:
+def gradual(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """First the head, then the stages unfreeze from the last to the first.
 
     Gradual unfreezing: Howard and Ruder 2018, arXiv:1801.06146, who unfreeze a stage an epoch; here
     the stages share the first half of the steps, however many epochs those are.
     """
-    (everything,) = full(recipe)
-    return [*probe(recipe), replace(everything, name="gradual", gradual=True)]
+    (everything,) = full(recipe, stages)
+    return [*probe(recipe, stages), replace(everything, name="gradual", gradual=True)]
 
 
-def bias(recipe: Recipe) -> Sequence[Phase]:
+def last(recipe: Recipe, stages: Sequence[str], argument: str = "1") -> Sequence[Phase]:
+    """First the head, then the last stages: ``last`` one, ``last:2`` two."""
+    if not argument.isdecimal() or not 1 <= int(argument) <= len(stages):
+        raise UsageError(
+            f"--strategy last:N takes a number of stages from 1 to {len(stages)}, got {argument!r}",
+            hint=f"The stages, input first, are: {', '.join(stages)}.",
+        )
+    (everything,) = full(recipe, stages)
+    until = [None, *stages][len(stages) - int(argument)]
+    return [*probe(recipe, stages), replace(everything, name="last", freeze_until=until)]
+
+
+def bias(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """The head and the biases: BitFit, Ben Zaken et al. 2022, arXiv:2106.10199."""
     return [_part(recipe, "bias")]
 
 
-def norm(recipe: Recipe) -> Sequence[Phase]:
+def norm(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """The head and the parameters of normalisation layers (Frankle et al. 2021, arXiv:2003.00152)."""
     return [_part(recipe, "norm")]
 
 
-def lora(recipe: Recipe) -> Sequence[Phase]:
+def lora(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
     """The head, and low-rank adapters: Hu et al. 2022, arXiv:2106.09685.
 
     PEFT inserts them where ``Backbone.adapter_targets`` allows it. They are merged into the weights
@@ -134,7 +149,6 @@ def _part(recipe: Recipe, parameters: Parameters) -> Phase:
         name=parameters,
         epochs=recipe.epochs,
         lr=recipe.lr,
-        freeze_until=recipe.freeze_until,
         parameters=parameters,
     )
 
@@ -144,26 +158,8 @@ STRATEGIES: Mapping[str, Strategy] = {
     "full": full,
     "two-stage": two_stage,
     "gradual": gradual,
+    "last": last,
     "lora": lora,
     "bias": bias,
     "norm": norm,
 }
-
-
-STRATEGY = OfferKind(
-    noun="strategy", plural="strategies", hook="zoo_strategies", training_only=True
-)
-
-
-def find_strategy(name: str, registry: Registry) -> Offer[Strategy]:
-    """The strategy ``name``: zoo's own, or a plugin's.
-
-    Args:
-        name: Bare, or ``plugin/name``.
-        registry: Plugins to search.
-
-    Raises:
-        NameLookupError: There is no such strategy, or several plugins offer it.
-        PluginError: Its plugin cannot be used.
-    """
-    return registry.offer(STRATEGY, name, STRATEGIES)

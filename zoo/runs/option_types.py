@@ -62,7 +62,7 @@ class FinetuneOptions(TypedDict, total=False):
     cache_images: bool | None
     """Cache decoded images (default: where it pays off)."""
     strategy: str | None
-    """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), lora, bias, norm, or a plugin's."""
+    """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), last:N (probe, then the last N stages), lora, bias, norm, or a plugin's."""
     epochs: int | None
     """Number of epochs of the last phase."""
     lr: float | None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from zoo.contract.hookspecs import HeadFactory
 from zoo.data.samples import Splits
+from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
 from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Strategy, find_strategy
 from zoo.modalities import modality_of
 from zoo.registry.offers import Offer
 from zoo.registry.registry import Registry
@@ -32,7 +32,7 @@ class Opened:
     """
 
     resolved: Resolved
-    strategy: Offer[Strategy] | None
+    strategy: ChosenStrategy | None
     head: Offer[HeadFactory]
     splits: Splits
     task: Task

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
 
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
+from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
 from zoo.engine.precision import choose_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
-from zoo.engine.strategies import Phase, find_strategy
+from zoo.engine.strategies import Phase
 from zoo.engine.trainable import refuse_redundant_layers
 from zoo.registry.requirements import Requirements
 from zoo.runs.request import Request
@@ -87,16 +89,13 @@ def make_plan(
     recipe, backbone = start.recipe, start.backbone
     strategy = opened.strategy or find_strategy(recipe.strategy, options.registry)
     recipe = replace(recipe, strategy=strategy.name)
-
-    def phases_of(recipe: Recipe) -> Sequence[Phase]:
-        made: Sequence[Phase] = strategy.call(strategy.value, recipe)
-        return made
-
+    if recipe.freeze_until:
+        backbone.stage_parameters(recipe.freeze_until)  # raises for an unknown stage
+    stages = [stage.name for stage in backbone.stages()]
+    phases_of = partial(strategy.phases, stages=stages)
     phases = phases_of(recipe)
     refuse_unused(request.overrides, recipe, phases, phases_of)
     refuse_unsharded(accelerator, recipe, phases)
-    if recipe.freeze_until:
-        backbone.stage_parameters(recipe.freeze_until)  # raises for an unknown stage
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
@@ -112,5 +111,5 @@ def make_plan(
             request.precision, backbone, device, options.reporter, trains=trains
         ),
         device=device,
-        plugins=options.registry.requirements(backbone.spec, (opened.head, strategy)),
+        plugins=options.registry.requirements(backbone.spec, (opened.head, strategy.offer)),
     )

@@ -32,7 +32,7 @@ def cosine(feature_dim, outputs):
     return Cosine()
 
 
-def twice(recipe):
+def twice(recipe, stages):
     """The head, then everything at a rate of its own, then everything at a tenth of it."""
     return [
         zoo.Phase(name="head", epochs=1, lr=recipe.probe_lr, trains_backbone=False),
