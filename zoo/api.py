@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from zoo.contract.network.backbone import Backbone
+from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
@@ -112,7 +113,7 @@ def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
 @python_names()
 def finetune(
     backbone: str,
-    data: str | Path | None = None,
+    data: DataSource = None,
     *,
     recipe: Mapping[str, Any] | None = None,
     surgery: Surgery | None = None,
@@ -131,7 +132,9 @@ def finetune(
 
     Args:
         backbone: As in ``zoo list``.
-        data: A folder, a table, or ``hf:<name>``; the demo data by default.
+        data: A folder, a table, or ``hf:<name>``; a list of ``(input, label)``, a pandas DataFrame,
+            a ``datasets.Dataset`` or ``DatasetDict``, a map-style torch ``Dataset``, or a mapping
+            from split names to any of these; the demo data by default.
         recipe: Options as a mapping; keywords take precedence.
         surgery: Function that changes the backbone before training, and whenever the run is opened.
         output: The run folder; ``runs/<name>-<number>`` by default.
@@ -150,14 +153,14 @@ def finetune(
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    run_options = _run_options(registry, reporter, surgery, save_every, track, report)
+    run_options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
     return run(request, Path(output) if output else None, run_options)
 
 
 @python_names()
 def find_lr(
     backbone: str,
-    data: str | Path | None = None,
+    data: DataSource = None,
     *,
     recipe: Mapping[str, Any] | None = None,
     surgery: Surgery | None = None,
@@ -170,7 +173,7 @@ def find_lr(
 
     Args:
         backbone: As for :func:`finetune`.
-        data: A folder, a table, or ``hf:<name>``; the demo data by default.
+        data: As for :func:`finetune`.
         recipe: Options as a mapping.
         surgery: Function that changes the backbone before training.
         output: Folder of the curve.
@@ -187,7 +190,7 @@ def find_lr(
     request = Request.from_options(
         backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    run_options = _run_options(registry, reporter, surgery)
+    run_options = _run_options(registry, reporter, surgery, data=data)
     return find_rate(request, Path(output) if output else None, run_options)
 
 
@@ -198,6 +201,7 @@ def _run_options(
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
     report: bool = True,
+    data: DataSource = None,
 ) -> RunOptions:
     return RunOptions(
         registry=registry or Registry.discover(),
@@ -206,6 +210,7 @@ def _run_options(
         save_every=save_every,
         track=track,
         report=report,
+        data=None if is_path(data) else data,
     )
 
 
@@ -213,6 +218,7 @@ def _run_options(
 def resume(
     folder: str | Path,
     *,
+    data: DataSource = None,
     surgery: Surgery | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
@@ -226,6 +232,7 @@ def resume(
 
     Args:
         folder: The run folder.
+        data: The same data again, for a run on data in memory.
         surgery: As for :func:`finetune`.
         save_every: Seconds between checkpoints.
         track: As for :func:`finetune`; by default as before, ``none`` to stop tracking.
@@ -236,4 +243,5 @@ def resume(
     Raises:
         RunError: The run is finished, or its data has changed.
     """
-    return go_on(Path(folder), _run_options(registry, reporter, surgery, save_every, track, report))
+    options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
+    return go_on(Path(folder), options, None if data is None else source_name(data))

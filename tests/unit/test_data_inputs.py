@@ -114,7 +114,8 @@ def test_nothing_and_something_that_is_no_list(photos):
     with pytest.raises(DataError, match="no inputs"):
         open_inputs([], IMAGE)
     with pytest.raises(DataError, match="must be a list"):
-        open_inputs("some text", TEXT)
+        open_inputs(None, TEXT)
+    assert open_inputs("some text", TEXT).raw(0) == "some text"
 
 
 def test_a_text_that_reads_like_a_path_stays_a_text(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from zoo.data.classes import (
@@ -20,6 +19,7 @@ from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of, training_key
 from zoo.data.leakage import drop_leaked, overlap
+from zoo.data.memory.source import DataSource, source_name
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits, content_fingerprint, splits_fingerprint
@@ -30,7 +30,7 @@ from zoo.errors import DataError, UsageError
 
 
 def open_data(
-    source: str | Path,
+    source: DataSource,
     *,
     kind: InputKind,
     tasks: Sequence[LabelKind],
@@ -49,7 +49,7 @@ def open_data(
     """Open a folder, a table or a Hub dataset, and read every input once to check it.
 
     Args:
-        source: A folder of class folders, with or without split folders ``train``, ``val`` and
+        source: Data in memory (:data:`zoo.data.memory.source.DataSource`); or a folder of class folders, with or without split folders ``train``, ``val`` and
             ``test``; a table, or a folder with ``train.*``, ``val.*`` and ``test.*``; or
             ``hf:<name>[:<configuration>]``.
         kind: The modality of the backbone.
@@ -78,7 +78,9 @@ def open_data(
     check_share(val_split)
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    request = DataRequest(str(source), kind, columns, findings, val_split, seed, tasks)
+    request = DataRequest(
+        source_name(source), kind, columns, findings, val_split, seed, tasks, source
+    )
     layout = layout_of(request)
     if need == "train":
         return _for_training(request, layout, classes, dedupe=dedupe)

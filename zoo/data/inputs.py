@@ -30,7 +30,7 @@ class UsableCheck(Protocol):
 
 
 def open_inputs(
-    inputs: Iterable[Given],
+    inputs: Iterable[Given] | Given,
     kind: InputKind,
     text_column: ColumnNames = None,
     *,
@@ -43,12 +43,12 @@ def open_inputs(
     """The inputs of a prediction, in the order given; folders are walked, sorted by name.
 
     For images: paths of images, of folders and of tables of paths, images in memory
-    (``PIL.Image.Image``), and encoded images (bytes). For texts: the texts themselves, and paths
+    (``PIL.Image.Image``, arrays, tensors), and encoded images (bytes). For texts: the texts themselves, and paths
     of tables and of ``.txt`` files with one text per line, blank lines included. For text pairs:
     tuples of two texts, and paths of tables.
 
     Args:
-        inputs: The inputs to predict.
+        inputs: The inputs to predict, or a single one.
         kind: The modality of the run.
         text_column: The table column of texts or file paths; two for text pairs.
         pairs: Whether the run takes text pairs.
@@ -112,12 +112,9 @@ def without_unreadable(
     return samples.select(good) if reasons else samples
 
 
-def _listed(inputs: Iterable[Given], kind: InputKind) -> Iterable[Given]:
+def _listed(inputs: Iterable[Given] | Given, kind: InputKind) -> Iterable[Given]:
     if isinstance(inputs, (str, os.PathLike)) or _in_memory(inputs, kind):
-        raise DataError(
-            f"inputs must be a list, got a single {type(inputs).__name__}",
-            hint="Pass a list: [input].",
-        )
+        inputs = [inputs]
     # Iterating over a table in memory yields the names of its columns.
     if isinstance(inputs, Mapping) or hasattr(inputs, "columns") or hasattr(inputs, "column_names"):
         raise DataError(
@@ -143,7 +140,7 @@ def _checked(number: int, given: Any, kind: InputKind) -> Given:
     what = "a tuple that is not a text pair" if isinstance(given, tuple) else repr(type(given))
     raise DataError(
         f"input {number} is {what}",
-        hint="Pass texts, paths, PIL images, or encoded images as bytes.",
+        hint="Pass texts, paths, PIL images, arrays, tensors, or encoded images as bytes.",
     )
 
 

@@ -6,11 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from zoo.data.classes import refuse_numeric_labels
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
+from zoo.data.memory.layout import given_splits, read_given
+from zoo.data.memory.source import is_in_memory, is_path
+from zoo.data.memory.tables import GivenSplit
 from zoo.data.reports import Findings
 from zoo.data.sources.columns import Columns, read_part, require_labels
 from zoo.data.sources.folders import read_class_folders
@@ -41,13 +44,14 @@ class DataRequest:
     """The data that the user asks for.
 
     Attributes:
-        source: A path or ``hf:…``.
+        source: A path, ``hf:…``, or the name of data in memory.
         kind: The modality of the backbone.
         columns: The columns that the user named.
         findings: Collects unusable inputs and notes.
         val_split: The validation share, in (0, 1), if the data has no validation split.
         seed: Determines that split.
         tasks: The possible tasks; the first that claims the labels is used.
+        given: The data in memory, if it is not a path.
     """
 
     source: str
@@ -57,6 +61,7 @@ class DataRequest:
     val_split: float
     seed: int
     tasks: Sequence[LabelKind]
+    given: Any = None
 
 
 def layout_of(request: DataRequest) -> Layout:
@@ -65,8 +70,16 @@ def layout_of(request: DataRequest) -> Layout:
     Raises:
         DataError: The source does not exist, or does not hold inputs of the modality.
     """
+    if not is_path(request.given) and request.given is not None:
+        return _in_memory(request)
     if request.source.startswith(PREFIX):
         return _tables(request, read_hub(request.source))
+    if is_in_memory(request.source):
+        raise DataError(
+            f"{request.source} was data in memory, and is not at hand",
+            hint="In Python, pass it again: zoo.resume(RUN, data=…), run.evaluate(data) or "
+            "run.report(data=…). Or use a folder or table with --data PATH.",
+        )
     path = Path(os.path.expanduser(request.source))
     if not is_utf8(path):
         raise DataError(
@@ -88,6 +101,41 @@ def layout_of(request: DataRequest) -> Layout:
         f"{path} is neither a folder nor a table",
         hint="Tables are .csv, .tsv, .jsonl, .json and .parquet files.",
     )
+
+
+def _in_memory(request: DataRequest) -> Layout:
+    """Readers for data in memory; the path of a table or folder may be one of its splits."""
+    splits = given_splits(request.given, request.kind, request.columns, request.findings)
+    return {
+        key: _given_reader(request, split)
+        if isinstance(split, GivenSplit)
+        else _path_reader(request, key, split)
+        for key, split in splits.items()
+    }
+
+
+def _given_reader(request: DataRequest, split: GivenSplit) -> Reader:
+    def read(labelled: bool, tasks: Sequence[LabelKind]) -> Part:
+        return read_given(
+            split,
+            request.kind,
+            request.columns,
+            request.findings,
+            labelled=labelled,
+            tasks=tasks,
+        )
+
+    return read
+
+
+def _path_reader(request: DataRequest, key: str, path: str | os.PathLike[str]) -> Reader:
+    layout = layout_of(replace(request, source=os.fspath(path), given=None))
+    if "all" not in layout:
+        raise DataError(
+            f"{path} is given as the {key} split, but has splits of its own: {', '.join(layout)}",
+            hint="Give the path of one split.",
+        )
+    return layout["all"]
 
 
 def _refuse_single_file(kind: InputKind, path: Path) -> None:

@@ -12,6 +12,7 @@ from zoo.data.inputs import open_inputs
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, layout_of
+from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import LabelArray, Samples
@@ -47,7 +48,7 @@ class Rows:
 
 
 def open_rows(
-    source: str | Path,
+    source: DataSource,
     *,
     kind: InputKind,
     tasks: Sequence[LabelKind],
@@ -81,9 +82,10 @@ def open_rows(
     """
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
-    parts = _parts(DataRequest(str(source), kind, columns, findings, 0.5, 0, tasks))
+    where = source_name(source)
+    parts = _parts(DataRequest(where, kind, columns, findings, 0.5, 0, tasks, source))
     if split is not None and split not in parts:
-        raise DataError(f"{source} has no split {split!r}", hint=f"Splits: {', '.join(parts)}.")
+        raise DataError(f"{where} has no split {split!r}", hint=f"Splits: {', '.join(parts)}.")
     chosen = parts if split is None else {split: parts[split]}
     found = {name: readable(part, kind, findings) for name, part in chosen.items()}
     findings.check()
@@ -93,14 +95,14 @@ def open_rows(
         name: Samples(
             kind,
             part.inputs,
-            _labels(part, classes, str(source)),
+            _labels(part, classes, where),
             found[name].fingerprint,
             traits=found[name].found.traits,
         )
         for name, part in chosen.items()
     }
     if not any(map(len, splits.values())):
-        raise nothing_readable(str(source))
+        raise nothing_readable(where)
     known = [part.known_task.name for part in chosen.values() if part.labels is not None]
     return Rows(
         splits, classes, known[0] if known else None, findings.skipped, tuple(findings.notes)
@@ -108,7 +110,7 @@ def open_rows(
 
 
 def _parts(request: DataRequest) -> dict[str, Part]:
-    if _unlabelled(request):
+    if is_path(request.given) and _unlabelled(request):
         samples = open_inputs([request.source], request.kind, findings=request.findings)
         return {"all": Part(request.source, samples.inputs, None)}
     layout = layout_of(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,8 @@ class Inputs(Protocol):
 class Listed:
     """Inputs in memory with their names."""
 
+    objects: ClassVar[bool] = True
+
     items: tuple[Raw, ...]
     names: tuple[str, ...]
 
@@ -54,6 +56,11 @@ class Listed:
 
     def take(self, indices: Indices) -> Listed:
         return Listed(tuple(self.items[i] for i in indices), tuple(self.names[i] for i in indices))
+
+
+def in_memory(inputs: Inputs) -> bool:
+    """Whether inputs are objects of this process, rather than files or memory-mapped."""
+    return bool(getattr(inputs, "objects", False))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from zoo.data.classes import choose_classes, label_array, require_samples, unify
 from zoo.data.kind import InputKind
 from zoo.data.labels import AnyLabels, LabelKind
 from zoo.data.layouts import DataRequest, layout_of, training_key
+from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.data.readable import readable
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples, Splits
@@ -27,7 +28,7 @@ MIN_PER_CLASS = 5
 
 
 def open_subsample(
-    source: str | Path,
+    source: DataSource,
     *,
     samples: int,
     kinds: Sequence[InputKind],
@@ -63,9 +64,9 @@ def open_subsample(
         BadFilesError: An input cannot be read, and ``bad_files`` is ``error``.
     """
     columns = Columns.named(text_column, label_column, quoting)
-    errors = list[DataError]()
-    for kind in _candidate_kinds(str(source), kinds):
-        request = DataRequest(str(source), kind, columns, Findings(bad_files), 0.5, seed, tasks)
+    where, errors = source_name(source), list[DataError]()
+    for kind in _candidate_kinds(source, kinds):
+        request = DataRequest(where, kind, columns, Findings(bad_files), 0.5, seed, tasks, source)
         try:
             return _opened_subsample(request, samples)
         except BadFilesError:
@@ -98,10 +99,12 @@ def subsample_indices(labels: AnyLabels, count: int, seed: int) -> Indices:
     return np.sort(np.concatenate(chosen))
 
 
-def _candidate_kinds(source: str, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
+def _candidate_kinds(source: DataSource, kinds: Sequence[InputKind]) -> Sequence[InputKind]:
     """The possible modalities, likeliest first: a table rarely holds file paths."""
-    path = Path(os.path.expanduser(source))
     likelier = sorted(kinds, key=lambda kind: kind.in_files)
+    if not is_path(source):
+        return likelier
+    path = Path(os.path.expanduser(source))
     if os.path.isdir(path) and not any(map(looks_like_table, loose_files(path))):
         return [kind for kind in likelier if kind.in_files] or likelier
     return likelier

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.contract.spec import ImageInput
 from zoo.data.kind import InputKind
+from zoo.data.memory.source import DataSource, source_name
 from zoo.data.options import DataOptions
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.rows import Rows, open_rows
@@ -83,7 +84,7 @@ class Embedded:
 @python_names()
 def embed(
     backbone: str | Path,
-    data: str | Path,
+    data: DataSource,
     *,
     output: str | Path,
     split: str | None = None,
@@ -107,7 +108,8 @@ def embed(
     Args:
         backbone: A name as in ``zoo list``, or a run folder: its fine-tuned backbone, with its own
             preprocessing and columns.
-        data: A folder, a table, or ``hf:<name>``, with or without labels.
+        data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`, with or
+            without labels.
         output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
         split: Embed this split only.
         weights: ``auto``, ``none``, a tag, or a path; not for a run, nor the next four.
@@ -147,10 +149,10 @@ def embed(
     if run is not None:
         network = network_of_run(run, place, workers)
     else:
-        request = Request(backbone=str(backbone), data=str(data), **own)
+        request = Request(backbone=str(backbone), data=source_name(data), **own)
         network = network_of_backbone(request, rows, place, workers, registry, reporter)
     parts = {
-        name: _features(network, samples, name, str(data), reporter)
+        name: _features(network, samples, name, source_name(data), reporter)
         for name, samples in rows.splits.items()
     }
     notes = (*_not_seen(network, run, rows), *_truncated(network, parts))
@@ -170,7 +172,7 @@ def embed(
 
 
 def _open(
-    data: str | Path,
+    data: DataSource,
     kind: InputKind,
     tasks: Sequence[Task],
     split: str | None,

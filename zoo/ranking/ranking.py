@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Unpack
 
 from zoo.contract.spec import ImageInput
+from zoo.data.memory.source import DataSource
 from zoo.data.options import DataOptions, as_flags
 from zoo.data.samples import Splits
 from zoo.data.subsample import open_subsample
@@ -50,7 +50,7 @@ class Watch:
 
 @python_names()
 def recommend(
-    data: str | Path,
+    data: DataSource,
     backbones: Sequence[str] = (),
     *,
     modality: str | None = None,
@@ -70,7 +70,8 @@ def recommend(
     """Rank backbones by how well their frozen features suit some samples of the data.
 
     Args:
-        data: A folder, a table, or ``hf:<name>``; its training split is used.
+        data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`; its
+            training split is used.
         backbones: Names and patterns; by default the registered runs and all short names.
         modality: Modality of the backbones; by default that of the data.
         max_params: Maximum number of parameters.

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
+from zoo.data.memory.source import is_in_memory
 from zoo.ranking.candidates import LeftOut
 from zoo.tasks import task_named
 
@@ -95,7 +96,9 @@ class Ranking:
         return task_named(self.task).probe.margin(self.best.probe, self.samples)
 
     def next_command(self) -> str:
-        """The command that fine-tunes the best backbone."""
+        """The command that fine-tunes the best backbone; Python code for data in memory."""
+        if is_in_memory(self.data):
+            return f"zoo.finetune({self.best.name!r}, data)"
         random = ["--weights", "none"] if self.best.weights == "none" else []
         words = ["zoo", "finetune", self.best.name, "--data", self.data, *random, *self.options]
         return shlex.join(words)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from zoo.data.dataset import open_data
 from zoo.data.evaluation_samples import EvaluationSamples, evaluation_samples
+from zoo.data.memory.source import DataSource, source_name
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames
@@ -45,7 +45,7 @@ def evaluate(
 
 def evaluate_each(
     run: OpenedRun,
-    data: str | Path | None,
+    data: DataSource | None,
     *,
     split: str | None,
     device: str,
@@ -70,12 +70,12 @@ def evaluate_each(
     words = {"val": "validation samples", "test": "test samples"}.get(name, "samples")
     count = held_out[name].left_out
     but = f", without {count:,} training sample{'' if count == 1 else 's'}" if count else ""
-    return predicted, samples, f"{words} of {data}{but}"
+    return predicted, samples, f"{words} of {source_name(data)}{but}"
 
 
 def held_out_samples(
     run: OpenedRun,
-    data: str | Path,
+    data: DataSource,
     split: str | None,
     *,
     text_column: ColumnNames = None,
@@ -104,7 +104,9 @@ def held_out_samples(
         reporter.note(fact)
     held_out = splits.to_evaluate(trained_on=trained.fingerprint)
     if split is not None and split not in held_out:
-        raise RunError(f"{data} has no split {split!r}", hint=f"It has: {', '.join(held_out)}.")
+        raise RunError(
+            f"{source_name(data)} has no split {split!r}", hint=f"It has: {', '.join(held_out)}."
+        )
     chosen = held_out if split is None else {split: held_out[split]}
     digests = read_digests(run.folder)
     if digests is None and any(s.fingerprint != trained.val for s in chosen.values()):

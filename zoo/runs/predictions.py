@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from zoo.tasks.predictions import AnyPrediction, Shown
 from zoo.tasks.task import Task
 
 if TYPE_CHECKING:
+    import pandas
     import pyarrow as pa
 
 _LARGEST = 2**29
@@ -46,6 +47,34 @@ def predictions_of(
     inputs = [shown(samples, i) for i in range(len(samples))]
     lacks = unread or [()] * len(samples)
     return list(task.predictions(inputs, outputs, classes, threshold=threshold, unread=lacks))
+
+
+class PredictionList(list[AnyPrediction]):
+    """The predictions for some inputs, in their order.
+
+    Args:
+        predictions: One per input.
+        classes: Names of classes or regression targets.
+    """
+
+    def __init__(self, predictions: Iterable[AnyPrediction], classes: Sequence[str]) -> None:
+        super().__init__(predictions)
+        self.classes = tuple(classes)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a row per input.
+
+        Its columns are named as in the JSON output of ``zoo predict``: ``input``, ``label``, and
+        ``probabilities.cat`` for each class, in the order of the classes.
+        """
+        import pandas
+
+        frame = pandas.json_normalize([each.to_json() for each in self])
+        return frame.sort_index(axis=1, kind="stable", key=lambda names: names.map(self._place))
+
+    def _place(self, column: str) -> int:
+        _, dot, name = column.partition(".")
+        return 1 + self.classes.index(name) if dot and name in self.classes else 0
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.contract.spec import Pooling, is_range
+from zoo.data.memory.source import source_name
 from zoo.engine.hyperparameters import NOTHING, Hyperparameter, check, option, refuse_unknown, rows
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 from zoo.tasks import CHOICES
 
 if TYPE_CHECKING:
+    from zoo.data.memory.source import DataSource
     from zoo.data.reports import BadFiles
     from zoo.data.sources.columns import ColumnNames
     from zoo.data.sources.dialects import Quoting
@@ -183,7 +185,7 @@ class Request:
     def from_options(
         cls,
         backbone: str,
-        data: str | Path | None,
+        data: DataSource | None,
         options: Mapping[str, Any],
         *,
         surgery: str | None = None,
@@ -194,7 +196,7 @@ class Request:
             UsageError: An option is unknown, or its value is not valid.
         """
         refuse_unknown(options, OPTIONS)
-        given = {**options, "data": options.get("data") if data is None else data}
+        given = {**options, "data": options.get("data") if data is None else source_name(data)}
         asked = {name: _plain(value) for name, value in given.items() if value is not None}
         own = {name: value for name, value in asked.items() if name not in rows(Recipe)}
         return cls(

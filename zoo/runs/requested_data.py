@@ -9,6 +9,7 @@ from zoo.data.dataset import open_data
 from zoo.data.demo import demo_data
 from zoo.data.kind import InputKind
 from zoo.data.labels import Labels
+from zoo.data.memory.source import DataSource
 from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Renamed
 from zoo.engine.hyperparameters import rows
@@ -17,8 +18,13 @@ from zoo.runs.request import Request
 from zoo.tasks import tasks_for
 
 
-def open_requested(request: Request, kind: InputKind) -> Splits:
+def open_requested(request: Request, kind: InputKind, given: DataSource = None) -> Splits:
     """The requested data, or the demo data.
+
+    Args:
+        request: Names the data.
+        kind: The modality of the backbone.
+        given: The data in memory that the request names, if it is not a path.
 
     Raises:
         ZooError: The data is missing, damaged or does not fit the request.
@@ -26,7 +32,7 @@ def open_requested(request: Request, kind: InputKind) -> Splits:
     if request.data is None:
         return _demo_data(request, kind)
     return open_data(
-        request.data,
+        request.data if given is None else given,
         kind=kind,
         tasks=tasks_for(request.task),
         need="train",

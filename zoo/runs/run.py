@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.data.inputs import open_inputs, without_unreadable
 from zoo.data.kind import BadInput
+from zoo.data.memory.source import DataSource
 from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames
@@ -19,13 +19,13 @@ from zoo.runs import evaluating, reporting
 from zoo.runs.folder import EXAMPLE, PREDICTIONS
 from zoo.runs.mistakes import Mistakes, read_mistakes
 from zoo.runs.opened import OpenedRun
-from zoo.runs.predictions import EvaluatedSamples, predictions_of
+from zoo.runs.predictions import EvaluatedSamples, PredictionList, predictions_of
 from zoo.runs.predictor import Predictor
 from zoo.runs.python_names import python_names
 from zoo.runs.report.page import Report
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import THRESHOLD
-from zoo.tasks.predictions import AnyPrediction, NoPrediction
+from zoo.tasks.predictions import NoPrediction
 
 
 class Run(OpenedRun):
@@ -56,7 +56,7 @@ class Run(OpenedRun):
     @python_names()
     def predict(
         self,
-        inputs: Sequence[Any],
+        inputs: Any,
         *,
         text_column: ColumnNames = None,
         threshold: float | None = None,
@@ -65,12 +65,16 @@ class Run(OpenedRun):
         device: str = "auto",
         workers: int | None = None,
         reporter: Reporter | None = None,
-    ) -> list[AnyPrediction]:
+    ) -> PredictionList:
         """Predict classes with probabilities, or regression targets, in the order of the inputs.
 
+        The result is a list, with ``to_pandas()``.
+
         Args:
-            inputs: Paths of images, folders of them, tables, Pillow images, or texts. For a
-                run on pairs, tables and tuples of two texts.
+            inputs: One input or a list of them. Paths of images, folders of them, tables, texts,
+                or images in memory: Pillow's; arrays ``(H, W)`` or ``(H, W, C)``; tensors
+                ``(C, H, W)``. Bytes are of 0 to 255, floats of 0 to 1; deeper values are on the
+                scale of the training images. For a run on pairs, tables and tuples of two texts.
             text_column: Input column of a table, or the two of pairs; by default as in training.
             threshold: Probability from which a label is predicted, 0.5 by default; multi-label
                 runs only.
@@ -113,7 +117,7 @@ class Run(OpenedRun):
         )
         for place in sorted(unreadable):
             predictions.insert(place, NoPrediction(*unreadable[place]))
-        return predictions
+        return PredictionList(predictions, self.classes)
 
     @python_names()
     def predictor(self, *, device: str = "auto") -> Predictor:
@@ -151,7 +155,7 @@ class Run(OpenedRun):
     @python_names()
     def evaluate(
         self,
-        data: str | Path,
+        data: DataSource,
         *,
         split: str | None = None,
         text_column: ColumnNames = None,
@@ -169,7 +173,7 @@ class Run(OpenedRun):
         contents and left out of any other data; the rest of data without splits is ``unseen``.
 
         Args:
-            data: A folder, a table, or ``hf:<name>``.
+            data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`.
             split: Evaluate this split only.
             text_column: By default as in training.
             label_column: By default as in training.
@@ -200,7 +204,7 @@ class Run(OpenedRun):
     @python_names()
     def evaluated(
         self,
-        data: str | Path | None = None,
+        data: DataSource | None = None,
         *,
         split: str | None = None,
         device: str = "auto",
@@ -234,7 +238,7 @@ class Run(OpenedRun):
         self,
         output: str | Path | None = None,
         *,
-        data: str | Path | None = None,
+        data: DataSource | None = None,
         split: str | None = None,
         samples: Samples | None = None,
         device: str = "auto",

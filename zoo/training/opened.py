@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo.contract.hookspecs import HeadFactory
+from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
@@ -38,8 +39,13 @@ class Opened:
     task: Task
 
 
-def open_request(request: Request, registry: Registry) -> Opened:
+def open_request(request: Request, registry: Registry, given: DataSource = None) -> Opened:
     """Find the backbone, the strategy and the head, then open the data: the cheapest checks come first.
+
+    Args:
+        request: The names.
+        registry: The plugins.
+        given: The data in memory, if the request names such.
 
     Raises:
         ZooError: A name is unknown, an option does not apply, or the data cannot be read.
@@ -49,7 +55,7 @@ def open_request(request: Request, registry: Registry) -> Opened:
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
-    splits = open_requested(request, modality_of(resolved.spec))
+    splits = open_requested(request, modality_of(resolved.spec), given)
     requested = request.recipe(Recipe.default(name, pretrained=False))
     assert splits.train.labels is not None
     task = task_named(splits.task).fitted(

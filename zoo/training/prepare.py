@@ -35,7 +35,7 @@ def prepare(
     Raises:
         ZooError: An input, option or file is at fault.
     """
-    opened = open_request(request, options.registry)
+    opened = open_request(request, options.registry, options.data)
     start = build_start(request, opened, options)
     plan = make_plan(request, opened, start, options, accelerator)
     options.reporter.header(summarize(plan))

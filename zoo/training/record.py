@@ -6,12 +6,13 @@ import datetime
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 
+from zoo.data.memory.source import DataSource, described
 from zoo.engine import settings
 from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.loop import FitResult
@@ -56,7 +57,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
         "precision": plan.precision,
         "compile": request.compile,
         "device": plan.device.type,
-        "data": _data(plan, notes),
+        "data": _data(plan, options, notes),
         "evaluation_batch": PLAIN_BATCH,
         "evaluation_precision": "fp32",
         "versions": versions(),
@@ -73,7 +74,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
     }
 
 
-def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
+def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, Any]:
     """The data, and how it was read."""
     request, splits, spec = plan.request, plan.splits, plan.backbone.spec
     modality = modality_of(spec)
@@ -91,6 +92,7 @@ def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
         "near": None if splits.near is None else list(splits.near),
         "removed": splits.removed,
         "overlap": leakage_in_words(splits),
+        **_in_memory(options.data),
         **modality.input_record(spec, splits, request.of(modality.options)),
         "val_split": request.val_split,
         "split_seed": plan.recipe.seed,
@@ -102,6 +104,14 @@ def _data(plan: Plan, notes: Sequence[str]) -> dict[str, Any]:
             "labels": list(splits.label_columns),
         },
     }
+
+
+def _in_memory(data: DataSource) -> dict[str, Any]:
+    """``memory``: the type, size and columns of data in memory, by split."""
+    if data is None:
+        return {}
+    parts = data if isinstance(data, Mapping) else {"all": data}
+    return {"memory": {str(split): described(part) for split, part in parts.items()}}
 
 
 def _phase(phase: Phase, recipe: Recipe) -> dict[str, Any]:

@@ -30,8 +30,13 @@ from zoo.training.record import instructions
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 
 
-def resume(folder: Path, options: RunOptions) -> Run:
+def resume(folder: Path, options: RunOptions, data: str | None = None) -> Run:
     """Resume a stopped run, with the result of an uninterrupted one.
+
+    Args:
+        folder: The run folder.
+        options: Options that do not change the result.
+        data: The path of its data, or the name of that in memory, if it is given again.
 
     Raises:
         RunError: It is finished, or its data or versions have changed.
@@ -44,7 +49,7 @@ def resume(folder: Path, options: RunOptions) -> Run:
     refuse_links(folder)
     options.registry.require(record["plugins"], f"the run {folder}", training=True)
     request = Request.from_json(record["request"]).but(
-        precision=record["precision"], compile=record["compile"]
+        data=data, precision=record["precision"], compile=record["compile"]
     )
     if request.device == "auto":
         request = request.but(device=record["device"])

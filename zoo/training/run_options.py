@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from accelerate import Accelerator
 
+from zoo.data.memory.source import DataSource
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.device import choose_device
 from zoo.engine.progress import Quiet, Reporter
@@ -24,6 +25,7 @@ class RunOptions:
         save_every: Seconds between two checkpoints.
         track: Name of an Accelerate tracker, or ``None``.
         report: Whether to write ``report.html`` at the end.
+        data: The data in memory that the request names; ``None`` for a path.
         registry: Names and plugins.
         reporter: Receives header, notes and epochs.
     """
@@ -34,6 +36,7 @@ class RunOptions:
     save_every: float = SAVE_SECONDS
     track: str | None = None
     report: bool = True
+    data: DataSource = None
 
 
 def accelerator_for(request: Request, options: RunOptions) -> Accelerator:

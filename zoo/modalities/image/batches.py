@@ -11,11 +11,17 @@ from torch import Tensor
 from zoo.data.batch_order import Key
 from zoo.data.loader import BatchReader, Failure, TensorBatch, labels_of
 from zoo.data.samples import Samples
+from zoo.data.sequences import in_memory
 from zoo.errors import ZooError
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS, Traits
 from zoo.modalities.image.transforms import ImageTransform
 from zoo.system.tensors.seeds import mixed_seed
+
+
+def _forks() -> bool:
+    """Whether worker processes share the memory of this one: others would be sent a copy of it."""
+    return torch.multiprocessing.get_start_method() == "fork"
 
 
 class ImageBatches(BatchReader):
@@ -34,6 +40,7 @@ class ImageBatches(BatchReader):
         self.seed = seed
         self.reading = reading
         self.traits_type = None if reading is None else TRAITS
+        self.in_processes = not in_memory(samples.inputs) or _forks()
 
     def __getitem__(self, index: int) -> TensorBatch:
         return self._batch([(0, index)])

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from zoo.data.inputs import one
 from zoo.data.kind import ReadContext
 from zoo.data.reports import Findings
@@ -23,7 +21,7 @@ _HINT = "Pass image files, folders of images, or a table with a column of image 
 def open_images(given: Any, number: int, context: ReadContext) -> Inputs:
     """Open an image, or those in a folder or a table."""
     bad = context.bad
-    if isinstance(given, (bytes, Image.Image)):
+    if context.kind.in_memory(given):
         return one(given, f"image {number}")
     if isinstance(given, tuple):
         raise DataError(

@@ -308,10 +308,12 @@ class ImageModality:
         return alike(train, held)
 
     def in_memory(self, given: object) -> bool:
-        """Pillow's images, and encoded ones."""
+        """Pillow's images, encoded ones, arrays and tensors."""
         from PIL import Image
 
-        return isinstance(given, (bytes, Image.Image))
+        from zoo.modalities.image.arrays import is_array
+
+        return isinstance(given, (bytes, Image.Image)) or is_array(given)
 
     def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
         """An image, or those in a folder or a table."""

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from zoo.data.examined import Examined, Hashes
 from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError, first_line
+from zoo.modalities.image.arrays import Array, image_of, is_array
 from zoo.modalities.image.bit_depth import (
     OVERSAMPLING,
     SCALED,
@@ -67,7 +68,7 @@ def looks_like_image(path: str | os.PathLike[str]) -> bool:
 
 
 def read_image(
-    source: str | os.PathLike[str] | bytes | Image.Image,
+    source: str | os.PathLike[str] | bytes | Image.Image | Array,
     *,
     size: int | None = None,
     name: str | None = None,
@@ -80,7 +81,7 @@ def read_image(
     (:mod:`zoo.modalities.image.bit_depth`).
 
     Args:
-        source: A path, encoded bytes, or an open image.
+        source: A path, encoded bytes, an open image, or an array or tensor.
         size: The shorter side needed, in pixels. Large JPEGs are decoded at a half, a quarter or
             an eighth, but at no less than twice that size.
         name: The name of the image in errors, if ``source`` is not a path.
@@ -92,8 +93,9 @@ def read_image(
         BadFilesError: It is not an image or is damaged, or has more than 8 bits and ``values`` is
             empty; the message names it.
     """
-    given = isinstance(source, (bytes, Image.Image))
-    path = name or ("the image" if given else os.fspath(source))  # type: ignore[arg-type]
+    path = name or (os.fspath(source) if isinstance(source, (str, os.PathLike)) else "the image")
+    if is_array(source):
+        source = image_of(source, path)
     if isinstance(source, Image.Image):
         return _read(source, size, path, values, traits)
 
@@ -102,6 +104,7 @@ def read_image(
             _reduce(image, OVERSAMPLING * size)
         return _read(image, size, path, values, traits)
 
+    assert not isinstance(source, np.ndarray)
     try:
         return _with_opened(source, read)
     except BadFilesError:
@@ -195,6 +198,13 @@ def _examine(
 ) -> tuple[bytes, str]:
     """Digest of a file and why it is unreadable; fills ``thumbnail`` and ``traits`` if it is not."""
     assert not isinstance(raw, tuple)
+    if raw is None:
+        return b"", "there is no image"
+    if is_array(raw):
+        try:
+            raw = image_of(raw, name)
+        except BadFilesError as error:
+            return b"", error.message.removeprefix(f"{name} ")
     if isinstance(raw, Image.Image):
         _note(raw, thumbnail, traits)
         return hashlib.sha256(raw.tobytes()).digest(), ""

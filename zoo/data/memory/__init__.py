@@ -1,0 +1,1 @@
+"""Data given in Python: lists, DataFrames, ``datasets``, torch datasets, mappings of splits."""
