@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from zoo.errors import first_line as first_line
     from zoo.export import export_run as export_run
     from zoo.export.push import push_run as push_run
+    from zoo.modalities.files.modality import FileModality as FileModality
     from zoo.ranking.ranking import recommend as recommend
     from zoo.registry.registry import Registry as Registry
     from zoo.runs.compare import Comparison as Comparison
@@ -91,6 +92,7 @@ _PUBLIC = {
     "Exemption": "zoo.contract.exemptions",
     "export_run": "zoo.export",
     "fetch": "zoo.weights.find",
+    "FileModality": "zoo.modalities.files.modality",
     "find_lr": "zoo.api",
     "first_line": "zoo.errors",
     "finetune": "zoo.api",

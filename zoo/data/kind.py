@@ -123,6 +123,9 @@ class InputKind(Protocol):
             DataError: It is of another modality, or the file does not exist.
         """
 
+    def example_file(self, raw: Any) -> tuple[str, bytes]:
+        """The extension and the content of a file that holds an input in memory."""
+
     @property
     def demo(self) -> DemoData:
         """The built-in demo data."""

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from PIL import Image
 from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.errors import RunError
-from zoo.modalities.image.reading import read_image
 from zoo.registry.run_record import FORMAT, LOCK_FILE
 from zoo.registry.run_record import MODEL as MODEL
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
@@ -34,7 +32,7 @@ from zoo.tasks.task import Activation, Task
 from zoo.weights.loading.load import file_sha256
 
 METRICS, PREDICTIONS, CARD = "metrics.jsonl", "predictions.parquet", "README.md"
-EXAMPLE, LAST, LOCK = "example.png", "last", ".lock"
+EXAMPLE, LAST, LOCK = "example", "last", ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,16 +314,16 @@ def write_model(
 
 
 def _write_example(folder: Path, samples: Samples) -> str | list[str]:
-    """A validation input to try the run on: text, pair, path, or the name of an image in ``folder``."""
+    """A validation input to try the run on: text, pair, path, or the name of a file in ``folder``."""
     raw = samples.raw(0)
     if isinstance(raw, str):
         return raw
     if isinstance(raw, tuple):
         return list(raw)
-    image = raw if isinstance(raw, Image.Image) else read_image(raw, values="own")
-    with files.replacing(folder / EXAMPLE) as temporary:
-        image.save(temporary)
-    return EXAMPLE
+    ending, content = samples.kind.example_file(raw)
+    with files.replacing(folder / f"{EXAMPLE}{ending}") as temporary:
+        temporary.write_bytes(content)
+    return f"{EXAMPLE}{ending}"
 
 
 def _unwritable(folder: Path, error: OSError, what: str = "run") -> RunError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class Run(OpenedRun):
     def next_command(self) -> str:
         """A command that predicts one of its validation inputs."""
         example = self.record["example"]
-        given = str(self.folder / example) if example == EXAMPLE else example
+        own = self.modality.in_files and os.path.splitext(example)[0] == EXAMPLE
+        given = str(self.folder / example) if own else example
         return self.modality.predict_command(shlex.quote(str(self.folder)), given)
 
     @python_names()

@@ -321,6 +321,19 @@ class ImageModality:
 
         return open_images(given, number, context)
 
+    def example_file(self, raw: Any) -> tuple[str, bytes]:
+        """A PNG."""
+        import io
+
+        from PIL import Image
+
+        from zoo.modalities.image.reading import read_image
+
+        image = raw if isinstance(raw, Image.Image) else read_image(raw, values="own")
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return ".png", file.getvalue()
+
     @property
     def demo(self) -> DemoData:
         """Handwritten digits."""

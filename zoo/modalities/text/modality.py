@@ -301,6 +301,10 @@ class TextModality:
 
         return open_texts(given, number, context)
 
+    def example_file(self, raw: Any) -> tuple[str, bytes]:
+        """A text in a file."""
+        return ".txt", str(raw).encode()
+
     @property
     def demo(self) -> DemoData:
         """Messages to a shop's support."""

@@ -1,0 +1,70 @@
+"""What a network for recordings takes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from zoo import ContractError, InputSpec
+
+Features = Literal["log-mel", "kaldi", "whisper", "waveform"]
+
+LONGEST = 3600.0
+"""Seconds of a recording; an hour at 48 kHz takes 0.7 GB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInput(InputSpec):
+    """Audio input of a network: how a recording becomes a tensor.
+
+    Attributes:
+        sample_rate: Samples a second; recordings are resampled to it, and mixed to one channel.
+        seconds: The length of an input. Shorter recordings are padded with silence; of longer
+            ones a random part is used in training and the middle otherwise.
+        features: ``log-mel``: ``(mels, frames)``, the logarithm of a mel spectrogram with mean 0
+            and standard deviation 1 in each recording. ``kaldi``: ``(frames, mels)``, as the Audio
+            Spectrogram Transformer takes it. ``whisper``: ``(mels, frames)``. ``waveform``:
+            ``(samples,)``.
+        mels: Bands of the mel spectrogram.
+        frames: Length of ``kaldi`` features, which are padded or cut; 0 for others.
+        mean: Of ``kaldi`` features, from the training data of the weights.
+        std: The same; features are divided by twice the value.
+        normalize: Whether a ``waveform`` has mean 0 and standard deviation 1.
+        augment: Whether training crops at random and masks bands and times (SpecAugment).
+    """
+
+    modality: ClassVar[str] = "audio"
+
+    sample_rate: int = 16_000
+    seconds: float = 10.0
+    features: Features = "log-mel"
+    mels: int = 64
+    frames: int = 0
+    mean: float = 0.0
+    std: float = 0.5
+    normalize: bool = True
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        for holds, what in (
+            (1_000 <= self.sample_rate <= 768_000, f"a sample_rate of {self.sample_rate}"),
+            (0.05 <= self.seconds <= LONGEST, f"an input of {self.seconds} seconds"),
+            (8 <= self.mels <= 512, f"{self.mels} mels"),
+            (0 <= self.frames <= 100_000, f"{self.frames} frames"),
+            (self.std > 0, f"a std of {self.std}"),
+        ):
+            if not holds:
+                raise ContractError(
+                    f"invalid spec: {what}", hint="See AudioInput in docs/audio.md for the ranges."
+                )
+
+    @staticmethod
+    def in_short(given: Mapping[str, Any]) -> str:
+        """The rate and length in a few characters, of the JSON form."""
+        return f"{given['sample_rate'] / 1000:g} kHz, {given['seconds']:g} s"
+
+    @property
+    def samples(self) -> int:
+        """Samples of an input."""
+        return round(self.seconds * self.sample_rate)

@@ -1,0 +1,126 @@
+"""Recordings: read by soundfile, mixed to one channel, resampled by SciPy."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import zoo
+from zoo_audio.inputs import LONGEST
+
+Waveform = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One channel of sound in memory.
+
+    Attributes:
+        samples: ``(N,)``, float32 in [-1, 1].
+        rate: Samples a second.
+    """
+
+    samples: Waveform
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return len(self.samples) / self.rate
+
+
+def read(raw: Any) -> Recording:
+    """A recording from a path, the bytes of a file, or one in memory.
+
+    Raises:
+        ValueError: It is damaged, empty, too long, or not audio.
+        OSError: It cannot be read.
+        UsageError: soundfile is not installed.
+    """
+    if isinstance(raw, Recording):
+        return raw
+    with _opened(raw) as file:
+        if file.frames / file.samplerate > LONGEST:
+            raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
+        channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
+        rate = int(file.samplerate)
+    if not len(channels):
+        raise ValueError("it has no samples")
+    samples = channels.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise ValueError("it has samples that are not finite")
+    return Recording(samples, rate)
+
+
+def seconds_of(raw: Any) -> float:
+    """The length of a recording, from the header of its file; 0 if it cannot be read."""
+    if isinstance(raw, Recording):
+        return raw.seconds
+    try:
+        with _opened(raw) as file:
+            return float(file.frames / file.samplerate)
+    except (OSError, ValueError):
+        return 0.0
+
+
+@contextmanager
+def _opened(raw: Any) -> Iterator[Any]:
+    """An open ``soundfile.SoundFile``; its errors become ``ValueError``."""
+    soundfile = _library()
+    with io.BytesIO(raw) if isinstance(raw, bytes) else open(raw, "rb") as stream:
+        try:
+            with soundfile.SoundFile(stream) as file:
+                yield file
+        except soundfile.SoundFileError as error:
+            text = getattr(error, "error_string", "") or str(error)
+            raise ValueError(text.strip().rstrip(".") or "not a readable audio format") from error
+
+
+def _library() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: without libsndfile
+        raise zoo.UsageError(
+            f"reading recordings needs soundfile, which cannot be imported: {zoo.first_line(error)}",
+            hint="Install it: pip install 'zoo-finetune[audio]'",
+        ) from error
+    return soundfile
+
+
+def resampled(samples: Waveform, before: int, after: int) -> Waveform:
+    """The same sound at another rate, by a polyphase filter."""
+    if before == after:
+        return samples
+    from scipy.signal import resample_poly
+
+    common = gcd(before, after)
+    return np.asarray(resample_poly(samples, after // common, before // common), dtype=np.float32)
+
+
+def to_wav(raw: Any) -> bytes:
+    """A recording in memory as a WAV file of 16 bits; needs no soundfile."""
+    recording = read(raw)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(recording.rate)
+        out.writeframes(_as_int16(recording.samples).tobytes())
+    return file.getvalue()
+
+
+def digest(recording: Recording) -> bytes:
+    """Equal for the same sound in another lossless format."""
+    return recording.rate.to_bytes(4, "little") + _as_int16(recording.samples).tobytes()
+
+
+def _as_int16(samples: Waveform) -> NDArray[np.int16]:
+    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2")

@@ -1,0 +1,51 @@
+"""Batches of files: read, augmented and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zoo.contract.inputs import InputSpec
+from zoo.data.batch_order import Key
+from zoo.data.loader import BatchReader, Failure, TensorBatch, labels_of
+from zoo.data.samples import Samples
+from zoo.errors import ZooError
+from zoo.modalities.batches import BatchOptions
+from zoo.modalities.files.reading import prepare, read_sample
+from zoo.system.tensors.seeds import mixed_seed
+
+if TYPE_CHECKING:
+    from zoo.modalities.files.functions import FileFunctions
+
+
+class FileBatches(BatchReader):
+    """Batches of files: the main input ``(B, *shape)``, ``index``, ``labels``."""
+
+    def __init__(
+        self, modality: FileFunctions, samples: Samples, given: InputSpec, options: BatchOptions
+    ) -> None:
+        self.modality, self.samples, self.given = modality, samples, given
+        self.train, self.seed = options.train and modality.augmented, options.seed
+
+    def __getitem__(self, index: int) -> TensorBatch:
+        return self._batch([(0, index)])
+
+    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
+        try:
+            return self._batch(keys)
+        except ZooError as error:
+            return Failure(error)
+
+    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
+        stacked = torch.stack([self._prepared(*key) for key in keys])
+        indices = [index for _, index in keys]
+        return {self.modality.main_input: stacked} | labels_of(self.samples, indices)
+
+    def _prepared(self, augmentation: int, index: int) -> Tensor:
+        name = self.samples.input(index)
+        sample = read_sample(self.modality, self.samples.raw(index), name)
+        seed = mixed_seed(self.seed, augmentation, index) if self.train else None
+        return prepare(self.modality, sample, name, self.given, seed)

@@ -1,0 +1,114 @@
+"""What a plugin gives for a modality of files: plain data and functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract.inputs import InputSpec
+from zoo.contract.spec import BackboneSpec
+from zoo.errors import ContractError
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileFunctions:
+    """A kind of input that is read from files, as plain data and functions.
+
+    ``raw`` is one input as it is stored: the path of a file, the bytes of one, or an object in
+    memory. ``sample`` is what ``read`` makes of it. Functions are defined at the top of a module,
+    since worker processes receive them by name.
+
+    Attributes:
+        name: As in ``BackboneSpec.modality``.
+        noun: One input, such as ``recording``; ``nouns``: several.
+        endings: File extensions in lower case, with the dot; the first is that of ``encode``.
+        main_input: The key of the input tensor in a batch.
+        shape: The shape of one prepared input, without the batch.
+        in_words: What a network takes, in a few words.
+        read: From ``raw`` to a sample. A ``ValueError`` or ``OSError`` says why an input cannot be
+            read; any other exception is a fault of the plugin.
+        prepare: From ``(sample, input, generator)`` to a float tensor of ``shape``. Without a
+            generator (``None``) it is not augmented; with one, randomness comes from it alone.
+        demo_classes: The classes of the demo data, in order.
+        make_demo: From a seed to pairs of a raw input and its class, for ``zoo finetune`` without
+            data.
+        demo_epochs: The default number of epochs on it.
+        encode: From a raw input in memory, or bytes, to the bytes of a file.
+        in_memory_types: The types of raw inputs in memory, beside bytes.
+        columns: Names of table columns that hold paths, in lower case, in order of preference.
+        digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
+        fit: From ``(input, inputs)``, a sequence of raw inputs, to the input that a network trained from scratch on these
+            inputs takes.
+        facts: From ``(input, inputs)`` to lines of the summary, by title.
+        picture: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
+            of 0 to 255, for reports; NumPy.
+        preview: The same from a sample, for lists of files.
+        across: From ``input`` to the axis of a prepared input that runs from left to right in its
+            picture. Parts along it are blanked in turn to find the evidence for a prediction.
+        steps: How an input is prepared, step by step, for the users of an export.
+        augmented: Whether ``prepare`` augments.
+        pretrained: Default hyperparameters that differ from those for images, from weights.
+        scratch: The same from random parameters.
+    """
+
+    name: str
+    noun: str
+    nouns: str
+    endings: tuple[str, ...]
+    main_input: str
+    shape: Callable[[Any], tuple[int, ...]]
+    in_words: Callable[[Any], str]
+    read: Callable[[Any], Any]
+    prepare: Callable[[Any, Any, Generator | None], Tensor]
+    demo_classes: tuple[str, ...]
+    make_demo: Callable[[int], Iterable[tuple[Any, str]]]
+    encode: Callable[[Any], bytes]
+    demo_epochs: int | None = None
+    in_memory_types: tuple[type, ...] = ()
+    columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
+    digest: Callable[[Any], bytes] | None = None
+    fit: Callable[[Any, Any], InputSpec] | None = None
+    facts: Callable[[Any, Any], Mapping[str, str]] | None = None
+    picture: Callable[[Tensor, Any], Any] | None = None
+    preview: Callable[[Any], Any] | None = None
+    across: Callable[[Any], int] | None = None
+    steps: Callable[[Any], list[dict[str, Any]]] | None = None
+    augmented: bool = True
+    pretrained: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.main_input.isidentifier() and self.endings and self.demo_classes):
+            raise ContractError(
+                f"invalid modality {self.name!r}: main_input must be a name, and endings and "
+                "demo_classes must not be empty",
+                hint="See 'zoo_modalities' in docs/plugins.md.",
+            )
+        bad = [each for each in self.endings if not each.startswith(".") or each != each.lower()]
+        if bad:
+            raise ContractError(
+                f"invalid modality {self.name!r}: an ending of {bad[0]!r}",
+                hint="Write extensions in lower case with a dot, such as '.wav'.",
+            )
+
+    def is_file(self, path: str | Path) -> bool:
+        """Whether a file name has one of the endings."""
+        return os.path.splitext(path)[1].lower() in self.endings
+
+    def in_memory(self, given: object) -> bool:
+        """Encoded inputs, and the plugin's own types."""
+        return isinstance(given, (bytes, *self.in_memory_types))
+
+    def noise(self, spec: BackboneSpec, count: int, seed: int = 0) -> dict[str, Tensor]:
+        """Noise of the shape that the spec states."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        return {self.main_input: torch.randn(count, *self.shape(spec.input), generator=generator)}

@@ -1,0 +1,283 @@
+"""A modality of files, made of a plugin's functions. Imports torch only inside functions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract.spec import BackboneSpec
+from zoo.modalities.files.functions import FileFunctions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from zoo.contract.network.backbone import Backbone
+    from zoo.data.examined import Examined, Flags, Hashes
+    from zoo.data.kind import DemoData, InputKind, ReadContext
+    from zoo.data.loader import BatchReader, Loader
+    from zoo.data.samples import Samples, Splits
+    from zoo.data.sequences import Indices, Inputs
+    from zoo.data.table import Table
+    from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.batches import BatchOptions
+    from zoo.modalities.exporting import ExportInputs
+    from zoo.modalities.not_seen import NotSeen
+    from zoo.modalities.preparing import Preparer
+
+PRETRAINED: Mapping[str, Any] = {
+    "epochs": 5,
+    "probe_epochs": 20,
+    "lr": 1e-4,
+    "probe_lr": 2e-3,
+    "layer_decay": 0.75,
+    "weight_decay": 0.05,
+}
+"""Hyperparameters where training starts from weights."""
+
+SCRATCH: Mapping[str, Any] = {
+    "epochs": 10,
+    "probe_epochs": 20,
+    "lr": 1e-3,
+    "probe_lr": 2e-3,
+    "layer_decay": 1.0,
+    "base_width": 256,
+    "weight_decay": 0.05,
+}
+"""The same where it starts from random parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileModality(FileFunctions):
+    """A modality whose inputs are files; see :class:`FileFunctions` for its arguments."""
+
+    in_files: bool = field(default=True, init=False)
+    most_columns: int = field(default=1, init=False)
+    dtype: str = field(default="float32", init=False)
+    ragged: bool = field(default=False, init=False)
+
+    # -- in words ----------------------------------------------------------------------------
+
+    @property
+    def in_columns(self) -> str:
+        """Their paths."""
+        return f"{self.noun} paths"
+
+    @property
+    def new_inputs(self) -> str:
+        """Files with the first ending."""
+        return f"new/*{self.endings[0]}"
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Augmented inputs have views to cache."""
+        return frozenset({"cached_views"} if self.augmented else ())
+
+    def side(self, spec: BackboneSpec) -> int:
+        """0: an image alone has a side."""
+        return 0
+
+    def normaliser(self, spec: BackboneSpec) -> None:
+        """``None``: what is prepared is what the network takes."""
+
+    def shape_in_words(self, spec: BackboneSpec) -> str:
+        """What the plugin says."""
+        return self.in_words(spec.input)
+
+    def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
+        """The plugin's hyperparameters over the usual ones."""
+        if pretrained:
+            return {**PRETRAINED, **self.pretrained}
+        return {**SCRATCH, **self.scratch}
+
+    # -- fitting a network to the data ---------------------------------------------------------
+
+    def fitted(
+        self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
+    ) -> BackboneSpec:
+        """A network trained from scratch takes inputs like those there are."""
+        from zoo.modalities.files.fitting import fitted
+
+        return spec if pretrained else fitted(self, spec, splits)
+
+    def with_tokenizer(
+        self, spec: BackboneSpec, train: Samples, found: Any
+    ) -> tuple[BackboneSpec, None]:
+        """Files need none."""
+        return spec, None
+
+    def require_fit(self, train: Samples, tokenizer: Any) -> None:
+        """A file is one input."""
+
+    def input_facts(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """What the plugin says of the training inputs."""
+        from zoo.modalities.files.fitting import facts_of
+
+        return facts_of(self, spec, splits)
+
+    def input_record(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Nothing: the spec's input says it all."""
+        return {}
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
+        """Files are read as the spec's input says."""
+
+    def truncation_note(
+        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
+    ) -> str:
+        """The plugin's facts say what is left out."""
+        return ""
+
+    def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
+        """Not known of a single input."""
+        from zoo.modalities.not_seen import NotSeen
+
+        return NotSeen(tuple(() for _ in range(len(loader.reader))), ())
+
+    def preparer(
+        self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Any
+    ) -> Preparer:
+        """See :mod:`zoo.modalities.files.preparing`."""
+        from zoo.modalities.files.preparing import FilePreparer
+
+        return FilePreparer(self, spec.input)
+
+    def predict_command(self, folder: str, example: Any) -> str:
+        """The file's path follows the run's."""
+        return f"zoo predict {folder} {shlex.quote(str(example))}"
+
+    def example_file(self, raw: Any) -> tuple[str, bytes]:
+        """A file with the first ending."""
+        from zoo.modalities.files.reading import encoded
+
+        return self.endings[0], encoded(self, raw)
+
+    # -- showing -----------------------------------------------------------------------------
+
+    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
+        """Its path."""
+        from zoo.modalities.attribution import Attribution
+
+        return Attribution(str(shown))
+
+    def thumbnail(self, path: Path, side: int) -> bytes | None:
+        """The plugin's preview."""
+        from zoo.modalities.files.showing import thumbnail
+
+        return thumbnail(self, path, side)
+
+    def attribute(self, question: Question) -> Attributed:
+        """See :mod:`zoo.modalities.files.attribution`."""
+        from zoo.modalities.files.attribution import attribute
+
+        return attribute(self, question)
+
+    # -- without zoo ---------------------------------------------------------------------------
+
+    def export_inputs(self, backbone: Backbone, *, tokenizer: Any, pairs: bool) -> ExportInputs:
+        """See :mod:`zoo.modalities.files.exporting`."""
+        from zoo.modalities.files.exporting import FileExport
+
+        return FileExport(self, backbone.spec)
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def batch_reader(
+        self, samples: Samples, spec: BackboneSpec, options: BatchOptions
+    ) -> BatchReader:
+        """Reads and augments each when it is wanted."""
+        from zoo.modalities.files.batches import FileBatches
+
+        return FileBatches(self, samples, spec.input, options)
+
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> None:
+        """Files are decoded in each epoch."""
+
+    # -- random batches ------------------------------------------------------------------------
+
+    def random_batch(
+        self, spec: BackboneSpec, count: int, *, size: Any = None, seed: int = 0
+    ) -> dict[str, Tensor]:
+        """Noise of the shape that the spec states; ``size`` is not used."""
+        return self.noise(spec, count, seed)
+
+    def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
+        """Every input has one shape."""
+        return self.random_batch(spec, 2)
+
+    def small_size(self, spec: BackboneSpec) -> None:
+        """There is one shape."""
+
+    def largest_size(self, spec: BackboneSpec) -> None:
+        """There is one shape."""
+
+    def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Of the tensor by its name, as Transformers' networks take it."""
+        outputs: Any = network(**batch)
+        logits: Tensor = getattr(outputs, "logits", outputs)
+        return logits
+
+    # -- what the sources of data ask ----------------------------------------------------------
+
+    @property
+    def others(self) -> Sequence[InputKind]:
+        """The other modalities."""
+        from zoo.modalities import all_modalities
+
+        return tuple(each for each in all_modalities() if each.name != self.name)
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """As the plugin names them."""
+        return self.columns
+
+    def holds(self, table: Table, column: str) -> bool:
+        """Whether a column holds mostly paths of such files."""
+        from zoo.modalities.files.columns import holds_paths
+
+        return holds_paths(self, table, column)
+
+    def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
+        """Which rows hold what can be the path of a file."""
+        from zoo.modalities.files.columns import possible_paths
+
+        return possible_paths(table, column), f"no valid file path in column {column!r}"
+
+    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
+        """The files whose paths are in a column."""
+        from zoo.modalities.files.columns import files_in
+
+        return files_in(table, columns, rows)
+
+    def examine(self, inputs: Inputs) -> Examined:
+        """Read every file once; only that finds every damaged one."""
+        from zoo.modalities.files.reading import examine
+
+        return examine(self, inputs)
+
+    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
+        """None: files have no hashes to be near by."""
+        import numpy as np
+
+        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
+
+    def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
+        """An input, or those in a folder or a table."""
+        from zoo.modalities.files.inputs import open_files
+
+        return open_files(self, given, number, context)
+
+    @property
+    def demo(self) -> DemoData:
+        """The data that the plugin makes."""
+        from zoo.modalities.files.demo import demo_of
+
+        return demo_of(self)
