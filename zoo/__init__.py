@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from zoo.contract.modalities import ModalitySpec as ModalitySpec
     from zoo.contract.network.backbone import Backbone as Backbone
     from zoo.contract.network.backbone import Batch as Batch
+    from zoo.contract.network.options import AdapterTargets as AdapterTargets
+    from zoo.contract.network.options import Native as Native
+    from zoo.contract.network.options import TokenOptions as TokenOptions
     from zoo.contract.spec import IMAGENET_MEAN as IMAGENET_MEAN
     from zoo.contract.spec import IMAGENET_STD as IMAGENET_STD
     from zoo.contract.spec import BackboneSpec as BackboneSpec
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from zoo.weights.loading.load import read_state_dict as read_state_dict
 
 _PUBLIC = {
+    "AdapterTargets": "zoo.contract.network.options",
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",
@@ -113,6 +117,7 @@ _PUBLIC = {
     "Mistakes": "zoo.runs.mistakes",
     "ModalitySpec": "zoo.contract.modalities",
     "NameLookupError": "zoo.errors",
+    "Native": "zoo.contract.network.options",
     "note": "zoo.cli.output",
     "open_run": "zoo.api",
     "panics_are_errors": "zoo.system.panics",
@@ -135,6 +140,7 @@ _PUBLIC = {
     "say": "zoo.cli.output",
     "Stage": "zoo.contract.stages",
     "TextInput": "zoo.contract.spec",
+    "TokenOptions": "zoo.contract.network.options",
     "usable_cores": "zoo.system.processor",
     "UsageError": "zoo.errors",
     "Weights": "zoo.contract.spec",

@@ -6,7 +6,7 @@ import inspect
 
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import Backbone, BackboneSpec, Native
 
 
 class SmallCnn(nn.Module):
@@ -55,8 +55,8 @@ class SmallCnn(nn.Module):
         return outputs
 
 
-def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
-    """The CNN with random parameters; the core loads those of a run."""
+def load(spec: BackboneSpec) -> Backbone:
+    """The CNN with random parameters."""
     first, second = spec.config["channels"]
     net = SmallCnn(
         channels=(first, second),
@@ -69,7 +69,7 @@ def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
         spec=spec,
         head="head",
         stages=["conv1", "conv2", "linear"],
-        native_code=_native_code,
+        native=Native(code=_native_code),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Batch, Weights
+from zoo import Backbone, BackboneSpec, Batch, Native
 
 EMBEDDING_STD = 0.1
 """Standard deviation of the initial embeddings, about that of trained ones. With N(0, 1) a few
@@ -94,8 +94,8 @@ def text_features(net: nn.Module, batch: Batch) -> Tensor:
     return features
 
 
-def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
-    """The LSTM with random parameters; the core loads those of a run.
+def load(spec: BackboneSpec) -> Backbone:
+    """The LSTM with random parameters.
 
     Args:
         spec: Its ``vocab_size`` and ``pad_id`` are those of the tokenizer trained on the data.
@@ -114,7 +114,7 @@ def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
         head="head",
         stages=stages,
         extract=text_features,
-        native_code=_native_code,
+        native=Native(code=_native_code),
     )
 
 

@@ -1,8 +1,26 @@
-"""The one place that imports timm: zoo's backbone first, which readies torch for torchvision."""
+"""timm, imported after the operators that its torchvision needs, and kept quiet."""
 
 from __future__ import annotations
 
-from zoo import Backbone as Backbone
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-# isort: split
-import timm as timm
+from zoo import Backbone as Backbone  # readies torch for torchvision, which timm imports
+
+import timm as timm  # isort: skip
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """timm's log and warnings are kept from the user: what matters becomes an error."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

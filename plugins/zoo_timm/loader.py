@@ -1,82 +1,48 @@
-"""Builds a timm network for a spec, and loads what was published for it or what lies in a file."""
+"""Builds a timm network for a spec."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-import warnings
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo import (
     Backbone,
     BackboneSpec,
     Batch,
+    Native,
+    TokenOptions,
     UsageError,
-    Weights,
     WeightsError,
-    fetch,
-    read_state_dict,
+    first_line,
 )
-from zoo_timm.heads import HeadLayout, find_layout, unify
-from zoo_timm.library import timm
+from zoo_timm.conversion import clean, converted
+from zoo_timm.heads import find_layout, unify
+from zoo_timm.library import quiet, timm
 from zoo_timm.stages import stage_paths
 
 StateDict = dict[str, Tensor]
 
-_UNLOADABLE = (
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-)
-"""What timm and torch raise for a file that is damaged or of another architecture."""
 
-
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec) -> Backbone:
     """The backbone of ``spec``; a fixed-size network is built for the size that the spec states.
-
-    Weights that timm publishes go through timm's own conversion, the resampling of position
-    embeddings included. Any other file must hold the tensors of this architecture, under timm's
-    names or under names that timm converts; the head in it may have any number of outputs.
 
     Raises:
         UsageError: The network cannot be built for that image size.
-        WeightsError: The weights cannot be had or read, or are of another architecture.
+        WeightsError: timm has no such architecture of its own.
     """
-    if weights is None:
-        default = spec.default_weights
-        classes = default.classes if default else 1000
-        return assemble(build(spec, classes or 1), spec, head=classes > 0)
-    path = fetch(weights)
-    name = f"{spec.arch}.{weights.tag}"
-    if not timm.models.is_model_pretrained(name):
-        return _from_file(spec, path)
-    net = _published(spec, weights, name, path)
-    if weights.classes:
-        return assemble(net, spec, read=True)
-    backbone = assemble(build(spec, 1), spec, head=False, read=True)
-    backbone.load_native_state_dict(net.state_dict(), source=f"the weights in {path}")
-    return backbone
+    default = spec.default_weights
+    classes = default.classes if default else 1000
+    return assemble(build(spec, classes or 1), spec, head=classes > 0)
 
 
-def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -> nn.Module:
+def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
     """timm's own network with ``classes`` outputs; 0 leaves the head out.
 
     Args:
         spec: Names the architecture; a fixed-size one is built for the size that it states.
         classes: Number of outputs.
-        name: With a tag, where the weights of that tag are to be loaded.
         options: Passed to ``timm.create_model``.
 
     Raises:
@@ -94,14 +60,14 @@ def build(spec: BackboneSpec, classes: int, *, name: str = "", **options: Any) -
             raise _invalid_size(spec, f"the smallest size is {image.min_size}")
         options["img_size"] = image.size
     try:
-        with _quiet():
+        with quiet():
             net: nn.Module = timm.create_model(
-                name or spec.arch, num_classes=classes, in_chans=3, **options
+                spec.arch, num_classes=classes, in_chans=3, **options
             )
     except (AssertionError, ArithmeticError, ValueError, RuntimeError) as error:
-        if name or not image.fixed_size:
+        if not image.fixed_size:
             raise
-        raise _invalid_size(spec, _in_a_line(error) or type(error).__name__) from error
+        raise _invalid_size(spec, first_line(error)) from error
     _check_patch_size(net, spec)
     return net
 
@@ -146,33 +112,40 @@ def _invalid_size(spec: BackboneSpec, reason: str) -> UsageError:
     )
 
 
-def assemble(
-    net: nn.Module, spec: BackboneSpec, *, head: bool = True, read: bool = False
-) -> Backbone:
+def assemble(net: Any, spec: BackboneSpec, *, head: bool = True) -> Backbone:
     """The backbone around timm's own network, whose heads become one linear layer.
 
     Args:
         net: As :func:`build` gives it, with outputs.
         spec: What it was built from.
         head: Whether a head was published; if not, the backbone gets an identity for one.
-        read: Whether weights are loaded here, after timm's conversion.
     """
-    layout = find_layout(net)
+    layout, outputs = find_layout(net), int(net.num_classes)
     unify(net, layout)
     if not head:
         net.set_submodule(layout.path, nn.Identity())
+
+    def convert(state: StateDict) -> StateDict:
+        state = clean(state)
+        plain, own = layout.from_native(state), dict(net.state_dict())
+        shapes = {k: v.shape for k, v in plain.items() if not k.startswith(f"{layout.path}.")}
+        if shapes == {name: tensor.shape for name, tensor in own.items()}:
+            return plain
+        return layout.from_native(converted(state, partial(build, spec, outputs), own))
+
     return Backbone.wrap(
         net,
         spec=spec,
         head=layout.path,
         stages=stage_paths(net, head=layout.path),
         extract=_joined_features if layout.joined else _features,
-        to_native=layout.to_native,
-        from_native=layout.from_native,
-        native=None if layout.plain else partial(build, spec),
-        native_code=_native_code,
-        prefix_tokens=getattr(net, "num_prefix_tokens", None),
-        loaded=partial(_loaded, net, spec.arch, layout) if read else None,
+        convert=convert,
+        native=Native(
+            names=layout.to_native,
+            network=None if layout.plain else partial(build, spec),
+            code=_native_code,
+        ),
+        tokens=TokenOptions(prefix=getattr(net, "num_prefix_tokens", None)),
     )
 
 
@@ -220,71 +193,3 @@ def _joined_features(net: nn.Module, batch: Batch) -> Tensor:
     tokens = model.forward_features(batch["pixel_values"])
     features: Tensor = model.forward_head(tokens, pre_logits=True)
     return features
-
-
-def _published(spec: BackboneSpec, weights: Weights, name: str, path: Path) -> nn.Module:
-    """timm's network with the weights of a tag, read from ``path`` as timm reads them.
-
-    timm unpickles with ``weights_only=True``.
-    """
-    source = {"file": str(path)}
-    try:
-        return build(
-            spec, weights.classes, name=name, pretrained=True, pretrained_cfg_overlay=source
-        )
-    except _UNLOADABLE as error:
-        raise WeightsError(
-            f"failed to load the weights {name!r} from {path}: {_in_a_line(error)}",
-            hint="Delete the file and run the command again, or use another with --weights PATH.",
-        ) from error
-
-
-def _from_file(spec: BackboneSpec, path: Path) -> Backbone:
-    """The backbone with the tensors of a file, which need not be one that timm publishes."""
-    default = spec.default_weights
-    net = build(spec, (default.classes if default else 0) or 1000)
-    state = _converted(read_state_dict(path), net, spec.arch)
-    backbone = assemble(net, spec, read=True)
-    backbone.load_native_state_dict(state, source=f"the weights in {path}")
-    return backbone
-
-
-def _loaded(net: nn.Module, arch: str, layout: HeadLayout, state: StateDict) -> StateDict:
-    """What timm's conversion makes of a file, under the names that the assembled network has."""
-    return layout.from_native(_converted(state, net, arch))
-
-
-def _converted(state: StateDict, net: nn.Module, arch: str) -> StateDict:
-    """``state`` under timm's names and shapes, by the conversion that the model file brings."""
-    state = timm.models.clean_state_dict(state)
-    module = sys.modules[timm.models.model_entrypoint(arch).__module__]
-    convert = getattr(module, "checkpoint_filter_fn", None)
-    if convert is None:
-        return state
-    try:
-        with _quiet():
-            converted: StateDict = convert(dict(state), net)
-    except _UNLOADABLE:  # not of this architecture; the comparison of names says so in full
-        return state
-    return converted
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """timm's log and warnings are kept from the user: what matters becomes an error."""
-    logger = logging.getLogger("timm")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _in_a_line(error: Exception) -> str:
-    """The first lines of a message side by side: torch names the keys in the second."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    text = " ".join(line for line in lines if line)
-    return text if len(text) <= 300 else f"{text[:299]}…"

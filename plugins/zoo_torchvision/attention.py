@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import nn
 
-from zoo import Backbone, BackboneSpec, UsageError, Weights
+from zoo import Backbone, BackboneSpec, UsageError
 from zoo_torchvision.network import StateDict, cut, network, wrap
 
 from torchvision.models.vision_transformer import (  # isort: skip
@@ -44,7 +44,7 @@ _POSITIONS = "encoder.pos_embedding"
 _OLD_MLP_NAMES = {".mlp.linear_1.": ".mlp.0.", ".mlp.linear_2.": ".mlp.3."}
 
 
-def load_vit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load_vit(spec: BackboneSpec) -> Backbone:
     """ViT for images of the spec's size; position embeddings of another size are interpolated.
 
     Raises:
@@ -53,7 +53,7 @@ def load_vit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     size = _checked_size(spec)
     net = cast(VisionTransformer, network(spec.arch, image_size=size))
 
-    def translate(state: StateDict) -> StateDict:
+    def convert(state: StateDict) -> StateDict:
         return _with_positions(_with_present_mlp_names(state), size, net.patch_size)
 
     return wrap(
@@ -61,20 +61,20 @@ def load_vit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
         spec,
         head="heads.head",
         stages=_vit_stages(net),
-        translate=translate,
+        convert=convert,
         image_size=size,
         prefix_tokens=1,
     )
 
 
-def load_swin(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load_swin(spec: BackboneSpec) -> Backbone:
     """Swin, version 1 or 2. Its attention reads the weights of two linear layers itself."""
     net = network(spec.arch)
     read = [path for path, _ in net.named_modules() if re.search(r"\.attn\.(qkv|proj)$", path)]
-    return wrap(net, spec, head="head", stages=SWIN_STAGES, unadaptable=read)
+    return wrap(net, spec, head="head", stages=SWIN_STAGES, never_adapted=read)
 
 
-def load_maxvit(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load_maxvit(spec: BackboneSpec) -> Backbone:
     """MaxViT for images of the spec's size.
 
     Raises:

@@ -29,7 +29,6 @@ from zoo import (
 from zoo_torchvision.attention import SIZE_STEPS
 from zoo_torchvision.network import PUBLISHED_CLASSES, of_family
 from zoo_torchvision.rows import CATALOGUE
-from zoo_torchvision.vgg import CONVOLUTIONS_ONLY
 
 import torchvision  # isort: skip
 
@@ -49,6 +48,9 @@ METRICS = {
 
 SMALLEST = {"swin": 4, "efficientnet_v2": 1}
 """Smallest sizes, by trial, where torchvision states the size of the published weights instead."""
+
+CONVOLUTIONS_ONLY = "IMAGENET1K_FEATURES"
+"""torchvision's tag of VGG weights with valid values in ``features`` alone."""
 
 MINUS_ONE_TO_ONE = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
@@ -157,6 +159,7 @@ def _weights(arch: str, member: Any, default: bool, usual: ImageInput) -> Weight
         default=default,
         classes=0 if member.name == CONVOLUTIONS_ONLY else PUBLISHED_CLASSES,
         input=None if wanted == usual else wanted,
+        lacks=("classifier.*",) if member.name == CONVOLUTIONS_ONLY else (),
     )
 
 

@@ -16,7 +16,7 @@ from typing import cast
 
 from torch import nn
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import Backbone, BackboneSpec
 from zoo_torchvision.network import Stages, StateDict, cut, network, of_family, wrap
 
 HEADS = {
@@ -99,7 +99,7 @@ STAGES: Mapping[str, Stages] = {
 _OLD_DENSE_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec) -> Backbone:
     """Any network of the families in :data:`HEADS`."""
     return wrap(
         network(spec.arch),
@@ -109,18 +109,18 @@ def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
     )
 
 
-def load_densenet(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load_densenet(spec: BackboneSpec) -> Backbone:
     """DenseNet, whose published files name the layers of a block ``norm.1``, now ``norm1``."""
     return wrap(
         network(spec.arch),
         spec,
         head=HEADS["densenet"],
         stages=STAGES["densenet"],
-        translate=_with_present_dense_names,
+        convert=_with_present_dense_names,
     )
 
 
-def load_squeezenet(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load_squeezenet(spec: BackboneSpec) -> Backbone:
     """SqueezeNet with a linear head after the pooling; see the module's docstring.
 
     With the head taken out, torchvision's ``classifier`` is dropout, a ReLU that changes nothing
@@ -134,7 +134,7 @@ def load_squeezenet(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
         spec,
         head=HEADS["squeezenet"],
         stages=of_family(spec.arch, STAGES),
-        translate=_with_linear_head,
+        convert=_with_linear_head,
         to_native=_with_convolutional_head,
     )
 

@@ -14,7 +14,7 @@ predictions for an image are torchvision's, and a saved state gives the same out
 
 from __future__ import annotations
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import Backbone, BackboneSpec
 from zoo_torchvision.network import StateDict, network, without, wrap
 
 HEAD = "fc"
@@ -41,16 +41,16 @@ STAGES = {
 }
 
 
-def load(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec) -> Backbone:
     """GoogLeNet or Inception v3 without auxiliary classifiers."""
-    net = network(spec.arch, aux_logits=False, init_weights=weights is None)
+    net = network(spec.arch, aux_logits=False, init_weights=True)
     stages = STAGES[spec.arch]
     return wrap(
         net,
         spec,
         head=HEAD,
         stages=stages,
-        translate=_without_auxiliary,
+        convert=_without_auxiliary,
         aux_logits=False,
         init_weights=False,
     )

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo import Backbone, BackboneSpec  # before torchvision: declares its operators
+from zoo import (
+    AdapterTargets,
+    Backbone,
+    BackboneSpec,
+    Native,
+    TokenOptions,
+)  # before torchvision: declares its operators
 
 import torchvision  # isort: skip
 
@@ -39,42 +45,38 @@ def wrap(
     *,
     head: str,
     stages: Stages,
-    translate: Callable[[StateDict], StateDict] | None = None,
+    convert: Callable[[StateDict], StateDict] | None = None,
     to_native: Callable[[StateDict], StateDict] | None = None,
-    unadaptable: Iterable[str] = (),
+    never_adapted: Iterable[str] = (),
     prefix_tokens: int | None = None,
-    loaded: Callable[[StateDict], StateDict] | None = None,
     **options: Any,
 ) -> Backbone:
-    """The backbone of ``net``, into which the core loads weights.
+    """The backbone of ``net``, into which zoo loads weights.
 
     Args:
         net: From :func:`network`.
         spec: What the backbone was asked to be.
         head: Path of the last linear layer.
         stages: Ordered, input first.
-        translate: From names and shapes of published files to those that ``net`` has now.
+        convert: From names and shapes of published files to those that ``net`` has now.
         to_native: From the names and shapes that ``net`` has to those that torchvision has.
-        unadaptable: Modules whose weights are read without calling them.
-        prefix_tokens: As of :meth:`zoo.Backbone.wrap`.
-        loaded: As of :meth:`zoo.Backbone.wrap`.
+        never_adapted: Modules whose weights are read without calling them.
+        prefix_tokens: As of :class:`zoo.TokenOptions`.
         options: Those of :func:`network` that torchvision needs for such a network again.
     """
 
-    def from_native(state: StateDict) -> StateDict:
-        return _with_counters(translate(state) if translate else state, net)
+    def with_counters(state: StateDict) -> StateDict:
+        return _with_counters(convert(state) if convert else state, net)
 
     return Backbone.wrap(
         net,
         spec=spec,
         head=head,
         stages=stages,
-        to_native=to_native,
-        from_native=from_native,
-        native_code=partial(_native_code, options),
-        unadaptable=unadaptable,
-        prefix_tokens=prefix_tokens,
-        loaded=loaded,
+        convert=with_counters,
+        native=Native(names=to_native, code=partial(_native_code, options)),
+        adapters=AdapterTargets(never=never_adapted),
+        tokens=TokenOptions(prefix=prefix_tokens),
     )
 
 

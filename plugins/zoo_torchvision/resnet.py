@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import Backbone, BackboneSpec
 from zoo_torchvision.network import network, wrap
 
 HEAD = "fc"
@@ -16,6 +16,6 @@ STAGES = {
 }
 
 
-def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
+def load(spec: BackboneSpec) -> Backbone:
     """Any of torchvision's residual networks: one stem, four layers of blocks."""
     return wrap(network(spec.arch), spec, head=HEAD, stages=STAGES)

@@ -35,7 +35,12 @@ def _spec(row: Mapping[str, Any], config: Mapping[str, Any]) -> BackboneSpec:
     width = width_of(config)
     assert width is not None
     weights = Weights(
-        tag="hub", uri=f"hf:{row['repo']}", license=row["license"], default=True, classes=0
+        tag="hub",
+        uri=f"hf:{row['repo']}",
+        license=row["license"],
+        default=True,
+        classes=0,
+        config="config.json",
     )
     return BackboneSpec(
         name=row["name"],

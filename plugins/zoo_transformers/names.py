@@ -6,7 +6,8 @@ from zoo import Backbone as Backbone  # first: readies torch for torchvision
 from zoo import ContractError
 
 # isort: split
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -112,13 +113,16 @@ class Names:
         self._prefix = encoder_prefix(net)
         self._bare = f"{net.base_model_prefix}."
         self._parts = {name for name, _ in encoder_of(net).named_children()}
+        self._ignored = (*(net._keys_to_ignore_on_load_unexpected or ()), r"rotary_emb\.inv_freq")
+        self._spared = net._keys_to_ignore_on_load_missing or ()
 
     def to_own(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``state`` under the network's names.
 
-        What the file has beside encoder and head is left out; pooling layers that it lacks keep
-        their tensors. A file that shares no name with the network is handed on as it is, so that
-        the error can name both sides.
+        What the file has beside encoder and head is left out, as is what the library would ignore;
+        pooling layers that it lacks keep their tensors, and so does what the library would do
+        without. Of tied tensors the file may have one. A file that shares no name with the
+        network is handed on as it is, so that the error can name both sides.
         """
         own = self._net.state_dict()
         renamed = {
@@ -131,9 +135,19 @@ class Names:
         kept = {
             key: tensor
             for key, tensor in renamed.items()
-            if key in own or key.startswith(self._head) or self._of_encoder(key)
+            if key in own
+            or key.startswith(self._head)
+            or (self._of_encoder(key) and not _any_in(self._ignored, key))
         }
-        spare = {k: v for k, v in own.items() if k not in kept and not self._of_encoder(k)}
+        missing = {key: tensor for key, tensor in own.items() if key not in kept}
+        places = {own[key].data_ptr(): tensor for key, tensor in kept.items() if key in own}
+        spare = {
+            key: places.get(tensor.data_ptr(), tensor)
+            for key, tensor in missing.items()
+            if tensor.data_ptr() in places
+            or not self._of_encoder(key)
+            or _any_in(self._spared, key)
+        }
         return kept | spare
 
     def to_file(self, state: Mapping[str, Tensor], activation: str) -> dict[str, Tensor]:
@@ -171,6 +185,11 @@ class Names:
         return of_encoder(key, self._prefix, self._parts)
 
 
+def _any_in(patterns: Iterable[str], key: str) -> bool:
+    """Whether one of the library's patterns is about ``key``."""
+    return any(re.search(pattern, key) for pattern in patterns)
+
+
 def _shapes(head: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a head but for the number of outputs."""
     return {name: tuple(tensor.shape[1:]) for name, tensor in head.items()}
@@ -181,34 +200,3 @@ def of_encoder(key: str, prefix: str, parts: set[str]) -> bool:
     first, _, rest = key.removeprefix(prefix).partition(".")
     inside = key.startswith(prefix) and first in parts and first != POOLER
     return inside and rest not in ("position_ids", "token_type_ids")
-
-
-def difference(net: PreTrainedModel, report: Mapping[str, Any]) -> str:
-    """What kept a folder's weights from filling the encoder, in words; empty if nothing did.
-
-    Args:
-        net: The network into which they were read.
-        report: The library's ``loading_info``.
-    """
-    prefix = encoder_prefix(net)
-    parts = {name for name, _ in encoder_of(net).named_children()}
-    shapes = {
-        f"{key} is {tuple(given)} instead of {tuple(wanted)}": key
-        for key, given, wanted in report["mismatched_keys"]
-    }
-    kinds = {
-        "missing": {key: key for key in report["missing_keys"]},
-        "unknown": {key: key for key in report["unexpected_keys"]},
-        "of another shape": shapes,
-    }
-    found = {
-        kind: sorted(text for text, key in names.items() if of_encoder(key, prefix, parts))
-        for kind, names in kinds.items()
-    }
-    if found["missing"]:  # Then names that are nobody's explain what the file is.
-        found["unknown"] = sorted(report["unexpected_keys"])
-    return "; ".join(
-        f"{len(texts)} {kind}: {', '.join(texts[:3])}{', …' if len(texts) > 3 else ''}"
-        for kind, texts in found.items()
-        if texts
-    )

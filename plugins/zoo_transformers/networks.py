@@ -1,4 +1,4 @@
-"""Makes and reads the library's networks, and pools their hidden states."""
+"""Makes the library's networks, and pools their hidden states."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from zoo import ContractError, NameLookupError, WeightsError, ZooError, first_li
 
 # isort: split
 import inspect
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -27,7 +25,6 @@ from transformers import (
 from zoo import BackboneSpec, Batch
 from zoo_transformers import names, sizes
 from zoo_transformers.families import family_of
-from zoo_transformers.resolve import ADAPTER
 
 # Settled by zoo, or said about the file and not about the network.
 _NOT_OPTIONS = (
@@ -136,57 +133,12 @@ def check_size(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None
         )
 
 
-def refuse_adapter(folder: Path) -> None:
-    """Refuse what the library would put into the network, and read from where it says.
-
-    Raises:
-        WeightsError: There is an adapter beside or instead of the weights.
-    """
-    if (folder / ADAPTER).exists():
-        raise WeightsError(
-            f"{folder} contains a PEFT adapter ({ADAPTER}), not a complete model",
-            hint="Merge the adapter and save the model: PEFT's merge_and_unload(), save_pretrained().",
-        )
-
-
 def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:
     """The network with random parameters, in float32."""
     net: PreTrainedModel = _kind(spec, config).from_config(
         config, dtype=torch.float32, trust_remote_code=False
     )
     return net
-
-
-def read(spec: BackboneSpec, config: PretrainedConfig, folder: Path) -> PreTrainedModel:
-    """The network with the parameters of a ``save_pretrained`` folder, in float32.
-
-    A pooling layer that the folder lacks, and a head of another width, stay random.
-
-    Raises:
-        WeightsError: The folder cannot be read, or is of another architecture.
-    """
-    try:
-        net, report = _kind(spec, config).from_pretrained(
-            str(folder),
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except (OSError, SafetensorError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"failed to read weights from {folder}: {first_line(error)}",
-            hint="Use a folder with model.safetensors, as written by save_pretrained.",
-        ) from error
-    if difference := names.difference(net, report):
-        raise WeightsError(
-            f"the weights in {folder} are not of {spec.name}: {difference}",
-            hint="Use weights of this architecture, or '--weights none' (random initialisation).",
-        )
-    loaded: PreTrainedModel = net
-    return loaded
 
 
 def _kind(spec: BackboneSpec, config: PretrainedConfig) -> Any:

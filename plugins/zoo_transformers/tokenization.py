@@ -37,7 +37,7 @@ def find(spec: BackboneSpec, weights: Path | None) -> Tokenizer | None:
 
 
 def _places(spec: BackboneSpec, weights: Path | None) -> list[Path]:
-    places = [weights if weights.is_dir() else weights.parent] if weights else []
+    places = [weights] if weights else []
     published = spec.default_weights
     if published and published.uri.startswith("hf:"):
         if folder := hub.cached_folder(published.uri.removeprefix("hf:")):

@@ -45,7 +45,7 @@ def net():
     return nn.Sequential(body, nn.Linear(4, 2))
 
 
-def load(spec, weights):
+def load(spec):
     backbone = zoo.Backbone.wrap(net(), spec=spec, head="1", stages={"body": ["0"]})
     return backbone
 """

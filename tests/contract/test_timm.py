@@ -23,6 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+import zoo
 from tests.contract import checks
 from zoo import Backbone, BackboneSpec, Weights
 from zoo.errors import ContractError, UsageError, WeightsError
@@ -279,7 +280,7 @@ def test_every_architecture_of_a_model_file_is_what_the_catalogue_declares(file:
     """Built on the meta device; the forward pass of each is part of making the catalogue."""
     for spec in (s for s in ROWS.values() if model_file(s) == file):
         with without_values():
-            backbone = load(spec, None)
+            backbone = load(spec)
         assert backbone.net.head_hidden_size == spec.feature_dim, spec.name
         if isinstance(backbone.head, nn.Linear):
             assert backbone.head.in_features == spec.feature_dim, spec.name
@@ -370,7 +371,7 @@ def test_the_head_reads_what_timm_calls_pre_logits() -> None:
 
 def test_a_backbone_without_a_published_head_gives_its_features() -> None:
     spec = smallest_input(headless())
-    backbone = load(spec, None).eval()
+    backbone = load(spec).eval()
     with torch.no_grad():
         assert torch.equal(backbone(images(spec)), backbone.features(images(spec)))
 
@@ -396,7 +397,7 @@ def headless() -> str:
 )
 def test_stages_carry_the_names_of_the_network(name: str, stages: list[str]) -> None:
     with without_values():
-        backbone = load(ROWS[name], None)
+        backbone = load(ROWS[name])
     assert [stage.name for stage in backbone.stages()] == stages
 
 
@@ -418,19 +419,21 @@ def saved(net: nn.Module, path: Path) -> Path:
 
 def test_a_fixed_size_network_is_built_for_the_size_of_the_spec() -> None:
     spec = ROWS["vit_tiny_patch16_224"].with_input(size=96)
-    backbone = load(spec, None)
+    backbone = load(spec)
     assert backbone.features(torch.zeros(1, 3, 96, 96)).shape == (1, 192)
 
 
 def test_a_size_that_the_network_cannot_have_is_an_error_of_the_zoo() -> None:
     with pytest.raises(UsageError, match="cannot be built for images of 8 x 8"):
-        load(ROWS["vit_tiny_patch16_224"].with_input(size=8), None)
+        load(ROWS["vit_tiny_patch16_224"].with_input(size=8))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_published_weights_are_loaded_with_their_head(name: str, tmp_path: Path) -> None:
     plain = build(ROWS[name], ROWS[name].default_weights.classes).eval()
-    backbone = load(ROWS[name], published(name, saved(plain, tmp_path / "w.safetensors"))).eval()
+    backbone = zoo.build(
+        ROWS[name], published(name, saved(plain, tmp_path / "w.safetensors"))
+    ).eval()
     with torch.no_grad():
         assert close(backbone(images(ROWS[name])), plain(images(ROWS[name])))
 
@@ -440,7 +443,7 @@ def test_position_embeddings_are_resampled_for_another_size(tmp_path: Path) -> N
     plain = build(spec, 1000)
     path = saved(plain, tmp_path / "w.safetensors")
     for weights in (published("test_vit", path), Weights(tag="file", uri=str(path), classes=0)):
-        backbone = load(spec.with_input(size=96), weights)
+        backbone = zoo.build(spec.with_input(size=96), weights)
         assert backbone.net.pos_embed.shape[1] < plain.pos_embed.shape[1]
         assert torch.equal(backbone.net.patch_embed.proj.weight, plain.patch_embed.proj.weight)
 
@@ -449,7 +452,7 @@ def test_published_weights_without_a_head_are_loaded(tmp_path: Path) -> None:
     name = headless()
     spec = smallest_input(name)
     plain = build(spec, 0).eval()
-    backbone = load(spec, published(name, saved(plain, tmp_path / "w.safetensors"))).eval()
+    backbone = zoo.build(spec, published(name, saved(plain, tmp_path / "w.safetensors"))).eval()
     assert isinstance(backbone.head, nn.Identity)
     with torch.no_grad():
         assert close(backbone(images(spec)), plain(images(spec)))
@@ -460,7 +463,7 @@ def test_a_file_may_have_any_number_of_classes(name: str, tmp_path: Path) -> Non
     spec = smallest_input(name)
     plain = build(spec, 3).eval()
     path = saved(plain, tmp_path / "mine.safetensors")
-    backbone = load(spec, Weights(tag="file", uri=str(path), classes=0)).eval()
+    backbone = zoo.build(spec, Weights(tag="file", uri=str(path), classes=0)).eval()
     with torch.no_grad():
         assert close(backbone(images(spec)), plain(images(spec)))
 
@@ -468,7 +471,7 @@ def test_a_file_may_have_any_number_of_classes(name: str, tmp_path: Path) -> Non
 def test_a_file_without_a_head_is_loaded(tmp_path: Path) -> None:
     plain = build(ROWS["test_resnet"], 0)
     path = saved(plain, tmp_path / "mine.safetensors")
-    backbone = load(ROWS["test_resnet"], Weights(tag="file", uri=str(path), classes=0))
+    backbone = zoo.build(ROWS["test_resnet"], Weights(tag="file", uri=str(path), classes=0))
     native = backbone.native_state_dict()
     assert all(torch.equal(native[key], value) for key, value in plain.state_dict().items())
 
@@ -480,7 +483,7 @@ def test_weights_of_another_architecture_name_the_keys(as_published: bool, tmp_p
     if as_published:
         weights = published("test_resnet", path)
     with pytest.raises(WeightsError, match="conv1"):
-        load(ROWS["test_resnet"], weights)
+        zoo.build(ROWS["test_resnet"], weights)
 
 
 @pytest.mark.parametrize("as_published", [False, True])
@@ -491,7 +494,7 @@ def test_a_damaged_file_is_an_error_of_the_zoo(as_published: bool, tmp_path: Pat
     if as_published:
         weights = published("test_resnet", path)
     with pytest.raises(WeightsError):
-        load(ROWS["test_resnet"], weights)
+        zoo.build(ROWS["test_resnet"], weights)
 
 
 class _Code:
@@ -509,14 +512,14 @@ def test_no_code_runs_from_a_file(
     if as_published:
         weights = published("test_resnet", path)
     with pytest.raises(WeightsError):
-        load(ROWS["test_resnet"], weights)
+        zoo.build(ROWS["test_resnet"], weights)
     assert "this ran" not in capsys.readouterr().out
 
 
 def test_timm_keeps_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = saved(build(ROWS["test_vit"], 1000), tmp_path / "w.safetensors")
     with caplog.at_level(logging.DEBUG):
-        load(ROWS["test_vit"].with_input(size=96), published("test_vit", path))
+        zoo.build(ROWS["test_vit"].with_input(size=96), published("test_vit", path))
     assert not [r for r in caplog.records if r.name.startswith("timm")]
 
 
@@ -526,7 +529,7 @@ def test_timm_keeps_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
 def test_adapters_sit_on_dense_layers_of_the_backbone(name: str) -> None:
     with without_values():
-        backbone: Backbone = load(ROWS[name], None)
+        backbone: Backbone = load(ROWS[name])
     modules = dict(backbone.net.named_modules())
     targets = backbone.adapter_targets()
     assert targets

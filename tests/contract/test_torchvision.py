@@ -396,9 +396,9 @@ def test_an_image_gives_what_torchvisions_transform_input_gives(arch: str) -> No
 # -- published files -------------------------------------------------------------------------
 
 
-def published(state: Mapping[str, Tensor], folder: Path, tag: str = "OLD") -> Weights:
+def published(state: Mapping[str, Tensor], folder: Path, lacks: tuple[str, ...] = ()) -> Weights:
     torch.save(dict(state), folder / "published.pth")
-    return Weights(tag=tag, uri=str(folder / "published.pth"))
+    return Weights(tag="OLD", uri=str(folder / "published.pth"), lacks=lacks)
 
 
 def random_state(backbone: Backbone, prefix: str = "") -> dict[str, Tensor]:
@@ -471,7 +471,10 @@ def test_vgg_weights_of_the_convolutions_alone_leave_the_linear_layers_random(
     spec = small(ROWS["vgg16"])
     state = random_state(load(spec, device="meta"), "features.")
     state["classifier.3.bias"] = torch.full((4096,), torch.nan)
-    model = load(spec, published(state, tmp_path, tag="IMAGENET1K_FEATURES"))
+    row = next(w for w in spec.weights if w.tag == "IMAGENET1K_FEATURES")
+    model = load(spec, published(state, tmp_path, lacks=row.lacks))
+    (note,) = model.weights_notes
+    assert "classifier.0.weight" in note
     loaded = model.native_state_dict()
     assert all(torch.isfinite(value).all() for value in loaded.values())
     assert torch.equal(loaded["features.28.weight"], state["features.28.weight"])

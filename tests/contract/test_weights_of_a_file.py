@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import zoo
+from zoo.contract.network.options import Convert
 from zoo.contract.spec import BackboneSpec, ImageInput, Weights
 from zoo.errors import WeightsError
 from zoo.registry.index import Index
@@ -19,11 +22,9 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.testing.checks import CHECKS
 from zoo.weights.loading.build import build
-from zoo.weights.loading.load import read_state_dict, read_tensors
+from zoo.weights.loading.load import read_tensors
 
 CHECK = CHECKS["the_weights_of_a_file_are_loaded"]
-OWN = {"loaded": dict}
-"""What a loader says that has read the weights by itself."""
 
 
 def spec_of(loader: str) -> BackboneSpec:
@@ -42,94 +43,80 @@ def net() -> nn.Sequential:
     return nn.Sequential(body, nn.Linear(4, 2))
 
 
-def wrap(net: nn.Module, spec: BackboneSpec, **options: object) -> zoo.Backbone:
-    return zoo.Backbone.wrap(net, spec=spec, head="1", stages={"body": ["0"]}, **options)  # type: ignore[arg-type]
+def wrap(net: nn.Module, spec: BackboneSpec, convert: Convert | None = None) -> zoo.Backbone:
+    return zoo.Backbone.wrap(net, spec=spec, head="1", convert=convert)
 
 
-def tensors(weights: Weights | None, module: nn.Module) -> dict[str, Tensor]:
-    return read_state_dict(Path(weights.uri)) if weights else module.state_dict()
-
-
-def only_builds(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def only_builds(spec: BackboneSpec) -> zoo.Backbone:
     return wrap(net(), spec)
 
 
-def reads_and_says_so(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def ignores_the_file(spec: BackboneSpec) -> zoo.Backbone:
     made = net()
-    made.load_state_dict(tensors(weights, made))
-    return wrap(made, spec, **OWN)
+    own = made.state_dict()
+    return wrap(made, spec, lambda state: own)
 
 
-def claims_and_ignores(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
-    return wrap(net(), spec, **OWN)
+def loads_nothing(spec: BackboneSpec) -> zoo.Backbone:
+    class Deaf(nn.Sequential):
+        def load_state_dict(self, *_: object, **__: object) -> Any:
+            return None
+
+    return wrap(Deaf(*net()), spec)
 
 
-def loads_some(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def drops_a_tensor(spec: BackboneSpec) -> zoo.Backbone:
+    return wrap(net(), spec, lambda state: {k: v for k, v in state.items() if k != "0.3.weight"})
+
+
+def drops_a_tensor_silently(spec: BackboneSpec) -> zoo.Backbone:
     made = net()
-    state = {k: v for k, v in tensors(weights, made).items() if not k.startswith("0.3")}
-    made.load_state_dict(state, strict=False)
-    return wrap(made, spec, **OWN)
+    own = made.get_submodule("0.3").weight
+    return wrap(made, spec, lambda state: {**state, "0.3.weight": own})
 
 
-def renames_and_is_not_strict(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
-    made = net()
-    state = {f"model.{k}": v for k, v in tensors(weights, made).items()}
-    made.load_state_dict(state, strict=False)
-    return wrap(made, spec, from_native=lambda s: {f"model.{k}": v for k, v in s.items()})
+def misnames_all(spec: BackboneSpec) -> zoo.Backbone:
+    return wrap(net(), spec, lambda state: {f"model.{k}": v for k, v in state.items()})
 
 
-def initialises_again(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
-    made = net()
-    made.load_state_dict(tensors(weights, made))
-    for layer in made.modules():
-        if isinstance(layer, nn.Linear):
-            layer.weight.data.normal_()  # past the tensor's version counter
-    return wrap(made, spec, **OWN)
+def swaps_two(spec: BackboneSpec) -> zoo.Backbone:
+    other = {"0.2.bias": "0.3.bias", "0.3.bias": "0.2.bias"}
+    return wrap(net(), spec, lambda state: {other.get(k, k): v for k, v in state.items()})
 
 
-def transposes(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def transposes(spec: BackboneSpec) -> zoo.Backbone:
     def turn(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return {k: v.T if v.shape == (4, 4) else v for k, v in state.items()}
 
-    return wrap(net(), spec, from_native=turn)
+    return wrap(net(), spec, turn)
 
 
-def casts(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def is_narrower(spec: BackboneSpec) -> zoo.Backbone:
+    return wrap(net().to(torch.bfloat16), spec)
+
+
+def shares(spec: BackboneSpec) -> zoo.Backbone:
     made = net()
-    made.load_state_dict(tensors(weights, made))
-    return wrap(made.to(torch.bfloat16).float() if weights else made, spec, **OWN)
-
-
-def is_narrower(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
-    return wrap(net().to(torch.bfloat16) if weights else net(), spec)
-
-
-def shares(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
-    made = net()
-    if weights:
-        first, second = made.get_submodule("0.2"), made.get_submodule("0.3")
-        first.bias = second.bias
+    first, second = made.get_submodule("0.2"), made.get_submodule("0.3")
+    first.bias = second.bias
     return wrap(made, spec)
 
 
-GOOD = ["only_builds", "reads_and_says_so"]
 BAD = {
-    "claims_and_ignores": "0.2.weight",
-    "loads_some": "0.3.weight",
-    "renames_and_is_not_strict": "missing: 0.2.weight",
-    "initialises_again": "0.2.weight",
+    "ignores_the_file": "0.2.weight",
+    "loads_nothing": "0.2.weight",
+    "drops_a_tensor": "missing: 0.3.weight",
+    "drops_a_tensor_silently": "0.3.weight",
+    "misnames_all": "missing: 0.2.weight",
+    "swaps_two": "0.2.bias",
     "transposes": "0.3.weight",
-    "casts": "0.2.weight",
-    "is_narrower": "0.2.weight",
-    "shares": "0.2.bias",
 }
 
 
-@pytest.mark.parametrize("loader", GOOD)
-def test_the_values_of_a_file_are_the_networks(loader: str, tmp_path: Path) -> None:
+def test_the_values_of_a_file_are_the_networks(tmp_path: Path) -> None:
     known = {k: torch.full_like(v, i + 0.5) for i, (k, v) in enumerate(net().state_dict().items())}
     save_file(known, tmp_path / "known.safetensors")
-    spec = spec_of(loader)
+    spec = spec_of("only_builds")
     backbone = build(spec, Weights(tag="file", uri=str(tmp_path / "known.safetensors"), classes=0))
     found = backbone.native_state_dict()
     assert {k: float(v.mean()) for k, v in found.items() if k.startswith("0")} == {
@@ -144,11 +131,47 @@ def test_the_check_catches_a_loader_that_gives_other_values(loader: str, tensor:
         CHECK(build(spec_of(loader), None))
 
 
-def test_other_values_are_an_error_that_names_the_tensors(tmp_path: Path) -> None:
-    save_file(net().state_dict(), tmp_path / "w.safetensors")
+@pytest.mark.parametrize(
+    ("loader", "tensor"), [("is_narrower", "0.2.weight"), ("shares", "0.2.bias")]
+)
+def test_a_network_that_cannot_hold_the_values_of_a_file_is_an_error(
+    loader: str, tensor: str, tmp_path: Path
+) -> None:
+    save_file({k: v.clone() for k, v in net().state_dict().items()}, tmp_path / "w.safetensors")
     weights = Weights(tag="file", uri=str(tmp_path / "w.safetensors"), classes=0)
-    with pytest.raises(WeightsError, match=r"4.*4.*0\.2\.bias.*0\.2\.weight"):
-        build(spec_of("claims_and_ignores"), weights)
+    with pytest.raises(WeightsError, match=tensor):
+        build(spec_of(loader), weights)
+
+
+WRONG: Mapping[str, tuple[dict[str, Tensor], str]] = {
+    "missing": ({"0.3.weight": torch.empty(0)}, "1 missing: 0.3.weight"),
+    "extra": ({"0.4.weight": torch.ones(4)}, "1 unknown: 0.4.weight"),
+    "misshapen": (
+        {"0.3.weight": torch.ones(4, 3)},
+        r"0\.3\.weight is \(4, 3\) instead of \(4, 4\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_tensors_that_do_not_fit_are_named(kind: str, tmp_path: Path) -> None:
+    changed, words = WRONG[kind]
+    state = {k: v for k, v in {**net().state_dict(), **changed}.items() if v.numel()}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=words):
+        build(spec_of("only_builds"), Weights(tag="f", uri=str(tmp_path / "w.safetensors")))
+
+
+def test_tensors_that_the_publisher_says_are_lacking_start_random(tmp_path: Path) -> None:
+    state = net().state_dict() | {"0.3.bias": torch.full((4,), torch.nan)}
+    del state["0.3.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    weights = Weights(tag="f", uri=str(tmp_path / "w.safetensors"), classes=2, lacks=("0.3.*",))
+    backbone = build(spec_of("only_builds"), weights)
+    (note,) = backbone.weights_notes
+    assert "2 are not among them" in note
+    assert "0.3.weight, 0.3.bias" in note
+    assert all(torch.isfinite(tensor).all() for tensor in backbone.state_dict().values())
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
@@ -200,22 +223,10 @@ def test_without_a_promise_the_head_is_that_of_the_file_or_none(
         assert torch.equal(backbone.head.weight, head["1.weight"])
 
 
-def hands_on_its_own(spec: BackboneSpec, weights: Weights | None) -> zoo.Backbone:
+def hands_on_its_own(spec: BackboneSpec) -> zoo.Backbone:
     made = net()
-    own = {k.removeprefix("0."): v for k, v in made.state_dict().items()}
-    return wrap(made, spec, from_native=lambda s: {"0.3.bias": own["3.bias"]} | s)
-
-
-@pytest.mark.parametrize("loader", ["hands_on_its_own", "loads_some"])
-def test_parameters_that_the_weights_do_not_hold_are_named(loader: str, tmp_path: Path) -> None:
-    state = {k: v for k, v in net().state_dict().items() if k not in ("0.3.bias", "0.3.weight")}
-    if loader == "hands_on_its_own":
-        state["0.3.weight"] = torch.ones(4, 4)
-    save_file(state, tmp_path / "w.safetensors")
-    weights = Weights(tag="V1", uri=str(tmp_path / "w.safetensors"), classes=2)
-    (note,) = build(spec_of(loader), weights).weights_notes
-    assert "0.3.bias" in note
-    assert ("0.3.weight" in note) == (loader == "loads_some")
+    own = made.state_dict()
+    return wrap(made, spec, lambda state: {"0.3.bias": own["0.3.bias"], **state})
 
 
 def test_loading_warns_of_parameters_that_the_weights_do_not_hold(

@@ -19,7 +19,7 @@ def zoo_backbones():
     )
 
 
-def load(spec, weights):
+def load(spec):
     from torch import nn
     from torchvision.models.vgg import VGG, make_layers
 

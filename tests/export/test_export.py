@@ -349,7 +349,7 @@ def test_the_guide_of_plugins_shows_lines_that_work(tmp_path: Path) -> None:
         input=zoo.ImageInput(size=32),
         loader="acme_zoo:load",
     )
-    backbone = names["load"](spec, None)
+    backbone = names["load"](spec)
     backbone.replace_head(2)
     source: dict[str, Any] = {}
     exec(names["lines"](backbone), source)

@@ -192,7 +192,7 @@ def test_two_stages_of_one_name_are_a_broken_contract() -> None:
         Stages("test/small", [Stage("a", ("0",)), Stage("a", ("1",))]).check(["0.w", "1.w"])
 
 
-def nothing(spec: BackboneSpec, weights: object) -> nn.Module:
+def nothing(spec: BackboneSpec) -> nn.Module:
     """A loader that has forgotten to wrap its network."""
     return small_net()
 

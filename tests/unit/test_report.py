@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, ImageInput, TextInput
+from zoo import Backbone, BackboneSpec, ImageInput, TextInput, TokenOptions
 from zoo.errors import RunError
 from zoo.modalities.attribution import NotAttributed
 from zoo.modalities.image.attribution import grad_cam
@@ -168,7 +168,7 @@ def _corner(layout: str, prefix_tokens: int | None = None) -> Backbone:
         spec=spec,
         head="head",
         stages=["stem", "body", "last"],
-        prefix_tokens=prefix_tokens,
+        tokens=TokenOptions(prefix=prefix_tokens),
     )
     backbone.replace_head(2)
     nn.init.constant_(backbone.head.weight, 1.0)
@@ -230,7 +230,7 @@ def _bag(rows: int, token_embedding: str = "") -> Backbone:
         head="head",
         stages=["table"],
         extract=lambda net, batch: net.table(batch["input_ids"]).mean(dim=1),  # type: ignore[operator, union-attr]
-        token_embedding=token_embedding,
+        tokens=TokenOptions(embedding=token_embedding),
     )
     backbone.replace_head(nn.Identity())
     return backbone.eval()

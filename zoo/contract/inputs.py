@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
+from zoo.contract.references import Reference
 from zoo.errors import ContractError
 
 
@@ -97,6 +98,8 @@ def _decoder(hint: Any) -> Any:
         return hint.from_json
     if origin is Literal:
         return lambda value: args[args.index(value)]
+    if hint is Reference:
+        return lambda value: _of_kind(value, str)
     if hint is float:
         return lambda value: _of_kind(value, float, int)
     if isinstance(hint, type):

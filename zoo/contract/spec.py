@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from zoo.contract.inputs import InputSpec, JsonData
 from zoo.contract.modalities import input_class
+from zoo.contract.references import Reference
 from zoo.errors import ContractError
 
 Modality = str
@@ -153,6 +154,11 @@ class Weights(JsonData):
         default: Whether ``--weights auto`` uses these.
         classes: Width of the published head; 0 where the weights have none, or it is unknown.
         input: How these weights want their input, where that differs from the spec's.
+        lacks: Patterns of the network's tensors that the file does not have, or not with valid
+            values (``classifier.*``). They start random, and zoo says so; any other missing
+            tensor is an error.
+        config: Name of a JSON file beside the weights whose entries replace those of the spec's
+            ``config``, e.g. ``config.json``; empty where there is none.
     """
 
     tag: str
@@ -163,6 +169,8 @@ class Weights(JsonData):
     default: bool = False
     classes: int = 0
     input: InputSpec | None = None
+    lacks: tuple[str, ...] = ()
+    config: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +184,10 @@ class BackboneSpec(JsonData):
         feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
         params: Number of parameters with the published head; 0 where it is not known.
         input: How the input is prepared.
-        loader: ``module:function``; imported only when the backbone is built. Called as
-            ``function(spec, weights)`` with a :class:`Weights` or ``None`` (random parameters),
-            it returns a :class:`zoo.Backbone`.
+        loader: ``module:function``, or the function itself, which is stored as such a string;
+            imported only when the backbone is built. Called as ``function(spec)``, it builds the
+            network with random parameters and returns a :class:`zoo.Backbone`; zoo loads the
+            weights.
         weights: The pretrained parameters on offer; at most one is the default.
         license: SPDX identifier of the architecture's code.
         paper: Address of the paper that describes it.
@@ -192,7 +201,7 @@ class BackboneSpec(JsonData):
     feature_dim: int
     params: int
     input: InputSpec
-    loader: str
+    loader: Reference = Reference()
     weights: tuple[Weights, ...] = ()
     license: str = ""
     paper: str = ""

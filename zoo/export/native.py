@@ -39,6 +39,6 @@ def native_source(backbone: Backbone, run: Run) -> str:
     if not source:
         raise RunError(
             f"the plugin of {backbone.spec.name} has no code to load it without zoo",
-            hint=f"{_HINT} (For its author: 'native_code' in docs/plugins.md.)",
+            hint=f"{_HINT} (For its author: zoo.Native in docs/plugins.md.)",
         )
     return f'"""Loads the network in this folder; zoo is not needed."""\n\n{source.strip()}\n'

@@ -20,7 +20,7 @@ def zoo_backbones():
         )
 
 
-def load(spec, weights):
+def load(spec):
     from segmentation_models_pytorch.encoders import get_encoder
 
     net = get_encoder(spec.arch, weights=None)

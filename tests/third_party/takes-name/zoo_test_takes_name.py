@@ -15,7 +15,7 @@ def zoo_backbones():
     )
 
 
-def load(spec, weights):
+def load(spec):
     from torch import nn
 
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -5,26 +5,35 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, Unpack
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.network.adapters import adapter_targets, left_unadapted
+from zoo.contract.network.default_stages import default_stages
 from zoo.contract.network.feature_maps import as_maps
 from zoo.contract.network.freezing import chosen, resting
 from zoo.contract.network.head import check_head, take_out
 from zoo.contract.network.loading import (
     check_values,
     difference,
-    linear_for,
+    head_for,
     missing_in_words,
     not_trainable,
     part_head,
     some,
 )
+from zoo.contract.network.options import (
+    AdapterTargets,
+    Convert,
+    Native,
+    StateDict,
+    TokenOptions,
+)
 from zoo.contract.network.unpadded import by_length
-from zoo.contract.network.wrap_options import StateDict, WrapOptions
 from zoo.contract.stages import Stage, Stages
 from zoo.errors import ContractError, WeightsError
 from zoo.system.tensors.torch_workarounds import spare_group_norms
@@ -58,7 +67,8 @@ class Backbone(nn.Module):
     (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
     ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
     head has a bias: the library's own classifier would drop one that it has no place for),
-    ``tokenizer`` (texts only), ``prefix_tokens`` (as of :meth:`wrap`), ``unpadded`` (whether the texts of each length are
+    ``tokenizer`` (texts only), ``prefix_tokens`` (``prefix`` of :class:`zoo.TokenOptions`),
+    ``unpadded`` (whether the texts of each length are
     computed apart, because padding would change their features; :func:`build` measures it),
     ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
     (why the published head is not there, or not as its plugin states; empty where it is).
@@ -73,7 +83,10 @@ class Backbone(nn.Module):
         head_path: str,
         stages: Sequence[Stage],
         extract: Extract,
-        **options: Unpack[WrapOptions],
+        convert: Convert | None = None,
+        native: Native | None = None,
+        adapters: AdapterTargets | None = None,
+        tokens: TokenOptions | None = None,
     ) -> None:
         super().__init__()
         spare_group_norms(net)
@@ -82,13 +95,12 @@ class Backbone(nn.Module):
         self.head = head
         self.head_bias = not (isinstance(head, nn.Linear) and head.bias is None)
         self.head_path = head_path
-        if unknown := options.keys() - WrapOptions.__annotations__.keys():
-            raise TypeError(f"Backbone.wrap has no option {', '.join(sorted(unknown))}")
-        self._options = options
-        self._adaptable = frozenset(options.get("adaptable", ()))
-        self._unadaptable = frozenset(options.get("unadaptable", ()))
-        self.tokenizer = options.get("tokenizer")
-        self.prefix_tokens = options.get("prefix_tokens")
+        self._convert = convert
+        self._native = native or Native()
+        self._adapters = adapters or AdapterTargets()
+        self._tokens = tokens or TokenOptions()
+        self.tokenizer: Any = None
+        self.prefix_tokens = self._tokens.prefix
         self._stages = Stages(spec.name, stages)
         self.check_stages()
         self._extract = extract
@@ -103,9 +115,12 @@ class Backbone(nn.Module):
         *,
         spec: BackboneSpec,
         head: str,
-        stages: Mapping[str, Iterable[str]] | Iterable[str],
+        stages: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
         extract: Extract = image_features,
-        **options: Unpack[WrapOptions],
+        convert: Convert | None = None,
+        native: Native | None = None,
+        adapters: AdapterTargets | None = None,
+        tokens: TokenOptions | None = None,
     ) -> Self:
         """Wrap a library's network as a backbone.
 
@@ -116,26 +131,46 @@ class Backbone(nn.Module):
                 path as the place of a later head among the native names.
             stages: Ordered, input first: names to module (or parameter) paths, or paths alone,
                 which are then the names. Together they hold every parameter but the head's.
+                By default one per child module.
             extract: From the network and a batch to ``(B, feature_dim)``; the default calls the
                 network on ``pixel_values``.
-            options: What few networks need; see :class:`~zoo.contract.network.wrap_options.WrapOptions`.
+            convert: From the names and shapes in a weights file to the network's, the head's
+                included, where the two differ.
+            native: How the library itself names, builds and loads the network.
+            adapters: Corrections to the layers that adapters are added to.
+            tokens: The tokenizer, and where tokens are in the network's layers.
 
         Raises:
             ContractError: A parameter is in no stage, or a stage has no parameters.
         """
-        if isinstance(stages, Mapping):
+        taken = take_out(net, head)
+        if stages is None:
+            groups = default_stages(net)
+        elif isinstance(stages, Mapping):
             groups = [Stage(name, tuple(paths)) for name, paths in stages.items()]
         else:
             groups = [Stage(path, (path,)) for path in stages]
         return cls(
             spec=spec,
             net=net,
-            head=take_out(net, head),
+            head=taken,
             head_path=head,
             stages=groups,
             extract=extract,
-            **options,
+            convert=convert,
+            native=native,
+            adapters=adapters,
+            tokens=tokens,
         )
+
+    def read_tokenizer(self, folder: Path | None) -> None:
+        """Set ``tokenizer`` to the network's own.
+
+        Args:
+            folder: Where its weights are; ``None`` for random initialisation.
+        """
+        own = self._tokens.tokenizer
+        self.tokenizer = own(folder) if callable(own) else own
 
     # -- forward pass -----------------------------------------------------------------------
 
@@ -262,12 +297,13 @@ class Backbone(nn.Module):
     def adapter_targets(self) -> list[str]:
         """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
 
-        Besides them what the loader declared ``adaptable``; in a network without any of these,
+        Besides them ``also`` of :class:`zoo.AdapterTargets`; in a network without any of these,
         embeddings. Never the head, a depthwise or grouped convolution, the projection inside
-        ``nn.MultiheadAttention``, which reads the weight without calling the module, or what
-        the loader declared ``unadaptable`` for the same reason.
+        ``nn.MultiheadAttention``, which reads the weight without calling the module, or
+        ``never`` of :class:`zoo.AdapterTargets`.
         """
-        return adapter_targets(self.net, self._adaptable, self._unadaptable)
+        also, never = frozenset(self._adapters.also), frozenset(self._adapters.never)
+        return adapter_targets(self.net, also, never)
 
     def left_unadapted(self) -> Counter[str]:
         """Convolutions that :meth:`adapter_targets` leaves out for how they use their weights.
@@ -295,7 +331,7 @@ class Backbone(nn.Module):
         """Return the token embedding layer, ``(B, T)`` to ``(B, T, width)``; ``None`` if not found."""
         if not self.spec.input.tokens:
             return None
-        if path := self._options.get("token_embedding"):
+        if path := self._tokens.embedding:
             return self.net.get_submodule(path)
         rows = self.spec.text_input.vocab_size
         tables = (m for m in self.net.modules() if isinstance(m, nn.Embedding))
@@ -306,11 +342,11 @@ class Backbone(nn.Module):
     def native_network(self) -> nn.Module | None:
         """The library's own network with these parameters, in the mode that the backbone is in.
 
-        A copy with the head put back, or the one that the loader's ``native`` builds. ``None``
-        where ``head_path`` is not a module of the network.
+        A copy with the head put back, or the one that ``network`` of :class:`zoo.Native` builds.
+        ``None`` where ``head_path`` is not a module of the network.
         """
-        if native := self._options.get("native"):
-            net = native(self.outputs())
+        if self._native.network:
+            net = self._native.network(self.outputs())
             net.load_state_dict(self.native_state_dict())
             return net.train(self.training)
         net = copy.deepcopy(self.net)
@@ -334,16 +370,15 @@ class Backbone(nn.Module):
         The tensors are the backbone's own, not copies.
         """
         state = self._plain_state_dict()
-        to_native = self._options.get("to_native")
-        return to_native(state) if to_native else state
+        return self._native.names(state) if self._native.names else state
 
     def file_state_dict(self, activation: str) -> StateDict:
         """Tensors for the weights file of a run; mostly those of :meth:`native_state_dict`.
 
         They differ where the library would use the head's outputs without ``activation``.
         """
-        if to_file := self._options.get("to_file"):
-            return to_file(self._plain_state_dict(), activation)
+        if self._native.file:
+            return self._native.file(self._plain_state_dict(), activation)
         return self.native_state_dict()
 
     def _plain_state_dict(self) -> StateDict:
@@ -353,7 +388,12 @@ class Backbone(nn.Module):
         return state
 
     def load_native_state_dict(
-        self, state: Mapping[str, Tensor], *, strict_head: bool = False, source: str = "the weights"
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        strict_head: bool = False,
+        lacks: Sequence[str] = (),
+        source: str = "the weights",
     ) -> bool:
         """Load parameters and buffers by the library's own names.
 
@@ -362,24 +402,27 @@ class Backbone(nn.Module):
 
         Args:
             state: Names to tensors, e.g. from ``model.safetensors`` or torchvision's files.
-            strict_head: Whether the head's tensors must be there and fit. Otherwise a linear head
-                of any number of outputs is taken over, and another one is left out.
+            strict_head: Whether the head's tensors must be there and fit. Otherwise a head of any
+                number of outputs is taken over if it is linear or as the network's own, and
+                another one is left out.
+            lacks: Patterns of the network's tensors that are not taken from the weights.
             source: Name of the weights in error messages.
 
         Returns:
             Whether the head was loaded.
 
         Raises:
-            WeightsError: The weights are of another architecture; the message says which names
-                and shapes differ, and nothing has been changed then. Or the network does not
+            WeightsError: Tensors are missing, unknown or of another shape; the message names
+                them, and nothing has been changed then. Or the network does not
                 hold their values afterwards: it is of a narrower type, or shares tensors that
                 differ in the file.
         """
         self.weights_notes, self.head_flaw = (), ""
-        from_native = self._options.get("from_native")
-        plain = from_native(dict(state)) if from_native else dict(state)
+        plain = self._convert(dict(state)) if self._convert else dict(state)
         head, rest = part_head(plain, self.head_path)
         own = self.net.state_dict()
+        left = {k: own.get(k) for k in {**own, **rest} if any(fnmatchcase(k, p) for p in lacks)}
+        rest = {k: v for k, v in {**rest, **left}.items() if v is not None}
         wrong = difference(rest, own)
         if strict_head:
             wrong += difference(head, self.head.state_dict())
@@ -393,15 +436,15 @@ class Backbone(nn.Module):
         own.update(rest)  # in place: it carries version numbers that some networks ask for
         self.net.load_state_dict(own)
         check_values(rest, self.net.state_dict(), self.spec.name, source)
-        self.weights_notes = missing_in_words(self.net, given, "not among them, and start random")
+        self.weights_notes = missing_in_words(self.net, given)
         return self._take_head(head, source)
 
     def _take_head(self, head: StateDict, source: str) -> bool:
         """Load the published head if it fits; else note why not."""
         if difference(head, self.head.state_dict()):
-            linear = linear_for(head, self.spec.feature_dim)
-            if linear is not None:
-                self.replace_head(linear)
+            fitting = head_for(head, self.head, self.spec.feature_dim)
+            if fitting is not None:
+                self.replace_head(fitting)
         if not head or difference(head, self.head.state_dict()):
             if head:
                 shapes = {f"{self.head_path}.{k} {tuple(v.shape)}": k for k, v in head.items()}
@@ -410,38 +453,6 @@ class Backbone(nn.Module):
         self.head.load_state_dict(head)
         check_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
         return True
-
-    @property
-    def loads_itself(self) -> bool:
-        """Whether the loader says that its library has read the weights into ``net``."""
-        return self._options.get("loaded") is not None
-
-    def compare_loaded(self, state: Mapping[str, Tensor], *, source: str = "the weights") -> bool:
-        """Check that ``net`` has the values of ``state``; load the head.
-
-        ``weights_notes`` and ``head_flaw`` are as after :meth:`load_native_state_dict`.
-
-        Args:
-            state: Names to tensors, as they are in the file.
-            source: Name of the weights in error messages.
-
-        Returns:
-            Whether the head was loaded.
-
-        Raises:
-            WeightsError: It holds others.
-        """
-        self.weights_notes, self.head_flaw = (), ""
-        loaded = self._options.get("loaded")
-        head, rest = part_head(loaded(dict(state)) if loaded else dict(state), self.head_path)
-        own = self.net.state_dict()
-        known = {k: v for k, v in rest.items() if k in own and v.shape == own[k].shape}
-        check_values(known, own, self.spec.name, source)
-        given = {key for key in known if known[key].data_ptr() != own[key].data_ptr()}
-        self.weights_notes = missing_in_words(
-            self.net, given, "not in the file under their names: random, or not compared"
-        )
-        return self._take_head(head, source)
 
     def native_files(
         self, classes: Sequence[str], activation: str = "softmax"
@@ -452,16 +463,12 @@ class Backbone(nn.Module):
             classes: Names of the outputs.
             activation: ``softmax``, ``sigmoid`` or ``standardised``.
         """
-        files = self._options.get("native_files")
+        files = self._native.files
         return files(self, classes, activation) if files else {}
 
     def native_code(self) -> str:
-        """Python source that loads a run of this backbone without zoo, as :meth:`wrap` has it.
-
-        Empty where the plugin gives none.
-        """
-        code = self._options.get("native_code")
-        return code(self) if code else ""
+        """Python source that loads a run of this backbone without zoo; empty if there is none."""
+        return self._native.code(self) if self._native.code else ""
 
 
 def _as_batch(batch: Batch | Tensor) -> Batch:

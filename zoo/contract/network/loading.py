@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.network.wrap_options import StateDict
+from zoo.contract.network.options import StateDict
 from zoo.errors import WeightsError
 
 
@@ -24,20 +25,33 @@ def part_head(plain: Mapping[str, Tensor], head_path: str) -> tuple[StateDict, S
     return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
 
 
-def linear_for(head: Mapping[str, Tensor], width: int) -> nn.Linear | None:
-    """A linear layer of the shape of the head's tensors; ``None`` if they are of another kind."""
+def head_for(head: Mapping[str, Tensor], own: nn.Module, width: int) -> nn.Module | None:
+    """A head of the shape of a file's: linear, or as the network's own with other outputs.
+
+    ``None`` if it is of another kind.
+    """
     weight = head.get("weight", torch.empty(0))
-    if weight.ndim != 2 or weight.shape[1] != width or not head.keys() <= {"weight", "bias"}:
+    if weight.ndim == 2 and weight.shape[1] == width and head.keys() <= {"weight", "bias"}:
+        return nn.Linear(width, len(weight), bias="bias" in head)
+    layers = [path for path, module in own.named_modules() if path and type(module) is nn.Linear]
+    if not layers or f"{layers[-1]}.weight" not in head:
         return None
-    return nn.Linear(width, len(weight), bias="bias" in head)
+    made = copy.deepcopy(own)
+    last = made.get_submodule(layers[-1])
+    assert isinstance(last, nn.Linear)
+    outputs = len(head[f"{layers[-1]}.weight"])
+    fitting = nn.Linear(last.in_features, outputs, bias=last.bias is not None)
+    made.set_submodule(layers[-1], fitting)
+    return None if difference(head, made.state_dict()) else made
 
 
-def missing_in_words(net: nn.Module, given: set[str], what: str) -> tuple[str, ...]:
+def missing_in_words(net: nn.Module, given: set[str]) -> tuple[str, ...]:
     """That parameters of ``net`` are missing from the weights, if some are."""
     missing = [key for key, _ in net.named_parameters() if key not in given]
     if not missing:
         return ()
-    return (f"of the network's parameters {len(missing)} are {what}: {some(missing)}",)
+    words = f"{len(missing)} are not among them, and start random"
+    return (f"of the network's parameters {words}: {some(missing)}",)
 
 
 def not_trainable(net: nn.Module) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import PluginError, WeightsError, ZooError, first_line
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
+from zoo.system.small_files import read_small
 from zoo.weights.loading.load import fetch, read_tensors
 
 _MAX_MODULES = 100_000
@@ -35,12 +38,11 @@ def build(
     path: Path | None = None,
     unpadded: bool | None = None,
 ) -> Backbone:
-    """Build a backbone with its loader and load weights into it.
+    """Build a backbone with its loader, and load weights into it.
 
-    The core reads and loads the file, whatever the loader did with it. If a library has read its
-    own format, each tensor is compared with the file. The head is that of the weights, or an
-    identity if there is none, never a random layer. ``weights_notes`` and ``head_flaw`` of the
-    backbone describe what is missing from the weights.
+    The loader builds the network; this function fetches, verifies and loads the weights. The head
+    is that of the weights, or an identity if there is none, never a random layer.
+    ``weights_notes`` and ``head_flaw`` of the backbone describe what is missing from the weights.
 
     Args:
         spec: A row of the catalogue, possibly modified (input size, vocabulary).
@@ -54,14 +56,17 @@ def build(
         WeightsError: The weights are unavailable or of another architecture, or differ from the
             values in the network.
     """
-    backbone = _from_loader(spec, weights)
+    folder = None
     if weights is not None:
         path = path or fetch(weights)
-        state, source = read_tensors(path), f"the weights in {path}"
-        if backbone.loads_itself:
-            loaded = backbone.compare_loaded(state, source=source)
-        else:
-            loaded = backbone.load_native_state_dict(state, source=source)
+        folder = path if path.is_dir() else path.parent
+        if weights in spec.weights:
+            spec = _as_shipped(spec, weights, folder)
+    backbone = _from_loader(spec, folder)
+    if weights is not None and path is not None:
+        loaded = backbone.load_native_state_dict(
+            read_tensors(path), lacks=weights.lacks, source=f"the weights in {path}"
+        )
         _check_head(backbone, weights, loaded=loaded)
     backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
@@ -80,7 +85,27 @@ def _check_head(backbone: Backbone, weights: Weights, *, loaded: bool) -> None:
         backbone.head_flaw = f"their head has {found} outputs, expected {weights.classes}"
 
 
-def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
+def _as_shipped(spec: BackboneSpec, weights: Weights, folder: Path) -> BackboneSpec:
+    """``spec`` with the config that is shipped with the weights, which the run then records."""
+    file = folder / weights.config
+    if not weights.config or not file.is_file():
+        return spec
+    try:
+        shipped = json.loads(read_small(file))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"failed to read {file}: {first_line(error)}",
+            hint="Restore the file that belongs to the weights.",
+        ) from error
+    if not isinstance(shipped, dict):
+        raise WeightsError(
+            f"{file} is not a JSON object", hint="Restore the file that belongs to the weights."
+        )
+    return replace(spec, config={**spec.config, **shipped})
+
+
+def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
+    """The backbone as its loader builds it, with the tokenizer that lies beside its weights."""
     module, _, function = spec.loader.partition(":")
     try:
         loader = getattr(importlib.import_module(module), function)
@@ -90,8 +115,10 @@ def _from_loader(spec: BackboneSpec, weights: Weights | None) -> Backbone:
             hint="'zoo plugins' lists all plugins and their status.",
         ) from error
     try:
-        with _without_network(spec, weights), _limited_modules(spec):
-            backbone = loader(spec, weights)
+        with _without_network(spec), _limited_modules(spec):
+            backbone = loader(spec)
+            if isinstance(backbone, Backbone):
+                backbone.read_tokenizer(folder)
     except ZooError:
         raise
     except Exception as error:  # from the plugin, or from a spec that it did not write
@@ -140,8 +167,8 @@ def _limited_modules(spec: BackboneSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _without_network(spec: BackboneSpec, weights: Weights | None) -> Iterator[None]:
-    """Block network access of a loader whose weights are local.
+def _without_network(spec: BackboneSpec) -> Iterator[None]:
+    """Block network access of a loader.
 
     The spec may come from a run folder or a config.json, and name anything, which libraries would
     request with the user's token.
@@ -149,9 +176,6 @@ def _without_network(spec: BackboneSpec, weights: Weights | None) -> Iterator[No
     Raises:
         WeightsError: The loader failed after trying to connect to a host.
     """
-    if weights is not None and weights.uri.startswith(("http://", "https://", "hf:")):
-        yield
-        return
     with no_network() as hosts:
         try:
             yield
@@ -160,7 +184,7 @@ def _without_network(spec: BackboneSpec, weights: Weights | None) -> Iterator[No
                 raise
             raise WeightsError(
                 f"{spec.name} refers to files that are not on this machine: building it tried to connect "
-                f"to {hosts[0]}, which is not allowed for local folders",
+                f"to {hosts[0]}, which loaders are not allowed to",
                 hint="Use a complete folder, or the name of the original model.",
             ) from error
 

@@ -104,6 +104,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_dir():
         return read_state_dict(path)
+    if (path / "adapter_config.json").exists():
+        raise WeightsError(
+            f"{path} contains a PEFT adapter (adapter_config.json), not a complete model",
+            hint="Merge the adapter and save the model: PEFT's merge_and_unload(), save_pretrained().",
+        )
     patterns = (
         "model.safetensors",
         "model-*.safetensors",

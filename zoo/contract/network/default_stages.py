@@ -1,0 +1,45 @@
+"""Stages of a network whose plugin states none: one per child module."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from zoo.contract.stages import Stage
+
+
+def default_stages(net: nn.Module) -> list[Stage]:
+    """One stage per child module of a network without its head, in the order of the children.
+
+    A stage is named by the child's path. A child without parameters belongs to the stage before
+    it, and parameters of the network itself to the first one. If one child has all parameters,
+    its children are the stages, provided that at least two of them have parameters.
+    """
+    container = _container(net)
+    parent = net.get_submodule(container)
+    prefix = f"{container}." if container else ""
+    early = [prefix + name for name, _ in parent.named_parameters(recurse=False)]
+    groups: list[list[str]] = []
+    for name, module in parent.named_children():
+        if _has_parameters(module):
+            groups.append([prefix + name, *early])
+            early = []
+        else:
+            (groups[-1] if groups else early).append(prefix + name)
+    if not groups:
+        return [Stage("network", tuple(early))]
+    return [Stage(group[0], tuple(group)) for group in groups]
+
+
+def _container(net: nn.Module) -> str:
+    """The path of the module whose children are the stages."""
+    path, module = "", net
+    while not [*module.parameters(recurse=False)]:
+        held = [(name, child) for name, child in module.named_children() if _has_parameters(child)]
+        if len(held) != 1:
+            return path if held else ""
+        path, module = f"{path}.{held[0][0]}".lstrip("."), held[0][1]
+    return ""
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
