@@ -7,7 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from tests.end_to_end.conftest import Zoo
@@ -74,3 +76,64 @@ def test_a_run_needs_the_plugin_of_its_head_and_respects_the_freeze(
     with pytest.raises(RunError, match="it is not installed") as told:
         zoo.open_run(run).load()
     assert "pip install zoo-acme==0.1" in told.value.hint
+
+
+MIXER = """
+    import zoo
+
+    @zoo.hookimpl
+    def zoo_backbones():
+        yield zoo.BackboneSpec(
+            name="halves", modality="image", feature_dim=6, params=0,
+            input=zoo.ImageInput(size=8, min_size=2), loader="{module}:load", license="MIT",
+        )
+
+    def load(spec, weights):
+        from torch import nn
+
+        net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten())
+        nn.init.dirac_(net[0].weight)
+        return zoo.Backbone.wrap(net, spec=spec, head="head", stages={"all": ["0"]})
+
+    @zoo.hookimpl
+    def zoo_heads():
+        return {"mixer": mixer}
+
+    def mixer(feature_dim, outputs):
+        from torch import nn
+
+        return nn.Sequential(
+            nn.Linear(feature_dim, 32), nn.GELU(), nn.Linear(32, 32), nn.GELU(),
+            nn.Linear(32, outputs),
+        )
+"""
+
+
+def test_a_mixer_head_learns_what_a_linear_one_cannot(
+    strangers: Strangers, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    """Classes are the exclusive or of two halves: a linear head is at chance."""
+    strangers.install("halves", MIXER)
+    generator = np.random.default_rng(0)
+    for number in range(160):
+        left, right = number % 2, number // 2 % 2
+        pixels = generator.integers(0, 60, (8, 8, 3), dtype=np.uint8)
+        pixels[:, :4] += np.uint8(180 * left)
+        pixels[:, 4:] += np.uint8(180 * right)
+        folder = tmp_path / "halves" / ("same" if left == right else "different")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    accuracies, solvers = [], []
+    for head in ("linear", "mixer"):
+        done = zoo_cli(
+            *("finetune", "halves/halves", "--data", tmp_path / "halves", "--weights", "none"),
+            *("--strategy", "two-stage", "--head", head, "--epochs", 1, "--workers", 0),
+            *("--output", tmp_path / head, "--no-report", "--json"),
+        )
+        assert done.code == 0, done.err
+        accuracies.append(done.json["metrics"]["accuracy"])
+        record = json.loads((tmp_path / head / "run.json").read_text())
+        solvers.append(record["phases"][0]["solver"])
+    assert solvers == ["lbfgs", "adamw"]
+    assert accuracies[0] < 0.8
+    assert accuracies[1] == 1.0

@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.unit.test_backbone import IMAGES, SPEC, small_net
 from zoo import Backbone
-from zoo.engine.heads import HEAD, find_head, make_head
+from zoo.engine.heads import HEAD, add_dropout, find_head, make_head, solver_of
 from zoo.errors import NameLookupError, PluginError
 from zoo.registry.offers import Offer
 
@@ -21,14 +21,16 @@ from zoo.registry.offers import Offer
 def backbone(dropout: float, head: str = "linear") -> Backbone:
     torch.manual_seed(0)
     made = Backbone.wrap(small_net(), spec=SPEC, head="3", stages=["0", "1"])
-    made.replace_head(make_head(find_head(head), 8, 5, dropout=dropout))
+    made.replace_head(new := make_head(find_head(head), 8, 5))
+    add_dropout(new, dropout)
     return made
 
 
 def test_dropout_acts_in_training_alone():
     features = torch.ones(200, 8)
     linear = find_head("linear")
-    plain, dropped = make_head(linear, 8, 5), make_head(linear, 8, 5, dropout=0.5)
+    plain, dropped = make_head(linear, 8, 5), make_head(linear, 8, 5)
+    add_dropout(dropped, 0.5)
     dropped.load_state_dict(plain.state_dict())
     dropped.eval()
     assert torch.equal(dropped(features), plain(features))
@@ -74,12 +76,46 @@ def test_it_follows_the_backbone_into_training_and_is_copied_with_it():
     assert not torch.equal(made(IMAGES), made(IMAGES))
 
 
-def test_a_plugins_head_that_is_no_module_names_the_plugin():
-    offer = Offer(
-        kind=HEAD, bare="odd", plugin="acme", given=lambda width, outputs: [width, outputs]
-    )
-    with pytest.raises(PluginError, match=r"'acme' is broken: its head 'acme/odd' returned list"):
-        make_head(offer, 8, 5)
+def offered(factory) -> Offer:
+    return Offer(kind=HEAD, bare="odd", plugin="acme", given=factory)
+
+
+@pytest.mark.parametrize(
+    ("factory", "fact"),
+    [
+        (lambda width, outputs: [width, outputs], "returned list, not a torch.nn.Module"),
+        (lambda width, outputs: nn.Linear(outputs, width), "raised RuntimeError: mat1"),
+        (lambda width, outputs: nn.Linear(width, outputs + 1), r"returned \(2, 6\).*\(2, 5\)"),
+        (lambda width, outputs: nn.LSTM(width, outputs), "returned tuple"),
+        (lambda width: nn.Linear(width, 5), "raised TypeError"),
+    ],
+)
+def test_a_plugins_head_that_does_not_fit_names_the_plugin(factory, fact):
+    with pytest.raises(PluginError, match=f"'acme' is broken: its head 'acme/odd' {fact}"):
+        make_head(offered(factory), 8, 5)
+
+
+def test_only_plain_linear_heads_are_solved_for_unless_a_head_says_so():
+    class Mine(nn.Linear):
+        pass
+
+    def solver(factory) -> str:
+        offer = offered(factory)
+        return solver_of(make_head(offer, 8, 5), offer)
+
+    def declaring(name):
+        def factory(width, outputs):
+            head = Mine(width, outputs)
+            head.solver = name
+            return head
+
+        return factory
+
+    assert solver(nn.Linear) == "lbfgs"
+    assert solver(Mine) == solver(find_head("mlp").value) == "adamw"
+    assert solver(declaring("lbfgs")) == "lbfgs"
+    with pytest.raises(PluginError, match=r"solver = 'sgd'; it must be one of adamw, lbfgs"):
+        solver(declaring("sgd"))
 
 
 def test_an_unknown_head_is_named_with_the_nearest():

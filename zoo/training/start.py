@@ -12,9 +12,9 @@ import torch
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
-from zoo.engine.heads import make_head
+from zoo.engine.heads import add_dropout, make_head, solver_of
 from zoo.engine.progress import Reporter
-from zoo.engine.recipe import Recipe
+from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import apply_surgery
 from zoo.errors import WeightsUnavailable
 from zoo.modalities import modality_of
@@ -72,22 +72,19 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     torch.manual_seed(request.seed)
     start = start_from(request, opened.resolved, splits, options.reporter)
     backbone = start.backbone
-    default = _default_recipe(request, start, splits)
-    recipe = replace(request.recipe(default), metric=opened.task.metric)
     head = make_head(
-        opened.head,
-        backbone.spec.feature_dim,
-        len(splits.classes),
-        dropout=recipe.dropout,
-        bias=backbone.head_bias,
+        opened.head, backbone.spec.feature_dim, len(splits.classes), bias=backbone.head_bias
     )
+    default = _default_recipe(request, start, splits, solver_of(head, opened.head))
+    recipe = replace(request.recipe(default), metric=opened.task.metric)
+    add_dropout(head, recipe.dropout)
     backbone.replace_head(head)
     frozen = apply_surgery(backbone, request.surgery, options.surgery)
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
     return TrainingStart(start=start, recipe=recipe, default=default)
 
 
-def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
+def _default_recipe(request: Request, start: Start, splits: Splits, solver: Solver) -> Recipe:
     pretrained, spec = start.weights is not None, start.backbone.spec
     default = Recipe.default(
         spec.modality,
@@ -98,6 +95,8 @@ def _default_recipe(request: Request, start: Start, splits: Splits) -> Recipe:
         * spec.feature_dim
         * len(splits.classes),
     )
+    if solver == "adamw":
+        default = replace(default, head_solver=solver)
     return default if pretrained or not splits.epochs else replace(default, epochs=splits.epochs)
 
 
