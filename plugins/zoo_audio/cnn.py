@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo import Backbone, BackboneSpec, Weights
+from zoo import Backbone, BackboneSpec, Native
 from zoo_audio.inputs import AudioInput
 
 
@@ -55,8 +55,8 @@ class AudioCnn(nn.Module):
         return outputs
 
 
-def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
-    """The CNN with random parameters; the core loads those of a run."""
+def load(spec: BackboneSpec) -> Backbone:
+    """The CNN with random parameters."""
     net = AudioCnn(features=spec.feature_dim, **_options(spec))
     return Backbone.wrap(
         net,
@@ -64,7 +64,7 @@ def load(spec: BackboneSpec, _weights: Weights | None) -> Backbone:
         head="head",
         stages=["conv1", "conv2", "conv3", "linear"],
         extract=_extract,
-        native_code=_native_code,
+        native=Native(code=_native_code),
     )
 
 

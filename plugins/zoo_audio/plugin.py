@@ -25,7 +25,7 @@ def zoo_modalities() -> Iterable[zoo.ModalitySpec]:
     """``audio``."""
     yield zoo.ModalitySpec(
         name="audio",
-        input="zoo_audio.inputs:AudioInput",
+        input=AudioInput,
         implementation="zoo_audio.modality:AUDIO",
     )
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from zoo.contract.inputs import InputSpec
+from zoo.contract.references import reference_to
 from zoo.errors import ContractError
 
 _NAME_HINT = "Write ModalitySpec(name='audio', input='acme.inputs:AudioInput', implementation=…)."
@@ -24,19 +25,21 @@ class ModalitySpec:
 
     Attributes:
         name: The value of ``BackboneSpec.modality``, such as ``audio``.
-        input: ``module:attribute`` of the subclass of :class:`zoo.InputSpec` that says what a
-            network takes; its module must not import torch.
+        input: The subclass of :class:`zoo.InputSpec` that says what a network takes, or its
+            ``module:attribute``; its module must not import torch.
         implementation: ``module:attribute`` of a :class:`zoo.FileModality`; imported when inputs
             are read.
         plugin: The plugin that registers it; set by the registry, empty for the zoo's own.
     """
 
     name: str
-    input: str
+    input: str | type[InputSpec]
     implementation: str
     plugin: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.input, type):
+            object.__setattr__(self, "input", reference_to(self.input))
         if not (isinstance(self.name, str) and self.name.isidentifier() and self.name.islower()):
             raise ContractError(
                 f"invalid modality: the name {self.name!r}",
