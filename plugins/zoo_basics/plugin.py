@@ -37,3 +37,9 @@ _LSTM = BackboneSpec(
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """``cnn`` and ``lstm``; neither has pretrained weights."""
     return [_CNN, _LSTM]
+
+
+@hookimpl
+def zoo_featured() -> Iterable[str]:
+    """Both."""
+    return [_CNN.name, _LSTM.name]

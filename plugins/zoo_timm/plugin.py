@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from zoo import BackboneSpec, Exemption, hookimpl
-from zoo_timm.rows import CATALOGUE, read
+from zoo_timm.rows import CATALOGUE, library_version, read
 
 EXEMPTIONS = (
     Exemption(
@@ -20,6 +20,12 @@ EXEMPTIONS = (
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """Every timm architecture that can classify, as measured when the catalogue was made."""
     return read(CATALOGUE)
+
+
+@hookimpl
+def zoo_library() -> Mapping[str, str]:
+    """The version of timm that the catalogue was made from."""
+    return {"timm": library_version(CATALOGUE)}
 
 
 @hookimpl

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from zoo import BackboneSpec, Exemption, hookimpl
-from zoo_torchvision.rows import read
+from zoo_torchvision.rows import library_version, read
 
 EXEMPTIONS = (
     Exemption(
@@ -20,6 +20,12 @@ EXEMPTIONS = (
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """The rows of ``catalogue.json``, which was made from the torchvision that it names."""
     return read()
+
+
+@hookimpl
+def zoo_library() -> Mapping[str, str]:
+    """The version of torchvision that the catalogue was made from."""
+    return {"torchvision": library_version()}
 
 
 @hookimpl

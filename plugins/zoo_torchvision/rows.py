@@ -14,3 +14,8 @@ def read() -> list[BackboneSpec]:
     """Every backbone of ``catalogue.json``."""
     rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["backbones"]
     return [BackboneSpec.from_json(row) for row in rows]
+
+
+def library_version() -> str:
+    """The version of torchvision that the catalogue was made from."""
+    return str(json.loads(CATALOGUE.read_text(encoding="utf-8"))["torchvision"])

@@ -127,6 +127,11 @@ def zoo_backbones():
             loader="nowhere:load",
         ),
     ]
+
+
+@zoo.hookimpl
+def zoo_featured():
+    return []
 """
 
 

@@ -76,6 +76,15 @@ def test_rows_that_a_filter_or_an_order_knows_nothing_of_are_counted(
     assert counts == [*wanted, *([(str(last), "last:")] if last else [])]
 
 
+def test_a_plugins_backbones_are_listed_unless_it_features_others(zoo: Zoo, acme: Path) -> None:
+    acme.write_text(acme.read_text().replace("return []", "return ['large', 'middle']"))
+    assert _names(zoo) == ["mid", "words", "large", "and"]
+    acme.write_text(acme.read_text().partition("@zoo.hookimpl\ndef zoo_featured")[0])
+    assert _names(zoo) == ["mid", "words", "small", "large", "bare"]
+    rows = {row["name"]: row["alias"] for row in zoo("list", "--json").document}
+    assert rows["acme/large"] == "large"
+
+
 def test_all_lists_canonical_names(zoo: Zoo, acme: Path) -> None:
     names = ["acme/bare", "acme/large", "acme/middle", "acme/small", "acme/words"]
     assert _names(zoo, "--all") == names
@@ -268,6 +277,10 @@ def test_a_run_does_not_count_as_its_backbone(zoo: Zoo, plants: Path, tmp_path: 
         (["--all", "--license", "cc-by-4.0"], ["plants"]),
         (["--all", "--cached"], ["plants"]),
         (["--modality", "text"], ["words"]),
+        (
+            ["--plugin", "acme", "--modality", "image", "--max-params", "24M"],
+            ["plants", "acme/small"],
+        ),
         (["--plugin", "acme", "--sort", "accuracy", "--min-accuracy", "50"], ["plants", "mid"]),
     ],
 )
@@ -348,7 +361,9 @@ def test_the_shipped_short_names_all_lead_somewhere(zoo: Zoo) -> None:
     rows = zoo("list", "--json").document
     shipped = load_policy().aliases
     assert len(shipped) >= 40
-    assert [row["alias"] for row in rows] == list(shipped)
+    aliases = [row["alias"] for row in rows]
+    assert aliases[: len(shipped)] == list(shipped)
+    assert {"cnn", "lstm"} <= set(aliases[len(shipped) :])
 
 
 def test_more_than_1400_architectures_are_listed_without_heavy_imports(cache: Path) -> None:

@@ -94,12 +94,12 @@ def test_weights_are_fetched_and_what_cannot_be_is_left_out(
 ) -> None:
     done = zoo("recommend", images, "acme/*", "--workers", 0, "--json")
     assert done.code == 0, done.err
-    assert "acme/tiny: downloading its weights" in done.err
+    assert "tiny: downloading its weights" in done.err
     (row,) = done.document["ranked"]
-    assert (row["name"], row["probe"]) == ("acme/tiny", 1.0)
+    assert (row["name"], row["probe"]) == ("tiny", 1.0)
     assert next((tmp_path / "TORCH_HOME").rglob("tiny.pth")).is_file()
     (lost,) = done.document["left_out"]
-    assert lost["name"] == "acme/lost"
+    assert lost["name"] == "lost"
     assert "lost.pth" in lost["reason"]
     assert "404" in lost["reason"]
 

@@ -75,7 +75,12 @@ class World:
         (folder / "registry.toml").write_text(text)
         os.chdir(folder)
         batch = torch.zeros(2, 3, 32, 32), torch.tensor([0, 1])
-        self.names: dict[str, Any] = {"__name__": "documented", "zoo": zoo, "loader": [batch]}
+        self.names: dict[str, Any] = {
+            "__name__": "documented",
+            "__file__": str(folder / "documented.py"),
+            "zoo": zoo,
+            "loader": [batch],
+        }
 
     def type(self, line: str) -> str:
         """Type a command line; what it printed. Parts that ``UNRUN`` names are left out."""

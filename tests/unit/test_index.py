@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.unit.fake_plugins import Folder
 from zoo.errors import PluginError
 from zoo.registry import index as index_module
 from zoo.registry.discovery import Plugin, PluginSource
-from zoo.registry.index import Index
+from zoo.registry.index import Catalogue, Index
 
 
 @pytest.fixture
@@ -196,13 +197,90 @@ def test_a_plugin_without_backbones_is_well(folder: Folder, index: Index) -> Non
     assert (catalogue.status, dict(catalogue.rows)) == ("ok", {})
 
 
-def test_a_replaced_catalogue_lasts_until_the_plugin_changes(folder: Folder, index: Index) -> None:
+def synced(folder: Folder, index: Index) -> PluginSource:
+    """A plugin whose catalogue was rebuilt as that of another."""
     source = folder.good("acme", "old")
-    other = folder.good("other", "new")
-    index.replace(source, Plugin(other).call("zoo_backbones"))
+    specs = Plugin(folder.good("other", "new")).call("zoo_backbones")
+    index.replace(source, specs, index.catalogue(source), {"acme-net": "2"})
     assert list(index.catalogue(source).rows) == ["new"]
+    return source
+
+
+def test_a_synced_catalogue_outlives_a_change_of_a_files_time(folder: Folder, index: Index) -> None:
+    source = synced(folder, index)
     os.utime(folder.file(source), ns=(1, 1))
+    catalogue = index.catalogue(source)
+    assert (list(catalogue.rows), catalogue.stale, catalogue.library) == (
+        ["new"],
+        "",
+        {"acme-net": "2"},
+    )
+
+
+def test_a_synced_catalogue_is_kept_as_stale_when_the_plugin_changes(
+    folder: Folder, index: Index
+) -> None:
+    source = synced(folder, index)
+    with folder.file(source).open("a") as file:
+        file.write("zoo_commands = zoo.hookimpl(lambda: [])\n")
+    catalogue = index.catalogue(source)
+    assert list(catalogue.rows) == list(index.catalogue(source).rows) == ["new"]
+    assert "zoo sync acme" in catalogue.stale
+    index.replace(source, [], catalogue)
+    assert index.catalogue(source).stale == ""
+    assert list(index.forget(source).rows) == ["old"]
     assert list(index.catalogue(source).rows) == ["old"]
+
+
+def test_a_synced_catalogue_does_not_pass_to_another_plugin_of_the_name(
+    folder: Folder, index: Index
+) -> None:
+    synced(folder, index)
+    assert list(index.catalogue(folder.good("acme", "another")).rows) == ["another"]
+
+
+def test_the_index_follows_the_packages_that_hold_weights(folder: Folder, index: Index) -> None:
+    package = folder.path / "acme_weights_for_the_index"
+    source = folder.good(
+        "acme",
+        extra=f"""
+        import pathlib
+
+        @zoo.hookimpl
+        def zoo_backbones():
+            tag = pathlib.Path({str(package)!r}, "tag.txt")
+            uri = "package:acme_weights_for_the_index/w.pth"
+            weights = Weights(tag=tag.read_text() if tag.exists() else "none", uri=uri)
+            return [spec("net", weights=(weights,))]
+        """,
+    )
+
+    def tag() -> str:
+        importlib.invalidate_caches()
+        return str(index.catalogue(source).rows["net"]["weights"][0]["tag"])
+
+    assert tag() == "none"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tag.txt").write_text("v1")
+    assert tag() == "v1"
+    (package / "tag.txt").write_text("v2, newer")
+    assert tag() == "v2, newer"
+    assert index.cached(source) is not None
+
+
+@pytest.mark.parametrize(
+    ("hook", "reason"),
+    [
+        ("zoo_featured = zoo.hookimpl(lambda: ['b'])", "'b', which is not in its catalogue"),
+        ("zoo_featured = zoo.hookimpl(lambda: 'a')", "zoo_featured returned str"),
+        ("zoo_library = zoo.hookimpl(lambda: {'acme': 2})", "zoo_library must return"),
+    ],
+)
+def test_features_and_libraries_are_checked(
+    folder: Folder, index: Index, hook: str, reason: str
+) -> None:
+    assert reason in index.catalogue(folder.good("acme", "a", extra=hook)).reason
 
 
 def test_a_catalogue_that_cannot_be_saved_is_an_error(folder: Folder, tmp_path: Path) -> None:
@@ -210,5 +288,5 @@ def test_a_catalogue_that_cannot_be_saved_is_an_error(folder: Folder, tmp_path: 
     index = Index(tmp_path / "file" / "index")
     source = folder.good("acme", "net")
     with pytest.raises(PluginError, match=r"'acme'.*Not a directory") as caught:
-        index.replace(source, Plugin(source).call("zoo_backbones"))
+        index.replace(source, [], Catalogue("ok", "", {}))
     assert "ZOO_CACHE" in caught.value.hint

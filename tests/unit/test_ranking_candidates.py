@@ -101,6 +101,35 @@ def test_what_can_be_had_is_ranked_and_the_rest_is_named_with_its_reason(
     assert offline == ["https://far.test/far.pth", "hub"]
 
 
+def test_whatever_has_weights_on_this_machine_is_ranked(
+    registry: Registry, offline: list[str], tmp_path: Path
+) -> None:
+    here = tmp_path / "here.safetensors"
+    code = (
+        f"HERE = {str(here)!r}\n{CATALOGUE}"
+        + """
+@zoo.hookimpl
+def zoo_featured():
+    return []
+"""
+    )
+    code = code.replace("weights = (", 'extra = Weights(tag="v2", uri=HERE)\n    weights = (extra,')
+    source = Folder(tmp_path / "site").plugin("acme", code)
+    plain = Registry([source], Policy(), Index(tmp_path / "index"))
+    assert plain.short_names == {}
+    found, left_out = find_candidates(plain, "image", max_params=1000)
+    assert {one.name: one.resolved.tag for one in found} == {
+        "acme/far.v2": "v2",
+        "acme/here": None,
+        "acme/here.v2": "v2",
+        "acme/hub.v2": "v2",
+    }
+    assert all(one.cached for one in found)
+    assert {one.name for one in left_out} == {"acme/huge", "acme/huge.v2"}
+    here.unlink()
+    assert find_candidates(plain, "image") == ([], [])
+
+
 def test_random_parameters_are_ranked_where_they_are_asked_for_and_come_last(
     registry: Registry, offline: list[str]
 ) -> None:

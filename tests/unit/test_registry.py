@@ -121,7 +121,8 @@ def test_a_plugin_that_breaks_after_its_catalogue_was_kept_says_so(
     source = folder.good("acme", "net")
     Registry([source], Policy(), index)
     gone = PluginSource(source.name, "a_module_that_is_gone", source.distribution, source.version)
-    index.replace(gone, [BackboneSpec.from_json(index.catalogue(source).rows["net"])])
+    kept = index.catalogue(source)
+    index.replace(gone, [BackboneSpec.from_json(kept.rows["net"])], kept)
     registry = Registry([gone], Policy(), index)
     assert registry.spec("net").name == "acme/net"
     with pytest.raises(PluginError, match="'acme'"):
@@ -135,6 +136,50 @@ def test_sync_asks_the_library_and_keeps_the_answer(folder: Folder, index: Index
     assert registry.sync("acme") == 2
     assert registry.names() == ["acme/new1", "acme/new2"]
     assert Registry([source], Policy(), index).names() == ["acme/new1", "acme/new2"]
+
+
+def test_a_catalogue_of_another_version_of_its_library_says_so_until_it_is_rebuilt(
+    folder: Folder, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.registry.plugins.installed_version", {"acme-net": "2.1"}.get)
+    library = "@zoo.hookimpl\ndef zoo_library():\n    return {'acme-net': '2.0'}\n"
+    sync = "@zoo.hookimpl\ndef zoo_sync():\n    yield spec('new')\n"
+    by_hand = Registry([folder.good("acme", "old", extra=library)], Policy(), index)
+    assert by_hand.outdated("acme") == by_hand.outdated("nobody") == ""
+    source = folder.good("acme", "old", extra=library + sync)
+    registry = Registry([source], Policy(), index)
+    reason = registry.outdated("acme")
+    assert all(words in reason for words in ("acme-net 2.0", "2.1", "'zoo sync acme'"))
+    with pytest.raises(NameLookupError) as caught:
+        registry.resolve("acme/new")
+    assert reason in caught.value.hint
+    registry.sync("acme")
+    assert registry.outdated("acme") == Registry([source], Policy(), index).outdated("acme") == ""
+    assert registry.undo_sync("acme") == 1
+    assert registry.names() == ["acme/old"]
+
+
+def test_short_names_are_those_of_the_policy_and_what_plugins_feature(
+    folder: Folder, index: Index
+) -> None:
+    featured = "zoo_featured = zoo.hookimpl(lambda: iter(['c', 'b']))"
+    registry = Registry(
+        [
+            folder.good("acme", *map(str, range(20))),
+            folder.good("beta", "a", "b", "c", extra=featured),
+            folder.good("core", "b", "d", distribution="zoo-finetune"),
+        ],
+        Policy(aliases={"first": "acme/1", "0": "beta/a"}, runs={"c": Path("x")}),
+        index,
+    )
+    assert dict(registry.short_names) == {
+        "first": "acme/1",
+        "0": "beta/a",
+        "acme/0": "acme/0",
+        **{str(n): f"acme/{n}" for n in range(2, 8)},
+        "beta/c": "beta/c",
+        "beta/b": "beta/b",
+    }
 
 
 def test_sync_that_fails_leaves_the_catalogue_as_it_was(folder: Folder, index: Index) -> None:

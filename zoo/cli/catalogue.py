@@ -98,8 +98,8 @@ def command(
 ) -> None:
     """List available backbones.
 
-    Without PATTERN, lists backbones with short names, or all others if filters leave none of
-    those. With PATTERN (part of a name, or a glob such as 'resnet*') or --all, lists everything.
+    Without PATTERN, lists backbones with short names and those that plugins feature, or all others
+    if filters leave none of those. With PATTERN (part of a name, or a glob such as 'resnet*') or --all, lists everything.
     Runs registered with 'zoo add' come first, with the accuracy on their validation data. The
     license is that of the default weights; 'cached' says whether they are on this machine.
     --commercial lists standard licenses only: custom ones have to be read. The date of a paper
@@ -115,7 +115,7 @@ def command(
     whole = everything or pattern is not None
     with _without_garbage_collection():
         shown = listing.matching(pattern or "*") if whole else listing.short()
-        if listing.filtered and not shown and not whole:
+        if listing.filtered and not whole and all(entry.run for entry in shown):
             shown, whole = listing.matching("*"), True
         unknown = dict(listing.unknown)
         if sort:
@@ -162,15 +162,15 @@ class _Listing:
         self._tests = tests
         self._local_weights = LocalWeights()
         self._aliases: dict[str, str] = {}
-        for alias, name in registry.policy.aliases.items():
-            self._aliases.setdefault(name, alias)
+        for alias, name in registry.short_names.items():
+            self._aliases.setdefault(name, alias if alias != name else "")
 
     def matching(self, pattern: str) -> list[Entry]:
         """Registered runs, then the whole catalogue."""
         return self._passing([*self._runs(pattern), *self._catalogue(pattern)])
 
     def short(self) -> list[Entry]:
-        """Registered runs, then the short names in the order of registry.toml."""
+        """Registered runs, the short names in the order of registry.toml, then what plugins feature."""
         return self._passing([*self._runs("*"), *self._short()])
 
     def others(self, shown: list[Entry]) -> int:
@@ -186,10 +186,10 @@ class _Listing:
             yield self._entry(name, name, row, self._aliases.get(name, ""))
 
     def _short(self) -> Iterator[Entry]:
-        for alias, name in self._registry.policy.aliases.items():
+        for alias, name in self._registry.short_names.items():
             row = self._registry.row(name)
             if row is not None and alias not in self._registry.policy.runs:
-                yield self._entry(alias, name, row, alias)
+                yield self._entry(alias, name, row, self._aliases[name] and alias)
 
     def _runs(self, pattern: str) -> Iterator[Entry]:
         for name, run in self._registry.runs(pattern):
@@ -247,6 +247,8 @@ def _print_notes(
     for status in registry.plugins():
         if status.status not in ("ok", "disabled"):
             note(f"Note: the plugin {status.name!r} is {status.status}; see 'zoo plugins'.")
+    if not shown:
+        _suggest_sync(registry)
 
 
 def _note_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | None) -> None:
@@ -257,6 +259,13 @@ def _note_unknown(unknown: Mapping[str, int], shown: list[Entry], sort: str | No
         last = sum(getattr(entry, sort) in (None, "") for entry in shown)
         if last:
             note(f"Note: {last:,} listed last: {MAY_BE_UNKNOWN[sort]} unknown.")
+
+
+def _suggest_sync(registry: Registry) -> None:
+    """Say which catalogues are of another version of their library than is installed."""
+    for status in registry.plugins():
+        if reason := registry.outdated(status.name):
+            note(f"Note: plugin {status.name!r}: {reason}.")
 
 
 def _explain_empty(registry: Registry, pattern: str | None) -> None:

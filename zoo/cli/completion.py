@@ -123,7 +123,7 @@ def _names(_: click.Context, incomplete: str) -> Iterable[str]:
     if "/" in incomplete:
         return canonical
     prefixes = dict.fromkeys(f"{name.partition('/')[0]}/" for name in canonical)
-    short = [*registry.policy.runs, *registry.policy.aliases]
+    short = [*registry.policy.runs, *registry.short_names]
     bare = [name.partition("/")[2] for name in canonical] if incomplete else []
     fitting = [w for w in [*short, *bare, *prefixes] if w.startswith(incomplete)]
     # After a lone 'timm/' the shell would add a space; with longer candidates it waits.
@@ -132,7 +132,7 @@ def _names(_: click.Context, incomplete: str) -> Iterable[str]:
 
 def _row(registry: Registry, name: str) -> tuple[str, Mapping[str, Any] | None]:
     """The canonical name without a tag, and its row of the catalogue, if there is one."""
-    aliases = registry.policy.aliases
+    aliases = registry.short_names
     plugins = [*registry.policy.order, *(status.name for status in registry.plugins())]
     for stem in (name, name.rpartition(".")[0]):
         target = aliases.get(stem, stem)

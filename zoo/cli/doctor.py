@@ -195,7 +195,11 @@ def _registry() -> Iterator[Finding]:
     yield from _policy(registry)
     for plugin in registry.plugins():
         subject = f"plugin {plugin.name}"
-        if plugin.status == "ok":
+        outdated = registry.outdated(plugin.name)
+        if plugin.status == "ok" and outdated:
+            advice = f"zoo sync {plugin.name}"
+            yield Finding(subject, "warning", f"{plugin.backbones:,} backbones; {outdated}", advice)
+        elif plugin.status == "ok":
             yield Finding(subject, "ok", f"{plugin.backbones:,} backbones")
         elif plugin.status == "disabled":
             yield Finding(subject, "ok", f"disabled: {plugin.reason}")

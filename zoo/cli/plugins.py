@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.output import emit_json, json_option, note, print_table
+
+if TYPE_CHECKING:
+    from zoo.registry.plugins import PluginStatus
+    from zoo.registry.registry import Registry
 
 
 @click.command(
@@ -21,6 +27,8 @@ Examples:
 def command(as_json: bool) -> None:
     """List installed plugins and their status.
 
+    The reason also says when a catalogue is of another version of its library than is installed.
+
     Status: ok; broken (failed, see the reason); incompatible (needs another version of zoo);
     conflict (two distributions publish one name); disabled (by registry.toml or ZOO_PLUGINS).
     """
@@ -30,12 +38,7 @@ def command(as_json: bool) -> None:
 
     registry = Registry.discover()
     refused = PluginCommands.of(registry, COMMANDS).refused
-    statuses = [
-        replace(status, reason="; ".join(filter(None, [status.reason, *refused[status.name]])))
-        if status.status == "ok" and status.name in refused
-        else status
-        for status in registry.plugins()
-    ]
+    statuses = [_with_remarks(status, registry, refused) for status in registry.plugins()]
     if as_json:
         emit_json([asdict(status) for status in statuses])
         return
@@ -45,3 +48,13 @@ def command(as_json: bool) -> None:
     )
     if not statuses:
         note("No plugins found. zoo comes with some: pip install --force-reinstall zoo-finetune")
+
+
+def _with_remarks(
+    status: PluginStatus, registry: Registry, refused: Mapping[str, Sequence[str]]
+) -> PluginStatus:
+    """``status`` with what is to be said of a plugin that works."""
+    if status.status != "ok":
+        return status
+    remarks = [status.reason, *refused.get(status.name, ()), registry.outdated(status.name)]
+    return replace(status, reason="; ".join(dict.fromkeys(filter(None, remarks))))

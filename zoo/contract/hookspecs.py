@@ -91,3 +91,19 @@ def zoo_sync() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
     It may import torch and take minutes. A plugin whose ``zoo_backbones`` is written by hand
     does not implement it.
     """
+
+
+@hookspec
+def zoo_featured() -> Iterable[str]:  # type: ignore[empty-body]
+    """Names in the plugin's catalogue that ``zoo list`` shows without ``--all``, the best first.
+
+    Called with ``zoo_backbones``. Without it, the first eight of the catalogue are shown.
+    """
+
+
+@hookspec
+def zoo_library() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """The library that the catalogue was made from: its distribution, and the version.
+
+    Called with ``zoo_backbones``. When another version is installed, ``zoo plugins`` suggests ``zoo sync``.
+    """

@@ -90,8 +90,8 @@ def find_candidates(
     Args:
         registry: Names and plugins.
         modality: Modality of the data.
-        names: Names and patterns (``timm/resnet*``); by default the registered runs and all short
-            names of this modality.
+        names: Names and patterns (``timm/resnet*``); by default, of this modality, the registered
+            runs, all short names, and whatever has weights on this machine.
         max_params: Maximum number of parameters.
         random: Whether to rank backbones without available weights from random initialisation.
 
@@ -100,7 +100,7 @@ def find_candidates(
     """
     found, left_out = list[Candidate](), list[LeftOut]()
     local_weights, hosts = LocalWeights(), Hosts()
-    for name, resolve in _wanted(registry, modality, names).items():
+    for name, resolve in _wanted(registry, modality, names, local_weights).items():
         try:
             resolved = resolve()
         except ZooError as error:
@@ -145,7 +145,7 @@ def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _wanted(
-    registry: Registry, modality: str, names: Sequence[str]
+    registry: Registry, modality: str, names: Sequence[str], local_weights: LocalWeights
 ) -> dict[str, Callable[[], Resolved]]:
     """How to resolve each backbone, by the name to type."""
     wanted = dict[str, Callable[[], Resolved]]()
@@ -160,7 +160,7 @@ def _wanted(
         else:
             add(name, registry.resolve(name))  # an unknown name is an error
     if not names:
-        for one in _short(registry, modality):
+        for one in _usual(registry, modality, local_weights):
             add(one)
     return wanted
 
@@ -171,20 +171,33 @@ def _is_pattern(name: str) -> bool:
 
 def _matching(registry: Registry, pattern: str, modality: str) -> Iterator[str]:
     yield from _runs(registry, modality, pattern)
-    short = dict[str, str]()
-    for alias, name in registry.policy.aliases.items():
-        short.setdefault(name, alias)
+    short = _titles(registry)
     for name, row in registry.rows(pattern):
         if row["modality"] == modality:
             yield short.get(name, name)
 
 
-def _short(registry: Registry, modality: str) -> Iterator[str]:
+def _usual(registry: Registry, modality: str, local_weights: LocalWeights) -> Iterator[str]:
+    """Registered runs, short names, then backbones and tags with weights on this machine."""
     yield from _runs(registry, modality)
-    for alias, name in registry.policy.aliases.items():
+    for alias, name in registry.short_names.items():
         row = registry.row(name)
         if row is not None and row["modality"] == modality:
             yield alias
+    short = _titles(registry)
+    for name, row in registry.rows():
+        for weights in row["weights"] if row["modality"] == modality else ():
+            if local_weights.find(weights["uri"]):
+                title = short.get(name, name)
+                yield title if weights["default"] else f"{title}.{weights['tag']}"
+
+
+def _titles(registry: Registry) -> dict[str, str]:
+    """The first short name of each canonical name that has one."""
+    short = dict[str, str]()
+    for alias, name in registry.short_names.items():
+        short.setdefault(name, alias)
+    return short
 
 
 def _runs(registry: Registry, modality: str, pattern: str = "*") -> Iterator[str]:

@@ -23,10 +23,12 @@ __all__ = [
     "CORE",
     "Plugin",
     "PluginSource",
+    "content",
     "fingerprint",
     "guarded",
     "incompatibility",
     "installed",
+    "package_fingerprint",
 ]
 
 
@@ -62,14 +64,32 @@ def incompatibility(source: PluginSource, core_version: str) -> str:
 
 def fingerprint(source: PluginSource) -> str:
     """Return a hash that changes when the plugin is upgraded, edited or moved; imports nothing."""
-    package = re.split(r"[.:\s\[]", source.value.strip(), maxsplit=1)[0]
-    digest = hashlib.sha256(repr((source, sys.version_info[:2])).encode())
+    facts = repr((source, sys.version_info[:2]))
+    return hashlib.sha256(f"{facts}:{package_fingerprint(_package(source))}".encode()).hexdigest()
+
+
+def package_fingerprint(package: str) -> str:
+    """Return a hash of the paths, sizes and times of a top-level package's files; imports nothing."""
+    digest = hashlib.sha256()
     for path in _files(package):
         with contextlib.suppress(OSError):
             facts = os.stat(path)
             line = f"{path}:{facts.st_size}:{facts.st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def content(source: PluginSource) -> str:
+    """Return a hash of the content of the plugin's files, wherever and how old they are."""
+    digest = hashlib.sha256()
+    for path in _files(_package(source)):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _package(source: PluginSource) -> str:
+    return re.split(r"[.:\s\[]", source.value.strip(), maxsplit=1)[0]
 
 
 class Plugin:

@@ -1,10 +1,11 @@
 """Cache of the plugins' catalogues, so that listing models imports no plugin.
 
-``<cache>/index`` has one file per plugin: a header, remarks, commands, modalities, names of backbones,
-and one JSON row per line, so that a command parses only the rows it shows. The file is valid while the
-plugin's fingerprint is unchanged; otherwise the plugin is asked again. A broken plugin is asked every
-time, as its problem may have been fixed elsewhere. Damaged files are rewritten. A read-only cache
-folder costs time only.
+``<cache>/index`` has one file per plugin: a header, facts about the plugin, commands, modalities, names of
+backbones, and one JSON row per line, so that a command parses only the rows it shows. The file is valid
+while the plugin's fingerprint and those of the packages with its weights are unchanged; otherwise the
+plugin is asked again. Rows that ``zoo sync`` made, which may have taken minutes, are kept even then. A broken
+plugin is asked every time, as its problem may have been fixed elsewhere. Damaged files are rewritten. A
+read-only cache folder costs time only.
 """
 
 from __future__ import annotations
@@ -15,30 +16,32 @@ import os
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from zoo.contract import spec
 from zoo.contract.commands import CommandSpec
 from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
-from zoo.errors import PluginError, ZooError
+from zoo.errors import ContractError, PluginError, ZooError
 from zoo.registry import discovery
-from zoo.registry.discovery import Plugin, PluginSource, guarded
+from zoo.registry.answers import Row, dump, featured_of, library_of, named, rows_of
+from zoo.registry.discovery import CORE, Plugin, PluginSource
 from zoo.registry.side_effects import observed
 from zoo.system import files
-from zoo.system.json_shape import Kinds, shape_flaw
 from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
 
-FORMAT = 5
+FORMAT = 6
 
-Row = Mapping[str, Any]
+FEATURED = 8
+"""The most backbones that a plugin features without ``zoo_featured``: the first of its catalogue."""
 
-_Named = TypeVar("_Named", CommandSpec, ModalitySpec)
+PACKAGE = "package:"
+"""Weights in an installed package: ``package:acme_weights/tiny.safetensors``."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class Catalogue:
         verdict: Result of the last check, or an error in use.
         commands: Commands that it adds to ``zoo``.
         modalities: Modalities that it registers.
+        featured: Names within the plugin that the short list shows.
+        library: The distribution that the rows were made from, and its version; may be empty.
+        rebuilds: Whether ``zoo sync`` can rebuild it.
+        synced: If ``zoo sync`` made the rows: a hash of the plugin's files at that time, by the
+            plugin's entry point and distribution.
+        stale: Why rows of ``zoo sync`` may be out of date; empty if they are not.
     """
 
     status: str
@@ -62,6 +71,11 @@ class Catalogue:
     verdict: str = ""
     commands: tuple[CommandSpec, ...] = ()
     modalities: tuple[ModalitySpec, ...] = ()
+    featured: tuple[str, ...] = ()
+    library: Mapping[str, str] = field(default_factory=dict)
+    rebuilds: bool = False
+    synced: Mapping[str, str] = field(default_factory=dict)
+    stale: str = ""
 
     @property
     def remarks(self) -> str:
@@ -85,7 +99,7 @@ class Index:
 
     def cached(self, source: PluginSource) -> Catalogue | None:
         """Return the cached catalogue if it is up to date, else ``None``."""
-        return self._read(source, self._key(source))
+        return self._read(source)
 
     def catalogue(self, source: PluginSource) -> Catalogue:
         """Return the plugin's catalogue; the plugin is imported only if it has changed."""
@@ -93,29 +107,12 @@ class Index:
 
     def _load(self, source: PluginSource) -> Catalogue:
         try:
-            with observed() as side_effects:
-                plugin = Plugin(source)
-                specs = plugin.call("zoo_backbones")
-                rows = _rows(() if specs is None else specs, "zoo_backbones")
-                commands = _named(plugin.call("zoo_commands"), "zoo_commands", CommandSpec)
-                modalities = tuple(
-                    replace(each, plugin=source.name)
-                    for each in _named(
-                        plugin.call("zoo_modalities"), "zoo_modalities", ModalitySpec
-                    )
-                )
+            catalogue = _ask(source)
         except ZooError as error:
             return Catalogue("broken", error.message, {})
-        catalogue = Catalogue(
-            "ok",
-            "",
-            rows,
-            side_effects=side_effects.remarks(),
-            commands=commands,
-            modalities=modalities,
-        )
+        catalogue = self._with_synced_rows(source, catalogue)
         try:
-            self._write(source, self._key(source), catalogue)
+            self._write(source, catalogue)
         except OSError as error:
             warnings.warn(
                 f"failed to write the index in {self.folder} ({error.strerror or error}); "
@@ -128,24 +125,33 @@ class Index:
         self,
         source: PluginSource,
         specs: Iterable[BackboneSpec],
-        commands: tuple[CommandSpec, ...] = (),
-        modalities: tuple[ModalitySpec, ...] = (),
+        catalogue: Catalogue,
+        library: Mapping[str, str] | None = None,
     ) -> Catalogue:
-        """Save the result of ``zoo_sync`` as the catalogue until the plugin changes.
+        """Save the result of ``zoo_sync`` as the rows of a plugin's catalogue.
+
+        They are kept when the plugin changes, and marked stale if its code did.
 
         Args:
             source: The plugin.
             specs: Its backbones.
-            commands: Its commands, unchanged.
-            modalities: Its modalities, unchanged.
+            catalogue: Its catalogue until now; all but the rows remains.
+            library: The library and version that they were made from.
 
         Raises:
             PluginError: They are not specs, or cannot be saved.
         """
-        rows = _rows(specs, "zoo_sync")
-        catalogue = Catalogue("ok", "", rows, commands=commands, modalities=modalities)
+        rows = rows_of(specs, "zoo_sync")
+        catalogue = replace(
+            catalogue,
+            rows=rows,
+            featured=_still_featured(catalogue.featured, rows),
+            library=dict(library or {}),
+            synced={_identity(source): discovery.content(source)},
+            stale="",
+        )
         try:
-            self._write(source, self._key(source), catalogue)
+            self._write(source, catalogue)
         except OSError as error:
             raise PluginError(
                 f"failed to save the new catalogue of {source.name!r} in {self.folder}: "
@@ -154,15 +160,43 @@ class Index:
             ) from error
         return catalogue
 
+    def forget(self, source: PluginSource) -> Catalogue:
+        """Drop what is kept of a plugin, rows of ``zoo sync`` included, and ask it again."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path(source).unlink()
+        return self._load(source)
+
+    def _with_synced_rows(self, source: PluginSource, catalogue: Catalogue) -> Catalogue:
+        """``catalogue`` with the rows of an earlier ``zoo sync``, if there was one."""
+        kept = self._read(source, any_key=True)
+        if kept is None or _identity(source) not in kept.synced:
+            return catalogue
+        try:
+            specs = [BackboneSpec.from_json(row) for row in kept.rows.values()]
+        except ContractError:  # written by another version of zoo
+            return catalogue
+        changed = discovery.content(source) != kept.synced[_identity(source)]
+        rows = rows_of(specs, "zoo_sync")
+        return replace(
+            catalogue,
+            rows=rows,
+            featured=_still_featured(catalogue.featured, rows),
+            library=kept.library,
+            synced=kept.synced,
+            stale=f"the plugin has changed since 'zoo sync {source.name}' made its catalogue; "
+            "run it again, or with --undo to return to the plugin's own"
+            if changed
+            else "",
+        )
+
     def set_verdict(self, source: PluginSource, verdict: str) -> None:
         """Save the result of a check, or an error in use, with the catalogue.
 
         The empty string removes it. It is kept until the plugin changes.
         """
-        key = self._key(source)
-        if (cached := self._read(source, key)) is not None and cached.verdict != verdict:
+        if (cached := self._read(source)) is not None and cached.verdict != verdict:
             with contextlib.suppress(OSError):  # only a remark
-                self._write(source, key, replace(cached, verdict=verdict))
+                self._write(source, replace(cached, verdict=verdict))
 
     def _key(self, source: PluginSource) -> str:
         return f"{self._core}:{discovery.fingerprint(source)}"
@@ -176,28 +210,101 @@ class Index:
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in source.name)
         return self.folder / f"{safe}.jsonl"
 
-    def _read(self, source: PluginSource, key: str) -> Catalogue | None:
+    def _read(self, source: PluginSource, *, any_key: bool = False) -> Catalogue | None:
+        """Return what is kept of a plugin; ``None`` if it is damaged or, without ``any_key``, old."""
         try:
-            header, _, body = read_small(self._path(source)).partition(b"\n")
-            if json.loads(header) != {"format": FORMAT, "key": key, "crc32": zlib.crc32(body)}:
+            head, _, body = read_small(self._path(source)).partition(b"\n")
+            header = json.loads(head)
+            if (header["format"], header["crc32"]) != (FORMAT, zlib.crc32(body)):
                 return None
-            remarks, commands, modalities, names, *lines = body.decode().split("\n")
-            rows = _LazyRows(json.loads(names), lines)
-            cached = tuple(CommandSpec(**command) for command in json.loads(commands))
-            kinds = tuple(ModalitySpec(**modality) for modality in json.loads(modalities))
-            side_effects, verdict = json.loads(remarks)
-            return Catalogue("ok", "", rows, side_effects, verdict, cached, kinds)
-        except (OSError, ValueError, TypeError):
+            if not any_key and not self._is_current(source, header):
+                return None
+            facts, commands, modalities, names, *lines = body.decode().split("\n")
+            given: dict[str, Any] = json.loads(facts)
+            return Catalogue(
+                "ok",
+                "",
+                _LazyRows(json.loads(names), lines),
+                commands=tuple(CommandSpec(**command) for command in json.loads(commands)),
+                modalities=tuple(ModalitySpec(**each) for each in json.loads(modalities)),
+                **{**given, "featured": tuple(given["featured"])},
+            )
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return None
 
-    def _write(self, source: PluginSource, key: str, catalogue: Catalogue) -> None:
-        rows, remarks = catalogue.rows, [catalogue.side_effects, catalogue.verdict]
+    def _is_current(self, source: PluginSource, header: Mapping[str, Any]) -> bool:
+        """Whether neither the plugin nor a package with its weights has changed."""
+        return header["key"] == self._key(source) and all(
+            discovery.package_fingerprint(name) == found
+            for name, found in header["packages"].items()
+        )
+
+    def _write(self, source: PluginSource, catalogue: Catalogue) -> None:
+        facts = {name: getattr(catalogue, name) for name in _FACTS}
         commands = [asdict(command) for command in catalogue.commands]
         modalities = [asdict(modality) for modality in catalogue.modalities]
-        parts = (remarks, commands, modalities, list(rows), *rows.values())
-        body = "\n".join(map(_dump, parts))
-        header = {"format": FORMAT, "key": key, "crc32": zlib.crc32(body.encode())}
-        files.write_text(self._path(source), f"{_dump(header)}\n{body}")
+        parts = (facts, commands, modalities, list(catalogue.rows), *catalogue.rows.values())
+        body = "\n".join(map(dump, parts))
+        header = {
+            "format": FORMAT,
+            "key": self._key(source),
+            "packages": {
+                name: discovery.package_fingerprint(name) for name in _packages(catalogue.rows)
+            },
+            "crc32": zlib.crc32(body.encode()),
+        }
+        files.write_text(self._path(source), f"{dump(header)}\n{body}")
+
+
+_FACTS = ("side_effects", "verdict", "featured", "library", "rebuilds", "synced", "stale")
+
+
+def _still_featured(featured: Sequence[str], rows: Mapping[str, Row]) -> tuple[str, ...]:
+    """Of what a plugin features, what is among ``rows``; if nothing is, the first of them."""
+    kept = tuple(name for name in featured if name in rows)
+    return kept if kept or not featured else tuple(rows)[:FEATURED]
+
+
+def _identity(source: PluginSource) -> str:
+    """What tells a plugin from another of the same name."""
+    return f"{source.distribution}:{source.value}"
+
+
+def _ask(source: PluginSource) -> Catalogue:
+    """Import a plugin and ask it for all that the index keeps.
+
+    Raises:
+        ZooError: It cannot be imported, a hook raises, or an answer is not valid.
+    """
+    with observed() as side_effects:
+        plugin = Plugin(source)
+        specs = plugin.call("zoo_backbones")
+        rows = rows_of(() if specs is None else specs, "zoo_backbones")
+        commands = named(plugin.call("zoo_commands"), "zoo_commands", CommandSpec)
+        modalities = named(plugin.call("zoo_modalities"), "zoo_modalities", ModalitySpec)
+        if plugin.implements("zoo_featured"):
+            featured = featured_of(plugin.call("zoo_featured"), rows)
+        else:  # the short names of the zoo's own plugins are in registry.toml
+            featured = () if source.distribution == CORE else tuple(rows)[:FEATURED]
+        library = library_of(plugin.call("zoo_library"))
+    return Catalogue(
+        "ok",
+        "",
+        rows,
+        side_effects=side_effects.remarks(),
+        commands=commands,
+        modalities=tuple(replace(each, plugin=source.name) for each in modalities),
+        featured=featured,
+        library=library,
+        rebuilds=plugin.implements("zoo_sync"),
+    )
+
+
+def _packages(rows: Mapping[str, Row]) -> list[str]:
+    """The installed packages in which weights lie."""
+    uris = (weights["uri"] for row in rows.values() for weights in row["weights"])
+    names = {uri.removeprefix(PACKAGE).partition("/")[0] for uri in uris if uri.startswith(PACKAGE)}
+    return sorted(names)
 
 
 class _LazyRows(Mapping[str, Row]):
@@ -220,84 +327,3 @@ class _LazyRows(Mapping[str, Row]):
 
     def __len__(self) -> int:
         return len(self._lines)
-
-
-def _rows(specs: object, hook: str) -> dict[str, Row]:
-    """Validate a plugin's specs and return them as JSON data."""
-    if isinstance(specs, (str, bytes)) or not isinstance(specs, Iterable):
-        raise PluginError(f"{hook} returned {type(specs).__name__}, not backbone specs")
-    rows: dict[str, Row] = {}
-    with guarded(hook):  # may be a generator that runs only now
-        for given in specs:
-            if not isinstance(given, BackboneSpec):
-                raise PluginError(f"{hook} yielded {type(given).__name__}, not BackboneSpec")
-            if given.name in rows:
-                raise PluginError(f"{hook} yielded two specs called {given.name!r}")
-            rows[given.name] = _row(given, hook)
-    return rows
-
-
-def _named(answer: object, hook: str, kind: type[_Named]) -> tuple[_Named, ...]:
-    """Validate a plugin's commands or modalities."""
-    if answer is None:
-        return ()
-    if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-        raise PluginError(f"{hook} returned {type(answer).__name__}, not a list of {kind.__name__}")
-    found: dict[str, _Named] = {}
-    with guarded(hook):  # may be a generator that runs only now
-        for given in answer:
-            if not isinstance(given, kind):
-                raise PluginError(f"{hook} yielded {type(given).__name__}, not {kind.__name__}")
-            if given.name in found:
-                raise PluginError(f"{hook} yielded two called {given.name!r}")
-            found[given.name] = given
-    return tuple(found.values())
-
-
-def _row(given: BackboneSpec, hook: str) -> Row:
-    try:
-        row: Row = json.loads(_dump(given.to_json()))
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{hook}: {given.name!r} cannot be converted to JSON: {error}") from error
-    flaws = [_flaw(row, _KINDS), *(_flaw(weights, _WEIGHTS_KINDS) for weights in row["weights"])]
-    if not given.name.isprintable() or " " in given.name:
-        flaws.append("its name has a space or a control character")
-    for flaw in filter(None, flaws):
-        raise PluginError(f"{hook}: {given.name!r} is not valid: {flaw}")
-    return row
-
-
-def _flaw(part: Row, kinds: Kinds) -> str:
-    """Return which value has a wrong type; dataclasses do not check."""
-    if flaw := shape_flaw(part, kinds):
-        return flaw
-    if not all(isinstance(tag, str) for tag in part.get("tags", ())):
-        return f"'tags' must be strings, got {part['tags']!r}"
-    if not all(type(metric) in (int, float) for metric in part.get("metrics", {}).values()):
-        return f"'metrics' must be numbers, got {part['metrics']!r}"
-    return ""
-
-
-_KINDS: Kinds = {
-    "name": (str,),
-    "feature_dim": (int,),
-    "params": (int,),
-    "loader": (str,),
-    "license": (str,),
-    "paper": (str,),
-    "tags": (list,),
-    "config": (dict,),
-}
-_WEIGHTS_KINDS: Kinds = {
-    "tag": (str,),
-    "uri": (str,),
-    "sha256": (str,),
-    "license": (str,),
-    "metrics": (dict,),
-    "default": (bool,),
-    "classes": (int,),
-}
-
-
-def _dump(data: object) -> str:
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)

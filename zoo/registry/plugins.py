@@ -153,13 +153,35 @@ class PluginSet:
                 f"the catalogue of plugin {name!r} is written by hand and cannot be rebuilt",
                 hint="Upgrade the plugin's distribution instead.",
             )
-        self.catalogues[name] = self._index.replace(
-            plugin.source,
-            plugin.call("zoo_sync"),
-            self.catalogues[name].commands,
-            self.catalogues[name].modalities,
-        )
+        from zoo.system.tensors.torchvision_operators import declare_missing_operators
+
+        declare_missing_operators()  # the plugin may import torchvision, or timm, which does
+        catalogue = self.catalogues[name]
+        specs = plugin.call("zoo_sync")
+        library = {
+            each: version for each in catalogue.library if (version := installed_version(each))
+        }
+        self.catalogues[name] = self._index.replace(plugin.source, specs, catalogue, library)
         return len(self.catalogues[name].rows)
+
+    def undo_sync(self, name: str) -> int:
+        """Return to a plugin's own catalogue; see :meth:`zoo.Registry.undo_sync`."""
+        self.catalogues[name] = self._index.forget(self.usable(name))
+        return len(self.catalogues[name].rows)
+
+    def outdated(self, name: str) -> str:
+        """Return why a plugin's catalogue may lack names; see :meth:`zoo.Registry.outdated`."""
+        catalogue = self.catalogues.get(name)
+        if catalogue is None or not catalogue.rebuilds:
+            return ""
+        for library, made_from in catalogue.library.items():
+            version = installed_version(library)
+            if version and version != made_from:
+                return (
+                    f"the catalogue was made from {library} {made_from}, {version} is installed; "
+                    f"'zoo sync {name}' rebuilds it"
+                )
+        return catalogue.stale
 
     def exemptions(self, name: str) -> tuple[Exemption, ...]:
         """Return a plugin's exemptions; see :meth:`zoo.Registry.exemptions`."""
@@ -228,6 +250,16 @@ class PluginSet:
             warnings.warn(f"the plugin {name!r} is ignored for {kind.hook}: {reason}", stacklevel=5)
             self._offers[kind, name] = []  # warned once
             return []
+
+
+def installed_version(distribution: str) -> str:
+    """Return the version of an installed distribution without its local part; empty if absent."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def broken(name: str, reason: str) -> PluginError:

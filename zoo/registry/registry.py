@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,26 @@ class Registry:
                 the catalogue cannot be saved.
         """
         return self._plugins.sync(name)
+
+    def undo_sync(self, name: str) -> int:
+        """Return to the catalogue that a plugin ships.
+
+        Returns:
+            The number of backbones.
+
+        Raises:
+            NameLookupError: There is no plugin of that name.
+            PluginError: The plugin cannot be used.
+        """
+        return self._plugins.undo_sync(name)
+
+    def outdated(self, name: str) -> str:
+        """Say why a plugin's catalogue may lack names; empty if there is no reason.
+
+        It was made from another version of the library than is installed, or by a ``zoo sync``
+        before the plugin changed.
+        """
+        return self._plugins.outdated(name)
 
     def exemptions(self, name: str) -> tuple[Exemption, ...]:
         """Return the contract checks that a plugin's backbones are known not to pass.
@@ -145,6 +166,22 @@ class Registry:
 
     # -- names -------------------------------------------------------------------------------
 
+    @cached_property
+    def short_names(self) -> Mapping[str, str]:
+        """What ``zoo list`` shows without ``--all``, to canonical names.
+
+        The short names of ``registry.toml``, then what plugins feature: by the bare name where that
+        means it, else by the canonical one.
+        """
+        names = dict(self.policy.aliases)
+        known = set(names.values())
+        for plugin, catalogue in sorted(self._plugins.catalogues.items()):
+            for arch in catalogue.featured:
+                if (canonical := f"{plugin}/{arch}") not in known:
+                    bare = self._resolver.meaning(arch) == canonical
+                    names.setdefault(arch if bare else canonical, canonical)
+        return names
+
     def names(self, pattern: str = "*") -> list[str]:
         """Return matching canonical names, sorted by plugin and name.
 
@@ -153,7 +190,7 @@ class Registry:
                 is ignored. It may match a short name, a bare name or a canonical name.
         """
         matches = _matcher(pattern)
-        short = {canonical for alias, canonical in self.policy.aliases.items() if matches(alias)}
+        short = {canonical for alias, canonical in self.short_names.items() if matches(alias)}
         return [
             f"{plugin}/{arch}"
             for plugin, catalogue in sorted(self._plugins.catalogues.items())

@@ -87,6 +87,15 @@ class Resolver:
         owners = [plugin for plugin in self._plugins.catalogues if self._in_catalogue(plugin, name)]
         return f"the backbone {owners[0]}/{name}" if owners else ""
 
+    def meaning(self, name: str) -> str:
+        """Return the canonical name of the backbone that a bare ``name`` means; empty if none."""
+        if name in self._plugins.sources or name in self._policy.runs:
+            return ""
+        with suppress(AmbiguousNameError):
+            if found := self._bare(self._expand(name)):
+                return found.spec.name
+        return ""
+
     def _expand(self, name: str) -> str:
         """Replace a short name, with or without tag, by the canonical one."""
         aliases = self._policy.aliases
@@ -179,6 +188,7 @@ class Resolver:
             self._plugins.catalogues,
             names=self._short_and_bare_names,
             matching=self._matching,
+            outdated=self._plugins.outdated,
         )
 
     def _resolvers(self) -> Iterator[str]:

@@ -45,6 +45,7 @@ def unknown_backbone(
     *,
     names: Callable[[], Collection[str]],
     matching: Callable[[str], Collection[str]],
+    outdated: Callable[[str], str],
 ) -> NameLookupError:
     """Return the error for an unknown backbone or weights tag.
 
@@ -54,6 +55,7 @@ def unknown_backbone(
         catalogues: By plugin name; includes that of a plugin named in ``target``.
         names: Returns all short and bare names.
         matching: Returns the canonical names that contain a string.
+        outdated: Returns why a plugin's catalogue may lack names.
     """
     plugin, slash, arch = target.partition("/")
     rows = catalogues[plugin].rows if slash else {}
@@ -69,5 +71,12 @@ def unknown_backbone(
     stem = (arch or name).rstrip("0123456789")[:8]
     some = f"'zoo list {stem}' lists similar names; " if stem and matching(stem) else ""
     return NameLookupError(
-        f"no backbone is called {name!r}.{guess}", hint=f"{some}'zoo list --all' lists all."
+        f"no backbone is called {name!r}.{guess}",
+        hint=f"{some}'zoo list --all' lists all.{_reasons(catalogues, plugin if slash else '', outdated)}",
     )
+
+
+def _reasons(catalogues: Iterable[str], plugin: str, outdated: Callable[[str], str]) -> str:
+    """Why a name may be missing from the catalogue of ``plugin``, or of any without one."""
+    reasons = {each: outdated(each) for each in ([plugin] if plugin else catalogues)}
+    return "".join(f" Plugin {each!r}: {reason}." for each, reason in reasons.items() if reason)
