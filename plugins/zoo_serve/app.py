@@ -21,7 +21,7 @@ from zoo_serve import schemas
 from zoo_serve.http_errors import RequestError, shortened
 from zoo_serve.limits import Limits
 from zoo_serve.middleware import PREDICT, Middleware
-from zoo_serve.parsing import Input, read_images, read_json
+from zoo_serve.parsing import Input, read_files, read_json
 from zoo_serve.service import Service
 
 _PAGE = {
@@ -37,7 +37,7 @@ _STATUS_DESCRIPTIONS = {
     408: "the request took too long to arrive",
     413: "request or text too large, or too many inputs",
     415: "unsupported content type",
-    422: "unreadable image, or a missing or invalid field",
+    422: "unreadable input, or a missing or invalid field",
     429: "too many requests from this client; see Retry-After",
     503: "the server is busy; see Retry-After",
 }
@@ -47,11 +47,12 @@ T = TypeVar("T")
 _READERS = 2
 """Maximum threads that parse request bodies."""
 
-_FILES: dict[str, Any] = {
-    "type": "object",
-    "required": ["images"],
-    "properties": {"images": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-}
+
+def _files(field: str) -> dict[str, Any]:
+    """The schema of a form with one or more files in ``field``."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    return {"type": "object", "required": [field], "properties": {field: files}}
+
 
 Threshold = Annotated[
     float | None,
@@ -87,7 +88,9 @@ def create_app(
         RunError: The run cannot be loaded.
     """
     limits = limits or Limits()
-    service = Service(run.predictor(device=device), batch_size=batch_size)
+    service = Service(
+        run.predictor(device=device), batch_size=batch_size, readable=run.modality.readable
+    )
     app = _application(run, service)
     guarded = Middleware(
         app,
@@ -159,6 +162,9 @@ def _model(run: zoo.Run, limits: Limits) -> schemas.Model:
         task=run.task.name,
         modality=run.modality.name,
         files=run.modality.in_files,
+        nouns=run.modality.nouns,
+        accept=run.modality.accept,
+        takes=run.modality.shape_in_words(run.spec),
         pairs=run.pairs,
         classes=list(run.classes),
         has_classes=run.task.has_classes,
@@ -238,12 +244,13 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
     async def read(work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=in_threads)
 
-    async def predict_images(
+    field = run.modality.nouns
+
+    async def predict_files(
         request: Request, threshold: Threshold = None, top_k: TopK = None
     ) -> Any:
-        """Predict one or more image files, in the form field ``images``."""
         body, kind = await request.body(), request.headers["content-type"]
-        inputs = await read(lambda: read_images(body, kind, limits))
+        inputs = await read(lambda: read_files(body, kind, limits, field))
         return await answer(inputs, threshold, top_k)
 
     async def predict_texts(
@@ -257,15 +264,18 @@ def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -
     schema: type[schemas.Texts | schemas.TextPairs] = (
         schemas.TextPairs if run.pairs else schemas.Texts
     )
-    of_images = run.modality.in_files
+    of_files = run.modality.in_files
+    predict_files.__doc__ = (
+        f"Predict one or more {run.modality.noun} files, in the form field ``{field}``."
+    )
     app.add_api_route(
         PREDICT,
-        predict_images if of_images else predict_texts,
+        predict_files if of_files else predict_texts,
         methods=["POST"],
         name="predict",
         response_model=schemas.Predictions,
         response_model_exclude_none=True,
-        openapi_extra={"requestBody": _request_body(_FILES if of_images else schema)},
+        openapi_extra={"requestBody": _request_body(_files(field) if of_files else schema)},
         responses={
             status: {"model": schemas.Error, "description": about}
             for status, about in _STATUS_DESCRIPTIONS.items()

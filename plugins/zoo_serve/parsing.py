@@ -1,4 +1,4 @@
-"""Parse request bodies: texts as JSON, images as a form. Runs in threads, not on the event loop."""
+"""Parse request bodies: texts as JSON, files as a form. Runs in threads, not on the event loop."""
 
 from __future__ import annotations
 
@@ -106,29 +106,30 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-def read_images(body: bytes, content_type: str, limits: Limits) -> list[Input]:
-    """Return the files in a form's field ``images``.
+def read_files(body: bytes, content_type: str, limits: Limits, field: str) -> list[Input]:
+    """Return the files in a form's field ``field``.
 
     Args:
         body: The request body.
         content_type: The request's ``Content-Type``, with the boundary.
         limits: Limits on the number of files.
+        field: The plural noun for the inputs, such as ``images``.
 
     Raises:
         RequestError: The body is not such a form, or has no file or too many.
     """
     form = asyncio.run(_form(body, content_type, limits))
-    files = [each for key, each in form.multi_items() if key == "images"]
+    files = [each for key, each in form.multi_items() if key == field]
     if not files or not all(isinstance(each, UploadFile) for each in files):
         raise RequestError(
             422,
-            "'images' is missing",
+            f"'{field}' is missing",
             given=f"a form with {', '.join(map(repr, form)) or 'no fields'}"[:200],
-            expected="one or more files in the form field 'images'",
+            expected=f"one or more files in the form field '{field}'",
         )
     named = [(each, Path(each.filename or "").name) for each in files if not isinstance(each, str)]
     return [
-        Input(each.file.read(), name or f"image {number}")
+        Input(each.file.read(), name or f"file {number}")
         for number, (each, name) in enumerate(named, start=1)
     ]
 

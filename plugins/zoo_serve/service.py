@@ -15,7 +15,7 @@ from zoo_serve.http_errors import RequestError
 from zoo_serve.parsing import Input
 
 _PREPARERS = 4
-"""Maximum threads that decode images; at the pixel limit each may need 1.7 GB (16-bit RGBA)."""
+"""Maximum threads that decode files; images at the pixel limit each may need 1.7 GB (16-bit RGBA)."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,13 @@ class Service:
     Args:
         predictor: The run's predictor.
         batch_size: Maximum inputs per forward pass.
+        readable: What inputs must be, for errors.
     """
 
-    def __init__(self, predictor: zoo.Predictor, *, batch_size: int = 32) -> None:
+    def __init__(
+        self, predictor: zoo.Predictor, *, batch_size: int = 32, readable: str = "inputs"
+    ) -> None:
+        self._readable = readable
         predictor.warm_up()
         self._predictor = predictor
         threads = max(1, min(_PREPARERS, round(zoo.usable_cores())))
@@ -59,7 +63,7 @@ class Service:
             top_k: Number of most likely classes to return; all by default.
 
         Raises:
-            RequestError: Some inputs are not readable images (422).
+            RequestError: Some inputs are not readable (422).
         """
         start = time.perf_counter()
         results = await asyncio.gather(*map(self._compute, inputs), return_exceptions=True)
@@ -69,7 +73,7 @@ class Service:
                 422,
                 "; ".join(error.message for error in bad),
                 given=", ".join(path for error in bad for path in error.paths),
-                expected="images in JPEG, PNG, WebP, GIF, TIFF or AVIF format",
+                expected=self._readable,
             )
         computed = [_or_raise(each) for each in results]
         predictions = [

@@ -44,6 +44,14 @@ class Modality(InputKind, Protocol):
         """Example arguments for ``zoo predict RUN``."""
 
     @property
+    def accept(self) -> str:
+        """The files that a page lets users choose, as HTML's ``accept``; empty for none."""
+
+    @property
+    def readable(self) -> str:
+        """What a server takes, in words."""
+
+    @property
     def ragged(self) -> bool:
         """Whether batches differ in other dimensions than the number of samples."""
 

@@ -107,6 +107,7 @@ function card(item) {
 }
 
 function preview(file) {
+  if (file.type.startsWith("audio/")) return player(file);
   const image = make("img", "thumb");
   image.alt = "";
   image.src = URL.createObjectURL(file);
@@ -117,8 +118,15 @@ function preview(file) {
   return image;
 }
 
+function player(file) {
+  const audio = make("audio", "thumb");
+  audio.controls = true;
+  audio.src = URL.createObjectURL(file);
+  return audio;
+}
+
 function forget(element) {
-  const image = element.querySelector("img");
+  const image = element.querySelector("img, audio");
   if (image) URL.revokeObjectURL(image.src);
   element.remove();
 }
@@ -211,7 +219,7 @@ async function send(item) {
 function body(item) {
   if (item.file) {
     const form = new FormData();
-    form.append("images", item.file, item.name);
+    form.append(state.model.nouns, item.file, item.name);
     return { body: form };
   }
   const texts = [item.texts.length === 2 ? item.texts : item.texts[0]];
@@ -224,8 +232,10 @@ function addFiles(files) {
   predict(Array.from(files, (file) => ({ file, name: file.name || "pasted image" })));
 }
 
-function listenForImages() {
+function listenForFiles(model) {
   byId("images").hidden = false;
+  byId("files").accept = model.accept;
+  byId("choose").textContent = `Choose ${model.nouns}`;
   byId("files").addEventListener("change", (event) => {
     addFiles(event.target.files);
     event.target.value = "";
@@ -264,7 +274,7 @@ function listenForTexts(pairs) {
 // -- facts -------------------------------------------------------------------------------------
 
 function describeInput(model) {
-  if (model.files) return `images, ${model.input.size} × ${model.input.size} pixels`;
+  if (model.files) return `${model.nouns}, ${model.takes}`;
   const kind = model.pairs ? "text pairs" : "texts";
   return `${kind}, up to ${model.input.max_length} tokens`;
 }
@@ -375,7 +385,7 @@ async function start() {
     return;
   }
   showModel(state.model);
-  if (state.model.files) listenForImages();
+  if (state.model.files) listenForFiles(state.model);
   else listenForTexts(state.model.pairs);
   document.documentElement.dataset.ready = "true";
   showMistakes(await (await fetch("/mistakes")).json(), state.model);

@@ -71,6 +71,16 @@ class FileModality(FileFunctions):
         return f"new/*{self.endings[0]}"
 
     @property
+    def accept(self) -> str:
+        """The endings."""
+        return ",".join(self.endings)
+
+    @property
+    def readable(self) -> str:
+        """The endings, in words."""
+        return f"{self.nouns}: {', '.join(self.endings)} files"
+
+    @property
     def options(self) -> frozenset[str]:
         """Augmented inputs have views to cache."""
         return frozenset({"cached_views"} if self.augmented else ())

@@ -66,6 +66,8 @@ class ImageModality:
     main_input: str = "pixel_values"
     dtype: str = "float32"
     new_inputs: str = "new/*.jpg"
+    accept: str = "image/*"
+    readable: str = "images in JPEG, PNG, WebP, GIF, TIFF or AVIF format"
     ragged: bool = False
     options: frozenset[str] = frozenset(
         {

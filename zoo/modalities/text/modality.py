@@ -64,6 +64,8 @@ class TextModality:
     main_input: str = "input_ids"
     dtype: str = "int64"
     new_inputs: str = "new.csv"
+    accept: str = ""
+    readable: str = "texts"
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
