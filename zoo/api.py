@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from zoo.contract.network.backbone import Backbone
 from zoo.data.memory.source import DataSource, is_path, source_name
+from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
@@ -91,6 +92,7 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     path = fetch(run.weights)
     if with_head:
         backbone = Run(run.folder, registry=registry).load().train()
+        merge(backbone)
     else:
         check_size(run.spec, path)
         backbone = build(run.spec, run.weights)
@@ -100,14 +102,17 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
 
 
 @python_names()
-def open_run(folder: str | Path, *, surgery: Surgery | None = None) -> Run:
+def open_run(
+    folder: str | Path, *, surgery: Surgery | None = None, base: str | Path | None = None
+) -> Run:
     """Open a run folder of ``zoo finetune``.
 
     Args:
         folder: A run folder.
         surgery: The function that changed the backbone before training, if one did.
+        base: The base of an adapter run, where it is not where it was: a file, a folder or a run.
     """
-    return Run(folder, surgery=surgery)
+    return Run(folder, surgery=surgery, base=base)
 
 
 @python_names()

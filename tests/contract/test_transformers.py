@@ -574,7 +574,7 @@ def test_lora_adapts_every_layer_of_a_decoder_and_merges_into_it(pooling: Poolin
         adapters.insert(backbone, LORA)
     prefix = encoder_prefix(backbone.net)
     layers = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-    assert [path for path, _ in adapters._layers(backbone)] == [
+    assert [path for path, _ in adapters.layers(backbone)] == [
         f"{prefix}h.{block}.{layer}" for block in range(2) for layer in layers
     ]
     assert adapters.in_words(backbone).startswith("LoRA on 8 layers with ")

@@ -30,7 +30,10 @@ Items = list["CompletionItem"]
 Complete = Callable[[click.Context, click.Parameter, str], Items]
 
 SHELLS = ("bash", "zsh", "fish")
-STRATEGIES = ("probe", "full", "two-stage", "gradual", "last", "lora", "bias", "norm")
+STRATEGIES = (
+    *("probe", "full", "two-stage", "gradual", "last"),
+    *("lora", "dora", "ia3", "bias", "norm"),
+)
 HEADS = ("linear", "mlp")
 RUN_LEVELS = 4
 """Depth of the search for run folders."""

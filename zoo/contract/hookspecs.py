@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from zoo.contract.adapters import AdapterKind
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.modalities import ModalitySpec
@@ -59,6 +60,11 @@ def zoo_heads() -> Mapping[str, HeadFactory | str]:  # type: ignore[empty-body]
 @hookspec
 def zoo_strategies() -> Mapping[str, StrategyFactory | str]:  # type: ignore[empty-body]
     """Strategies by name, for ``--strategy``; each is a function or the ``module:attribute`` of one."""
+
+
+@hookspec
+def zoo_adapters() -> Mapping[str, AdapterKind]:  # type: ignore[empty-body]
+    """Kinds of adapters by name, for ``--strategy``."""
 
 
 @hookspec

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from zoo.contract.adapters import AdapterKind
 from zoo.engine.recipe import Recipe, Solver
-from zoo.engine.strategies import STRATEGIES, STRENGTHS, Parameters, Phase, Strategy
+from zoo.engine.strategies import STRATEGIES, STRENGTHS, Phase, Strategy, adapter
 from zoo.errors import PluginError, UsageError, did_you_mean
-from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.offers import Offer, OfferKind, unique
 from zoo.registry.registry import Registry
+from zoo.weights.adapter_kinds import ADAPTER, ADAPTERS
 
 STRATEGY = OfferKind(
     noun="strategy", plural="strategies", hook="zoo_strategies", training_only=True
@@ -32,9 +34,29 @@ def find_strategy(text: str, registry: Registry) -> ChosenStrategy:
         UsageError: It takes no argument, or needs one.
     """
     name, colon, argument = text.partition(":")
-    chosen = ChosenStrategy(registry.offer(STRATEGY, name, STRATEGIES), argument if colon else None)
+    chosen = ChosenStrategy(_offer(name, registry), argument if colon else None)
     chosen.check_argument()
     return chosen
+
+
+def _offer(name: str, registry: Registry) -> Offer[Strategy]:
+    """The strategy of that name; a plugin's kind of adapter is one too."""
+    if name in STRATEGIES:
+        return registry.offer(STRATEGY, name, STRATEGIES)
+    known = [
+        *registry.candidates(STRATEGY, name, STRATEGIES),
+        *map(_of_adapter, registry.candidates(ADAPTER, name, {})),
+    ]
+    return unique(STRATEGY, name, known)
+
+
+def _of_adapter(offer: Offer[AdapterKind]) -> Offer[Strategy]:
+    kind = offer.value
+    if not isinstance(kind, AdapterKind):
+        raise offer.broken(f"its {offer} is {type(kind).__name__}, not a zoo.AdapterKind")
+    return Offer(
+        kind=ADAPTER, bare=offer.bare, plugin=offer.plugin, given=adapter(offer.name, kind)
+    )
 
 
 @dataclass(frozen=True)
@@ -140,7 +162,10 @@ def _flaw(phase: Phase, stages: Sequence[str]) -> str:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 < value < math.inf:
             return f"{name} must be a number greater than 0, got {value!r}"
-    for name, words in (("parameters", get_args(Parameters)), ("solver", get_args(Solver))):
+    if phase.adapter is not None and not isinstance(phase.adapter, AdapterKind):
+        return f"adapter must be a zoo.AdapterKind, got {type(phase.adapter).__name__}"
+    parameters = (phase.parameters,) if phase.adapter else ("all", *ADAPTERS)
+    for name, words in (("parameters", parameters), ("solver", get_args(Solver))):
         if (value := getattr(phase, name)) not in words:
             return f"{name} must be one of {', '.join(words)}, got {value!r}"
     if phase.solver == "lbfgs" and phase.trains_backbone:

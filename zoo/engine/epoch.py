@@ -83,7 +83,9 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
         score = list(setup.task.score(metrics))
         better = all(map(math.isfinite, score)) and score > progress.score
         if better:
-            best.keep(adapters.plain_state(setup.forward.backbone), logits, final=final)
+            backbone = setup.forward.backbone
+            kept = backbone.state_dict() if setup.keeps_adapters else adapters.plain_state(backbone)
+            best.keep(kept, logits, final=final)
     spent = progress.seconds + time.perf_counter() - began
     record = _record(running, metrics, spent, better=better)
     progress.history.append(record)
@@ -158,12 +160,13 @@ def _samples_in_words(step: Step, setup: TrainingSetup) -> str:
 
 
 def _as_saved(running: RunningPhase) -> ExitStack:
-    """The backbone as it would be saved: EMA weights, merged adapters, the first process's buffers."""
+    """The backbone as it would be saved: EMA weights, adapters, the first process's buffers."""
     backbone, accelerator = running.setup.forward.backbone, running.setup.accelerator
     with ExitStack() as stack:
         if running.learner.average:
             stack.enter_context(running.learner.average.applied())
-        stack.enter_context(adapters.merged(backbone))
+        if not running.setup.keeps_adapters:
+            stack.enter_context(adapters.merged(backbone))
         if accelerator.num_processes > 1:  # the first process saves
             for buffer in backbone.buffers():
                 buffer.copy_(broadcast(buffer))

@@ -25,6 +25,7 @@ from zoo.engine.trainable import choose_trained
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError, WorkersError
 from zoo.system.tensors.seeds import mixed_seed
+from zoo.weights.loading import adapter_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ class _Fit:
                 "every epoch produced NaN metrics; nothing was saved",
                 hint="Try a smaller --lr or --precision fp32.",
             )
-        adapters.merge(self.backbone)
+        if not adapter_layers.has_adapters(self.best.state):
+            adapters.merge(self.backbone)  # the best epoch was before them, or they are merged
         self.backbone.load_state_dict(self.best.state)
         return FitResult(
             history=progress.history,

@@ -26,7 +26,7 @@ class PhaseFacts:
     Attributes:
         trained: Number of trained parameters at its start, with the head.
         total: Number of all parameters, with adapters.
-        adapters: Which layers have adapters, in words; empty without adapters.
+        adapters: Which layers have adapters, or which parameters train, in words; empty for all.
         least_lr: The smallest learning rate of any parameter.
         batch_norms: Paths of the batch-normalisation layers that train by its end.
     """
@@ -58,7 +58,7 @@ def phase_facts(
 
     Raises:
         StageError: A stage or layer does not exist.
-        UsageError: LoRA has no layers to adapt.
+        UsageError: An adapter has no layers to adapt.
     """
     with torch.random.fork_rng():  # adapters are initialised randomly
         return tuple(_facts(backbone, phase, recipe) for phase in phases)
@@ -67,8 +67,8 @@ def phase_facts(
 def _facts(backbone: Backbone, phase: Phase, recipe: Recipe) -> PhaseFacts:
     choose_trained(backbone, phase, recipe)
     parameters = list(backbone.parameters())
-    lora = phase.trains_backbone and phase.parameters == "lora"
-    words = adapters.in_words(backbone) if lora else ""
+    kind = phase.kind
+    words = (adapters.in_words(backbone, kind) if kind.inserts else kind.title) if kind else ""
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     least = min(group["lr"] for group in _groups(backbone, phase, recipe))
     if phase.trains_backbone:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from zoo.contract.adapters import AdapterKind
 from zoo.engine.hyperparameters import check, option, rows
 from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError
+from zoo.weights.adapter_kinds import ADAPTERS
 
 if TYPE_CHECKING:
     from zoo.modalities.batches import Augment
@@ -26,7 +28,7 @@ class Recipe:
 
     strategy: str = option(
         "probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by "
-        "stage), last:N (probe, then the last N stages), lora, bias, norm, or a plugin's.",
+        "stage), last:N (probe, then the last N stages), lora, dora, ia3, bias, norm, or a plugin's.",
         section=_COMMON,
         metavar="NAME",
     )
@@ -113,7 +115,7 @@ class Recipe:
         section=_MODEL,
         metavar="R",
         at_least=1,
-        use="lora",
+        use="adapter rank",
         default=8,
     )
     lora_alpha: int = option(
@@ -121,7 +123,7 @@ class Recipe:
         section=_MODEL,
         metavar="A",
         at_least=0,
-        use="lora",
+        use="adapter rank",
         default=16,
     )
     lora_dropout: float = option(
@@ -130,7 +132,7 @@ class Recipe:
         metavar="P",
         at_least=0,
         below=1,
-        use="lora",
+        use="adapter dropout",
         default=0.0,
     )
     layer_decay: float = option(
@@ -345,7 +347,13 @@ class Recipe:
 
     @classmethod
     def default(
-        cls, modality: str, *, pretrained: bool, strategy: str | None = None, products: int = 0
+        cls,
+        modality: str,
+        *,
+        pretrained: bool,
+        strategy: str | None = None,
+        products: int = 0,
+        adapters: Mapping[str, AdapterKind] = ADAPTERS,
     ) -> Self:
         """Defaults that work for most data.
 
@@ -355,6 +363,7 @@ class Recipe:
             strategy: The requested strategy, if any.
             products: Multiplications of the head over the training split, which L-BFGS repeats
                 some hundred times: samples times ``feature_dim`` times outputs.
+            adapters: Kinds of adapters, whose few parameters train with a larger learning rate.
         """
         from zoo.modalities import modality_named
 
@@ -364,7 +373,8 @@ class Recipe:
             head_solver="lbfgs" if products <= _SOLVED else "adamw",
             **modality_named(modality).recipe(pretrained=pretrained),
         )
-        return replace(recipe, lr=recipe.lr * _FASTER.get(chosen, 1.0))
+        factor = adapters[chosen].lr if chosen in adapters else 1.0
+        return replace(recipe, lr=recipe.lr * factor)
 
     def changed(self, **overrides: Any) -> Self:
         """A copy with the overrides that are not ``None``.
@@ -393,6 +403,3 @@ class Recipe:
 
 _SOLVED = 1_000_000_000
 """Up to so many multiplications of the head over the training split, L-BFGS takes a minute at most."""
-
-_FASTER = {"lora": 10.0, "bias": 10.0, "norm": 10.0}
-"""Factors on the learning rate for strategies that train few parameters."""

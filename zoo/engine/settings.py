@@ -51,9 +51,14 @@ _USES: Mapping[Use, _Usage] = {
         lambda phase, recipe: phase.trains_backbone and phase.layer_decay == recipe.layer_decay,
         "for phases that train all of the backbone's parameters",
     ),
-    "lora": _Usage(
-        lambda phase, _: phase.trains_backbone and phase.parameters == "lora",
-        "for LoRA",
+    "adapter rank": _Usage(
+        lambda phase, _: phase.kind is not None and phase.kind.rank,
+        "for LoRA and the adapters like it",
+        "--strategy lora",
+    ),
+    "adapter dropout": _Usage(
+        lambda phase, _: phase.kind is not None and phase.kind.dropout,
+        "for LoRA and DoRA",
         "--strategy lora",
     ),
     "steps": _Usage(

@@ -26,9 +26,10 @@ def refuse_unsharded(accelerator: Accelerator, recipe: Recipe, phases: Sequence[
         )
     if not accelerator.is_fsdp2:
         return
-    adapters = any(phase.parameters == "lora" for phase in phases)
-    for option, given in {"--ema": recipe.ema, "--l2sp": recipe.l2sp, "LoRA": adapters}.items():
-        if given:
+    adapters = [phase.kind.title for phase in phases if phase.kind and phase.kind.inserts]
+    given = {"--ema": recipe.ema, "--l2sp": recipe.l2sp, **dict.fromkeys(adapters, True)}
+    for option, value in given.items():
+        if value:
             raise UsageError(
                 f"{option} does not work with parameters sharded over processes",
                 hint="Use torchrun, which does not shard parameters.",

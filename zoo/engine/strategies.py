@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from zoo.contract.adapters import AdapterKind
 from zoo.engine.recipe import Recipe, Solver
 from zoo.errors import UsageError
-
-Parameters = Literal["all", "bias", "norm", "lora"]
-
+from zoo.weights.adapter_kinds import ADAPTERS
 
 STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
 """Regularisation strengths that L-BFGS tries, strongest first. Each solution is the starting point of
@@ -37,8 +35,10 @@ class Phase:
             features.
         freeze_until: Last stage that stays frozen while the backbone trains; the user's
             ``--freeze-until`` may freeze more.
-        parameters: Which of the backbone's parameters train: ``all``; ``bias``, only biases;
-            ``norm``, only normalisation layers; ``lora``, low-rank matrices beside frozen weights.
+        parameters: Which of the backbone's parameters train: ``all``, or a kind of adapter:
+            ``bias``, only biases; ``norm``, only normalisation layers; ``lora``, low-rank matrices
+            beside frozen weights; ``dora``; ``ia3``; or a plugin's, which ``adapter`` describes.
+        adapter: The kind of adapter of a plugin that ``parameters`` names.
         gradual: Whether the stages unfreeze one after another, from the head down, over the first
             half of the steps; unfrozen stages keep their optimiser state.
         solver: ``adamw``; or, in head-only phases, ``lbfgs``: to convergence, one epoch for each
@@ -51,9 +51,17 @@ class Phase:
     layer_decay: float = 1.0
     trains_backbone: bool = True
     freeze_until: str | None = None
-    parameters: Parameters = "all"
+    parameters: str = "all"
+    adapter: AdapterKind | None = None
     gradual: bool = False
     solver: Solver = "adamw"
+
+    @property
+    def kind(self) -> AdapterKind | None:
+        """The kind of adapter that it trains; ``None`` if it trains all parameters, or the head."""
+        if not self.trains_backbone or self.parameters == "all":
+            return None
+        return self.adapter or ADAPTERS[self.parameters]
 
     @property
     def solved(self) -> bool:
@@ -125,32 +133,21 @@ def last(recipe: Recipe, stages: Sequence[str], argument: str = "1") -> Sequence
     return [*probe(recipe, stages), replace(everything, name="last", freeze_until=until)]
 
 
-def bias(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
-    """The head and the biases: BitFit, Ben Zaken et al. 2022, arXiv:2106.10199."""
-    return [_part(recipe, "bias")]
+def adapter(name: str, kind: AdapterKind) -> Strategy:
+    """The strategy that trains the head and an adapter; see :mod:`zoo.weights.adapter_kinds`."""
 
+    def strategy(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
+        return [
+            Phase(
+                name=name.rpartition("/")[2],
+                epochs=recipe.epochs,
+                lr=recipe.lr,
+                parameters=name,
+                adapter=kind,
+            )
+        ]
 
-def norm(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
-    """The head and the parameters of normalisation layers (Frankle et al. 2021, arXiv:2003.00152)."""
-    return [_part(recipe, "norm")]
-
-
-def lora(recipe: Recipe, stages: Sequence[str]) -> Sequence[Phase]:
-    """The head, and low-rank adapters: Hu et al. 2022, arXiv:2106.09685.
-
-    PEFT inserts them where ``Backbone.adapter_targets`` allows it. They are merged into the weights
-    of the saved run, which opens like any other.
-    """
-    return [_part(recipe, "lora")]
-
-
-def _part(recipe: Recipe, parameters: Parameters) -> Phase:
-    return Phase(
-        name=parameters,
-        epochs=recipe.epochs,
-        lr=recipe.lr,
-        parameters=parameters,
-    )
+    return strategy
 
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -159,7 +156,5 @@ STRATEGIES: Mapping[str, Strategy] = {
     "two-stage": two_stage,
     "gradual": gradual,
     "last": last,
-    "lora": lora,
-    "bias": bias,
-    "norm": norm,
+    **{name: adapter(name, kind) for name, kind in ADAPTERS.items()},
 }

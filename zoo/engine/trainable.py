@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
+from zoo.contract.adapters import imported
 from zoo.contract.network.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
@@ -28,20 +28,21 @@ def choose_trained(backbone: Backbone, phase: Phase, recipe: Recipe, *, done: fl
 
     Raises:
         StageError: A stage or layer does not exist.
-        UsageError: There is nothing for LoRA to adapt.
+        UsageError: There is nothing for the adapter to adapt.
     """
-    if phase.parameters != "lora" or not phase.trains_backbone:
+    kind = phase.kind
+    if kind is None or not kind.inserts:
         adapters.merge(backbone)
     if not phase.trains_backbone:
         backbone.freeze()
         return
-    if phase.parameters == "lora":
-        adapters.insert(backbone, recipe)
-    elif phase.parameters == "all":
+    if kind is None:
         backbone.unfreeze()
+    elif kind.inserts:
+        adapters.insert(backbone, recipe, kind)
     else:
         backbone.freeze()
-        if chosen := _parts(backbone)[phase.parameters]:
+        if chosen := list(imported(kind.parameters)(backbone.net)):
             backbone.unfreeze(*chosen)
     if until := _frozen_until(backbone, phase, done):
         backbone.freeze(upto=until)
@@ -117,23 +118,3 @@ def _frozen_until(backbone: Backbone, phase: Phase, done: float) -> str | None:
     unfrozen = min(can_unfreeze, 1 + int(2 * done * (can_unfreeze - 1) + 1e-9))
     frozen = len(names) - unfrozen
     return names[frozen - 1] if frozen else None
-
-
-def _parts(backbone: Backbone) -> dict[str, list[str]]:
-    """Parameters of ``net`` by kind: biases, and those of normalisation layers."""
-    biases, norms = [], []
-    for path, module in backbone.net.named_modules():
-        own = [
-            (f"{path}.{name}".lstrip("."), p) for name, p in module.named_parameters(recurse=False)
-        ]
-        biases += [name for name, p in own if p.ndim == 1 and "bias" in name.rpartition(".")[2]]
-        if _normalises(module):
-            norms += [name for name, _ in own]
-    return {"bias": biases, "norm": norms}
-
-
-def _normalises(module: nn.Module) -> bool:
-    """Whether it is a normalisation layer: libraries have their own, named ``…Norm…`` by convention."""
-    return "norm" in type(module).__name__.lower() and all(
-        p.ndim <= 1 or p.numel() == max(p.shape) for p in module.parameters(recurse=False)
-    )

@@ -70,6 +70,7 @@ class TrainingSetup:
         checkpoints: Saves and loads the state.
         interrupts: The signals received so far.
         reporter: Receives progress, notes and epochs.
+        keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
     """
 
     forward: Forward
@@ -83,3 +84,4 @@ class TrainingSetup:
     checkpoints: CheckpointStore
     interrupts: Interrupts
     reporter: Reporter
+    keeps_adapters: bool = False

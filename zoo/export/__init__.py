@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from zoo.contract.network.backbone import Backbone
+from zoo.engine.adapters import merge
 from zoo.errors import RunError
 from zoo.export.capture import in_a_line
 from zoo.export.formats import FORMATS as FORMATS
@@ -113,8 +114,9 @@ def export_run(
 
 
 def loaded(run: Run) -> Backbone:
-    """The run's network on the CPU, with its tokenizer."""
+    """The run's network on the CPU, with its tokenizer; an adapter is merged into it."""
     backbone = run.load()
+    merge(backbone)
     backbone.tokenizer = run.tokenizer
     return backbone
 

@@ -15,7 +15,8 @@ from zoo.errors import RunError, UsageError, ZooError
 from zoo.export import inputs_of, loaded, write_preparation
 from zoo.export.native import LOADER, native_source
 from zoo.export.portable import data_name, is_address, without_folders
-from zoo.registry.run_record import LOCK_FILE, MODEL, read_run
+from zoo.registry.adapter_record import weights_file
+from zoo.registry.run_record import LOCK_FILE, read_run
 from zoo.runs.folder import CARD, METRICS
 from zoo.runs.model_card import hub_card
 from zoo.runs.python_names import python_names
@@ -29,7 +30,17 @@ PREFIX = "hf:"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 _KEPT = (
-    *("format", "created", "finished", "backbone", "spec", "params", "weights", "origin"),
+    *(
+        "format",
+        "created",
+        "finished",
+        "backbone",
+        "spec",
+        "params",
+        "adapter",
+        "weights",
+        "origin",
+    ),
     *(
         "classes",
         "task",
@@ -113,15 +124,18 @@ def push_run(
     finished = read_run(run.folder)
     finished.check_weights()
     contents = _contents(run, name)
-    weights = run.folder / MODEL
+    weights = weights_file(run.folder, run.record)
     commit = None
     if api is not None:
-        commit = _upload(api, name, {**contents, MODEL: weights}, private=private)
+        commit = _upload(api, name, {**contents, weights.name: weights}, private=private)
     return Pushed(
         repo=name,
         url=_url(name),
         private=private,
-        files={**{path: len(data) for path, data in contents.items()}, MODEL: _size(weights)},
+        files={
+            **{path: len(data) for path, data in contents.items()},
+            weights.name: _size(weights),
+        },
         card=contents[CARD].decode(),
         commit=commit,
     )
@@ -151,11 +165,11 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     """Contents of the small files, by path in the repository."""
     backbone = loaded(run)
     record = public_record(run.record)
-    texts = {
-        LOCK_FILE: json.dumps(record, indent=2, ensure_ascii=False) + "\n",
-        **backbone.native_files(run.classes, run.task.activation),
-    }
-    loader = _loader(run, backbone)
+    texts = {LOCK_FILE: json.dumps(record, indent=2, ensure_ascii=False) + "\n"}
+    loader = ""
+    if run.record.get("adapter") is None:  # the library cannot load an adapter of zoo's
+        texts |= backbone.native_files(run.classes, run.task.activation)
+        loader = _loader(run, backbone)
     if loader:
         texts[LOADER] = loader
     texts[CARD] = hub_card(record, name, loader=LOADER.removesuffix(".py") if loader else "")
@@ -193,6 +207,7 @@ def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
         "backbone": without_folders(kept["backbone"]),
         "spec": spec,
         "weights": without_folders(kept["weights"]),
+        "adapter": without_folders(kept.get("adapter")),
         "origin": _public_origin(kept["origin"]),
         "data": {**data, "source": data_name(str(data.get("source", "")))},
     }

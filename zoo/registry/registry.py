@@ -135,12 +135,18 @@ class Registry:
             AmbiguousNameError: Several plugins offer it.
             PluginError: Its plugin cannot be used.
         """
+        return unique(kind, name, self.candidates(kind, name, own))
+
+    def candidates(
+        self, kind: OfferKind, name: str, own: Mapping[str, Thing | str]
+    ) -> list[Offer[Thing]]:
+        """Return the things among which :meth:`offer` looks for a name."""
         if name in own:
-            return Offer(kind=kind, bare=name, plugin="", given=own[name])
+            return [Offer(kind=kind, bare=name, plugin="", given=own[name])]
         plugin, slash, _ = name.partition("/")
         if slash and plugin in self._plugins.sources:
-            return unique(kind, name, self._plugins.offers_of(kind, plugin))
-        return unique(kind, name, self.offers(kind, own))
+            return self._plugins.offers_of(kind, plugin)
+        return self.offers(kind, own)
 
     def requirements(self, spec: BackboneSpec, used: Iterable[Offer[Any]]) -> Requirements:
         """Return the plugins that a fine-tune uses, as recorded in ``run.json``.

@@ -18,13 +18,14 @@ from typing import Any
 from zoo.contract.modalities import registered
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
+from zoo.registry.adapter_record import ADAPTER_FILE, MODEL, adapter_of, weights_file
 from zoo.registry.requirements import requirements_flaw
 from zoo.system.files import sha256_of
 from zoo.system.json_shape import NONE, Kinds, shape_flaw
 from zoo.system.small_files import read_small
 
 FORMAT = 1
-LOCK_FILE, MODEL, TOKENIZER = "run.json", "model.safetensors", "tokenizer.json"
+LOCK_FILE, TOKENIZER = "run.json", "tokenizer.json"
 
 _RESTORE = "Use another run, or restore the file from a copy of the run."
 
@@ -79,7 +80,7 @@ class FinishedRun:
         Raises:
             RunError: They differ, or the file cannot be read.
         """
-        file = self.folder / MODEL
+        file = weights_file(self.folder, self.record)
         try:
             found = sha256_of(file)
         except OSError as error:
@@ -133,6 +134,7 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
         spec = BackboneSpec.from_json(record["spec"])
         spec = replace(spec, params=record["params"], weights=(_weights(folder, name, record),))
         run = FinishedRun(folder, name, record, spec)
+        adapter_of(record)
         lineage({"weights": None, "origin": run.origin})  # checks the other values that are needed
     except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
         raise damaged(folder, error) from error
@@ -142,7 +144,10 @@ def read_run(folder: Path, *, name: str = "") -> FinishedRun:
             f"{record['surgery']!r}",
             hint="Publish the changed network as a plugin's backbone: docs/plugins.md.",
         )
-    for file in (MODEL, *([TOKENIZER] if spec.input.needs_tokenizer else [])):
+    for file in (
+        weights_file(folder, record).name,
+        *([TOKENIZER] if spec.input.needs_tokenizer else []),
+    ):
         if not (folder / file).is_file():
             raise RunError(f"{folder} has no {file}", hint=_RESTORE)
     return run
@@ -156,7 +161,7 @@ def _weights(folder: Path, name: str, record: Mapping[str, Any]) -> Weights:
         raise ValueError(f"'sha256' must have 64 digits, got {digits!r}")
     return Weights(
         tag=name or "run",
-        uri=str(folder / MODEL),
+        uri=str(weights_file(folder, record)),
         sha256=digits,
         license=str((record["weights"] or {}).get("license") or ""),
         metrics=_metrics(record["results"]["metrics"]),
@@ -190,7 +195,7 @@ def origin_of(
     if published is not None and published.weights.uri == weights.uri:
         return published.origin
     file = Path(weights.uri)
-    if file.name != MODEL or not (file.parent / LOCK_FILE).is_file():
+    if file.name not in (MODEL, ADAPTER_FILE) or not (file.parent / LOCK_FILE).is_file():
         return None
     with suppress(RunError):  # weights need not belong to a run
         run = read_run(file.parent)

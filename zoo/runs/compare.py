@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.engine.progress import Reporter
 from zoo.errors import RunError, UsageError
-from zoo.registry.run_record import MODEL
+from zoo.registry.adapter_record import weights_file
 from zoo.runs.predictions import EvaluatedSamples
 from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
@@ -252,7 +252,7 @@ def _holm(contests: Sequence[Contest]) -> list[Contest]:
 def _contender(
     run: Run, evaluated: EvaluatedSamples, classes: Sequence[str], contest: Contest | None
 ) -> Contender:
-    results, model = run.record["results"], run.folder / MODEL
+    results, model = run.record["results"], weights_file(run.folder, run.record)
     return Contender(
         run=run,
         evaluation=run.task.evaluation(

@@ -19,8 +19,10 @@ from torch import Tensor
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Samples
 from zoo.errors import RunError
+from zoo.registry.adapter_record import ADAPTER_FILE as ADAPTER_FILE
+from zoo.registry.adapter_record import MODEL as MODEL
+from zoo.registry.adapter_record import SavedAdapter, weights_file
 from zoo.registry.run_record import FORMAT, LOCK_FILE
-from zoo.registry.run_record import MODEL as MODEL
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
 from zoo.runs.model_card import model_card
@@ -48,6 +50,8 @@ class Outcome:
         train: The training split.
         val: The validation split.
         logits: The outputs there: ``(len(val), outputs)``.
+        adapter: What the backbone has that its base has not, and its record; ``None`` to save the
+            whole network.
     """
 
     record: Mapping[str, Any]
@@ -58,6 +62,7 @@ class Outcome:
     train: Samples
     val: Samples
     logits: Tensor
+    adapter: tuple[SavedAdapter, Mapping[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +156,13 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
     record, task = outcome.record, outcome.task
     classes: Sequence[str] = record["classes"]
     try:
-        write_model(folder, outcome.backbone, classes, outcome.tokenizer, task.activation)
-        sha256 = file_sha256(folder / MODEL)
+        if outcome.adapter is None:
+            write_model(folder, outcome.backbone, classes, outcome.tokenizer, task.activation)
+        else:
+            saved, tensors = outcome.adapter
+            record = {**record, "adapter": saved.to_json()}
+            write_adapter(folder, tensors, outcome.tokenizer)
+        sha256 = file_sha256(weights_file(folder, record))
         example = _write_example(folder, outcome.val)
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
         files.write_text(folder / METRICS, "".join(lines))
@@ -311,6 +321,17 @@ def write_model(
         files.write_text(folder / name, text)
     if tokenizer is not None:
         files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=True))
+
+
+def write_adapter(folder: Path, tensors: Mapping[str, Tensor], tokenizer: Any) -> None:
+    """Write the files of an adapter run: the adapter and the tokenizer.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    write_tensors(folder / ADAPTER_FILE, tensors, {"format": "pt"})
+    if tokenizer is not None:
+        files.write_text(folder / TOKENIZER, tokenizer.to_str(pretty=False))
 
 
 def _write_example(folder: Path, samples: Samples) -> str | list[str]:

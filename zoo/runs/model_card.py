@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.registry.adapter_record import ADAPTER_FILE, MODEL
 from zoo.registry.run_record import lineage
 from zoo.tasks import task_from_json
 from zoo.tasks.metrics import titles
@@ -34,7 +35,7 @@ import zoo
 zoo.open_run({name!r}).predict([...])
 ```
 
-`model.safetensors` has the library's own parameter names: {_native(record)}
+{_weights(record)}
 {meaning(record)}"""
 
 
@@ -200,6 +201,18 @@ def meaning(record: Mapping[str, Any]) -> str:
     names = [plain(name) for name in record["classes"]]
     words = _task(record).outputs_in_words(names)
     return f"\n{words}\n" if words else ""
+
+
+def _weights(record: Mapping[str, Any]) -> str:
+    """What the file of weights holds."""
+    if adapter := record.get("adapter"):
+        base = f"{plain(adapter['base']['backbone'])} ({plain(adapter['base']['weights'])})"
+        return (
+            f"`{ADAPTER_FILE}` holds the adapter and the head; zoo fetches its base, {base}, and "
+            f"verifies that its sha256 is {adapter['base']['sha256']}. `zoo merge` writes the whole "
+            "network."
+        )
+    return f"`{MODEL}` has the library's own parameter names: {_native(record)}"
 
 
 def _native(record: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
 from zoo.tasks import task_from_json
 from zoo.tasks.task import Task
-from zoo.weights.loading.build import build, check_size
+from zoo.weights.loading.build import build, build_adapted, check_size
 from zoo.weights.loading.load import read_state_dict
 
 
@@ -46,6 +46,7 @@ class OpenedRun:
         folder: Written by ``zoo finetune``.
         surgery: The function that changed the backbone before training, if one did.
         registry: Plugins that may build the backbone; the installed ones by default.
+        base: The base of an adapter run, where it is not where it was: a file, a folder or a run.
         backbone: The result of :meth:`load`, if the caller has it already.
         finished: The contents of the files, if the caller has just written them.
 
@@ -67,11 +68,13 @@ class OpenedRun:
         *,
         surgery: Surgery | None = None,
         registry: Registry | None = None,
+        base: str | Path | None = None,
         backbone: Backbone | None = None,
         finished: Finished | None = None,
     ) -> None:
         self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
         self._surgery, self._registry = surgery, registry
+        self._base = Path(os.path.expanduser(base)) if base else None
         self._backbone, self._finished = backbone, finished
         self.record = finished.record if finished else read_record(self.folder)
         if registry is None:
@@ -125,29 +128,24 @@ class OpenedRun:
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 
+        Of an adapter run: its base, fetched and verified, with the adapter beside its layers.
+
         Raises:
-            RunError: The weights are missing or damaged, or do not fit the record.
+            RunError: The weights are missing or damaged, or do not fit the record; or the base of
+                an adapter is not found, or is another one.
         """
         registry = self._registry or Registry.discover()
         registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
         registry.check_loader(self.spec, self.folder)
+        if self.record.get("adapter") is not None:
+            return self._load_adapter(registry)
         path = self.folder / MODEL
         try:
             check_size(self.spec, path)
-            unpadded = self.record.get("unpadded")
-            backbone = build(
-                self.spec, None, unpadded=unpadded if unpadded in (True, False) else None
-            )
+            backbone = build(self.spec, None, unpadded=self._unpadded)
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
-        head = make_head(
-            find_head(self.record["head"], registry),
-            self.spec.feature_dim,
-            len(self.classes),
-            bias=backbone.head_bias,
-        )
-        backbone.replace_head(head)
-        apply_surgery(backbone, self.record["surgery"], self._surgery)
+        self._add_head(backbone, registry)
         backbone.unfreeze()
         try:
             backbone.load_native_state_dict(
@@ -156,6 +154,38 @@ class OpenedRun:
         except ZooError as error:
             raise self._unloadable(error) from error
         return backbone.eval()
+
+    def _load_adapter(self, registry: Registry) -> Backbone:
+        """The base with the adapter, which is not merged: its logits are those of training."""
+        try:
+            backbone = build_adapted(
+                self.spec,
+                self.folder,
+                unpadded=self._unpadded,
+                registry=registry,
+                base=self._base,
+                prepare=lambda backbone: self._add_head(backbone, registry),
+            )
+        except (WeightsError, PluginError) as error:
+            raise self._unloadable(error) from error
+        backbone.unfreeze()
+        return backbone.eval()
+
+    def _add_head(self, backbone: Backbone, registry: Registry) -> None:
+        """Add a head of the run's kind, and apply the surgery."""
+        head = make_head(
+            find_head(self.record["head"], registry),
+            self.spec.feature_dim,
+            len(self.classes),
+            bias=backbone.head_bias,
+        )
+        backbone.replace_head(head)
+        apply_surgery(backbone, self.record["surgery"], self._surgery)
+
+    @property
+    def _unpadded(self) -> bool | None:
+        unpadded = self.record.get("unpadded")
+        return unpadded if unpadded in (True, False) else None
 
     def _unloadable(self, error: ZooError) -> RunError:
         return RunError(f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint)

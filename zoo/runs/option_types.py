@@ -51,6 +51,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Pretrained weights to start from; none trains from scratch."""
     head: str | None
     """linear, mlp, or a plugin's."""
+    merge: bool | None
+    """Save the whole network with the adapter merged into it, not the adapter alone."""
     precision: str | None
     """Numerical precision (default: auto, bf16 where it is fast)."""
     compile: str | None
@@ -62,7 +64,7 @@ class FinetuneOptions(TypedDict, total=False):
     cache_images: bool | None
     """Cache decoded images (default: where it pays off)."""
     strategy: str | None
-    """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), last:N (probe, then the last N stages), lora, bias, norm, or a plugin's."""
+    """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), last:N (probe, then the last N stages), lora, dora, ia3, bias, norm, or a plugin's."""
     epochs: int | None
     """Number of epochs of the last phase."""
     lr: float | None

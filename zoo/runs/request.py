@@ -147,6 +147,11 @@ class Request:
     head: str = option(
         "linear, mlp, or a plugin's.", section=_MODEL, metavar="NAME", default="linear"
     )
+    merge: bool = option(
+        "Save the whole network with the adapter merged into it, not the adapter alone.",
+        section=_MODEL,
+        default=False,
+    )
     surgery: str | None = None
     precision: str = option(
         "Numerical precision (default: auto, bf16 where it is fast).",

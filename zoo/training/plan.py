@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,12 +19,14 @@ from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import refuse_redundant_layers
+from zoo.errors import UsageError
 from zoo.registry.requirements import Requirements
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
 from zoo.training.start import TrainingStart
+from zoo.weights.loading.adapter_file import fingerprints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Plan:
         precision: ``fp32`` or ``bf16``.
         device: Device for training and validation.
         plugins: The plugins in use.
+        base: Hashes of the tensors of the base, of which an adapter is saved apart; ``None`` if the
+            whole network is saved.
     """
 
     request: Request
@@ -52,6 +56,7 @@ class Plan:
     precision: str
     device: torch.device
     plugins: Requirements
+    base: Mapping[str, bytes] | None = None
 
     @property
     def splits(self) -> Splits:
@@ -112,4 +117,25 @@ def make_plan(
         ),
         device=device,
         plugins=options.registry.requirements(backbone.spec, (opened.head, strategy.offer)),
+        base=fingerprints(backbone.net) if _saved_apart(request, start, phases) else None,
     )
+
+
+def _saved_apart(request: Request, start: TrainingStart, phases: Sequence[Phase]) -> bool:
+    """Whether the run holds an adapter and the name of its base, rather than the whole network.
+
+    Raises:
+        UsageError: ``merge`` has no effect.
+    """
+    apart = (
+        phases[-1].kind is not None
+        and not any(phase.trains_backbone for phase in phases[:-1])
+        and start.start.weights is not None
+        and not request.surgery
+    )
+    if request.merge and not apart:
+        raise UsageError(
+            "--merge has no effect: this run saves the whole network",
+            hint="Leave --merge out. It is for adapters, such as --strategy lora, on pretrained weights.",
+        )
+    return apart and not request.merge

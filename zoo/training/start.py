@@ -18,12 +18,14 @@ from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import apply_surgery
 from zoo.errors import WeightsUnavailable
 from zoo.modalities import modality_of
+from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
+from zoo.weights.adapter_kinds import ADAPTER, ADAPTERS, find_kind
 from zoo.weights.loading.build import build, check_size
 from zoo.weights.loading.load import choose, fetch, file_sha256
 
@@ -75,7 +77,8 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     head = make_head(
         opened.head, backbone.spec.feature_dim, len(splits.classes), bias=backbone.head_bias
     )
-    default = _default_recipe(request, start, splits, solver_of(head, opened.head))
+    solver = solver_of(head, opened.head)
+    default = _default_recipe(request, start, opened, options.registry, solver)
     recipe = replace(request.recipe(default), metric=opened.task.metric)
     add_dropout(head, recipe.dropout)
     backbone.replace_head(head)
@@ -84,8 +87,13 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     return TrainingStart(start=start, recipe=recipe, default=default)
 
 
-def _default_recipe(request: Request, start: Start, splits: Splits, solver: Solver) -> Recipe:
-    pretrained, spec = start.weights is not None, start.backbone.spec
+def _default_recipe(
+    request: Request, start: Start, opened: Opened, registry: Registry, solver: Solver
+) -> Recipe:
+    pretrained, spec, splits = start.weights is not None, start.backbone.spec, opened.splits
+    strategy, adapters = opened.strategy, dict(ADAPTERS)
+    if strategy is not None and strategy.offer.kind is ADAPTER and request.strategy:
+        adapters[request.strategy] = find_kind(strategy.name, registry)
     default = Recipe.default(
         spec.modality,
         pretrained=pretrained,
@@ -94,6 +102,7 @@ def _default_recipe(request: Request, start: Start, splits: Splits, solver: Solv
         * (request.overrides.get("cached_views") or 1)
         * spec.feature_dim
         * len(splits.classes),
+        adapters=adapters,
     )
     if solver == "adamw":
         default = replace(default, head_solver=solver)

@@ -138,8 +138,7 @@ def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
 def _what(phase: Phase, facts: PhaseFacts) -> str:
     if not phase.trains_backbone:
         return "the head, on cached features"
-    names = {"all": "backbone", "bias": "biases", "norm": "normalisation layers"}
-    what = f"{names.get(phase.parameters) or facts.adapters} and head"
+    what = f"{facts.adapters or 'backbone'} and head"
     if phase.gradual:
         what += " at first, then one more stage at a time"
     return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 
+from zoo.engine.adapters import layers, options_of
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.interrupts import Interrupted, Interrupts
 from zoo.engine.loop import FitResult, fit
@@ -17,6 +20,7 @@ from zoo.engine.surgery import name_of
 from zoo.engine.trackers import start_tracker
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import ContractError, Stopped, WorkersError
+from zoo.registry.adapter_record import AdapterBase, SavedAdapter
 from zoo.runs.folder import LAST, Outcome, finish_run
 from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
@@ -27,6 +31,7 @@ from zoo.training.claims import Claimed
 from zoo.training.plan import Plan
 from zoo.training.prepare import Prepared
 from zoo.training.run_options import RunOptions
+from zoo.weights.loading.adapter_file import adapter_state
 
 
 def train(
@@ -98,6 +103,7 @@ def training_setup(
         checkpoints=checkpoints,
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
+        keeps_adapters=plan.base is not None,
     )
 
 
@@ -123,7 +129,30 @@ def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult) -> Outcom
         train=named_as_given(plan.request, plan.splits.train),
         val=named_as_given(plan.request, plan.splits.val),
         logits=fitted.logits,
+        adapter=_adapter(plan),
     )
+
+
+def _adapter(plan: Plan) -> tuple[SavedAdapter, Mapping[str, Tensor]] | None:
+    """The adapter and its record; ``None`` if the whole network is saved."""
+    if plan.base is None:
+        return None
+    start, phase, backbone = plan.start.start, plan.phases[-1], plan.backbone
+    assert start.weights is not None
+    assert phase.kind is not None
+    file = Path(start.weights.uri)
+    saved = SavedAdapter(
+        kind=phase.parameters,
+        options=options_of(plan.recipe, phase.kind),
+        layers=tuple(path for path, _ in layers(backbone)),
+        base=AdapterBase(
+            backbone=backbone.spec.name,
+            weights=start.weights.tag,
+            sha256=start.sha256,
+            file=os.path.abspath(file) if file.exists() else "",
+        ),
+    )
+    return saved, adapter_state(backbone, plan.base)
 
 
 def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopped:

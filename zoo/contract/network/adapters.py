@@ -1,14 +1,16 @@
-"""Find modules that LoRA adapters can be added to and merged into."""
+"""Find modules that adapters can be added to and merged into."""
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -28,9 +30,7 @@ def adapter_targets(
         for path, m in net.named_modules()
         if path not in fused and not is_parametrized(m)  # a merged weight would be lost
     ]
-    layers = [
-        path for path, m in modules if isinstance(m, nn.Linear) or _merges(m) or path in adaptable
-    ]
+    layers = [path for path, m in modules if path in adaptable or _merges(m)]
     return layers or [path for path, m in modules if isinstance(m, nn.Embedding)]
 
 
@@ -45,37 +45,52 @@ def left_unadapted(net: nn.Module, targets: Iterable[str]) -> Counter[str]:
 
 
 def _merges(module: nn.Module) -> bool:
-    """Whether a module is a full convolution that an adapter can be merged into.
+    """Whether a module is a layer that an adapter fits, and can be merged into.
 
-    Weight-standardised convolutions, for example, cannot: their outputs would change. A custom
-    ``forward`` is tested for additivity in the weight.
+    PEFT makes the adapter of a convolution with the convolution's own class, without its dilation
+    and padding mode; and layers that change their weight before use, as weight standardisation
+    does, differ after merging. All but torch's own plain layers are therefore tried.
     """
-    if not isinstance(module, _CONVOLUTIONS) or module.groups != 1:
-        return False
-    return _forwards_as_torch(module) or _is_additive(module)
+    if isinstance(module, _CONVOLUTIONS):
+        if module.groups != 1:
+            return False
+        as_torch = type(module) in _CONVOLUTIONS
+        plain = as_torch and set(module.dilation) == {1} and module.padding_mode == "zeros"
+        return plain or _takes_an_adapter(module, _pixels(module))
+    if isinstance(module, nn.Linear):
+        if type(module).forward is nn.Linear.forward:
+            return True
+        return _takes_an_adapter(module, torch.randn(2, module.in_features, generator=_seeded()))
+    return False
 
 
-def _forwards_as_torch(module: nn.Module) -> bool:
-    return any(type(module).forward is kind.forward for kind in _CONVOLUTIONS)
-
-
-def _is_additive(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
-    if module.weight.is_meta:
-        return False
-    twin = copy.deepcopy(module).cpu().double().eval()
-    generator = torch.Generator().manual_seed(0)
+def _pixels(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
+    """A small input of a convolution."""
     reach = zip(module.kernel_size, module.dilation, module.stride, strict=True)
     sides = [dilation * (kernel - 1) + 1 + 2 * stride for kernel, dilation, stride in reach]
-    given = torch.randn(1, module.in_channels, *sides, generator=generator).double()
-    first, second = (torch.randn(module.weight.shape, generator=generator) for _ in range(2))
-    outputs = []
+    return torch.randn(1, module.in_channels, *sides, generator=_seeded())
+
+
+def _takes_an_adapter(module: nn.Module, given: Tensor) -> bool:
+    """Whether a copy of a layer computes the same with an adapter beside it, and merged into it."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    generator = _seeded()
     try:
-        with torch.no_grad():
-            if twin.bias is not None:
-                twin.bias.zero_()
-            for weight in (first, second, first + second):
-                twin.weight.copy_(weight)
-                outputs.append(twin(given))
-    except Exception:  # a custom layer that cannot be tested
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net = nn.ModuleDict({"layer": copy.deepcopy(module).to_empty(device="cpu").double()})
+            inject_adapter_in_model(LoraConfig(r=2, target_modules="layer"), net.eval())
+            for parameter in net.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            layer: Any = net["layer"]
+            beside = layer(given.double())
+            layer.merge()
+            merged = layer(given.double())
+    except Exception:  # a custom layer that cannot be tried
         return False
-    return torch.allclose(outputs[0] + outputs[1], outputs[2], rtol=1e-4, atol=1e-4)
+    return beside.shape == merged.shape and torch.allclose(beside, merged, rtol=1e-4, atol=1e-4)
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zoo.modalities import modality_of
-from zoo.registry.run_record import MODEL, lineage
+from zoo.registry.adapter_record import weights_file
+from zoo.registry.run_record import lineage
 from zoo.runs.report.calibration import BINS
 from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
@@ -128,7 +129,7 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
 def resources(subject: Subject) -> list[tuple[str, str]]:
     record, results = subject.record, subject.record["results"]
     memory, machine = results.get("memory") or {}, record.get("machine") or {}
-    model = subject.folder / MODEL
+    model = weights_file(subject.folder, record)
     waiting = [h["waiting"] for h in subject.history if isinstance(h.get("waiting"), (int, float))]
     facts = [
         ("training and validation", duration(results.get("seconds"))),
@@ -137,7 +138,7 @@ def resources(subject: Subject) -> list[tuple[str, str]]:
         ("peak memory of the process", byte_size(memory.get("process"))),
         ("peak memory of the GPU", byte_size(memory.get("gpu"))),
         ("parameters", f"{record['params']:,}" if "params" in record else ""),
-        ("model.safetensors", byte_size(model.stat().st_size) if model.is_file() else ""),
+        (model.name, byte_size(model.stat().st_size) if model.is_file() else ""),
         ("machine", ", ".join(_machine(machine))),
     ]
     return [(name, fact) for name, fact in facts if fact]

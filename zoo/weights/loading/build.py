@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,16 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.network.padding import padding_matters
 from zoo.contract.spec import BackboneSpec, Weights
-from zoo.errors import PluginError, WeightsError, ZooError, first_line
+from zoo.errors import PluginError, RunError, WeightsError, ZooError, first_line
+from zoo.registry.adapter_record import ADAPTER_FILE, adapter_of
+from zoo.registry.registry import Registry
+from zoo.registry.run_record import damaged, read_record
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
+from zoo.weights.adapter_base import find_base
+from zoo.weights.adapter_kinds import find_kind
+from zoo.weights.loading import adapter_layers
+from zoo.weights.loading.adapter_file import put_on, read_adapter
 from zoo.system.small_files import read_small
 from zoo.weights.loading.load import fetch, read_tensors
 
@@ -59,6 +67,8 @@ def build(
     folder = None
     if weights is not None:
         path = path or fetch(weights)
+        if path.name == ADAPTER_FILE:
+            return _with_adapter(spec, weights, path, unpadded)
         folder = path if path.is_dir() else path.parent
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
@@ -70,6 +80,75 @@ def build(
         _check_head(backbone, weights, loaded=loaded)
     backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
+
+
+def _with_adapter(
+    spec: BackboneSpec, weights: Weights, path: Path, unpadded: bool | None
+) -> Backbone:
+    """The network of an adapter run: its base with the adapter merged into it, and a linear head."""
+    backbone = build_adapted(spec, path.parent, unpadded=unpadded, own_head=False)
+    adapter_layers.merge(backbone.net)
+    _check_head(backbone, weights, loaded=not isinstance(backbone.head, nn.Identity))
+    return backbone
+
+
+def build_adapted(
+    spec: BackboneSpec,
+    folder: Path,
+    *,
+    unpadded: bool | None = None,
+    registry: Registry | None = None,
+    base: Path | None = None,
+    prepare: Callable[[Backbone], None] = lambda _: None,
+    own_head: bool = True,
+) -> Backbone:
+    """Build the base of an adapter run, and insert the adapter.
+
+    Args:
+        spec: The spec of the run, possibly modified.
+        folder: The run folder.
+        unpadded: As for :func:`build`.
+        registry: Installed plugins.
+        base: The base, where it is not where it was.
+        prepare: Gives the base the head of the run.
+        own_head: Whether it does; else a linear head is taken from the file.
+
+    Raises:
+        RunError: ``run.json`` is damaged, the base is not found or another one, or is itself an
+            adapter on this run.
+        WeightsError: The adapter is damaged or does not fit.
+    """
+    if folder in _BASES.get():
+        raise RunError(
+            f"the base of the adapter {folder} is that adapter itself",
+            hint="Restore run.json from a copy of the run.",
+        )
+    record, registry = read_record(folder), registry or Registry.discover()
+    try:
+        saved = adapter_of(record)
+    except ZooError as error:
+        raise damaged(folder, error) from error
+    if saved is None:
+        raise RunError(
+            f"the run {folder} has no adapter, and {ADAPTER_FILE} belongs to another run",
+            hint="Restore run.json from a copy of the run.",
+        )
+    kind = find_kind(saved.kind, registry)
+    state = read_adapter(folder / ADAPTER_FILE, str(record.get("sha256")))
+    weights, path = find_base(folder, saved, record, registry=registry, given=base)
+    token = _BASES.set((*_BASES.get(), folder))
+    try:
+        check_size(spec, path)
+        backbone = build(spec, weights, path=path, unpadded=unpadded)
+    finally:
+        _BASES.reset(token)
+    prepare(backbone)
+    put_on(backbone, saved, kind, state, source=folder / ADAPTER_FILE, own_head=own_head)
+    return backbone
+
+
+_BASES: ContextVar[tuple[Path, ...]] = ContextVar("bases", default=())
+"""The adapter runs whose base is being built, to stop at a circle."""
 
 
 def _check_head(backbone: Backbone, weights: Weights, *, loaded: bool) -> None:
@@ -198,6 +277,8 @@ def check_size(spec: BackboneSpec, path: Path) -> None:
     Raises:
         WeightsError: The network is larger than the file.
     """
+    if path.name == ADAPTER_FILE:
+        return  # its base is checked
     try:
         require_regular(path)
         with torch.device("meta"):

@@ -1,0 +1,223 @@
+"""Runs that hold an adapter and the name of their base, and not the whole network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+import zoo
+from zoo.engine.progress import Quiet
+from zoo.errors import NameLookupError, RunError, UsageError
+
+KINDS = (
+    "lora",
+    "ia3",
+    "bias",
+    pytest.param("dora", marks=pytest.mark.slow),
+    pytest.param("norm", marks=pytest.mark.slow),
+)
+PIXELS = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of two colours."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for channel, name in enumerate(("red", "green")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+def train(images: Path, folder: Path, **options: Any) -> zoo.Run:
+    return zoo.finetune(
+        options.pop("backbone", "cnn"),
+        images,
+        output=folder,
+        epochs=1,
+        image_size=32,
+        report=False,
+        workers=0,
+        reporter=Quiet(),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def base(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole network, to start adapters from."""
+    return train(images, tmp_path_factory.mktemp("base") / "whole").folder
+
+
+@pytest.fixture(scope="module")
+def lora(images: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lora") / "lora"
+    return train(images, folder, weights=str(base), strategy="lora").folder
+
+
+def logits(run: zoo.Run) -> Tensor:
+    with torch.no_grad():
+        return run.backbone.eval()(PIXELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_run_reopens_to_the_same_logits_to_the_bit(
+    kind: str, images: Path, base: Path, tmp_path: Path
+) -> None:
+    run = train(images, tmp_path / kind, weights=str(base), strategy=kind)
+    assert {file.name for file in run.folder.glob("*.safetensors")} == {"adapter.safetensors"}
+    opened = zoo.open_run(run.folder)
+    assert torch.equal(logits(opened), logits(run))
+    assert not torch.equal(logits(opened), logits(zoo.open_run(base)))
+    record = json.loads((run.folder / "run.json").read_text())["adapter"]
+    whole = json.loads((base / "run.json").read_text())
+    assert record["kind"] == kind
+    assert record["base"] == {
+        "backbone": "basics/cnn",
+        "weights": "run",
+        "sha256": whole["sha256"],
+        "file": str(base / "model.safetensors"),
+    }
+    small = (run.folder / "adapter.safetensors").stat().st_size
+    assert small < (base / "model.safetensors").stat().st_size / 2
+
+
+def test_a_chain_of_adapters_is_put_together_link_by_link(
+    images: Path, lora: Path, tmp_path: Path
+) -> None:
+    second = train(images, tmp_path / "second", weights=str(lora), strategy="bias")
+    assert torch.equal(logits(zoo.open_run(second.folder)), logits(second))
+    changed = safetensors.torch.load_file(second.folder / "adapter.safetensors")
+    assert all(name.startswith(("base.", "head.")) for name in changed)
+    whole = train(images, tmp_path / "third", weights=str(second.folder), strategy="full")
+    assert (whole.folder / "model.safetensors").is_file()
+
+
+def test_merging_at_once_saves_the_whole_network(images: Path, base: Path, tmp_path: Path) -> None:
+    run = train(images, tmp_path / "merged", weights=str(base), strategy="lora", merge=True)
+    assert not (run.folder / "adapter.safetensors").exists()
+    assert torch.equal(logits(zoo.open_run(run.folder)), logits(run))
+    with pytest.raises(UsageError, match="merge has no effect"):
+        train(images, tmp_path / "full", weights=str(base), strategy="full", merge=True)
+    assert not (tmp_path / "full").exists()
+
+
+def moved(lora: Path, tmp_path: Path, **base: str) -> Path:
+    """A copy of an adapter run, whose record states another base."""
+    folder = tmp_path / "moved"
+    shutil.copytree(lora, folder)
+    record = json.loads((folder / "run.json").read_text())
+    record["adapter"]["base"] |= base
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_an_adapter_of_another_base_is_refused(lora: Path, base: Path, tmp_path: Path) -> None:
+    folder = moved(lora, tmp_path, sha256="0" * 64)
+    with pytest.raises(RunError, match="000000000000") as caught:
+        zoo.open_run(folder).load()
+    assert json.loads((base / "run.json").read_text())["sha256"][:12] in str(caught.value)
+    assert "--base" in caught.value.hint
+
+
+def test_a_base_that_is_not_there_can_be_named_or_published(
+    lora: Path, base: Path, tmp_path: Path
+) -> None:
+    folder = moved(lora, tmp_path, file=str(tmp_path / "gone" / "model.safetensors"))
+    with pytest.raises(RunError, match="gone") as caught:
+        zoo.open_run(folder).load()
+    assert "zoo add" in caught.value.hint
+    assert "--base" in caught.value.hint
+    expected = logits(zoo.open_run(lora))
+    assert torch.equal(logits(zoo.open_run(folder, base=base)), expected)
+    from zoo.registry.publishing import publish
+
+    publish("their-base", base, registry=zoo.Registry.discover())
+    assert torch.equal(logits(zoo.open_run(folder)), expected)
+
+
+def test_published_weights_are_found_in_the_catalogue_only(lora: Path, tmp_path: Path) -> None:
+    folder = moved(lora, tmp_path, file="", backbone="basics/cnn", weights="secret")
+    with pytest.raises(RunError, match="'secret' of basics/cnn"):
+        zoo.open_run(folder).load()
+
+
+def damaged(lora: Path, tmp_path: Path, change: Any) -> Path:
+    folder = tmp_path / "damaged"
+    shutil.copytree(lora, folder)
+    record = json.loads((folder / "run.json").read_text())
+    tensors = safetensors.torch.load_file(folder / "adapter.safetensors")
+    change(tensors, record)
+    safetensors.torch.save_file(tensors, folder / "adapter.safetensors")
+    from zoo.system.files import sha256_of
+
+    record["sha256"] = sha256_of(folder / "adapter.safetensors")
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda tensors, _: tensors.update(extra=torch.ones(1)), "1 unknown: extra"),
+        (lambda tensors, _: tensors.pop("head.bias"), "1 missing: bias"),
+        (lambda _, record: record["adapter"].update(layers=["conv9"]), "1 layers are not there"),
+        (lambda _, record: record["adapter"]["options"].update(rank=10**9), "rank 1000000000"),
+        (lambda _, record: record["adapter"]["options"].update(rank=4), "of another shape"),
+        (lambda _, record: record["adapter"].update(kind=3), "not a str"),
+        (lambda _, record: record.update(adapter=[]), "damaged"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused_by_name(
+    change: Any, match: str, lora: Path, tmp_path: Path
+) -> None:
+    folder = damaged(lora, tmp_path, change)
+    with pytest.raises(RunError, match=match):
+        zoo.open_run(folder).load()
+
+
+def test_a_damaged_or_missing_file_is_refused(lora: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(lora, folder)
+    file = folder / "adapter.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RunError, match="has changed since the run"):
+        zoo.open_run(folder).load()
+    file.unlink()
+    with pytest.raises(RunError, match=r"there is no .*adapter\.safetensors"):
+        zoo.open_run(folder).load()
+
+
+def test_an_adapter_of_an_unknown_kind_names_it(lora: Path, tmp_path: Path) -> None:
+    folder = damaged(lora, tmp_path, lambda _, record: record["adapter"].update(kind="acme/odd"))
+    with pytest.raises(NameLookupError, match="acme/odd"):
+        zoo.open_run(folder).load()
+
+
+def test_an_adapter_on_itself_is_refused(lora: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    file = folder / "adapter.safetensors"
+    base = {"file": str(file)}
+    damaged(lora, tmp_path, lambda _, record: record["adapter"]["base"].update(base))
+    record = json.loads((folder / "run.json").read_text())
+    record["adapter"]["base"]["sha256"] = record["sha256"]
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match="that adapter itself"):
+        zoo.open_run(folder).load()
