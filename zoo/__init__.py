@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zoo.cli.output import json_option as json_option
     from zoo.cli.output import note as note
     from zoo.cli.output import say as say
+    from zoo.contract.adapters import AdapterKind as AdapterKind
+    from zoo.contract.adapters import AdapterOptions as AdapterOptions
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.hookspecs import hookimpl as hookimpl
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "AdapterTargets": "zoo.contract.network.options",
+    "AdapterKind": "zoo.contract.adapters",
+    "AdapterOptions": "zoo.contract.adapters",
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",

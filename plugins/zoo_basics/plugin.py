@@ -1,10 +1,12 @@
-"""Two small networks that are trained from scratch: a CNN for images and an LSTM for texts."""
+"""Two small networks that are trained from scratch, a CNN for images and an LSTM for texts; and two
+kinds of adapters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from zoo import BackboneSpec, ImageInput, TextInput, hookimpl
+from zoo import AdapterKind, BackboneSpec, ImageInput, TextInput, hookimpl
+from zoo_basics.adapters import ADAPTERS
 
 _CNN = BackboneSpec(
     name="cnn",
@@ -43,3 +45,9 @@ def zoo_backbones() -> Iterable[BackboneSpec]:
 def zoo_featured() -> Iterable[str]:
     """Both."""
     return [_CNN.name, _LSTM.name]
+
+
+@hookimpl
+def zoo_adapters() -> Mapping[str, AdapterKind]:
+    """``loha`` and ``lokr``."""
+    return ADAPTERS
