@@ -74,7 +74,8 @@ def lora(images: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def logits(run: zoo.Run) -> Tensor:
     with torch.no_grad():
-        return run.backbone.eval()(PIXELS)
+        outputs: Tensor = run.backbone.eval()(PIXELS)
+    return outputs
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from zoo.contract.adapters import AdapterKind
 from zoo.engine.recipe import Recipe, Solver
@@ -43,11 +43,9 @@ def _offer(name: str, registry: Registry) -> Offer[Strategy]:
     """The strategy of that name; a plugin's kind of adapter is one too."""
     if name in STRATEGIES:
         return registry.offer(STRATEGY, name, STRATEGIES)
-    known = [
-        *registry.candidates(STRATEGY, name, STRATEGIES),
-        *map(_of_adapter, registry.candidates(ADAPTER, name, {})),
-    ]
-    return unique(STRATEGY, name, known)
+    known: list[Offer[Any]] = registry.candidates(STRATEGY, name, STRATEGIES)
+    found = unique(STRATEGY, name, [*known, *registry.candidates(ADAPTER, name, {})])
+    return _of_adapter(found) if found.kind is ADAPTER else found
 
 
 def _of_adapter(offer: Offer[AdapterKind]) -> Offer[Strategy]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.contract.adapters import AdapterKind
 from zoo.contract.network.backbone import Backbone
-from zoo.contract.network.loading import difference, linear_for, some
+from zoo.contract.network.loading import difference, head_for, some
 from zoo.errors import WeightsError, first_line
 from zoo.registry.adapter_record import SavedAdapter
 from zoo.weights.find import file_sha256
@@ -102,8 +102,8 @@ def put_on(
     own = backbone.net.state_dict()
     wrong += difference(base, {name: own[name] for name in base if name in own})
     if not own_head:
-        backbone.head = linear_for(head, backbone.spec.feature_dim) or nn.Identity()
-        head = head if isinstance(backbone.head, nn.Linear) else {}
+        fitting = head_for(head, backbone.head, backbone.spec.feature_dim)
+        backbone.head, head = fitting or nn.Identity(), head if fitting else {}
     wrong += difference(head, backbone.head.state_dict())
     wrong += _inserted(backbone.net, saved, kind, adapters) if not wrong else []
     if wrong:
