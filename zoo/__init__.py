@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from zoo.api import load as load
     from zoo.api import open_run as open_run
     from zoo.api import resume as resume
+    from zoo.api import wrap as wrap
     from zoo.cli.options import device_option as device_option
+    from zoo.cli.options import network_option as network_option
     from zoo.cli.options import run_argument as run_argument
     from zoo.cli.output import emit_json as emit_json
     from zoo.cli.output import json_option as json_option
@@ -122,6 +124,7 @@ _PUBLIC = {
     "ModalitySpec": "zoo.contract.modalities",
     "NameLookupError": "zoo.errors",
     "Native": "zoo.contract.network.options",
+    "network_option": "zoo.cli.options",
     "note": "zoo.cli.output",
     "open_run": "zoo.api",
     "panics_are_errors": "zoo.system.panics",
@@ -150,6 +153,7 @@ _PUBLIC = {
     "Weights": "zoo.contract.spec",
     "WeightsError": "zoo.errors",
     "WeightsUnavailable": "zoo.errors",
+    "wrap": "zoo.api",
     "ZooError": "zoo.errors",
 }
 

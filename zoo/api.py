@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.backbone import Backbone, Extract
 from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
+from zoo.engine.own.network import OwnBackbone, OwnNetwork
+from zoo.engine.own.wrapping import Input, NetworkLike, named_network
+from zoo.engine.own.wrapping import wrap as wrap_network
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
 from zoo.errors import WeightsError
@@ -28,6 +31,9 @@ from zoo.training.run_options import RunOptions
 from zoo.training.start import for_weights, tokenizer_beside, weights_name
 from zoo.weights.loading.build import build, check_size
 from zoo.weights.loading.load import choose, fetch
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @python_names()
@@ -102,22 +108,67 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
 
 
 @python_names()
+def wrap(
+    network: NetworkLike,
+    *,
+    input: Input | None = None,  # noqa: A002
+    head: str | None = None,
+    stages: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
+    extract: Extract | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> OwnBackbone:
+    """Make a backbone of your own network, for :func:`finetune` and the others; no plugin needed.
+
+    Training starts from the values that the network has. The network itself is copied, and not
+    changed. ``feature_dim`` is measured.
+
+    Args:
+        network: A function or class that returns the network when called without arguments, also
+            as ``"my_file.py:build_net"``: runs made with it are opened from their folders. Or a
+            module: unless its class can be imported and called without arguments, such a run is
+            opened with ``zoo.open_run(folder, network=…)``.
+        input: How the network's input is prepared; ``ImageInput(size=224)`` by default.
+        head: Path of the head, e.g. ``fc`` or ``classifier.6``; the last linear layer by default.
+        stages: Groups of layers, input first: names to module paths, or paths alone. One per child
+            module by default.
+        extract: From the network without its head and a batch to features ``(B, feature_dim)``;
+            by default the network is called on the inputs, and on the attention mask if it takes
+            two.
+        tokenizer: The tokenizer of a text network; one is trained on the data by default.
+
+    Raises:
+        UsageError: The network cannot be made or copied, or is not a plain module.
+        ContractError: There is no such head, or the network does not fit the contract.
+    """
+    return wrap_network(
+        network, input=input, head=head, stages=stages, extract=extract, tokenizer=tokenizer
+    )
+
+
+@python_names()
 def open_run(
-    folder: str | Path, *, surgery: Surgery | None = None, base: str | Path | None = None
+    folder: str | Path,
+    *,
+    surgery: Surgery | None = None,
+    network: NetworkLike | None = None,
+    base: str | Path | None = None,
 ) -> Run:
     """Open a run folder of ``zoo finetune``.
 
     Args:
         folder: A run folder.
         surgery: The function that changed the backbone before training, if one did.
+        network: Your own network that was trained, or a function that builds it, also as
+            ``"my_file.py:build_net"``; not needed for a function that you have fine-tuned on this
+            machine, as long as its file stays as it was.
         base: The base of an adapter run, where it is not where it was: a file, a folder or a run.
     """
-    return Run(folder, surgery=surgery, base=base)
+    return Run(folder, surgery=surgery, network=network, base=base)
 
 
 @python_names()
 def finetune(
-    backbone: str,
+    backbone: str | Backbone,
     data: DataSource = None,
     *,
     recipe: Mapping[str, Any] | None = None,
@@ -136,7 +187,8 @@ def finetune(
     :class:`zoo.errors.Stopped`; :func:`resume` continues from there.
 
     Args:
-        backbone: As in ``zoo list``.
+        backbone: As in ``zoo list``; or your own network, from :func:`wrap` or as
+            ``"my_file.py:build_net"``.
         data: A folder, a table, or ``hf:<name>``; a list of ``(input, label)``, a pandas DataFrame,
             a ``datasets.Dataset`` or ``DatasetDict``, a map-style torch ``Dataset``, or a mapping
             from split names to any of these; the demo data by default.
@@ -155,16 +207,19 @@ def finetune(
         ZooError: Any other error that the user can fix; if raised before training starts, nothing
             is left on disk.
     """
+    name, network = named_network(backbone)
     request = Request.from_options(
-        backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+        name, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    run_options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
+    run_options = _run_options(
+        registry, reporter, surgery, save_every, track, report, data=data, network=network
+    )
     return run(request, Path(output) if output else None, run_options)
 
 
 @python_names()
 def find_lr(
-    backbone: str,
+    backbone: str | Backbone,
     data: DataSource = None,
     *,
     recipe: Mapping[str, Any] | None = None,
@@ -192,10 +247,11 @@ def find_lr(
     Raises:
         ZooError: Any error that the user can fix.
     """
+    name, network = named_network(backbone)
     request = Request.from_options(
-        backbone, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
+        name, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
     )
-    run_options = _run_options(registry, reporter, surgery, data=data)
+    run_options = _run_options(registry, reporter, surgery, data=data, network=network)
     return find_rate(request, Path(output) if output else None, run_options)
 
 
@@ -207,11 +263,13 @@ def _run_options(
     track: str | None = None,
     report: bool = True,
     data: DataSource = None,
+    network: OwnNetwork | None = None,
 ) -> RunOptions:
     return RunOptions(
         registry=registry or Registry.discover(),
         reporter=reporter or Console(),
         surgery=surgery,
+        network=network,
         save_every=save_every,
         track=track,
         report=report,
@@ -225,6 +283,7 @@ def resume(
     *,
     data: DataSource = None,
     surgery: Surgery | None = None,
+    network: NetworkLike | None = None,
     save_every: float = SAVE_SECONDS,
     track: str | None = None,
     report: bool = True,
@@ -239,6 +298,7 @@ def resume(
         folder: The run folder.
         data: The same data again, for a run on data in memory.
         surgery: As for :func:`finetune`.
+        network: As for :func:`open_run`.
         save_every: Seconds between checkpoints.
         track: As for :func:`finetune`; by default as before, ``none`` to stop tracking.
         report: As for :func:`finetune`.
@@ -249,4 +309,4 @@ def resume(
         RunError: The run is finished, or its data has changed.
     """
     options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
-    return go_on(Path(folder), options, None if data is None else source_name(data))
+    return go_on(Path(folder), options, None if data is None else source_name(data), network)

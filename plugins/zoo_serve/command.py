@@ -67,6 +67,7 @@ Examples:
     help="Maximum number of inputs per batch, over all clients (default: 32).",
 )
 @zoo.device_option
+@zoo.network_option
 @zoo.json_option("Print one JSON document when the server is ready.")
 def command(
     run: Path,
@@ -78,6 +79,7 @@ def command(
     max_mb: float,
     batch_size: int,
     device: str,
+    network: str | None,
     as_json: bool,
 ) -> None:
     """Serve a run as a web page and an HTTP API.
@@ -89,7 +91,7 @@ def command(
     from zoo_serve import Limits, create_app, is_loopback, open_socket
     from zoo_serve import serve as answer_requests
 
-    opened = zoo.open_run(run)
+    opened = zoo.open_run(run, network=network)
     local = is_loopback(host)
     shown = _mistakes(opened) if (local if mistakes is None else mistakes) else None
     with open_socket(host, port) as listening:

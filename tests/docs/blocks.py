@@ -60,6 +60,12 @@ class Block:
         found = re.search(r'title="not run: ([^"]+)"', self.info)
         return found[1] if found else ""
 
+    @property
+    def file(self) -> str:
+        """The name of the file that the block shows, as its title."""
+        found = re.search(r'title="([\w.]+\.py)"', self.info)
+        return found[1] if found else ""
+
     def is_run(self) -> bool:
         """Whether any of it is run."""
         if self.language == "python":

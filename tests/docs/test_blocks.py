@@ -113,6 +113,8 @@ def test_what_is_shown_works(
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path / "here", material, settings)
     for block in filter(Block.is_run, STORIES[story]):
+        if block.file:
+            Path(block.file).write_text(block.text)
         if block.language == "python":
             world.execute(block.text, f"{block.page}:{block.line}")
         for command in block.commands():

@@ -9,7 +9,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import run_argument
+from zoo.cli.options import network_option, run_argument
 from zoo.cli.output import emit_json, json_option, print_table, say
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ Examples:
     quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
 @shared(device=None, workers=None)
+@network_option
 @json_option()
 def command(
     run: Path,
@@ -55,6 +56,7 @@ def command(
     quoting: Quoting | None,
     device: str,
     workers: int | None,
+    network: str | None,
     as_json: bool,
 ) -> None:
     """Evaluate a run on labelled data.
@@ -68,7 +70,7 @@ def command(
     import zoo
     from zoo.engine.progress import Console
 
-    results = zoo.open_run(run).evaluate(
+    results = zoo.open_run(run, network=network).evaluate(
         data,
         split=split,
         text_column=text_column,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import output_option, run_argument
+from zoo.cli.options import network_option, output_option, run_argument
 from zoo.cli.output import clean, emit_json, json_option, say
 from zoo.system.byte_sizes import in_bytes
 
@@ -34,8 +34,11 @@ Examples:
     help="native: the library's own weights, with code to load them; onnx; torch-export: .pt2.",
 )
 @output_option("DIR", "New folder (default: exports/<run>-<format>).")
+@network_option
 @json_option()
-def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
+def command(
+    run: Path, chosen: str, output: Path | None, network: str | None, as_json: bool
+) -> None:
     """Export a run to a format that does not need zoo.
 
     Batches may have any size and texts any length; images keep the size used in training. The
@@ -44,7 +47,8 @@ def command(run: Path, chosen: str, output: Path | None, as_json: bool) -> None:
     """
     import zoo
 
-    exported = zoo.export_run(run, format=chosen, output=output)
+    opened = zoo.open_run(run, network=network)
+    exported = zoo.export_run(opened, format=chosen, output=output)
     if as_json:
         emit_json(exported.to_json())
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ Examples:
   zoo finetune bert-base-uncased --data reviews.csv --strategy lora
   zoo finetune lstm --data reviews.tsv --label-column stars
   zoo finetune cnn --data houses.csv --task regression --label-column price
+  zoo finetune my_file.py:build_net --data photos/
   zoo finetune --resume runs/resnet18-1
 """,
 )
@@ -63,6 +65,11 @@ Examples:
     help="Function that modifies the backbone before training.",
 )
 @_run_option(
+    "--network",
+    metavar="FILE.py:NAME",
+    help="Builds the own network of the run that --resume names.",
+)
+@_run_option(
     "--save-every",
     type=float,
     metavar="SECONDS",
@@ -83,6 +90,9 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     (two-stage); from scratch, trains the whole network (full). Writes a run folder. Without
     --data, uses a small demo dataset.
 
+    BACKBONE is a name from 'zoo list', or FILE.py:NAME, a function in your own file that returns the
+    network.
+
     Ctrl-C stops after the current step and saves a checkpoint; press it again to quit at once.
     """
     options = {key: value for key, value in options.items() if value not in (None, ())}
@@ -90,19 +100,25 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
     if resumed:
         _refuse_others(ctx, backbone)
         run = _resumed(resumed, options)
+    elif "network" in options:
+        raise UsageError(
+            "--network has no effect without --resume",
+            hint="Name your own network as BACKBONE: zoo finetune my_file.py:build_net",
+        )
     elif backbone is None:
         raise UsageError(
             "no backbone given",
             hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
         )
     else:
+        from zoo.engine.own.wrapping import named_network
         from zoo.runs.request import Request
         from zoo.training import finetune
 
         output, (run_options, surgery) = options.pop("output", None), _run_options(options, find_lr)
-        request = Request.from_options(
-            backbone, options.pop("data", None), options, surgery=surgery
-        )
+        name, network = named_network(backbone)
+        request = Request.from_options(name, options.pop("data", None), options, surgery=surgery)
+        run_options = replace(run_options, network=network)
         if find_lr:
             _print_learning_rate(finetune.find_rate(request, output, run_options), as_json)
             return
@@ -133,12 +149,13 @@ def _run_options(options: dict[str, Any], find_lr: bool = False) -> tuple[RunOpt
 def _resumed(folder: Path, options: dict[str, Any]) -> Run:
     from zoo.training.resume import resume
 
-    return resume(folder, _run_options(options)[0])
+    network = options.pop("network", None)
+    return resume(folder, _run_options(options)[0], network)
 
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
     """Refuse options that would change a run that is resumed."""
-    allowed = {"resume", "save_every", "track", "report", "as_json", "surgery"}
+    allowed = {"resume", "save_every", "track", "report", "as_json", "surgery", "network"}
     given = [
         f"--{name.replace('_', '-')}"
         for name in ctx.params

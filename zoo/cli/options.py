@@ -27,6 +27,15 @@ def run_argument(command: Command) -> Command:
     )
 
 
+def network_option(command: Command) -> Command:
+    """Give ``command`` the option ``--network``: ``network``, the code of the user's own network."""
+    return click.option(
+        "--network",
+        metavar="FILE.py:NAME",
+        help="Builds the run's own network; needed if its file is new here or changed.",
+    )(command)
+
+
 def device_option(command: Command) -> Command:
     """Give ``command`` the option ``--device``: ``device``, ``auto`` by default."""
     from zoo.cli.hyperparameters import shared

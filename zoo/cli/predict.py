@@ -12,7 +12,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import output_option, run_argument
+from zoo.cli.options import network_option, output_option, run_argument
 from zoo.cli.output import clean, emit_json, json_option, note, say
 from zoo.errors import DataError, RunError, UsageError
 
@@ -55,6 +55,7 @@ Examples:
     quoting="Quoting in CSV and TSV tables (default: as in training).",
 )
 @shared(device=None, workers=None)
+@network_option
 @json_option()
 def command(
     run: Path,
@@ -67,6 +68,7 @@ def command(
     quoting: Quoting | None,
     device: str,
     workers: int | None,
+    network: str | None,
     as_json: bool,
 ) -> None:
     """Predict classes or values with a trained run.
@@ -84,7 +86,7 @@ def command(
     import zoo
     from zoo.engine.progress import Console
 
-    opened = zoo.open_run(run)
+    opened = zoo.open_run(run, network=network)
     if top_k and not opened.task.has_classes:
         raise UsageError(
             f"--top-k is for classification, and {run} is a regression run",

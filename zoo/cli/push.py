@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.options import run_argument
+from zoo.cli.options import network_option, run_argument
 from zoo.cli.output import clean, emit_json, json_option, print_table, say
 from zoo.system.byte_sizes import in_bytes
 
@@ -27,8 +27,11 @@ Examples:
 @click.argument("repo", metavar="hf:ORG/NAME")
 @click.option("--private", is_flag=True, help="Create a private repository.")
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
+@network_option
 @json_option()
-def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -> None:
+def command(
+    run: Path, repo: str, private: bool, dry_run: bool, network: str | None, as_json: bool
+) -> None:
     """Upload a run to the Hugging Face Hub, with a model card.
 
     Uploads the weights, the files that open them with and without zoo, and the metrics to the
@@ -37,7 +40,9 @@ def command(run: Path, repo: str, private: bool, dry_run: bool, as_json: bool) -
     """
     import zoo
 
-    pushed = zoo.push_run(run, repo, private=private, dry_run=dry_run)
+    pushed = zoo.push_run(
+        zoo.open_run(run, network=network), repo, private=private, dry_run=dry_run
+    )
     if as_json:
         emit_json(pushed.to_json())
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import evaluated_on, output_option, run_argument
+from zoo.cli.options import evaluated_on, network_option, output_option, run_argument
 from zoo.cli.output import emit_json, json_option, note, say
 
 
@@ -25,6 +25,7 @@ Examples:
 @output_option("FILE", "Output file (default: report.html in the run folder).", dir_okay=False)
 @click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 @shared(device=None, workers=None)
+@network_option
 @json_option()
 def command(
     run: Path,
@@ -34,6 +35,7 @@ def command(
     show: bool,
     device: str,
     workers: int | None,
+    network: str | None,
     as_json: bool,
 ) -> None:
     """Write the HTML report of a run.
@@ -45,7 +47,7 @@ def command(
     import zoo
     from zoo.engine.progress import Console
 
-    report = zoo.open_run(run).report(
+    report = zoo.open_run(run, network=network).report(
         output, data=data, split=split, device=device, workers=workers, reporter=Console()
     )
     if report.no_attribution:

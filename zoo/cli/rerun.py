@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli import completion
-from zoo.cli.options import output_option, run_argument
+from zoo.cli.options import network_option, output_option, run_argument
 from zoo.cli.output import emit_json, json_option, note, print_table, say
 
 
@@ -30,6 +30,7 @@ Examples:
 @click.option(
     "--surgery", metavar="MODULE:FUNCTION", help="Surgery function of the run, if it had one."
 )
+@network_option
 @json_option()
 @click.pass_context
 def command(
@@ -38,6 +39,7 @@ def command(
     data: str | None,
     output: Path | None,
     surgery: str | None,
+    network: str | None,
     as_json: bool,
 ) -> None:
     """Repeat a run and compare the weights.
@@ -54,7 +56,7 @@ def command(
 
     operation = find_surgery(surgery) if surgery else None
     run_options = RunOptions(registry=Registry.discover(), reporter=Console(), surgery=operation)
-    repeat = rerun(run, output, run_options, data=data)
+    repeat = rerun(run, output, run_options, data=data, network=network)
     first, second = repeat.first.metrics, repeat.second.metrics
     if as_json:
         emit_json(

@@ -25,6 +25,9 @@ Pooling = Literal["cls", "mean", "pooler", "last"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+OWN_LOADER = "zoo:wrap"
+"""The loader in the spec of a user's own network. No plugin has it: a run folder alone builds none."""
+
 LARGEST_SIZE = 4096
 """Pixels of a side: a batch of 64 such images takes 13 GB already."""
 

@@ -47,6 +47,7 @@ _KEPT = (
         "head",
         "plugins",
         "surgery",
+        "network",
         "unpadded",
         "strategy",
         "recipe",
@@ -209,6 +210,7 @@ def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
         "weights": without_folders(kept["weights"]),
         "adapter": without_folders(kept.get("adapter")),
         "origin": _public_origin(kept["origin"]),
+        "network": without_folders(kept.get("network")),
         "data": {**data, "source": data_name(str(data.get("source", "")))},
     }
 

@@ -54,12 +54,14 @@ def publish(name: str, folder: Path, *, registry: Registry, replace: bool = Fals
 
     Raises:
         UsageError: The name is not valid, or in use.
-        RunError: The folder is not a finished run, or is damaged.
+        RunError: The folder is not a finished run, or is damaged, or no plugin has its
+            backbone.
         PolicyError: The file cannot be read or written, or is a link.
     """
     _check_name(name, registry)
     run = read_run(folder, name=name)
     run.check_weights()
+    registry.check_loader(run.spec, run.folder)
     _check_text(run.folder)
     with _changing() as (file, user, change):
         _check_layers(name, file, registry.policy)

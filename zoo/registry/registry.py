@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
-from zoo.contract.spec import BackboneSpec
+from zoo.contract.spec import OWN_LOADER, BackboneSpec
 from zoo.errors import RunError
 from zoo.registry import discovery
 from zoo.registry.discovery import Plugin, PluginSource
@@ -254,6 +254,12 @@ class Registry:
             self._plugins.usable(name)  # raises with the reason why it cannot be used
         if any(row["loader"] == spec.loader for _, row in self.rows()):
             return
+        if spec.loader == OWN_LOADER:
+            raise RunError(
+                f"the network of {folder} is the user's own, {spec.name}, and no plugin has it",
+                hint="Open the run with zoo.open_run(folder, network=…). To give the network a name: "
+                "docs/plugins.md.",
+            )
         raise RunError(
             f"the run {folder} needs the loader {spec.loader!r} for {spec.name}, which does not "
             "belong to an installed plugin; code named by a run folder is not executed",

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from zoo.contract.spec import BackboneSpec
+from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError, ZooError
 from zoo.registry.plugins import PluginSet, broken
 from zoo.registry.policy import Policy
 from zoo.registry.run_record import FinishedRun, read_run
 from zoo.registry.suggestions import run_folder_as_name, unknown_backbone, unknown_plugin
+
+if TYPE_CHECKING:
+    from zoo.contract.network.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,15 @@ class Resolved:
         spec: The backbone, with its canonical name.
         tag: The weights tag in the name, if any.
         run: The published run of that name, if it is one.
+        loader: Builds a user's own network, which no plugin has.
+        own: What the values of that network are, as weights; ``None`` if they are random.
     """
 
     spec: BackboneSpec
     tag: str | None = None
     run: FinishedRun | None = None
+    loader: Callable[[BackboneSpec], Backbone] | None = None
+    own: Weights | None = None
 
     @property
     def weights(self) -> str:

@@ -18,6 +18,8 @@ from zoo.engine.device import choose_device
 from zoo.engine.forward import Forward
 from zoo.engine.heads import find_head, make_head
 from zoo.engine.loader_factory import LoaderFactory
+from zoo.engine.own.network import OwnNetwork
+from zoo.engine.own.reopening import network_of_run
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, apply_surgery
 from zoo.errors import PluginError, RunError, WeightsError, ZooError
@@ -45,6 +47,8 @@ class OpenedRun:
     Args:
         folder: Written by ``zoo finetune``.
         surgery: The function that changed the backbone before training, if one did.
+        network: The user's own network that was trained, if no plugin has it, or a function that
+            builds it; needed where zoo cannot or may not import it from where it was.
         registry: Plugins that may build the backbone; the installed ones by default.
         base: The base of an adapter run, where it is not where it was: a file, a folder or a run.
         backbone: The result of :meth:`load`, if the caller has it already.
@@ -67,13 +71,14 @@ class OpenedRun:
         folder: str | Path,
         *,
         surgery: Surgery | None = None,
+        network: Any = None,
         registry: Registry | None = None,
         base: str | Path | None = None,
         backbone: Backbone | None = None,
         finished: Finished | None = None,
     ) -> None:
         self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
-        self._surgery, self._registry = surgery, registry
+        self._surgery, self._network, self._registry = surgery, network, registry
         self._base = Path(os.path.expanduser(base)) if base else None
         self._backbone, self._finished = backbone, finished
         self.record = finished.record if finished else read_record(self.folder)
@@ -136,13 +141,20 @@ class OpenedRun:
         """
         registry = self._registry or Registry.discover()
         registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
-        registry.check_loader(self.spec, self.folder)
+        path, network = self.folder / MODEL, self.network
+        if network is None:
+            registry.check_loader(self.spec, self.folder)
         if self.record.get("adapter") is not None:
             return self._load_adapter(registry)
-        path = self.folder / MODEL
         try:
-            check_size(self.spec, path)
-            backbone = build(self.spec, None, unpadded=self._unpadded)
+            if network is None:
+                check_size(self.spec, path)
+            backbone = build(
+                self.spec,
+                None,
+                unpadded=self._unpadded,
+                loader=network.build if network else None,
+            )
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
         self._add_head(backbone, registry)
@@ -186,6 +198,17 @@ class OpenedRun:
     def _unpadded(self) -> bool | None:
         unpadded = self.record.get("unpadded")
         return unpadded if unpadded in (True, False) else None
+
+    @cached_property
+    def network(self) -> OwnNetwork | None:
+        """How the user's own network is made; ``None`` for a plugin's.
+
+        Raises:
+            RunError: It has to be passed: the message says what.
+        """
+        if isinstance(self._network, OwnNetwork):
+            return self._network
+        return network_of_run(self.folder, self.record, self.spec, self._network)
 
     def _unloadable(self, error: ZooError) -> RunError:
         return RunError(f"the run {self.folder} cannot be loaded: {error.message}", hint=error.hint)

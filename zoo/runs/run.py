@@ -35,6 +35,8 @@ class Run(OpenedRun):
     Args:
         folder: Written by ``zoo finetune``.
         surgery: The function that changed the backbone before training, if one did.
+        network: Your own network that was trained, or a function that builds it; needed where zoo
+            cannot or may not import it from where it was.
         registry: Plugins that may build the backbone; the installed ones by default.
 
     Attributes:

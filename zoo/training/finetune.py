@@ -13,6 +13,7 @@ from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
+from zoo.engine.own.code import trust
 from zoo.errors import first_line
 from zoo.runs.folder import LAST, claimed, refuse_existing
 from zoo.runs.report.page import REPORT
@@ -22,6 +23,7 @@ from zoo.system.memory import give_back
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
+from zoo.training.own_values import keep_values
 from zoo.training.prepare import prepare
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 from zoo.training.train import train, training_setup
@@ -39,6 +41,8 @@ def run(request: Request, output: Path | None, options: RunOptions) -> Run:
     main = accelerator.is_main_process
     if main and output:
         refuse_existing(output)
+    if main and options.network:
+        trust(options.network.source)
     return carry_out(request, options, accelerator, new_run(output, request.backbone, main=main))
 
 
@@ -63,6 +67,8 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
         # Signals are recorded before the folder exists, so that every stopped run can be resumed.
         with interrupts.recorded(), claim(record) as run_folder:
             with run_folder.started(main=main):
+                if main:
+                    keep_values(run_folder.folder, prepared.plan.start.start, options.network)
                 trained = train(run_folder, prepared, options, accelerator, interrupts)
             samples, device = prepared.plan.splits.val, str(prepared.plan.device)
             del prepared  # frees everything but the network

@@ -9,6 +9,7 @@ from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
+from zoo.engine.own.network import OwnNetwork
 from zoo.engine.recipe import Recipe
 from zoo.modalities import modality_of
 from zoo.registry.offers import Offer
@@ -39,18 +40,24 @@ class Opened:
     task: Task
 
 
-def open_request(request: Request, registry: Registry, given: DataSource = None) -> Opened:
+def open_request(
+    request: Request,
+    registry: Registry,
+    given: DataSource = None,
+    network: OwnNetwork | None = None,
+) -> Opened:
     """Find the backbone, the strategy and the head, then open the data: the cheapest checks come first.
 
     Args:
         request: The names.
         registry: The plugins.
         given: The data in memory, if the request names such.
+        network: The user's own network, instead of a name.
 
     Raises:
         ZooError: A name is unknown, an option does not apply, or the data cannot be read.
     """
-    resolved = registry.resolve(request.backbone)
+    resolved = network.resolved() if network else registry.resolve(request.backbone)
     name = resolved.spec.modality
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None

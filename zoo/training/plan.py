@@ -117,12 +117,22 @@ def make_plan(
         ),
         device=device,
         plugins=options.registry.requirements(backbone.spec, (opened.head, strategy.offer)),
-        base=fingerprints(backbone.net) if _saved_apart(request, start, phases) else None,
+        base=fingerprints(backbone.net)
+        if _saved_apart(request, start, phases, named=options.network is None)
+        else None,
     )
 
 
-def _saved_apart(request: Request, start: TrainingStart, phases: Sequence[Phase]) -> bool:
+def _saved_apart(
+    request: Request, start: TrainingStart, phases: Sequence[Phase], *, named: bool
+) -> bool:
     """Whether the run holds an adapter and the name of its base, rather than the whole network.
+
+    Args:
+        request: The user's options.
+        start: What training starts from.
+        phases: Phases of the strategy.
+        named: Whether the base is found again by its name: a user's own network is not.
 
     Raises:
         UsageError: ``merge`` has no effect.
@@ -132,6 +142,7 @@ def _saved_apart(request: Request, start: TrainingStart, phases: Sequence[Phase]
         and not any(phase.trains_backbone for phase in phases[:-1])
         and start.start.weights is not None
         and not request.surgery
+        and named
     )
     if request.merge and not apart:
         raise UsageError(

@@ -50,6 +50,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
         "task": plan.task.to_json(),
         "head": plan.opened.head.name,
         "surgery": request.surgery,
+        "network": options.network.to_json() if options.network else None,
         "strategy": recipe.strategy,
         "recipe": recipe.to_json(),
         "phases": [_phase(phase, recipe) for phase in plan.phases],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import RunError
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
+from zoo.training.own_values import network_to_train
 from zoo.training.record import versions
 from zoo.training.run_options import RunOptions
 
@@ -35,7 +37,12 @@ class Repeat:
 
 
 def rerun(
-    folder: Path, output: Path | None, options: RunOptions, *, data: str | None = None
+    folder: Path,
+    output: Path | None,
+    options: RunOptions,
+    *,
+    data: str | None = None,
+    network: Any = None,
 ) -> Repeat:
     """Repeat the run in ``folder``.
 
@@ -44,12 +51,13 @@ def rerun(
         output: Folder of the repetition; ``None`` for the next free one in ``runs/``.
         options: Options that do not change the result.
         data: New location of the data, if it has moved.
+        network: The user's own network of the run, or a function that builds it.
 
     Raises:
         RunError: ``run.json`` lacks the request, as in a run from the Hub.
         ZooError: As a fine-tune.
     """
-    first = Run(folder, surgery=options.surgery, registry=options.registry)
+    first = Run(folder, surgery=options.surgery, network=network, registry=options.registry)
     if "request" not in first.record:
         raise RunError(
             f"{folder / LOCK_FILE} lacks 'request', so the run cannot be repeated",
@@ -60,6 +68,7 @@ def rerun(
     )
     if first.record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")
+    options = replace(options, network=network_to_train(folder, first.record, network))
     second = run(request, output, options)
     return Repeat(first, second, tuple(_differences(first, second)))
 

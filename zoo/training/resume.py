@@ -26,17 +26,19 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.claims import Claim, Claimed
 from zoo.training.finetune import carry_out, write_report
+from zoo.training.own_values import network_to_train
 from zoo.training.record import instructions
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 
 
-def resume(folder: Path, options: RunOptions, data: str | None = None) -> Run:
+def resume(folder: Path, options: RunOptions, data: str | None = None, network: Any = None) -> Run:
     """Resume a stopped run, with the result of an uninterrupted one.
 
     Args:
         folder: The run folder.
         options: Options that do not change the result.
         data: The path of its data, or the name of that in memory, if it is given again.
+        network: The user's own network of the run, or a function that builds it.
 
     Raises:
         RunError: It is finished, or its data or versions have changed.
@@ -44,10 +46,11 @@ def resume(folder: Path, options: RunOptions, data: str | None = None) -> Run:
     """
     record = read_record(folder, finished=None)
     if record["finished"] and leftovers(folder):
-        return _without_leftovers(folder, options)
+        return _without_leftovers(folder, options, network)
     record = read_record(folder, finished=False)
     refuse_links(folder)
     options.registry.require(record["plugins"], f"the run {folder}", training=True)
+    options = replace(options, network=network_to_train(folder, record, network))
     request = Request.from_json(record["request"]).but(
         data=data, precision=record["precision"], compile=record["compile"]
     )
@@ -78,14 +81,14 @@ def _same_run(folder: Path, started: Mapping[str, Any]) -> Claim:
     return claim
 
 
-def _without_leftovers(folder: Path, options: RunOptions) -> Run:
+def _without_leftovers(folder: Path, options: RunOptions, network: Any) -> Run:
     """Remove the files of training from a run that was killed just after it had finished."""
     refuse_links(folder)
     with locked(folder):
         names = ", ".join(path.name for path in leftovers(folder))
         remove_leftovers(folder)
         options.reporter.note(f"{folder} was already finished; removed the leftover files {names}")
-        run = Run(folder, surgery=options.surgery, registry=options.registry)
+        run = Run(folder, surgery=options.surgery, network=network, registry=options.registry)
         if options.report and not (folder / REPORT).exists():
             write_report(run, options, None, "auto")
         return run

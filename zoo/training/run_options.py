@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from zoo.data.memory.source import DataSource
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.device import choose_device
+from zoo.engine.own.network import OwnNetwork
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery
 from zoo.engine.trackers import refuse_tracker
@@ -22,6 +23,7 @@ class RunOptions:
 
     Attributes:
         surgery: The function that the request names, which modifies the backbone before training.
+        network: The user's own network, if no plugin has it.
         save_every: Seconds between two checkpoints.
         track: Name of an Accelerate tracker, or ``None``.
         report: Whether to write ``report.html`` at the end.
@@ -33,6 +35,7 @@ class RunOptions:
     registry: Registry
     reporter: Reporter
     surgery: Surgery | None = None
+    network: OwnNetwork | None = None
     save_every: float = SAVE_SECONDS
     track: str | None = None
     report: bool = True

@@ -13,6 +13,7 @@ from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import add_dropout, make_head, solver_of
+from zoo.engine.own.network import TAG, randomise, sha256_of_values
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import apply_surgery
@@ -82,7 +83,8 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
     recipe = replace(request.recipe(default), metric=opened.task.metric)
     add_dropout(head, recipe.dropout)
     backbone.replace_head(head)
-    frozen = apply_surgery(backbone, request.surgery, options.surgery)
+    own = tuple(path for path, p in backbone.net.named_parameters() if not p.requires_grad)
+    frozen = (*own, *apply_surgery(backbone, request.surgery, options.surgery))
     recipe = replace(recipe, freeze=(*recipe.freeze, *frozen))
     return TrainingStart(start=start, recipe=recipe, default=default)
 
@@ -123,7 +125,10 @@ def _fetched(
     request: Request, resolved: Resolved, reporter: Reporter
 ) -> tuple[Weights | None, Path | None]:
     """The requested weights and their path; ``None`` for random initialisation."""
-    weights = choose(resolved.spec, weights_name(resolved, request.weights))
+    name = weights_name(resolved, request.weights)
+    if resolved.loader and name in ("auto", TAG):  # the values that a user's own network has
+        return resolved.own, None
+    weights = choose(resolved.spec, name)
     if weights is None:
         return None, None
     try:
@@ -149,13 +154,15 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         for_weights(resolved.spec, weights),
         request.of(modality.options),
         splits,
-        pretrained=weights is not None,
+        pretrained=weights is not None or resolved.loader is not None,
     )
     tokenizer = None
     if spec.input.needs_tokenizer:
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
     if resolved.run is not None and path is not None:
         check_size(spec, path)
+    if resolved.loader:
+        return _own_start(request, resolved, spec, weights, path, tokenizer, splits)
     backbone = build(spec, weights, path=path)
     if spec.input.tokens and tokenizer is None and backbone.tokenizer is None:
         # Random initialisation, and the published tokenizer is not available: train a new one.
@@ -170,6 +177,27 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         sha256=sha256,
         tokenizer=tokenizer,
         origin=origin_of(weights, sha256, resolved.run),
+    )
+
+
+def _own_start(
+    request: Request,
+    resolved: Resolved,
+    spec: BackboneSpec,
+    weights: Weights | None,
+    path: Path | None,
+    tokenizer: Tokenizer | None,
+    splits: Splits,
+) -> Start:
+    """A user's own network, with its own values, those of a file, or random ones."""
+    backbone = build(spec, weights if path else None, path=path, loader=resolved.loader)
+    if request.weights == "none" and resolved.own:
+        randomise(backbone)
+    tokenizer = tokenizer or backbone.tokenizer
+    modality_of(spec).require_fit(splits.train, tokenizer)
+    sha256 = file_sha256(path) if path else sha256_of_values(backbone) if weights else ""
+    return Start(
+        backbone=backbone, weights=weights, sha256=sha256, tokenizer=tokenizer, origin=None
     )
 
 

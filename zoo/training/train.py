@@ -59,6 +59,7 @@ def train(
     return Run(
         run_folder.folder,
         surgery=options.surgery,
+        network=options.network,
         registry=options.registry,
         backbone=backbone,
         finished=finished,
@@ -167,6 +168,8 @@ def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopp
 def _resume_command(folder: Path, options: RunOptions) -> str:
     """The command that resumes a run, with the surgery, which is not imported from ``run.json``."""
     command = ["zoo", "finetune", "--resume", str(folder)]
+    if options.network and not options.network.source.importable:
+        command += ["--network", options.network.source.typed]
     if options.surgery:
         command += ["--surgery", str(name_of(options.surgery))]
     return shlex.join(command)

@@ -45,6 +45,7 @@ def build(
     *,
     path: Path | None = None,
     unpadded: bool | None = None,
+    loader: Callable[[BackboneSpec], Backbone] | None = None,
 ) -> Backbone:
     """Build a backbone with its loader, and load weights into it.
 
@@ -58,6 +59,7 @@ def build(
         path: Result of :func:`zoo.fetch`, if it has been called already.
         unpadded: Whether to batch texts by length, as recorded by a run; measured by default,
             which takes as long as a forward pass of a few short texts.
+        loader: Builds a user's own network; the spec's loader by default.
 
     Raises:
         PluginError: The loader cannot be imported, fails, or returns something else.
@@ -72,7 +74,7 @@ def build(
         folder = path if path.is_dir() else path.parent
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
-    backbone = _from_loader(spec, folder)
+    backbone = loader(spec) if loader else _from_loader(spec, folder)
     if weights is not None and path is not None:
         loaded = backbone.load_native_state_dict(
             read_tensors(path), lacks=weights.lacks, source=f"the weights in {path}"

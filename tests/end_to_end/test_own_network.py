@@ -1,0 +1,381 @@
+"""A user's own network, without a plugin: fine-tuned, reopened, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.test_resume import StopsAt
+from zoo.engine.progress import Quiet
+from zoo.errors import ContractError, RunError, Stopped, UsageError
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+        self.bn = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(width, 7)
+
+    def forward(self, x):
+        return self.fc(self.bn(self.conv(x)).relu().mean((2, 3)))
+
+def build_net():
+    return Net()
+
+def pretrained():
+    net = Net(4)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        nn.init.normal_(net.conv.weight)
+    return net
+
+def features(net, batch):
+    return net(batch["pixel_values"])
+
+def wrapped():
+    import zoo
+    return zoo.wrap(pretrained, input=zoo.ImageInput(size=16), head="fc")
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "my_file.py"
+    path.write_text(SOURCE)
+    return path
+
+
+class Wide(nn.Module):
+    """Of a class that needs an argument, so that nobody can make it again."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, width, 3), nn.Linear(width, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc(self.conv(x).relu().mean((2, 3)))
+        return logits
+
+
+def trained(backbone: object, photos: Path, output: Path, **options: object) -> zoo.Run:
+    quick = {"epochs": 1, "image_size": 16, "workers": 0, "report": False, "reporter": Quiet()}
+    return zoo.finetune(backbone, photos, output=output, **quick | options)  # type: ignore[arg-type]
+
+
+def image(photos: Path) -> Path:
+    return next(photos.rglob("*.png"), None) or next(p for p in photos.rglob("*") if p.is_file())
+
+
+def test_a_file_is_named_once_and_its_runs_open_until_it_changes(
+    source: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    run, quick = tmp_path / "run", ("--epochs", 1, "--image-size", 16, "--no-report")
+    done = zoo_cli("finetune", f"{source}:build_net", "--data", photos, "--output", run, *quick)
+    assert done.code == 0, done.err
+    assert "weights    none (random initialisation)" in done.err
+    assert "8 features" in done.err
+    network = json.loads((run / "run.json").read_text())["network"]
+    assert (network["file"], network["name"], network["head"]) == (str(source), "build_net", "fc")
+    assert (
+        zoo_cli("predict", run, image(photos), "--json").json[0]["label"]
+        in zoo.open_run(run).classes
+    )
+    source.write_text(SOURCE + "\nraise SystemExit('executed')\n")
+    refused = zoo_cli("predict", run, image(photos))
+    assert refused.code == 1
+    assert f"--network {source}:build_net" in refused.err
+    source.write_text(SOURCE + "\n# a comment\n")
+    with pytest.warns(UserWarning, match="differs from the code"):
+        zoo.open_run(run, network=f"{source}:build_net").load()
+
+
+def test_the_file_of_a_strangers_run_is_not_executed(
+    source: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = trained(f"{source}:build_net", photos, tmp_path / "run").folder
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n{SOURCE}")
+    record = json.loads((folder / "run.json").read_text())
+    for change in ({"file": str(evil)}, {"name": "pretrained"}, {"module": "my_file"}):
+        (folder / "run.json").write_text(
+            json.dumps({**record, "network": {**record["network"], **change}})
+        )
+        with pytest.raises(RunError, match="not executed"):
+            zoo.open_run(folder).load()
+    assert not (tmp_path / "executed").exists()
+    (folder / "run.json").write_text(json.dumps({**record, "network": {"head": "fc"}}))
+    with pytest.raises(RunError, match=r"damaged|has no"):
+        zoo.open_run(folder).load()
+
+
+def test_training_starts_from_the_values_of_a_module_which_stays_as_it_is(
+    photos: Path, tmp_path: Path
+) -> None:
+    net = Wide(6)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    backbone = zoo.wrap(net, input=zoo.ImageInput(size=16), head="fc")
+    assert (backbone.spec.feature_dim, [s.name for s in backbone.stages()]) == (6, ["conv"])
+    run = trained(backbone, photos, tmp_path / "run", strategy="probe")
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    kept = run.load().native_state_dict()
+    assert torch.equal(kept["conv.weight"], before["conv.weight"])  # a probe leaves it
+    assert not torch.equal(kept["fc.weight"][:, :1], before["fc.weight"][: len(run.classes), :1])
+    label = run.predict([image(photos)])[0]
+    with pytest.raises(RunError, match="'Wide'") as told:
+        zoo.open_run(run.folder).predict([image(photos)])
+    assert "network" in told.value.hint
+    for again in (Wide(6), lambda: Wide(6), zoo.wrap(Wide(6), input=zoo.ImageInput(size=16))):
+        assert zoo.open_run(run.folder, network=again).predict([image(photos)])[0] == label
+    with pytest.raises(RunError, match="of another shape"):
+        zoo.open_run(run.folder, network=Wide(5)).load()
+    with pytest.raises(UsageError, match="got int"):
+        zoo.open_run(run.folder, network=5).load()  # type: ignore[arg-type]
+
+
+def test_changes_of_a_wrapped_network_are_what_training_starts_from(
+    photos: Path, tmp_path: Path, source: Path
+) -> None:
+    backbone = zoo.wrap(f"{source}:build_net", input=zoo.ImageInput(size=16), head="fc")
+    with torch.no_grad():
+        backbone.net.conv.weight.fill_(0.5)  # type: ignore[union-attr, operator]
+    backbone.freeze("bn")
+    run = trained(backbone, photos, tmp_path / "run", strategy="full", lr=1e-12, weight_decay=0)
+    state = run.load().native_state_dict()
+    assert torch.allclose(state["conv.weight"], torch.tensor(0.5), atol=1e-6)
+    assert "bn.weight" in run.record["recipe"]["freeze"]
+
+
+@pytest.mark.parametrize(
+    "name", ["wrapped", pytest.param("pretrained", marks=pytest.mark.slow(0.1))]
+)
+def test_a_stopped_run_resumes_to_the_same_bytes(
+    source: Path, photos: Path, tmp_path: Path, name: str
+) -> None:
+    options = {"epochs": 2, "batch_size": 16, "strategy": "full"}
+    whole = trained(f"{source}:{name}", photos, tmp_path / "whole", **options)
+    assert whole.record["weights"]["tag"] == "own"  # the values do not depend on a seed
+    with pytest.raises(Stopped):
+        trained(f"{source}:{name}", photos, tmp_path / "run", **options, reporter=StopsAt(6))
+    assert (tmp_path / "run" / "last" / "start.safetensors").is_file()
+    run = zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
+    assert run.record["sha256"] == whole.record["sha256"]
+    assert zoo.open_run(tmp_path / "run").load() is not None
+
+
+def test_a_stopped_run_of_an_object_resumes_from_the_values_that_it_had(
+    photos: Path, tmp_path: Path, source: Path
+) -> None:
+    net = Wide(6)
+    options = {"epochs": 2, "batch_size": 16, "strategy": "full"}
+    whole = trained(zoo.wrap(net), photos, tmp_path / "whole", **options)
+    with pytest.raises(Stopped) as stopped:
+        trained(zoo.wrap(net), photos, tmp_path / "run", **options, reporter=StopsAt(6))
+    assert "--network" in stopped.value.hint
+    with pytest.raises(RunError, match="'Wide'"):
+        zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
+    run = zoo.resume(tmp_path / "run", network=Wide(6), reporter=Quiet(), report=False)
+    assert run.record["sha256"] == whole.record["sha256"]
+
+    with pytest.raises(Stopped):
+        trained(f"{source}:build_net", photos, tmp_path / "file", **options, reporter=StopsAt(6))
+    source.write_text(SOURCE.replace("relu", "sigmoid"))
+    with pytest.warns(UserWarning, match="differs"), pytest.raises(RunError, match="has changed"):
+        zoo.resume(tmp_path / "file", network=f"{source}:build_net", reporter=Quiet())
+
+
+def test_weights_none_starts_anew_and_a_path_is_loaded(
+    source: Path, photos: Path, tmp_path: Path
+) -> None:
+    own = zoo.wrap(f"{source}:pretrained", input=zoo.ImageInput(size=16))
+    anew = trained(own, photos, tmp_path / "anew", weights="none", strategy="probe")
+    assert anew.record["weights"] is None
+    start = own.native_state_dict()["conv.weight"]
+    assert not torch.equal(anew.load().native_state_dict()["conv.weight"], start)
+    told = trained(own, photos, tmp_path / "told", weights=str(anew.folder), strategy="probe")
+    assert torch.equal(
+        told.load().native_state_dict()["conv.weight"],
+        anew.load().native_state_dict()["conv.weight"],
+    )
+    with pytest.raises(UsageError, match="cannot initialise scale"):
+        trained(zoo.wrap(Scaled()), photos, tmp_path / "scaled", weights="none")
+
+
+class Scaled(Wide):
+    """With a parameter outside any layer."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * self.scale)
+
+
+def _in_meta() -> nn.Module:
+    with torch.device("meta"):
+        return Wide(4)
+
+
+class Flat(nn.Sequential):
+    """Takes one size."""
+
+    def __init__(self, *last: nn.Module) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(768, 9), nn.ReLU(), nn.Linear(9, 5), *last)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        (Wide(4), {"head": "fd"}, "no module 'fd'. Closest: fc"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), {}, "no linear layer"),
+        (Flat(nn.Softmax(-1)), {"head": "3"}, "are not those of its head"),
+        (Flat(), {"head": "1"}, "without its head '1' failed"),
+        (Flat(), {"input": zoo.ImageInput(size=20)}, "failed on a batch of pixel_values"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(14, 2)), {}, "expected features"),
+        (torch.nn.DataParallel(Wide(4)), {}, "inside DataParallel"),
+        (_in_meta(), {}, "parameters without values"),
+        (nn.Identity(), {}, "no parameters"),
+        (5, {}, "got int"),
+        (lambda: 5, {}, "returned int"),
+        (lambda: 1 / 0, {}, "ZeroDivisionError"),
+        ("nothing.py:build_net", {}, "does not exist"),
+        ("nothing_here.at_all:build_net", {}, "cannot be imported"),
+        ("build_net", {}, "does not name a function"),
+    ],
+)
+def test_what_cannot_be_wrapped_is_told(network: object, options: dict, words: str) -> None:
+    plain = {"input": zoo.ImageInput(size=16)}
+    with pytest.raises((ContractError, UsageError)) as told:
+        zoo.wrap(network, **plain | options)  # type: ignore[arg-type]
+    assert words in told.value.message
+    assert told.value.hint
+
+
+def test_special_modules_are_told() -> None:
+    traced = torch.jit.trace(Wide(4).eval(), torch.zeros(1, 3, 16, 16))
+    quantized = torch.ao.quantization.quantize_dynamic(Wide(4))
+    locked = Wide(4)
+    locked.stream = open(__file__)  # type: ignore[assignment]  # noqa: SIM115
+    compiled = torch._dynamo.eval_frame.OptimizedModule(Wide(4), lambda fn: fn)
+    for network, words in (
+        (traced, "TorchScript"),
+        (quantized, "quantized"),
+        (locked, "cannot be copied"),
+        (compiled, "_orig_mod"),
+    ):
+        with pytest.raises(UsageError) as told:
+            zoo.wrap(network)
+        assert words in str(told.value)
+    locked.stream.close()  # type: ignore[union-attr, operator]
+
+
+def test_what_finetune_is_given_instead_is_told(
+    source: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    with pytest.raises(UsageError, match="a backbone of basics/cnn was given"):
+        trained(zoo.load("cnn"), photos, tmp_path / "run")
+    flat = zoo.wrap(Flat(), input=zoo.ImageInput(size=16))
+    assert flat.spec.image_input.fixed_size
+    with pytest.raises(UsageError, match="takes images of 16 pixels"):
+        trained(flat, photos, tmp_path / "run", image_size=32)
+    with pytest.raises(UsageError, match=r"there is no 'build_nett'.*Did you mean 'build_net'"):
+        trained(f"{source}:build_nett", photos, tmp_path / "run")
+    refused = zoo_cli("finetune", f"{source}:build_net", "--network", f"{source}:build_net")
+    assert "no effect without --resume" in refused.err
+    plugins = trained("cnn", photos, tmp_path / "cnn")
+    with pytest.raises(UsageError, match="basics/cnn, so network has no effect"):
+        zoo.open_run(plugins.folder, network=Wide(4)).load()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_an_own_network_is_not_published_by_its_folder(
+    source: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    run = trained(f"{source}:build_net", photos, tmp_path / "run")
+    refused = zoo_cli("add", run.folder, "--name", "mine")
+    assert refused.code == 1
+    assert "user's own" in refused.err
+    pushed = zoo.push_run(run, "hf:acme/mine", dry_run=True)
+    assert str(tmp_path) not in json.dumps(pushed.to_json())
+
+
+def test_own_extract_and_stages_are_found_again(
+    source: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(source.parent)
+    shutil.copy(source, source.with_name("own_nets.py"))
+    import own_nets  # type: ignore[import-not-found]
+
+    backbone = zoo.wrap(
+        own_nets.build_net,
+        input=zoo.ImageInput(size=16),
+        head="fc",
+        stages={"all": ["conv", "bn"]},
+        extract=own_nets.features,
+    )
+    run = trained(backbone, photos, tmp_path / "run", freeze_until="all")
+    again = zoo.open_run(run.folder)
+    assert [stage.paths for stage in again.load().stages()] == [("conv", "bn")]
+    assert again.predict([image(photos)]) == run.predict([image(photos)])
+
+    foreign = zoo.wrap(own_nets.build_net, extract=lambda net, batch: net(batch["pixel_values"]))
+    run = trained(foreign, photos, tmp_path / "foreign")
+    with pytest.raises(RunError, match="cannot be imported again"):
+        zoo.open_run(run.folder).load()
+    with pytest.raises(RunError, match="as extract="):
+        zoo.open_run(run.folder, network=own_nets.Net()).load()
+    monkeypatch.delitem(sys.modules, "own_nets")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    (elsewhere / "own_nets.py").write_text("")
+    monkeypatch.syspath_prepend(elsewhere)
+    import own_nets
+
+    with pytest.raises(UsageError, match="is another one here"):
+        zoo.open_run(tmp_path / "run").load()
+
+
+@pytest.mark.slow(0.5)
+def test_a_new_process_predicts_exports_and_repeats(
+    source: Path, photos: Path, tmp_path: Path
+) -> None:
+    def typed(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "zoo", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    quick = ("--epochs", 1, "--image-size", 16, "--no-report", "--output", "run")
+    done = typed("finetune", "my_file.py:pretrained", "--data", photos, *quick)
+    assert done.returncode == 0, done.stderr
+    assert "own (my_file.py:pretrained)" in done.stderr
+    for arguments in (
+        ("predict", "run", image(photos)),
+        ("evaluate", "run", photos),
+        ("export", "run", "--format", "onnx"),
+        ("report", "run"),
+        ("embed", "run", photos, "--output", "features.npy"),
+        ("embed", "my_file.py:pretrained", photos, "--output", "own.npy"),
+        ("recommend", photos, "my_file.py:pretrained"),
+    ):
+        done = typed(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+    repeated = typed("rerun", "run", "--output", "again")
+    assert "identical, byte for byte" in repeated.stdout, repeated.stderr
+
+
+@pytest.mark.slow(0.1)
+def test_lora_on_an_own_network_is_saved_whole(photos: Path, tmp_path: Path, source: Path) -> None:
+    run = trained(f"{source}:pretrained", photos, tmp_path / "run", strategy="lora")
+    assert (run.folder / "model.safetensors").is_file()
+    assert zoo.open_run(run.folder).predict([image(photos)]) == run.predict([image(photos)])

@@ -1,0 +1,210 @@
+"""A user's own network: how it is made, where its head is, and the backbone made of it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.contract.network.backbone import Backbone, Batch, Extract
+from zoo.contract.network.options import TokenOptions
+from zoo.contract.spec import BackboneSpec, Weights
+from zoo.engine.own.code import CodeSource
+from zoo.errors import UsageError, first_line
+from zoo.registry.resolution import Resolved
+from zoo.weights.loading.load import read_state_dict
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TAG = "own"
+"""Tag of the values that a network has already."""
+
+
+class OwnBackbone(Backbone):
+    """The backbone of a user's own network; made by :func:`zoo.wrap`."""
+
+    own: OwnNetwork
+
+    def values(self) -> tuple[tuple[int, int], ...]:
+        """Identifies the values without reading them: another result after any change in place."""
+        return tuple((t.data_ptr(), t._version) for t in self.native_state_dict().values())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OwnBackbone:
+        """A copy of the network; how it is made is not copied."""
+        memo[id(self.own)] = self.own
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnNetwork:
+    """How a user's own network is made.
+
+    Attributes:
+        make: Returns the network with its own head; each time a new one.
+        spec: Its description, with the input that the user states.
+        head: Path of the head.
+        stages: As for :func:`zoo.wrap`.
+        extract: As for :func:`zoo.wrap`.
+        source: Where ``make`` is defined.
+        pretrained: Whether the network has its values from ``make``, rather than from a seed.
+        tokenizer: The network's own tokenizer; texts only.
+        frozen: Parameters that stay frozen.
+        values: A file with other values, without the head's.
+        as_wrapped: :meth:`OwnBackbone.values` of the backbone that the user has.
+    """
+
+    make: Callable[[], Any]
+    spec: BackboneSpec
+    head: str
+    stages: Mapping[str, Iterable[str]] | Iterable[str] | None
+    extract: Extract | None
+    source: CodeSource
+    pretrained: bool = True
+    tokenizer: Tokenizer | None = None
+    frozen: tuple[str, ...] = ()
+    values: Path | None = None
+    as_wrapped: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+
+    @property
+    def weights(self) -> Weights | None:
+        """What training starts from: the network's values; ``None`` where they are random."""
+        if not self.pretrained:
+            return None
+        return Weights(tag=TAG, uri=self.source.short, classes=0)
+
+    def resolved(self) -> Resolved:
+        """As if the network were a name, resolved."""
+        return Resolved(self.spec, loader=self.build, own=self.weights)
+
+    def build(self, spec: BackboneSpec) -> OwnBackbone:
+        """The backbone, on the CPU in float32, with the network's own values.
+
+        Raises:
+            UsageError: The network cannot be made, or takes inputs of one size only.
+            ContractError: It has no such head, or a parameter is in no stage.
+        """
+        size, own = getattr(spec.input, "size", None), getattr(self.spec.input, "size", None)
+        if getattr(spec.input, "fixed_size", False) and size != own:
+            raise UsageError(
+                f"--image-size {size} is not possible: {self.spec.name} takes images of {own} pixels",
+                hint="Leave --image-size out, or build the network for another size.",
+            )
+        made = made_network(self.make, self.spec.name)
+        extract = self.extract
+        if isinstance(made, OwnBackbone):
+            extract, made = made.own.extract, _whole(made)
+        backbone = OwnBackbone.wrap(
+            made.cpu().float(),
+            spec=spec,
+            head=self.head,
+            stages=self.stages,
+            extract=extract or default_extract(made),
+            tokens=TokenOptions(tokenizer=self.tokenizer),
+        )
+        backbone.read_tokenizer(None)
+        if self.values:
+            backbone.load_native_state_dict(read_state_dict(self.values), source=str(self.values))
+        for path, parameter in backbone.net.named_parameters():
+            if path in self.frozen:
+                parameter.requires_grad_(False)
+        backbone.own = self
+        return backbone
+
+    def to_json(self) -> dict[str, Any]:
+        """``network`` of ``run.json``."""
+        stages = self.stages
+        if isinstance(stages, Mapping):
+            stages = {name: list(paths) for name, paths in stages.items()}
+        return {
+            **self.source.to_json(),
+            "head": self.head,
+            "stages": stages,
+            "extract": self.extract and getattr(self.extract, "__qualname__", None),
+        }
+
+
+def _whole(backbone: OwnBackbone) -> nn.Module:
+    network = backbone.native_network()
+    assert network is not None  # the head's place was checked when it was wrapped
+    return network
+
+
+def made_network(make: Callable[[], Any], name: str) -> nn.Module:
+    """The network that ``make`` returns.
+
+    Raises:
+        UsageError: It fails, or returns something else.
+    """
+    try:
+        made = make()
+    except Exception as error:  # of the user's own code
+        raise UsageError(
+            f"{name} failed to build the network: {first_line(error, kind=True)}",
+            hint="It is called without arguments and must return the network, a torch.nn.Module.",
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise UsageError(
+            f"{name} returned {type(made).__name__}, not a torch.nn.Module",
+            hint="It is called without arguments and must return the network.",
+        )
+    return made
+
+
+def default_extract(net: nn.Module) -> Extract:
+    """Calls a network on the inputs of a batch, and on the attention mask if it takes two inputs."""
+    masks = _positional(net) >= 2
+
+    def extract(net: nn.Module, batch: Batch) -> Tensor:
+        inputs = next(iter(batch.values()))
+        mask = batch.get("attention_mask")
+        features: Tensor = net(inputs, mask) if masks and mask is not None else net(inputs)
+        return features
+
+    return extract
+
+
+def _positional(net: nn.Module) -> int:
+    parameters = inspect.signature(net.forward).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(parameter.kind in kinds for parameter in parameters)
+
+
+def sha256_of_values(backbone: Backbone) -> str:
+    """A hash of the names and values of all tensors, without the head's."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(backbone.net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def randomise(backbone: Backbone) -> None:
+    """Initialise all parameters as their layers do.
+
+    Raises:
+        UsageError: Some parameters are in a module without ``reset_parameters``.
+    """
+    fixed = []
+    for path, module in backbone.net.named_modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+        else:
+            fixed += [f"{path}.{k}".strip(".") for k, _ in module.named_parameters(recurse=False)]
+    if fixed:
+        raise UsageError(
+            f"--weights none cannot initialise {', '.join(fixed[:3])} of {backbone.spec.name}",
+            hint="Give their module a reset_parameters(), or wrap a function that builds the network "
+            "with random values.",
+        )
