@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from zoo.contract.adapters import AdapterOptions as AdapterOptions
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
+    from zoo.contract.extensions import Argument as Argument
+    from zoo.contract.extensions import LossSpec as LossSpec
+    from zoo.contract.extensions import Metric as Metric
+    from zoo.contract.extensions import MetricInput as MetricInput
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
     from zoo.contract.inputs import InputSpec as InputSpec
@@ -79,6 +83,14 @@ if TYPE_CHECKING:
     from zoo.system.processor import usable_cores as usable_cores
     from zoo.system.small_files import read_small as read_small
     from zoo.system.small_files import refuse_endless as refuse_endless
+    from zoo.tasks.losses import Loss as Loss
+    from zoo.tasks.losses import LossOptions as LossOptions
+    from zoo.tasks.metrics import Selection as Selection
+    from zoo.tasks.metrics import own_metric as own_metric
+    from zoo.tasks.multi_label import MultiLabel as MultiLabel
+    from zoo.tasks.regression import Regression as Regression
+    from zoo.tasks.single_label import SingleLabel as SingleLabel
+    from zoo.tasks.task import Task as Task
     from zoo.weights.find import fetch as fetch
     from zoo.weights.loading.build import build as build
     from zoo.weights.loading.load import read_state_dict as read_state_dict
@@ -87,6 +99,7 @@ _PUBLIC = {
     "AdapterTargets": "zoo.contract.network.options",
     "AdapterKind": "zoo.contract.adapters",
     "AdapterOptions": "zoo.contract.adapters",
+    "Argument": "zoo.contract.extensions",
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",
@@ -104,9 +117,9 @@ _PUBLIC = {
     "fetch": "zoo.weights.find",
     "FileModality": "zoo.modalities.files.modality",
     "find_lr": "zoo.api",
-    "first_line": "zoo.errors",
     "finetune": "zoo.api",
     "FinetuneOptions": "zoo.runs.option_types",
+    "first_line": "zoo.errors",
     "hookimpl": "zoo.contract.hookspecs",
     "hookspec": "zoo.contract.hookspecs",
     "hub_error_in_words": "zoo.system.hub",
@@ -119,14 +132,21 @@ _PUBLIC = {
     "json_option": "zoo.cli.output",
     "list_backbones": "zoo.api",
     "load": "zoo.api",
+    "Loss": "zoo.tasks.losses",
+    "LossOptions": "zoo.tasks.losses",
+    "LossSpec": "zoo.contract.extensions",
+    "Metric": "zoo.contract.extensions",
+    "MetricInput": "zoo.contract.extensions",
     "Mistake": "zoo.runs.mistakes",
     "Mistakes": "zoo.runs.mistakes",
     "ModalitySpec": "zoo.contract.modalities",
+    "MultiLabel": "zoo.tasks.multi_label",
     "NameLookupError": "zoo.errors",
     "Native": "zoo.contract.network.options",
     "network_option": "zoo.cli.options",
     "note": "zoo.cli.output",
     "open_run": "zoo.api",
+    "own_metric": "zoo.tasks.metrics",
     "panics_are_errors": "zoo.system.panics",
     "Phase": "zoo.engine.strategies",
     "Pooling": "zoo.contract.spec",
@@ -139,13 +159,17 @@ _PUBLIC = {
     "recommend": "zoo.ranking.ranking",
     "refuse_endless": "zoo.system.small_files",
     "Registry": "zoo.registry.registry",
+    "Regression": "zoo.tasks.regression",
     "Report": "zoo.runs.report.page",
     "resume": "zoo.api",
     "Run": "zoo.runs.run",
     "run_argument": "zoo.cli.options",
     "RunError": "zoo.errors",
     "say": "zoo.cli.output",
+    "Selection": "zoo.tasks.metrics",
+    "SingleLabel": "zoo.tasks.single_label",
     "Stage": "zoo.contract.stages",
+    "Task": "zoo.tasks.task",
     "TextInput": "zoo.contract.spec",
     "TokenOptions": "zoo.contract.network.options",
     "usable_cores": "zoo.system.processor",

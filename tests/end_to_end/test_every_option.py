@@ -75,6 +75,7 @@ OTHER: Mapping[str, Any] = {
     "max_length": 3,
     "pooling": "last",
     "metric": "loss",
+    "loss": "generalized-cross-entropy",
     "seed": 7,
 }
 """A value of each option that is not the default, by modality where it names layers."""

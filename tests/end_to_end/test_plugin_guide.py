@@ -30,6 +30,10 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     # The exemption is of a backbone that only the text knows.
     code = "\n".join(e for e in HOOKS).replace('"looping-*"', '"tiny"')
     (site / "acme_zoo.py").write_text(code)
+    for example in EXAMPLES:
+        if file := re.match(r"# (acme_\w+\.py)\n", example):
+            (site / file[1]).write_text(example)
+            monkeypatch.delitem(sys.modules, file[1].removesuffix(".py"), raising=False)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))  # for the processes that it is asked in
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
@@ -48,15 +52,18 @@ def test_every_hook_has_an_example() -> None:
 
 def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     assert "acme/tiny" in zoo_cli("list", "acme/*").out
-    for number, name in enumerate(("acme/tiny", "acme/wide-48")):
+    own = ("--task", "acme/ordinal", "--metric", "cost")
+    for number, (name, more) in enumerate((("acme/tiny", ()), ("acme/wide-48", own))):
         run = tmp_path / f"run-{number}"
         done = zoo_cli(
             *("finetune", name, "--data", photos, "--weights", "none", "--epochs", 1),
-            *("--strategy", "slowly", "--head", "deep", "--output", run, "--json"),
+            *("--strategy", "slowly", "--head", "deep", "--output", run, "--json", *more),
         )
         assert done.code == 0, done.err
         assert "coarse" in done.err
         assert zoo_cli("evaluate", run, "--data", photos).code == 0
+    assert (done.json["task"], done.json["metric"]) == ("acme/ordinal", "acme/cost")
+    assert "cost (acme/cost) on the validation split, the lowest, selects" in done.err
     checked = zoo_cli("check", "acme", "--json")
     failed = {o["check"]: o["message"] for o in checked.json if o["status"] == "failed"}
     assert checked.code == 1

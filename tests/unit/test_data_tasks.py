@@ -14,7 +14,7 @@ from zoo.data import dataset
 from zoo.data.cells import split_cell
 from zoo.data.inputs import open_inputs
 from zoo.data.splitting import random_split
-from zoo.errors import BadFilesError, ClassesError, DataError, UsageError
+from zoo.errors import BadFilesError, ClassesError, DataError, NameLookupError
 from zoo.modalities import IMAGE, TEXT
 from zoo.modalities.text.contents import texts_of
 from zoo.tasks.single_label import SingleLabel
@@ -347,7 +347,7 @@ def test_an_evaluation_may_name_other_columns_of_numbers(tmp_path):
 
 def test_an_unknown_task_names_the_closest(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(UsageError, match=r"'multilabel'"):
+    with pytest.raises(NameLookupError, match=r"'multilabel'.*'multi-label'"):
         open_texts(path, task="multilabel")
 
 

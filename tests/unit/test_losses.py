@@ -9,8 +9,17 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
 from zoo.errors import UsageError
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
 from zoo.tasks import task_named
-from zoo.tasks.losses import MAX_POSITIVE_WEIGHT, balanced_weights, positive_weights
+from zoo.tasks.losses import (
+    MAX_POSITIVE_WEIGHT,
+    LossOptions,
+    balanced_weights,
+    find_loss,
+    positive_weights,
+)
 
 CLASSES = np.array([0, 0, 0, 0, 0, 1, 1, 2])
 LABELS = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]], dtype=np.float32)
@@ -28,11 +37,11 @@ ANSWERS = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0.3, 1, 0], [1, 1, 1], [0, 0.5,
 
 
 def single(**options) -> torch.nn.Module:
-    return task_named("single-label").loss(CLASSES, **options)
+    return task_named("single-label").loss(CLASSES, LossOptions(**options))
 
 
 def multi(**options) -> torch.nn.Module:
-    return task_named("multi-label").loss(LABELS, **options)
+    return task_named("multi-label").loss(LABELS, LossOptions(**options))
 
 
 @pytest.mark.parametrize("targets", [INDICES, SHARES], ids=["indices", "shares"])
@@ -117,7 +126,7 @@ def test_class_weights_are_those_of_scikit_learn_with_mean_one():
 def test_a_class_without_samples_weighs_one():
     weights = balanced_weights(np.array([0, 2, 2]), outputs=4)
     assert weights.tolist() == [1.5, 1.0, 0.75, 1.0]
-    loss = task_named("single-label").loss(CLASSES, outputs=5, class_weights=True)
+    loss = task_named("single-label").loss(CLASSES, LossOptions(outputs=5, class_weights=True))
     assert loss(logits(classes=5), INDICES).isfinite().all()
 
 
@@ -150,5 +159,31 @@ def test_regression_is_the_squared_error_averaged_over_the_numbers_of_a_sample()
 )
 def test_regression_has_no_classes_to_weigh(options, named):
     with pytest.raises(UsageError, match=f"{named}") as error:
-        task_named("regression").loss(np.zeros((2, 1)), **options)
+        task_named("regression").loss(np.zeros((2, 1)), LossOptions(**options))
     assert named.split()[0] in str(error.value.hint)
+
+
+def test_every_loss_is_what_its_name_says():
+    def loss(name, labels, task, **options):
+        chosen = find_loss(name, task)
+        return task.loss(labels, LossOptions(chosen=chosen, **options))
+
+    single, several = task_named("single-label"), task_named("regression")
+    p = logits().softmax(dim=1)[torch.arange(6), INDICES]
+    robust = loss("generalized-cross-entropy", CLASSES, single)
+    assert torch.allclose(robust(logits(), INDICES), (1 - p**0.7) / 0.7)
+    mixed = functional.one_hot(INDICES, 3).float()
+    assert torch.allclose(robust(logits(), mixed), robust(logits(), INDICES))
+    weighted = loss("generalized-cross-entropy", CLASSES, single, class_weights=True)
+    factors = balanced_weights(CLASSES)[INDICES]
+    assert torch.allclose(weighted(logits(), INDICES), factors * (1 - p**0.7) / 0.7)
+    outputs, targets = torch.tensor([[0.5, 3.0]]), torch.tensor([[0.0, 0.0]])
+    values = np.zeros((1, 2))
+    assert loss("absolute-error", values, several)(outputs, targets).tolist() == [1.75]
+    assert loss("huber", values, several)(outputs, targets).tolist() == [1.3125]
+
+
+def test_a_loss_of_another_task_is_refused_with_those_of_this_one():
+    with pytest.raises(UsageError, match=r"--loss 'huber'.*single-label") as error:
+        find_loss("huber", task_named("single-label"), Registry((), Policy(), Index()))
+    assert "generalized-cross-entropy" in str(error.value.hint)

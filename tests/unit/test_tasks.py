@@ -14,9 +14,12 @@ from zoo.data.samples import LabelArray, Samples, Splits
 from zoo.data.sequences import Listed
 from zoo.errors import RunError, UsageError
 from zoo.modalities import TEXT
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
 from zoo.runs.predictions import predictions_of
 from zoo.tasks import TASKS, task_from_json, task_named
-from zoo.tasks.metrics import formatted, main_metric, metrics_of
+from zoo.tasks.metrics import find_metric, formatted, main_metric, metrics_of, own_metric
 from zoo.tasks.multi_label import MultiLabel
 from zoo.tasks.regression import Regression
 from zoo.tasks.single_label import SingleLabel
@@ -29,6 +32,7 @@ NUMBERS = np.stack([GENERATOR.normal(1000, 50, 60), GENERATOR.normal(-2, 0.5, 60
     np.float32
 )
 CLASSES = ("a", "b", "c", "d")
+NONE = Registry((), Policy(), Index())
 
 
 def splits(task: str, labels: LabelArray) -> Splits:
@@ -39,7 +43,10 @@ def splits(task: str, labels: LabelArray) -> Splits:
 
 def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> Task:
     assert data.train.labels is not None
-    return task_named(data.task).fitted(data.train.labels, metric, rare=rare)
+    task = task_named(data.task)
+    return task.fitted(
+        data.train.labels, find_metric(metric, task, NONE) if metric else None, rare=rare
+    )
 
 
 # -- several labels ----------------------------------------------------------------------------
@@ -95,10 +102,10 @@ def test_a_single_tag_is_no_pair_of_classes() -> None:
     assert result.metrics["macro_f1"] == pytest.approx(2 / 3)
 
 
-def test_no_label_at_all_has_metrics_that_are_numbers() -> None:
-    metrics = MultiLabel().compute_metrics(LOGITS, np.zeros_like(FLAGS))
-    assert all(math.isfinite(value) for value in metrics.values())
-    assert metrics["map"] == 0.0
+def test_without_any_label_map_is_undefined_and_says_so() -> None:
+    result = MultiLabel().evaluation(LOGITS, np.zeros_like(FLAGS), CLASSES)
+    assert [key for key, value in result.metrics.items() if math.isnan(value)] == ["map"]
+    assert result.notes == ("mAP: undefined: no sample has a class",)
 
 
 # -- numbers -----------------------------------------------------------------------------------
@@ -134,11 +141,12 @@ def test_metrics_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
     assert result.metrics["loss"] == pytest.approx((errors**2).mean())
 
 
-def test_r2_of_one_sample_is_a_number() -> None:
+def test_r2_of_one_sample_is_undefined_and_says_so() -> None:
     task = Regression((0.0,), (1.0,))
-    for output, r2 in ((2.0, 1.0), (1.0, 0.0)):
-        metrics = task.compute_metrics(torch.tensor([[output]]), np.array([[2]], dtype=np.float32))
-        assert metrics["r2"] == r2
+    result = task.evaluation(torch.tensor([[2.0]]), np.array([[2]], dtype=np.float32), ["price"])
+    assert math.isnan(result.metrics["r2"])
+    assert result.notes == ("R²: undefined: the true values do not vary",)
+    assert formatted({"r2": result.metrics["r2"]}) == "R² undefined"
 
 
 def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
@@ -219,19 +227,20 @@ def test_where_rare_classes_are_to_count_an_epoch_that_finds_them_is_kept() -> N
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> None:
     labels = np.arange(60) % 3  # the fourth class never occurs, and is predicted
     predicted = LOGITS.argmax(dim=1).numpy()
-    metrics = SingleLabel("balanced_accuracy").compute_metrics(LOGITS, labels)
+    metrics = SingleLabel(own_metric("balanced_accuracy")).compute_metrics(LOGITS, labels)
     recalls = [(predicted[labels == k] == k).mean() for k in range(3)]
     assert metrics["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert next(iter(metrics)) == main_metric(metrics, "balanced_accuracy") == "balanced_accuracy"
 
 
-METRICS = [(task, metric) for task in TASKS for metric in metrics_of(task)]
+METRICS = [(task, metric) for task in TASKS for metric in metrics_of(task_named(task))]
 
 
 @pytest.mark.parametrize(("name", "metric"), METRICS)
 def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
     logits, labels = {task.name: (logits, labels) for task, logits, labels in EVERY}[name]
-    task = task_of(splits(name, labels), metric)
+    task = task_of(splits(name, labels), {"top_k": "top_k:2"}.get(metric, metric))
+    metric = task.metric
     targets = task.targets(torch.from_numpy(labels))
     ideal = torch.nn.functional.one_hot(targets, 4) * 9.0 if labels.ndim == 1 else targets.float()
     if name == "multi-label":
@@ -246,14 +255,14 @@ def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
     ("name", "labels", "metric"),
     [
         ("single-label", PARTS, "map"),
-        ("multi-label", FLAGS, "balanced_accuracy"),
+        ("multi-label", FLAGS, "top_k"),
         ("regression", NUMBERS, "accuracy"),
     ],
 )
 def test_a_metric_of_another_task_is_refused_with_those_of_this_one(name, labels, metric) -> None:
     with pytest.raises(UsageError, match=f"--metric.*'{metric}'.*{name}") as error:
         task_of(splits(name, labels), metric)
-    assert all(known in error.value.hint for known in metrics_of(name))
+    assert all(known in error.value.hint for known in metrics_of(task_named(name)))
 
 
 def test_a_task_of_a_later_zoo_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ Examples:
   zoo compare runs/resnet18-1 runs/resnet50-1
   zoo compare runs/*
   zoo compare runs/resnet18-1 runs/vgg16-1 --data test-photos/
-  zoo compare runs/lstm-1 runs/minilm-1 --json
+  zoo compare runs/lstm-1 runs/minilm-1 --metric auroc --json
 """
 )
 @click.argument(
@@ -44,12 +45,14 @@ Examples:
     shell_complete=completion.runs,
 )
 @evaluated_on("the validation samples that all runs share")
+@shared(metric="Metric to compare (default: the first run's selection metric).")
 @shared(device=None, workers=None)
 @json_option()
 def command(
     runs: tuple[Path, ...],
     data: str | None,
     split: str | None,
+    metric: str | None,
     device: str,
     workers: int | None,
     as_json: bool,
@@ -63,7 +66,13 @@ def command(
     from zoo.runs.compare import compare
 
     found = compare(
-        runs, data=data, split=split, device=device, workers=workers, reporter=Console()
+        runs,
+        data=data,
+        split=split,
+        metric=metric,
+        device=device,
+        workers=workers,
+        reporter=Console(),
     )
     for remark in found.remarks:
         note(remark)
@@ -77,10 +86,10 @@ def command(
 
 def _print_runs(found: Comparison) -> None:
     from zoo.system.byte_sizes import in_bytes
-    from zoo.tasks.metrics import titles
+    from zoo.tasks.metrics import number, title_of
 
     metrics = list(found.contenders[0].evaluation.metrics)
-    names = [titles().get(key, key) for key in metrics]
+    names = [title_of(key) for key in metrics]
     say(f"on {found.samples:,} {clean(found.evaluated_on)}:")
     print_table(
         ["run", "backbone", *names, "params", "file", "training", "samples/s"],
@@ -88,7 +97,7 @@ def _print_runs(found: Comparison) -> None:
             [
                 c.run.folder,
                 c.run.backbone_name,
-                *(f"{c.evaluation.metrics[key]:.4f}" for key in metrics),
+                *(number(c.evaluation.metrics[key]) for key in metrics),
                 "" if c.params is None else f"{c.params:,}",
                 "" if c.bytes is None else in_bytes(c.bytes),
                 "" if c.seconds is None else f"{c.seconds:.0f} s",
@@ -127,11 +136,24 @@ def _print_tests(found: Comparison) -> None:
     first, several = found.contenders[0], len(found.contenders) > 2
     say("")
     for other in found.contenders[1:]:
+        say(_difference(found, other))
         say(_verdict(first, other, corrected=several))
     if several:
         say(
             f"Each run is compared with {clean(first.run.folder)}; p is corrected by Holm's method."
         )
+
+
+def _difference(found: Comparison, other: Contender) -> str:
+    """The difference of the metric, and which run is better by it."""
+    difference, first = found.difference(other), found.contenders[0]
+    better = other if (difference > 0) == found.metric.metric.higher else first
+    verdict = f"{better.run.folder} is better" if difference else "no difference"
+    if math.isnan(difference):
+        verdict = "undefined"
+    return clean(
+        f"{found.metric.title}: {other.run.folder} {difference:+.4f} vs {first.run.folder}; {verdict}."
+    )
 
 
 def _verdict(first: Contender, other: Contender, *, corrected: bool) -> str:

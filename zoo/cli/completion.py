@@ -269,9 +269,21 @@ def _is_finished(folder: str) -> bool:
 
 
 def _metrics(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
-    from zoo.tasks.metrics import titles
+    from zoo.tasks.metrics import METRICS
 
-    return titles()
+    return METRICS
+
+
+def _tasks(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+    from zoo.tasks import AUTO, TASKS
+
+    return [AUTO, *TASKS]
+
+
+def _losses(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+    from zoo.tasks.losses import LOSSES
+
+    return LOSSES
 
 
 names = _starting(_names)
@@ -287,4 +299,6 @@ unfinished_runs = _starting(_unfinished_runs, fallback="dir")
 strategies = one_of(*STRATEGIES)
 heads = one_of(*HEADS)
 metrics = _starting(_metrics)
+losses = _starting(_losses)
+tasks = _starting(_tasks)
 paths = one_of(fallback="file")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Examples:
   zoo evaluate runs/resnet18-1 --data photos/
   zoo evaluate runs/resnet18-1 --data photos/ --split val
-  zoo evaluate runs/lstm-1 --data test.tsv --json
+  zoo evaluate runs/lstm-1 --data test.tsv --metric auroc --json
 """
 )
 @run_argument
@@ -38,6 +38,7 @@ Examples:
     "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
 )
 @shared(
+    metric="Metric to print first (default: the run's selection metric).",
     text_column="Input column; twice for text pairs (default: as in training).",
     label_column="Label column; may be repeated (default: as in training).",
     bad_files=None,
@@ -50,6 +51,7 @@ def command(
     run: Path,
     data: str,
     split: str | None,
+    metric: str | None,
     text_column: str | tuple[str, ...] | None,
     label_column: str | tuple[str, ...] | None,
     bad_files: BadFiles,
@@ -61,8 +63,9 @@ def command(
 ) -> None:
     """Evaluate a run on labelled data.
 
-    Prints overall and per-class metrics: accuracy, macro F1 and the confusion matrix; for
-    multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE, RMSE and R².
+    Prints overall and per-class metrics: the selection metric, accuracy, macro F1 and the
+    confusion matrix; for multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE,
+    RMSE and R². What is undefined on the data is said.
 
     A test split is used if the data has one, and the validation split is printed beside it.
     Samples that the run was trained on are recognised by their contents and left out.
@@ -73,6 +76,7 @@ def command(
     results = zoo.open_run(run, network=network).evaluate(
         data,
         split=split,
+        metric=metric,
         text_column=text_column,
         label_column=label_column,
         bad_files=bad_files,

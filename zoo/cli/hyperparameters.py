@@ -23,6 +23,8 @@ _COMPLETES: Mapping[str, completion.Complete] = {
     "freeze": completion.layers,
     "unfreeze": completion.layers,
     "metric": completion.metrics,
+    "task": completion.tasks,
+    "loss": completion.losses,
 }
 """Completions of values that are names; click completes closed choices."""
 

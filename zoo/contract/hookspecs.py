@@ -15,6 +15,7 @@ import pluggy
 from zoo.contract.adapters import AdapterKind
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
+from zoo.contract.extensions import LossSpec, Metric
 from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
 
@@ -65,6 +66,21 @@ def zoo_strategies() -> Mapping[str, StrategyFactory | str]:  # type: ignore[emp
 @hookspec
 def zoo_adapters() -> Mapping[str, AdapterKind]:  # type: ignore[empty-body]
     """Kinds of adapters by name, for ``--strategy``."""
+
+
+@hookspec
+def zoo_tasks() -> Mapping[str, type | str]:  # type: ignore[empty-body]
+    """Tasks by name, for ``--task``: classes that keep :class:`zoo.Task`."""
+
+
+@hookspec
+def zoo_metrics() -> Mapping[str, Metric | str]:  # type: ignore[empty-body]
+    """Metrics by name, for ``--metric``."""
+
+
+@hookspec
+def zoo_losses() -> Mapping[str, LossSpec | str]:  # type: ignore[empty-body]
+    """Training losses by name, for ``--loss``."""
 
 
 @hookspec

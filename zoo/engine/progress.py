@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from zoo.engine.interrupts import Interrupted, Interrupts
-from zoo.tasks.metrics import main_metric, titles
+from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
 
@@ -158,7 +158,7 @@ class Console:
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val {titles()[metric]} {record[metric]:.4f}  "
+            f"val {title_of(metric)} {number(record[metric])}  "
             f"{record['samples_per_second']:.0f}/s{lost}"
             f"{'  *' if record['best'] else ''}"
         )

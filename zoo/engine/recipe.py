@@ -210,10 +210,18 @@ class Recipe:
         default=None,
     )
     metric: str | None = option(
-        "Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, "
-        "loss, rmse, …",
+        "Metric that selects the best epoch: accuracy, auroc, auprc, mcc, macro_f1, map, rmse, "
+        "top_k:3, …, or a plugin's.",
         section=_OPTIMISATION,
         metavar="NAME",
+        default=None,
+    )
+    loss: str | None = option(
+        "Training loss (default: the task's own): generalized-cross-entropy, huber, absolute-error, or a "
+        "plugin's.",
+        section=_OPTIMISATION,
+        metavar="NAME",
+        header=True,
         default=None,
     )
     weight_decay: float = option(

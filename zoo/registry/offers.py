@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from zoo.errors import (
     AmbiguousNameError,
@@ -35,12 +35,14 @@ class OfferKind:
         plural: What several are called.
         hook: The hook, which returns a mapping from names: ``zoo_heads``.
         training_only: Whether runs that used one can be opened without it.
+        holds: The type that the hook's values have.
     """
 
     noun: str
     plural: str
     hook: str
     training_only: bool = False
+    holds: type = object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +74,16 @@ class Offer(Generic[Thing]):
         """The thing, imported on first use.
 
         Raises:
-            PluginError: It cannot be imported.
+            PluginError: It cannot be imported, or is of another type.
         """
-        if not isinstance(self.given, str):
-            return self.given
-        module, _, attribute = self.given.partition(":")
-        found: Thing = self.call(lambda: getattr(importlib.import_module(module), attribute))
-        return found
+        found: Any = self.given
+        if isinstance(found, str):
+            module, _, attribute = found.partition(":")
+            found = self.call(lambda: getattr(importlib.import_module(module), attribute))
+        if not isinstance(found, self.kind.holds):
+            kind = self.kind.holds.__name__
+            raise self.broken(f"its {self} is {found!r}, not a {kind}")
+        return cast(Thing, found)
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call code of the offering plugin.

@@ -17,6 +17,7 @@ from zoo.runs.predictions import EvaluatedSamples
 from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.metrics import Selection
 from zoo.tasks.predictions import Shown
 from zoo.tasks.task import Task
 
@@ -72,16 +73,24 @@ class Comparison:
         samples: Number of common samples.
         evaluated_on: Description of the samples.
         remarks: Warnings, such as samples that not all runs have.
+        metric: The metric that is compared.
     """
 
     contenders: tuple[Contender, ...]
     samples: int
     evaluated_on: str
     remarks: tuple[str, ...]
+    metric: Selection
+
+    def difference(self, other: Contender) -> float:
+        """The metric of ``other`` minus that of the first run."""
+        key = self.metric.key
+        return other.evaluation.metrics[key] - self.contenders[0].evaluation.metrics[key]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data: ``samples``, ``evaluated_on``, ``remarks``, ``first``, ``runs``."""
+        """As JSON data: ``samples``, ``evaluated_on``, ``metric``, ``remarks``, ``first``, ``runs``."""
         return {
+            "metric": self.metric.key,
             "samples": self.samples,
             "evaluated_on": self.evaluated_on,
             "remarks": list(self.remarks),
@@ -96,6 +105,7 @@ def compare(
     *,
     data: str | Path | None = None,
     split: str | None = None,
+    metric: str | None = None,
     device: str = "auto",
     workers: int | None = None,
     reporter: Reporter | None = None,
@@ -113,12 +123,13 @@ def compare(
         data: Labelled data, as for :meth:`Run.evaluate`; by default the stored predictions for the
             validation samples that all runs have.
         split: One split of ``data``.
+        metric: The metric to compare; by default the selection metric of the first run.
         device: ``auto``, ``cpu``, ``cuda``, …
         workers: Number of data-loading processes.
         reporter: Gets notes and steps.
 
     Raises:
-        UsageError: Fewer than two runs are given.
+        UsageError: Fewer than two runs are given, or the metric is unknown.
         RunError: They have different tasks or classes, or no samples in common.
         ZooError: As for :meth:`Run.evaluate`.
     """
@@ -126,6 +137,8 @@ def compare(
         raise UsageError("a comparison needs at least two runs", hint="zoo compare RUN RUN …")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     _refuse_others(opened)
+    task = opened[0].task
+    chosen = opened[0].find_metric(metric) if metric else task.selection
     each = [
         run.evaluated(data, split=split, device=device, workers=workers, reporter=reporter)
         for run in opened
@@ -139,10 +152,11 @@ def compare(
     merits = [first.task.sample_scores(own.outputs, own.labels) for own in evaluated]
     contests = _holm([_contest(first.task, merits[0], own) for own in merits[1:]])
     contenders = [
-        _contender(run, own, classes, contest)
+        _contender(run, own, classes, contest, chosen)
         for run, own, contest in zip(opened, evaluated, [None, *contests], strict=True)
     ]
-    return Comparison(tuple(contenders), len(evaluated[0]), each[0][2], tuple(remarks))
+    remarks += contenders[0].evaluation.notes
+    return Comparison(tuple(contenders), len(evaluated[0]), each[0][2], tuple(remarks), chosen)
 
 
 # -- the same samples --------------------------------------------------------------------------
@@ -250,12 +264,16 @@ def _holm(contests: Sequence[Contest]) -> list[Contest]:
 
 
 def _contender(
-    run: Run, evaluated: EvaluatedSamples, classes: Sequence[str], contest: Contest | None
+    run: Run,
+    evaluated: EvaluatedSamples,
+    classes: Sequence[str],
+    contest: Contest | None,
+    metric: Selection,
 ) -> Contender:
     results, model = run.record["results"], weights_file(run.folder, run.record)
     return Contender(
         run=run,
-        evaluation=run.task.evaluation(
+        evaluation=run.task.selecting(metric).evaluation(
             run.task.encode(evaluated.outputs), evaluated.labels, classes
         ),
         seconds=_number(results, "seconds"),

@@ -18,27 +18,35 @@ from zoo.runs.opened import OpenedRun
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples
 from zoo.runs.trained_on import read_digests
 from zoo.tasks.evaluation import Evaluation
+from zoo.tasks.task import Task
 
 
 def evaluate(
     run: OpenedRun,
     held_out: dict[str, EvaluationSamples],
     *,
+    task: Task,
     device: str,
     workers: int | None,
     reporter: Reporter | None,
 ) -> dict[str, Evaluation]:
-    """The metrics of ``run`` on samples of :func:`held_out_samples`, by split."""
+    """The metrics of ``run`` on samples of :func:`held_out_samples`, by split.
+
+    ``task`` is the run's, possibly with another selection metric.
+    """
     results = {}
     for name, chosen in held_out.items():
         samples = chosen.samples
         logits, found = run.logits(samples, device=device, workers=workers, reporter=reporter)
         assert samples.labels is not None
+        evaluation = task.evaluation(logits, samples.labels, run.classes)
+        for remark in evaluation.notes:
+            (reporter or Quiet()).note(f"{name}: {remark}")
         results[name] = replace(
-            run.task.evaluation(logits, samples.labels, run.classes),
+            evaluation,
             left_out=chosen.left_out,
             trained_on=chosen.trained_on,
-            notes=(*chosen.notes, *found.facts),
+            notes=(*evaluation.notes, *chosen.notes, *found.facts),
         )
     return results
 

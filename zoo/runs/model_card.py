@@ -12,7 +12,7 @@ from typing import Any
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL
 from zoo.registry.run_record import lineage
 from zoo.tasks import task_from_json
-from zoo.tasks.metrics import titles
+from zoo.tasks.metrics import title_of
 from zoo.tasks.task import Task
 from zoo.weights.local_weights import hub_parts
 
@@ -95,7 +95,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
     metrics = "\n".join(
-        f"| {plain(titles().get(key, key))} (validation) | {_number(value, '.4f')} |"
+        f"| {plain(title_of(key))} (validation) | {_number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
     )
@@ -159,7 +159,7 @@ def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
             dataset_name=source,
             dataset_split="validation",
             metric_type=key,
-            metric_name=titles().get(key, key),
+            metric_name=title_of(key),
             metric_value=round(float(value), 6),
         )
         for key, value in record["results"]["metrics"].items()

@@ -22,7 +22,14 @@ from zoo.engine.own.network import OwnNetwork
 from zoo.engine.own.reopening import network_of_run
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, apply_surgery
-from zoo.errors import PluginError, RunError, WeightsError, ZooError
+from zoo.errors import (
+    NameLookupError,
+    PluginError,
+    RunError,
+    UsageError,
+    WeightsError,
+    ZooError,
+)
 from zoo.modalities import Modality, modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.not_seen import NotSeen
@@ -36,6 +43,7 @@ from zoo.runs.report.subject import read_history
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
 from zoo.tasks import task_from_json
+from zoo.tasks.metrics import Selection, find_metric
 from zoo.tasks.task import Task
 from zoo.weights.loading.build import build, build_adapted, check_size
 from zoo.weights.loading.load import read_state_dict
@@ -87,12 +95,23 @@ class OpenedRun:
         require_modality(self.folder, self.record)
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
-            self.task: Task = finished.task if finished else task_from_json(self.record["task"])
+            self.task: Task = finished.task if finished else self._recorded_task()
             self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
             self.training_data = TrainingData.from_json(self.record["data"])
             self.reading: Reading | None = self.modality.reading(self.spec, self.record["data"])
+        except RunError:
+            raise
         except (LookupError, TypeError, ValueError, AttributeError, ZooError) as error:
             raise damaged(self.folder, error) from error
+
+    def _recorded_task(self) -> Task:
+        """The task and metric in the record; an error names the plugin that they need."""
+        try:
+            return task_from_json(self.record["task"], self._registry)
+        except (NameLookupError, UsageError):
+            registry = self._registry or Registry.discover()
+            registry.require(self.record.get("plugins", {}), f"the run {self.folder}")
+            raise
 
     @property
     def folder(self) -> Path:
@@ -230,6 +249,14 @@ class OpenedRun:
         if not self.spec.input.tokens:
             return None
         return read_tokenizer(self.folder / TOKENIZER)
+
+    def find_metric(self, name: str) -> Selection:
+        """The metric of that name for the run's task.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return find_metric(name, self.task, self._registry)
 
     def loaders(self, workers: int | None = None) -> LoaderFactory:
         """Makes data loaders that prepare inputs for the network."""

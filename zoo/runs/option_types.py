@@ -24,7 +24,7 @@ class FinetuneOptions(TypedDict, total=False):
     classes: int | None
     """Number of classes the data must have; for the demo data, how many to use."""
     task: str | None
-    """Task (default: single- or multi-label, as the labels are)."""
+    """auto (default: single- or multi-label, as the labels are), single-label, multi-label, regression, or a plugin's."""
     text_column: ColumnNames | None
     """Input column: texts or image paths; twice for text pairs."""
     label_column: ColumnNames | None
@@ -100,7 +100,9 @@ class FinetuneOptions(TypedDict, total=False):
     patience: int | None
     """Early stopping: end a phase after N epochs without improvement."""
     metric: str | None
-    """Metric that selects the best epoch: accuracy, balanced_accuracy, macro_f1, map, loss, rmse, …"""
+    """Metric that selects the best epoch: accuracy, auroc, auprc, mcc, macro_f1, map, rmse, top_k:3, …, or a plugin's."""
+    loss: str | None
+    """Training loss (default: the task's own): generalized-cross-entropy, huber, absolute-error, or a plugin's."""
     weight_decay: float | None
     """AdamW weight decay."""
     dropout: float | None

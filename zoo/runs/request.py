@@ -13,7 +13,6 @@ from zoo.data.memory.source import source_name
 from zoo.engine.hyperparameters import NOTHING, Hyperparameter, check, option, refuse_unknown, rows
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
-from zoo.tasks import CHOICES
 
 if TYPE_CHECKING:
     from zoo.data.memory.source import DataSource
@@ -54,9 +53,10 @@ class Request:
         default=None,
     )
     task: str = option(
-        "Task (default: single- or multi-label, as the labels are).",
+        "auto (default: single- or multi-label, as the labels are), single-label, multi-label, "
+        "regression, or a plugin's.",
         section=_DATA,
-        choices=CHOICES,
+        metavar="NAME",
         default="auto",
     )
     text_column: ColumnNames = option(

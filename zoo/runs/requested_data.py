@@ -14,27 +14,35 @@ from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Renamed
 from zoo.engine.hyperparameters import rows
 from zoo.errors import UsageError
+from zoo.registry.registry import Registry
 from zoo.runs.request import Request
 from zoo.tasks import tasks_for
 
 
-def open_requested(request: Request, kind: InputKind, given: DataSource = None) -> Splits:
+def open_requested(
+    request: Request,
+    kind: InputKind,
+    given: DataSource = None,
+    *,
+    registry: Registry | None = None,
+) -> Splits:
     """The requested data, or the demo data.
 
     Args:
         request: Names the data.
         kind: The modality of the backbone.
         given: The data in memory that the request names, if it is not a path.
+        registry: Plugins that may provide the task; the installed ones by default.
 
     Raises:
         ZooError: The data is missing, damaged or does not fit the request.
     """
     if request.data is None:
-        return _demo_data(request, kind)
+        return _demo_data(request, kind, registry)
     return open_data(
         request.data if given is None else given,
         kind=kind,
-        tasks=tasks_for(request.task),
+        tasks=tasks_for(request.task, registry),
         need="train",
         classes=request.classes,
         val_split=request.val_split,
@@ -57,8 +65,9 @@ def named_as_given(request: Request, samples: Samples) -> Samples:
     return replace(samples, inputs=Renamed(samples.inputs, pairs))
 
 
-def _demo_data(request: Request, kind: InputKind) -> Splits:
-    own = next((task for task in tasks_for(request.task) if task.labels is Labels), None)
+def _demo_data(request: Request, kind: InputKind, registry: Registry | None) -> Splits:
+    tasks = tasks_for(request.task, registry)
+    own = next((task for task in tasks if task.labels is Labels), None)
     if own is None:
         raise UsageError(
             f"--task {request.task} needs --data: the demo data has one class per sample",

@@ -162,6 +162,7 @@ class Run(OpenedRun):
         data: DataSource,
         *,
         split: str | None = None,
+        metric: str | None = None,
         text_column: ColumnNames = None,
         label_column: ColumnNames = None,
         bad_files: BadFiles = "error",
@@ -179,6 +180,7 @@ class Run(OpenedRun):
         Args:
             data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`.
             split: Evaluate this split only.
+            metric: A metric to compute, such as ``auroc``; by default the run's selection metric.
             text_column: By default as in training.
             label_column: By default as in training.
             bad_files: ``error``, or ``skip`` to leave unreadable inputs out.
@@ -191,6 +193,7 @@ class Run(OpenedRun):
             ClassesError: The data has a class that the run does not know.
             DataError: The data is for another task, or holds training samples only.
         """
+        task = self.task if metric is None else self.task.selecting(self.find_metric(metric))
         held_out = evaluating.held_out_samples(
             self,
             data,
@@ -202,7 +205,7 @@ class Run(OpenedRun):
             reporter=reporter or Quiet(),
         )
         return evaluating.evaluate(
-            self, held_out, device=device, workers=workers, reporter=reporter
+            self, held_out, task=task, device=device, workers=workers, reporter=reporter
         )
 
     @python_names()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.tasks.metrics import Floats, mae, r2, rmse, widened
+from zoo.tasks.measures import Floats, mae, r2, rmse, widened
 
 MATRIX = 200
 """The most classes for which JSON has the full confusion matrix."""

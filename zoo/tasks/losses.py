@@ -7,6 +7,8 @@ however a batch is divided into micro-batches or among processes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,44 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import UsageError
+from zoo.contract.extensions import LossSpec, imported
+from zoo.errors import NameLookupError, UsageError, did_you_mean
+from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.registry import Registry
+from zoo.tasks.kinds import Kinds
 
 Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """From logits ``(B, outputs)``, targets and weights ``(outputs,)`` to losses ``(B,)``."""
+
+_HERE = "zoo.tasks.losses"
+
+LOSS = OfferKind(
+    noun="loss", plural="losses", hook="zoo_losses", holds=LossSpec, training_only=True
+)
+
+LOSSES: dict[str, LossSpec] = {
+    "cross-entropy": LossSpec(
+        formula=f"{_HERE}:cross_entropy",
+        tasks=("single-label",),
+        options=("class_weights", "focal", "label_smoothing"),
+    ),
+    "generalized-cross-entropy": LossSpec(
+        formula=f"{_HERE}:generalized_cross_entropy",
+        tasks=("single-label",),
+        options=("class_weights",),
+    ),
+    "binary-cross-entropy": LossSpec(
+        formula=f"{_HERE}:binary_cross_entropy",
+        tasks=("multi-label",),
+        options=("class_weights", "focal", "label_smoothing"),
+    ),
+    "squared-error": LossSpec(formula=f"{_HERE}:squared_error", tasks=("regression",)),
+    "absolute-error": LossSpec(formula=f"{_HERE}:absolute_error", tasks=("regression",)),
+    "huber": LossSpec(formula=f"{_HERE}:huber", tasks=("regression",)),
+}
+"""zoo's own losses."""
+
+_POWER = 0.7  # of generalized cross-entropy, as in the paper
 
 MAX_POSITIVE_WEIGHT = 100.0
 """The largest weight of positive samples of a label. Beyond it, single positive samples, mislabelled
@@ -33,18 +69,25 @@ class Loss(nn.Module):
     Args:
         formula: The loss function.
         weights: ``(outputs,)``, float32; ``None`` if all classes weigh the same.
+        offer: Where the formula comes from.
     """
 
     weights: Tensor | None
 
-    def __init__(self, formula: Formula, weights: Tensor | None = None) -> None:
+    def __init__(self, formula: Formula, weights: Tensor | None, offer: Offer[LossSpec]) -> None:
         super().__init__()
-        self._formula = formula
+        self._formula, self._offer = formula, offer
         self.register_buffer("weights", weights)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Targets are as :meth:`zoo.tasks.Task.loss` says; logits of lower precision become float32."""
-        return self._formula(logits.float(), targets, self.weights)
+        losses: Tensor = self._offer.call(self._formula, logits.float(), targets, self.weights)
+        if losses.shape != logits.shape[:1]:
+            raise self._offer.broken(
+                f"its {self._offer} returned a tensor of shape {tuple(losses.shape)} for "
+                f"{len(logits)} samples, expected ({len(logits)},)"
+            )
+        return losses
 
 
 # -- weights -----------------------------------------------------------------------------------
@@ -87,16 +130,21 @@ def positive_weights(labels: NDArray[Any]) -> Tensor:
 
 
 def cross_entropy(
-    logits: Tensor, targets: Tensor, weights: Tensor | None, *, focal: float, smoothing: float
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+    *,
+    focal: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """``-sum_c w_c q_c (1 - p_c)^focal log p_c``, where ``q`` is the smoothed target: ``(B,)``."""
     if not focal:
         return functional.cross_entropy(
-            logits, targets, weight=weights, label_smoothing=smoothing, reduction="none"
+            logits, targets, weight=weights, label_smoothing=label_smoothing, reduction="none"
         )
     classes = logits.shape[1]
     shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets  # (B, C)
-    shares = shares * (1 - smoothing) + smoothing / classes
+    shares = shares * (1 - label_smoothing) + label_smoothing / classes
     log_p = logits.log_softmax(dim=1)
     # At 0 the power would have an infinite gradient for a gamma below 1.
     rest = -log_p.expm1().clamp(max=-torch.finfo(log_p.dtype).tiny)  # 1 - p, exact near p = 1
@@ -104,11 +152,26 @@ def cross_entropy(
     return (terms if weights is None else terms * weights).sum(dim=1)
 
 
+def generalized_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """``sum_c w_c q_c (1 - p_c^0.7) / 0.7``, less sensitive to wrong labels than cross-entropy.
+
+    Zhang and Sabuncu 2018, arXiv:1805.07836: ``(B,)``.
+    """
+    shares = functional.one_hot(targets, logits.shape[1]) if targets.ndim == 1 else targets
+    terms = shares * (1 - (_POWER * logits.log_softmax(dim=1)).exp()) / _POWER  # (B, C)
+    return (terms if weights is None else terms * weights).sum(dim=1)
+
+
 def binary_cross_entropy(
-    logits: Tensor, targets: Tensor, weights: Tensor | None, *, focal: float, smoothing: float
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+    *,
+    focal: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Of each class ``-w q (1 - p)^focal log p - (1 - q) p^focal log(1 - p)``; the mean: ``(B,)``."""
-    shares = targets * (1 - smoothing) + smoothing / 2  # (B, C)
+    shares = targets * (1 - label_smoothing) + label_smoothing / 2  # (B, C)
     if not focal:
         losses = functional.binary_cross_entropy_with_logits(
             logits, shares, pos_weight=weights, reduction="none"
@@ -127,18 +190,101 @@ def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = Non
     return functional.mse_loss(outputs, targets.float(), reduction="none").mean(dim=1)
 
 
-# -- validation --------------------------------------------------------------------------------
+def absolute_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean absolute error over the targets of each sample: ``(B,)``."""
+    del weights
+    return functional.l1_loss(outputs, targets.float(), reduction="none").mean(dim=1)
 
 
-def refuse_class_options(class_weights: bool, focal: float, label_smoothing: float) -> None:
-    """Raise a :class:`UsageError` for an option that is only for classification."""
-    options = {
-        "--class-weights": class_weights,
-        f"--focal {focal:g}": focal,
-        f"--label-smoothing {label_smoothing:g}": label_smoothing,
-    }
-    if given := [option for option, value in options.items() if value]:
-        raise UsageError(
-            f"{given[0]} is only for classification, not regression",
-            hint=f"Remove {given[0].partition(' ')[0]}.",
-        )
+def huber(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Squared up to one standard deviation, absolute beyond (Huber 1964): ``(B,)``."""
+    del weights
+    return functional.huber_loss(outputs, targets.float(), reduction="none").mean(dim=1)
+
+
+# -- choice ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """Options of the training loss; see :meth:`zoo.tasks.task.Task.loss`.
+
+    The target is smoothed first; weights and the focal factor then apply per class.
+
+    Attributes:
+        chosen: The loss; by default the task's own.
+        outputs: Number of classes, if the last ones may have no training sample.
+        class_weights: Weigh rare classes more. Combined with balanced sampling, this corrects
+            twice.
+        focal: Gamma of the focal loss, at least 0: a predicted probability ``p`` weighs
+            ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002), for mixed or smoothed
+            targets per class. 0 is cross-entropy.
+        label_smoothing: Share of the target, in [0, 1), that is spread evenly over all
+            classes (Szegedy et al. 2016, arXiv:1512.00567), or for multi-label over yes and no
+            of each class.
+    """
+
+    chosen: Offer[LossSpec] | None = None
+    outputs: int | None = None
+    class_weights: bool = False
+    focal: float = 0.0
+    label_smoothing: float = 0.0
+
+    def loss(self, task: Kinds, weights: Callable[[], Tensor | None]) -> Loss:
+        """The training loss.
+
+        Args:
+            task: The task.
+            weights: Makes the class weights, ``(outputs,)``, if they are requested.
+
+        Raises:
+            UsageError: The loss does not support an option.
+            PluginError: Its formula cannot be imported.
+        """
+        chosen = self.chosen or find_loss(task.usual_loss, task)
+        given = {name: value for name in OPTIONS if (value := getattr(self, name))}
+        for name in given:
+            if name not in chosen.value.options:
+                typed = f"--{name.replace('_', '-')}"
+                value = "" if given[name] is True else f" {given[name]:g}"
+                raise UsageError(
+                    f"{typed}{value} is not supported by the {chosen} of {task.name} data",
+                    hint=f"Remove {typed}.",
+                )
+        named = {name: value for name, value in given.items() if name != "class_weights"}
+        formula = partial(chosen.call(imported, chosen.value.formula), **named)
+        return Loss(formula, weights() if self.class_weights else None, chosen)
+
+
+OPTIONS = ("class_weights", "focal", "label_smoothing")
+"""The fields of :class:`LossOptions` that a loss may or may not support."""
+
+PLAIN_LOSS = LossOptions()
+"""The task's own loss without options."""
+
+
+def find_loss(name: str, task: Kinds, registry: Registry | None = None) -> Offer[LossSpec]:
+    """The loss of that name: zoo's own, or a plugin's.
+
+    Raises:
+        UsageError: There is none for the task; the hint lists those that there are.
+        PluginError: Its plugin cannot be used.
+    """
+    if name in LOSSES and _fits(LOSSES[name], task):
+        return Offer(kind=LOSS, bare=name, plugin="", given=LOSSES[name])
+    registry = registry or Registry.discover()
+    try:
+        offer: Offer[LossSpec] = registry.offer(LOSS, name, LOSSES)
+        if _fits(offer.value, task):
+            return offer
+    except NameLookupError:
+        pass
+    known = [o.name for o in registry.offers(LOSS, LOSSES) if _fits(o.value, task)]
+    raise UsageError(
+        f"--loss {name!r} is not a loss for {task.name} data.{did_you_mean(name, known)}",
+        hint=f"Losses: {', '.join(known)}.",
+    )
+
+
+def _fits(spec: LossSpec, task: Kinds) -> bool:
+    return any(kind in spec.tasks for kind in task.kinds)

@@ -1,18 +1,20 @@
-"""The table of metrics: names, functions, directions and tasks. A new metric is a row."""
+"""The table of metrics: names, functions and directions; plugins add theirs. A new metric is a row."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from zoo.errors import UsageError, did_you_mean
-
-Floats = NDArray[np.float64]
+from zoo.contract.extensions import Argument, Function, Metric, MetricInput, imported
+from zoo.errors import NameLookupError, UsageError, did_you_mean
+from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.registry import Registry
+from zoo.tasks.kinds import Kinds
 
 THRESHOLD = 0.5
 """The probability from which a label is predicted, for multi-label."""
@@ -20,295 +22,285 @@ THRESHOLD = 0.5
 LOSS = "loss"
 """The key of the loss, which each task computes itself from logits."""
 
+METRIC = OfferKind(noun="metric", plural="metrics", hook="zoo_metrics", holds=Metric)
 
-@dataclass(frozen=True)
-class MetricInput:
-    """Predictions and labels of ``N`` samples.
-
-    Attributes:
-        predicted: ``(N,)`` class indices, ``(N, classes)`` booleans, or ``(N, targets)`` values in
-            the user's units.
-        outputs: ``(N, outputs)``: probabilities, or values.
-        labels: ``(N,)`` class indices, ``(N, classes)`` of 0 and 1, or ``(N, targets)`` values.
-    """
-
-    predicted: NDArray[Any]
-    outputs: Floats
-    labels: NDArray[Any]
+_HERE = "zoo.tasks.measures:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A row of the table.
-
-    Attributes:
-        key: Its name in ``--metric``, ``run.json`` and ``metrics.jsonl``; tasks may share it.
-        title: Its name in tables and reports.
-        tasks: Names of the tasks that have it; empty for all.
-        measure: Computes the value; ``None`` for the loss.
-        higher: Whether higher is better.
-        always: Whether it is computed every epoch; else only as the selection metric.
-        leads: Whether it is the main metric of runs selected by loss.
-        share: Whether it is a proportion of samples, which has a confidence interval.
-        meaning: An explanation in the report.
-    """
-
-    key: str
-    title: str
-    tasks: tuple[str, ...]
-    measure: Callable[[MetricInput], float] | None
-    higher: bool = True
-    always: bool = True
-    leads: bool = False
-    share: bool = False
-    meaning: str = ""
+def _by_task(single: str = "", several: str = "", values: str = "") -> dict[str, Function]:
+    """Functions in :mod:`zoo.tasks.measures` by task."""
+    names = {"single-label": single, "multi-label": several, "regression": values}
+    return {task: _HERE + name for task, name in names.items() if name}
 
 
-# -- single-label ------------------------------------------------------------------------------
-
-
-def _accuracy(given: MetricInput) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(given.labels, given.predicted))
-
-
-def _balanced_accuracy(given: MetricInput) -> float:
-    from sklearn.metrics import recall_score
-
-    labels = given.labels
-    return float(recall_score(labels, given.predicted, labels=np.unique(labels), average="macro"))
-
-
-def _macro_f1(given: MetricInput) -> float:
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(given.labels, given.predicted, average="macro", zero_division=0))
-
-
-# -- multi-label -------------------------------------------------------------------------------
-
-
-def _mean_average_precision(given: MetricInput) -> float:
-    """The mean over the classes that occur; 0 if none does."""
-    precisions = average_precisions(given.outputs, given.labels > 0)
-    return float(np.mean(list(precisions.values()))) if precisions else 0.0
-
-
-def average_precisions(probabilities: Floats, truth: NDArray[np.bool_]) -> dict[int, float]:
-    """The average precision of each class that occurs; both arrays ``(N, classes)``."""
-    from sklearn.metrics import average_precision_score
-
-    return {
-        int(i): float(average_precision_score(truth[:, i], probabilities[:, i]))
-        for i in np.flatnonzero(truth.any(axis=0))
-    }
-
-
-def _macro_f1_of_sets(given: MetricInput) -> float:
-    """The mean over the classes that occur or are predicted."""
-    from sklearn.metrics import f1_score
-
-    truth = given.labels > 0
-    seen = truth.any(axis=0) | given.predicted.any(axis=0)
-    f1 = f1_score(widened(truth), widened(given.predicted), average=None, zero_division=0)[:-1]
-    return float(f1[seen].mean()) if seen.any() else 0.0
-
-
-def _micro_f1(given: MetricInput) -> float:
-    from sklearn.metrics import f1_score
-
-    truth = given.labels > 0
-    return float(f1_score(truth.ravel(), given.predicted.ravel(), zero_division=0))
-
-
-def _exact_match(given: MetricInput) -> float:
-    return float(((given.labels > 0) == given.predicted).all(axis=1).mean())
-
-
-def widened(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Append a class that never occurs: scikit-learn treats a single column as binary."""
-    return np.hstack([flags, np.zeros((len(flags), 1), dtype=np.bool_)])
-
-
-# -- regression --------------------------------------------------------------------------------
-
-
-def _mean_over_columns(
-    measure: Callable[[Floats, Floats], float],
-) -> Callable[[MetricInput], float]:
-    def mean(given: MetricInput) -> float:
-        truth = given.labels.astype(np.float64)
-        columns = range(truth.shape[1])
-        return float(np.mean([measure(truth[:, i], given.predicted[:, i]) for i in columns]))
-
-    return mean
-
-
-def mae(truth: Floats, given: Floats) -> float:
-    """Mean absolute error; both ``(N,)``."""
-    from sklearn.metrics import mean_absolute_error
-
-    return float(mean_absolute_error(truth, given))
-
-
-def rmse(truth: Floats, given: Floats) -> float:
-    """Root mean squared error; both ``(N,)``."""
-    from sklearn.metrics import root_mean_squared_error
-
-    return float(root_mean_squared_error(truth, given))
-
-
-def r2(truth: Floats, given: Floats) -> float:
-    """R²; for constant true values 1 if all predictions are exact, else 0.
-
-    Both ``(N,)``.
-    """
-    from sklearn.metrics import r2_score
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a single sample, for which it then gives NaN
-        value = float(r2_score(truth, given))
-    return float((truth == given).all()) if np.isnan(value) else value
-
-
-# -- the table ---------------------------------------------------------------------------------
-
-_SINGLE, _MULTI, _NUMBERS = ("single-label",), ("multi-label",), ("regression",)
-
-METRICS: list[Metric] = [
-    Metric(
-        key="map",
+METRICS: Mapping[str, Metric] = {
+    "map": Metric(
         title="mAP",
-        tasks=_MULTI,
-        measure=_mean_average_precision,
-        leads=True,
+        measures=_by_task(several="mean_average_precision"),
         meaning="mean average precision",
+        always=True,
+        leads=True,
     ),
-    Metric(
-        key="balanced_accuracy",
+    "accuracy": Metric(
+        title="accuracy",
+        measures=_by_task("accuracy", "exact_match"),
+        share=True,
+        always=True,
+        leads=True,
+    ),
+    "balanced_accuracy": Metric(
         title="balanced accuracy",
-        tasks=_SINGLE,
-        measure=_balanced_accuracy,
-        always=False,
+        measures=_by_task("balanced_accuracy", "balanced_accuracy_of_sets"),
         meaning="mean recall of the classes",
     ),
-    Metric(
-        key="accuracy",
-        title="accuracy",
-        tasks=_SINGLE,
-        measure=_accuracy,
-        leads=True,
-        share=True,
-    ),
-    Metric(
-        key="macro_f1",
+    "macro_f1": Metric(
         title="macro F1",
-        tasks=_SINGLE,
-        measure=_macro_f1,
+        measures=_by_task("macro_f1", "macro_f1_of_sets"),
         meaning="mean over the classes",
+        always=True,
     ),
-    Metric(
-        key="macro_f1",
-        title="macro F1",
-        tasks=_MULTI,
-        measure=_macro_f1_of_sets,
-        meaning="mean over the classes",
-    ),
-    Metric(
-        key="micro_f1",
+    "micro_f1": Metric(
         title="micro F1",
-        tasks=_MULTI,
-        measure=_micro_f1,
+        measures=_by_task(several="micro_f1"),
         meaning="over all decisions",
+        always=True,
     ),
-    Metric(key="accuracy", title="accuracy", tasks=_MULTI, measure=_exact_match, share=True),
-    Metric(
-        key="mae",
+    "auroc": Metric(
+        title="AUROC",
+        measures=_by_task("auroc", "auroc"),
+        meaning="area under the ROC curve; with more than two classes, each against the others",
+    ),
+    "auprc": Metric(
+        title="AUPRC",
+        measures=_by_task("auprc", "auprc"),
+        meaning="average precision; of the second of two classes, else each against the others",
+    ),
+    "quadratic_kappa": Metric(
+        title="quadratic kappa",
+        measures=_by_task("quadratic_kappa", "kappa_of_sets"),
+        meaning="Cohen's kappa with quadratic weights, for classes in order",
+    ),
+    "mcc": Metric(
+        title="MCC",
+        measures=_by_task("mcc", "mcc_of_sets"),
+        meaning="Matthews' correlation coefficient",
+    ),
+    "top_k": Metric(
+        title="top-{} accuracy",
+        measures=_by_task("top_k"),
+        meaning="the class is among the likeliest",
+        share=True,
+        argument=Argument(default=5, at_least=1, at_most=math.inf, whole=True),
+    ),
+    "sensitivity": Metric(
+        title="sensitivity at specificity {}",
+        measures=_by_task("sensitivity", "sensitivity"),
+        meaning="of the second of two classes, else each against the others",
+        argument=Argument(default=0.9, at_least=0, at_most=1),
+    ),
+    "mae": Metric(
         title="MAE",
-        tasks=_NUMBERS,
-        measure=_mean_over_columns(mae),
+        measures=_by_task(values="mean_mae"),
         higher=False,
         meaning="mean absolute error",
+        always=True,
     ),
-    Metric(
-        key="rmse",
+    "rmse": Metric(
         title="RMSE",
-        tasks=_NUMBERS,
-        measure=_mean_over_columns(rmse),
+        measures=_by_task(values="mean_rmse"),
         higher=False,
-        leads=True,
         meaning="root of the mean squared error",
+        always=True,
+        leads=True,
     ),
-    Metric(
-        key="r2",
+    "r2": Metric(
         title="R²",
-        tasks=_NUMBERS,
-        measure=_mean_over_columns(r2),
+        measures=_by_task(values="mean_r2"),
         meaning="share of the variance explained",
+        always=True,
     ),
-    Metric(
-        key=LOSS,
-        title="loss",
-        tasks=(),
-        measure=None,
-        higher=False,
-        meaning="lower is better",
-    ),
-]
-"""All metrics, in display order."""
+    LOSS: Metric(title="loss", measures={}, higher=False, meaning="lower is better", always=True),
+}
+"""zoo's own metrics, in display order."""
 
 
-# -- lookup ------------------------------------------------------------------------------------
+def measure_of(task: Kinds, metric: Metric) -> Function | None:
+    """The function of a metric for a task; ``None`` if it does not apply."""
+    return next((metric.measures[kind] for kind in task.kinds if kind in metric.measures), None)
 
 
-def metrics_of(task: str) -> dict[str, Metric]:
-    """The metrics of a task by key."""
-    return {metric.key: metric for metric in METRICS if not metric.tasks or task in metric.tasks}
+def metrics_of(task: Kinds) -> dict[str, Metric]:
+    """zoo's own metrics of a task, by key."""
+    return {
+        key: metric for key, metric in METRICS.items() if key == LOSS or measure_of(task, metric)
+    }
 
 
-def metric_of(task: str, key: str) -> Metric:
-    """One metric of a task.
+# -- the selection metric ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The metric that selects the best epoch.
+
+    Attributes:
+        offer: The metric, zoo's own or a plugin's.
+        argument: The number that its name was given, or its default.
+    """
+
+    offer: Offer[Metric]
+    argument: float | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """The metric."""
+        return self.offer.value
+
+    @property
+    def key(self) -> str:
+        """Its canonical name: ``auroc``, ``top_k:3``, ``acme/cost``."""
+        return self.offer.name + ("" if self.argument is None else f":{self.argument:g}")
+
+    @property
+    def title(self) -> str:
+        """Its name in tables and reports."""
+        shown = "" if self.argument is None else f"{self.argument:g}"
+        return self.metric.title.replace("{}", shown)
+
+    def value(self, task: Kinds, given: MetricInput) -> float:
+        """The value for a task, NaN if it is undefined.
+
+        Raises:
+            PluginError: A plugin's function fails, or does not return a number.
+        """
+        function = measure_of(task, self.metric)
+        assert function is not None
+        own = replace(given, argument=self.argument, remarks=[])
+        found = self.offer.call(lambda: imported(function)(own))
+        given.remarks.extend(f"{self.title}: {text}" for text in own.remarks)
+        if not isinstance(found, Real):
+            raise self.offer.broken(f"its {self.offer} returned {found!r}, not a number")
+        return float(found)
+
+
+def own_metric(key: str) -> Selection:
+    """A metric of zoo's own, with the default argument."""
+    metric = METRICS[key]
+    argument = metric.argument.default if metric.argument else None
+    return Selection(Offer(kind=METRIC, bare=key, plugin="", given=metric), argument)
+
+
+def find_metric(text: str, task: Kinds, registry: Registry | None = None) -> Selection:
+    """The metric of a task, as a user types it: ``auroc``, ``top_k:3``, ``acme/cost``.
+
+    Args:
+        text: Its name, and a number after a colon.
+        task: The task.
+        registry: Plugins to search; the installed ones by default.
 
     Raises:
-        UsageError: The task has no such metric.
+        UsageError: The task has no such metric, or the number is not valid.
+        PluginError: Its plugin cannot be used.
     """
-    known = metrics_of(task)
-    if key not in known:
+    bare, colon, number = text.partition(":")
+    if bare not in METRICS:
+        registry = registry or Registry.discover()
+        try:
+            offer: Offer[Metric] = registry.offer(METRIC, bare, METRICS)
+        except NameLookupError as error:
+            raise _unknown(text, task, registry) from error
+    else:
+        offer = own_metric(bare).offer
+    if bare != LOSS and measure_of(task, offer.value) is None:
+        raise _unknown(text, task, registry)
+    return Selection(offer, _argument(text, offer.value.argument, number if colon else None))
+
+
+def _unknown(text: str, task: Kinds, registry: Registry | None) -> UsageError:
+    offered: Iterable[Offer[Metric]] = (registry or Registry.discover()).offers(METRIC, {})
+    theirs = [offer.name for offer in offered if measure_of(task, offer.value)]
+    known = [
+        f"{key}:N" if metric.argument else key for key, metric in metrics_of(task).items()
+    ] + theirs
+    guess = did_you_mean(text, [key.partition(":")[0] for key in known])
+    return UsageError(
+        f"--metric {text!r} is not a metric of {task.name} data.{guess}",
+        hint=f"Metrics: {', '.join(known)}.",
+    )
+
+
+def _argument(text: str, takes: Argument | None, number: str | None) -> float | None:
+    if takes is None:
+        if number is None:
+            return None
         raise UsageError(
-            f"--metric {key!r} is not a metric of {task} data.{did_you_mean(key, known)}",
-            hint=f"Metrics: {', '.join(known)}.",
+            f"--metric {text}: this metric takes no number",
+            hint=f"Use --metric {text.partition(':')[0]}.",
         )
-    return known[key]
+    if number is None:
+        return takes.default
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not takes.at_least <= value <= takes.at_most or (takes.whole and value % 1):
+        least, most = takes.at_least, takes.at_most
+        valid = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+        raise UsageError(
+            f"--metric {text}: the number must be {'an integer, ' * takes.whole}{valid}",
+            hint=f"For example --metric {text.partition(':')[0]}:{takes.default:g}.",
+        )
+    return value
 
 
-def computed(task: str, chosen: str, given: MetricInput) -> dict[str, float]:
-    """The metrics of an epoch without the loss: the usual ones and the selection metric."""
-    return {
-        key: metric.measure(given)
-        for key, metric in metrics_of(task).items()
-        if metric.measure is not None and (metric.always or key == chosen)
-    }
+# -- values ------------------------------------------------------------------------------------
 
 
-def all_nan(task: str, chosen: str) -> dict[str, float]:
+def measured(
+    predicted: NDArray[Any],
+    outputs: NDArray[Any],
+    labels: NDArray[Any],
+    classes: Sequence[str],
+    remarks: list[str] | None,
+) -> MetricInput:
+    """What metrics get; classes without names are numbered."""
+    return MetricInput(
+        predicted=predicted,
+        outputs=outputs,
+        labels=labels,
+        classes=classes or [str(place) for place in range(outputs.shape[1])],
+        remarks=[] if remarks is None else remarks,
+    )
+
+
+def computed(task: Kinds, chosen: Selection, given: MetricInput) -> dict[str, float]:
+    """The metrics of an epoch without the loss: the selection metric, then the usual ones."""
+    values = {} if chosen.key == LOSS else {chosen.key: chosen.value(task, given)}
+    for key, metric in metrics_of(task).items():
+        if metric.always and key not in (LOSS, chosen.key):
+            values[key] = own_metric(key).value(task, given)
+    return values
+
+
+def all_nan(task: Kinds, chosen: Selection) -> dict[str, float]:
     """The metrics of an epoch as NaN, for outputs that are not finite."""
-    return {
-        key: float("nan")
-        for key, metric in metrics_of(task).items()
-        if metric.always or key == chosen
-    }
+    usual = [key for key, metric in metrics_of(task).items() if metric.always]
+    return dict.fromkeys([chosen.key, *usual], math.nan)
 
 
-def rank_key(task: str, chosen: str, values: Mapping[str, float]) -> tuple[float, ...]:
+def rank_key(chosen: Selection, values: Mapping[str, float]) -> tuple[float, ...]:
     """The sort key of epochs, higher is better: the metric, then the loss."""
-    value = values[chosen]
-    return value if metrics_of(task)[chosen].higher else -value, -values[LOSS]
+    value = values[chosen.key]
+    return value if chosen.metric.higher else -value, -values[LOSS]
 
 
-def titles() -> dict[str, str]:
-    """The titles by key."""
-    return {metric.key: metric.title for metric in METRICS}
+# -- in words ----------------------------------------------------------------------------------
+
+
+def title_of(key: str) -> str:
+    """The title of a metric by its key; a plugin's is its name."""
+    bare, _, number = key.partition(":")
+    return METRICS[bare].title.replace("{}", number) if bare in METRICS else key
 
 
 def main_metric(values: Mapping[str, object], metric: str = "") -> str:
@@ -324,13 +316,17 @@ def main_metric(values: Mapping[str, object], metric: str = "") -> str:
     """
     if metric in values and metric != LOSS:
         return metric
-    for each in sorted(METRICS, key=lambda row: not row.leads):
-        if each.key in values:
-            return each.key
-    raise KeyError(next(iter(METRICS)).key)
+    for key in sorted(METRICS, key=lambda key: not METRICS[key].leads):
+        if key in values:
+            return key
+    raise KeyError(next(iter(METRICS)))
+
+
+def number(value: float) -> str:
+    """``0.9722``, or ``undefined``."""
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
 def formatted(values: Mapping[str, float]) -> str:
     """``accuracy 0.9722, macro F1 0.9721, loss 0.1437``"""
-    known = titles()
-    return ", ".join(f"{known.get(key, key)} {value:.4f}" for key, value in values.items())
+    return ", ".join(f"{title_of(key)} {number(value)}" for key, value in values.items())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -23,8 +22,9 @@ from zoo.data.table import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
-from zoo.tasks.losses import Loss, binary_cross_entropy, positive_weights
-from zoo.tasks.metrics import THRESHOLD, average_precisions
+from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
+from zoo.tasks.measures import average_precisions
+from zoo.tasks.metrics import THRESHOLD, Selection, measured, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.significance import mcnemar
@@ -76,17 +76,22 @@ def _decisions(model: Any, features: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(model.decision_function(features)).reshape(len(features), -1)
 
 
+_DEFAULT = own_metric("map")
+
+
 @dataclass(frozen=True)
 class MultiLabel:
     """Multi-label classification; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
-        metric: The selection metric.
+        selection: The selection metric.
     """
 
-    metric: str = "map"
+    selection: Selection = _DEFAULT
 
     name: ClassVar[str] = "multi-label"
+    kinds: ClassVar[tuple[str, ...]] = ("multi-label",)
+    usual_loss: ClassVar[str] = "binary-cross-entropy"
     has_classes: ClassVar[bool] = True
     several: ClassVar[bool] = True
     activation: ClassVar[Activation] = "sigmoid"
@@ -109,19 +114,31 @@ class MultiLabel:
         targets=lambda labels: labels.astype(np.float64)[:, labels.any(axis=0)],
     )
 
-    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+    def fitted(
+        self, labels: LabelArray, metric: Selection | None = None, *, rare: bool = False
+    ) -> Self:
         """Set the metric; mean average precision already weighs rare classes equally."""
         del labels, rare
-        return replace(self, metric=measures.metric_of(self.name, metric or self.metric).key)
+        return replace(self, selection=metric or self.selection)
+
+    def selecting(self, metric: Selection) -> Self:
+        """The same task with another metric."""
+        return replace(self, selection=metric)
 
     def to_json(self) -> dict[str, Any]:
         """Its name and metric."""
         return {"name": self.name, "metric": self.metric}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
         """The inverse of :meth:`to_json`."""
-        return cls(measures.metric_of(cls.name, data["metric"]).key)
+        del data
+        return cls(selection)
+
+    @property
+    def metric(self) -> str:
+        """The key of the selection metric."""
+        return self.selection.key
 
     # -- labels in a dataset ---------------------------------------------------------------------
 
@@ -151,36 +168,32 @@ class MultiLabel:
         """0 and 1, ``(B, classes)`` of float32."""
         return labels.float()
 
-    def loss(
-        self,
-        labels: LabelArray,
-        *,
-        outputs: int | None = None,
-        class_weights: bool = False,
-        focal: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> Loss:
+    def loss(self, labels: LabelArray, options: LossOptions = PLAIN_LOSS) -> Loss:
         """The mean over the classes of binary cross-entropy; targets ``(B, C)`` in [0, 1]."""
-        del outputs
-        formula = partial(binary_cross_entropy, focal=focal, smoothing=label_smoothing)
-        return Loss(formula, positive_weights(labels) if class_weights else None)
+        return options.loss(self, lambda: positive_weights(labels))
 
-    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(
+        self,
+        logits: Tensor,
+        labels: LabelArray,
+        classes: Sequence[str] = (),
+        remarks: list[str] | None = None,
+    ) -> dict[str, float]:
         """The metrics, and ``loss``, the mean binary cross-entropy.
 
         F1 and accuracy (all classes right) are at a threshold of 0.5.
         """
         if not logits.isfinite().all():
-            return measures.all_nan(self.name, self.metric)
+            return measures.all_nan(self, self.selection)
         truth = torch.from_numpy(labels).double()
         loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
         chances = self.decode(logits)
-        given = measures.MetricInput(chances >= THRESHOLD, chances, labels)
-        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
+        given = measured(chances >= THRESHOLD, chances, labels, classes, remarks)
+        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric; of equals, the loss."""
-        return measures.rank_key(self.name, self.metric, metrics)
+        return measures.rank_key(self.selection, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Independent probabilities in [0, 1]."""
@@ -196,7 +209,9 @@ class MultiLabel:
         rows = class_rows(chances >= THRESHOLD, labels, classes)
         for place, precision in average_precisions(chances, labels > 0).items():
             rows[classes[place]]["average_precision"] = precision
-        return Evaluation(self.compute_metrics(logits, labels), rows, len(labels))
+        remarks: list[str] = []
+        metrics = self.compute_metrics(logits, labels, classes, remarks)
+        return Evaluation(metrics, rows, len(labels), notes=tuple(remarks))
 
     # -- predictions -----------------------------------------------------------------------------
 

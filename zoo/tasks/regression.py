@@ -23,7 +23,8 @@ from zoo.data.table import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
-from zoo.tasks.losses import Loss, refuse_class_options, squared_error
+from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
+from zoo.tasks.metrics import Selection, measured, own_metric
 from zoo.tasks.predictions import Shown, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge
 from zoo.tasks.significance import wilcoxon
@@ -68,6 +69,9 @@ def _explained(predicted: NDArray[Any], labels: LabelArray) -> float:
     return float(r2_score(labels, predicted))
 
 
+_DEFAULT = own_metric("loss")
+
+
 @dataclass(frozen=True)
 class Regression:
     """Regression of one or more targets; see :class:`zoo.tasks.task.Task`.
@@ -75,14 +79,16 @@ class Regression:
     Attributes:
         mean: Mean of each target in the training split.
         std: Standard deviation of each target, not 0.
-        metric: The selection metric.
+        selection: The selection metric.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    metric: str = "loss"
+    selection: Selection = _DEFAULT
 
     name: ClassVar[str] = "regression"
+    kinds: ClassVar[tuple[str, ...]] = ("regression",)
+    usual_loss: ClassVar[str] = "squared-error"
     has_classes: ClassVar[bool] = False
     several: ClassVar[bool] = False
     activation: ClassVar[Activation] = "standardised"
@@ -110,13 +116,19 @@ class Regression:
         targets=_standardised,
     )
 
-    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+    def fitted(
+        self, labels: LabelArray, metric: Selection | None = None, *, rare: bool = False
+    ) -> Self:
         """Set the metric, and mean and standard deviation of each target."""
         del rare
-        chosen = measures.metric_of(self.name, metric or self.metric).key
+        chosen = metric or self.selection
         values = labels.astype(np.float64)  # (N, targets)
         mean, std = tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
-        return replace(self, mean=mean, std=std, metric=chosen)
+        return replace(self, mean=mean, std=std, selection=chosen)
+
+    def selecting(self, metric: Selection) -> Self:
+        """The same task with another metric."""
+        return replace(self, selection=metric)
 
     def to_json(self) -> dict[str, Any]:
         """Its name, metric, mean and standard deviation."""
@@ -128,10 +140,14 @@ class Regression:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
         """The inverse of :meth:`to_json`."""
-        metric = measures.metric_of(cls.name, data["metric"]).key
-        return cls(tuple(map(float, data["mean"])), tuple(map(float, data["std"])), metric)
+        return cls(tuple(map(float, data["mean"])), tuple(map(float, data["std"])), selection)
+
+    @property
+    def metric(self) -> str:
+        """The key of the selection metric."""
+        return self.selection.key
 
     # -- labels in a dataset ---------------------------------------------------------------------
 
@@ -166,36 +182,33 @@ class Regression:
         apart = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
         return (apart / std.to(labels.device, labels.dtype)).float()
 
-    def loss(
-        self,
-        labels: LabelArray,
-        *,
-        outputs: int | None = None,
-        class_weights: bool = False,
-        focal: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> Loss:
-        """Squared error averaged over targets; targets ``(B, T)`` floats."""
-        del labels, outputs
-        refuse_class_options(class_weights, focal, label_smoothing)
-        return Loss(squared_error)
+    def loss(self, labels: LabelArray, options: LossOptions = PLAIN_LOSS) -> Loss:
+        """By default squared error averaged over targets; targets ``(B, T)`` floats."""
+        del labels
+        return options.loss(self, lambda: None)
 
-    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(
+        self,
+        logits: Tensor,
+        labels: LabelArray,
+        classes: Sequence[str] = (),
+        remarks: list[str] | None = None,
+    ) -> dict[str, float]:
         """The metrics, and ``loss``, the mean squared error of standardised values."""
         if not logits.isfinite().all():
-            return measures.all_nan(self.name, self.metric)
+            return measures.all_nan(self, self.selection)
         predicted = self.decode(logits)
-        given = measures.MetricInput(predicted, predicted, labels)
+        given = measured(predicted, predicted, labels, classes, remarks)
         wanted = self.targets(torch.from_numpy(labels).double())
         loss = functional.mse_loss(logits.double(), wanted.double())
-        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
+        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric, then the loss, which is independent of units.
 
         For a single target, the loss ranks like RMSE.
         """
-        return measures.rank_key(self.name, self.metric, metrics)
+        return measures.rank_key(self.selection, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Values in the user's units."""
@@ -208,7 +221,9 @@ class Regression:
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Metrics overall and per target."""
         rows = number_rows(self.decode(logits), labels.astype(np.float64), classes)
-        return Evaluation(self.compute_metrics(logits, labels), rows, len(labels))
+        remarks: list[str] = []
+        metrics = self.compute_metrics(logits, labels, classes, remarks)
+        return Evaluation(metrics, rows, len(labels), notes=tuple(remarks))
 
     # -- predictions -----------------------------------------------------------------------------
 

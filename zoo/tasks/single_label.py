@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -25,7 +24,8 @@ from zoo.data.table import Table
 from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
-from zoo.tasks.losses import Loss, balanced_weights, cross_entropy
+from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
+from zoo.tasks.metrics import Selection, measured, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.significance import mcnemar
@@ -66,17 +66,22 @@ class Prediction:
         }
 
 
+_DEFAULT = own_metric("accuracy")
+
+
 @dataclass(frozen=True)
 class SingleLabel:
     """Single-label classification; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
-        metric: The selection metric; ``balanced_accuracy`` is computed only if it is selected.
+        selection: The selection metric.
     """
 
-    metric: str = "accuracy"
+    selection: Selection = _DEFAULT
 
     name: ClassVar[str] = "single-label"
+    kinds: ClassVar[tuple[str, ...]] = ("single-label",)
+    usual_loss: ClassVar[str] = "cross-entropy"
     has_classes: ClassVar[bool] = True
     several: ClassVar[bool] = False
     activation: ClassVar[Activation] = "softmax"
@@ -96,21 +101,32 @@ class SingleLabel:
         margin=lambda share, samples: math.sqrt(2 * share * (1 - share) / samples),
     )
 
-    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+    def fitted(
+        self, labels: LabelArray, metric: Selection | None = None, *, rare: bool = False
+    ) -> Self:
         """Set the metric; by default balanced accuracy if rare classes count."""
         del labels
-        chosen = metric or ("balanced_accuracy" if rare else self.metric)
-        measures.metric_of(self.name, chosen)
-        return replace(self, metric=chosen)
+        default = own_metric("balanced_accuracy") if rare else self.selection
+        return replace(self, selection=metric or default)
+
+    def selecting(self, metric: Selection) -> Self:
+        """The same task with another metric."""
+        return replace(self, selection=metric)
 
     def to_json(self) -> dict[str, Any]:
         """Its name and metric."""
         return {"name": self.name, "metric": self.metric}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
         """The inverse of :meth:`to_json`."""
-        return cls(measures.metric_of(cls.name, data["metric"]).key)
+        del data
+        return cls(selection)
+
+    @property
+    def metric(self) -> str:
+        """The key of the selection metric."""
+        return self.selection.key
 
     # -- labels in a dataset ---------------------------------------------------------------------
 
@@ -140,28 +156,25 @@ class SingleLabel:
         """Class indices, ``(B,)`` of int64."""
         return labels
 
-    def loss(
-        self,
-        labels: LabelArray,
-        *,
-        outputs: int | None = None,
-        class_weights: bool = False,
-        focal: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> Loss:
+    def loss(self, labels: LabelArray, options: LossOptions = PLAIN_LOSS) -> Loss:
         """Cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed samples."""
-        weights = balanced_weights(labels, outputs) if class_weights else None
-        return Loss(partial(cross_entropy, focal=focal, smoothing=label_smoothing), weights)
+        return options.loss(self, lambda: balanced_weights(labels, options.outputs))
 
-    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(
+        self,
+        logits: Tensor,
+        labels: LabelArray,
+        classes: Sequence[str] = (),
+        remarks: list[str] | None = None,
+    ) -> dict[str, float]:
         """The metrics, and ``loss``, the mean cross-entropy in nats."""
         loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
-        given = measures.MetricInput(_best(logits), self.decode(logits), labels)
-        return {**measures.computed(self.name, self.metric, given), "loss": float(loss)}
+        given = measured(_best(logits), self.decode(logits), labels, classes, remarks)
+        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric; of equals, the loss."""
-        return measures.rank_key(self.name, self.metric, metrics)
+        return measures.rank_key(self.selection, metrics)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities that add up to 1."""
@@ -173,12 +186,13 @@ class SingleLabel:
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Per-class metrics and the confusion matrix."""
-        predicted = _best(logits)
+        predicted, remarks = _best(logits), list[str]()
         return Evaluation(
-            self.compute_metrics(logits, labels),
+            self.compute_metrics(logits, labels, classes, remarks),
             class_rows(predicted, labels, classes),
             len(labels),
             confusion_of(predicted, labels, classes),
+            notes=tuple(remarks),
         )
 
     # -- predictions -----------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from zoo.data.labels import LabelKind
 from zoo.data.samples import LabelArray
 from zoo.tasks.cases import Case
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.losses import Loss
+from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
+from zoo.tasks.metrics import Selection
 from zoo.tasks.predictions import AnyPrediction, Shown
 from zoo.tasks.probe import Probe
 from zoo.tasks.wording import Wording
@@ -39,8 +40,20 @@ class Task(LabelKind, Protocol):
     # -- facts -----------------------------------------------------------------------------------
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the tasks whose metrics and losses apply to its outputs; the first that has one."""
+
+    @property
+    def selection(self) -> Selection:
+        """The metric that selects the best epoch."""
+
+    @property
     def metric(self) -> str:
-        """The key of the selection metric; see :mod:`zoo.tasks.metrics`."""
+        """Its key; see :mod:`zoo.tasks.metrics`."""
+
+    @property
+    def usual_loss(self) -> str:
+        """The name of its default loss."""
 
     @property
     def has_classes(self) -> bool:
@@ -72,7 +85,9 @@ class Task(LabelKind, Protocol):
 
     # -- for one dataset ------------------------------------------------------------------------
 
-    def fitted(self, labels: LabelArray, metric: str | None = None, *, rare: bool = False) -> Self:
+    def fitted(
+        self, labels: LabelArray, metric: Selection | None = None, *, rare: bool = False
+    ) -> Self:
         """The task fitted to the training labels.
 
         Args:
@@ -81,16 +96,16 @@ class Task(LabelKind, Protocol):
             rare: Whether rare classes count as much as others (``--class-weights``,
                 ``--balanced``, ``--focal``). The default metric is then mean recall, since accuracy
                 could select an epoch that never predicts them.
-
-        Raises:
-            UsageError: The task does not have the metric.
         """
+
+    def selecting(self, metric: Selection) -> Self:
+        """The same task with another metric."""
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in ``run.json``."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
         """The inverse of :meth:`to_json`."""
 
     # -- training and evaluation -----------------------------------------------------------------
@@ -98,41 +113,31 @@ class Task(LabelKind, Protocol):
     def targets(self, labels: Tensor) -> Tensor:
         """The targets of the loss, on the device of ``labels``."""
 
-    def loss(
-        self,
-        labels: LabelArray,
-        *,
-        outputs: int | None = None,
-        class_weights: bool = False,
-        focal: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> Loss:
+    def loss(self, labels: LabelArray, options: LossOptions = PLAIN_LOSS) -> Loss:
         """The training loss.
-
-        The target is smoothed first; weights and the focal factor then apply per class.
 
         Args:
             labels: Labels of the training split.
-            outputs: Number of classes, if the last ones may have no training sample.
-            class_weights: Weigh rare classes more. Combined with balanced sampling, this corrects
-                twice.
-            focal: Gamma of the focal loss, at least 0: a predicted probability ``p`` weighs
-                ``(1 - p) ** gamma`` (Lin et al. 2017, arXiv:1708.02002), for mixed or smoothed
-                targets per class. 0 is cross-entropy.
-            label_smoothing: Share of the target, in [0, 1), that is spread evenly over all
-                classes (Szegedy et al. 2016, arXiv:1512.00567), or for multi-label over yes and no
-                of each class.
+            options: Which loss, and its options.
 
         Raises:
-            UsageError: A number is out of range, or the task does not support the option.
+            UsageError: The loss does not support an option.
         """
 
-    def compute_metrics(self, logits: Tensor, labels: LabelArray) -> dict[str, float]:
+    def compute_metrics(
+        self,
+        logits: Tensor,
+        labels: LabelArray,
+        classes: Sequence[str] = (),
+        remarks: list[str] | None = None,
+    ) -> dict[str, float]:
         """The metrics of an epoch, including ``loss``; NaN if an output is not finite.
 
         Args:
             logits: ``(N, outputs)``, on the CPU.
             labels: Labels of the same samples.
+            classes: Class names or target columns, for remarks.
+            remarks: Receives why a value is undefined (NaN), and what a mean leaves out.
         """
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:

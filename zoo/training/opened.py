@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from zoo.contract.extensions import LossSpec
 from zoo.contract.hookspecs import HeadFactory
 from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
@@ -17,7 +19,10 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.request import Request
 from zoo.runs.requested_data import open_requested
-from zoo.tasks import task_named
+from zoo.tasks import find_task, task_named
+from zoo.tasks.defined import require_defined
+from zoo.tasks.losses import find_loss
+from zoo.tasks.metrics import find_metric
 from zoo.tasks.task import Task
 
 
@@ -31,6 +36,8 @@ class Opened:
         head: The requested head.
         splits: The data.
         task: The task of its labels.
+        loss: The training loss.
+        remarks: What the selection metric leaves out on the validation split.
     """
 
     resolved: Resolved
@@ -38,6 +45,12 @@ class Opened:
     head: Offer[HeadFactory]
     splits: Splits
     task: Task
+    loss: Offer[LossSpec]
+    remarks: tuple[str, ...] = ()
+
+    def offers(self, registry: Registry) -> tuple[Offer[Any], ...]:
+        """Task, selection metric and loss, each zoo's own or a plugin's."""
+        return find_task(self.task.name, registry), self.task.selection.offer, self.loss
 
 
 def open_request(
@@ -62,10 +75,25 @@ def open_request(
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
-    splits = open_requested(request, modality_of(resolved.spec), given)
+    splits = open_requested(request, modality_of(resolved.spec), given, registry=registry)
     requested = request.recipe(Recipe.default(name, pretrained=False))
-    assert splits.train.labels is not None
-    task = task_named(splits.task).fitted(
-        splits.train.labels, requested.metric, rare=requested.rare
+    task = _task_of(splits, requested, registry)
+    assert splits.val is not None
+    assert splits.val.labels is not None
+    return Opened(
+        resolved=resolved,
+        strategy=strategy,
+        head=head,
+        splits=splits,
+        task=task,
+        loss=find_loss(requested.loss or task.usual_loss, task, registry),
+        remarks=require_defined(task, splits.val.labels, splits.classes),
     )
-    return Opened(resolved=resolved, strategy=strategy, head=head, splits=splits, task=task)
+
+
+def _task_of(splits: Splits, recipe: Recipe, registry: Registry) -> Task:
+    """The task fitted to the data, with the metric that selects the best epoch."""
+    task = task_named(splits.task, registry)
+    metric = find_metric(recipe.metric, task, registry) if recipe.metric else None
+    assert splits.train.labels is not None
+    return task.fitted(splits.train.labels, metric, rare=recipe.rare)

@@ -116,7 +116,10 @@ def make_plan(
             request.precision, backbone, device, options.reporter, trains=trains
         ),
         device=device,
-        plugins=options.registry.requirements(backbone.spec, (opened.head, strategy.offer)),
+        plugins=options.registry.requirements(
+            backbone.spec,
+            (opened.head, strategy.offer, *opened.offers(options.registry)),
+        ),
         base=fingerprints(backbone.net)
         if _saved_apart(request, start, phases, named=options.network is None)
         else None,

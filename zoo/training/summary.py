@@ -10,7 +10,7 @@ from zoo.engine.phase_facts import PhaseFacts
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.modalities import modality_of
-from zoo.tasks.metrics import titles
+from zoo.tasks.task import Task
 from zoo.training.plan import Plan
 from zoo.training.start import Start
 
@@ -40,11 +40,18 @@ def summarize(plan: Plan) -> dict[str, str]:
     }
     for phase, trained in zip(plan.phases, plan.facts, strict=True):
         facts[f"  {phase.name}"] = _what_trains(phase, trained)
-    facts["metric"] = f"{titles()[task.metric]} on the validation split selects the best epoch"
+    facts["metric"] = "; ".join([_selection(task), *plan.opened.remarks])
     precision = plan.precision + (", compiled" if request.compile == "on" else "")
     if plan.precision != "fp32":
         precision += "; evaluated in fp32"
     return {**facts, "precision": precision, "device": str(plan.device), **_solver_change(plan)}
+
+
+def _selection(task: Task) -> str:
+    chosen = task.selection
+    name = "" if chosen.offer.plugin == "" else f" ({chosen.key})"
+    lower = "" if chosen.metric.higher else ", the lowest,"
+    return f"{chosen.title}{name} on the validation split{lower} selects the best epoch"
 
 
 def _missing(start: Start) -> dict[str, str]:

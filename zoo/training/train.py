@@ -25,7 +25,7 @@ from zoo.runs.folder import LAST, Outcome, finish_run
 from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
-from zoo.tasks.losses import Loss
+from zoo.tasks.losses import Loss, LossOptions
 from zoo.training import record as records
 from zoo.training.claims import Claimed
 from zoo.training.plan import Plan
@@ -111,12 +111,13 @@ def training_setup(
 def _loss(plan: Plan) -> Loss:
     recipe, labels = plan.recipe, plan.splits.train.labels
     assert labels is not None
-    return plan.task.loss(
-        labels,
+    options = LossOptions(
+        chosen=plan.opened.loss,
         class_weights=recipe.class_weights,
         focal=recipe.focal,
         label_smoothing=recipe.label_smoothing,
     )
+    return plan.task.loss(labels, options)
 
 
 def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult) -> Outcome:

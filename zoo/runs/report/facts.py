@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.contract.extensions import Metric
 from zoo.modalities import modality_of
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import lineage
@@ -16,7 +17,7 @@ from zoo.runs.report.calibration import BINS
 from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import Metric, metrics_of, titles
+from zoo.tasks.metrics import metrics_of, title_of
 
 
 def lede(subject: Subject, evaluation: Evaluation) -> str:
@@ -35,10 +36,11 @@ def headline(
     subject: Subject, evaluation: Evaluation, error: float | None
 ) -> list[tuple[str, str, str]]:
     """The metrics that come first: name, value, and its meaning or confidence interval."""
-    known = metrics_of(subject.task.name)
+    chosen = subject.task.selection
+    known = {**metrics_of(subject.task), chosen.key: chosen.metric}
     cells = [
         (
-            known[key].title if key in known else key,
+            chosen.title if key == chosen.key else title_of(key),
             rounded(value),
             _meaning(known.get(key), value, len(subject.evaluated)),
         )
@@ -77,7 +79,7 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
         ("license of the weights", str((weights or {}).get("license") or "") if weights else ""),
         ("head", str(record["head"])),
         ("strategy", strategy_in_words(recipe, record.get("phases"))),
-        ("selection metric", titles().get(subject.task.metric, subject.task.metric)),
+        ("selection metric", subject.task.selection.title),
         ("surgery", str(record.get("surgery") or "")),
         ("seed", str(recipe.get("seed", ""))),
         ("precision", f"{record['precision']} on {record['device']}"),

@@ -17,7 +17,7 @@ from zoo.runs.report.gallery import gallery
 from zoo.runs.report.numbers import byte_size, duration, percent, rounded, visible
 from zoo.runs.report.subject import Subject
 from zoo.system import files
-from zoo.tasks.metrics import titles
+from zoo.tasks.metrics import title_of
 from zoo.version import __version__
 
 REPORT = "report.html"
@@ -116,7 +116,7 @@ def _context(subject: Subject) -> dict[str, Any]:
         "evaluation": evaluation,
         "headline": facts.headline(subject, evaluation, found.error if found else None),
         "facts": facts.facts(subject),
-        "warnings": facts.warnings(record),
+        "warnings": [*facts.warnings(record), *(f"{note}." for note in evaluation.notes)],
         "curves": tables.learning_curves(subject.history, record["results"].get("best_epoch")),
         "epochs": subject.history,
         "leading": tables.leading_key(subject.history),
@@ -129,5 +129,5 @@ def _context(subject: Subject) -> dict[str, Any]:
         "gallery": gallery(subject),
         "resources": facts.resources(subject),
         "commands": facts.commands(subject),
-        "names": titles(),
+        "title_of": title_of,
     }

@@ -11,7 +11,7 @@ from zoo.runs.report import charts
 from zoo.runs.report.numbers import as_float
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import main_metric, titles
+from zoo.tasks.metrics import main_metric, title_of
 
 _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _ROWS = 200  # classes of the table, the weakest of more
@@ -20,9 +20,10 @@ _PAIRS = 12  # confusions in the list
 
 def leading_key(history: Sequence[Mapping[str, Any]]) -> str:
     """The key of the metric that the epochs were compared by; empty where there are none."""
-    if not history or not any(key in history[0] for key in titles()):
+    try:
+        return main_metric(history[0], str(history[0].get("metric", ""))) if history else ""
+    except KeyError:
         return ""
-    return main_metric(history[0], str(history[0].get("metric", "")))
 
 
 def learning_curves(
@@ -46,7 +47,7 @@ def learning_curves(
     drawn = [("Loss", charts.curves(losses, phases, best))]
     if key and key != "loss":
         values = {"validation": [as_float(line.get(key)) for line in history]}
-        name = titles()[key]
+        name = title_of(key)
         title = name if name[1].isupper() else name[0].upper() + name[1:]  # mAP stays mAP
         drawn.append((title, charts.curves(values, phases, best)))
     return [(title, chart) for title, chart in drawn if chart is not None]

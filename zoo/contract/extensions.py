@@ -1,0 +1,186 @@
+"""What plugins add besides backbones: metrics, losses, augmentations, readers, exporters. No torch.
+
+Each hook returns a mapping from names to these. A function may be given itself, or as
+``module:attribute``, which is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Function: TypeAlias = "str | Callable[..., Any]"
+"""A function, or where it is: ``module:attribute``."""
+
+
+def imported(function: Function) -> Callable[..., Any]:
+    """The function, imported if it is given as ``module:attribute``."""
+    if not isinstance(function, str):
+        return function
+    module, _, attribute = function.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+# -- metrics -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricInput:
+    """Predictions and labels of ``N`` samples, as a metric gets them.
+
+    Attributes:
+        predicted: ``(N,)`` class indices, ``(N, classes)`` booleans, or ``(N, targets)`` values in
+            the user's units.
+        outputs: ``(N, outputs)``: probabilities, or values.
+        labels: ``(N,)`` class indices, ``(N, classes)`` of 0 and 1, or ``(N, targets)`` values.
+        classes: Class names or target columns.
+        argument: The number after the colon in ``--metric name:number``, or its default.
+        remarks: Collects what :meth:`remark` is told.
+    """
+
+    predicted: NDArray[Any]
+    outputs: NDArray[Any]
+    labels: NDArray[Any]
+    classes: Sequence[str]
+    argument: float | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def remark(self, text: str) -> None:
+        """Tell the user what the value leaves out, or why it is undefined (NaN)."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """The number in ``--metric name:number``.
+
+    Attributes:
+        default: Its value in ``--metric name``.
+        at_least: The smallest valid value.
+        at_most: The largest valid value.
+        whole: Whether it must be an integer.
+    """
+
+    default: float
+    at_least: float
+    at_most: float
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric that can select the best epoch.
+
+    Attributes:
+        title: Its name in tables and reports; ``{}`` stands for the argument.
+        measures: By task: the function from :class:`MetricInput` to the value, NaN where it is
+            undefined. Tasks are ``single-label``, ``multi-label``, ``regression``, or a plugin's.
+        higher: Whether higher is better.
+        meaning: A few words of explanation for the report.
+        share: Whether it is a proportion of samples, which has a confidence interval.
+        argument: The number that its name may be given, if any.
+        always: Whether it is computed every epoch; else only as the selection metric. Of zoo's own
+            alone.
+        leads: Whether it is the main metric of runs selected by loss. Of zoo's own alone.
+    """
+
+    title: str
+    measures: Mapping[str, Function]
+    higher: bool = True
+    meaning: str = ""
+    share: bool = False
+    argument: Argument | None = None
+    always: bool = False
+    leads: bool = False
+
+
+# -- losses ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec:
+    """A training loss.
+
+    Attributes:
+        formula: From logits ``(B, outputs)`` of float32, targets, class weights ``(outputs,)`` or
+            ``None``, and the supported options by keyword, to one loss per sample, ``(B,)``.
+            Targets are ``(B,)`` class indices, or with MixUp shares ``(B, classes)``; for
+            multi-label ``(B, classes)`` of 0 to 1; for regression standardised values.
+        tasks: Names of the tasks that it is for.
+        options: Which of ``class_weights``, ``focal`` and ``label_smoothing`` it supports; the
+            others are refused. The last two are keywords of the formula.
+    """
+
+    formula: Function
+    tasks: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+# -- augmentations -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSpec:
+    """An augmentation of training inputs.
+
+    Attributes:
+        apply: From an input to an augmented one. For images: a Pillow image, cropped and resized,
+            to another of the same size. The keyword ``flip`` says whether a mirrored image still
+            shows its class. Random numbers of torch, NumPy and ``random`` are seeded for each
+            sample and epoch.
+        modality: The modality of its inputs.
+    """
+
+    apply: Function
+    modality: str = "image"
+
+
+# -- readers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaderSpec:
+    """A format of data: files with a suffix, or sources with a scheme.
+
+    Attributes:
+        read: For files: from a path to a table, as a pandas DataFrame, a mapping from column names
+            to lists, or a list of rows. For a scheme: from the whole source, such as
+            ``acme:reviews``, to a mapping from ``train``, ``val`` and ``test`` (or ``all``) to
+            tables.
+        suffixes: File suffixes in lower case, with the dot.
+        scheme: What sources begin with, without the colon.
+    """
+
+    read: Function
+    suffixes: tuple[str, ...] = ()
+    scheme: str = ""
+
+
+# -- exporters ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec:
+    """A format of ``zoo export``.
+
+    Attributes:
+        write: ``write(run, backbone, inputs, folder)`` writes its files to the folder.
+        run: ``run(folder)`` loads the folder as a user would, and returns a function from a batch
+            of tensors by name to logits ``(B, outputs)``, which are compared with the run's.
+        model: Name of the main file.
+        requires: Modules that must be importable.
+        extra: How to install them, for the hint.
+    """
+
+    write: Function
+    run: Function
+    model: str
+    requires: tuple[str, ...] = ()
+    extra: str = ""

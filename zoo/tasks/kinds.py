@@ -1,0 +1,21 @@
+"""What metrics and losses need to know of a task."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Kinds(Protocol):
+    """A task, as metrics and losses see it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the tasks whose metrics and losses apply to its outputs; the first that has one."""
+
+    @property
+    def usual_loss(self) -> str:
+        """The name of its default loss."""
