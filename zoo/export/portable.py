@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-_ADDRESSES = ("https://", "http://", "hf:")
+_ADDRESSES = ("https://", "http://", "hf:", "package:")
 _SCHEME = "path:"
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an address on the web or on the Hub."""
+    """Whether it is an address on the web, on the Hub or in a package."""
     return text.startswith(_ADDRESSES)
 
 

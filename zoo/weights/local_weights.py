@@ -8,11 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 from zoo.contract.spec import Weights
 from zoo.system.paths import hub_folder, torch_folder
 from zoo.system.small_files import read_small
+
+PACKAGE = "package:"
+"""Begins the address of a file or folder in an installed package: ``package:acme_zoo/tiny.pth``."""
 
 _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.safetensors
 
@@ -22,6 +26,21 @@ def hub_parts(uri: str) -> tuple[str, str | None]:
     org, _, rest = uri.removeprefix("hf:").partition("/")
     name, _, file = rest.partition("/")
     return (f"{org}/{name}" if name else org), file or None
+
+
+def package_parts(uri: str) -> tuple[str, str]:
+    """Split ``package:acme_zoo/weights/tiny.pth`` into ``("acme_zoo", "weights/tiny.pth")``."""
+    package, _, file = uri.removeprefix(PACKAGE).partition("/")
+    return package, file
+
+
+def package_folders(package: str) -> list[Path]:
+    """The folders of an installed package, which is not imported; empty if there is none."""
+    try:
+        spec = find_spec(package) if package.isidentifier() else None
+    except (ImportError, ValueError):  # a module in sys.modules that has no spec
+        spec = None
+    return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
 
 def cached_file(weights: Weights) -> Path | None:
@@ -46,6 +65,8 @@ class LocalWeights:
             repo, file = hub_parts(uri)
             folder = f"models--{repo.replace('/', '--')}"
             return _in_snapshots(hub_folder() / folder, file) if folder in self._hub else None
+        if uri.startswith(PACKAGE):
+            return _in_package(*package_parts(uri))
         path = Path(os.path.expanduser(uri))
         return path if os.path.exists(path) else None
 
@@ -56,6 +77,13 @@ class LocalWeights:
     @cached_property
     def _hub(self) -> frozenset[str]:
         return _listing(hub_folder())
+
+
+def _in_package(package: str, file: str) -> Path | None:
+    if not file or ".." in file.split("/") or os.path.isabs(file):
+        return None
+    places = (folder / file for folder in package_folders(package))
+    return next((place for place in places if os.path.exists(place)), None)
 
 
 def _in_snapshots(repo: Path, file: str | None) -> Path | None:
