@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from zoo.registry.registry import Registry as Registry
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
+    from zoo.runs.merging import merge_run as merge_run
     from zoo.runs.mistakes import Mistake as Mistake
     from zoo.runs.mistakes import Mistakes as Mistakes
     from zoo.runs.option_types import FinetuneOptions as FinetuneOptions
@@ -137,6 +138,7 @@ _PUBLIC = {
     "LossSpec": "zoo.contract.extensions",
     "Metric": "zoo.contract.extensions",
     "MetricInput": "zoo.contract.extensions",
+    "merge_run": "zoo.runs.merging",
     "Mistake": "zoo.runs.mistakes",
     "Mistakes": "zoo.runs.mistakes",
     "ModalitySpec": "zoo.contract.modalities",

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import zoo
+from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, RunError, UsageError
 
@@ -224,3 +225,54 @@ def test_an_adapter_on_itself_is_refused(lora: Path, tmp_path: Path) -> None:
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="that adapter itself"):
         zoo.open_run(folder).load()
+
+
+# -- merging, listing ------------------------------------------------------------------------
+
+
+def test_a_merged_run_is_whole_and_says_the_same(
+    lora: Path, base: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    folder = tmp_path / "whole"
+    done = zoo_cli("merge", lora, "--output", folder, "--base", base, "--json").json
+    assert done["run"] == str(folder)
+    assert not (folder / "adapter.safetensors").exists()
+    merged = zoo.open_run(folder)
+    assert merged.record["sha256"] == done["sha256"]
+    difference = (logits(merged) - logits(zoo.open_run(lora))).abs().max()
+    assert difference <= 1e-6
+    again = zoo_cli("merge", folder)
+    assert (again.code, "holds a whole network" in again.err) == (1, True), again.err
+    assert not (tmp_path / "whole-merged").exists()
+
+
+def test_merging_leaves_nothing_where_it_fails(lora: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        zoo.merge_run(lora, file / "whole")
+    folder = moved(lora, tmp_path, sha256="0" * 64)
+    with pytest.raises(RunError, match="does not fit"):
+        zoo.merge_run(folder, tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+
+
+def test_adapters_are_listed_by_the_backbone_that_they_fit(
+    lora: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert zoo_cli("adapters").out == ""
+    shutil.copytree(lora, tmp_path / "runs" / "cnn-1")
+    shutil.copytree(lora, tmp_path / "runs" / "cnn-2")
+    (tmp_path / "runs" / "cnn-2" / "run.json").write_text("{")
+    assert zoo_cli("add", lora, "--name", "my-adapter").code == 0
+    result = zoo_cli("adapters", "cnn", "--json")
+    listed = {each["name"]: each for each in result.json}
+    assert listed.keys() == {None, "my-adapter"}
+    assert listed[None]["run"] == str(tmp_path / "runs" / "cnn-1")
+    assert (listed[None]["backbone"], listed[None]["kind"]) == ("basics/cnn", "lora")
+    assert listed[None]["bytes"] == (lora / "adapter.safetensors").stat().st_size
+    assert "omitted" in result.err
+    assert "runs/cnn-1" in zoo_cli("adapters").out
+    assert zoo_cli("adapters", "resnet*", "--json").json == []
+    assert torch.equal(zoo.load("my-adapter").eval()(PIXELS), logits(zoo.merge_run(lora, "x")))

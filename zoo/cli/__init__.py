@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, str] = {
     "report": "zoo.cli.report:command",
     "compare": "zoo.cli.compare:command",
     "add": "zoo.cli.add:command",
+    "adapters": "zoo.cli.adapters:command",
+    "merge": "zoo.cli.merge:command",
     "export": "zoo.cli.export:command",
     "push": "zoo.cli.push:command",
     "download": "zoo.cli.download:command",

@@ -22,7 +22,8 @@ from zoo.errors import RunError
 from zoo.registry.adapter_record import ADAPTER_FILE as ADAPTER_FILE
 from zoo.registry.adapter_record import MODEL as MODEL
 from zoo.registry.adapter_record import SavedAdapter, weights_file
-from zoo.registry.run_record import FORMAT, LOCK_FILE
+from zoo.registry.run_record import FORMAT
+from zoo.registry.run_record import LOCK_FILE as LOCK_FILE
 from zoo.registry.run_record import TOKENIZER as TOKENIZER
 from zoo.registry.run_record import read_record as read_record
 from zoo.runs.model_card import model_card
