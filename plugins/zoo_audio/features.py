@@ -57,7 +57,7 @@ def _whisper(waveform: Tensor, given: AudioInput) -> Tensor:
 def _kaldi(waveform: Tensor, given: AudioInput) -> Tensor:
     """As the library's ``ASTFeatureExtractor``: Kaldi's filter bank, ``(frames, mels)``."""
     size = 512
-    frames = (waveform * 2**15).unfold(0, WINDOW, HOP)  # (frames, WINDOW)
+    frames = waveform.unfold(0, WINDOW, HOP)  # (frames, WINDOW)
     frames = frames - frames.mean(dim=1, keepdim=True)
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     frames = (frames - 0.97 * before) * torch.hann_window(WINDOW, periodic=False)

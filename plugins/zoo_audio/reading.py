@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def read(raw: Any) -> Recording:
     with _opened(raw) as file:
         if file.frames / file.samplerate > LONGEST:
             raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
+        if _is_cut_off(file.extra_info):
+            raise ValueError("it is cut off: its header promises more samples than there are")
         channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
         rate = int(file.samplerate)
     if not len(channels):
@@ -82,6 +85,18 @@ def _opened(raw: Any) -> Iterator[Any]:
         except soundfile.SoundFileError as error:
             text = getattr(error, "error_string", "") or str(error)
             raise ValueError(text.strip().rstrip(".") or "not a readable audio format") from error
+
+
+_DECLARED = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+_STREAMED = 2**31 - 4096
+"""Programs that write a stream do not know its size, and declare about this many bytes or more."""
+
+
+def _is_cut_off(log: str) -> bool:
+    """Whether libsndfile's log says that a WAV file is shorter than it declares."""
+    found = _DECLARED.search(log)
+    return found is not None and int(found[2]) < int(found[1]) < _STREAMED
 
 
 def _library() -> Any:
@@ -123,4 +138,4 @@ def digest(recording: Recording) -> bytes:
 
 
 def _as_int16(samples: Waveform) -> NDArray[np.int16]:
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2")
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")

@@ -14,6 +14,7 @@ from zoo.data.reports import Findings
 from zoo.data.sequences import Paths
 from zoo.data.sources.walk import (
     Walked,
+    holds_files,
     loose_files,
     system_folders,
     visible_folders,
@@ -146,10 +147,21 @@ def _others(files: Iterable[str | Path], kind: InputKind) -> list[Path]:
     return [Path(path) for path in files if not kind.is_file(path)]
 
 
+def _hold(classes: Iterable[Path], kind: InputKind) -> bool:
+    """Whether some of the folders hold files of a kind."""
+    return kind.in_files and any(holds_files(path, kind) for path in classes)
+
+
 def _nothing(folder: Path, kind: InputKind, classes: list[Path]) -> DataError:
-    layout = f"Put each {kind.noun} in a folder named after its class, e.g. {folder}/cat/1.jpg."
+    layout = f"Put each {kind.noun} in a folder named after its class: {folder}/CLASS/FILE."
     if classes:
-        return DataError(f"no {kind.nouns} in the {len(classes)} folders of {folder}", hint=layout)
+        other = next((each for each in kind.others if _hold(classes, each)), None)
+        there = "" if other is None else f", which hold {other.nouns}"
+        if other is not None:
+            layout = f"Use a backbone for {other.nouns}: zoo list --modality {other.name}"
+        return DataError(
+            f"no {kind.nouns} in the {len(classes)} folders of {folder}{there}", hint=layout
+        )
     loose = sum(map(kind.is_file, loose_files(folder)))
     if loose:
         return DataError(

@@ -1,0 +1,222 @@
+"""Recordings: read, resampled, turned into features as Transformers does, and the CNN for them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
+from transformers.audio_utils import mel_filter_bank
+
+import zoo
+from zoo.data.sequences import Paths
+from zoo.errors import BadFilesError, ContractError, UsageError
+from zoo.modalities.files.reading import examine as examine_files
+from zoo.modalities.files.reading import read_sample
+from zoo.testing import examine
+from zoo_audio import reading
+from zoo_audio.demo import make_demo
+from zoo_audio.features import features, masked, mel_filters, shape_of
+from zoo_audio.inputs import AudioInput
+from zoo_audio.modality import AUDIO, across, facts, fit, picture, prepare, preview
+from zoo_audio.plugin import zoo_backbones
+from zoo_audio.reading import Recording
+
+soundfile = pytest.importorskip("soundfile", reason="the extra 'audio' is not installed")
+
+SPECS = {spec.name: spec.in_namespace("audio") for spec in zoo_backbones()}
+
+
+def tone(hertz: float, rate: int, seconds: float = 1.0) -> np.ndarray:
+    times = np.arange(round(seconds * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hertz * times)).astype(np.float32)
+
+
+def loudest(samples: np.ndarray, rate: int) -> float:
+    """The frequency with the most energy, in hertz."""
+    return float(np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples))
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", AUDIO.endings)
+def test_every_format_is_read_mixed_and_resampled(ending: str, tmp_path: Path) -> None:
+    left, file = tone(440, 44_100), tmp_path / f"a{ending}"
+    soundfile.write(file, np.stack([left, np.zeros_like(left)], axis=1), 44_100)
+    recording = reading.read(str(file))
+    assert recording.rate == 44_100
+    assert np.abs(recording.samples[5000:-5000]).max() == pytest.approx(0.25, abs=0.02)
+    samples = reading.resampled(recording.samples, 44_100, 16_000)
+    assert loudest(samples, 16_000) == pytest.approx(440, abs=2)
+    assert len(samples) == pytest.approx(16_000 * recording.seconds, abs=1)
+    assert reading.read(file.read_bytes()).samples.shape == recording.samples.shape
+
+
+def _bad(folder: Path) -> dict[str, str]:
+    """Damaged files by name, each with a part of the reason."""
+    sound = (32767 * tone(440, 16_000)).astype(np.int16)
+    soundfile.write(folder / "good.wav", sound, 16_000)
+    soundfile.write(folder / "same.flac", sound, 16_000)
+    whole = (folder / "good.wav").read_bytes()
+    (folder / "noise.wav").write_bytes(b"x" * 300)
+    (folder / "nothing.flac").write_bytes(b"")
+    (folder / "cut.wav").write_bytes(whole[:9000])
+    soundfile.write(folder / "zero.wav", np.zeros(0), 16_000)
+    soundfile.write(folder / "nan.wav", np.full(9, np.nan, np.float32), 16_000, subtype="FLOAT")
+    header = whole[:24] + (1).to_bytes(4, "little") + whole[28:]  # one sample a second
+    (folder / "long.wav").write_bytes(header)
+    return {
+        "noise.wav": "not recognised", "nothing.flac": "not recognised", "cut.wav": "cut off",
+        "zero.wav": "no samples", "nan.wav": "not finite", "long.wav": "longer than 3,600 seconds",
+        "absent.wav": "no such file",
+    }  # fmt: skip
+
+
+def test_a_damaged_recording_is_named_with_the_reason(tmp_path: Path) -> None:
+    reasons = _bad(tmp_path)
+    for name, reason in reasons.items():
+        with pytest.raises(BadFilesError, match=reason) as caught:
+            read_sample(AUDIO, str(tmp_path / name), name)
+        assert caught.value.paths == (name,)
+    names = ["good.wav", "same.flac", *reasons]
+    found = examine_files(AUDIO, Paths.under(tmp_path, names))
+    assert sorted(found.reasons) == list(range(2, len(names)))
+    assert found.contents[0] == found.contents[1]  # the same sound in another format
+    assert AUDIO.thumbnail(tmp_path / "noise.wav", 80) is None
+    assert (AUDIO.thumbnail(tmp_path / "good.wav", 80) or b"")[:2] == b"\xff\xd8"
+
+
+def test_without_soundfile_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(UsageError, match="soundfile") as caught:
+        reading.read(b"RIFF")
+    assert "zoo-finetune[audio]" in caught.value.hint
+
+
+def test_a_recording_in_memory_becomes_a_file() -> None:
+    given = Recording(tone(440, 8000), 8000)
+    again = reading.read(reading.to_wav(given))
+    assert again.rate == 8000
+    assert np.allclose(again.samples, given.samples, atol=1e-4)
+
+
+# -- features -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", ["htk", "slaney"])
+def test_mel_filters_are_those_of_transformers(scale: Any) -> None:
+    theirs = mel_filter_bank(
+        201, 80, 0.0, 8000.0, 16_000, norm="slaney" if scale == "slaney" else None, mel_scale=scale
+    )
+    ours = mel_filters(201, 80, 16_000, scale=scale, high=8000.0)
+    assert np.allclose(ours.numpy(), theirs, atol=1e-6)
+
+
+def test_whisper_features_are_those_of_the_library() -> None:
+    wave = tone(440, 16_000, 3.0) + 0.01 * np.random.default_rng(0).standard_normal(48_000)
+    extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=3)
+    theirs = extractor(wave.astype(np.float32), sampling_rate=16_000, return_tensors="np")
+    given = AudioInput(seconds=3.0, features="whisper", mels=80)
+    ours = features(torch.from_numpy(wave.astype(np.float32)), given)
+    assert tuple(ours.shape) == shape_of(given) == theirs["input_features"].shape[1:]
+    assert np.allclose(ours.numpy(), theirs["input_features"][0], atol=2e-3)
+
+
+def test_kaldi_features_are_those_of_the_library() -> None:
+    wave = tone(440, 16_000) + 0.01 * np.random.default_rng(0).standard_normal(16_000)
+    extractor = ASTFeatureExtractor(max_length=120, num_mel_bins=64)
+    theirs = extractor(wave.astype(np.float32), sampling_rate=16_000, return_tensors="np")
+    given = AudioInput(
+        seconds=1.0, features="kaldi", mels=64, frames=120, mean=extractor.mean, std=extractor.std
+    )
+    ours = features(torch.from_numpy(wave.astype(np.float32)), given)
+    assert ours.shape == (120, 64)
+    assert np.allclose(ours.numpy(), theirs["input_values"][0], atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", ["log-mel", "kaldi", "whisper", "waveform"])
+def test_every_kind_has_its_shape_and_is_augmented_by_the_generator_alone(kind: Any) -> None:
+    given = AudioInput(seconds=0.5, features=kind, frames=48)
+    for seconds in (0.1, 0.5, 2.0):
+        recording = Recording(tone(900, 22_050, seconds), 22_050)
+        plain = prepare(recording, given, None)
+        assert tuple(plain.shape) == shape_of(given)
+        assert torch.isfinite(plain).all()
+        first, again, other = (
+            prepare(recording, given, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        )
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        off = replace(given, augment=False)
+        assert torch.equal(prepare(recording, off, np.random.default_rng(1)), plain)
+    assert picture(plain, given).ndim == 2
+    assert across(given) == (0 if kind == "kaldi" else -1)
+
+
+def test_specaugment_masks_bands_and_times() -> None:
+    given = AudioInput(seconds=1.0)
+    whole = torch.randn(shape_of(given), generator=torch.Generator().manual_seed(0))
+    changed = masked(whole, given, np.random.default_rng(3)) != whole
+    rows, columns = changed.all(dim=1).sum(), changed.all(dim=0).sum()
+    assert 0 < rows <= 2 * 64 // 6
+    assert 0 < columns <= 2 * 101 // 10
+
+
+def test_the_input_is_fitted_to_recordings_from_scratch() -> None:
+    given = AudioInput()
+    short = [Recording(tone(440, 8000, seconds), 8000) for seconds in (0.3, 1.2)]
+    assert fit(given, short).seconds == 1.5
+    assert fit(given, [Recording(tone(440, 8000, 30), 8000)]).seconds == 10.0
+    assert facts(given, short) == {}
+    assert "1 of 2" in facts(replace(given, seconds=1.0), short)["cut"]
+    assert preview(short[0]).shape[0] == 64
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sample_rate": 1}, {"seconds": 0}, {"mels": 1}, {"frames": -1}, {"std": 0}]
+)
+def test_an_input_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError) as caught:
+        AudioInput(**changes)
+    assert caught.value.hint
+
+
+# -- networks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(0.2)
+def test_the_cnn_keeps_the_contract_and_has_the_stated_size() -> None:
+    spec = SPECS["audio-cnn"].with_input(seconds=0.5)
+    outcomes = list(examine(spec))
+    assert {o.check: o.message for o in outcomes if o.status == "failed"} == {}
+    assert spec.params == sum(p.numel() for p in zoo.build(spec, None).parameters())
+
+
+def test_a_folder_of_mixed_formats_and_a_table_of_paths_train(tmp_path: Path) -> None:
+    for number, (recording, label) in enumerate(make_demo(3)):
+        if number % 40 < 10 and label in ("noise", "high tone"):
+            (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+            if number % 2:
+                file, sound, rate = f"{number}.wav", recording.samples, 16_000
+            else:
+                up = reading.resampled(recording.samples, 16_000, 44_100)
+                file, sound, rate = f"{number}.flac", np.stack([up, up], axis=1), 44_100
+            soundfile.write(tmp_path / "data" / label / file, sound, rate)
+    options: Any = {"epochs": 4, "report": False, "device": "cpu", "workers": 0}
+    run = zoo.finetune("audio-cnn", tmp_path / "data", output=tmp_path / "run", lr=3e-3, **options)
+    assert run.metrics["accuracy"] == 1.0
+    assert run.spec.input == AudioInput(seconds=1.0)
+    files = sorted((tmp_path / "data" / "noise").iterdir())[:2]
+    given = [str(files[0]), files[1].read_bytes(), Recording(tone(2500, 8000), 8000)]
+    labels = [each.label for each in run.predict(given, workers=0)]
+    assert labels == ["noise", "noise", "high tone"]
+    table = tmp_path / "data" / "t.csv"
+    rows = [f"{p.relative_to(table.parent)},{p.parent.name}" for p in table.parent.glob("*/*")]
+    table.write_text("\n".join(["path,label", *rows]))
+    assert zoo.open_run(tmp_path / "run").evaluate(table, workers=0)["metrics"]["accuracy"] == 1.0
