@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.extensions import Argument as Argument
+    from zoo.contract.extensions import ExporterSpec as ExporterSpec
     from zoo.contract.extensions import LossSpec as LossSpec
     from zoo.contract.extensions import Metric as Metric
     from zoo.contract.extensions import MetricInput as MetricInput
@@ -114,6 +115,7 @@ _PUBLIC = {
     "embed": "zoo.embedding.embed",
     "emit_json": "zoo.cli.output",
     "Exemption": "zoo.contract.exemptions",
+    "ExporterSpec": "zoo.contract.extensions",
     "export_run": "zoo.export",
     "fetch": "zoo.weights.find",
     "FileModality": "zoo.modalities.files.modality",

@@ -62,6 +62,11 @@ def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo
         assert done.code == 0, done.err
         assert "coarse" in done.err
         assert zoo_cli("evaluate", run, "--data", photos).code == 0
+    exported = zoo_cli(
+        "export", run, "--format", "script", "--output", tmp_path / "script", "--json"
+    )
+    assert exported.code == 0, exported.err
+    assert (exported.json["format"], exported.json["files"][0]) == ("acme/script", "network.pt")
     assert (done.json["task"], done.json["metric"]) == ("acme/ordinal", "acme/cost")
     assert "cost (acme/cost) on the validation split, the lowest, selects" in done.err
     checked = zoo_cli("check", "acme", "--json")

@@ -27,8 +27,9 @@ from tests.contract.test_transformers import tiny, word_tokenizer
 from tests.end_to_end.conftest import Zoo, photos, zoo_cli
 from tests.made_runs import weighted_run
 from zoo import BackboneSpec
-from zoo.errors import RunError, UsageError
-from zoo.export import TOLERANCE, formats
+from zoo.contract.extensions import imported
+from zoo.errors import NameLookupError, RunError, UsageError
+from zoo.export import TOLERANCE, exporters
 from zoo.modalities.image.exporting import steps as image_steps
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform, resized
@@ -219,9 +220,9 @@ def test_a_missing_library_names_the_extra(
 
 
 def test_an_unknown_format_is_refused(cnn: zoo.Run) -> None:
-    with pytest.raises(UsageError, match="'tflite'") as error:
+    with pytest.raises(NameLookupError, match="'tflite'") as error:
         zoo.export_run(cnn, format="tflite")
-    assert "native, onnx, torch-export" in error.value.message
+    assert "native, onnx, torch-export" in error.value.hint
 
 
 class _Off(nn.Module):
@@ -253,8 +254,8 @@ def test_what_does_not_answer_as_the_run_is_not_kept(
             raise ValueError("it is gone")
         return opened
 
-    changed = replace(formats.WRITERS["native"], run=run)
-    monkeypatch.setitem(formats.WRITERS, "native", changed)  # type: ignore[arg-type]
+    changed = replace(exporters.EXPORTERS["native"], run=run)
+    monkeypatch.setitem(exporters.EXPORTERS, "native", changed)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=words):
         zoo.export_run(cnn, format="native", output=tmp_path / "new" / "out")
     assert not os.listdir(tmp_path)
@@ -266,8 +267,8 @@ def test_a_disk_that_fills_while_an_export_is_written_is_told_and_nothing_is_lef
     def write(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    changed = replace(formats.WRITERS["native"], write=write)
-    monkeypatch.setitem(formats.WRITERS, "native", changed)  # type: ignore[arg-type]
+    changed = replace(exporters.EXPORTERS["native"], write=write)
+    monkeypatch.setitem(exporters.EXPORTERS, "native", changed)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=r"the export cannot be written to .*: No space left"):
         zoo.export_run(cnn, format="native", output=tmp_path / "new" / "out")
     assert not os.listdir(tmp_path)
@@ -447,6 +448,6 @@ def assert_answers_as_the_run(run: zoo.Run, folder: Path, name: Any) -> None:
     exported = zoo.export_run(run, format=name, output=folder / name)
     with torch.inference_mode():
         wanted = run.load()(batch)
-        given = formats.WRITERS[name].run(exported.folder)(batch)
+        given = imported(exporters.EXPORTERS[name].run)(exported.folder)(batch)
     assert wanted.std() > 10 * TOLERANCE
     torch.testing.assert_close(given, wanted, atol=TOLERANCE, rtol=0)

@@ -35,6 +35,7 @@ STRATEGIES = (
     *("lora", "dora", "ia3", "bias", "norm"),
 )
 HEADS = ("linear", "mlp")
+FORMATS = ("native", "onnx", "torch-export")
 RUN_LEVELS = 4
 """Depth of the search for run folders."""
 RUN_ENTRIES = 20_000
@@ -298,6 +299,7 @@ runs = _starting(_finished_runs, fallback="dir")
 unfinished_runs = _starting(_unfinished_runs, fallback="dir")
 strategies = one_of(*STRATEGIES)
 heads = one_of(*HEADS)
+formats = one_of(*FORMATS)
 metrics = _starting(_metrics)
 losses = _starting(_losses)
 tasks = _starting(_tasks)

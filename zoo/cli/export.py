@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo.cli import completion
 from zoo.cli.options import network_option, output_option, run_argument
 from zoo.cli.output import clean, emit_json, json_option, say
 from zoo.system.byte_sizes import in_bytes
 
 if TYPE_CHECKING:
     from zoo.export import Exported
-
-_FORMATS = ("native", "onnx", "torch-export")  # as zoo.export has them, without importing torch
 
 
 @click.command(
@@ -30,8 +29,10 @@ Examples:
     "--format",
     "chosen",
     required=True,
-    type=click.Choice(_FORMATS),
-    help="native: the library's own weights, with code to load them; onnx; torch-export: .pt2.",
+    metavar="NAME",
+    shell_complete=completion.formats,
+    help="native (the library's own weights, with code to load them), onnx, torch-export (.pt2), or "
+    "a plugin's.",
 )
 @output_option("DIR", "New folder (default: exports/<run>-<format>).")
 @network_option

@@ -175,12 +175,15 @@ class ExporterSpec:
         run: ``run(folder)`` loads the folder as a user would, and returns a function from a batch
             of tensors by name to logits ``(B, outputs)``, which are compared with the run's.
         model: Name of the main file.
+        usage: Python lines for the README that compute ``outputs``. ``{tensors}`` and ``{keywords}``
+            stand for the inputs, as ``"name": name`` and ``name=name``.
         requires: Modules that must be importable.
-        extra: How to install them, for the hint.
+        install: The command that installs them.
     """
 
     write: Function
     run: Function
     model: str
+    usage: str = ""
     requires: tuple[str, ...] = ()
-    extra: str = ""
+    install: str = ""

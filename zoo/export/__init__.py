@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 
+from zoo.contract.extensions import ExporterSpec, imported
 from zoo.contract.network.backbone import Backbone
 from zoo.engine.adapters import merge
 from zoo.errors import RunError
 from zoo.export.capture import in_a_line
-from zoo.export.formats import FORMATS as FORMATS
-from zoo.export.formats import MODEL_FILES, WRITERS, Format, Runner, check_format
+from zoo.export.exporters import EXPORTERS, find_exporter
+from zoo.export.formats import Runner
 from zoo.export.preparation import PREPARATION, preparation
 from zoo.export.readme import readme
 from zoo.modalities import modality_of
 from zoo.modalities.exporting import ExportInputs
+from zoo.registry.offers import Offer
+from zoo.registry.registry import Registry
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.folder import new_folder, refuse_existing
 from zoo.runs.python_names import python_names
@@ -47,7 +50,7 @@ class Exported:
     """
 
     folder: Path
-    format: Format
+    format: str
     files: tuple[str, ...]
     inputs: dict[str, tuple[str | int, ...]]
     difference: float
@@ -71,29 +74,32 @@ def export_run(
     *,
     format: str,  # noqa: A002 - the option's name
     output: str | Path | None = None,
+    registry: Registry | None = None,
 ) -> Exported:
     """Export a run to a format that does not need zoo, and compare its logits with the run's.
 
     Args:
         run: A run, or its folder.
         format: ``native``: the library's own weights, with code to load them. ``onnx``.
-            ``torch-export``: a ``.pt2`` of ``torch.export``.
+            ``torch-export``: a ``.pt2`` of ``torch.export``. Or a plugin's.
         output: A folder that does not exist; ``exports/<run>-<format>`` by default.
+        registry: Plugins that may provide the format; the installed ones by default.
 
     Raises:
-        UsageError: The format is unknown, or a library that it needs is missing.
+        NameLookupError: The format is unknown.
+        UsageError: A library that it needs is missing.
         RunError: The run cannot be exported to this format, the logits differ by more than
             :data:`TOLERANCE`, or the folder exists or is not writable. No files are left then.
     """
-    chosen = check_format(format)
+    chosen = find_exporter(format, registry)
     run = run if isinstance(run, Run) else Run(run)
     name = run.folder.resolve().name
-    folder = Path(output) if output else Path("exports") / f"{name}-{chosen}"
+    folder = Path(output) if output else Path("exports") / f"{name}-{chosen.bare}"
     refuse_existing(folder)
     backbone = loaded(run)
     if backbone.unpadded:
         raise RunError(
-            f"{run.folder} cannot be exported as {chosen}: padding changes the outputs of "
+            f"{run.folder} cannot be exported as {chosen.name}: padding changes the outputs of "
             f"{run.spec.name}, so zoo batches texts of equal length",
             hint="Use zoo predict or zoo serve.",
         )
@@ -122,20 +128,28 @@ def loaded(run: Run) -> Backbone:
 
 
 def _written(
-    run: Run, backbone: Backbone, chosen: Format, folder: Path, temporary: Path
+    run: Run,
+    backbone: Backbone,
+    chosen: Offer[ExporterSpec],
+    folder: Path,
+    temporary: Path,
 ) -> Exported:
     """Write everything into ``temporary`` and check it there."""
     inputs = inputs_of(run, backbone)
-    WRITERS[chosen].write(run, backbone, inputs, temporary)
+    write = chosen.call(imported, chosen.value.write)
+    chosen.call(write, run, backbone, inputs, temporary)
     difference, checked = _compared(run, backbone, inputs, chosen, temporary)
     write_preparation(temporary, run, inputs)
-    files.write_text(temporary / README, readme(run, inputs, chosen, difference))
-    names = sorted(file.name for file in temporary.iterdir())
+    written = [file.name for file in temporary.iterdir()]
+    files.write_text(temporary / README, readme(run, inputs, chosen, written, difference))
+    names = sorted([*written, README])
     files.flush(temporary)
-    model = MODEL_FILES[chosen]
+    model = chosen.value.model
+    if model not in names:
+        raise chosen.broken(f"its {chosen} did not write {model}")
     return Exported(
         folder=folder,
-        format=chosen,
+        format=chosen.name,
         files=(model, *(name for name in names if name != model)),
         inputs=dict(inputs.axes),
         difference=difference,
@@ -158,7 +172,11 @@ def write_preparation(folder: Path, run: Run, inputs: ExportInputs) -> None:
 
 
 def _compared(
-    run: Run, backbone: Backbone, inputs: ExportInputs, chosen: Format, folder: Path
+    run: Run,
+    backbone: Backbone,
+    inputs: ExportInputs,
+    chosen: Offer[ExporterSpec],
+    folder: Path,
 ) -> tuple[float, tuple[tuple[int, ...], ...]]:
     """The largest difference of the logits, and the shapes that were compared.
 
@@ -177,7 +195,7 @@ def _compared(
                 raise _unusable(run, chosen, f"fails on a batch of {shape}", error) from error
         if given.shape != expected.shape:
             raise RunError(
-                f"{run.folder} as {chosen} returns outputs of shape {tuple(given.shape)} for a batch of "
+                f"{run.folder} as {chosen.name} returns outputs of shape {tuple(given.shape)} for a batch of "
                 f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept",
                 hint=_others(chosen),
             )
@@ -186,27 +204,28 @@ def _compared(
     largest = max(differences)
     if not all(difference <= TOLERANCE for difference in differences):
         raise RunError(
-            f"the outputs of {run.folder} as {chosen} differ from the run's by up to {largest:.2g}, more "
+            f"the outputs of {run.folder} as {chosen.name} differ from the run's by up to {largest:.2g}, more "
             f"than the tolerance of {TOLERANCE:g}; nothing was kept",
             hint=_others(chosen),
         )
     return largest, tuple(shapes)
 
 
-def _opened(run: Run, chosen: Format, folder: Path) -> Runner:
+def _opened(run: Run, chosen: Offer[ExporterSpec], folder: Path) -> Runner:
     try:
-        return WRITERS[chosen].run(folder)
+        runner: Runner = imported(chosen.value.run)(folder)
+        return runner
     except Exception as error:  # of any runtime
         raise _unusable(run, chosen, "cannot be loaded again", error) from error
 
 
-def _unusable(run: Run, chosen: Format, what: str, error: Exception) -> RunError:
+def _unusable(run: Run, chosen: Offer[ExporterSpec], what: str, error: Exception) -> RunError:
     return RunError(
-        f"{run.folder} as {chosen} {what}: {in_a_line(error)}; nothing was kept",
+        f"{run.folder} as {chosen.name} {what}: {in_a_line(error)}; nothing was kept",
         hint=_others(chosen),
     )
 
 
-def _others(chosen: Format) -> str:
-    rest = " or ".join(name for name in FORMATS if name != chosen)
+def _others(chosen: Offer[ExporterSpec]) -> str:
+    rest = " or ".join(name for name in EXPORTERS if name != chosen.name)
     return f"Try --format {rest}."

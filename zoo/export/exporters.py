@@ -1,0 +1,82 @@
+"""The export formats by name; plugins add theirs through ``zoo_exporters``. No torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+from zoo.contract.extensions import ExporterSpec
+from zoo.errors import UsageError, first_line
+from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.registry import Registry
+
+EXPORTER = OfferKind(
+    noun="export format", plural="export formats", hook="zoo_exporters", holds=ExporterSpec
+)
+
+_HERE = "zoo.export.formats:"
+_EXTRA = "pip install 'zoo-finetune[export]'"
+
+_NATIVE = """\
+from load import load, logits  # load.py of this folder
+
+network = load(".")
+outputs = logits(network, {{{tensors}}})"""
+_ONNX = """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+[outputs] = session.run(None, {{{tensors}}})"""
+_PROGRAM = """\
+import torch
+
+network = torch.export.load("model.pt2").module()
+outputs = network({keywords})"""
+
+EXPORTERS: Mapping[str, ExporterSpec] = {
+    "native": ExporterSpec(
+        write=_HERE + "write_native",
+        run=_HERE + "run_native",
+        model="model.safetensors",
+        usage=_NATIVE,
+    ),
+    "onnx": ExporterSpec(
+        write=_HERE + "write_onnx",
+        run=_HERE + "run_onnx",
+        model="model.onnx",
+        usage=_ONNX,
+        requires=("onnx", "onnxruntime", "onnxscript"),
+        install=_EXTRA,
+    ),
+    "torch-export": ExporterSpec(
+        write=_HERE + "write_program", run=_HERE + "run_program", model="model.pt2", usage=_PROGRAM
+    ),
+}
+"""zoo's own formats."""
+
+
+def find_exporter(name: str, registry: Registry | None = None) -> Offer[ExporterSpec]:
+    """The export format of that name, whose libraries are installed.
+
+    Args:
+        name: Bare, or ``plugin/name``.
+        registry: Plugins to search; the installed ones by default.
+
+    Raises:
+        NameLookupError: There is no such format, or several plugins offer it.
+        UsageError: A library is missing.
+        PluginError: Its plugin cannot be used.
+    """
+    if name in EXPORTERS:
+        offer = Offer(kind=EXPORTER, bare=name, plugin="", given=EXPORTERS[name])
+    else:
+        offer = (registry or Registry.discover()).offer(EXPORTER, name, EXPORTERS)
+    for module in offer.value.requires:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"--format {name} needs {module}, which cannot be imported: {first_line(error)}",
+                hint=f"Install the libraries: {offer.value.install or f'pip install {module}'}",
+            ) from error
+    return offer
