@@ -88,7 +88,7 @@ MIXER = """
             input=zoo.ImageInput(size=8, min_size=2), loader="{module}:load", license="MIT",
         )
 
-    def load(spec, weights):
+    def load(spec):
         from torch import nn
 
         net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten())
