@@ -5,8 +5,13 @@ from __future__ import annotations
 from zoo.testing import CHECKS
 
 FREEZING = "frozen_stages_rest_and_the_others_learn"
-LONG = [FREEZING, "can_be_exported", "works_under_bfloat16_autocast"]
-"""They train or export the network, once for every prefix of its stages or once for all."""
+LONG = [
+    FREEZING,
+    "can_be_exported",
+    "works_under_bfloat16_autocast",
+    "adapters_can_be_added_and_merged",
+]
+"""They train, adapt or export the network, once for every prefix of its stages or once for all."""
 
 SIZE = "parameters_are_as_many_as_declared"
 """Not on small images: a network built for them has fewer positions than the catalogue counts."""

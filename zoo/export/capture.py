@@ -7,6 +7,7 @@ from torch.export import ExportedProgram
 
 from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
+from zoo.export.native import has_native
 from zoo.export.recurrent import Whole
 from zoo.modalities.exporting import ExportInputs
 from zoo.system.library_output import in_a_line as in_a_line
@@ -31,5 +32,8 @@ def capture(backbone: Backbone, inputs: ExportInputs) -> ExportedProgram:
     except Exception as error:  # of the network's own code
         raise RunError(
             f"{backbone.spec.name} cannot be captured by torch.export: {in_a_line(error)}",
-            hint="Export it with --format native.",
+            hint="Export it with --format native."
+            if has_native(backbone)
+            else "Use zoo predict or zoo serve. Its plugin's author finds out more with: "
+            f"zoo check {backbone.spec.name}",
         ) from error

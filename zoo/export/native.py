@@ -13,6 +13,12 @@ LOADER = "load.py"
 _HINT = "Export it with --format onnx or torch-export."
 
 
+def has_native(backbone: Backbone) -> bool:
+    """Whether the library can load a run of the backbone by itself."""
+    linear = isinstance(backbone.head, nn.Linear) and not backbone.unpadded
+    return linear and bool(backbone.native_code())
+
+
 def native_source(backbone: Backbone, run: Run) -> str:
     """``load.py``: functions ``load(folder)`` and ``logits(network, batch)``, without zoo.
 

@@ -70,6 +70,7 @@ class Backbone(nn.Module):
     ``tokenizer`` (texts only), ``prefix_tokens`` (``prefix`` of :class:`zoo.TokenOptions`),
     ``unpadded`` (whether the texts of each length are
     computed apart, because padding would change their features; :func:`build` measures it),
+    ``extract`` (from the network and a batch to the features, as the plugin calls it),
     ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
     (why the published head is not there, or not as its plugin states; empty where it is).
     """
@@ -103,7 +104,7 @@ class Backbone(nn.Module):
         self.prefix_tokens = self._tokens.prefix
         self._stages = Stages(spec.name, stages)
         self.check_stages()
-        self._extract = extract
+        self.extract = extract
         self.unpadded = False
         self.weights_notes: tuple[str, ...] = ()
         self.head_flaw = ""
@@ -182,9 +183,9 @@ class Backbone(nn.Module):
         """
         plain = _as_batch(batch)
         if self.unpadded and not plain["attention_mask"].is_meta:
-            features = by_length(self._extract, self.net, plain)
+            features = by_length(self.extract, self.net, plain)
         else:
-            features = self._extract(self.net, plain)
+            features = self.extract(self.net, plain)
         if features.ndim != 2 or features.shape[-1] != self.spec.feature_dim:
             raise ContractError(
                 f"{self.spec.name} returned features of shape {tuple(features.shape)}, expected width "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,17 @@ from torch import Tensor, nn
 from zoo.contract.network.backbone import Backbone, Batch
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
 from zoo.modalities import modality_of
+from zoo.modalities.text.tokenization import train_tokenizer
 
 TOLERANCE = 1e-4
 """Largest difference of two outputs that should agree, as a share of the largest value."""
 
 REGISTERED: list[Check] = []
 """Every check of a backbone, module by module as they are imported."""
+
+
+class Imprecise(AssertionError):
+    """Two outputs that should agree differ, perhaps by rounding alone."""
 
 
 class NotApplicable(Exception):
@@ -34,11 +41,14 @@ class Check:
         takes: The kind of input of the backbones that it applies to; ``None`` for all.
         on_meta: Whether it needs no values, and so also runs on the meta device, where the
             largest networks cost nothing.
+        rounds: Whether it compares outputs that rounding makes differ. If they do, it is repeated
+            in float64: deep networks of random values amplify rounding.
     """
 
     run: Callable[[Backbone], None]
     takes: type[ImageInput | TextInput] | None
     on_meta: bool
+    rounds: bool = False
 
     @property
     def name(self) -> str:
@@ -55,16 +65,29 @@ class Check:
         return self.takes is None or isinstance(spec.input, self.takes)
 
     def __call__(self, backbone: Backbone) -> None:
-        self.run(backbone)
+        if not self.rounds:
+            self.run(backbone)
+            return
+        untouched = copy.deepcopy(backbone)
+        try:
+            self.run(backbone)
+        except Imprecise as differs:
+            try:
+                self.run(untouched.double())
+            except Exception:  # also of code that cannot compute in float64
+                raise differs from None
 
 
 def check(
-    *, takes: type[ImageInput | TextInput] | None = None, on_meta: bool = False
+    *,
+    takes: type[ImageInput | TextInput] | None = None,
+    on_meta: bool = False,
+    rounds: bool = False,
 ) -> Callable[[Callable[[Backbone], None]], Check]:
     """Make a function one of the checks."""
 
     def register(run: Callable[[Backbone], None]) -> Check:
-        made = Check(run, takes, on_meta)
+        made = Check(run, takes, on_meta, rounds)
         REGISTERED.append(made)
         return made
 
@@ -82,9 +105,36 @@ def sample_batch(
         size: Height and width of the images (or both, where they differ), or number of
             tokens; the spec's size by default, 16 tokens at most.
     """
-    device = next(backbone.net.parameters()).device
+    reference = next(backbone.net.parameters())
     batch = modality_of(backbone.spec).random_batch(backbone.spec, count, size=size)
-    return {name: tensor.to(device) for name, tensor in batch.items()}
+    return like(reference, batch)
+
+
+def like(reference: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """The batch on the device of a parameter; in float64 if that is the parameter's type."""
+    return {
+        name: tensor.to(
+            reference.device,
+            reference.dtype
+            if tensor.is_floating_point() and reference.dtype == torch.float64
+            else tensor.dtype,
+        )
+        for name, tensor in batch.items()
+    }
+
+
+def tokenizer_of(backbone: Backbone) -> Any:
+    """The network's tokenizer, or one trained on a few words; ``None`` if it takes no texts.
+
+    Raises:
+        NotApplicable: Its tokenizer comes with its weights.
+    """
+    if not backbone.spec.input.tokens:
+        return None
+    text = backbone.spec.text_input
+    if backbone.tokenizer is None and text.own_tokenizer:
+        raise NotApplicable("its tokenizer comes with its weights")
+    return backbone.tokenizer or train_tokenizer(["a few words to learn from"] * 2, text.vocab_size)
 
 
 def small_batch(backbone: Backbone, count: int = 2) -> Batch:
@@ -122,4 +172,5 @@ def assert_close(given: Tensor, wanted: Tensor, what: str) -> None:
     assert given.shape == wanted.shape, f"{what}: {tuple(given.shape)}, not {tuple(wanted.shape)}"
     scale = max(1.0, float(wanted.abs().max()))
     worst = float((given - wanted).abs().max()) / scale
-    assert worst <= TOLERANCE, f"{what}: they differ by {worst:.1e} of the largest"
+    if not worst <= TOLERANCE:
+        raise Imprecise(f"{what}: they differ by {worst:.1e} of the largest")

@@ -7,12 +7,13 @@ import torch
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput, TextInput
 from zoo.modalities import modality_of
-from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
+from zoo.modalities.text.tokenization import TextEncoder
 from zoo.testing.checks.base import (
     NotApplicable,
     assert_close,
     check,
     sample_batch,
+    tokenizer_of,
 )
 
 STEP = 32
@@ -50,7 +51,7 @@ def the_smallest_size_is_taken(backbone: Backbone) -> None:
     assert features.shape == (2, backbone.spec.feature_dim)
 
 
-@check(takes=TextInput)
+@check(takes=TextInput, rounds=True)
 def padding_does_not_change_features(backbone: Backbone) -> None:
     """Features are the same with and without padding behind the sequence."""
     backbone.eval()
@@ -65,7 +66,7 @@ def padding_does_not_change_features(backbone: Backbone) -> None:
         assert_close(backbone.features(padded), backbone.features(short), "padding matters")
 
 
-@check(takes=TextInput)
+@check(takes=TextInput, rounds=True)
 def types_of_tokens_may_come_along(backbone: Backbone) -> None:
     """A batch of pairs may have ``token_type_ids``; where all are 0 they change nothing."""
     backbone.eval()
@@ -78,11 +79,7 @@ def types_of_tokens_may_come_along(backbone: Backbone) -> None:
 @check(takes=TextInput)
 def long_texts_are_cut_to_the_declared_length(backbone: Backbone) -> None:
     """A text of too many words becomes ``max_length`` tokens, special ones kept."""
-    text, tokenizer = backbone.spec.text_input, backbone.tokenizer
-    if tokenizer is None:
-        if text.own_tokenizer:
-            raise NotApplicable("its tokenizer comes with its weights")
-        tokenizer = train_tokenizer(["a few words to learn from"] * 2, text.vocab_size)
+    text, tokenizer = backbone.spec.text_input, tokenizer_of(backbone)
     encoder = TextEncoder(tokenizer, text)
     short, long = (encoder.encode(["words " * count])[0] for count in (1, 2 * text.max_length))
     assert len(long) == text.max_length, f"{len(long)} tokens, declared {text.max_length}"

@@ -12,8 +12,10 @@ import torch
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput, Weights
 from zoo.errors import ZooError
-from zoo.testing.checks.base import assert_same, check, copied, small_batch
+from zoo.testing.checks.base import NotApplicable, assert_same, check, copied, small_batch
+from zoo.training.start import for_weights
 from zoo.weights.loading.build import build
+from zoo.weights.local_weights import LocalWeights
 
 
 @check()
@@ -51,6 +53,26 @@ def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
         found = read.native_state_dict()
         wrong = [k for k, v in known.items() if k not in found or not torch.equal(v, found[k])]
     assert not wrong, f"{len(wrong)} of {len(known)} tensors are not the file's: {wrong[:3]}"
+
+
+@check()
+def weights_on_this_machine_are_loaded(backbone: Backbone) -> None:
+    """The weights that need no download are opened, and have the head that the spec states."""
+    spec, here = backbone.spec, LocalWeights()
+    found = [weights for weights in spec.weights if here.find(weights.uri) is not None]
+    if not found:
+        raise NotApplicable("none of its weights are on this machine")
+    for weights in found:
+        try:
+            loaded = build(for_weights(spec, weights), weights)
+        except ZooError as error:
+            raise AssertionError(f"{weights.tag}: {error.message}") from error
+        flaw = loaded.head_flaw if weights.classes else ""
+        assert not flaw, f"{weights.tag}: {flaw}"
+        loaded.eval()
+        with torch.no_grad():
+            features = loaded.features(small_batch(loaded))
+        assert torch.isfinite(features).all(), f"{weights.tag}: features are not finite"
 
 
 @check()
