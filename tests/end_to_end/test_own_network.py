@@ -6,8 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -347,7 +349,7 @@ def test_own_extract_and_stages_are_found_again(
         zoo.open_run(tmp_path / "run").load()
 
 
-@pytest.mark.slow(0.5)
+@pytest.mark.slow(1)
 def test_a_new_process_predicts_exports_and_repeats(
     source: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -361,10 +363,8 @@ def test_a_new_process_predicts_exports_and_repeats(
     assert "own (my_file.py:pretrained)" in done.stderr
     for arguments in (
         ("predict", "run", image(photos)),
-        ("evaluate", "run", photos),
+        ("evaluate", "run", "--data", photos),
         ("export", "run", "--format", "onnx"),
-        ("report", "run"),
-        ("embed", "run", photos, "--output", "features.npy"),
         ("embed", "my_file.py:pretrained", photos, "--output", "own.npy"),
         ("recommend", photos, "my_file.py:pretrained"),
     ):
@@ -379,3 +379,27 @@ def test_lora_on_an_own_network_is_saved_whole(photos: Path, tmp_path: Path, sou
     run = trained(f"{source}:pretrained", photos, tmp_path / "run", strategy="lora")
     assert (run.folder / "model.safetensors").is_file()
     assert zoo.open_run(run.folder).predict([image(photos)]) == run.predict([image(photos)])
+
+
+def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, source: Path) -> None:
+    own = zoo.wrap(f"{source}:pretrained", input=zoo.ImageInput(size=16))
+    random = zoo.wrap(f"{source}:build_net", input=zoo.ImageInput(size=16))
+    ranking = zoo.recommend(photos, [own, Wide(4), Wide(4), random], workers=0)
+    assert {row.name for row in ranking.ranked} == {"pretrained", "Wide", "Wide (2)"}
+    assert [(one.name, one.reason) for one in ranking.left_out] == [
+        ("build_net", "its values are random")
+    ]
+    written = zoo.embed(own, photos, output=tmp_path / "own.npy", workers=0)
+    features = np.load(written.output)
+    assert features.shape == (written.samples, 4)
+    own._extract = lambda net, batch: 2 * net(batch["pixel_values"])  # other code, same tensors
+    changed = replace(own.own, extract=own._extract)
+    own.own = changed
+    again = zoo.embed(own, photos, output=tmp_path / "again.npy", workers=0)
+    assert np.allclose(np.load(again.output), 2 * features)
+    run = trained(own, photos, tmp_path / "run", strategy="probe")
+    assert zoo.embed(run, photos, output=tmp_path / "run.npy", workers=0).run == run.folder
+    with pytest.raises(UsageError, match="would be random"):
+        zoo.embed(random, photos, output=tmp_path / "random.npy")
+    with pytest.raises(UsageError, match="no effect on a run"):
+        zoo.embed(run, photos, output=tmp_path / "x.npy", image_size=32)

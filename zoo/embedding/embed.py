@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput
 from zoo.data.kind import InputKind
 from zoo.data.memory.source import DataSource, source_name
@@ -19,7 +20,13 @@ from zoo.data.rows import Rows, open_rows
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames, Columns
 from zoo.embedding.files import Features, check_output, write_features
-from zoo.embedding.network import Network, network_of_backbone, network_of_run, run_of
+from zoo.embedding.network import (
+    Network,
+    network_of_backbone,
+    network_of_run,
+    resolved_backbone,
+    run_of,
+)
 from zoo.engine.device import choose_device
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.features import backbone_key, compute
@@ -27,6 +34,7 @@ from zoo.engine.progress import Quiet, Reporter
 from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.runs.python_names import python_names
 from zoo.runs.request import Request, Resize
 from zoo.runs.run import Run
@@ -83,7 +91,7 @@ class Embedded:
 
 @python_names()
 def embed(
-    backbone: str | Path,
+    backbone: str | Path | Run | Backbone,
     data: DataSource,
     *,
     output: str | Path,
@@ -106,8 +114,8 @@ def embed(
     are held in memory.
 
     Args:
-        backbone: A name as in ``zoo list``, or a run folder: its fine-tuned backbone, with its own
-            preprocessing and columns.
+        backbone: A name as in ``zoo list``; your own network, as for :func:`zoo.finetune`; or a run
+            or its folder: its fine-tuned backbone, with its own preprocessing and columns.
         data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`, with or
             without labels.
         output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
@@ -141,16 +149,17 @@ def embed(
         "max_length": max_length,
     }
     run = run_of(backbone, registry, own)
-    spec = run.spec if run else registry.resolve(str(backbone)).spec
-    rows = _open(data, modality_of(spec), tasks_for(task), split, run, options)
+    resolved = Resolved(run.spec) if run else resolved_backbone(backbone, registry)
+    rows = _open(data, modality_of(resolved.spec), tasks_for(task), split, run, options)
     for fact in rows.notes:
         reporter.note(fact)
     place = choose_device(device)
     if run is not None:
         network = network_of_run(run, place, workers)
     else:
-        request = Request(backbone=str(backbone), data=source_name(data), **own)
-        network = network_of_backbone(request, rows, place, workers, registry, reporter)
+        name = resolved.spec.name if resolved.loader else str(backbone)
+        request = Request(backbone=name, data=source_name(data), **own)
+        network = network_of_backbone(request, resolved, rows, place, workers, reporter)
     parts = {
         name: _features(network, samples, name, source_name(data), reporter)
         for name, samples in rows.splits.items()

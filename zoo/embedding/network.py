@@ -15,9 +15,12 @@ from zoo.data.rows import Rows
 from zoo.data.samples import Splits
 from zoo.engine.forward import EXACT, Forward
 from zoo.engine.loader_factory import LoaderFactory
+from zoo.engine.own.code import is_typed
+from zoo.engine.own.wrapping import named_network
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import OPTIONS, Request
 from zoo.runs.run import Run
@@ -45,21 +48,41 @@ class Network:
         return self.forward.backbone.spec
 
 
-def run_of(given: str | Path, registry: Registry, own: Mapping[str, Any]) -> Run | None:
-    """The run, by its folder or its name from ``zoo add``; ``None`` for a backbone."""
+def run_of(given: Any, registry: Registry, own: Mapping[str, Any]) -> Run | None:
+    """The run, opened, by its folder or by its name from ``zoo add``; ``None`` for a backbone."""
+    if isinstance(given, Run):
+        _refuse_options(own)
+        return given
+    if not isinstance(given, str | Path) or is_typed(given):
+        return None
     folder = Path(os.path.expanduser(given))
     if not os.path.isfile(folder / LOCK_FILE):
         resolved = registry.resolve(str(given))
         if resolved.run is None or own["weights"] != "auto":
             return None
         folder = resolved.run.folder
+    _refuse_options(own)
+    return Run(folder, registry=registry)
+
+
+def _refuse_options(own: Mapping[str, Any]) -> None:
+    """Refuse options of a backbone that has not been fine-tuned."""
     for option, value in own.items():
         if value not in ("auto", None):
             typed = OPTIONS[option].typed
             raise UsageError(
                 f"{typed} has no effect on a run, which has its own", hint=f"Leave {typed} out."
             )
-    return Run(folder, registry=registry)
+
+
+def resolved_backbone(given: Any, registry: Registry) -> Resolved:
+    """A name, resolved, or a user's own network.
+
+    Raises:
+        ZooError: The name is unknown, or the network cannot be wrapped.
+    """
+    name, network = named_network(str(given) if isinstance(given, Path) else given)
+    return network.resolved() if network else registry.resolve(name)
 
 
 def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
@@ -71,10 +94,10 @@ def network_of_run(run: Run, device: torch.device, workers: int | None) -> Netwo
 
 def network_of_backbone(
     request: Request,
+    resolved: Resolved,
     rows: Rows,
     device: torch.device,
     workers: int | None,
-    registry: Registry,
     reporter: Reporter,
 ) -> Network:
     """A backbone as at the start of a fine-tune.
@@ -83,10 +106,10 @@ def network_of_backbone(
         UsageError: It has no weights, or an option has no effect on it.
     """
     name = request.backbone
-    resolved = registry.resolve(name)
     request.refuse_for(resolved.spec.modality)
     wanted = resolved.weights if request.weights == "auto" else request.weights
-    if wanted != "none" and choose(resolved.spec, wanted) is None:
+    known = resolved.own if resolved.loader and wanted == "auto" else choose(resolved.spec, wanted)
+    if wanted != "none" and known is None:
         raise UsageError(
             f"{name} has no published weights: its features would be random",
             hint="Use --weights PATH, or --weights none for random features.",

@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from zoo.contract.network.backbone import Backbone
+from zoo.contract.spec import OWN_LOADER
 from zoo.engine.feature_files import describe, is_whole, mark_used, remove_left
 from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter
 from zoo.engine.training_setup import TrainingSetup
+from zoo.modalities import modality_of
 from zoo.system.files import claim, replacing
 from zoo.system.leftovers import held
 
@@ -50,7 +52,20 @@ def backbone_key(
             continue
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    if backbone.spec.loader == OWN_LOADER:
+        digest.update(_outputs(backbone))
     return digest.hexdigest()
+
+
+def _outputs(backbone: Backbone) -> bytes:
+    """Features of noise: what a user's network computes may change while its tensors do not."""
+    place, training = next(backbone.net.parameters()).device, backbone.training
+    batch = modality_of(backbone.spec).random_batch(backbone.spec, 2)
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone.features({key: value.to(place) for key, value in batch.items()})
+    backbone.train(training)
+    return features.cpu().contiguous().numpy().tobytes()
 
 
 def facts_of(setup: TrainingSetup, split: str, samples: int) -> dict[str, str | int]:

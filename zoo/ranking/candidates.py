@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from zoo.weights.local_weights import LocalWeights
 
 UNREACHABLE = "weights not on this machine, and their host is unreachable"
 UNPUBLISHED = "no weights published"
+RANDOM = "its values are random"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def find_candidates(
     *,
     max_params: int | None = None,
     random: bool = False,
+    own: Mapping[str, Resolved] | None = None,
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """The backbones to rank, in order, and those that are left out.
 
@@ -94,13 +96,14 @@ def find_candidates(
             runs, all short names, and whatever has weights on this machine.
         max_params: Maximum number of parameters.
         random: Whether to rank backbones without available weights from random initialisation.
+        own: The user's own networks, by those of the names that are theirs.
 
     Raises:
         NameLookupError: A name is unknown.
     """
     found, left_out = list[Candidate](), list[LeftOut]()
     local_weights, hosts = LocalWeights(), Hosts()
-    for name, resolve in _wanted(registry, modality, names, local_weights).items():
+    for name, resolve in _wanted(registry, modality, names, local_weights, own or {}).items():
         try:
             resolved = resolve()
         except ZooError as error:
@@ -145,7 +148,11 @@ def _layers(candidates: list[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _wanted(
-    registry: Registry, modality: str, names: Sequence[str], local_weights: LocalWeights
+    registry: Registry,
+    modality: str,
+    names: Sequence[str],
+    local_weights: LocalWeights,
+    own: Mapping[str, Resolved],
 ) -> dict[str, Callable[[], Resolved]]:
     """How to resolve each backbone, by the name to type."""
     wanted = dict[str, Callable[[], Resolved]]()
@@ -154,7 +161,9 @@ def _wanted(
         wanted.setdefault(name, lambda: resolved or registry.resolve(name))
 
     for name in names:
-        if _is_pattern(name):
+        if name in own:
+            add(name, own[name])
+        elif _is_pattern(name):
             for one in _matching(registry, name, modality):
                 add(one)
         else:
@@ -221,6 +230,8 @@ def _candidate(
         return LeftOut(name, f"takes {modality_of(spec).nouns}")
     if max_params is not None and spec.params > max_params:
         return LeftOut(name, f"more than {max_params:,} parameters")
+    if resolved.loader and resolved.own:
+        return Candidate(name, resolved, resolved.own, True)
     weights = choose(spec, resolved.weights)
     if weights is not None:
         cached = local_weights.find(weights.uri) is not None
@@ -228,4 +239,6 @@ def _candidate(
             return Candidate(name, resolved, weights, cached)
     if random:
         return Candidate(name, resolved, None, True)
+    if resolved.loader:
+        return LeftOut(name, RANDOM)
     return LeftOut(name, UNREACHABLE if weights else UNPUBLISHED)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from zoo.data.samples import Splits
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.feature_files import facts_beside
-from zoo.engine.features import compute
+from zoo.engine.features import backbone_key, compute
 from zoo.engine.forward import EXACT, Forward
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
@@ -152,7 +152,7 @@ def _start(candidate: Candidate, setup: RankingSetup) -> Start:
 def _weights(candidate: Candidate, setup: RankingSetup) -> Path | None:
     """The weights file, downloaded if necessary; ``None`` for random initialisation."""
     setup.deadline.check()
-    if candidate.weights is None:
+    if candidate.weights is None or candidate.resolved.loader:
         return None
     if not candidate.cached:
         download_weights(candidate.name, setup)
@@ -183,6 +183,8 @@ def _key(candidate: Candidate, setup: RankingSetup, weights: Path | None) -> Ite
     yield from (EXACT, setup.device.type, setup.sample.train.fingerprint)
     yield json.dumps([spec.to_json(), candidate.weights and candidate.weights.tag], sort_keys=True)
     yield f"seed {setup.seed}" if weights is None else file_sha256(weights)
+    if candidate.resolved.loader:  # a user's own network
+        yield backbone_key(_start(candidate, setup).backbone, EXACT)
     yield from _beside(weights)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput
 from zoo.data.memory.source import DataSource
 from zoo.data.options import DataOptions, as_flags
 from zoo.data.samples import Splits
 from zoo.data.subsample import open_subsample
 from zoo.engine.device import choose_device
+from zoo.engine.own.wrapping import named_network
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError, ZooError, first_line
 from zoo.modalities import all_modalities, modality_named
@@ -24,6 +26,7 @@ from zoo.ranking.features import Extracted, RankingSetup, extract
 from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import logme, probe
 from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.runs.python_names import python_names
 from zoo.tasks import AUTO, task_named, tasks_for
 
@@ -51,7 +54,7 @@ class Watch:
 @python_names()
 def recommend(
     data: DataSource,
-    backbones: Sequence[str] = (),
+    backbones: Sequence[str | Backbone] = (),
     *,
     modality: str | None = None,
     max_params: int | None = None,
@@ -72,7 +75,7 @@ def recommend(
     Args:
         data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`; its
             training split is used.
-        backbones: Names and patterns; by default the registered runs and all short names.
+        backbones: Names and patterns, and your own networks as for :func:`zoo.finetune`; by default the registered runs and all short names.
         modality: Modality of the backbones; by default that of the data.
         max_params: Maximum number of parameters.
         time_limit: Seconds after which the ranking so far is returned; ``None`` for no limit.
@@ -97,6 +100,7 @@ def recommend(
     registry, watch = registry or Registry.discover(), watch or Watch()
     deadline = Deadline(time_limit, reserve=_reserve(started), started=started)
     _refuse(samples=samples, time_limit=time_limit, weights=weights)
+    names, own = _own_networks(backbones)
     place, progress = choose_device(device), _Progress()
     try:
         tasks = tasks_for(task)
@@ -107,7 +111,12 @@ def recommend(
         for fact in (*sample.notes, *_not_seen(sample)):
             watch.reporter.note(fact)
         candidates, left_out = find_candidates(
-            registry, sample.kind.name, backbones, max_params=max_params, random=weights == "none"
+            registry,
+            sample.kind.name,
+            names,
+            max_params=max_params,
+            random=weights == "none",
+            own=own,
         )
         progress.begin(
             _empty(sample, left_out, tuple(as_flags({**options, "task": task}))), candidates
@@ -160,6 +169,19 @@ class _Progress:
         if not self.ranking.ranked:
             raise _nothing_to_rank(self.ranking)
         return replace(self.ranking, not_reached=tuple(self.waiting))
+
+
+def _own_networks(backbones: Sequence[Any]) -> tuple[list[str], dict[str, Resolved]]:
+    """The names of backbones, and those of them that are the user's own networks."""
+    names, own = list[str](), dict[str, Resolved]()
+    for given in backbones:
+        name, network = named_network(given)
+        if network is not None:
+            same = sum(each.spec.name == name for each in own.values())
+            name = f"{name} ({same + 1})" if same else name
+            own[name] = network.resolved()
+        names.append(name)
+    return names, own
 
 
 def _reserve(started: float | None) -> float:
