@@ -19,6 +19,14 @@ def test_a_name_that_cannot_be_is_refused(name: str, zoo: Zoo, tmp_path: Path) -
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["timm", "hf", "torchvision", "basics"])
+def test_a_namespace_of_the_zoos_own_is_refused(name: str, zoo: Zoo, tmp_path: Path) -> None:
+    done = zoo("new-plugin", name)
+    assert (done.code, f"{name!r} is reserved" in done.err) == (1, True)
+    assert f"my-{name}" in done.err
+    assert not (tmp_path / f"zoo-{name}").exists()
+
+
 def test_a_folder_that_is_there_stays_as_it_is(zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "zoo-acme").mkdir()
     done = zoo("new-plugin", "acme")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract.network.options import Convert
 from zoo.contract.spec import BackboneSpec, ImageInput, Weights
-from zoo.errors import WeightsError
+from zoo.errors import ContractError, WeightsError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
@@ -240,3 +241,87 @@ def test_loading_warns_of_parameters_that_the_weights_do_not_hold(
     monkeypatch.setattr(registry, "resolve", lambda name: Resolved(spec, "auto", None))
     with pytest.warns(UserWarning, match=r"1.*0\.3\.bias"):
         zoo.load("bad/hands_on_its_own", registry=registry)
+
+
+class Pooled(nn.Module):
+    """Features from a convolution, without a head or with one that is more than a linear layer."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = head
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.body(pixels))  # type: ignore[no-any-return]
+
+
+def headless(spec: BackboneSpec) -> zoo.Backbone:
+    return zoo.Backbone.wrap(Pooled(nn.Identity()), spec=spec, head="head")
+
+
+def with_two_layers(spec: BackboneSpec) -> zoo.Backbone:
+    head = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2))
+    return zoo.Backbone.wrap(Pooled(head), spec=spec, head="head")
+
+
+def not_flat(spec: BackboneSpec) -> zoo.Backbone:
+    return zoo.Backbone.wrap(Pooled(nn.Unflatten(1, (5, 1))), spec=spec, head="other")
+
+
+def raises(spec: BackboneSpec) -> zoo.Backbone:
+    return zoo.Backbone.wrap(nn.Sequential(nn.Conv2d(4, 5, 3)), spec=spec, head="head")
+
+
+def open_spec(loader: Callable[[BackboneSpec], zoo.Backbone]) -> BackboneSpec:
+    return BackboneSpec(name="bad/open", input=ImageInput(size=8, min_size=3), loader=loader)
+
+
+@pytest.mark.parametrize(("loader", "params"), [(headless, 140), (with_two_layers, 198)])
+def test_what_a_spec_leaves_open_is_measured(
+    loader: Callable[[BackboneSpec], zoo.Backbone], params: int
+) -> None:
+    spec = open_spec(loader)
+    assert (spec.modality, spec.loader) == ("image", f"{__name__}:{loader.__name__}")
+    found = build(spec, None).spec
+    assert (found.feature_dim, found.params) == (5, params)
+
+
+@pytest.mark.parametrize(("loader", "words"), [(not_flat, r"\(2, 5, 1\)"), (raises, "channels")])
+def test_features_without_a_width_are_an_error(
+    loader: Callable[[BackboneSpec], zoo.Backbone], words: str
+) -> None:
+    with pytest.raises(ContractError, match=words):
+        build(open_spec(loader), None)
+
+
+def test_a_loader_must_be_importable() -> None:
+    with pytest.raises(ContractError, match="lambda"):
+        open_spec(lambda spec: headless(spec))
+
+
+def test_a_head_of_several_layers_may_have_any_number_of_outputs(tmp_path: Path) -> None:
+    state = Pooled(nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))).state_dict()
+    save_file(state, tmp_path / "w.safetensors")
+    weights = Weights(tag="f", uri=str(tmp_path / "w.safetensors"), classes=3)
+    backbone = build(open_spec(with_two_layers), weights)
+    assert (backbone.outputs(), backbone.head_flaw) == (3, "")
+    assert torch.equal(backbone.head[2].weight, state["head.2.weight"])  # type: ignore[index]
+
+
+def test_stages_are_by_default_the_children() -> None:
+    def stages(net: nn.Module, head: str = "head") -> dict[str, tuple[str, ...]]:
+        wrapped = zoo.Backbone.wrap(net, spec=open_spec(headless), head=head)
+        return {stage.name: stage.paths for stage in wrapped.stages()}
+
+    assert stages(Pooled(nn.Linear(5, 2))) == {"body": ("body",)}
+    flat = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Linear(4, 2))
+    assert stages(flat, "3") == {"0": ("0", "1"), "2": ("2",)}
+    nested = nn.ModuleDict({"features": copy.deepcopy(flat), "head": nn.Linear(4, 2)})
+    nested["features"].pop(3)  # type: ignore[operator]
+    assert stages(nested) == {
+        "features.0": ("features.0", "features.1"),
+        "features.2": ("features.2",),
+    }
+    nested["features"].register_parameter("tokens", nn.Parameter(torch.zeros(2)))
+    assert stages(nested)["features"] == ("features",)
+    assert stages(nn.Linear(3, 4)) == {"network": ("weight", "bias")}

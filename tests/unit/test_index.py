@@ -172,7 +172,7 @@ def test_names_that_are_no_file_names_are_kept_too(folder: Folder, index: Index)
         ),
         ("[spec('a b')]", "'a b'"),
         ("[spec('a\\x1b[31m')]", "control character"),
-        ("[spec('a', feature_dim=0)]", "feature_dim"),
+        ("[spec('a', feature_dim=-1)]", "feature_dim"),
     ],
 )
 def test_an_invalid_catalogue_makes_the_plugin_broken(

@@ -136,7 +136,7 @@ def test_json_of_another_shape_is_a_contract_error(data: dict[str, Any]) -> None
         ({"name": " x"}, "the name ' x'"),
         ({"modality": "smell"}, "the modality 'smell'"),
         ({"input": TextInput()}, "an input of TextInput"),
-        ({"feature_dim": 0}, "a feature_dim of 0"),
+        ({"feature_dim": -1}, "a feature_dim of -1"),
         ({"params": -1}, "-1 params"),
         ({"loader": "module"}, "the loader 'module'"),
         ({"weights": (Weights(tag="a", uri="u"), Weights(tag="a", uri="v"))}, "one tag"),

@@ -223,8 +223,8 @@ def _cells(entry: Entry) -> list[object]:
     return [
         entry.title,
         entry.row["modality"],
-        compact(entry.row["params"]),
-        entry.row["feature_dim"],
+        compact(entry.row["params"]) if entry.row["params"] else "?",
+        entry.row["feature_dim"] or "?",
         entry.input,
         f"run of {entry.name}" if entry.run else entry.weights.get("tag", "none"),
         None if entry.accuracy is None else f"{entry.accuracy:.1f}",

@@ -126,7 +126,10 @@ Filter = Callable[[Entry, Any], bool | None]
 FILTERS: Mapping[str, tuple[str, Filter]] = {
     "modality": ("modality", lambda entry, wanted: entry.row["modality"] == wanted),
     "plugin": ("plugin", lambda entry, wanted: entry.name.startswith(f"{wanted}/")),
-    "max_params": ("size", lambda entry, most: entry.row["params"] <= most),
+    "max_params": (
+        "size",
+        lambda entry, most: entry.row["params"] <= most if entry.row["params"] else None,
+    ),
     "input_size": ("input size", lambda entry, sizes: _number(entry.input) in sizes),
     "min_accuracy": (
         ACCURACY,

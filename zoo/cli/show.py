@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,10 +57,13 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
     spec, run = resolved.spec, resolved.run
     if run is not None:
         run.check_weights()
+    backbone, reason = _build(spec, run)
+    if backbone is not None and not (spec.feature_dim and spec.params):
+        measured = backbone.spec
+        spec = replace(spec, feature_dim=measured.feature_dim, params=measured.params)
     if not as_json:
         _print_facts(spec, run)
         _print_weights(spec.weights, requested=resolved.tag)
-    backbone, reason = _build(spec, run)
     if backbone is not None:
         _remember_parts(backbone, (name, run.name if run else spec.name))
     if backbone is not None and freeze_until is not None:

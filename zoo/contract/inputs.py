@@ -61,6 +61,13 @@ class InputSpec(JsonData):
         """Whether a tokenizer is trained on the data, and saved with the run."""
         return False
 
+    def example(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """The tensors of one sample in a batch: shape without the batch, and dtype.
+
+        zoo measures the width of the features with them, where neither spec nor head states it.
+        """
+        return {}
+
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
         """The input in a few characters, of the JSON form, for ``zoo list``: the first field."""

@@ -88,6 +88,11 @@ class ImageInput(InputSpec):
         """The size in a few characters, of the JSON form."""
         return f"{given['size']} px"
 
+    def example(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """As of :class:`InputSpec`."""
+        side = self.size if self.fixed_size else min(self.size, self.fitting(64))
+        return {"pixel_values": ((len(self.mean), side, side), "float32")}
+
     def fitting(self, size: int) -> int:
         """The smallest height and width from ``size`` on that the network takes."""
         least = max(size, self.min_size)
@@ -135,6 +140,11 @@ class TextInput(InputSpec):
     def in_short(given: Mapping[str, Any]) -> str:
         """The length in a few characters, of the JSON form."""
         return f"{given['max_length']} tok"
+
+    def example(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
+        """As of :class:`InputSpec`."""
+        length = min(16, self.max_length)
+        return {"input_ids": ((length,), "int64"), "attention_mask": ((length,), "int64")}
 
     @property
     def needs_tokenizer(self) -> bool:
@@ -184,10 +194,11 @@ class BackboneSpec(JsonData):
     Attributes:
         name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
             when the registry hands it out (``torchvision/resnet18``).
-        modality: The name of a registered modality, which is that of ``input``.
-        feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head.
-        params: Number of parameters with the published head; 0 where it is not known.
         input: How the input is prepared.
+        modality: The name of a registered modality; that of ``input`` by default.
+        feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head. Measured
+            when the backbone is built if it is not stated; ``zoo check --fix`` writes it.
+        params: Number of parameters with the published head; likewise.
         loader: ``module:function``, or the function itself, which is stored as such a string;
             imported only when the backbone is built. Called as ``function(spec)``, it builds the
             network with random parameters and returns a :class:`zoo.Backbone`; zoo loads the
@@ -201,10 +212,10 @@ class BackboneSpec(JsonData):
     """
 
     name: str
-    modality: str
-    feature_dim: int
-    params: int
     input: InputSpec
+    modality: str = ""
+    feature_dim: int = 0
+    params: int = 0
     loader: Reference = Reference()
     weights: tuple[Weights, ...] = ()
     license: str = ""
@@ -215,9 +226,11 @@ class BackboneSpec(JsonData):
     def __post_init__(self) -> None:
         _require(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
         _require(isinstance(self.input, InputSpec), f"an input of {type(self.input).__name__}")
+        if not self.modality:
+            object.__setattr__(self, "modality", self.input.modality)
         what = f"an input of {type(self.input).__name__} for the modality {self.modality!r}"
         _require(self.input.modality == self.modality, what)
-        _require(self.feature_dim >= 1, f"a feature_dim of {self.feature_dim}")
+        _require(self.feature_dim >= 0, f"a feature_dim of {self.feature_dim}")
         counted = isinstance(self.params, int)  # other kinds are refused by the index, by name
         _require(not counted or self.params >= 0, f"{self.params} params")
         _require(":" in self.loader, f"the loader {self.loader!r}")

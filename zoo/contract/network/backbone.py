@@ -146,7 +146,7 @@ class Backbone(nn.Module):
         """
         taken = take_out(net, head)
         if stages is None:
-            groups = default_stages(net)
+            groups = default_stages(net, head)
         elif isinstance(stages, Mapping):
             groups = [Stage(name, tuple(paths)) for name, paths in stages.items()]
         else:

@@ -7,8 +7,8 @@ from torch import nn
 from zoo.contract.stages import Stage
 
 
-def default_stages(net: nn.Module) -> list[Stage]:
-    """One stage per child module of a network without its head, in the order of the children.
+def default_stages(net: nn.Module, head: str) -> list[Stage]:
+    """One stage per child module of a network whose head is taken out, in the order of the children.
 
     A stage is named by the child's path. A child without parameters belongs to the stage before
     it, and parameters of the network itself to the first one. If one child has all parameters,
@@ -23,7 +23,7 @@ def default_stages(net: nn.Module) -> list[Stage]:
         if _has_parameters(module):
             groups.append([prefix + name, *early])
             early = []
-        else:
+        elif prefix + name != head:
             (groups[-1] if groups else early).append(prefix + name)
     if not groups:
         return [Stage("network", tuple(early))]

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from zoo.errors import UsageError
+from zoo.registry.discovery import CORE
+from zoo.registry.entry_points import installed
 from zoo.version import __version__
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -22,6 +24,11 @@ TEMPLATES = Path(__file__).parent
 def distribution_name(name: str) -> str:
     """Return the name of the distribution and of its folder."""
     return f"zoo-{name.replace('_', '-')}"
+
+
+def reserved_names() -> set[str]:
+    """The namespaces of the plugins that come with zoo."""
+    return {source.name for source in installed() if source.distribution == CORE}
 
 
 def write_plugin(name: str, modality: str, parent: Path) -> Path:
@@ -36,7 +43,7 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
         The distribution's folder.
 
     Raises:
-        UsageError: The name is not valid, or the folder exists or cannot be written.
+        UsageError: The name is not valid or reserved, or the folder exists or cannot be written.
     """
     import jinja2
 
@@ -45,10 +52,15 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
             f"{name!r} is not a valid plugin name",
             hint="Use lower-case letters and digits, and '-' or '_' between them.",
         )
+    if name in reserved_names():
+        raise UsageError(
+            f"the plugin name {name!r} is reserved: zoo's own plugin has it",
+            hint=f"Use another name, e.g. my-{name}.",
+        )
     distribution = distribution_name(name)
     folder = parent / distribution
     above = [upper for upper in folder.parents if not upper.exists()]
-    package = distribution.replace("-", "_")
+    package = f"{name.replace('-', '_')}_zoo"
     facts = {"name": name, "package": package, "distribution": distribution, "core": __version__}
     environment = jinja2.Environment(
         keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.measuring import measure
 from zoo.contract.network.padding import padding_matters
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import PluginError, RunError, WeightsError, ZooError, first_line
@@ -75,6 +76,7 @@ def build(
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
     backbone = loader(spec) if loader else _from_loader(spec, folder)
+    measure(backbone)
     if weights is not None and path is not None:
         loaded = backbone.load_native_state_dict(
             read_tensors(path), lacks=weights.lacks, source=f"the weights in {path}"
