@@ -147,6 +147,6 @@ def _run(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
         return result("skipped", str(reason))
     except AssertionError as broken:
         return result("failed", str(broken) or "an assertion without a message failed")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         return result("failed", first_line(error, kind=True))
     return result("passed")

@@ -192,9 +192,12 @@ def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
     module, _, function = spec.loader.partition(":")
     try:
         loader = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except ZooError:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         raise PluginError(
-            f"failed to import the loader {spec.loader!r} of {spec.name}: {error}",
+            f"failed to import the loader {spec.loader!r} of {spec.name}: "
+            f"{first_line(error, kind=True)}",
             hint="'zoo plugins' lists all plugins and their status.",
         ) from error
     try:
@@ -204,7 +207,7 @@ def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
                 backbone.read_tokenizer(folder)
     except ZooError:
         raise
-    except Exception as error:  # from the plugin, or from a spec that it did not write
+    except (Exception, SystemExit) as error:  # of the plugin, or of a spec that it did not write
         raise PluginError(
             f"the loader {spec.loader!r} of {spec.name} raised {first_line(error, kind=True)}",
             hint=f"This is a bug of its plugin: see 'zoo check {spec.name}'.",
