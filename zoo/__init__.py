@@ -69,6 +69,9 @@ if TYPE_CHECKING:
     from zoo.modalities.files.modality import FileModality as FileModality
     from zoo.ranking.ranking import recommend as recommend
     from zoo.registry.registry import Registry as Registry
+    from zoo.runs.adapter_set import AdapterSet as AdapterSet
+    from zoo.runs.adapter_set import load_adapters as load_adapters
+    from zoo.runs.adapter_set import load_predictors as load_predictors
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
     from zoo.runs.merging import merge_run as merge_run
@@ -99,6 +102,9 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "AdapterTargets": "zoo.contract.network.options",
+    "AdapterSet": "zoo.runs.adapter_set",
+    "load_adapters": "zoo.runs.adapter_set",
+    "load_predictors": "zoo.runs.adapter_set",
     "AdapterKind": "zoo.contract.adapters",
     "AdapterOptions": "zoo.contract.adapters",
     "Argument": "zoo.contract.extensions",

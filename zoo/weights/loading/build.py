@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ from zoo.system.small_files import read_small
 from zoo.weights.adapter_base import find_base
 from zoo.weights.adapter_kinds import find_kind
 from zoo.weights.loading import adapter_layers
-from zoo.weights.loading.adapter_file import put_on, read_adapter
+from zoo.weights.loading.adapter_file import AdapterParts, put_on, read_adapter
 from zoo.weights.loading.load import fetch, read_tensors
 
 _MAX_MODULES = 100_000
@@ -122,33 +123,62 @@ def build_adapted(
             adapter on this run.
         WeightsError: The adapter is damaged or does not fit.
     """
+    backbone, found = build_base(spec, folder, unpadded=unpadded, registry=registry, base=base)
+    prepare(backbone)
+    put_on(backbone, found, own_head=own_head)
+    return backbone
+
+
+def build_base(
+    spec: BackboneSpec,
+    folder: Path,
+    *,
+    unpadded: bool | None = None,
+    registry: Registry | None = None,
+    base: Path | None = None,
+) -> tuple[Backbone, AdapterParts]:
+    """Build the base of an adapter run; returns it, and the adapter, which is not inserted.
+
+    Arguments and errors are those of :func:`build_adapted`.
+    """
     if folder in _BASES.get():
         raise RunError(
             f"the base of the adapter {folder} is that adapter itself",
             hint="Restore run.json from a copy of the run.",
         )
-    record, registry = read_record(folder), registry or Registry.discover()
-    try:
-        saved = adapter_of(record)
-    except ZooError as error:
-        raise damaged(folder, error) from error
-    if saved is None:
-        raise RunError(
-            f"the run {folder} has no adapter, and {ADAPTER_FILE} belongs to another run",
-            hint="Restore run.json from a copy of the run.",
-        )
-    kind = find_kind(saved.kind, registry)
-    state = read_adapter(folder / ADAPTER_FILE, str(record.get("sha256")))
-    weights, path = find_base(folder, saved, record, registry=registry, given=base)
+    registry = registry or Registry.discover()
+    record, found = read_parts(folder, registry)
+    weights, path = find_base(folder, found.saved, record, registry=registry, given=base)
     token = _BASES.set((*_BASES.get(), folder))
     try:
         check_size(spec, path)
         backbone = build(spec, weights, path=path, unpadded=unpadded)
     finally:
         _BASES.reset(token)
-    prepare(backbone)
-    put_on(backbone, saved, kind, state, source=folder / ADAPTER_FILE, own_head=own_head)
-    return backbone
+    return backbone, found
+
+
+def read_parts(folder: Path, registry: Registry) -> tuple[Mapping[str, Any], AdapterParts]:
+    """Read ``run.json`` and the adapter of a run.
+
+    Raises:
+        RunError: ``run.json`` is damaged, or has no adapter.
+        NameLookupError: Its kind is not that of an installed plugin.
+        WeightsError: The adapter is missing or damaged.
+    """
+    record = read_record(folder)
+    try:
+        saved = adapter_of(record)
+    except ZooError as error:
+        raise damaged(folder, error) from error
+    if saved is None:
+        raise RunError(
+            f"the run {folder} holds no adapter",
+            hint="Use an adapter run; 'zoo adapters' lists them.",
+        )
+    kind = find_kind(saved.kind, registry)
+    file = folder / ADAPTER_FILE
+    return record, AdapterParts(saved, kind, read_adapter(file, str(record.get("sha256"))), file)
 
 
 _BASES: ContextVar[tuple[Path, ...]] = ContextVar("bases", default=())
