@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.extensions import Argument as Argument
+    from zoo.contract.extensions import AugmentationSpec as AugmentationSpec
     from zoo.contract.extensions import ExporterSpec as ExporterSpec
     from zoo.contract.extensions import LossSpec as LossSpec
     from zoo.contract.extensions import Metric as Metric
@@ -108,6 +109,7 @@ _PUBLIC = {
     "AdapterKind": "zoo.contract.adapters",
     "AdapterOptions": "zoo.contract.adapters",
     "Argument": "zoo.contract.extensions",
+    "AugmentationSpec": "zoo.contract.extensions",
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from zoo.data.sources.columns import ColumnNames
     from zoo.data.sources.dialects import Quoting
     from zoo.engine.recipe import Solver
-    from zoo.modalities.batches import Augment
     from zoo.runs.request import Resize
 
 
@@ -109,8 +108,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Dropout on the features, before the head."""
     label_smoothing: float | None
     """Probability spread over all classes."""
-    augment: Augment | None
-    """Augmentation beyond crops and flips: TrivialAugment or none."""
+    augment: str | None
+    """Augmentation beyond crops and flips: none (default), trivial (TrivialAugment), or a plugin's."""
     mixup: float | None
     """MixUp strength; 0 is off."""
     cutmix: float | None

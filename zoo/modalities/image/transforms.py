@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.contract.extensions import AugmentationSpec
 from zoo.contract.spec import ImageInput
-from zoo.modalities.batches import MIN_SCALE, Augment
+from zoo.modalities.batches import MIN_SCALE
+from zoo.modalities.image.augmenting import Augment
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import Traits
+from zoo.registry.offers import Offer
 from zoo.system.tensors.seeds import seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
@@ -32,7 +34,7 @@ def make_transform(
     *,
     flip: bool = True,
     min_scale: float = MIN_SCALE,
-    augment: Augment = "none",
+    augment: Offer[AugmentationSpec] | None = None,
 ) -> ImageTransform:
     """The preparation of images for a network.
 
@@ -42,16 +44,7 @@ def make_transform(
             at a proportion of 3:4 to 4:3, and by ``flip`` a mirror image of every second one.
         flip: Whether a mirrored image still shows its class.
         min_scale: In (0, 1].
-        augment: ``trivial`` then changes each training image by one operation of TrivialAugment
-            Wide (Müller and Hutter 2021, arXiv:2103.10158), drawn at random with its strength:
-            shear, translate, rotate, brightness, colour, contrast, sharpness, posterise,
-            solarise, equalise, or nothing. Without ``flip`` none is rotated: by up to 135 degrees,
-            a 6 becomes a 9 and an arrow to the left one to the right, and what must not be
-            mirrored mostly must not be turned either. The others leave left and right, above and
-            below as they are.
-
-    Raises:
-        UsageError: There is no such ``augment``.
+        augment: Then applied to each training image.
     """
     return ImageTransform(image_input, train, flip=flip, min_scale=min_scale, augment=augment)
 
@@ -74,7 +67,7 @@ class ImageTransform:
         *,
         flip: bool = True,
         min_scale: float = MIN_SCALE,
-        augment: Augment = "none",
+        augment: Offer[AugmentationSpec] | None = None,
     ) -> None:
         self.input = image_input
         self.train = train
@@ -174,7 +167,12 @@ def resized(image_input: ImageInput) -> int:
     return math.floor(image_input.size / image_input.crop + 1e-3)
 
 
-def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augment) -> Any:
+def _varied(
+    image_input: ImageInput,
+    flip: bool,
+    min_scale: float,
+    augment: Offer[AugmentationSpec] | None,
+) -> Any:
     from torchvision.transforms import v2
 
     crop: Any = v2.RandomResizedCrop(
@@ -183,8 +181,8 @@ def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augm
     if image_input.crop_mode != "center":
         crop = _CropInProportion(image_input, min_scale)
     steps = [crop, v2.RandomHorizontalFlip()] if flip else [crop]
-    if augment == "trivial":
-        steps.append(partial(_trivially_varied, rotate=flip))
+    if augment is not None:
+        steps.append(Augment(augment, flip=flip))
     return v2.Compose(steps)
 
 
@@ -210,28 +208,6 @@ class _CropInProportion:
         crop = image.crop((left, top, left + width, top + height))
         prepared: Image.Image = self.resize(crop)
         return prepared
-
-
-def _trivially_varied(image: Image.Image, *, rotate: bool) -> Image.Image | Tensor:
-    if image.mode == "F":  # Pillow's own operations know bytes alone
-        shares = _trivial(rotate)(_as_tensor(image) / 255)  # (3, size, size)
-        return torch.as_tensor(shares).clamp(0, 1) * 255
-    varied: Image.Image = _trivial(rotate)(image)
-    return varied
-
-
-@cache
-def _trivial(rotate: bool) -> Any:
-    """TrivialAugment Wide; apart from what is pickled, because its operations cannot be."""
-    from torchvision.transforms import v2
-
-    transform = v2.TrivialAugmentWide()
-    if not rotate:
-        operations = transform._AUGMENTATION_SPACE  # no option of torchvision's leaves one out
-        transform._AUGMENTATION_SPACE = {
-            name: how for name, how in operations.items() if name != "Rotate"
-        }
-    return transform
 
 
 def _plain(image_input: ImageInput) -> Any:
