@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,6 @@ class Predictor:
         preparer: Prepares its inputs.
         task: What the outputs mean.
         classes: Names of classes or regression targets.
-        using: A context in which the backbone is ready; for adapters that share one.
     """
 
     def __init__(
@@ -41,9 +39,7 @@ class Predictor:
         preparer: Preparer,
         task: Task,
         classes: Sequence[str],
-        using: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._using = using
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
@@ -70,10 +66,7 @@ class Predictor:
         Returns:
             Probabilities, or values in the user's units.
         """
-        batch = self._preparer.batch(prepared)
-        with self._using():
-            logits = self._forward.logits(batch)
-        return self._task.decode(logits)
+        return self._task.decode(self._forward.logits(self._preparer.batch(prepared)))
 
     def answer(
         self,
