@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.contract.commands import CommandSpec as CommandSpec
     from zoo.contract.exemptions import Exemption as Exemption
     from zoo.contract.extensions import Argument as Argument
+    from zoo.contract.extensions import AugmentationSpec as AugmentationSpec
     from zoo.contract.extensions import ExporterSpec as ExporterSpec
     from zoo.contract.extensions import LossSpec as LossSpec
     from zoo.contract.extensions import Metric as Metric
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from zoo.modalities.files.modality import FileModality as FileModality
     from zoo.ranking.ranking import recommend as recommend
     from zoo.registry.registry import Registry as Registry
+    from zoo.runs.adapter_set import AdapterSet as AdapterSet
+    from zoo.runs.adapter_set import load_adapters as load_adapters
+    from zoo.runs.adapter_set import load_predictors as load_predictors
     from zoo.runs.compare import Comparison as Comparison
     from zoo.runs.compare import compare as compare
     from zoo.runs.merging import merge_run as merge_run
@@ -99,9 +103,13 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "AdapterTargets": "zoo.contract.network.options",
+    "AdapterSet": "zoo.runs.adapter_set",
+    "load_adapters": "zoo.runs.adapter_set",
+    "load_predictors": "zoo.runs.adapter_set",
     "AdapterKind": "zoo.contract.adapters",
     "AdapterOptions": "zoo.contract.adapters",
     "Argument": "zoo.contract.extensions",
+    "AugmentationSpec": "zoo.contract.extensions",
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",

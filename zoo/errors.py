@@ -8,6 +8,7 @@
     ├── NameLookupError       an unknown backbone, plugin, head or strategy
     │   └── AmbiguousNameError    a name published by several plugins
     ├── PluginError           a broken or disabled plugin
+    │   └── PluginTimeoutError    a plugin that does not answer
     ├── ContractError         a backbone that breaks the contract
     │   ├── HeadWidthError        a head whose input width is not ``feature_dim``
     │   └── StageError            an unknown stage or layer
@@ -71,6 +72,10 @@ class AmbiguousNameError(NameLookupError):
 
 class PluginError(ZooError):
     """A plugin that cannot be used."""
+
+
+class PluginTimeoutError(PluginError):
+    """A plugin that does not answer in time."""
 
 
 class ContractError(ZooError):

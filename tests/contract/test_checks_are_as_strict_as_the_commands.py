@@ -15,8 +15,9 @@ from torch import Tensor, nn
 import zoo
 from zoo.contract.network.options import AdapterTargets
 from zoo.contract.spec import BackboneSpec, ImageInput
+from zoo.errors import PluginError
 from zoo.testing.checks import CHECKS
-from zoo.testing.suite import CheckResult, run_check
+from zoo.testing.suite import CheckResult, examine, run_check
 from zoo.weights.loading.build import build
 
 
@@ -204,3 +205,18 @@ def test_weights_on_this_machine_are_opened(
     found = run_check(CHECKS["weights_on_this_machine_are_loaded"], made)
     assert found.status == status, found.message
     assert re.search(fact, found.message)
+
+
+def leaves(spec: BackboneSpec) -> zoo.Backbone:
+    raise SystemExit(3)
+
+
+def test_a_loader_that_calls_sys_exit_is_an_error_that_names_it() -> None:
+    with pytest.raises(
+        PluginError, match=r":leaves' of strict/leaves raised SystemExit: 3"
+    ) as told:
+        build(spec_of("leaves"), None)
+    assert "zoo check strict/leaves" in told.value.hint
+    (first,) = examine(spec_of("leaves"))
+    assert (first.check, first.status) == ("can_be_built", "failed")
+    assert "SystemExit: 3" in first.message

@@ -276,3 +276,57 @@ def test_adapters_are_listed_by_the_backbone_that_they_fit(
     assert "runs/cnn-1" in zoo_cli("adapters").out
     assert zoo_cli("adapters", "resnet*", "--json").json == []
     assert torch.equal(zoo.load("my-adapter").eval()(PIXELS), logits(zoo.merge_run(lora, "x")))
+
+
+# -- several adapters on one base ------------------------------------------------------------
+
+
+def test_adapters_of_every_kind_share_one_base_and_are_switched_to_the_bit(
+    images: Path, base: Path, lora: Path, tmp_path: Path
+) -> None:
+    norm = train(images, tmp_path / "norm", weights=str(base), strategy="norm")
+    ia3 = train(images, tmp_path / "ia3", weights=str(base), strategy="ia3", seed=1)
+    runs = {"lora": zoo.open_run(lora), "norm": norm, "ia3": ia3}
+    alone = {name: logits(zoo.open_run(run.folder)) for name, run in runs.items()}
+    adapters = zoo.load_adapters([lora, norm.folder, str(ia3.folder)], device="cpu")
+    assert adapters.names == ("lora", "norm", "ia3")
+    assert (len(adapters), adapters.current) == (3, "lora")
+    shared = {p.data_ptr() for p in adapters.backbone.net.parameters()}
+    with torch.no_grad():
+        for name in ("norm", "lora", "ia3", "ia3", "norm"):
+            assert torch.equal(adapters.use(name)(PIXELS), alone[name]), name
+    assert shared == {p.data_ptr() for p in adapters.use("lora").net.parameters()}
+    assert adapters.run("norm").record == norm.record
+    with pytest.raises(NameLookupError, match=r"'lore'.*lora"):
+        adapters.use("lore")
+
+
+def test_predictors_of_one_base_answer_as_the_runs(
+    images: Path, base: Path, lora: Path, tmp_path: Path
+) -> None:
+    bias = train(images, tmp_path / "bias", weights=str(base), strategy="bias")
+    runs = [zoo.open_run(folder) for folder in (lora, base, bias.folder)]
+    predictors = zoo.load_predictors(runs, device="cpu")
+    image = Image.open(next(images.rglob("*.png")))
+    for run, (name, predictor) in zip(runs, predictors.items(), strict=True):
+        assert name == run.folder.name
+        alone = run.predictor(device="cpu")
+        assert np.array_equal(
+            predictor.outputs([predictor.prepare(image)]), alone.outputs([alone.prepare(image)])
+        )
+
+
+def test_what_cannot_share_a_base_is_refused(
+    images: Path, lora: Path, base: Path, tmp_path: Path
+) -> None:
+    other = moved(lora, tmp_path, sha256="0" * 64)
+    with pytest.raises(UsageError, match="000000000000"):
+        zoo.load_adapters([lora, other])
+    with pytest.raises(RunError, match="holds no adapter"):
+        zoo.load_adapters([base])
+    with pytest.raises(RunError, match="does not fit"):
+        zoo.load_adapters([other])
+    with pytest.raises(UsageError, match="two runs are called 'lora'"):
+        zoo.load_adapters([lora, str(lora)])
+    with pytest.raises(UsageError, match="no runs"):
+        zoo.load_adapters([])

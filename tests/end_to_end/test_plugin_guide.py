@@ -29,6 +29,9 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-zoo\nVersion: 0.1\n")
     # The exemption is of a backbone that only the text knows.
     code = "\n".join(e for e in HOOKS).replace('"looping-*"', '"tiny"')
+    # The catalogue of a library is another plugin's: the first one stays.
+    first, *rest = code.split("@zoo.hookimpl\ndef zoo_backbones")
+    code = first + "@zoo.hookimpl\ndef zoo_backbones" + "\ndef other_backbones".join(rest)
     (site / "acme_zoo.py").write_text(code)
     for example in EXAMPLES:
         if file := re.match(r"# (acme_\w+\.py)\n", example):

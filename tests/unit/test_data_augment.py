@@ -13,7 +13,10 @@ from zoo.data.samples import Samples
 from zoo.data.sequences import Listed
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.modalities import IMAGE
+from zoo.modalities.augmentations import find_augmentation
 from zoo.modalities.image.transforms import make_transform
+
+TRIVIAL = find_augmentation("trivial", "image")
 
 INPUT = ImageInput(size=48)
 
@@ -25,7 +28,7 @@ def image() -> Image.Image:
 
 def test_it_comes_after_crop_and_mirror_image_which_stay_the_same():
     plain = make_transform(INPUT, True)
-    varied = make_transform(INPUT, True, augment="trivial")
+    varied = make_transform(INPUT, True, augment=TRIVIAL)
     both = [(plain(image(), seed=s), varied(image(), seed=s)) for s in range(60)]
     assert all(b.shape == (3, 48, 48) and b.isfinite().all() for _, b in both)
     same = sum(torch.equal(a, b) for a, b in both)
@@ -34,7 +37,7 @@ def test_it_comes_after_crop_and_mirror_image_which_stay_the_same():
 
 
 def test_the_seed_decides_and_torchs_own_state_stays():
-    varied = make_transform(INPUT, True, augment="trivial")
+    varied = make_transform(INPUT, True, augment=TRIVIAL)
     state = torch.get_rng_state()
     first = [varied(image(), seed=s) for s in range(5)]
     assert torch.equal(torch.get_rng_state(), state)
@@ -44,11 +47,11 @@ def test_the_seed_decides_and_torchs_own_state_stays():
 
 def test_validation_is_as_without():
     plain = make_transform(INPUT, False)
-    assert torch.equal(make_transform(INPUT, False, augment="trivial")(image()), plain(image()))
+    assert torch.equal(make_transform(INPUT, False, augment=TRIVIAL)(image()), plain(image()))
 
 
 def test_it_can_be_sent_to_a_worker_process():
-    varied = make_transform(INPUT, True, augment="trivial", flip=False)
+    varied = make_transform(INPUT, True, augment=TRIVIAL, flip=False)
     varied(image(), seed=0)
     copy = pickle.loads(pickle.dumps(varied))
     assert all(torch.equal(copy(image(), seed=s), varied(image(), seed=s)) for s in range(10))
@@ -68,7 +71,7 @@ def test_what_must_not_be_mirrored_is_not_turned_either(monkeypatch):
     monkeypatch.setattr(v2.TrivialAugmentWide, "_apply_image_or_video_transform", recorded)
     found = {}
     for flip in (True, False):
-        varied = make_transform(INPUT, True, flip=flip, augment="trivial")
+        varied = make_transform(INPUT, True, flip=flip, augment=TRIVIAL)
         applied.clear()
         for seed in range(250):
             varied(image(), seed=seed)
@@ -86,7 +89,7 @@ def test_a_feed_augments_training_and_nothing_else():
         input=INPUT,
         loader="nowhere:load",
     )
-    plain, trivial = (LoaderFactory(spec=spec, augment=augment) for augment in ("none", "trivial"))
+    plain, trivial = (LoaderFactory(spec=spec, augment=augment) for augment in (None, TRIVIAL))
     seeds = range(10)
     samples = Samples(IMAGE, Listed((image(),), ("1",)))
 

@@ -15,8 +15,11 @@ from PIL import Image
 
 from zoo.contract.spec import ImageInput
 from zoo.errors import BadFilesError
+from zoo.modalities.augmentations import find_augmentation
 from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.transforms import make_transform
+
+TRIVIAL = find_augmentation("trivial", "image")
 
 
 def pixel(image: Image.Image) -> tuple[int, ...]:
@@ -126,7 +129,7 @@ def test_a_missing_image_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_a_transform_that_a_spawned_worker_unpickles_brings_torchvision_along(tmp_path):
-    pickled = pickle.dumps(make_transform(ImageInput(size=16), True, augment="trivial"))
+    pickled = pickle.dumps(make_transform(ImageInput(size=16), True, augment=TRIVIAL))
     code = "import pickle, sys; print(type(pickle.loads(sys.stdin.buffer.read())).__name__)"
     done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True)
     assert done.stdout.decode().strip() == "ImageTransform", done.stderr.decode()[-400:]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_plugins import Folder
-from zoo.errors import NameLookupError, PluginError
-from zoo.registry import entry_points
+from zoo.errors import NameLookupError, PluginError, PluginTimeoutError
+from zoo.registry import entry_points, time_limits
 from zoo.registry.discovery import Plugin, PluginSource, fingerprint, incompatibility, installed
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
 
 
 @pytest.fixture
@@ -244,3 +249,32 @@ def test_a_plugins_message_to_the_user_is_passed_on(folder: Folder) -> None:
 def test_ctrl_c_inside_a_plugin_ends_the_command(folder: Folder) -> None:
     with pytest.raises(KeyboardInterrupt):
         Plugin(folder.plugin("acme", "raise KeyboardInterrupt"))
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(100)"])
+def test_a_hook_that_hangs_is_timed_out_and_the_plugin_named(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(time_limits, "SECONDS", 0.2)
+    hangs = "import zoo\n@zoo.hookimpl\ndef zoo_backbones():\n    yield from ()\n    "
+    endless = folder.plugin("endless", hangs + code)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.warns(
+        UserWarning, match="'endless' is ignored: zoo_backbones: no answer after 0.2"
+    ):
+        registry = Registry([endless, folder.good("good", "net")], Policy(), Index(tmp_path))
+    assert registry.names() == ["good/net"]
+    assert [(p.name, p.status) for p in registry.plugins()] == [
+        ("endless", "broken"), ("good", "ok"),
+    ]  # fmt: skip
+    assert signal.getsignal(signal.SIGALRM) == before
+    with pytest.raises(PluginTimeoutError, match=r"its import: no answer after 0\.2 s"):
+        Plugin(folder.plugin("importing", code))
+
+
+def test_what_may_take_minutes_has_no_limit() -> None:
+    assert time_limits.seconds_for("zoo_sync") is None
+    assert time_limits.seconds_for("the import of acme:command") is None
+    assert time_limits.seconds_for("zoo_heads") == 30
+    with time_limits.limited(100.0), time_limits.limited(0.01):
+        time.sleep(0.02)  # the outer limit counts

@@ -14,9 +14,8 @@ from tests import options as made
 from zoo.cli.finetune import command
 from zoo.engine.hyperparameters import SECTIONS, Use, in_python, rows
 from zoo.engine.progress import Quiet
-from zoo.engine.recipe import AUGMENTATIONS, Recipe
+from zoo.engine.recipe import Recipe
 from zoo.errors import UsageError
-from zoo.modalities.image.transforms import Augment
 from zoo.runs.request import OPTIONS, Request
 
 NAN, INF = float("nan"), float("inf")
@@ -75,7 +74,6 @@ def test_a_closest_value_is_suggested() -> None:
 def test_every_option_has_a_section_of_the_help_and_a_known_use() -> None:
     assert {row.section for row in OPTIONS.values()} <= {*SECTIONS}
     assert {row.use for row in OPTIONS.values()} <= {*get_args(Use)}
-    assert get_args(Augment) == AUGMENTATIONS
 
 
 def test_the_command_line_has_each_option_with_its_help() -> None:

@@ -9,6 +9,7 @@ import pytest
 from zoo.contract.exemptions import Exemption
 from zoo.registry.registry import Registry
 from zoo.testing import CHECKS, META_CHECKS, parametrize_backbones
+from zoo.testing.catalogue import PLUGIN_CHECKS
 
 
 def ids(mark: pytest.MarkDecorator) -> list[str]:
@@ -44,3 +45,14 @@ def test_what_would_check_nothing_is_refused() -> None:
         parametrize_backbones("nobody/*")
     with pytest.raises(pytest.UsageError, match="can_be_exported"):
         parametrize_backbones("basics/cnn", checks=["can_be_exportet"])
+
+
+def test_all_of_a_plugin_includes_the_checks_of_its_catalogue() -> None:
+    mark = parametrize_backbones("basics/*", checks=["names_are_legal", "works_in_inference_mode"])
+    assert ids(mark) == [  # type: ignore[arg-type]
+        "basics-names_are_legal",
+        *(f"{name}-works_in_inference_mode" for name in Registry.discover().names("basics/*")),
+    ]
+    mark.mark.args[1][0].values[0]()  # type: ignore[attr-defined]
+    every = ids(parametrize_backbones("basics/*"))  # type: ignore[arg-type]
+    assert {f"basics-{name}" for name in PLUGIN_CHECKS} <= set(every)

@@ -12,6 +12,7 @@ import click
 from zoo.cli import completion
 from zoo.cli.options import max_params_option
 from zoo.cli.output import emit_json, json_option, note, say
+from zoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo.contract.spec import BackboneSpec
@@ -27,6 +28,7 @@ MANY = 100
     epilog="""\b
 Examples:
   zoo check acme
+  zoo check acme --fix
   zoo check resnet18 timm/resnet10t
   zoo check timm --max-params 10M
 """
@@ -40,10 +42,21 @@ Examples:
 )
 @click.option("--all", "everything", is_flag=True, help="Check every backbone of a large plugin.")
 @max_params_option("Skip checks that need weights for networks larger than this.", default="100M")
+@click.option(
+    "--fix",
+    "fixing",
+    is_flag=True,
+    help="Write the measured feature_dim and params into the plugin's source or JSON catalogue.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print only failures and counts.")
 @json_option("Print a JSON list of outcomes.")
 def command(
-    names: tuple[str, ...], everything: bool, max_params: int, quiet: bool, as_json: bool
+    names: tuple[str, ...],
+    everything: bool,
+    max_params: int,
+    fixing: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Check plugins and backbones against the contract.
 
@@ -55,7 +68,7 @@ def command(
 
     registry = Registry.discover()
     outcomes = []
-    for outcome in _outcomes(names, registry, max_params, everything=everything):
+    for outcome in _outcomes(names, registry, max_params, everything=everything, fixing=fixing):
         outcomes.append(outcome)
         if not as_json and not (quiet and outcome.status in ("passed", "skipped")):
             _print(outcome)
@@ -74,7 +87,7 @@ def command(
 
 
 def _outcomes(
-    names: tuple[str, ...], registry: Registry, limit: int, *, everything: bool
+    names: tuple[str, ...], registry: Registry, limit: int, *, everything: bool, fixing: bool
 ) -> Iterator[CheckResult]:
     from zoo.testing.suite import examine
 
@@ -83,14 +96,38 @@ def _outcomes(
         if name in plugins:
             registry.plugin(name)  # raises, with the reason, if it cannot be used
             specs = _chosen(name, registry, everything=everything)
+            if fixing:
+                specs = [_fixed(spec, registry) for spec in specs]
             yield from _recorded(name, registry, _of_plugin(name, specs, registry, limit))
         else:
             resolved = registry.resolve(name)
             spec = resolved.spec
             if resolved.run is not None:  # counts the run's own head, which is not checked
                 spec = replace(spec, params=0)
+            elif fixing and spec.plugin in plugins:
+                spec = _fixed(spec, registry)
             exemptions = registry.exemptions(spec.plugin) if spec.plugin in plugins else ()
             yield from examine(spec, exemptions, max_params=limit)
+
+
+def _fixed(spec: BackboneSpec, registry: Registry) -> BackboneSpec:
+    """The spec with measured values, which are written where its plugin states it."""
+    from zoo.testing.fixing import fix, in_words
+
+    try:
+        found = fix(spec, registry.plugin(spec.plugin).source)
+    except ZooError as error:  # which the checks report
+        note(f"{spec.name} was not measured: {error.message}")
+        return spec
+    except OSError as error:
+        raise UsageError(
+            f"failed to write the measured values of {spec.name}: {error.strerror or error}",
+            hint="Fix the permissions of the plugin's source, or run without --fix.",
+        ) from error
+    if found is None:
+        return spec
+    note(in_words(found))
+    return found.spec
 
 
 def _of_plugin(

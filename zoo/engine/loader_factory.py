@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zoo.contract.extensions import AugmentationSpec, imported
 from zoo.contract.spec import BackboneSpec
 from zoo.data.loader import BatchReader, Loader, make_loader
 from zoo.data.samples import Samples
+from zoo.engine.surgery import sha256_of_code
 from zoo.modalities import modality_of
-from zoo.modalities.batches import MIN_SCALE, Augment, BatchOptions
+from zoo.modalities.batches import MIN_SCALE, BatchOptions
+from zoo.registry.offers import Offer
 from zoo.system.processor import usable_cores
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ class LoaderFactory:
         workers: Worker processes; ``None`` chooses by the number of cores.
         flip: Whether to augment by horizontal flips; not for digits and letters.
         min_scale: Minimum share of an image's area in a training crop.
-        augment: Further augmentation: ``none``, or ``trivial`` for TrivialAugment.
+        augment: Further augmentation.
         balanced: Whether training samples each class equally often.
         seed: Random seed of order and augmentation.
         pin: Whether to pin memory, for GPUs.
@@ -43,7 +46,7 @@ class LoaderFactory:
     workers: int | None = None
     flip: bool = True
     min_scale: float = MIN_SCALE
-    augment: Augment = "none"
+    augment: Offer[AugmentationSpec] | None = None
     balanced: bool = False
     seed: int = 0
     pin: bool = False
@@ -66,7 +69,15 @@ class LoaderFactory:
     @property
     def variation(self) -> str:
         """Identifies the augmentation, for the feature cache."""
-        return f"flip {self.flip}, scale {self.min_scale}, {self.augment}, seed {self.seed}"
+        return f"flip {self.flip}, scale {self.min_scale}, {self._augment}, seed {self.seed}"
+
+    @property
+    def _augment(self) -> str:
+        """The augmentation and its code."""
+        if self.augment is None:
+            return "none"
+        function = self.augment.call(imported, self.augment.value.apply)
+        return f"{self.augment.name} {sha256_of_code(function)}"
 
     def _loader(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from zoo.contract.adapters import AdapterKind
 from zoo.engine.hyperparameters import check, option, rows
@@ -12,11 +12,7 @@ from zoo.engine.schedules import SCHEDULES
 from zoo.errors import UsageError
 from zoo.weights.adapter_kinds import ADAPTERS
 
-if TYPE_CHECKING:
-    from zoo.modalities.batches import Augment
-
 Solver = Literal["adamw", "lbfgs"]
-AUGMENTATIONS = ("none", "trivial")
 
 _COMMON, _MODEL, _OPTIMISATION = "Common options", "Model", "Optimisation"
 _REGULARISATION, _IMBALANCE = "Regularisation", "Class imbalance"
@@ -252,26 +248,11 @@ class Recipe:
         header=True,
         default=0.0,
     )
-    flip: bool | None = option(
-        "Mirror training images at random (default: yes, unless the network says no).",
+    augment: str = option(
+        "Augmentation beyond crops and flips: none (default), trivial (TrivialAugment), or a "
+        "plugin's.",
         section=_REGULARISATION,
-        use="augmentation",
-        header=True,
-        default=None,
-    )
-    random_crop: bool | None = option(
-        "Crop training images at random (default: yes, unless the network says no).",
-        section=_REGULARISATION,
-        flag="crop",
-        use="augmentation",
-        header=True,
-        default=None,
-    )
-    augment: Augment = option(
-        "Augmentation beyond crops and flips: TrivialAugment or none.",
-        section=_REGULARISATION,
-        metavar="none|trivial",
-        choices=AUGMENTATIONS,
+        metavar="NAME",
         use="augmentation",
         header=True,
         default="none",

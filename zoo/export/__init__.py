@@ -138,6 +138,8 @@ def _written(
     inputs = inputs_of(run, backbone)
     write = chosen.call(imported, chosen.value.write)
     chosen.call(write, run, backbone, inputs, temporary)
+    if not (temporary / chosen.value.model).exists():
+        raise chosen.broken(f"its {chosen} did not write {chosen.value.model}")
     difference, checked = _compared(run, backbone, inputs, chosen, temporary)
     write_preparation(temporary, run, inputs)
     written = [file.name for file in temporary.iterdir()]
@@ -145,8 +147,6 @@ def _written(
     names = sorted([*written, README])
     files.flush(temporary)
     model = chosen.value.model
-    if model not in names:
-        raise chosen.broken(f"its {chosen} did not write {model}")
     return Exported(
         folder=folder,
         format=chosen.name,

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from zoo.contract.extensions import AugmentationSpec
     from zoo.data.samples import Samples
+    from zoo.registry.offers import Offer
 
 MIN_SCALE = 0.35
 """The smallest share of an image's area that a training crop keeps. The usual 0.08 for ImageNet from
 scratch is too little for small objects and few epochs."""
-
-Augment: TypeAlias = Literal["none", "trivial"]
-"""Augmentation beyond crops and flips."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class BatchOptions:
     tokenizer: Tokenizer | None = None
     flip: bool = True
     min_scale: float = MIN_SCALE
-    augment: Augment = "none"
+    augment: Offer[AugmentationSpec] | None = None
     seed: int = 0
     reading: Any = None
 

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from zoo.errors import PluginError, ZooError, closest, first_line
+from zoo.errors import PluginError, PluginTimeoutError, ZooError, closest, first_line
 from zoo.registry.entry_points import GROUP, PluginSource, installed
 from zoo.registry.side_effects import observed
+from zoo.registry.time_limits import TimeLimitReached, limited, seconds_for
 
 __all__ = [
     "CORE",
@@ -152,13 +153,21 @@ def guarded(what: str) -> Iterator[None]:
     """Run plugin code: errors become a PluginError, output goes to standard error.
 
     Args:
-        what: The part of the plugin that runs, for the message.
+        what: The part of the plugin that runs, for the message. A hook has a time limit.
+
+    Raises:
+        PluginTimeoutError: The code took too long.
+        PluginError: It raised an unexpected error, or called ``sys.exit``.
     """
     try:
-        with observed():
+        with observed(), limited(seconds_for(what)):
             yield
     except (ZooError, KeyboardInterrupt):
         raise
+    except TimeLimitReached as error:
+        raise PluginTimeoutError(
+            f"{what}: {error}", hint="To leave a plugin out: --no-plugin NAME"
+        ) from error
     except BaseException as error:  # including SystemExit: a plugin may call sys.exit
         raise PluginError(f"{what} raised {first_line(error, kind=True)}") from error
 

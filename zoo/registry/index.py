@@ -25,7 +25,7 @@ from zoo.contract import spec
 from zoo.contract.commands import CommandSpec
 from zoo.contract.modalities import ModalitySpec
 from zoo.contract.spec import BackboneSpec
-from zoo.errors import ContractError, PluginError, ZooError
+from zoo.errors import ContractError, PluginError, PluginTimeoutError, ZooError
 from zoo.registry import discovery
 from zoo.registry.answers import Row, dump, featured_of, library_of, named, rows_of
 from zoo.registry.discovery import CORE, Plugin, PluginSource
@@ -109,6 +109,12 @@ class Index:
         try:
             catalogue = _ask(source)
         except ZooError as error:
+            if isinstance(error, PluginTimeoutError):
+                warnings.warn(
+                    f"the plugin {source.name!r} is ignored: {error.message}. To leave it out "
+                    f"without waiting: --no-plugin {source.name}",
+                    stacklevel=2,
+                )
             return Catalogue("broken", error.message, {})
         catalogue = self._with_synced_rows(source, catalogue)
         try:

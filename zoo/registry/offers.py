@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -128,6 +129,16 @@ def offers_in(kind: OfferKind, plugin: str, answer: object) -> dict[str, Offer[A
         name: Offer(kind=kind, bare=name, plugin=plugin, given=given)
         for name, given in answer.items()
     }
+
+
+def usable(offers: Iterable[Offer[Thing]]) -> list[Offer[Thing]]:
+    """Return those whose thing can be imported and is of the right type."""
+    found = []
+    for offer in offers:
+        with suppress(PluginError):
+            offer.value  # noqa: B018 - it is imported here
+            found.append(offer)
+    return found
 
 
 def unique(kind: OfferKind, name: str, offers: Iterable[Offer[Any]]) -> Offer[Any]:

@@ -148,6 +148,15 @@ class Registry:
             return self._plugins.offers_of(kind, plugin)
         return self.offers(kind, own)
 
+    def offers_of(self, kind: OfferKind, plugin: str) -> list[Offer[Any]]:
+        """Return what one plugin offers.
+
+        Raises:
+            NameLookupError: There is no plugin of that name.
+            PluginError: It cannot be used, or its answer is not valid.
+        """
+        return self._plugins.offers_of(kind, plugin)
+
     def requirements(self, spec: BackboneSpec, used: Iterable[Offer[Any]]) -> Requirements:
         """Return the plugins that a fine-tune uses, as recorded in ``run.json``.
 

@@ -171,12 +171,12 @@ class OpenedRun:
             backbone = build(
                 self.spec,
                 None,
-                unpadded=self._unpadded,
+                unpadded=self.unpadded,
                 loader=network.build if network else None,
             )
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
-        self._add_head(backbone, registry)
+        self.add_head(backbone, registry)
         backbone.unfreeze()
         try:
             backbone.load_native_state_dict(
@@ -192,17 +192,17 @@ class OpenedRun:
             backbone = build_adapted(
                 self.spec,
                 self.folder,
-                unpadded=self._unpadded,
+                unpadded=self.unpadded,
                 registry=registry,
                 base=self._base,
-                prepare=lambda backbone: self._add_head(backbone, registry),
+                prepare=lambda backbone: self.add_head(backbone, registry),
             )
         except (WeightsError, PluginError) as error:
             raise self._unloadable(error) from error
         backbone.unfreeze()
         return backbone.eval()
 
-    def _add_head(self, backbone: Backbone, registry: Registry) -> None:
+    def add_head(self, backbone: Backbone, registry: Registry) -> None:
         """Add a head of the run's kind, and apply the surgery."""
         head = make_head(
             find_head(self.record["head"], registry),
@@ -214,7 +214,8 @@ class OpenedRun:
         apply_surgery(backbone, self.record["surgery"], self._surgery)
 
     @property
-    def _unpadded(self) -> bool | None:
+    def unpadded(self) -> bool | None:
+        """Whether texts are batched by length, as recorded; ``None`` if it is not."""
         unpadded = self.record.get("unpadded")
         return unpadded if unpadded in (True, False) else None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Predictor:
         preparer: Prepares its inputs.
         task: What the outputs mean.
         classes: Names of classes or regression targets.
+        using: A context in which the backbone is ready; for adapters that share one.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Predictor:
         preparer: Preparer,
         task: Task,
         classes: Sequence[str],
+        using: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._using = using
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
 
@@ -66,7 +70,10 @@ class Predictor:
         Returns:
             Probabilities, or values in the user's units.
         """
-        return self._task.decode(self._forward.logits(self._preparer.batch(prepared)))
+        batch = self._preparer.batch(prepared)
+        with self._using():
+            logits = self._forward.logits(batch)
+        return self._task.decode(logits)
 
     def answer(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from zoo.data.reports import BadFiles, Findings
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames
 from zoo.data.sources.dialects import Quoting
+from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import UsageError
 from zoo.runs import evaluating, reporting
@@ -133,8 +136,20 @@ class Run(OpenedRun):
         Raises:
             RunError: The run cannot be loaded.
         """
+        return self.predictor_of(self.forward(device))
+
+    def predictor_of(
+        self, forward: Forward, *, using: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Predictor:
+        """As :meth:`predictor`, with a network that is loaded already.
+
+        Args:
+            forward: The network of this run.
+            using: A context in which it is that; see :class:`Predictor`.
+        """
         return Predictor(
-            self.forward(device),
+            forward,
+            using=using,
             preparer=self.modality.preparer(
                 self.spec, tokenizer=self.tokenizer, pairs=self.pairs, reading=self.reading
             ),

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from zoo.contract.extensions import LossSpec, imported
 from zoo.errors import NameLookupError, UsageError, did_you_mean
-from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.offers import Offer, OfferKind, usable
 from zoo.registry.registry import Registry
 from zoo.tasks.kinds import Kinds
 
@@ -279,7 +279,7 @@ def find_loss(name: str, task: Kinds, registry: Registry | None = None) -> Offer
             return offer
     except NameLookupError:
         pass
-    known = [o.name for o in registry.offers(LOSS, LOSSES) if _fits(o.value, task)]
+    known = [o.name for o in usable(registry.offers(LOSS, LOSSES)) if _fits(o.value, task)]
     raise UsageError(
         f"--loss {name!r} is not a loss for {task.name} data.{did_you_mean(name, known)}",
         hint=f"Losses: {', '.join(known)}.",

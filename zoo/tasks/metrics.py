@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.contract.extensions import Argument, Function, Metric, MetricInput, imported
 from zoo.errors import NameLookupError, UsageError, did_you_mean
-from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.offers import Offer, OfferKind, usable
 from zoo.registry.registry import Registry
 from zoo.tasks.kinds import Kinds
 
@@ -218,7 +218,7 @@ def find_metric(text: str, task: Kinds, registry: Registry | None = None) -> Sel
 
 def _unknown(text: str, task: Kinds, registry: Registry | None) -> UsageError:
     offered: Iterable[Offer[Metric]] = (registry or Registry.discover()).offers(METRIC, {})
-    theirs = [offer.name for offer in offered if measure_of(task, offer.value)]
+    theirs = [offer.name for offer in usable(offered) if measure_of(task, offer.value)]
     known = [
         f"{key}:N" if metric.argument else key for key, metric in metrics_of(task).items()
     ] + theirs

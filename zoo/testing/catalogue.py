@@ -1,4 +1,4 @@
-"""What the contract promises of a plugin's catalogue, before any backbone is built."""
+"""What the contract promises of a plugin beside its backbones: its catalogue, heads, strategies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
+from zoo.engine.chosen_strategy import STRATEGY
+from zoo.engine.heads import HEAD
 from zoo.registry.discovery import PluginSource
+from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.side_effects import MAX_SECONDS
 from zoo.testing.checks import CHECKS
+from zoo.testing.offered import check_head, check_strategy
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 """Names without special meaning in a shell, a file system or the command line."""
@@ -44,12 +50,14 @@ class PublishedCatalogue:
         specs: What it publishes, with canonical names.
         exemptions: What it says that its backbones do not pass.
         commands: What it adds to ``zoo``.
+        offers: What it offers of a kind: heads, strategies.
     """
 
     source: PluginSource
     specs: Sequence[BackboneSpec]
     exemptions: Sequence[Exemption]
     commands: Sequence[CommandSpec] = ()
+    offers: Callable[[OfferKind], Sequence[Offer[Any]]] = lambda _: ()
 
     @cached_property
     def asked(self) -> list[Any]:
@@ -136,6 +144,20 @@ def commands_can_be_imported(plugin: PublishedCatalogue) -> None:
         assert (found.help or "").strip(), f"{spec.target} has no help text"
 
 
+def heads_can_be_trained(plugin: PublishedCatalogue) -> None:
+    """Every head has as many outputs as asked for, takes gradients, and can be opened again."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for offer in plugin.offers(HEAD):
+            check_head(offer)
+
+
+def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
+    """Every strategy makes valid phases for any stages; those that need an argument are not called."""
+    for offer in plugin.offers(STRATEGY):
+        check_strategy(offer)
+
+
 def exemptions_are_of_something(plugin: PublishedCatalogue) -> None:
     """Every exemption names a check that there is, and backbones that are published."""
     names = [spec.arch for spec in plugin.specs]
@@ -159,6 +181,8 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         weights_are_described,
         loaders_can_be_imported,
         commands_can_be_imported,
+        heads_can_be_trained,
+        strategies_make_valid_phases,
         exemptions_are_of_something,
     )
 }

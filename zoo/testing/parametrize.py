@@ -15,9 +15,10 @@ from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
+from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
-from zoo.testing.suite import MAX_PARAMS
+from zoo.testing.suite import MAX_PARAMS, catalogue_of
 from zoo.weights.loading.build import build
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -36,9 +37,10 @@ def parametrize_backbones(
     strict expected failures with the exemption's reason.
 
     Args:
-        backbones: A canonical name or a glob over them (``acme/*``), or specs, which may differ
-            from those of the catalogue: ``registry.spec("acme/net").with_input(size=64)``.
-        checks: Names of the checks to run; all of ``zoo.testing.CHECKS`` by default.
+        backbones: A canonical name or a glob over them, or specs, which may differ from those of
+            the catalogue: ``registry.spec("acme/net").with_input(size=64)``. All of a plugin,
+            ``acme/*``, includes the checks of its catalogue, heads and strategies.
+        checks: Names of the checks to run; all by default.
         max_params: Networks with more parameters are built without values, and only the checks
             that need none (``zoo.testing.META_CHECKS``) are run on them.
         argument: The name of the test's argument.
@@ -53,28 +55,52 @@ def parametrize_backbones(
             specs = [registry.spec(name) for name in registry.names(backbones)]
         else:
             specs = list(backbones)
+        whole = _whole(backbones, registry)
         exemptions = {plugin: registry.exemptions(plugin) for plugin in {s.plugin for s in specs}}
     except ZooError as error:
         raise pytest.UsageError(str(error)) from error
-    if not specs:
+    if not specs and not whole:
         raise pytest.UsageError(
             f"no backbone matches {backbones!r}; 'zoo plugins' lists the installed plugins"
         )
     cases = [
+        pytest.param(functools.partial(_check_plugin, name, registry, title), id=f"{name}-{title}")
+        for name in whole
+        for title in PLUGIN_CHECKS
+        if title in chosen
+    ]
+    cases += [
         _case(check, spec, real, reason_for(exemptions[spec.plugin], check.name, spec.arch))
         for spec in specs
         for real in [spec.params <= max_params]
-        for check in chosen
+        for check in CHECKS.values()
+        if check.name in chosen
         if check.applies(spec) and (real or check.on_meta)
     ]
     return pytest.mark.parametrize(argument, cases)
 
 
-def _checks(names: Iterable[str] | None) -> list[Check]:
-    chosen = set(CHECKS if names is None else names)
-    for name in sorted(chosen - CHECKS.keys()):
-        raise pytest.UsageError(f"no check is called {name!r}.{did_you_mean(name, CHECKS)}")
-    return [check for name, check in CHECKS.items() if name in chosen]
+def _checks(names: Iterable[str] | None) -> set[str]:
+    known = {*CHECKS, *PLUGIN_CHECKS}
+    chosen = known if names is None else set(names)
+    for name in sorted(chosen - known):
+        raise pytest.UsageError(f"no check is called {name!r}.{did_you_mean(name, sorted(known))}")
+    return chosen
+
+
+def _whole(pattern: object, registry: Registry) -> list[str]:
+    """The plugin of a pattern that covers all of it: ``acme/*``."""
+    return [plugin.name for plugin in registry.plugins() if pattern == f"{plugin.name}/*"]
+
+
+def _check_plugin(name: str, registry: Registry, title: str) -> None:
+    PLUGIN_CHECKS[title](_catalogue(name, registry))
+
+
+@functools.lru_cache(maxsize=1)
+def _catalogue(name: str, registry: Registry) -> PublishedCatalogue:
+    """What a plugin publishes; it is asked once for all checks."""
+    return catalogue_of(name, registry)
 
 
 def _case(check: Check, spec: BackboneSpec, real: bool, exempted: str) -> Any:

@@ -52,7 +52,18 @@ class CheckResult:
 
 
 def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
-    """Check a plugin's catalogue.
+    """Check a plugin's catalogue, and what it offers beside backbones.
+
+    Raises:
+        PluginError: The plugin cannot be used.
+    """
+    catalogue = catalogue_of(name, registry)
+    for title, check in PLUGIN_CHECKS.items():
+        yield _run(name, title, partial(check, catalogue))
+
+
+def catalogue_of(name: str, registry: Registry) -> PublishedCatalogue:
+    """What a plugin publishes, for the checks.
 
     Raises:
         PluginError: The plugin cannot be used.
@@ -60,9 +71,8 @@ def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
     specs = [registry.spec(backbone) for backbone in backbones_of(name, registry)]
     commands = [spec for plugin, spec in registry.commands() if plugin == name]
     source, exemptions = registry.plugin(name).source, registry.exemptions(name)
-    catalogue = PublishedCatalogue(source, specs, exemptions, commands)
-    for title, check in PLUGIN_CHECKS.items():
-        yield _run(name, title, partial(check, catalogue))
+    offers = partial(registry.offers_of, plugin=name)
+    return PublishedCatalogue(source, specs, exemptions, commands, offers)
 
 
 def examine(
@@ -147,6 +157,6 @@ def _run(subject: str, title: str, run: Callable[[], None]) -> CheckResult:
         return result("skipped", str(reason))
     except AssertionError as broken:
         return result("failed", str(broken) or "an assertion without a message failed")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         return result("failed", first_line(error, kind=True))
     return result("passed")

@@ -59,7 +59,7 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
         workers=request.workers,
         flip=splits.flip,
         min_scale=splits.min_scale,
-        augment=recipe.augment,
+        augment=plan.opened.augment,
         balanced=recipe.balanced,
         seed=recipe.seed,
         pin=torch.cuda.is_available(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.contract.extensions import LossSpec
+from zoo.contract.extensions import AugmentationSpec, LossSpec
 from zoo.contract.hookspecs import HeadFactory
 from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
@@ -14,6 +14,7 @@ from zoo.engine.heads import find_head
 from zoo.engine.own.network import OwnNetwork
 from zoo.engine.recipe import Recipe
 from zoo.modalities import modality_of
+from zoo.modalities.augmentations import find_augmentation
 from zoo.registry.offers import Offer
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
@@ -37,6 +38,7 @@ class Opened:
         splits: The data.
         task: The task of its labels.
         loss: The training loss.
+        augment: The augmentation beyond crops and flips, if any.
         remarks: What the selection metric leaves out on the validation split.
     """
 
@@ -46,11 +48,14 @@ class Opened:
     splits: Splits
     task: Task
     loss: Offer[LossSpec]
+    augment: Offer[AugmentationSpec] | None
     remarks: tuple[str, ...] = ()
 
     def offers(self, registry: Registry) -> tuple[Offer[Any], ...]:
-        """Task, selection metric and loss, each zoo's own or a plugin's."""
-        return find_task(self.task.name, registry), self.task.selection.offer, self.loss
+        """Task, selection metric, loss and augmentation, each zoo's own or a plugin's."""
+        task = find_task(self.task.name, registry)
+        augment = () if self.augment is None else (self.augment,)
+        return (task, self.task.selection.offer, self.loss, *augment)
 
 
 def open_request(
@@ -75,8 +80,9 @@ def open_request(
     request.refuse_for(name)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
-    splits = open_requested(request, modality_of(resolved.spec), given, registry=registry)
     requested = request.recipe(Recipe.default(name, pretrained=False))
+    augment = find_augmentation(requested.augment, name, registry)
+    splits = open_requested(request, modality_of(resolved.spec), given, registry=registry)
     task = _task_of(splits, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None
@@ -87,6 +93,7 @@ def open_request(
         splits=splits,
         task=task,
         loss=find_loss(requested.loss or task.usual_loss, task, registry),
+        augment=augment,
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )
 

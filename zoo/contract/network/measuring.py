@@ -23,7 +23,7 @@ def measure(backbone: Backbone) -> None:
     if not spec.params:
         spec = replace(spec, params=sum(p.numel() for p in backbone.parameters()))
     if not spec.feature_dim:
-        spec = replace(spec, feature_dim=_width_of(backbone.head) or _measured_width(backbone))
+        spec = replace(spec, feature_dim=_width_of(backbone.head) or measured_width(backbone))
     backbone.spec = spec
 
 
@@ -33,8 +33,12 @@ def _width_of(head: nn.Module) -> int:
     return first.in_features if isinstance(first, nn.Linear) else 0
 
 
-def _measured_width(backbone: Backbone) -> int:
-    """The width of the features of an example."""
+def measured_width(backbone: Backbone) -> int:
+    """The width of the features of an example.
+
+    Raises:
+        ContractError: The network fails, or its features have no width.
+    """
     name, training = backbone.spec.name, backbone.net.training
     try:
         with torch.no_grad():

@@ -12,11 +12,9 @@ from torch.export import Dim
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.modalities.exporting import TensorBatch
-from zoo.modalities.image.arrays import MODES
-from zoo.modalities.image.band_steps import LONGEST
 from zoo.modalities.image.bit_depth import OVERSAMPLING
 from zoo.modalities.image.noise import random_batch
-from zoo.modalities.image.transforms import resized
+from zoo.modalities.image.transforms import LONGEST, resized
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class ImageExport:
     def axes(self) -> dict[str, tuple[str | int, ...]]:
         """Pixels of one size."""
         size = self.spec.image_input.size
-        return {"pixel_values": ("batch", self.spec.image_input.channels, size, size)}
+        return {"pixel_values": ("batch", 3, size, size)}
 
     def traced(self) -> TensorBatch:
         """Two images of noise."""
@@ -73,8 +71,7 @@ def steps(given: ImageInput) -> list[dict[str, Any]]:
     before, how = resized(given), {"interpolation": given.interpolation}
     decode = {
         "do": "decode",
-        "mode": MODES.get(given.channels, "bands"),
-        "channels": given.channels,
+        "mode": "RGB",
         "upright": True,
         "transparent": "white",
         "jpeg_draft": OVERSAMPLING * before,

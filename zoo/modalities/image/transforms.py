@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.contract.extensions import AugmentationSpec
 from zoo.contract.spec import ImageInput
-from zoo.modalities.batches import MIN_SCALE, Augment
-from zoo.modalities.image.arrays import FoundArray
-from zoo.modalities.image.band_steps import (
-    LONGEST,
-    CropInProportion,
-    Step,
-    crop_steps,
-    plain_steps,
-    tensor_of,
-    trivial,
-    trivially_varied,
-)
-from zoo.modalities.image.bands import read_bands
-from zoo.modalities.image.reading import found_in, read_image
+from zoo.modalities.batches import MIN_SCALE
+from zoo.modalities.image.augmenting import Augment
+from zoo.modalities.image.reading import read_image
 from zoo.modalities.image.traits import Traits
+from zoo.registry.offers import Offer
 from zoo.system.tensors.seeds import seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
 declare_missing_operators()
 
-RGB = 3
+LONGEST = 16  # times its width that an image's length may be
 
 
 def make_transform(
@@ -44,7 +34,7 @@ def make_transform(
     *,
     flip: bool = True,
     min_scale: float = MIN_SCALE,
-    augment: Augment = "none",
+    augment: Offer[AugmentationSpec] | None = None,
 ) -> ImageTransform:
     """The preparation of images for a network.
 
@@ -54,22 +44,13 @@ def make_transform(
             at a proportion of 3:4 to 4:3, and by ``flip`` a mirror image of every second one.
         flip: Whether a mirrored image still shows its class.
         min_scale: In (0, 1].
-        augment: ``trivial`` then changes each training image by one operation of TrivialAugment
-            Wide (Müller and Hutter 2021, arXiv:2103.10158), drawn at random with its strength:
-            shear, translate, rotate, brightness, colour, contrast, sharpness, posterise,
-            solarise, equalise, or nothing. Without ``flip`` none is rotated: by up to 135 degrees,
-            a 6 becomes a 9 and an arrow to the left one to the right, and what must not be
-            mirrored mostly must not be turned either. The others leave left and right, above and
-            below as they are.
-
-    Raises:
-        UsageError: There is no such ``augment``.
+        augment: Then applied to each training image.
     """
     return ImageTransform(image_input, train, flip=flip, min_scale=min_scale, augment=augment)
 
 
 class ImageTransform:
-    """From an image to ``(C, size, size)`` of float32, normalised. Can be pickled.
+    """From an image to ``(3, size, size)`` of float32, normalised. Can be pickled.
 
     Takes what :func:`zoo.modalities.image.reading.read_image` gives: RGB, or floats of 0 to 255 in one band.
 
@@ -86,7 +67,7 @@ class ImageTransform:
         *,
         flip: bool = True,
         min_scale: float = MIN_SCALE,
-        augment: Augment = "none",
+        augment: Offer[AugmentationSpec] | None = None,
     ) -> None:
         self.input = image_input
         self.train = train
@@ -94,14 +75,12 @@ class ImageTransform:
         self._steps = (
             _varied(image_input, flip, min_scale, augment) if train else _plain(image_input)
         )
-        self._bands = _bands_steps(image_input, train, flip, min_scale)
-        self._rotate, self._augment = flip and image_input.flip, augment
         self._normalise = Normalise(image_input)
 
-    def read(self, source: Any, name: str, traits: Traits | None = None) -> Image.Image | Tensor:
+    def read(
+        self, source: str | bytes | Image.Image, name: str, traits: Traits | None = None
+    ) -> Image.Image:
         """An image as this takes it: no larger than needed, on the run's scale of grey.
-
-        A tensor ``(C, H, W)`` of 0 to 255 where Pillow has no such images.
 
         Args:
             source: Where it is.
@@ -111,14 +90,11 @@ class ImageTransform:
         Raises:
             BadFilesError: It cannot be read.
         """
-        size, values, channels = self.decode_size, self.input.value_range, self.input.channels
-        found = found_in(source, name)
-        if channels != RGB or isinstance(found, FoundArray):
-            return tensor_of(read_bands(found, channels, values, name=name, traits=traits))
-        return read_image(found, size=size, name=name, values=values, traits=traits)
+        size, values = self.decode_size, self.input.value_range
+        return read_image(source, size=size, name=name, values=values, traits=traits)
 
     def together(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Several results of :meth:`pixels` as a batch, ``(B, C, size, size)``, channels last.
+        """Several results of :meth:`pixels` as a batch, ``(B, 3, size, size)``, channels last.
 
         Bytes stay bytes, to be normalised where they are computed with: a quarter of what floats
         take on their way. If one is of floats, all are, and normalised.
@@ -127,34 +103,26 @@ class ImageTransform:
             pixels = [self._normalise(each) for each in pixels]
         return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
-    def __call__(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
-        """Prepare one image, as :meth:`pixels`, and normalise it: ``(C, size, size)``, float32."""
+    def __call__(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
+        """Prepare one image, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
         return self._normalise(self.pixels(image, seed=seed))
 
-    def pixels(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
-        """Crop, resize and vary one image: ``(C, size, size)`` of 0 to 255, laid out pixel by pixel.
+    def pixels(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
+        """Crop, resize and vary one image: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
 
-        Bytes, and float32 of images with more than 8 bits.
+        Bytes of RGB, and float32 of mode ``F``.
 
         Args:
-            image: As of :meth:`read`, of any size.
+            image: RGB or ``F``, of any size.
             seed: Decides the variation, and leaves torch's own random state as it was; ``None``
                 draws from the latter.
         """
         if self.train and seed is not None:
             with seeded(seed):
-                return self._prepared(image)
-        return self._prepared(image)
-
-    def _prepared(self, image: Image.Image | Tensor) -> Tensor:
-        if not isinstance(image, Tensor):
-            return _as_tensor(self._steps(image))
-        pixels: Tensor = self._bands(image)
-        if self.train:
-            pixels = trivially_varied(pixels, self._augment, rotate=self._rotate)
-        if pixels.dtype.is_floating_point:  # resizing may go a little beyond
-            pixels = pixels.clamp(0, 255)
-        return pixels
+                image = self._steps(image)
+        else:
+            image = self._steps(image)
+        return _as_tensor(image)
 
 
 def _as_tensor(image: Image.Image | Tensor) -> Tensor:
@@ -169,15 +137,15 @@ def _as_tensor(image: Image.Image | Tensor) -> Tensor:
 class Normalise:
     """From pixels of 0 to 255 to what the network wants: ``(x / 255 - mean) / std``, float32.
 
-    Takes one image ``(C, H, W)`` or a batch ``(B, C, H, W)``, in any memory layout, which stays,
+    Takes one image ``(3, H, W)`` or a batch ``(B, 3, H, W)``, in any memory layout, which stays,
     on any device.
     """
 
     def __init__(self, image_input: ImageInput) -> None:
-        std = torch.tensor(image_input.std).view(-1, 1, 1)
+        std = torch.tensor(image_input.std).view(3, 1, 1)
         # in two passes over the pixels rather than three
         self._factor = 1 / (255 * std)
-        self._offset = -torch.tensor(image_input.mean).view(-1, 1, 1) / std
+        self._offset = -torch.tensor(image_input.mean).view(3, 1, 1) / std
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The pixels, normalised."""
@@ -199,40 +167,23 @@ def resized(image_input: ImageInput) -> int:
     return math.floor(image_input.size / image_input.crop + 1e-3)
 
 
-def _varied(image_input: ImageInput, flip: bool, min_scale: float, augment: Augment) -> Any:
+def _varied(
+    image_input: ImageInput,
+    flip: bool,
+    min_scale: float,
+    augment: Offer[AugmentationSpec] | None,
+) -> Any:
     from torchvision.transforms import v2
 
-    flip = flip and image_input.flip
     crop: Any = v2.RandomResizedCrop(
         image_input.size, scale=(min_scale, 1.0), interpolation=_interpolation(image_input)
     )
-    if not image_input.random_crop:
-        crop = _plain(image_input)
-    elif image_input.crop_mode != "center":
+    if image_input.crop_mode != "center":
         crop = _CropInProportion(image_input, min_scale)
     steps = [crop, v2.RandomHorizontalFlip()] if flip else [crop]
-    if augment == "trivial":
-        steps.append(partial(_trivially_varied, rotate=flip))
+    if augment is not None:
+        steps.append(Augment(augment, flip=flip))
     return v2.Compose(steps)
-
-
-def _bands_steps(image_input: ImageInput, train: bool, flip: bool, min_scale: float) -> Step:
-    """The steps for tensors, as :func:`_varied` and :func:`_plain` for images."""
-    from torchvision.transforms import v2
-
-    plain = plain_steps(image_input, resized(image_input))
-    if not train:
-        return plain
-    if not image_input.random_crop:
-        crop = plain
-    elif image_input.crop_mode == "center":
-        crop = crop_steps(image_input, min_scale)
-    else:
-        whole = replace(image_input, crop=1.0)
-        crop = CropInProportion(min_scale, plain_steps(whole, whole.size))
-    mirrored = flip and image_input.flip
-    steps: Step = v2.Compose([crop, v2.RandomHorizontalFlip()]) if mirrored else crop
-    return steps
 
 
 class _CropInProportion:
@@ -257,14 +208,6 @@ class _CropInProportion:
         crop = image.crop((left, top, left + width, top + height))
         prepared: Image.Image = self.resize(crop)
         return prepared
-
-
-def _trivially_varied(image: Image.Image, *, rotate: bool) -> Image.Image | Tensor:
-    if image.mode == "F":  # Pillow's own operations know bytes alone
-        shares = trivial(rotate, False)(_as_tensor(image) / 255)  # (3, size, size)
-        return torch.as_tensor(shares).clamp(0, 1) * 255
-    varied: Image.Image = trivial(rotate, False)(image)
-    return varied
 
 
 def _plain(image_input: ImageInput) -> Any:

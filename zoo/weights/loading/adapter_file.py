@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -69,29 +70,41 @@ def read_adapter(path: Path, sha256: str) -> dict[str, Tensor]:
     return read_state_dict(path)
 
 
-def put_on(
-    backbone: Backbone,
-    saved: SavedAdapter,
-    kind: AdapterKind,
-    state: Mapping[str, Tensor],
-    *,
-    source: Path,
-    own_head: bool = True,
-) -> None:
+@dataclass(frozen=True)
+class AdapterParts:
+    """An adapter that has been read.
+
+    Attributes:
+        saved: Its record.
+        kind: Its kind.
+        state: The tensors of its file.
+        source: The file, for errors.
+    """
+
+    saved: SavedAdapter
+    kind: AdapterKind
+    state: Mapping[str, Tensor]
+    source: Path
+
+    @property
+    def base(self) -> dict[str, Tensor]:
+        """The base's own tensors that have changed, by their names in the network."""
+        return _part(self.state, _BASE)
+
+
+def put_on(backbone: Backbone, adapter: AdapterParts, *, own_head: bool = True) -> None:
     """Put an adapter onto its base.
 
     Args:
         backbone: The base.
-        saved: The adapter's record.
-        kind: Its kind.
-        state: The tensors of its file.
-        source: The file, for errors.
+        adapter: The adapter.
         own_head: Whether the backbone has the head that the file fits; else a linear head is
             taken from the file, and another one is left out.
 
     Raises:
         WeightsError: It does not fit.
     """
+    saved, kind, state = adapter.saved, adapter.kind, adapter.state
     adapters, base, head = (_part(state, prefix) for prefix in (_ADAPTER, _BASE, _HEAD))
     others = state.keys() - {
         *_prefixed(_ADAPTER, adapters),
@@ -108,7 +121,7 @@ def put_on(
     wrong += _inserted(backbone.net, saved, kind, adapters) if not wrong else []
     if wrong:
         raise WeightsError(
-            f"the adapter in {source} does not fit {backbone.spec.name}: {'; '.join(wrong)}",
+            f"the adapter in {adapter.source} does not fit {backbone.spec.name}: {'; '.join(wrong)}",
             hint=_RESTORE,
         )
     plain = adapter_layers.plain_state(backbone.net)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,11 +30,8 @@ from zoo.system.small_files import read_small
 from zoo.weights.adapter_base import find_base
 from zoo.weights.adapter_kinds import find_kind
 from zoo.weights.loading import adapter_layers
-from zoo.weights.loading.adapter_file import put_on, read_adapter
+from zoo.weights.loading.adapter_file import AdapterParts, put_on, read_adapter
 from zoo.weights.loading.load import fetch, read_tensors
-
-_LIBRARIES = 3
-"""Channels that networks are built for; a network of another modality may have others."""
 
 _MAX_MODULES = 100_000
 """Maximum modules of a network; the largest in the catalogues has fewer than 10,000."""
@@ -78,19 +76,13 @@ def build(
         folder = path if path.is_dir() else path.parent
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
-    channels: int | None = getattr(spec.input, "channels", None)
     backbone = loader(spec) if loader else _from_loader(spec, folder)
     measure(backbone)
     if weights is not None and path is not None:
-        state = read_tensors(path)
-        if channels is not None and (theirs := backbone.channels_in(state)):
-            backbone.fit_channels(theirs)  # those of a run may have others than its library
         loaded = backbone.load_native_state_dict(
-            state, lacks=weights.lacks, source=f"the weights in {path}"
+            read_tensors(path), lacks=weights.lacks, source=f"the weights in {path}"
         )
         _check_head(backbone, weights, loaded=loaded)
-    if channels is not None and (channels != _LIBRARIES or backbone.channels_note):
-        backbone.fit_channels(channels)
     backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
 
@@ -131,33 +123,62 @@ def build_adapted(
             adapter on this run.
         WeightsError: The adapter is damaged or does not fit.
     """
+    backbone, found = build_base(spec, folder, unpadded=unpadded, registry=registry, base=base)
+    prepare(backbone)
+    put_on(backbone, found, own_head=own_head)
+    return backbone
+
+
+def build_base(
+    spec: BackboneSpec,
+    folder: Path,
+    *,
+    unpadded: bool | None = None,
+    registry: Registry | None = None,
+    base: Path | None = None,
+) -> tuple[Backbone, AdapterParts]:
+    """Build the base of an adapter run; returns it, and the adapter, which is not inserted.
+
+    Arguments and errors are those of :func:`build_adapted`.
+    """
     if folder in _BASES.get():
         raise RunError(
             f"the base of the adapter {folder} is that adapter itself",
             hint="Restore run.json from a copy of the run.",
         )
-    record, registry = read_record(folder), registry or Registry.discover()
-    try:
-        saved = adapter_of(record)
-    except ZooError as error:
-        raise damaged(folder, error) from error
-    if saved is None:
-        raise RunError(
-            f"the run {folder} has no adapter, and {ADAPTER_FILE} belongs to another run",
-            hint="Restore run.json from a copy of the run.",
-        )
-    kind = find_kind(saved.kind, registry)
-    state = read_adapter(folder / ADAPTER_FILE, str(record.get("sha256")))
-    weights, path = find_base(folder, saved, record, registry=registry, given=base)
+    registry = registry or Registry.discover()
+    record, found = read_parts(folder, registry)
+    weights, path = find_base(folder, found.saved, record, registry=registry, given=base)
     token = _BASES.set((*_BASES.get(), folder))
     try:
         check_size(spec, path)
         backbone = build(spec, weights, path=path, unpadded=unpadded)
     finally:
         _BASES.reset(token)
-    prepare(backbone)
-    put_on(backbone, saved, kind, state, source=folder / ADAPTER_FILE, own_head=own_head)
-    return backbone
+    return backbone, found
+
+
+def read_parts(folder: Path, registry: Registry) -> tuple[Mapping[str, Any], AdapterParts]:
+    """Read ``run.json`` and the adapter of a run.
+
+    Raises:
+        RunError: ``run.json`` is damaged, or has no adapter.
+        NameLookupError: Its kind is not that of an installed plugin.
+        WeightsError: The adapter is missing or damaged.
+    """
+    record = read_record(folder)
+    try:
+        saved = adapter_of(record)
+    except ZooError as error:
+        raise damaged(folder, error) from error
+    if saved is None:
+        raise RunError(
+            f"the run {folder} holds no adapter",
+            hint="Use an adapter run; 'zoo adapters' lists them.",
+        )
+    kind = find_kind(saved.kind, registry)
+    file = folder / ADAPTER_FILE
+    return record, AdapterParts(saved, kind, read_adapter(file, str(record.get("sha256"))), file)
 
 
 _BASES: ContextVar[tuple[Path, ...]] = ContextVar("bases", default=())
@@ -201,9 +222,12 @@ def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
     module, _, function = spec.loader.partition(":")
     try:
         loader = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except ZooError:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
         raise PluginError(
-            f"failed to import the loader {spec.loader!r} of {spec.name}: {error}",
+            f"failed to import the loader {spec.loader!r} of {spec.name}: "
+            f"{first_line(error, kind=True)}",
             hint="'zoo plugins' lists all plugins and their status.",
         ) from error
     try:
@@ -213,7 +237,7 @@ def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
                 backbone.read_tokenizer(folder)
     except ZooError:
         raise
-    except Exception as error:  # from the plugin, or from a spec that it did not write
+    except (Exception, SystemExit) as error:  # of the plugin, or of a spec that it did not write
         raise PluginError(
             f"the loader {spec.loader!r} of {spec.name} raised {first_line(error, kind=True)}",
             hint=f"This is a bug of its plugin: see 'zoo check {spec.name}'.",

@@ -1,0 +1,55 @@
+"""Augmentations by name; plugins add theirs through ``zoo_augmentations``. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zoo.contract.extensions import AugmentationSpec
+from zoo.errors import UsageError
+from zoo.registry.offers import Offer, OfferKind
+from zoo.registry.registry import Registry
+
+AUGMENTATION = OfferKind(
+    noun="augmentation",
+    plural="augmentations",
+    hook="zoo_augmentations",
+    holds=AugmentationSpec,
+    training_only=True,
+)
+
+NONE = "none"
+"""Nothing beyond crops and flips."""
+
+AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
+    "trivial": AugmentationSpec(apply="zoo.modalities.image.augmenting:trivial")
+}
+"""zoo's own augmentations."""
+
+
+def find_augmentation(
+    name: str, modality: str, registry: Registry | None = None
+) -> Offer[AugmentationSpec] | None:
+    """The augmentation of that name; ``None`` for :data:`NONE`.
+
+    Args:
+        name: Bare, or ``plugin/name``.
+        modality: The modality of the inputs.
+        registry: Plugins to search; the installed ones by default.
+
+    Raises:
+        NameLookupError: There is no such augmentation, or several plugins offer it.
+        UsageError: It is for another modality.
+        PluginError: Its plugin cannot be used.
+    """
+    if name == NONE:
+        return None
+    if name in AUGMENTATIONS:
+        offer = Offer(kind=AUGMENTATION, bare=name, plugin="", given=AUGMENTATIONS[name])
+    else:
+        offer = (registry or Registry.discover()).offer(AUGMENTATION, name, AUGMENTATIONS)
+    if offer.value.modality != modality:
+        raise UsageError(
+            f"--augment {name} is for the modality {offer.value.modality!r}, not {modality!r}",
+            hint="Remove --augment, or choose another augmentation.",
+        )
+    return offer

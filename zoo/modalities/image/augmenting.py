@@ -1,0 +1,101 @@
+"""Augmentation of training images beyond crops and flips."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.contract.extensions import AugmentationSpec, imported
+from zoo.errors import first_line
+from zoo.registry.offers import Offer
+
+
+class Augment:
+    """Applies an augmentation to a cropped and resized image. Can be pickled.
+
+    Args:
+        offer: zoo's own, or a plugin's.
+        flip: Whether a mirrored image still shows its class.
+    """
+
+    def __init__(self, offer: Offer[AugmentationSpec], *, flip: bool) -> None:
+        self._offer, self._flip = offer, flip
+
+    def __call__(self, image: Image.Image) -> Image.Image | Tensor:
+        """The augmented image, or float32 ``(3, size, size)`` of 0 to 255.
+
+        Raises:
+            PluginError: A plugin's function fails, or returns something else.
+        """
+        if not self._offer.plugin:
+            own: Image.Image | Tensor = imported(self._offer.value.apply)(image, flip=self._flip)
+            return own
+        try:
+            with _seeded():
+                given = imported(self._offer.value.apply)(image, flip=self._flip)
+        except Exception as error:  # whatever the plugin raises
+            raised = first_line(error, kind=True)
+            raise self._offer.broken(f"its {self._offer} raised {raised}") from error
+        if (
+            not isinstance(given, Image.Image)
+            or given.size != image.size
+            or given.mode != image.mode
+        ):
+            raise self._offer.broken(
+                f"its {self._offer} returned {given!r}, not an image of mode {image.mode} and size "
+                f"{image.width} x {image.height}"
+            )
+        return given
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Seed NumPy and ``random`` from torch, whose state depends on sample and epoch."""
+    seed = int(torch.randint(2**32, ()))
+    numpy_state, state = np.random.get_state(), random.getstate()
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(state)
+
+
+def trivial(image: Image.Image, *, flip: bool) -> Image.Image | Tensor:
+    """One operation of TrivialAugment Wide, drawn at random with its strength.
+
+    Müller and Hutter 2021, arXiv:2103.10158: shear, translate, rotate, brightness, colour,
+    contrast, sharpness, posterise, solarise, equalise, or nothing. Without ``flip`` none is rotated:
+    by up to 135 degrees, a 6 becomes a 9 and an arrow to the left one to the right, and what must
+    not be mirrored mostly must not be turned either. The others leave left and right, above and
+    below as they are.
+    """
+    if image.mode == "F":  # Pillow's own operations know bytes alone
+        grey = torch.from_numpy(np.array(image)).clamp_(0, 255).expand(3, -1, -1)
+        shares = _trivial(flip)(grey / 255)  # (3, size, size)
+        return torch.as_tensor(shares).clamp(0, 1) * 255
+    varied: Image.Image = _trivial(flip)(image)
+    return varied
+
+
+@cache
+def _trivial(rotate: bool) -> Any:
+    """TrivialAugment Wide; apart from what is pickled, because its operations cannot be."""
+    from torchvision.transforms import v2
+
+    transform = v2.TrivialAugmentWide()
+    if not rotate:
+        operations = transform._AUGMENTATION_SPACE  # no option of torchvision's leaves one out
+        transform._AUGMENTATION_SPACE = {
+            name: how for name, how in operations.items() if name != "Rotate"
+        }
+    return transform
