@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.cli.options import device_option as device_option
     from zoo.cli.options import network_option as network_option
     from zoo.cli.options import run_argument as run_argument
+    from zoo.cli.options import runs_argument as runs_argument
     from zoo.cli.output import emit_json as emit_json
     from zoo.cli.output import json_option as json_option
     from zoo.cli.output import note as note
@@ -177,6 +178,7 @@ _PUBLIC = {
     "Run": "zoo.runs.run",
     "run_argument": "zoo.cli.options",
     "RunError": "zoo.errors",
+    "runs_argument": "zoo.cli.options",
     "say": "zoo.cli.output",
     "Selection": "zoo.tasks.metrics",
     "SingleLabel": "zoo.tasks.single_label",

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from zoo_serve.server import is_loopback as is_loopback
     from zoo_serve.server import open_socket as open_socket
     from zoo_serve.server import serve as serve
+    from zoo_serve.several import create_app_of_runs as create_app_of_runs
 
 _PUBLIC = {
     "create_app": "zoo_serve.app",
+    "create_app_of_runs": "zoo_serve.several",
     "is_loopback": "zoo_serve.server",
     "Limits": "zoo_serve.limits",
     "open_socket": "zoo_serve.server",

@@ -73,6 +73,8 @@ def create_app(
     names: Collection[str] = (),
     mistakes: zoo.Mistakes | None = None,
     batch_size: int = 32,
+    predictor: zoo.Predictor | None = None,
+    prefix: str = "",
 ) -> Middleware:
     """Create an ASGI application that serves a run; its threads stop with its lifespan.
 
@@ -83,15 +85,19 @@ def create_app(
         names: Accepted host names, besides IP addresses and ``localhost``.
         mistakes: Misclassified samples to show on the page; none by default.
         batch_size: Maximum inputs per forward pass.
+        predictor: The run's, if it is loaded already.
+        prefix: Path under which the application is reached.
 
     Raises:
         RunError: The run cannot be loaded.
     """
     limits = limits or Limits()
     service = Service(
-        run.predictor(device=device), batch_size=batch_size, readable=run.modality.readable
+        predictor or run.predictor(device=device),
+        batch_size=batch_size,
+        readable=run.modality.readable,
     )
-    app = _application(run, service)
+    app = _application(run, service, prefix)
     guarded = Middleware(
         app,
         limits=limits,
@@ -100,25 +106,48 @@ def create_app(
     )
     _add_page(app)
     _add_facts(app, run, limits, waiting=lambda: guarded.waiting)
-    _add_mistakes(app, mistakes)
+    _add_mistakes(app, mistakes, prefix)
     _add_predict(app, run, service, limits)
     return guarded
 
 
-def _application(run: zoo.Run, service: Service) -> FastAPI:
+def _application(run: zoo.Run, service: Service, prefix: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await anyio.to_thread.run_sync(service.close)
 
-    app = FastAPI(
+    return bare_application(
         title=f"zoo serve {run.folder.name}",
         description=f"{run.backbone_name}, fine-tuned: {len(run.classes)} outputs, {run.task.name}.",
+        lifespan=lifespan,
+        paths="/, /predict, /model, /mistakes, /health or /openapi.json",
+        prefix=prefix,
+    )
+
+
+def bare_application(
+    *, title: str, description: str, lifespan: Any, paths: str, prefix: str = ""
+) -> FastAPI:
+    """An application without routes, whose errors are JSON.
+
+    Args:
+        title: Of the API.
+        description: Of the API.
+        lifespan: Context of its life.
+        paths: Its paths, for the error of an unknown one.
+        prefix: Path under which it is reached.
+    """
+    app = FastAPI(
+        title=title,
+        description=description,
         version=zoo.__version__,
+        servers=[{"url": prefix}] if prefix else None,
         docs_url=None,  # its page loads scripts from a CDN
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.paths = paths
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPError, _failed)
@@ -184,7 +213,7 @@ def _model(run: zoo.Run, limits: Limits) -> schemas.Model:
     )
 
 
-def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
+def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None, prefix: str) -> None:
     kept = mistakes or zoo.Mistakes()
     listed = [
         schemas.ListedMistake(
@@ -193,7 +222,7 @@ def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None) -> None:
             truth=list(each.truth),
             predicted=list(each.predicted),
             probability=each.probability,
-            image=f"/mistakes/{number}/image" if each.image else None,
+            image=f"{prefix}/mistakes/{number}/image" if each.image else None,
         )
         for number, each in enumerate(kept.examples)
     ]
@@ -351,7 +380,7 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
     what = {
         404: (
             "not found",
-            "/, /predict, /model, /mistakes, /health or /openapi.json",
+            request.app.state.paths,
         ),
         405: ("method not allowed", (error.headers or {}).get("Allow", "another")),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,10 +18,11 @@ _NEEDS = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "pytho
 Examples:
   zoo serve runs/resnet18-1
   zoo serve runs/resnet18-1 --port 0 --json
+  zoo serve runs/cnn-1 runs/cnn-2
   zoo serve runs/lstm-1 --host 0.0.0.0 --allow-host models.example.org
 """
 )
-@zoo.run_argument
+@zoo.runs_argument
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -70,7 +72,7 @@ Examples:
 @zoo.network_option
 @zoo.json_option("Print one JSON document when the server is ready.")
 def command(
-    run: Path,
+    runs: tuple[Path, ...],
     host: str,
     port: int,
     allow_host: tuple[str, ...],
@@ -82,34 +84,51 @@ def command(
     network: str | None,
     as_json: bool,
 ) -> None:
-    """Serve a run as a web page and an HTTP API.
+    """Serve runs as web pages and an HTTP API.
 
+    Several runs are served under their names, and adapter runs of one base share it in memory.
     Ctrl-C stops the server after finishing requests in progress. There is no password: anyone who
     can reach the address can use it.
     """
     _require_extra()
-    from zoo_serve import Limits, create_app, is_loopback, open_socket
+    from zoo_serve import Limits, create_app, create_app_of_runs, is_loopback, open_socket
     from zoo_serve import serve as answer_requests
 
-    opened = zoo.open_run(run, network=network)
+    opened = [zoo.open_run(run, network=network) for run in runs]
     local = is_loopback(host)
-    shown = _mistakes(opened) if (local if mistakes is None else mistakes) else None
+    show = local if mistakes is None else mistakes
+    shown = [_mistakes(run) if show else None for run in opened]
     with open_socket(host, port) as listening:
-        app = create_app(
-            opened,
-            device=device,
-            limits=Limits(request_bytes=int(max_mb * 2**20), rate=rate, burst=_burst(rate)),
-            names=[*allow_host, *([] if local else [host])],
-            mistakes=shown,
-            batch_size=batch_size,
-        )
+        limits = Limits(request_bytes=int(max_mb * 2**20), rate=rate, burst=_burst(rate))
+        names = [*allow_host, *([] if local else [host])]
+        app: Any
+        if len(opened) == 1:
+            app = create_app(
+                opened[0],
+                device=device,
+                limits=limits,
+                names=names,
+                mistakes=shown[0],
+                batch_size=batch_size,
+            )
+        else:
+            app = create_app_of_runs(
+                opened,
+                device=device,
+                limits=limits,
+                names=names,
+                mistakes=shown,
+                batch_size=batch_size,
+            )
         port = listening.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if as_json:
-            facts = {"url": url, "host": host, "port": port, "run": str(run)}
-            zoo.emit_json({**facts, "only_this_machine": local, "mistakes": shown is not None})
+            served = {"run": str(runs[0])} if len(runs) == 1 else {"runs": list(map(str, runs))}
+            facts = {"url": url, "host": host, "port": port, **served}
+            zoo.emit_json({**facts, "only_this_machine": local, "mistakes": show})
         else:
-            zoo.say(f"serving {opened.folder} at {url}", flush=True)
+            folders = ", ".join(str(run.folder) for run in opened)
+            zoo.say(f"serving {folders} at {url}", flush=True)
         _note_reachability(url, local)
         answer_requests(app, listening)
     zoo.note("stopped")

@@ -15,8 +15,9 @@ from collections.abc import Collection, Iterator
 from email.message import Message as Header
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from zoo_serve.http_errors import RequestError
 from zoo_serve.limits import Limits, RateLimiter, network_of
@@ -54,14 +55,15 @@ class Middleware:
         body_type: ``Content-Type`` of prediction requests.
 
     Attributes:
+        app: The application behind it.
         inside: Requests being preprocessed or computed.
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: Limits, names: Collection[str], body_type: str
+        self, app: FastAPI, *, limits: Limits, names: Collection[str], body_type: str
     ) -> None:
         self.inside = 0
-        self._app, self._limits, self._body_type = app, limits, body_type
+        self.app, self._limits, self._body_type = app, limits, body_type
         self._names = {name.lower() for name in names} | {"localhost"}
         self._rate_limiter = RateLimiter(limits.rate, limits.burst)
         self._uploads = Uploads(limits)
@@ -74,7 +76,7 @@ class Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         send = _with_headers(send)
         try:
@@ -82,7 +84,7 @@ class Middleware:
             if scope["path"].startswith(COSTLY):
                 await self._limited(scope, receive, send)
             else:
-                await self._app(scope, receive, send)
+                await self.app(scope, receive, send)
         except RequestError as error:
             await self._drain(receive)
             await error.response()(scope, receive, send)
@@ -125,7 +127,7 @@ class Middleware:
             self._check_length(headers.get("content-length", ""))
             receive = _replayed(await self._uploads.read(receive, client), receive)
         with self._slot(client):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
     @contextlib.contextmanager
     def _slot(self, client: str) -> Iterator[None]:

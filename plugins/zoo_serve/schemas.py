@@ -122,3 +122,18 @@ class Error(BaseModel):
     error: str
     given: str
     expected: str
+
+
+class ServedRun(BaseModel):
+    """A run among several."""
+
+    name: str
+    path: str
+    backbone: str
+    task: str
+
+
+class ServedRuns(BaseModel):
+    """Response of ``GET /runs``."""
+
+    runs: list[ServedRun]

@@ -36,6 +36,18 @@ def network_option(command: Command) -> Command:
     )(command)
 
 
+def runs_argument(command: Command) -> Command:
+    """Give ``command`` the argument RUN..., one run folder or more: ``runs``, ``Path`` objects."""
+    return click.argument(
+        "runs",
+        metavar="RUN...",
+        type=click.Path(path_type=Path),
+        nargs=-1,
+        required=True,
+        shell_complete=completion.runs,
+    )(command)
+
+
 def device_option(command: Command) -> Command:
     """Give ``command`` the option ``--device``: ``device``, ``auto`` by default."""
     from zoo.cli.hyperparameters import shared

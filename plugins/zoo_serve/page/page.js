@@ -209,7 +209,7 @@ async function request(item) {
 
 async function send(item) {
   for (let tries = 1; ; tries += 1) {
-    const response = await fetch("/predict", { method: "POST", ...body(item) });
+    const response = await fetch("predict", { method: "POST", ...body(item) });
     const retryAfter = response.headers.get("retry-after");
     if (response.ok || !retryAfter || tries === MAX_TRIES) return response;
     await new Promise((done) => setTimeout(done, 1000 * Number(retryAfter)));
@@ -379,7 +379,7 @@ async function start() {
     byId("input").focus();
   });
   try {
-    state.model = await (await fetch("/model")).json();
+    state.model = await (await fetch("model")).json();
   } catch {
     byId("about").textContent = "The server does not respond. Restart it and reload this page.";
     return;
@@ -388,7 +388,7 @@ async function start() {
   if (state.model.files) listenForFiles(state.model);
   else listenForTexts(state.model.pairs);
   document.documentElement.dataset.ready = "true";
-  showMistakes(await (await fetch("/mistakes")).json(), state.model);
+  showMistakes(await (await fetch("mistakes")).json(), state.model);
 }
 
 start();
