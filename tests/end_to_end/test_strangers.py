@@ -137,3 +137,20 @@ def test_a_mixer_head_learns_what_a_linear_one_cannot(
     assert solvers == ["lbfgs", "adamw"]
     assert accuracies[0] < 0.8
     assert accuracies[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("nothing", "--no-plugin", "acme"),
+        ("--help", "--no-plugin=acme"),
+    ],
+)
+def test_a_switched_off_plugin_is_not_even_asked_for_its_commands(
+    strangers: Strangers, zoo_cli: Zoo, command: tuple[str, ...]
+) -> None:
+    module = strangers.install("acme", SLOWLY)
+    zoo_cli(*command)
+    assert module not in sys.modules
+    zoo_cli("list", "acme/*")
+    assert module in sys.modules

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import itertools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -209,13 +210,27 @@ def _debug_option(*, hidden: bool = True) -> click.Option:
     )
 
 
+@contextlib.contextmanager
+def _switched_off(arguments: Sequence[str]) -> Iterator[None]:
+    """Disable the plugins of ``--no-plugin`` before a command is looked up, which asks plugins."""
+    given = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    names = [value for flag, value in itertools.pairwise(given) if flag == "--no-plugin"]
+    names += [word.partition("=")[2] for word in given if word.startswith("--no-plugin=")]
+    with _without(names) if names else contextlib.nullcontext():
+        yield
+
+
+def _without(names: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+    """The named plugins are disabled, also in processes that the command starts."""
+    from zoo.registry.policy import WITHOUT
+
+    return variable(WITHOUT, ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names]))
+
+
 def _no_plugin_option(*, hidden: bool = True) -> click.Option:
     def switch_off(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
-        if names:  # in the environment, so that processes which the command starts see it too
-            from zoo.registry.policy import WITHOUT
-
-            value = ",".join([*filter(None, [os.environ.get(WITHOUT)]), *names])
-            ctx.with_resource(variable(WITHOUT, value))
+        if names:
+            ctx.with_resource(_without(names))
 
     return click.Option(
         ["--no-plugin"],
@@ -254,7 +269,7 @@ cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 def main() -> None:
     """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
-    with robust_streams(), fail_cleanly(settings):
+    with robust_streams(), fail_cleanly(settings), _switched_off(sys.argv[1:]):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
         if sys.stdout:
             sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end

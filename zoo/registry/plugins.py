@@ -233,14 +233,15 @@ class PluginSet:
     def require(self, needed: Requirements, what: str, *, training: bool) -> None:
         """Check that the plugins are there that a run needs; see :meth:`zoo.Registry.require`."""
         for name, entry in needed.items():
-            if not entry["opening"] and not training:
+            things = [*entry["opening"], *(entry["training"] if training else ())]
+            if not things:
                 continue
             if name not in self.sources:
-                raise absent(name, entry, what, "is not installed", hint=install(entry))
+                raise absent(name, entry, things, what, "is not installed", hint=install(entry))
             status, reason = self._statuses[self.sources[name]]
             if status != "ok":
                 hint = "Enable or repair it; 'zoo plugins' lists all plugins and their status."
-                raise absent(name, entry, what, f"is {status}: {reason}", hint=hint)
+                raise absent(name, entry, things, what, f"is {status}: {reason}", hint=hint)
 
     def _offers_or_warning(self, kind: OfferKind, name: str) -> list[Offer[Any]]:
         try:

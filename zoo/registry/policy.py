@@ -60,10 +60,10 @@ class Policy:
     def why_disabled(self, plugin: str) -> str:
         """Return why ``plugin`` is disabled; empty if it is not."""
         if plugin in self.without:
-            return "disabled by --no-plugin or ZOO_NO_PLUGIN"
+            return "named by --no-plugin or ZOO_NO_PLUGIN"
         if self.only is not None and plugin not in self.only:
-            return "disabled: not listed in ZOO_PLUGINS"
-        return "disabled in registry.toml" if plugin in self.disabled else ""
+            return "not listed in ZOO_PLUGINS"
+        return "enabled = false in registry.toml" if plugin in self.disabled else ""
 
 
 def load_policy(*, folder: Path | None = None) -> Policy:

@@ -61,7 +61,7 @@ def publish(name: str, folder: Path, *, registry: Registry, replace: bool = Fals
     _check_name(name, registry)
     run = read_run(folder, name=name)
     run.check_weights()
-    registry.check_loader(run.spec, run.folder)
+    registry.check_loader(run.spec, run.folder, run.record.get("plugins"))
     _check_text(run.folder)
     with _changing() as (file, user, change):
         _check_layers(name, file, registry.policy)

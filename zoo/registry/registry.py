@@ -241,16 +241,25 @@ class Registry:
                 if any(map(matches, (name, run.spec.name, run.spec.arch))):
                     yield name, run
 
-    def check_loader(self, spec: BackboneSpec, folder: Path) -> None:
+    def check_loader(
+        self, spec: BackboneSpec, folder: Path, needed: Requirements | None = None
+    ) -> None:
         """Check that the loader in a run folder's spec belongs to an installed plugin.
 
         A spec names the function that builds its backbone, which is imported and called. In a
         plugin's spec that is the plugin's own code; in a file it could be anything.
 
+        Args:
+            spec: The spec of a run.
+            folder: The run folder.
+            needed: The plugins in its ``run.json``; an error then says what to install.
+
         Raises:
-            RunError: The loader is neither in a plugin's package nor in its catalogue.
+            RunError: The plugin is not installed; or the loader is neither in a plugin's package nor in its catalogue.
             PluginError: The plugin cannot be used, e.g. because it is disabled.
         """
+        if needed and spec.plugin in needed:
+            self.require({spec.plugin: needed[spec.plugin]}, f"the run {folder}")
         package = _package(spec.loader)
         owners = [
             name
@@ -294,7 +303,7 @@ class Registry:
         """
         if name in self.policy.runs:
             run = self._resolver.run(name)
-            self.check_loader(run.spec, run.folder)
+            self.check_loader(run.spec, run.folder, run.record.get("plugins"))
             return Resolved(run.spec, run=run)
         return self._resolver.backbone(name)
 

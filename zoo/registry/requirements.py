@@ -60,20 +60,23 @@ def requirements_flaw(needed: object) -> str:
     return ""
 
 
-def absent(name: str, entry: Mapping[str, Any], what: str, status: str, *, hint: str) -> RunError:
+def absent(
+    name: str, entry: Mapping[str, Any], things: Iterable[str], what: str, status: str, *, hint: str
+) -> RunError:
     """Return the error for a plugin that a run needs and that cannot be used.
 
     Args:
         name: The plugin.
         entry: Its entry in the record.
+        things: What it is needed for.
         what: The run.
         status: Why it cannot be used: ``is not installed``.
         hint: What to do.
     """
     version = f"{entry['distribution']} {entry['version']}".strip()
-    things = ", ".join(map(str, (*entry["opening"], *entry["training"])))
     return RunError(
-        f"{what} needs the plugin {name!r}{f' ({version})' if version else ''} for the {things}; "
+        f"{what} needs the plugin {name!r}{f' ({version})' if version else ''} for the "
+        f"{', '.join(map(str, things))}; "
         f"it {status}",
         hint=hint,
     )

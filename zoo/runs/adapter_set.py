@@ -272,7 +272,7 @@ def _opened(given: Run | str | Path, registry: Registry) -> Run:
 
 def _read(run: Run, registry: Registry) -> AdapterParts:
     registry.require(run.record.get("plugins", {}), f"the run {run.folder}")
-    registry.check_loader(run.spec, run.folder)
+    registry.check_loader(run.spec, run.folder, run.record.get("plugins"))
     return read_parts(run.folder, registry)[1]
 
 

@@ -21,6 +21,7 @@ from zoo.contract.exemptions import Exemption
 from zoo.contract.spec import BackboneSpec
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
+from zoo.errors import ZooError, first_line
 from zoo.registry.discovery import PluginSource
 from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.side_effects import MAX_SECONDS
@@ -148,14 +149,25 @@ def heads_can_be_trained(plugin: PublishedCatalogue) -> None:
     """Every head has as many outputs as asked for, takes gradients, and can be opened again."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for offer in plugin.offers(HEAD):
-            check_head(offer)
+        _each(plugin.offers(HEAD), check_head)
 
 
 def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
     """Every strategy makes valid phases for any stages; those that need an argument are not called."""
-    for offer in plugin.offers(STRATEGY):
-        check_strategy(offer)
+    _each(plugin.offers(STRATEGY), check_strategy)
+
+
+def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> None:
+    """Check all, and name every one that fails."""
+    failures = []
+    for offer in offers:
+        try:
+            check(offer)
+        except (AssertionError, ZooError) as error:
+            failures.append(getattr(error, "message", str(error)))
+        except Exception as error:
+            failures.append(f"{offer} raised {first_line(error, kind=True)}")
+    assert not failures, "; ".join(failures)
 
 
 def exemptions_are_of_something(plugin: PublishedCatalogue) -> None:

@@ -63,6 +63,8 @@ def rerun(
             f"{folder / LOCK_FILE} lacks 'request', so the run cannot be repeated",
             hint="Runs pushed to the Hub do not contain it. Repeat the local run instead.",
         )
+    needed = first.record.get("plugins", {})
+    options.registry.require(needed, f"the run {folder}", training=True)
     request = Request.from_json(first.record["request"]).but(
         data=data, precision=first.record["precision"], compile=first.record["compile"]
     )
