@@ -121,7 +121,7 @@ class World:
                 typed(["finetune", name, "--data", data, "--epochs", "1", "--output", word])
 
     def _install(self) -> None:
-        """What ``pip install -e .`` does with a plugin, without a network."""
+        """What ``pip install -e .`` does with a plugin in the working directory, without a network."""
         project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
         points = project["entry-points"]["zoo.plugins"]
         metadata = self.site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
@@ -133,7 +133,6 @@ class World:
         sys.path.append(str(Path.cwd()))
         os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ["PYTHONPATH"]])
         importlib.invalidate_caches()
-        os.chdir(self.folder)
 
 
 def typed(arguments: list[str], stdin: bytes = b"") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -17,6 +18,8 @@ from tests.end_to_end.conftest import Zoo
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
 HOOKS = [example for example in EXAMPLES if "@zoo.hookimpl" in example]
+MODULES = {match[1]: e for e in EXAMPLES if (match := re.match(r"# (acme_\w+)\.py\n", e))}
+"""Examples that are modules of their own; those with hooks are plugins of the same name."""
 
 
 @pytest.fixture
@@ -25,18 +28,16 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     site = tmp_path / "site"
     metadata = site / "acme_zoo-0.1.dist-info"
     metadata.mkdir(parents=True)
-    (metadata / "entry_points.txt").write_text("[zoo.plugins]\nacme = acme_zoo\n")
+    plugins = [name for name, example in MODULES.items() if example in HOOKS]
+    lines = ["[zoo.plugins]", "acme = acme_zoo", *(f"{name} = {name}" for name in plugins), ""]
+    (metadata / "entry_points.txt").write_text("\n".join(lines))
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-zoo\nVersion: 0.1\n")
     # The exemption is of a backbone that only the text knows.
-    code = "\n".join(e for e in HOOKS).replace('"looping-*"', '"tiny"')
-    # The catalogue of a library is another plugin's: the first one stays.
-    first, *rest = code.split("@zoo.hookimpl\ndef zoo_backbones")
-    code = first + "@zoo.hookimpl\ndef zoo_backbones" + "\ndef other_backbones".join(rest)
-    (site / "acme_zoo.py").write_text(code)
-    for example in EXAMPLES:
-        if file := re.match(r"# (acme_\w+\.py)\n", example):
-            (site / file[1]).write_text(example)
-            monkeypatch.delitem(sys.modules, file[1].removesuffix(".py"), raising=False)
+    code = "\n".join(e for e in HOOKS if e not in MODULES.values())
+    (site / "acme_zoo.py").write_text(code.replace('"looping-*"', '"tiny"'))
+    for name, example in MODULES.items():
+        (site / f"{name}.py").write_text(example)
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))  # for the processes that it is asked in
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
@@ -76,8 +77,8 @@ def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo
     failed = {o["check"]: o["message"] for o in checked.json if o["status"] == "failed"}
     assert checked.code == 1
     assert list(failed) == ["can_be_exported"]  # it passes although it is exempted
-    assert zoo_cli("sync", acme).code == 0
-    assert "acme/line-16" in zoo_cli("list", "acme/*").out
+    assert zoo_cli("sync", "acme_lines").code == 0
+    assert "acme_lines/line-16" in zoo_cli("list", "acme_lines/*").out
 
 
 def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) -> None:
@@ -92,3 +93,37 @@ def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) 
     assert {key: float(tensor.mean()) for key, tensor in loaded.items()} == {
         "0.0.weight": 0.25, "0.0.bias": 1.25, "1.weight": 2.25, "1.bias": 3.25,
     }  # fmt: skip
+
+
+def test_the_complete_example_states_every_field_and_keeps_the_contract(
+    acme: str, zoo_cli: Zoo, tmp_path: Path
+) -> None:
+    complete = MODULES["acme_complete"]
+    for kind in (zoo.ImageInput, zoo.TextInput, zoo.Weights, zoo.BackboneSpec):
+        stated = re.search(rf"zoo\.{kind.__name__}\(\n(.*?)^ *\)$", complete, re.S | re.M)
+        assert stated is not None
+        names = set(re.findall(r"^ +(\w+)=", stated[1], re.M))
+        assert names == {field.name for field in dataclasses.fields(kind)}, kind
+    for name in ("acme_complete/wide", "acme_complete/words"):
+        checked = zoo_cli("check", name, "--quiet")
+        assert checked.code == 0, checked.out
+    state = {
+        f"module.{name}": torch.full_like(tensor, 0.5)
+        for name, tensor in zoo.load("acme_complete/wide", weights="none").net.state_dict().items()
+        if "auxiliary" not in name
+    }
+    save_file(state, tmp_path / "wide.safetensors")
+    spec = zoo.Registry.discover().spec("acme_complete/wide")
+    published = dataclasses.replace(
+        spec.weights[0], uri=str(tmp_path / "wide.safetensors"), sha256=""
+    )
+    backbone = zoo.build(spec, published)
+    assert "auxiliary.weight" in backbone.weights_notes[0]
+    assert float(backbone.native_state_dict()["stem.0.weight"].mean()) == 0.5
+
+
+def test_the_tutorials_file_is_what_new_plugin_writes(tmp_path: Path) -> None:
+    from zoo.testing.new_plugin import write_plugin
+
+    written = (write_plugin("acme", "image", tmp_path) / "acme_zoo" / "__init__.py").read_text()
+    assert written.partition("\n\n")[2] == HOOKS[0]
