@@ -330,7 +330,8 @@ def test_predictions_and_evaluations_say_what_of_the_images_is_not_seen(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_a_color_are_counted_in_training_and_in_answers(tmp_path, kind):
+def test_16_bits_a_color_are_counted_in_training_and_in_answers(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("zoo.modalities.image.reading.has_tifffile", lambda: False)
     content = deep_rgb(kind)
     for name in "ab":
         (tmp_path / name).mkdir()

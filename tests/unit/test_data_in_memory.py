@@ -130,7 +130,6 @@ class Unlabelled(Items):
         (lambda: TEXTS, IMAGE, "item 1 of list is a text"),
         (lambda: [(np.zeros((2, 2, 2, 3)), 0), IMAGES[1]], IMAGE, "item 1 of list is a ndarray"),
         (lambda: [(np.zeros((0, 4, 3)), 0), IMAGES[1]], IMAGE, "list item 1: has no pixels"),
-        (lambda: [(np.zeros((4, 4, 9)), 0), IMAGES[1]], IMAGE, "list item 1: has 9 channels"),
         (lambda: pandas.DataFrame({"text": ["a", 3], "label": [0, 1]}), TEXT, "as a table"),
         (lambda: [("a", 0), ("b", object())], TEXT, "the labels of list cannot be read"),
         (lambda: torch.utils.data.Subset(Items(), []), IMAGE, "Subset has no items"),

@@ -159,7 +159,7 @@ def test_a_spec_that_cannot_be_is_refused(changes: dict[str, Any], message: str)
         ({"size": 0}, "an image size of 0"),
         ({"crop": 0}, "a crop of 0"),
         ({"crop": 1.1}, "a crop of 1.1"),
-        ({"mean": (0.5,)}, "three channels"),
+        ({"mean": (0.5,)}, "a mean of 1 values for 3 channels"),
     ],
 )
 def test_an_image_input_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -37,6 +37,12 @@ LARGEST_RESIZED = 2 * LARGEST_SIZE
 LEAST_CROP = 0.1
 """The catalogues' least is above 0.7."""
 
+MOST_CHANNELS = 1024
+"""Hyperspectral sensors have a few hundred."""
+
+LEAST_STD = 1e-7
+"""In images of 16 bits, what matters may be far below a thousandth of the range."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput(InputSpec):
@@ -44,9 +50,12 @@ class ImageInput(InputSpec):
 
     Attributes:
         size: Height and width in pixels after cropping.
+        channels: Bands of an image: 1 for grey, 3 for RGB, 4 for RGBA, or those of a multispectral
+            image. A network is built for the channels of its weights; for others zoo fits its
+            first convolution.
         crop: Share of the shorter side that the centre crop keeps, in (0, 1].
-        mean: One mean a channel, of values in [0, 1].
-        std: One standard deviation a channel, of values in [0, 1].
+        mean: One mean a channel, of values in [0, 1]; by default ImageNet's.
+        std: One standard deviation a channel, of values in [0, 1]; by default ImageNet's.
         interpolation: How images are resized.
         fixed_size: Whether the network is built for images of ``size``, and may refuse others.
             A loader builds a fixed-size network for the size that the spec it is given states.
@@ -56,11 +65,14 @@ class ImageInput(InputSpec):
             sides, whatever the proportions. ``border``: pad the shorter side.
         value_range: The values that are black and white in images with more than 8 bits a pixel;
             empty where images have 8.
+        flip: Whether training may mirror images: not for writing, spectrograms, left and right.
+        random_crop: Whether training may crop images at random.
     """
 
     modality: ClassVar[str] = "image"
 
     size: int = 224
+    channels: int = 3
     crop: float = 0.875
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -70,6 +82,8 @@ class ImageInput(InputSpec):
     multiple_of: int = 1
     crop_mode: CropMode = "center"
     value_range: tuple[float, ...] = ()
+    flip: bool = True
+    random_crop: bool = True
 
     def __post_init__(self) -> None:
         _require(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
@@ -78,9 +92,16 @@ class ImageInput(InputSpec):
         _require(LEAST_CROP <= self.crop <= 1, f"a crop of {self.crop}")
         resized = self.size / self.crop
         _require(resized <= LARGEST_RESIZED, f"images that are resized to {resized:.0f} pixels")
-        _require(len(self.mean) == len(self.std) == 3, "a mean and std for three channels each")
+        _require(1 <= self.channels <= MOST_CHANNELS, f"an image of {self.channels} channels")
+        for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            if getattr(self, name) == usual and self.channels != len(usual):
+                object.__setattr__(self, name, for_channels(usual, self.channels))
+            count = len(getattr(self, name))
+            _require(
+                count == self.channels, f"a {name} of {count} values for {self.channels} channels"
+            )
         _require(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
-        _require(all(1e-3 <= std <= 1e3 for std in self.std), f"a std of {self.std}")
+        _require(all(LEAST_STD <= std <= 1e3 for std in self.std), f"a std of {self.std}")
         _require(is_range(self.value_range), f"a value_range of {self.value_range}")
 
     @staticmethod
@@ -298,6 +319,14 @@ def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any
             for each in data["weights"]
         ]
     return decoded
+
+
+def for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """A value per channel from those of RGB: these for the first three, their average for others."""
+    average = sum(values) / len(values)
+    if channels < len(values):
+        return (average,) * channels
+    return (*values, *[average] * (channels - len(values)))
 
 
 def is_range(values: Sequence[float]) -> bool:

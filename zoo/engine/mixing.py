@@ -38,7 +38,7 @@ class Mixer:
         """Mix one batch; torch's global random state does not change.
 
         Args:
-            pixels: ``(B, 3, H, W)``, on any device. A batch of one image is not mixed.
+            pixels: ``(B, C, H, W)``, on any device. A batch of one image is not mixed.
             targets: ``(B,)`` class indices, or ``(B, outputs)`` floats.
             step: Training step, so that each one mixes differently.
 

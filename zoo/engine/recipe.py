@@ -248,6 +248,21 @@ class Recipe:
         header=True,
         default=0.0,
     )
+    flip: bool | None = option(
+        "Mirror training images at random (default: yes, unless the network says no).",
+        section=_REGULARISATION,
+        use="augmentation",
+        header=True,
+        default=None,
+    )
+    random_crop: bool | None = option(
+        "Crop training images at random (default: yes, unless the network says no).",
+        section=_REGULARISATION,
+        flag="crop",
+        use="augmentation",
+        header=True,
+        default=None,
+    )
     augment: str = option(
         "Augmentation beyond crops and flips: none (default), trivial (TrivialAugment), or a "
         "plugin's.",

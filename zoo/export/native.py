@@ -31,6 +31,12 @@ def native_source(backbone: Backbone, run: Run) -> str:
             "library cannot reproduce",
             hint=_HINT,
         )
+    if backbone.channels_note:
+        raise RunError(
+            f"the network of {run.folder} has {backbone.channels_note.partition(' instead')[0]}, which "
+            "its library does not build",
+            hint=_HINT,
+        )
     if backbone.unpadded:
         raise RunError(
             f"padding changes the outputs of {run.folder}, and its library pads texts", hint=_HINT

@@ -38,6 +38,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Drop training samples that also occur in validation or test."""
     image_size: int | None
     """Height and width of the images."""
+    channels: int | None
+    """Channels of the images: 1, 3 (default), 4, …; by default also those of multispectral images."""
     resize: Resize | None
     """How images are made square (default: as the weights were trained)."""
     value_range: tuple[float, float] | None
@@ -108,6 +110,10 @@ class FinetuneOptions(TypedDict, total=False):
     """Dropout on the features, before the head."""
     label_smoothing: float | None
     """Probability spread over all classes."""
+    flip: bool | None
+    """Mirror training images at random (default: yes, unless the network says no)."""
+    random_crop: bool | None
+    """Crop training images at random (default: yes, unless the network says no)."""
     augment: str | None
     """Augmentation beyond crops and flips: none (default), trivial (TrivialAugment), or a plugin's."""
     mixup: float | None

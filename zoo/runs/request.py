@@ -107,6 +107,14 @@ class Request:
     image_size: int | None = option(
         "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1, default=None
     )
+    channels: int | None = option(
+        "Channels of the images: 1, 3 (default), 4, …; by default also those of multispectral images.",
+        section=_DATA,
+        metavar="N",
+        at_least=1,
+        below=1025,
+        default=None,
+    )
     resize: Resize | None = option(
         "How images are made square (default: as the weights were trained).",
         section=_DATA,
@@ -244,9 +252,12 @@ class Request:
                     )
 
     def of(self, options: Iterable[str]) -> dict[str, Any]:
-        """The values of those ``options`` that are fields, by name."""
+        """The values of those ``options`` by name; ``None`` for one of the recipe that is not given."""
         known = {f.name for f in fields(self)}
-        return {name: getattr(self, name) for name in options if name in known}
+        return {
+            name: getattr(self, name) if name in known else self.overrides.get(name)
+            for name in options
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data, with absolute paths."""

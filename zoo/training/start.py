@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.channels import require_all_channels
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import add_dropout, make_head, solver_of
@@ -17,7 +18,7 @@ from zoo.engine.own.network import TAG, randomise, sha256_of_values
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import apply_surgery
-from zoo.errors import WeightsUnavailable
+from zoo.errors import ContractError, WeightsUnavailable, first_line
 from zoo.modalities import modality_of
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
@@ -168,6 +169,8 @@ def start_from(request: Request, resolved: Resolved, splits: Splits, reporter: R
         # Random initialisation, and the published tokenizer is not available: train a new one.
         spec, tokenizer = modality.with_tokenizer(spec, splits.train, tokenizer_beside(path))
         backbone = build(spec, weights, path=path)
+    if backbone.channels_note:
+        _require_channels(backbone)
     tokenizer = tokenizer or backbone.tokenizer
     modality.require_fit(splits.train, tokenizer)
     sha256 = file_sha256(path) if path else ""
@@ -199,6 +202,31 @@ def _own_start(
     return Start(
         backbone=backbone, weights=weights, sha256=sha256, tokenizer=tokenizer, origin=None
     )
+
+
+def _require_channels(backbone: Backbone) -> None:
+    """Raise a :class:`ContractError` if the network fails with its channels, or ignores one."""
+    spec = backbone.spec
+    modality = modality_of(spec)
+    batch = dict(modality.random_batch(spec, 2, size=modality.small_size(spec)))
+    pixels = batch[modality.main_input]  # (2, C, H, W)
+    mode = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            whole = backbone.features(batch)
+            for channel in range(pixels.shape[1]):
+                other = pixels.clone()
+                other[:, channel] = other[:, channel].flip(-1) + 1
+                features = backbone.features({**batch, modality.main_input: other})
+                require_all_channels(whole, features, spec.name, channel + 1)
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise ContractError(
+            f"{spec.name} fails on images of {pixels.shape[1]} channels: {first_line(error)}",
+            hint="Choose another backbone, such as resnet18, or use --channels 3.",
+        ) from error
+    finally:
+        backbone.train(mode)
 
 
 def tokenizer_beside(path: Path | None) -> Tokenizer | None:

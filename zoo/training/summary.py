@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine import settings
@@ -31,7 +34,8 @@ def summarize(plan: Plan) -> dict[str, str]:
         **_ignored(splits),
         **({"notes": "; ".join(splits.notes)} if splits.notes else {}),
         **_leakage(splits),
-        **modality.input_facts(spec, splits, request.of(modality.options)),
+        **modality.input_facts(spec, splits, _asked(plan, modality.options)),
+        **({"first layer": note} if (note := start.backbone.channels_note) else {}),
         "backbone": f"{spec.name}, {modality.shape_in_words(spec)}, {spec.feature_dim} features",
         **_padding(start),
         "weights": f"{weights.tag} ({weights.uri})" if weights else "none (random initialisation)",
@@ -52,6 +56,12 @@ def _selection(task: Task) -> str:
     name = "" if chosen.offer.plugin == "" else f" ({chosen.key})"
     lower = "" if chosen.metric.higher else ", the lowest,"
     return f"{chosen.title}{name} on the validation split{lower} selects the best epoch"
+
+
+def _asked(plan: Plan, options: Iterable[str]) -> dict[str, Any]:
+    """The values of ``options``, of the request and of the recipe."""
+    recipe = {name: getattr(plan.recipe, name) for name in options if hasattr(plan.recipe, name)}
+    return {**plan.request.of(options), **recipe}
 
 
 def _missing(start: Start) -> dict[str, str]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.network.adapters import adapter_targets, left_unadapted
+from zoo.contract.network.channels import channels_of, fit_channels
 from zoo.contract.network.default_stages import default_stages
 from zoo.contract.network.feature_maps import as_maps
 from zoo.contract.network.freezing import chosen, resting
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 declare_missing_operators()
 
 Batch = Mapping[str, Tensor]
-"""Images: ``pixel_values`` ``(B, 3, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
+"""Images: ``pixel_values`` ``(B, C, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
 and for text pairs optionally ``token_type_ids`` ``(B, T)``, which a network may ignore."""
 
 Extract = Callable[[nn.Module, Batch], Tensor]
@@ -72,7 +73,8 @@ class Backbone(nn.Module):
     computed apart, because padding would change their features; :func:`build` measures it),
     ``extract`` (from the network and a batch to the features, as the plugin calls it),
     ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
-    (why the published head is not there, or not as its plugin states; empty where it is).
+    (why the published head is not there, or not as its plugin states; empty where it is),
+    ``channels_note`` (how the first convolution was fitted to the channels, in words).
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Backbone(nn.Module):
         self.unpadded = False
         self.weights_notes: tuple[str, ...] = ()
         self.head_flaw = ""
+        self.channels_note = ""
 
     @classmethod
     def wrap(
@@ -293,6 +296,22 @@ class Backbone(nn.Module):
             parameters[path].requires_grad_(flag)
         self.train(self.training)
 
+    # -- channels ----------------------------------------------------------------------------
+
+    def fit_channels(self, channels: int) -> None:
+        """Give the first convolution another number of input channels; its weights are kept.
+
+        They are summed for one channel, else repeated and scaled; ``channels_note`` says so.
+
+        Raises:
+            ContractError: The network has no first convolution.
+        """
+        self.channels_note = fit_channels(self.net, channels, self.spec.name)
+
+    def channels_in(self, state: Mapping[str, Tensor]) -> int | None:
+        """The input channels of the first convolution in weights; ``None`` if it is not in them."""
+        return channels_of(self.net, state)
+
     # -- adapters ----------------------------------------------------------------------------
 
     def adapter_targets(self) -> list[str]:
@@ -348,6 +367,8 @@ class Backbone(nn.Module):
         """
         if self._native.network:
             net = self._native.network(self.outputs())
+            if self.channels_note:
+                fit_channels(net, self.spec.image_input.channels, self.spec.name)
             net.load_state_dict(self.native_state_dict())
             return net.train(self.training)
         net = copy.deepcopy(self.net)

@@ -1,9 +1,11 @@
-"""Images given as arrays and tensors."""
+"""Images as arrays ``(H, W, C)``: given in memory, ``.npy`` files, TIFFs with many bands."""
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import sys
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +14,29 @@ from PIL import Image
 from zoo.errors import BadFilesError
 
 Array: TypeAlias = NDArray[Any]
-"""``(H, W)`` or ``(H, W, C)``: unsigned bytes of 0 to 255, floats of 0 to 1, or values of more than
-8 bits, whose range is found over the training images. A tensor is ``(C, H, W)``."""
+"""``(H, W)`` or ``(H, W, C)``: bytes of 0 to 255, floats of 0 to 1, or values of more than 8 bits,
+whose range is found over the training images. A tensor is ``(C, H, W)``."""
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Pillow's modes of 8 bits, by the number of channels."""
+
+MAX_VALUES = 2**29
+"""Numbers in an array, beyond which it is refused: 2 GB of floats."""
+
+_NPY = b"\x93NUMPY"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_FEW = 64  # channels; an array with fewer rows than that, and fewer than columns, is (C, H, W)
+
+
+class FoundArray(NamedTuple):
+    """An image that Pillow does not have: ``(H, W, C)``, and the value of pixels without data."""
+
+    values: Array
+    nodata: float | None = None
+
+
+class NoArray(Exception):
+    """Encoded bytes that cannot be read as an array; the message says why."""
 
 
 def is_array(given: object) -> bool:
@@ -46,32 +67,152 @@ def as_array(given: Any, name: str) -> Array:
     return np.moveaxis(array, 0, -1) if tensor else array
 
 
-def image_of(given: Any, name: str) -> Image.Image:
-    """An array or tensor as an image of Pillow's.
-
-    Raises:
-        BadFilesError: Pillow has no such images.
-    """
-    array = as_array(given, name)
+def image_of(array: Array) -> Image.Image | None:
+    """An array ``(H, W, C)`` as an image of Pillow's; ``None`` if it has no such images."""
     channels = array.shape[-1]
-    plain = array[..., 0] if channels == 1 else array
     if array.dtype == np.bool_:
-        plain = plain.astype(np.uint8) * 255
-    elif array.dtype.kind == "f" and in_unit_range(array):
-        plain = np.rint(plain.astype(np.float64) * 255).astype(np.uint8)
-    if plain.dtype == np.uint8 and channels in _MODES:
-        return Image.fromarray(np.ascontiguousarray(plain), _MODES[channels])
+        array = array.astype(np.uint8) * 255
+    if array.dtype.kind == "f" and (whole := _as_bytes(array)) is not None:
+        array = whole
+    plain = np.ascontiguousarray(array[..., 0] if channels == 1 else array)
+    if plain.dtype == np.uint8 and channels in (1, 3, 4):
+        return Image.fromarray(plain)
     if channels == 1 and plain.dtype == np.uint16:
-        return Image.fromarray(np.ascontiguousarray(plain))
-    if channels == 1:
-        return Image.fromarray(plain.astype(np.int32 if plain.dtype.kind in "iu" else np.float32))
-    raise BadFilesError(
-        f"{name} has {channels} channels of {array.dtype}, which is not an image",
-        paths=(name,),
-        hint="Use uint8 of 0 to 255 or floats of 0 to 1, with 1, 3 or 4 channels.",
-    )
+        return Image.fromarray(plain)
+    if channels == 1 and plain.dtype.kind in "iu":
+        return Image.fromarray(plain.astype(np.int32))
+    return None
+
+
+def _as_bytes(array: Array) -> Array | None:
+    """Floats of 0 to 1 that were bytes of 0 to 255, as those; ``None`` for others."""
+    if not in_unit_range(array):
+        return None
+    scaled = array.astype(np.float32) * 255
+    whole = np.rint(scaled)
+    return whole.astype(np.uint8) if np.abs(scaled - whole).max() < 1e-3 else None
+
+
+def has_tifffile() -> bool:
+    """Whether the library is installed that reads TIFFs of any bands."""
+    return importlib.util.find_spec("tifffile") is not None
 
 
 def in_unit_range(array: Array) -> bool:
-    """Whether all values are in [0, 1]."""
+    """Whether an array holds floats, all of them in [0, 1]."""
+    if array.dtype.kind != "f":
+        return False
     return bool(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1)
+
+
+def shown(found: FoundArray) -> Image.Image:
+    """An array as RGB, to be shown: its first three bands, or the first, each on its own scale."""
+    array = found.values.astype(np.float64)
+    if found.nodata is not None:
+        array[array == found.nodata] = np.nan
+    picked = array[..., :3] if array.shape[-1] >= 3 else np.repeat(array[..., :1], 3, axis=-1)
+    return Image.fromarray(np.stack([_stretched(picked[..., i]) for i in range(3)], axis=-1))
+
+
+def grey(found: FoundArray) -> Image.Image:
+    """The mean of all bands, each on its own scale."""
+    bands = [_stretched(found.values[..., i]) for i in range(found.values.shape[-1])]
+    return Image.fromarray(np.mean(bands, axis=0).astype(np.uint8))
+
+
+def _stretched(band: Array) -> NDArray[np.uint8]:
+    values = band.astype(np.float64)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    plain = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    return ((plain - low) * (255 / (high - low or 1))).astype(np.uint8)
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def is_npy(content: bytes) -> bool:
+    """Whether encoded bytes are those of a ``.npy`` file."""
+    return content.startswith(_NPY)
+
+
+def is_tiff(content: bytes) -> bool:
+    """Whether encoded bytes are those of a TIFF."""
+    return content.startswith(_TIFF)
+
+
+def read_npy(content: bytes) -> Array:
+    """The array ``(H, W, C)`` of a ``.npy`` file, never a pickle.
+
+    Raises:
+        NoArray: It is damaged, or is not an image.
+    """
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        raise NoArray(f"not a readable .npy file ({error})".split("\n")[0]) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+        raise NoArray(f"an array of {getattr(array, 'dtype', type(array))}, not of numbers")
+    return _channels_last(array)
+
+
+def read_tiff(content: bytes) -> FoundArray:
+    """All bands of a TIFF.
+
+    Pages of the same size count as bands, unless there is a photometric interpretation with several
+    samples a pixel.
+
+    Raises:
+        NoArray: It is damaged, too large, or tifffile is not installed.
+    """
+    try:
+        import tifffile
+    except ImportError as error:
+        raise NoArray(
+            "reading a TIFF with these bands needs tifffile: pip install tifffile imagecodecs"
+        ) from error
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            series = file.series[0]
+            if int(np.prod(series.shape, dtype=np.float64)) > MAX_VALUES:
+                raise NoArray(f"it has more than {MAX_VALUES:,} values")
+            tag = file.pages.first.tags.get(42113)  # GDAL's nodata
+            nodata = None if tag is None else _number(tag.value)
+            array, axes = series.asarray(), series.axes
+    except NoArray:
+        raise
+    except Exception as error:  # whatever a damaged file triggers
+        raise NoArray(
+            f"not a readable TIFF ({type(error).__name__}: {error})".split("\n")[0]
+        ) from error
+    if "S" in axes and array.ndim == 3:
+        return FoundArray(np.moveaxis(array, axes.index("S"), -1), nodata)
+    return FoundArray(_channels_last(array), nodata)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(str(value).strip(" \0"))
+    except ValueError:
+        return None
+    return None if np.isnan(number) else number
+
+
+def _channels_last(array: Array) -> Array:
+    """``(H, W, C)`` from that, from ``(H, W)``, or from ``(C, H, W)`` with few channels."""
+    if array.ndim == 2 and array.size:
+        return array[..., None]
+    if array.ndim != 3 or not array.size:
+        raise NoArray(f"an array of shape {array.shape}, expected (H, W) or (H, W, C)")
+    first, height, last = array.shape
+    if first < min(height, last) and first <= _FEW:
+        return np.moveaxis(array, 0, -1)
+    return array

@@ -21,8 +21,9 @@ from zoo.modalities.attribution import (
     Question,
     without_parameter_gradients,
 )
+from zoo.modalities.image.arrays import FoundArray, as_array, shown
 from zoo.modalities.image.showing import image_uri, overlay_uri, whereabouts
-from zoo.modalities.image.transforms import Normalise
+from zoo.modalities.image.transforms import RGB, Normalise
 from zoo.system.tensors.hooks import hooked
 
 _FINE = 4
@@ -51,7 +52,7 @@ class Heat:
 def attribute(question: Question) -> Attributed:
     """The images as the network sees them, with heat maps if the network supports them."""
     batch = question.loader.batch([(0, i) for i in range(len(question.samples))])
-    pixels = batch["pixel_values"]  # (B, 3, size, size)
+    pixels = batch["pixel_values"]  # (B, C, size, size)
     shown = [
         Attribution(question.samples.input(i), image_uri(own))
         for i, own in enumerate(_bytes(pixels, question))
@@ -74,6 +75,8 @@ def attribute(question: Question) -> Attributed:
 
 def _bytes(pixels: Tensor, question: Question) -> NDArray[np.uint8]:
     """``(B, size, size, 3)``, of 0 to 255."""
+    if pixels.shape[1] != RGB:
+        return np.stack([np.asarray(shown(FoundArray(as_array(each, "")))) for each in pixels])
     if pixels.dtype != torch.uint8:
         pixels = Normalise(question.spec.image_input).inverse(pixels)
     return np.asarray(pixels.permute(0, 2, 3, 1).numpy())
@@ -92,7 +95,7 @@ def grad_cam(
 
     Args:
         backbone: In evaluation mode.
-        pixels: Prepared, on its device: ``(B, 3, size, size)``.
+        pixels: Prepared, on its device: ``(B, C, size, size)``.
         outputs: The output to attribute, for each image.
         against: Whether to show evidence against the output instead, for each image: for a class
             that is not predicted, the map of evidence for it may be empty.

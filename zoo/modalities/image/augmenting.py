@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo.contract.extensions import AugmentationSpec, imported
 from zoo.errors import first_line
+from zoo.modalities.image.channels import COLOURED
 from zoo.registry.offers import Offer
 
 
@@ -55,6 +56,18 @@ class Augment:
             )
         return given
 
+    def on_tensor(self, pixels: Tensor) -> Tensor:
+        """The augmented pixels ``(C, size, size)`` of 0 to 255, in their own type.
+
+        A plugin's function gets images of Pillow's, so three channels are rounded to bytes for it.
+        """
+        if not self._offer.plugin:
+            return trivial_bands(pixels, flip=self._flip)
+        bands = pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+        image = self(Image.fromarray(np.ascontiguousarray(bands.numpy())))
+        assert isinstance(image, Image.Image)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).to(pixels.dtype)
+
 
 @contextmanager
 def _seeded() -> Iterator[None]:
@@ -87,15 +100,26 @@ def trivial(image: Image.Image, *, flip: bool) -> Image.Image | Tensor:
     return varied
 
 
+_GEOMETRIC = frozenset(("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"))
+
+
+def trivial_bands(pixels: Tensor, *, flip: bool) -> Tensor:
+    """:func:`trivial` of ``(C, H, W)`` of 0 to 255; of other channels only geometric operations."""
+    varied: Tensor = _trivial(flip, pixels.shape[-3] not in COLOURED)(pixels.float() / 255)
+    varied = varied.clamp(0, 1) * 255
+    return varied if pixels.dtype == torch.float32 else varied.round().to(torch.uint8)
+
+
 @cache
-def _trivial(rotate: bool) -> Any:
+def _trivial(rotate: bool, geometric: bool = False) -> Any:
     """TrivialAugment Wide; apart from what is pickled, because its operations cannot be."""
     from torchvision.transforms import v2
 
     transform = v2.TrivialAugmentWide()
-    if not rotate:
-        operations = transform._AUGMENTATION_SPACE  # no option of torchvision's leaves one out
-        transform._AUGMENTATION_SPACE = {
-            name: how for name, how in operations.items() if name != "Rotate"
-        }
+    # no option of torchvision's leaves one out
+    transform._AUGMENTATION_SPACE = {
+        name: how
+        for name, how in transform._AUGMENTATION_SPACE.items()
+        if (rotate or name != "Rotate") and (not geometric or name in _GEOMETRIC)
+    }
     return transform

@@ -25,7 +25,7 @@ def _forks() -> bool:
 
 
 class ImageBatches(BatchReader):
-    """Batches of images: ``pixel_values`` ``(B, 3, size, size)``, ``index``, ``labels``.
+    """Batches of images: ``pixel_values`` ``(B, C, size, size)``, ``index``, ``labels``.
 
     Pixels are bytes from 0 to 255, a quarter of the size of floats on the way from a worker to a
     GPU; the batch is normalised on the device. Batches with images of more than 8 bits are

@@ -76,14 +76,15 @@ def scaled(
     rows = factor * max(1, _STRIP // (width * factor))
     for top in range(0, height, rows):  # all at once would take several times the image's memory
         strip = image.crop((0, top, width, min(top + rows, height)))
-        part = Image.fromarray(_scaled(np.asarray(strip), values, nodata))
+        part = Image.fromarray(scaled_values(np.asarray(strip), values, nodata))
         whole.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
     return whole
 
 
-def _scaled(
+def scaled_values(
     grey: NDArray[np.generic], values: ValueRange, nodata: float | None
 ) -> NDArray[np.float32]:
+    """Values of an array of any shape as floats of 0 to 255; arguments as of :func:`scaled`."""
     low, high = values
     wide = np.nan_to_num(grey.astype(np.float64), nan=low, posinf=high, neginf=low)
     if nodata is not None:
@@ -127,7 +128,11 @@ class Spread(NamedTuple):
 
 def spread(image: Image.Image, nodata: float | None = None) -> Spread:
     """Where the values of a deep image lie; pixels of ``nodata``, and NaN, do not count."""
-    grey = _sampled(image)
+    return spread_of(_sampled(image), nodata)
+
+
+def spread_of(grey: NDArray[Any], nodata: float | None = None) -> Spread:
+    """As :func:`spread`, of values in a row."""
     lacks = False
     if nodata is not None:
         none = without_data(grey, nodata)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from zoo.data.samples import Samples
-from zoo.data.sequences import Indices, Inputs
+from zoo.data.sequences import Indices, Inputs, in_memory
 from zoo.modalities.image.bit_depth import SCALED, ValueRange
 from zoo.modalities.image.reading import read_image
 from zoo.system.files import replacing
@@ -175,8 +175,10 @@ class ImageDecoding:
         return f"{self.size}\n{self.values}\n{PIL.__version__}"
 
     def applies(self, samples: Samples) -> bool:
-        """Whether there are any, and not in memory."""
-        return len(samples) > 0 and not isinstance(samples.raw(0), Image.Image)
+        """Whether there are any, not in memory, and Pillow has such images."""
+        if not len(samples) or in_memory(samples.inputs):
+            return False
+        return samples.traits is None or not samples.traits["array"].any()
 
     def estimated_bytes(self, samples: Samples) -> int:
         """From some of them."""

@@ -12,9 +12,11 @@ from torch.export import Dim
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.modalities.exporting import TensorBatch
+from zoo.modalities.image.arrays import MODES
+from zoo.modalities.image.band_steps import LONGEST
 from zoo.modalities.image.bit_depth import OVERSAMPLING
 from zoo.modalities.image.noise import random_batch
-from zoo.modalities.image.transforms import LONGEST, resized
+from zoo.modalities.image.transforms import resized
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class ImageExport:
     def axes(self) -> dict[str, tuple[str | int, ...]]:
         """Pixels of one size."""
         size = self.spec.image_input.size
-        return {"pixel_values": ("batch", 3, size, size)}
+        return {"pixel_values": ("batch", self.spec.image_input.channels, size, size)}
 
     def traced(self) -> TensorBatch:
         """Two images of noise."""
@@ -71,7 +73,8 @@ def steps(given: ImageInput) -> list[dict[str, Any]]:
     before, how = resized(given), {"interpolation": given.interpolation}
     decode = {
         "do": "decode",
-        "mode": "RGB",
+        "mode": MODES.get(given.channels, "bands"),
+        "channels": given.channels,
         "upright": True,
         "transparent": "white",
         "jpeg_draft": OVERSAMPLING * before,

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.data.samples import Splits
 from zoo.errors import UsageError
+from zoo.modalities.augmentations import AUGMENTATIONS, NONE
+from zoo.modalities.image.channels import (
+    RGB,
+    channels_for,
+    measured,
+    refuse_mixed,
+    with_channels,
+)
 from zoo.modalities.image.not_seen import outside_in_words
 from zoo.modalities.image.traits import range_of
 
@@ -25,22 +34,42 @@ SQUARES: Mapping[str, Mapping[str, Any]] = {
 def fitted(
     spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
 ) -> BackboneSpec:
-    """The spec with the size, resizing and value range for the options and the data.
+    """The spec with size, channels, resizing and value range for the options and the data.
 
-    The value range is that of this data, even if training starts from a run with another.
+    Value range, and means and deviations of its channels, are those of this data, even if training starts from a run with another.
 
     Raises:
         UsageError: The network does not take that size, or the range does not fit the data.
     """
     found = range_of(splits.train.traits) or range_of(splits.val.traits if splits.val else None)
     square = SQUARES[asked["resize"]] if asked["resize"] else {}
-    spec = spec.with_input(value_range=tuple(asked["value_range"] or found), **square)
+    varied = {name: asked[name] for name in ("flip", "random_crop") if asked.get(name) is not None}
+    wanted, traits = asked.get("channels"), splits.train.traits
+    channels = channels_for(spec.image_input, wanted, traits)
+    refuse_mixed(traits, channels, wanted)
+    if channels != RGB and asked.get("cache_images"):
+        raise UsageError(
+            f"--cache-images has no effect on images of {channels} channels",
+            hint="Leave --cache-images out.",
+        )
+    if channels != RGB and asked.get("augment") not in (None, NONE, *AUGMENTATIONS):
+        raise UsageError(
+            f"--augment {asked['augment']} takes RGB images, not {channels} channels",
+            hint=f"Use --augment {' or '.join(AUGMENTATIONS)}, or leave the option out.",
+        )
+    spec = spec.with_input(
+        value_range=tuple(asked["value_range"] or found),
+        **square,
+        **varied,
+        **with_channels(spec.image_input, channels),
+    )
     if words := outside_in_words(spec.image_input, splits.train.traits):
         low, high = spec.image_input.value_range
         raise UsageError(
             f"--range {low:g} {high:g} does not fit the data: {words}",
             hint="Remove --range to estimate it from the images, or use other values.",
         )
+    spec = replace(spec, input=measured(spec.image_input, splits.train) or spec.input)
     size = _size(spec, asked["image_size"], splits, pretrained=pretrained)
     return spec.with_input(size=size) if size else spec
 

@@ -49,13 +49,15 @@ SCRATCH: Mapping[str, Any] = {
 }
 """The same where it starts from random parameters."""
 
+_RGB = 3
+
 SMALL = 64
 """Pixels of a side that are enough to try a network."""
 
 
 @dataclass(frozen=True)
 class ImageModality:
-    """Images, ``pixel_values`` ``(B, 3, size, size)``; see :class:`zoo.modalities.Modality`."""
+    """Images, ``pixel_values`` ``(B, C, size, size)``; see :class:`zoo.modalities.Modality`."""
 
     name: str = "image"
     noun: str = "image"
@@ -71,8 +73,8 @@ class ImageModality:
     ragged: bool = False
     options: frozenset[str] = frozenset(
         {
-            *("image_size", "resize", "value_range", "augment", "mixup", "cutmix"),
-            *("cached_views", "cache_images"),
+            *("image_size", "channels", "resize", "value_range", "flip", "random_crop"),
+            *("augment", "mixup", "cutmix", "cached_views", "cache_images"),
         }
     )
 
@@ -91,8 +93,10 @@ class ImageModality:
         return Normalise(spec.image_input)
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
-        """Pixels of a side."""
-        return f"{spec.image_input.size} pixels"
+        """Pixels of a side, and channels other than RGB."""
+        given = spec.image_input
+        channels = f" of {given.channels} channels" if given.channels != _RGB else ""
+        return f"{given.size} pixels{channels}".replace("of 1 channels", "of 1 channel")
 
     def fitted(
         self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
@@ -118,11 +122,15 @@ class ImageModality:
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
         """How images become square, their scale of grey, and what is left out of them."""
-        from zoo.modalities.image.not_seen import reading_in_words
+        from zoo.modalities.image.not_seen import reading_in_words, steps_in_words
 
         square = {"resize": asked["resize"]} if asked["resize"] else {}
         given = asked["value_range"] is not None
-        return {**square, **reading_in_words(spec.image_input, splits, given=given)}
+        return {
+            **square,
+            **steps_in_words(spec.image_input, splits, asked),
+            **reading_in_words(spec.image_input, splits, given=given),
+        }
 
     def input_record(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
@@ -249,12 +257,14 @@ class ImageModality:
         )
         return ImageBatches(samples, transform, options.seed, options.reading)
 
-    def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding:
-        """Into pixels, no larger than the network needs."""
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding | None:
+        """Into pixels, no larger than the network needs; ``None`` for other channels than RGB."""
         from zoo.modalities.image.decoded import ImageDecoding
-        from zoo.modalities.image.transforms import resized
+        from zoo.modalities.image.transforms import RGB, resized
 
         given = spec.image_input
+        if given.channels != RGB:
+            return None
         return ImageDecoding(given.size if train else resized(given), given.value_range)
 
     # -- what the sources of data ask ----------------------------------------------------------

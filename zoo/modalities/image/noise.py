@@ -11,8 +11,9 @@ from zoo.contract.spec import BackboneSpec
 def random_batch(
     spec: BackboneSpec, count: int, *, size: int | tuple[int, int] | None = None, seed: int = 0
 ) -> dict[str, Tensor]:
-    """``pixel_values`` ``(count, 3, height, width)``; ``size`` is both, or each, in pixels."""
+    """``pixel_values`` ``(count, C, height, width)``; ``size`` is both, or each, in pixels."""
     sides = size or spec.image_input.size
     height, width = sides if isinstance(sides, tuple) else (sides, sides)
     generator = torch.Generator().manual_seed(seed)
-    return {"pixel_values": torch.randn(count, 3, height, width, generator=generator)}
+    channels = spec.image_input.channels
+    return {"pixel_values": torch.randn(count, channels, height, width, generator=generator)}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zoo.contract.spec import ImageInput
 from zoo.data.samples import Splits
 from zoo.errors import BadFilesError
+from zoo.modalities.image.channels import COLOURED, derived
 from zoo.modalities.image.traits import Traits
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -28,6 +29,8 @@ _WORDS: Mapping[str, str] = {
     "crop": "more than 40 % of the longer side is cropped in {images}; {advice}",
 }
 """By name, as in records and predictions."""
+
+_RGB = 3
 
 _MIN_KEPT = 0.6
 """The share of the longer side below which cropping is reported. A 4:3 photograph keeps 0.66 at the
@@ -66,15 +69,20 @@ class Reading:
 
     def unread(self, traits: Traits) -> dict[str, Mask]:
         """Which of N images have unread parts, by the name of the part; ``(N,)`` each."""
+        some = self.input.channels <= _RGB
         return {
-            "frames": traits["frames"],
-            "bands": traits["bands"],
+            "frames": traits["frames"] & some,
+            "bands": (traits["bands"] | traits["array"]) & self._leaves_bands(traits),
             "halved": traits["halved"],
             "nodata": traits["nodata"],
             "beyond": _beyond(self.input, traits),
             "shallow": ~traits["deep"] & self.deep,
             "crop": _cut_short(self.input, traits),
         }
+
+    def _leaves_bands(self, traits: Traits) -> Mask:
+        found: Mask = traits["channels"] > max(_RGB, self.input.channels)
+        return found
 
     def names(self, traits: Traits) -> tuple[tuple[str, ...], ...]:
         """The names of the unread parts of each image."""
@@ -102,7 +110,7 @@ class Reading:
     def misfits(self, traits: Traits) -> dict[int, str]:
         """Images whose values do not fit the range of the training images: reasons by index."""
         if not self.input.value_range:
-            return {int(i): _NO_RANGE for i in np.flatnonzero(traits["deep"])}
+            return {int(i): _NO_RANGE for i in np.flatnonzero(traits["deep"] & ~traits["unit"])}
         if self.windowed:
             return {}
         words = (
@@ -120,6 +128,30 @@ class Reading:
                 hint="Convert it to the range of the training images, or skip such images with "
                 "--bad-files skip.",
             )
+
+
+def steps_in_words(
+    image_input: ImageInput, splits: Splits, asked: Mapping[str, Any]
+) -> dict[str, str]:
+    """The channels, and which augmentations are off, one note per line of the summary."""
+    facts = {}
+    channels = image_input.channels
+    if channels != _RGB:
+        found = "as asked for" if asked.get("channels") else "as the images have"
+        own = derived(splits.train.traits) == channels
+        found = found if asked.get("channels") or own else "as the network was trained with"
+        facts["channels"] = f"{channels}, {found}"
+    off = [
+        words
+        for on, words in (
+            (image_input.random_crop, "random crops"),
+            (image_input.flip and splits.flip, "mirroring"),
+        )
+        if not on
+    ]
+    if asked.get("augment") == "trivial" and channels not in COLOURED:
+        off.append(f"changes of color (for {channels} channels)")
+    return {**facts, "augmentation": f"without {' and '.join(off)}"} if off else facts
 
 
 def reading_in_words(image_input: ImageInput, splits: Splits, *, given: bool) -> dict[str, str]:

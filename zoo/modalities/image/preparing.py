@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo.contract.spec import ImageInput
 from zoo.data.sequences import Raw
+from zoo.modalities.image.arrays import MODES
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS
 from zoo.modalities.image.transforms import make_transform
@@ -18,7 +19,7 @@ from zoo.modalities.preparing import PreparedInput
 
 
 class ImagePreparer:
-    """See :class:`zoo.modalities.preparing.Preparer`; contents are ``(3, size, size)`` of 0 to 255.
+    """See :class:`zoo.modalities.preparing.Preparer`; contents are ``(C, size, size)`` of 0 to 255.
 
     Args:
         given: What the network takes.
@@ -44,11 +45,14 @@ class ImagePreparer:
         )
 
     def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
-        """``pixel_values`` ``(B, 3, size, size)``."""
+        """``pixel_values`` ``(B, C, size, size)``."""
         return {"pixel_values": self._transform.together([each.content for each in prepared])}
 
     def example(self) -> Raw:
-        """A small grey JPEG."""
-        file = io.BytesIO()
+        """A small grey JPEG; of many channels, an array."""
+        file, channels = io.BytesIO(), self._transform.input.channels
+        if channels > max(MODES):
+            np.save(file, np.zeros((64, 64, channels), np.uint8))
+            return file.getvalue()
         Image.new("RGB", (64, 64), "grey").save(file, "JPEG")
         return file.getvalue()

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,22 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from zoo.data.examined import Examined, Hashes
 from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError, first_line
-from zoo.modalities.image.arrays import Array, image_of, is_array
+from zoo.modalities.image.arrays import (
+    Array,
+    FoundArray,
+    NoArray,
+    as_array,
+    grey,
+    has_tifffile,
+    image_of,
+    in_unit_range,
+    is_array,
+    is_npy,
+    is_tiff,
+    read_npy,
+    read_tiff,
+    shown,
+)
 from zoo.modalities.image.bit_depth import (
     OVERSAMPLING,
     SCALED,
@@ -28,6 +43,7 @@ from zoo.modalities.image.bit_depth import (
     nodata_of,
     own_range,
     scaled,
+    spread_of,
 )
 from zoo.modalities.image.formats import (
     is_too_much_metadata,
@@ -36,13 +52,21 @@ from zoo.modalities.image.formats import (
     without_metadata,
 )
 from zoo.modalities.image.perceptual_hash import SIDE, hashes_of
-from zoo.modalities.image.traits import TRAITS, Traits, note_traits, note_values
+from zoo.modalities.image.traits import (
+    TRAITS,
+    Traits,
+    has_more_bands,
+    is_halved,
+    note_traits,
+    note_values,
+)
 from zoo.system.files import is_utf8
 
 # fmt: off
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm",
     ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".ico", ".heic", ".heif", ".jxl",
+    ".npy",
 ))
 # fmt: on
 """File extensions of images. HEIC is among them although Pillow alone does not read it
@@ -58,6 +82,12 @@ _RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
 """Modes that can be resized before conversion to RGB."""
 
 _STRIP = 2**22  # pixels composited on white at a time
+
+_SAMPLED = 2**20  # values of an array from which its range is found
+
+_MAY_BE_ARRAYS = frozenset((".npy", ".tif", ".tiff"))
+
+_T = TypeVar("_T")
 
 _TASK = 32  # images that a thread examines at a time
 
@@ -94,29 +124,115 @@ def read_image(
             empty; the message names it.
     """
     path = name or (os.fspath(source) if isinstance(source, (str, os.PathLike)) else "the image")
-    if is_array(source):
-        source = image_of(source, path)
-    if isinstance(source, Image.Image):
-        return _read(source, size, path, values, traits)
+    found = found_in(source, path)
+    if isinstance(found, FoundArray):
+        if values == "own":
+            return shown(found)
+        raise BadFilesError(
+            f"{path} has {found.values.shape[-1]} channels of {found.values.dtype}, not an image "
+            "of 8 bits or a grey one",
+            paths=(path,),
+            hint="Train with --channels N to use all of them.",
+        )
+    if isinstance(found, Image.Image):
+        return _read(found, size, path, values, traits)
 
     def read(image: Image.Image) -> Image.Image:
         if size is not None:
             _reduce(image, OVERSAMPLING * size)
         return _read(image, size, path, values, traits)
 
-    assert not isinstance(source, np.ndarray)
+    return opened_as(found, read, path)
+
+
+def opened_as(source: Any, use: Callable[[Image.Image], _T], name: str) -> _T:
+    """``use(image)`` of an image of Pillow's, a path or encoded bytes.
+
+    Raises:
+        BadFilesError: It is not an image, or is damaged.
+    """
+    if isinstance(source, Image.Image):
+        return use(source)
     try:
-        return _with_opened(source, read)
+        return with_opened(source, use)
     except BadFilesError:
         raise
     # Pillow's readers raise whatever a damaged file triggers: OSError, SyntaxError, ValueError,
     # struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
-        raise BadFilesError(
-            f"{path} cannot be read as an image: {_reason(error, path)}",
-            paths=(path,),
-            hint="Fix or remove the file, or skip such files with --bad-files skip.",
-        ) from error
+        raise _unreadable(name, _reason(error, name)) from error
+
+
+def _unreadable(name: str, reason: str) -> BadFilesError:
+    return BadFilesError(
+        f"{name} cannot be read as an image: {reason}",
+        paths=(name,),
+        hint="Fix or remove the file, or skip such files with --bad-files skip.",
+    )
+
+
+def unreadable(read: Callable[[], _T], name: str) -> _T:
+    """``read()``; why it is no array, as an error for the user.
+
+    Raises:
+        BadFilesError: It is none.
+    """
+    try:
+        return read()
+    except NoArray as error:
+        raise _unreadable(name, str(error)) from error
+
+
+def found_in(source: Any, name: str) -> Any:
+    """An array that Pillow has no images for; an image of Pillow's for other arrays; or ``source``.
+
+    Raises:
+        BadFilesError: An array or file is damaged.
+    """
+    if is_array(source):
+        return _as_found(as_array(source, name))
+    if isinstance(source, (Image.Image, FoundArray)):
+        return source
+    if not isinstance(source, bytes) and Path(source).suffix.lower() not in _MAY_BE_ARRAYS:
+        return source
+    try:
+        content = content_of(source)
+        if is_npy(content):
+            return _as_found(read_npy(content))
+        if is_tiff(content) and _is_beyond_pillow(content):
+            return read_tiff(content)
+    except NoArray as error:
+        raise _unreadable(name, str(error)) from error
+    except (OSError, ValueError):  # reported by whatever opens it
+        return source
+    return source
+
+
+def _as_found(array: Array) -> Image.Image | FoundArray:
+    image = image_of(array)
+    return FoundArray(array) if image is None else image
+
+
+def content_of(source: str | os.PathLike[str] | bytes) -> bytes:
+    """The encoded bytes of an image.
+
+    Raises:
+        OSError, ValueError: As of :func:`_file`.
+    """
+    return source if isinstance(source, bytes) else _file(source).read_bytes()
+
+
+def _is_beyond_pillow(content: bytes) -> bool:
+    """Whether tifffile is installed, and Pillow cannot read a TIFF or not all of its bands and bits."""
+    if not has_tifffile():
+        return False
+    try:
+        with _opened(content) as image:
+            return is_halved(image) or has_more_bands(image)
+    except UnidentifiedImageError:
+        return True
+    except Exception:  # reported when it is read
+        return False
 
 
 def _read(
@@ -132,7 +248,7 @@ def _read(
     if traits is not None:
         note_traits(image, traits)
     if not is_deep(image):
-        return _rgb(_upright(image))
+        return _rgb(upright(image))
     if not values:
         raise BadFilesError(
             f"{name} has more than 8 bits per pixel, but the training images had 8 bits, so its "
@@ -143,12 +259,12 @@ def _read(
     image.load()
     nodata = nodata_of(image)
     if values == "own":
-        shown = scaled(_upright(image), own_range(image, nodata), size, nodata=nodata)
+        shown = scaled(upright(image), own_range(image, nodata), size, nodata=nodata)
         return shown.convert("L").convert("RGB")
     assert not isinstance(values, str)
     if traits is not None:
         note_values(image, traits)
-    return scaled(_upright(image), values, size, nodata=nodata)
+    return scaled(upright(image), values, size, nodata=nodata)
 
 
 def examine(inputs: Inputs) -> Examined:
@@ -200,29 +316,72 @@ def _examine(
     assert not isinstance(raw, tuple)
     if raw is None:
         return b"", "there is no image"
-    if is_array(raw):
-        try:
-            raw = image_of(raw, name)
-        except BadFilesError as error:
-            return b"", error.message.removeprefix(f"{name} ")
-    if isinstance(raw, Image.Image):
-        _note(raw, thumbnail, traits)
-        return hashlib.sha256(raw.tobytes()).digest(), ""
+    if is_array(raw) or isinstance(raw, Image.Image):
+        return _examine_object(raw, name, thumbnail, traits)
     try:
         content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
     except (OSError, ValueError) as error:
         return b"", _reason(error)
     digest = hashlib.sha256(content).digest()
+    if is_npy(content) or is_tiff(content):
+        try:
+            found = found_in(content, name)
+        except BadFilesError as error:
+            return digest, error.message.removeprefix(f"{name} ")
+        if isinstance(found, FoundArray):
+            note_array(found, traits)
+            thumbnail[:] = _small(found)
+            return digest, ""
+        if isinstance(found, Image.Image):
+            _note(found, thumbnail, traits)
+            return digest, ""
 
     def look(image: Image.Image) -> None:
         _reduce(image, SIDE)
         _note(image, thumbnail, traits)
 
     try:
-        _with_opened(content, look)
+        with_opened(content, look)
     except Exception as error:  # as in read_image
         return digest, _reason(error, name)
     return digest, ""
+
+
+def _examine_object(
+    raw: Any, name: str, thumbnail: NDArray[np.uint8], traits: Traits
+) -> tuple[bytes, str]:
+    try:
+        found = found_in(raw, name)
+    except BadFilesError as error:
+        return b"", error.message.removeprefix(f"{name} ")
+    if isinstance(found, FoundArray):
+        note_array(found, traits)
+        thumbnail[:] = _small(found)
+        facts = f"{found.values.shape} {found.values.dtype}".encode()
+        return hashlib.sha256(facts + np.ascontiguousarray(found.values).tobytes()).digest(), ""
+    _note(found, thumbnail, traits)
+    return hashlib.sha256(found.tobytes()).digest(), ""
+
+
+def _small(found: FoundArray) -> NDArray[np.uint8]:
+    """All bands in grey, squashed to :data:`SIDE` pixels per side."""
+    small: NDArray[np.uint8] = np.asarray(grey(found).resize((SIDE, SIDE)))
+    return small
+
+
+def note_array(found: FoundArray, traits: Traits) -> None:
+    """Fill one row of traits."""
+    array = found.values
+    height, width = array.shape[:2]
+    traits["length"] = max(width, height) / max(1, min(width, height))
+    traits["channels"], traits["array"] = array.shape[-1], True
+    traits["deep"] = array.dtype not in (np.uint8, np.bool_)
+    if traits["deep"]:
+        traits["whole"], traits["unit"] = array.dtype.kind in "iu", in_unit_range(array)
+        stride = max(1, round((array.size / _SAMPLED) ** 0.5))
+        lie = spread_of(array[::stride, ::stride].ravel(), found.nodata)
+        traits["low"], traits["middle"], traits["high"] = lie.low, lie.middle, lie.high
+        traits["nodata"] = lie.lacks
 
 
 def _note(image: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> None:
@@ -240,7 +399,7 @@ def _thumbnail(image: Image.Image) -> Image.Image:
         small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     else:
         small = _rgb(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return _upright(_rgb(small)).convert("L")
+    return upright(_rgb(small)).convert("L")
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
@@ -260,10 +419,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-_T = TypeVar("_T")
-
-
-def _with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Image], _T]) -> _T:
+def with_opened(source: str | os.PathLike[str] | bytes, use: Callable[[Image.Image], _T]) -> _T:
     """``use(image)``; retried without text chunks if Pillow refuses those."""
     try:
         with _opened(source) as image:
@@ -298,7 +454,8 @@ def _reduce(image: Image.Image, size: int) -> None:
         image.draft(None, (size, size))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say."""
     orientation = 1
     with contextlib.suppress(Exception):  # with damaged EXIF data the image is not rotated
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -310,11 +467,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         image.load()
         return image
     if image.has_transparency_data:
-        return _on_white(image)
+        return on_white(image)
     return image.convert("RGB")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
     """Composite a transparent image on white, in strips to save memory."""
     whole = Image.new("RGB", image.size)
     rows = max(1, _STRIP // image.width)

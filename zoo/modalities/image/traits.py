@@ -25,6 +25,9 @@ TRAITS = np.dtype(
         ("middle", np.float64),  # deep: the median
         ("high", np.float64),
         ("nodata", np.bool_),  # deep: there are pixels that stand for none
+        ("channels", np.int32),
+        ("array", np.bool_),  # Pillow has no such images
+        ("unit", np.bool_),  # an array of floats in [0, 1]
     ]
 )
 
@@ -40,7 +43,8 @@ def note_traits(image: Image.Image, traits: Traits) -> None:
     traits["frames"] = image.format not in _PREVIEWS and getattr(image, "is_animated", False)
     samples = getattr(image, "tag_v2", {}).get(_SAMPLES_A_PIXEL, 1)
     traits["bands"] = samples > len(image.getbands())
-    traits["halved"] = not is_deep(image) and any("16" in _raw_mode(t) for t in _tiles(image))
+    traits["channels"] = max(samples, len(image.getbands()))
+    traits["halved"] = is_halved(image)
 
 
 def note_values(image: Image.Image, traits: Traits) -> None:
@@ -50,6 +54,17 @@ def note_values(image: Image.Image, traits: Traits) -> None:
         found = spread(image, nodata_of(image))
         traits["low"], traits["middle"], traits["high"] = found.low, found.middle, found.high
         traits["nodata"] = found.lacks
+
+
+def is_halved(image: Image.Image) -> bool:
+    """Whether Pillow reads 8 of 16 bits a channel."""
+    return not is_deep(image) and any("16" in _raw_mode(t) for t in _tiles(image))
+
+
+def has_more_bands(image: Image.Image) -> bool:
+    """Whether a TIFF has more bands than Pillow reads."""
+    samples = getattr(image, "tag_v2", {}).get(_SAMPLES_A_PIXEL, 1)
+    return bool(samples > len(image.getbands()))
 
 
 def _tiles(image: Image.Image) -> list[Any]:
@@ -67,4 +82,6 @@ def range_of(traits: Traits | None) -> ValueRange:
     if traits is None or not traits["deep"].any():
         return ()
     deep = traits[traits["deep"]]
+    if deep["unit"].all():
+        return 0.0, 1.0
     return common_range(deep["low"], deep["high"], whole=bool(deep["whole"].all()))

@@ -15,8 +15,18 @@ from torch import Tensor
 from zoo.contract.extensions import AugmentationSpec
 from zoo.contract.spec import ImageInput
 from zoo.modalities.batches import MIN_SCALE
+from zoo.modalities.image.arrays import FoundArray
 from zoo.modalities.image.augmenting import Augment
-from zoo.modalities.image.reading import read_image
+from zoo.modalities.image.band_steps import (
+    LONGEST,
+    CropInProportion,
+    Step,
+    crop_steps,
+    plain_steps,
+    tensor_of,
+)
+from zoo.modalities.image.bands import read_bands
+from zoo.modalities.image.reading import found_in, read_image
 from zoo.modalities.image.traits import Traits
 from zoo.registry.offers import Offer
 from zoo.system.tensors.seeds import seeded
@@ -25,7 +35,7 @@ from zoo.system.tensors.torchvision_operators import declare_missing_operators
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
 declare_missing_operators()
 
-LONGEST = 16  # times its width that an image's length may be
+RGB = 3
 
 
 def make_transform(
@@ -50,7 +60,7 @@ def make_transform(
 
 
 class ImageTransform:
-    """From an image to ``(3, size, size)`` of float32, normalised. Can be pickled.
+    """From an image to ``(C, size, size)`` of float32, normalised. Can be pickled.
 
     Takes what :func:`zoo.modalities.image.reading.read_image` gives: RGB, or floats of 0 to 255 in one band.
 
@@ -75,12 +85,15 @@ class ImageTransform:
         self._steps = (
             _varied(image_input, flip, min_scale, augment) if train else _plain(image_input)
         )
+        self._bands = _bands_steps(image_input, train, flip, min_scale)
+        mirrored = flip and image_input.flip
+        self._augment = None if augment is None else Augment(augment, flip=mirrored)
         self._normalise = Normalise(image_input)
 
-    def read(
-        self, source: str | bytes | Image.Image, name: str, traits: Traits | None = None
-    ) -> Image.Image:
+    def read(self, source: Any, name: str, traits: Traits | None = None) -> Image.Image | Tensor:
         """An image as this takes it: no larger than needed, on the run's scale of grey.
+
+        A tensor ``(C, H, W)`` of 0 to 255 where Pillow has no such images.
 
         Args:
             source: Where it is.
@@ -90,11 +103,14 @@ class ImageTransform:
         Raises:
             BadFilesError: It cannot be read.
         """
-        size, values = self.decode_size, self.input.value_range
-        return read_image(source, size=size, name=name, values=values, traits=traits)
+        size, values, channels = self.decode_size, self.input.value_range, self.input.channels
+        found = found_in(source, name)
+        if channels != RGB or isinstance(found, FoundArray):
+            return tensor_of(read_bands(found, channels, values, name=name, traits=traits))
+        return read_image(found, size=size, name=name, values=values, traits=traits)
 
     def together(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Several results of :meth:`pixels` as a batch, ``(B, 3, size, size)``, channels last.
+        """Several results of :meth:`pixels` as a batch, ``(B, C, size, size)``, channels last.
 
         Bytes stay bytes, to be normalised where they are computed with: a quarter of what floats
         take on their way. If one is of floats, all are, and normalised.
@@ -103,26 +119,34 @@ class ImageTransform:
             pixels = [self._normalise(each) for each in pixels]
         return torch.stack([each.permute(1, 2, 0) for each in pixels]).permute(0, 3, 1, 2)
 
-    def __call__(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
-        """Prepare one image, as :meth:`pixels`, and normalise it: ``(3, size, size)``, float32."""
+    def __call__(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
+        """Prepare one image, as :meth:`pixels`, and normalise it: ``(C, size, size)``, float32."""
         return self._normalise(self.pixels(image, seed=seed))
 
-    def pixels(self, image: Image.Image, *, seed: int | None = None) -> Tensor:
-        """Crop, resize and vary one image: ``(3, size, size)`` of 0 to 255, laid out pixel by pixel.
+    def pixels(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
+        """Crop, resize and vary one image: ``(C, size, size)`` of 0 to 255, laid out pixel by pixel.
 
-        Bytes of RGB, and float32 of mode ``F``.
+        Bytes, and float32 of images with more than 8 bits.
 
         Args:
-            image: RGB or ``F``, of any size.
+            image: As of :meth:`read`, of any size.
             seed: Decides the variation, and leaves torch's own random state as it was; ``None``
                 draws from the latter.
         """
         if self.train and seed is not None:
             with seeded(seed):
-                image = self._steps(image)
-        else:
-            image = self._steps(image)
-        return _as_tensor(image)
+                return self._prepared(image)
+        return self._prepared(image)
+
+    def _prepared(self, image: Image.Image | Tensor) -> Tensor:
+        if not isinstance(image, Tensor):
+            return _as_tensor(self._steps(image))
+        pixels: Tensor = self._bands(image)
+        if self.train and self._augment is not None:
+            pixels = self._augment.on_tensor(pixels)
+        if pixels.dtype.is_floating_point:  # resizing may go a little beyond
+            pixels = pixels.clamp(0, 255)
+        return pixels
 
 
 def _as_tensor(image: Image.Image | Tensor) -> Tensor:
@@ -137,15 +161,15 @@ def _as_tensor(image: Image.Image | Tensor) -> Tensor:
 class Normalise:
     """From pixels of 0 to 255 to what the network wants: ``(x / 255 - mean) / std``, float32.
 
-    Takes one image ``(3, H, W)`` or a batch ``(B, 3, H, W)``, in any memory layout, which stays,
+    Takes one image ``(C, H, W)`` or a batch ``(B, C, H, W)``, in any memory layout, which stays,
     on any device.
     """
 
     def __init__(self, image_input: ImageInput) -> None:
-        std = torch.tensor(image_input.std).view(3, 1, 1)
+        std = torch.tensor(image_input.std).view(-1, 1, 1)
         # in two passes over the pixels rather than three
         self._factor = 1 / (255 * std)
-        self._offset = -torch.tensor(image_input.mean).view(3, 1, 1) / std
+        self._offset = -torch.tensor(image_input.mean).view(-1, 1, 1) / std
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The pixels, normalised."""
@@ -175,15 +199,37 @@ def _varied(
 ) -> Any:
     from torchvision.transforms import v2
 
+    flip = flip and image_input.flip
     crop: Any = v2.RandomResizedCrop(
         image_input.size, scale=(min_scale, 1.0), interpolation=_interpolation(image_input)
     )
-    if image_input.crop_mode != "center":
+    if not image_input.random_crop:
+        crop = _plain(image_input)
+    elif image_input.crop_mode != "center":
         crop = _CropInProportion(image_input, min_scale)
     steps = [crop, v2.RandomHorizontalFlip()] if flip else [crop]
     if augment is not None:
         steps.append(Augment(augment, flip=flip))
     return v2.Compose(steps)
+
+
+def _bands_steps(image_input: ImageInput, train: bool, flip: bool, min_scale: float) -> Step:
+    """The steps for tensors, as :func:`_varied` and :func:`_plain` for images."""
+    from torchvision.transforms import v2
+
+    plain = plain_steps(image_input, resized(image_input))
+    if not train:
+        return plain
+    if not image_input.random_crop:
+        crop = plain
+    elif image_input.crop_mode == "center":
+        crop = crop_steps(image_input, min_scale)
+    else:
+        whole = replace(image_input, crop=1.0)
+        crop = CropInProportion(min_scale, plain_steps(whole, whole.size))
+    mirrored = flip and image_input.flip
+    steps: Step = v2.Compose([crop, v2.RandomHorizontalFlip()]) if mirrored else crop
+    return steps
 
 
 class _CropInProportion:

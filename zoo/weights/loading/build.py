@@ -33,6 +33,9 @@ from zoo.weights.loading import adapter_layers
 from zoo.weights.loading.adapter_file import AdapterParts, put_on, read_adapter
 from zoo.weights.loading.load import fetch, read_tensors
 
+_LIBRARIES = 3
+"""Channels that networks are built for; a network of another modality may have others."""
+
 _MAX_MODULES = 100_000
 """Maximum modules of a network; the largest in the catalogues has fewer than 10,000."""
 
@@ -76,13 +79,19 @@ def build(
         folder = path if path.is_dir() else path.parent
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
+    channels: int | None = getattr(spec.input, "channels", None)
     backbone = loader(spec) if loader else _from_loader(spec, folder)
     measure(backbone)
     if weights is not None and path is not None:
+        state = read_tensors(path)
+        if channels is not None and (theirs := backbone.channels_in(state)):
+            backbone.fit_channels(theirs)  # those of a run may have others than its library
         loaded = backbone.load_native_state_dict(
-            read_tensors(path), lacks=weights.lacks, source=f"the weights in {path}"
+            state, lacks=weights.lacks, source=f"the weights in {path}"
         )
         _check_head(backbone, weights, loaded=loaded)
+    if channels is not None and (channels != _LIBRARIES or backbone.channels_note):
+        backbone.fit_channels(channels)
     backbone.unpadded = padding_matters(backbone) if unpadded is None else unpadded
     return backbone
 
