@@ -19,6 +19,7 @@ from zoo.engine.own.wrapping import wrap as wrap_network
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
 from zoo.errors import WeightsError
+from zoo.registry.listed import BackboneNames
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
 from zoo.runs.option_types import FinetuneOptions
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
 
 
 @python_names()
-def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> list[str]:
-    """Canonical names that match ``pattern``: a glob, or a part of the name."""
-    return (registry or Registry.discover()).names(pattern)
+def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> BackboneNames:
+    """Canonical names that match ``pattern``: a glob, or a part of the name.
+
+    The result is a list of strings; a notebook shows it as a table.
+    """
+    return BackboneNames((registry or Registry.discover()).rows(pattern))
 
 
 @python_names()

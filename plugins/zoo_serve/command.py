@@ -136,7 +136,7 @@ def command(
 
 def _mistakes(run: zoo.Run) -> zoo.Mistakes:
     try:
-        return run.mistakes()
+        return run.worst_mistakes()
     except zoo.RunError as error:
         raise zoo.RunError(error.message, hint="To serve without them: --no-mistakes.") from error
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -392,9 +393,8 @@ def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, sour
     written = zoo.embed(own, photos, output=tmp_path / "own.npy", workers=0)
     features = np.load(written.output)
     assert features.shape == (written.samples, 4)
-    own._extract = lambda net, batch: 2 * net(batch["pixel_values"])  # other code, same tensors
-    changed = replace(own.own, extract=own._extract)
-    own.own = changed
+    other = lambda net, batch: 2 * net(batch["pixel_values"])  # noqa: E731 - code, same tensors
+    own.own = replace(own.own, extract=other)
     again = zoo.embed(own, photos, output=tmp_path / "again.npy", workers=0)
     assert np.allclose(np.load(again.output), 2 * features)
     run = trained(own, photos, tmp_path / "run", strategy="probe")
@@ -403,3 +403,18 @@ def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, sour
         zoo.embed(random, photos, output=tmp_path / "random.npy")
     with pytest.raises(UsageError, match="no effect on a run"):
         zoo.embed(run, photos, output=tmp_path / "x.npy", image_size=32)
+
+
+def test_code_of_a_notebook_is_nowhere(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    names = {"__name__": "__main__"}
+    exec(compile(SOURCE, "cell", "exec"), names)
+    for given in (names["Net"], names["build_net"]):
+        source = zoo.wrap(given).own.source  # type: ignore[arg-type]
+        assert (source.importable, source.file) == (False, "")
+    run = trained(zoo.wrap(names["Net"]), photos, tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="in a script or notebook"):
+        zoo.open_run(run.folder).load()
+    assert zoo.open_run(run.folder, network=names["Net"]).load() is not None  # type: ignore[arg-type]

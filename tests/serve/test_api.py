@@ -132,7 +132,7 @@ def test_model_mistakes_and_openapi_are_served(images_run: Path) -> None:
         paths = ("/health", "/model", "/mistakes", "/openapi.json", "/mistakes/0/image")
         return [await client.get(path) for path in paths]
 
-    health, model, mistakes, openapi, shown = served(images_run, ask, mistakes=run.mistakes())
+    health, model, mistakes, openapi, shown = served(images_run, ask, mistakes=run.worst_mistakes())
     assert model.json()["outputs"] == {"one": "class", "several": "classes"}
     assert model.json()["has_classes"] is True
     assert health.json() == {"status": "ok", "waiting": 0}
@@ -163,7 +163,7 @@ def test_mistakes_are_hidden_by_default(images_run: Path) -> None:
 def test_thumbnails_are_decoded_one_at_a_time_and_rate_limited(
     images_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mistakes, reading, most = zoo.open_run(images_run).mistakes(), 0, 0
+    mistakes, reading, most = zoo.open_run(images_run).worst_mistakes(), 0, 0
     read = thumbnails.read_image
 
     def slowly(*arguments: Any, **options: Any) -> Any:

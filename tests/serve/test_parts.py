@@ -153,7 +153,7 @@ def test_a_port_in_use_and_a_foreign_host_are_errors() -> None:
 
 
 def test_the_surest_mistakes_come_first_with_their_images(images_run: Path) -> None:
-    found = zoo.open_run(images_run).mistakes()
+    found = zoo.open_run(images_run).worst_mistakes()
     assert (found.count, found.total) == (3, 12)
     sure = [each.probability for each in found.examples]
     assert sure == sorted(sure, reverse=True)
@@ -188,7 +188,7 @@ def test_no_image_outside_the_data_folder_is_shown(images_run: Path, tmp_path: P
     (data / "link.jpg").symlink_to(secret)
     outside = [secret, data / ".." / "secret.jpg", data / "link.jpg", data / "gone.jpg"]
     inputs = [*map(str, outside), str(data / "notes.txt"), "a\0b.jpg", str(data / "own.jpg")]
-    found = _forged(images_run, tmp_path / "run", data, inputs).mistakes()
+    found = _forged(images_run, tmp_path / "run", data, inputs).worst_mistakes()
     shown = [found.thumbnail(number) is not None for number in range(len(inputs))]
     assert shown == [False] * 6 + [True]
 
@@ -201,7 +201,7 @@ def test_a_run_that_claims_the_whole_disk_as_its_data_shows_no_image(
     private = tmp_path / "private.jpg"
     private.write_bytes(image(0))
     folder = Path(source.replace("~", str(tmp_path)))
-    found = _forged(images_run, tmp_path / "run", folder, [str(private)]).mistakes()
+    found = _forged(images_run, tmp_path / "run", folder, [str(private)]).worst_mistakes()
     assert found.count == 1
     assert found.thumbnail(0) is None
 
@@ -217,8 +217,8 @@ def test_a_damaged_predictions_file_is_an_error(
         else:
             pq.write_table(pa.table({"other": [1]}), path)
         with pytest.raises(RunError, match=r"predictions\.parquet"):
-            run.mistakes()
+            run.worst_mistakes()
         told = zoo_cli("serve", run.folder)
         assert (told.code, "--no-mistakes" in told.err) == (1, True)
     path.unlink()
-    assert run.mistakes().total == 0
+    assert run.worst_mistakes().total == 0

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from zoo.engine.interrupts import Interrupted, Interrupts
+from zoo.engine.notebook_bar import NotebookBar, in_notebook
 from zoo.tasks.metrics import main_metric, number, title_of
 
 Advance = Callable[[], None]
@@ -106,7 +107,10 @@ class Quiet:
 
 
 class Console:
-    """Writes to standard error: lines, and on a terminal a progress bar."""
+    """Writes lines, and on a terminal or in a notebook a progress bar.
+
+    To standard error; in a notebook, which would colour that red, to the output of the cell.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console as RichConsole
@@ -115,9 +119,14 @@ class Console:
             def on_broken_pipe(self) -> None:
                 raise  # rich calls this while it handles the error, and would exit
 
+        self._bar = NotebookBar() if in_notebook() else None
         # There is no standard error under pythonw.
         self._console = PipeErrorConsole(
-            file=sys.stderr or io.StringIO(), highlight=False, markup=False, soft_wrap=True
+            file=sys.stdout if self._bar else sys.stderr or io.StringIO(),
+            force_jupyter=False,
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
 
     def header(self, facts: Mapping[str, str]) -> None:
@@ -133,6 +142,10 @@ class Console:
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:
         """A bar that disappears at the end; nothing in a log."""
+        if self._bar:
+            with self._bar.steps(what, total) as advance:
+                yield advance
+            return
         if not self._console.is_terminal:
             yield lambda: None
             return

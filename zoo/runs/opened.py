@@ -291,6 +291,6 @@ class OpenedRun:
             return self._finished.evaluated
         return read_predictions(self.folder / PREDICTIONS, self.classes, task=self.task)
 
-    def history(self) -> Sequence[Mapping[str, Any]]:
+    def epochs(self) -> Sequence[Mapping[str, Any]]:
         """The lines of ``metrics.jsonl``, one per epoch."""
         return self._finished.history if self._finished else read_history(self.folder / METRICS)

@@ -33,7 +33,7 @@ def report(
     subject = Subject(
         folder=run.folder,
         record=run.record,
-        history=run.history(),
+        history=run.epochs(),
         task=run.task,
         evaluated=predicted,
         evaluated_on=words,

@@ -22,17 +22,17 @@ from zoo.errors import UsageError
 from zoo.runs import evaluating, reporting
 from zoo.runs.folder import EXAMPLE, PREDICTIONS
 from zoo.runs.mistakes import Mistakes, read_mistakes
-from zoo.runs.opened import OpenedRun
 from zoo.runs.predictions import EvaluatedSamples, PredictionList, predictions_of
 from zoo.runs.predictor import Predictor
 from zoo.runs.python_names import python_names
 from zoo.runs.report.page import Report
+from zoo.runs.shown import ShownRun
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import THRESHOLD
 from zoo.tasks.predictions import NoPrediction
 
 
-class Run(OpenedRun):
+class Run(ShownRun):
     """A finished fine-tune, opened from its folder. It needs nothing but that folder.
 
     Args:
@@ -291,8 +291,8 @@ class Run(OpenedRun):
         )
 
     @python_names()
-    def mistakes(self) -> Mistakes:
-        """Misclassified validation samples, the most confident first.
+    def worst_mistakes(self) -> Mistakes:
+        """The worst mistakes on the validation samples, with thumbnails of images.
 
         Images are looked for in the folder that the run was trained on, and nowhere else.
 

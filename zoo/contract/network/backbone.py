@@ -34,6 +34,7 @@ from zoo.contract.network.options import (
     StateDict,
     TokenOptions,
 )
+from zoo.contract.network.shown import html_of
 from zoo.contract.network.unpadded import by_length
 from zoo.contract.stages import Stage, Stages
 from zoo.errors import ContractError, WeightsError
@@ -111,6 +112,10 @@ class Backbone(nn.Module):
         self.weights_notes: tuple[str, ...] = ()
         self.head_flaw = ""
         self.channels_note = ""
+
+    def _repr_html_(self) -> str:
+        named = {each.name: self.stage_parameters(each.name).values() for each in self.stages()}
+        return html_of(self.spec, self.head, named)
 
     @classmethod
     def wrap(

@@ -116,7 +116,7 @@ def _found_again(made_by: Callable[..., Any], module: str, name: str) -> bool:
 def _file_of(made_by: Callable[..., Any]) -> str:
     try:
         file = inspect.getsourcefile(inspect.unwrap(made_by))
-    except TypeError:  # a built-in, or an object with __call__
+    except (OSError, TypeError):  # in a notebook; a built-in, or an object with __call__
         return ""
     return str(Path(file).absolute()) if file and Path(file).is_file() else ""
 
