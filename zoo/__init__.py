@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from zoo.contract.network.options import AdapterTargets as AdapterTargets
     from zoo.contract.network.options import Native as Native
     from zoo.contract.network.options import TokenOptions as TokenOptions
+    from zoo.contract.readers import ReaderSpec as ReaderSpec
     from zoo.contract.spec import IMAGENET_MEAN as IMAGENET_MEAN
     from zoo.contract.spec import IMAGENET_STD as IMAGENET_STD
     from zoo.contract.spec import BackboneSpec as BackboneSpec
@@ -166,6 +167,7 @@ _PUBLIC = {
     "Predictor": "zoo.runs.predictor",
     "PreparedInput": "zoo.runs.predictor",
     "push_run": "zoo.export.push",
+    "ReaderSpec": "zoo.contract.readers",
     "read_small": "zoo.system.small_files",
     "read_state_dict": "zoo.weights.loading.load",
     "Recipe": "zoo.engine.recipe",

@@ -96,6 +96,26 @@ def noise(image, flip):
 
 
 @zoo.hookimpl
+def zoo_readers():
+    yield zoo.ReaderSpec(name="cards", read=read_cards, suffixes=(".acme",))
+    yield zoo.ReaderSpec(name="archive", read=read_archive, scheme="acme")
+
+
+def read_cards(path):
+    if path.read_text() == "number":
+        return 7
+    lines = [line.split(": ", 1) for line in path.read_text().splitlines()]
+    return {"label": [label for label, _ in lines], "text": [text for _, text in lines]}
+
+
+def read_archive(source):
+    if source == "acme:odd":
+        return {"first": []}
+    rows = [{"text": f"{word} film", "label": word} for word in ("good", "bad") * 6]
+    return {"train": rows, "val": (rows[:4], "four rows are held out")}
+
+
+@zoo.hookimpl
 def zoo_exporters():
     return {"lost": zoo.ExporterSpec(write=print, run=lost, model="lost.bin")}
 
@@ -250,3 +270,33 @@ def test_a_format_that_writes_nothing_is_not_kept(finetune: Finetune, tmp_path: 
     with pytest.raises(PluginError, match=r"its export format 'acme/lost' did not write lost.bin"):
         zoo.export_run(run, format="acme/lost", output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plugin_s_format_of_data_is_read_by_every_command(
+    acme: Any, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    cards = tmp_path / "cards.acme"
+    cards.write_text("".join(f"{word}: a {word} film\n" for word in ("good", "bad") * 8))
+    for name, data in (("file", cards), ("scheme", "acme:reviews")):
+        run = tmp_path / name
+        options = ("--epochs", 1, "--no-report", "--output", run, "--json")
+        done = zoo_cli("finetune", "lstm", "--data", data, *options)
+        assert done.code == 0, done.err
+        assert done.json["classes"] == ["bad", "good"]
+        assert zoo.open_run(run).record["plugins"]["acme"]["training"]
+    assert len(zoo_cli("predict", run, cards, "--json").json) == 16
+    assert zoo_cli("evaluate", run, "--data", cards, "--json").json["samples"] in (14, 16)
+    for wrong, words in (("number", "returned int, not a table"), ("no colon", "by the reader")):
+        cards.write_text(wrong)
+        done = zoo_cli("evaluate", run, "--data", cards)
+        assert (done.code, words in done.err, "acme/cards" in done.err) == (1, True, True), done.err
+    done = zoo_cli("evaluate", run, "--data", "acme:odd")
+    assert "splits are first" in done.err
+    absent = zoo_cli("evaluate", run, "--data", cards, "--no-plugin", "acme")
+    assert "neither a folder nor a table" in absent.err
+
+
+def test_a_reader_states_what_it_reads() -> None:
+    for wrong in ({}, {"suffixes": ("acme",)}, {"suffixes": (".a",), "scheme": "a"}):
+        with pytest.raises(zoo.ContractError, match="the reader 'x' is not valid"):
+            zoo.ReaderSpec(name="x", read="acme:read", **wrong)

@@ -1,4 +1,4 @@
-"""What plugins add besides backbones: metrics, losses, augmentations, readers, exporters. No torch.
+"""What plugins add besides backbones: metrics, losses, augmentations, exporters. No torch.
 
 Each hook returns a mapping from names to these. A function may be given itself, or as
 ``module:attribute``, which is imported when it is used.
@@ -140,27 +140,6 @@ class AugmentationSpec:
 
     apply: Function
     modality: str = "image"
-
-
-# -- readers -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderSpec:
-    """A format of data: files with a suffix, or sources with a scheme.
-
-    Attributes:
-        read: For files: from a path to a table, as a pandas DataFrame, a mapping from column names
-            to lists, or a list of rows. For a scheme: from the whole source, such as
-            ``acme:reviews``, to a mapping from ``train``, ``val`` and ``test`` (or ``all``) to
-            tables.
-        suffixes: File suffixes in lower case, with the dot.
-        scheme: What sources begin with, without the colon.
-    """
-
-    read: Function
-    suffixes: tuple[str, ...] = ()
-    scheme: str = ""
 
 
 # -- exporters ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.extensions import AugmentationSpec, ExporterSpec, LossSpec, Metric
 from zoo.contract.modalities import ModalitySpec
+from zoo.contract.readers import ReaderSpec
 from zoo.contract.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -86,6 +87,14 @@ def zoo_losses() -> Mapping[str, LossSpec | str]:  # type: ignore[empty-body]
 @hookspec
 def zoo_augmentations() -> Mapping[str, AugmentationSpec | str]:  # type: ignore[empty-body]
     """Augmentations of training inputs by name, for ``--augment``."""
+
+
+@hookspec
+def zoo_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
+    """Formats of data that ``--data`` takes: files with a suffix, or sources with a scheme.
+
+    Called with ``zoo_backbones``, and kept in the index with its answer.
+    """
 
 
 @hookspec

@@ -17,7 +17,7 @@ from zoo.data.memory.tables import GivenSplit
 from zoo.data.reports import Findings
 from zoo.data.sources.columns import Columns, read_part, require_labels
 from zoo.data.sources.folders import read_class_folders
-from zoo.data.sources.hub import PREFIX, read_hub
+from zoo.data.sources.readers import reader_of_scheme
 from zoo.data.sources.split_columns import by_split_column, refuse_other_splits
 from zoo.data.sources.split_folders import (
     has_labels_in_table,
@@ -25,7 +25,7 @@ from zoo.data.sources.split_folders import (
     split_folders,
     with_files_found,
 )
-from zoo.data.sources.tables import find_tables, looks_like_table, read_table
+from zoo.data.sources.tables import find_tables, looks_like_table, read_source, read_table, suffixes
 from zoo.data.sources.unlisted import note_unlisted
 from zoo.data.sources.walk import holds_files
 from zoo.data.table import Table
@@ -72,8 +72,8 @@ def layout_of(request: DataRequest) -> Layout:
     """
     if not is_path(request.given) and request.given is not None:
         return _in_memory(request)
-    if request.source.startswith(PREFIX):
-        return _tables(request, read_hub(request.source))
+    if reader := reader_of_scheme(request.source):
+        return _tables(request, read_source(request.source, reader))
     if is_in_memory(request.source):
         raise DataError(
             f"{request.source} was data in memory, and is not at hand",
@@ -99,7 +99,7 @@ def layout_of(request: DataRequest) -> Layout:
     _refuse_single_file(request.kind, path)
     raise DataError(
         f"{path} is neither a folder nor a table",
-        hint="Tables are .csv, .tsv, .jsonl, .json and .parquet files.",
+        hint=f"Tables have one of the suffixes {suffixes()}.",
     )
 
 

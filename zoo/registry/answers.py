@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.modalities import ModalitySpec
+from zoo.contract.readers import ReaderSpec
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import PluginError
 from zoo.registry.discovery import guarded
@@ -15,7 +16,7 @@ from zoo.system.json_shape import Kinds, shape_flaw
 
 Row = Mapping[str, Any]
 
-Named = TypeVar("Named", CommandSpec, ModalitySpec)
+Named = TypeVar("Named", CommandSpec, ModalitySpec, ReaderSpec)
 
 
 def rows_of(specs: object, hook: str) -> dict[str, Row]:
@@ -34,7 +35,7 @@ def rows_of(specs: object, hook: str) -> dict[str, Row]:
 
 
 def named(answer: object, hook: str, kind: type[Named]) -> tuple[Named, ...]:
-    """Validate a plugin's commands or modalities."""
+    """Validate a plugin's commands, modalities or readers."""
     if answer is None:
         return ()
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):

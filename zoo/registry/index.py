@@ -1,6 +1,6 @@
 """Cache of the plugins' catalogues, so that listing models imports no plugin.
 
-``<cache>/index`` has one file per plugin: a header, facts about the plugin, commands, modalities, names of
+``<cache>/index`` has one file per plugin: a header, facts about the plugin, commands, modalities, readers, names of
 backbones, and one JSON row per line, so that a command parses only the rows it shows. The file is valid
 while the plugin's fingerprint and those of the packages with its weights are unchanged; otherwise the
 plugin is asked again. Rows that ``zoo sync`` made, which may have taken minutes, are kept even then. A broken
@@ -24,6 +24,7 @@ from typing import Any
 from zoo.contract import spec
 from zoo.contract.commands import CommandSpec
 from zoo.contract.modalities import ModalitySpec
+from zoo.contract.readers import ReaderSpec
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import ContractError, PluginError, PluginTimeoutError, ZooError
 from zoo.registry import discovery
@@ -35,7 +36,7 @@ from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
 
-FORMAT = 6
+FORMAT = 7
 
 FEATURED = 8
 """The most backbones that a plugin features without ``zoo_featured``: the first of its catalogue."""
@@ -56,6 +57,7 @@ class Catalogue:
         verdict: Result of the last check, or an error in use.
         commands: Commands that it adds to ``zoo``.
         modalities: Modalities that it registers.
+        readers: Formats of data that it reads.
         featured: Names within the plugin that the short list shows.
         library: The distribution that the rows were made from, and its version; may be empty.
         rebuilds: Whether ``zoo sync`` can rebuild it.
@@ -71,6 +73,7 @@ class Catalogue:
     verdict: str = ""
     commands: tuple[CommandSpec, ...] = ()
     modalities: tuple[ModalitySpec, ...] = ()
+    readers: tuple[ReaderSpec, ...] = ()
     featured: tuple[str, ...] = ()
     library: Mapping[str, str] = field(default_factory=dict)
     rebuilds: bool = False
@@ -225,7 +228,7 @@ class Index:
                 return None
             if not any_key and not self._is_current(source, header):
                 return None
-            facts, commands, modalities, names, *lines = body.decode().split("\n")
+            facts, commands, modalities, readers, names, *lines = body.decode().split("\n")
             given: dict[str, Any] = json.loads(facts)
             return Catalogue(
                 "ok",
@@ -233,6 +236,7 @@ class Index:
                 _LazyRows(json.loads(names), lines),
                 commands=tuple(CommandSpec(**command) for command in json.loads(commands)),
                 modalities=tuple(ModalitySpec(**each) for each in json.loads(modalities)),
+                readers=tuple(ReaderSpec(**each) for each in json.loads(readers)),
                 **{**given, "featured": tuple(given["featured"])},
             )
         except (OSError, ValueError, TypeError, LookupError, AttributeError):
@@ -249,7 +253,15 @@ class Index:
         facts = {name: getattr(catalogue, name) for name in _FACTS}
         commands = [asdict(command) for command in catalogue.commands]
         modalities = [asdict(modality) for modality in catalogue.modalities]
-        parts = (facts, commands, modalities, list(catalogue.rows), *catalogue.rows.values())
+        readers = [asdict(reader) for reader in catalogue.readers]
+        parts = (
+            facts,
+            commands,
+            modalities,
+            readers,
+            list(catalogue.rows),
+            *catalogue.rows.values(),
+        )
         body = "\n".join(map(dump, parts))
         header = {
             "format": FORMAT,
@@ -288,6 +300,7 @@ def _ask(source: PluginSource) -> Catalogue:
         rows = rows_of(() if specs is None else specs, "zoo_backbones")
         commands = named(plugin.call("zoo_commands"), "zoo_commands", CommandSpec)
         modalities = named(plugin.call("zoo_modalities"), "zoo_modalities", ModalitySpec)
+        readers = named(plugin.call("zoo_readers"), "zoo_readers", ReaderSpec)
         if plugin.implements("zoo_featured"):
             featured = featured_of(plugin.call("zoo_featured"), rows)
         else:  # the short names of the zoo's own plugins are in registry.toml
@@ -300,6 +313,7 @@ def _ask(source: PluginSource) -> Catalogue:
         side_effects=side_effects.remarks(),
         commands=commands,
         modalities=tuple(replace(each, plugin=source.name) for each in modalities),
+        readers=tuple(replace(each, plugin=source.name) for each in readers),
         featured=featured,
         library=library,
         rebuilds=plugin.implements("zoo_sync"),

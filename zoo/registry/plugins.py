@@ -11,6 +11,7 @@ from typing import Any
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
 from zoo.contract.modalities import register, withdraw
+from zoo.contract.readers import register_reader, withdraw_readers
 from zoo.errors import PluginError, ZooError
 from zoo.registry import discovery
 from zoo.registry.discovery import CORE, Plugin, PluginSource, guarded
@@ -70,12 +71,13 @@ class PluginSet:
             name: min(namesakes, key=lambda source: self._statuses[source][0] != "ok")
             for name, namesakes in by_name.items()
         }
-        self._register_modalities()
+        self._register()
 
-    def _register_modalities(self) -> None:
-        """Add the plugins' modalities to the table, the zoo's own plugins first."""
+    def _register(self) -> None:
+        """Add the plugins' modalities and readers to the tables, the zoo's own plugins first."""
         for name in self.sources.keys() - self.catalogues.keys():
             withdraw(name)
+            withdraw_readers(name)
         own_first = sorted(
             self.catalogues, key=lambda name: self.sources[name].distribution != CORE
         )
@@ -88,6 +90,21 @@ class PluginSet:
                     self._statuses[self.sources[plugin]] = "conflict", reason
                     del self.catalogues[plugin]
                     break
+            else:
+                self._register_readers(plugin)
+
+    def _register_readers(self, plugin: str) -> None:
+        withdraw_readers(plugin)  # it may have been upgraded
+        for reader in self.catalogues[plugin].readers:
+            other = register_reader(reader)
+            if other is not reader:
+                having = f"the plugin {other.plugin!r}" if other.plugin else "the zoo itself"
+                what = ", ".join(reader.keys)
+                reason = f"{having} reads {what} too; rename or disable one"
+                self._statuses[self.sources[plugin]] = "conflict", reason
+                del self.catalogues[plugin]
+                withdraw_readers(plugin)
+                return
 
     def statuses(self) -> list[PluginStatus]:
         """Return the status of every installed plugin."""

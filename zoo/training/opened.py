@@ -7,8 +7,10 @@ from typing import Any
 
 from zoo.contract.extensions import AugmentationSpec, LossSpec
 from zoo.contract.hookspecs import HeadFactory
+from zoo.contract.readers import ReaderSpec
 from zoo.data.memory.source import DataSource
 from zoo.data.samples import Splits
+from zoo.data.sources.readers import plugin_readers
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
 from zoo.engine.own.network import OwnNetwork
@@ -16,6 +18,7 @@ from zoo.engine.recipe import Recipe
 from zoo.modalities import modality_of
 from zoo.modalities.augmentations import find_augmentation
 from zoo.registry.offers import Offer
+from zoo.registry.readers import offered
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.request import Request
@@ -38,6 +41,7 @@ class Opened:
         splits: The data.
         task: The task of its labels.
         loss: The training loss.
+        readers: The readers of plugins that read the data.
         augment: The augmentation beyond crops and flips, if any.
         remarks: What the selection metric leaves out on the validation split.
     """
@@ -49,13 +53,15 @@ class Opened:
     task: Task
     loss: Offer[LossSpec]
     augment: Offer[AugmentationSpec] | None
+    readers: tuple[ReaderSpec, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def offers(self, registry: Registry) -> tuple[Offer[Any], ...]:
-        """Task, selection metric, loss and augmentation, each zoo's own or a plugin's."""
+        """Task, selection metric, loss, augmentation and readers."""
         task = find_task(self.task.name, registry)
         augment = () if self.augment is None else (self.augment,)
-        return (task, self.task.selection.offer, self.loss, *augment)
+        readers = map(offered, self.readers)
+        return (task, self.task.selection.offer, self.loss, *augment, *readers)
 
 
 def open_request(
@@ -94,6 +100,7 @@ def open_request(
         task=task,
         loss=find_loss(requested.loss or task.usual_loss, task, registry),
         augment=augment,
+        readers=tuple(plugin_readers(request.data)),
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )
 

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.contract.readers import ReaderSpec, registered_readers
 from zoo.data.reports import Findings
 from zoo.data.sources.dialects import Quoting, dialect_of
 from zoo.data.sources.expansion import BATCH, refuse_expansion
+from zoo.data.sources.readers import as_dataset, reader_of
 from zoo.data.sources.split_names import by_split
 from zoo.data.sources.table_cache import cached_table, cause
 from zoo.data.sources.walk import loose_files
@@ -21,15 +23,10 @@ from zoo.system.files import sha256_once
 if TYPE_CHECKING:
     import datasets
 
-DELIMITED = (".csv", ".tsv", ".tab")
-JSON = (".jsonl", ".ndjson", ".json")
-PARQUET = (".parquet", ".pq")
-SUFFIXES = frozenset(DELIMITED + JSON + PARQUET)
-
 
 def looks_like_table(path: str | os.PathLike[str]) -> bool:
     """Whether ``path`` has the extension of a table."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return reader_of(path) is not None
 
 
 def find_tables(folder: Path, findings: Findings) -> dict[str, Path]:
@@ -73,40 +70,93 @@ def _several(folder: Path, split: str, paths: Sequence[Path]) -> DataError:
 
 
 def read_table(path: Path, quoting: Quoting = "auto") -> Table:
-    """Read a table with ``datasets`` into a cached, memory-mapped Arrow file.
+    """Read a table by the reader of its suffix; zoo's own give a cached, memory-mapped Arrow file.
 
     All values of CSV and TSV files are read as text, so that ``007`` keeps its zeros.
 
     Raises:
         DataError: It cannot be read, or has no rows.
     """
+    reader = reader_of(path)
     with quiet():
         try:
-            data, note = _read(path, quoting)
+            if reader is None:
+                raise ValueError(f"no reader is for {path.suffix or 'files without a suffix'}")
+            data, note = as_dataset(reader(path, quoting=quoting))
+            if not len(data):
+                raise _empty(path)
             _check_texts(data, path)
         except DataError:
             raise
         # Each reader raises its own errors (pandas, Arrow, json) in a common wrapper; all of them
         # mean that the file does not have the format of its extension.
         except Exception as error:
+            by = f" by the reader {reader.plugin}/{reader.name}" if reader and reader.plugin else ""
             raise DataError(
-                f"{path} cannot be read as a table: {cause(error)}",
-                hint="Tables are CSV, TSV, JSON lines or Parquet files.",
+                f"{path} cannot be read as a table{by}: {cause(error)}",
+                hint="Tables are CSV, TSV, JSON lines or Parquet files, or of a plugin's format.",
             ) from error
     return Table(data, str(path), path.parent, note=note)
 
 
-def _read(path: Path, quoting: Quoting) -> tuple[datasets.Dataset, str]:
+def read_source(source: str, reader: ReaderSpec) -> dict[str, Table]:
+    """The tables of a source with a scheme, such as ``hf:imdb``, by split.
+
+    Raises:
+        DataError: It cannot be read, or its splits have other names.
+    """
+    try:
+        given = reader(source)
+        if not set(given) <= set(SPLITS):
+            raise ValueError(
+                f"its splits are {', '.join(map(str, given))}, not {', '.join(SPLITS)}"
+            )
+        return {split: _titled(each, f"{source} {split}") for split, each in given.items()}
+    except DataError:
+        raise
+    except Exception as error:  # whatever the plugin raises
+        raise DataError(
+            f"{source} cannot be read by the reader {reader.plugin}/{reader.name}: {cause(error)}",
+            hint="Check the name of the data; if it is right, report it to the plugin's author.",
+        ) from error
+
+
+SPLITS = ("train", "val", "test", "all")
+
+
+def _titled(given: Any, title: str) -> Table:
+    if isinstance(given, Table):
+        return given
+    data, note = as_dataset(given)
+    return Table(data, title, Path(), note=note)
+
+
+def suffixes() -> str:
+    """The suffixes of tables, for messages."""
+    return ", ".join(key for key in registered_readers() if key.startswith("."))
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(f"{path} has no rows", hint="Add rows, or use another file.")
+
+
+def read_json(path: Path) -> datasets.Dataset:
+    """Read a JSON table, or one with an object per line."""
     digest = _digest(path)
-    if _has_no_rows(path):
-        raise DataError(f"{path} has no rows", hint="Add rows, or use another file.")
-    suffix = path.suffix.lower()
-    if suffix in DELIMITED:
-        return _read_delimited(path, digest, quoting)
-    if suffix in JSON:
-        return cached_table(path, digest, "json", _read_json), ""
+    if path.stat().st_size < 1000 and path.read_bytes().strip() in (b"", b"[]", b"{}"):
+        raise _empty(path)  # the reader raises various errors
+    return cached_table(path, digest, "json", _read_json)
+
+
+def read_parquet(path: Path) -> datasets.Dataset:
+    """Read a Parquet file."""
+    import pyarrow.parquet
+
+    digest = _digest(path)
+    if not int(pyarrow.parquet.read_metadata(path).num_rows):
+        raise _empty(path)
     refuse_expansion(path)
-    return cached_table(path, digest, "parquet", _read_parquet), ""
+    return cached_table(path, digest, "parquet", _read_parquet)
 
 
 def _digest(path: Path) -> str:
@@ -132,16 +182,6 @@ def _read_parquet(pattern: str, cache: str) -> datasets.Dataset:
     return datasets.Dataset.from_parquet(pattern, cache_dir=cache, batch_size=BATCH)
 
 
-def _has_no_rows(path: Path) -> bool:
-    """Whether a JSON or Parquet file has no rows, for which readers raise various errors."""
-    import pyarrow.parquet
-
-    if path.suffix.lower() in PARQUET:
-        return int(pyarrow.parquet.read_metadata(path).num_rows) == 0
-    small = path.suffix.lower() in JSON and path.stat().st_size < 1000
-    return small and path.read_bytes().strip() in (b"", b"[]", b"{}")
-
-
 def _check_texts(data: datasets.Dataset, path: Path) -> None:
     """Check that all texts are UTF-8, which the JSON and Parquet readers do not.
 
@@ -160,11 +200,12 @@ def _check_texts(data: datasets.Dataset, path: Path) -> None:
             ) from error
 
 
-def _read_delimited(path: Path, digest: str, quoting: Quoting) -> tuple[datasets.Dataset, str]:
+def read_delimited(path: Path, quoting: Quoting = "auto") -> tuple[datasets.Dataset, str]:
+    """Read a CSV or TSV file; the note says what was guessed of its dialect."""
     import datasets
     import pandas
 
-    dialect = dialect_of(path, quoting)
+    digest, dialect = _digest(path), dialect_of(path, quoting)
     options: dict[str, Any] = {
         "sep": dialect.delimiter,
         "quoting": dialect.quoting,
