@@ -101,6 +101,13 @@ def test_a_record_to_resume_from_has_what_was_asked_for(tmp_path: Path) -> None:
     assert "lacks machine, request, surgery_sha256, track" in caught.value.message
 
 
+def test_plugins_of_another_shape_are_an_error(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", IMAGES, plugins={"acme": "1.0"})
+    with pytest.raises(RunError, match=r"run\.json is not valid: 'plugins' must hold") as told:
+        read_record(folder)
+    assert told.value.hint
+
+
 def test_a_later_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="format 99") as caught:
         read_run(made_run(tmp_path / "run", IMAGES, format=99))
