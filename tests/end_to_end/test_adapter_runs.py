@@ -17,7 +17,7 @@ from torch import Tensor
 import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.engine.progress import Quiet
-from zoo.errors import NameLookupError, RunError, UsageError
+from zoo.errors import NameLookupError, RunError, UsageError, WeightsError
 
 KINDS = (
     "lora",
@@ -330,3 +330,89 @@ def test_what_cannot_share_a_base_is_refused(
         zoo.load_adapters([lora, str(lora)])
     with pytest.raises(UsageError, match="no runs"):
         zoo.load_adapters([])
+
+
+# -- PEFT's own folders ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def peft(lora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter run, exported for PEFT."""
+    folder = tmp_path_factory.mktemp("peft") / "folder"
+    exported = zoo.export_run(lora, format="peft", output=folder)
+    assert exported.difference <= 1e-6
+    return folder
+
+
+def published_base(base: Path) -> str:
+    from zoo.registry.publishing import publish
+
+    publish("the-base", base, registry=zoo.Registry.discover(), replace=True)
+    return "the-base"
+
+
+def test_an_exported_adapter_is_read_by_peft_and_by_zoo(
+    peft: Path, lora: Path, base: Path, images: Path, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+
+    run = zoo.open_run(lora)
+    plain = zoo.open_run(base).load()
+    PeftModel.from_pretrained(plain.net, peft)
+    with torch.no_grad():
+        wanted = run.load().features(PIXELS)
+        torch.testing.assert_close(plain.eval().features(PIXELS), wanted)
+        again = zoo.load(published_base(base), weights=str(peft), classes=2)
+        torch.testing.assert_close(again.eval().features(PIXELS), wanted)
+    started = train(images, tmp_path / "started", backbone="the-base", weights=str(peft),
+                    strategy="bias")  # fmt: skip
+    assert torch.equal(logits(zoo.open_run(started.folder)), logits(started))
+
+
+def test_only_adapters_of_peft_are_exported_for_it(
+    images: Path, base: Path, tmp_path: Path
+) -> None:
+    bias = train(images, tmp_path / "bias", weights=str(base), strategy="bias")
+    for run, why in ((base, "holds a whole network"), (bias, "not of PEFT's layers")):
+        with pytest.raises(RunError, match=why):
+            zoo.export_run(run, format="peft", output=tmp_path / "peft")
+    assert not (tmp_path / "peft").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"peft_type": "XLORA"}, "peft_type is 'XLORA'"),
+        ({"r": 10**9}, "r is 1000000000"),
+        ({"target_modules": "(a+)+$"}, "list of names"),
+        ({"target_modules": ["conv7"]}, "no layers called conv7"),
+        ({"layer_replication": [[0, 9]]}, "layer_replication"),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map"),
+        ({"r": 2}, "of another shape"),
+    ],
+)
+def test_unknown_or_hostile_settings_of_peft_are_refused(
+    change: dict[str, Any], why: str, peft: Path, base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hostile"
+    shutil.copytree(peft, folder)
+    config = json.loads((folder / "adapter_config.json").read_text()) | change
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=why):
+        zoo.load(published_base(base), weights=str(folder), classes=2)
+
+
+def test_damaged_folders_of_peft_are_refused(peft: Path, base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(peft, folder)
+    name = published_base(base)
+    with pytest.raises(WeightsError, match="has no weights for the adapter"):
+        zoo.load("cnn", weights=str(folder), classes=2)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(WeightsError, match="pickles"):
+        zoo.load(name, weights=str(folder), classes=2)
+    for text in ("[]", "{", '"'):
+        (folder / "adapter_config.json").write_text(text)
+        with pytest.raises(WeightsError, match="cannot be used"):
+            zoo.load(name, weights=str(folder), classes=2)

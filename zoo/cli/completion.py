@@ -35,7 +35,7 @@ STRATEGIES = (
     *("lora", "dora", "ia3", "bias", "norm"),
 )
 HEADS = ("linear", "mlp")
-FORMATS = ("native", "onnx", "torch-export")
+FORMATS = ("native", "onnx", "torch-export", "peft")
 RUN_LEVELS = 4
 """Depth of the search for run folders."""
 RUN_ENTRIES = 20_000

@@ -31,8 +31,8 @@ Examples:
     required=True,
     metavar="NAME",
     shell_complete=completion.formats,
-    help="native (the library's own weights, with code to load them), onnx, torch-export (.pt2), or "
-    "a plugin's.",
+    help="native (the library's own weights, with code to load them), onnx, torch-export (.pt2), "
+    "peft (the adapter alone), or a plugin's.",
 )
 @output_option("DIR", "New folder (default: exports/<run>-<format>).")
 @network_option

@@ -33,6 +33,13 @@ import torch
 network = torch.export.load("model.pt2").module()
 outputs = network({keywords})"""
 
+_PEFT = """\
+from peft import PeftModel
+from safetensors.torch import load_file
+
+network = PeftModel.from_pretrained(base, ".")  # base: the library's own network, without a head
+head = load_file("head.safetensors")  # of the linear head: weight, bias"""
+
 EXPORTERS: Mapping[str, ExporterSpec] = {
     "native": ExporterSpec(
         write=_HERE + "write_native",
@@ -50,6 +57,12 @@ EXPORTERS: Mapping[str, ExporterSpec] = {
     ),
     "torch-export": ExporterSpec(
         write=_HERE + "write_program", run=_HERE + "run_program", model="model.pt2", usage=_PROGRAM
+    ),
+    "peft": ExporterSpec(
+        write="zoo.export.peft_folder:write_peft",
+        run="zoo.export.peft_folder:run_peft",
+        model="adapter_model.safetensors",
+        usage=_PEFT,
     ),
 }
 """zoo's own formats."""

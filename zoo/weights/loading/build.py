@@ -32,6 +32,7 @@ from zoo.weights.adapter_kinds import find_kind
 from zoo.weights.loading import adapter_layers
 from zoo.weights.loading.adapter_file import AdapterParts, put_on, read_adapter
 from zoo.weights.loading.load import fetch, read_tensors
+from zoo.weights.loading.peft_folder import is_peft_folder, put_peft_on
 
 _LIBRARIES = 3
 """Channels that networks are built for; a network of another modality may have others."""
@@ -76,6 +77,8 @@ def build(
         path = path or fetch(weights)
         if path.name == ADAPTER_FILE:
             return _with_adapter(spec, weights, path, unpadded)
+        if is_peft_folder(path):
+            return _with_peft(spec, path, unpadded)
         folder = path if path.is_dir() else path.parent
         if weights in spec.weights:
             spec = _as_shipped(spec, weights, folder)
@@ -103,6 +106,21 @@ def _with_adapter(
     backbone = build_adapted(spec, path.parent, unpadded=unpadded, own_head=False)
     adapter_layers.merge(backbone.net)
     _check_head(backbone, weights, loaded=not isinstance(backbone.head, nn.Identity))
+    return backbone
+
+
+def _with_peft(spec: BackboneSpec, folder: Path, unpadded: bool | None) -> Backbone:
+    """The default weights of a backbone, with an adapter of PEFT merged into them."""
+    base = spec.default_weights
+    if base is None or is_peft_folder(Path(base.uri)):
+        raise WeightsError(
+            f"{spec.name} has no weights for the adapter in {folder}",
+            hint="Name a backbone with pretrained weights; 'zoo list --weights' lists them.",
+        )
+    backbone = build(spec, base, unpadded=unpadded)
+    backbone.head = nn.Identity()
+    put_peft_on(backbone, folder)
+    adapter_layers.merge(backbone.net)
     return backbone
 
 
