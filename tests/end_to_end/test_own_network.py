@@ -161,9 +161,8 @@ def test_changes_of_a_wrapped_network_are_what_training_starts_from(
     assert "bn.weight" in run.record["recipe"]["freeze"]
 
 
-@pytest.mark.parametrize(
-    "name", ["wrapped", pytest.param("pretrained", marks=pytest.mark.slow(0.1))]
-)
+@pytest.mark.slow(0.2)
+@pytest.mark.parametrize("name", ["pretrained", "wrapped"])
 def test_a_stopped_run_resumes_to_the_same_bytes(
     source: Path, photos: Path, tmp_path: Path, name: str
 ) -> None:
@@ -382,6 +381,7 @@ def test_lora_on_an_own_network_is_saved_whole(photos: Path, tmp_path: Path, sou
     assert zoo.open_run(run.folder).predict([image(photos)]) == run.predict([image(photos)])
 
 
+@pytest.mark.slow(0.2)
 def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, source: Path) -> None:
     own = zoo.wrap(f"{source}:pretrained", input=zoo.ImageInput(size=16))
     random = zoo.wrap(f"{source}:build_net", input=zoo.ImageInput(size=16))
@@ -418,3 +418,26 @@ def test_code_of_a_notebook_is_nowhere(
     with pytest.raises(RunError, match="in a script or notebook"):
         zoo.open_run(run.folder).load()
     assert zoo.open_run(run.folder, network=names["Net"]).load() is not None  # type: ignore[arg-type]
+
+
+def test_a_run_of_an_object_repeats_only_from_its_values(
+    photos: Path, tmp_path: Path, source: Path, zoo_cli: Zoo
+) -> None:
+    net = zoo.wrap(f"{source}:Net").native_network()
+    assert net is not None
+    run = trained(zoo.wrap(net), photos, tmp_path / "run")
+    assert run.record["network"]["name"] == "Net"  # found again, with other values
+    assert zoo.open_run(run.folder).predict([image(photos)]) == run.predict([image(photos)])
+    refused = zoo_cli("rerun", run.folder, "--output", tmp_path / "again")
+    assert (refused.code, "other values" in refused.err) == (1, True)
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_damaged_record_of_a_network_is_told(photos: Path, tmp_path: Path, source: Path) -> None:
+    run = trained(f"{source}:build_net", photos, tmp_path / "run")
+    record = json.loads((run.folder / "run.json").read_text())
+    for change in ({"head": 5}, {"stages": 5}, {"extract": ["os"]}, {"name": 5}, {"head": "no"}):
+        changed = {**record, "network": {**record["network"], **change}}
+        (run.folder / "run.json").write_text(json.dumps(changed))
+        with pytest.raises((RunError, ContractError)):
+            zoo.open_run(run.folder).load()

@@ -42,7 +42,8 @@ def run(request: Request, output: Path | None, options: RunOptions) -> Run:
     if main and output:
         refuse_existing(output)
     if main and options.network:
-        trust(options.network.source)
+        for source in options.network.sources():
+            trust(source)
     return carry_out(request, options, accelerator, new_run(output, request.backbone, main=main))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.contract.spec import BackboneSpec
-from zoo.engine.own.network import TAG, OwnNetwork
+from zoo.engine.own.network import TAG, OwnNetwork, sha256_of_values
 from zoo.engine.own.reopening import network_of_run
 from zoo.errors import RunError, ZooError
 from zoo.registry.run_record import damaged
@@ -59,3 +59,19 @@ def network_to_train(folder: Path, record: Mapping[str, Any], given: Any) -> Own
         )
     values = folder / LAST / VALUES
     return replace(network, values=values) if values.is_file() else network
+
+
+def require_same_values(
+    folder: Path, record: Mapping[str, Any], network: OwnNetwork | None
+) -> None:
+    """Raise a :class:`RunError` if a run cannot start again from the values that it started with."""
+    weights = record["weights"]
+    if network is None or weights is None or weights["tag"] != TAG:
+        return
+    backbone = network.build(BackboneSpec.from_json(record["spec"]))
+    if sha256_of_values(backbone) != weights["sha256"]:
+        raise RunError(
+            f"{folder} started from other values than {network.source.short} has now",
+            hint="Pass the module with those values: zoo.finetune(zoo.wrap(module, …), data, …) repeats "
+            "the run.",
+        )

@@ -11,7 +11,7 @@ from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
-from zoo.training.own_values import network_to_train
+from zoo.training.own_values import network_to_train, require_same_values
 from zoo.training.record import versions
 from zoo.training.run_options import RunOptions
 
@@ -71,6 +71,7 @@ def rerun(
     if first.record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")
     options = replace(options, network=network_to_train(folder, first.record, network))
+    require_same_values(folder, first.record, options.network)
     second = run(request, output, options)
     return Repeat(first, second, tuple(_differences(first, second)))
 

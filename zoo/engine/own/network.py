@@ -6,7 +6,7 @@ import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,11 @@ class OwnNetwork:
                 parameter.requires_grad_(False)
         backbone.own = self
         return backbone
+
+    def sources(self) -> tuple[CodeSource, ...]:
+        """Where its code is: what builds it and, if that is apart, ``extract``."""
+        name = getattr(self.extract, "__qualname__", None)
+        return (self.source, *([replace(self.source, name=name)] if name else []))
 
     def to_json(self) -> dict[str, Any]:
         """``network`` of ``run.json``."""

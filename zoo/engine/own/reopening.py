@@ -26,6 +26,9 @@ from zoo.engine.own.network import OwnBackbone, OwnNetwork
 from zoo.engine.own.wrapping import own_network
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import damaged
+from zoo.system.json_shape import NONE, Kinds, shape_flaw
+
+_KINDS: Kinds = {"head": (str,), "stages": (dict, list, NONE), "extract": (str, NONE)}
 
 
 def network_of_run(
@@ -56,7 +59,9 @@ def network_of_run(
     try:
         source = CodeSource.from_json(known)
         head, stages, extract = known["head"], known["stages"], known["extract"]
-    except (LookupError, TypeError, AttributeError) as error:
+        if flaw := shape_flaw(known, _KINDS):
+            raise ValueError(flaw)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise damaged(folder, error) from error
     if given is None:
         if not is_trusted(source):
@@ -94,13 +99,14 @@ def _maker(given: Any) -> tuple[Callable[[], Any], CodeSource | None]:
 
 
 def _extract(name: str, given: Any, source: CodeSource, folder: Path) -> Extract:
-    """The function ``extract`` of the same file."""
-    if isinstance(given, nn.Module) or not source.file:
+    """The function ``extract`` of the same file, which the user has named too."""
+    function = replace(source, name=name)
+    if isinstance(given, nn.Module) or not is_trusted(function):
         raise RunError(
             f"the network of {folder} was wrapped with the function {name!r} as extract=",
             hint="Pass it again: zoo.open_run(folder, network=zoo.wrap(network, …, extract=…)).",
         )
-    return code_at(replace(source, name=name))
+    return code_at(function)
 
 
 def _what_to_pass(folder: Path, source: CodeSource) -> RunError:

@@ -52,9 +52,8 @@ def wrap(
     if isinstance(module, OwnBackbone):  # a function that returns a wrapped network
         spec = replace(module.own.spec, name=name)
         random = _is_random(make, module, "head")
-        return _build(
-            replace(module.own, make=make, source=source, spec=spec, pretrained=not random)
-        )
+        own = replace(module.own, make=make, source=source, spec=spec, pretrained=not random)
+        return _build(replace(own, extract=None))  # it comes with each network
     _refuse_special(module, name)
     head = head or _only_head(module, name)
     _require_head(module, head, name)
