@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class World:
         text = "\n".join(["[aliases]", *names, ""]).format(bert=folder / "folder")
         (folder / "registry.toml").write_text(text)
         os.chdir(folder)
+        sys.modules.setdefault("documented", types.ModuleType("documented"))  # for dataclasses
         batch = torch.zeros(2, 3, 32, 32), torch.tensor([0, 1])
         self.names: dict[str, Any] = {
             "__name__": "documented",
