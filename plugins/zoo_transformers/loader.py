@@ -7,14 +7,13 @@ from zoo import Backbone as Backbone  # first: readies torch for torchvision
 
 # isort: split
 from functools import partial
-from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from zoo import BackboneSpec
-from zoo_transformers import hub, names, networks, tokenization
+from zoo_transformers import names, networks, tokenization
 from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet
 from zoo_transformers.stages import stages_of
@@ -40,7 +39,9 @@ def load(spec: BackboneSpec) -> Backbone:
     published = spec.default_weights
     with quiet():
         config = networks.make_config(spec, published.classes if published else 0)
-        networks.check_size(spec, config, _folder(spec))
+        networks.check_size(
+            spec, lambda: networks.make(spec, config), networks.published_folder(spec)
+        )
         net = networks.make(spec, config)
     return _wrap(spec, net)
 
@@ -51,17 +52,6 @@ def _with_own_vocabulary(spec: BackboneSpec) -> BackboneSpec:
     if not spec.text_input.own_tokenizer or type(size) is not int:
         return spec
     return spec.with_input(vocab_size=size)
-
-
-def _folder(spec: BackboneSpec) -> Path | None:
-    """The folder of the published weights, if they are on this machine."""
-    published = spec.default_weights
-    if published is None:
-        return None
-    if published.uri.startswith("hf:"):
-        return hub.cached_folder(published.uri.removeprefix("hf:"))
-    folder = Path(published.uri)
-    return folder if folder.is_dir() else None
 
 
 def _wrap(spec: BackboneSpec, net: PreTrainedModel) -> Backbone:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     PretrainedConfig,
     PreTrainedModel,
@@ -79,12 +80,16 @@ def token_embedding_path(net: PreTrainedModel) -> str:
 
 def classifier_head(config: PretrainedConfig) -> str:
     """Where the head sits in the library's classifier for ``config``; empty where it has none."""
-    kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
-    if kind is None:
+    kinds: Any = next((m[type(config)] for m in _CLASSIFIERS if type(config) in m), None)
+    if kinds is None:
         return ""
+    kind = kinds[0] if isinstance(kinds, tuple) else kinds
     with torch.device("meta"), suppress(ContractError):
         return head_path(kind(config))
     return ""
+
+
+_CLASSIFIERS = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING)
 
 
 class Names:

@@ -26,7 +26,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-_PROBLEMS: Mapping[str, Any] = {
+PROBLEMS: Mapping[str, Any] = {
     "softmax": "single_label_classification",
     "sigmoid": "multi_label_classification",
     "standardised": "regression",
@@ -57,7 +57,7 @@ def _config(backbone: Backbone, classes: Sequence[str], activation: str) -> str:
     pooled = backbone.spec.text_input.pooling != "pooler"
     config.architectures = None if pooled else [type(net).__name__]
     config.id2label = dict(enumerate(classes))
-    config.problem_type = _PROBLEMS.get(activation)
+    config.problem_type = PROBLEMS.get(activation)
     config.label2id = {label: index for index, label in enumerate(classes)}
     setattr(config, POOLING_KEY, backbone.spec.text_input.pooling)
     return config.to_json_string()

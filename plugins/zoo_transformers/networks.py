@@ -7,7 +7,7 @@ from zoo import ContractError, NameLookupError, WeightsError, ZooError, first_li
 
 # isort: split
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from zoo import BackboneSpec, Batch
-from zoo_transformers import names, sizes
+from zoo_transformers import hub, names, sizes
 from zoo_transformers.families import family_of
 
 # Settled by zoo, or said about the file and not about the network.
@@ -59,6 +59,13 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
         NameLookupError: The installed Transformers does not have the architecture, or a number
             cannot be.
     """
+    return library_config(
+        spec, classes, vocab_size=spec.text_input.vocab_size, pad_token_id=_pad_id(spec)
+    )
+
+
+def library_config(spec: BackboneSpec, classes: int, **changes: Any) -> PretrainedConfig:
+    """The library's config for ``spec.config`` with some entries changed; see :func:`make_config`."""
     sizes.refuse_impossible(spec.name, spec.config)
     options = {k: v for k, v in spec.config.items() if k not in _NOT_OPTIONS}
     labels = options.pop("id2label", None) or {}
@@ -69,10 +76,7 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
         options["num_labels"] = classes or 2
     try:
         config: PretrainedConfig = AutoConfig.for_model(
-            spec.config["model_type"],
-            vocab_size=spec.text_input.vocab_size,
-            pad_token_id=_pad_id(spec),
-            **options,
+            spec.config["model_type"], **{**options, **changes}
         )
     except ValueError as error:
         raise NameLookupError(
@@ -93,12 +97,25 @@ def _pad_id(spec: BackboneSpec) -> int:
     return spec.text_input.pad_id if spec.text_input.pad_id < vocab else 0
 
 
-def check_size(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None) -> None:
+def published_folder(spec: BackboneSpec) -> Path | None:
+    """The folder of the published weights, if they are on this machine."""
+    published = spec.default_weights
+    if published is None:
+        return None
+    if published.uri.startswith("hf:"):
+        return hub.cached_folder(published.uri.removeprefix("hf:"))
+    folder = Path(published.uri)
+    return folder if folder.is_dir() else None
+
+
+def check_size(
+    spec: BackboneSpec, build: Callable[[], PreTrainedModel], folder: Path | None
+) -> None:
     """Refuse a network that is larger than its files or than memory, before it takes any.
 
     Args:
         spec: The network.
-        config: The library's config for it.
+        build: Makes it.
         folder: Where its weights lie, if they lie in a folder.
 
     Raises:
@@ -109,7 +126,7 @@ def check_size(spec: BackboneSpec, config: PretrainedConfig, folder: Path | None
         return
     try:
         with torch.device("meta"):
-            count = sum(parameter.numel() for parameter in make(spec, config).parameters())
+            count = sum(parameter.numel() for parameter in build().parameters())
     except ZooError:
         raise
     # The library checks a config while it builds: ValueError, KeyError, AssertionError, …

@@ -1,4 +1,4 @@
-"""Transformers' text encoders: a catalogue, any other Hub id, any ``save_pretrained`` folder."""
+"""Transformers' text and image encoders: a catalogue, any other Hub id, any saved folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from zoo import BackboneSpec, hookimpl
 from zoo_transformers.catalogue import encoders
+from zoo_transformers.image_catalogue import image_encoders
 from zoo_transformers.resolve import resolve
 
 
 @hookimpl
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """The encoders of the catalogue."""
-    return list(encoders())
+    return [*encoders(), *image_encoders()]
 
 
 @hookimpl

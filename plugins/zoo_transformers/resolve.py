@@ -24,6 +24,7 @@ from zoo import (
 from zoo_transformers import hub, sizes
 from zoo_transformers.catalogue import LIBRARY_LICENSE, LOADER
 from zoo_transformers.families import family_of, longest_text, width_of
+from zoo_transformers.image_resolve import PROCESSOR_FILES, image_spec, processes_images
 
 NAMESPACE = "hf/"
 SCHEME = "path:"
@@ -77,13 +78,19 @@ def _from_folder(folder: Path) -> BackboneSpec:
             hint="Use a folder written by save_pretrained, with config.json, weights and tokenizer.",
         )
     folder = folder.resolve()
+    config = _parse(read_small(file).decode(), str(file))
+    for processor in (folder / name for name in PROCESSOR_FILES):
+        if processor.is_file() and processes_images(
+            _parse(read_small(processor).decode(), str(processor))
+        ):
+            return _image(f"{SCHEME}{folder}", config, folder, ("folder", str(folder)))
     published: dict[str, Any] = {}
     for declared in (folder / _POOLING_FILE, folder / _LENGTH_FILE):
         if declared.is_file():
             published |= _parse(read_small(declared).decode(), str(declared))
     return _spec(
         f"{SCHEME}{folder}",
-        config=_parse(read_small(file).decode(), str(file)),
+        config=config,
         published=published,
         weights=("folder", str(folder)),
         header=sizes.read_header(folder),
@@ -123,6 +130,14 @@ def _from_hub(name: str, repo: str) -> BackboneSpec:
             f"the Hub's {repo} is not a Transformers model: no config.json",
             hint="'zoo list --modality text --all' lists the available encoders.",
         )
+    stated = _parse(config, f"{repo}/config.json")
+    for file in PROCESSOR_FILES:
+        with suppress(WeightsUnavailable):
+            processor = hub.read(repo, file)
+            if processor and processes_images(_parse(processor, f"{repo}/{file}")):
+                folder = hub.cached_folder(repo)
+                assert folder is not None  # as the config is there
+                return _image(name, stated, folder, ("hub", f"hf:{repo}"))
     published: dict[str, Any] = {}
     for file in (_POOLING_FILE, _LENGTH_FILE):
         with suppress(WeightsUnavailable):  # the cache has the config and not this file
@@ -130,7 +145,7 @@ def _from_hub(name: str, repo: str) -> BackboneSpec:
                 published |= _parse(declared, f"{repo}/{file}")
     return _spec(
         name,
-        config=_parse(config, f"{repo}/config.json"),
+        config=stated,
         published=published,
         weights=("hub", f"hf:{repo}"),
         header={},
@@ -166,8 +181,14 @@ def _spec(
     )
 
 
-def _demand_encoder(name: str, config: Json) -> int:
-    """The width of the hidden states, if the config is that of a text encoder."""
+def _image(name: str, config: Json, folder: Path, weights: tuple[str, str]) -> BackboneSpec:
+    _demand_known(name, config)
+    sizes.refuse_impossible(name, config)
+    return image_spec(name, config, folder, weights)
+
+
+def _demand_known(name: str, config: Json) -> str:
+    """The config's type, if the library has its code."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise _unsupported(name, "its config.json has no model_type")
@@ -176,6 +197,12 @@ def _demand_encoder(name: str, config: Json) -> int:
             name,
             f"{model_type!r} needs code from its own repository, which zoo does not execute",
         )
+    return model_type
+
+
+def _demand_encoder(name: str, config: Json) -> int:
+    """The width of the hidden states, if the config is that of a text encoder."""
+    model_type = _demand_known(name, config)
     if config.get("is_encoder_decoder"):
         raise _unsupported(name, f"{model_type!r} is an encoder-decoder model")
     width = width_of(config)
@@ -257,6 +284,7 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 
 def _unsupported(name: str, why: str) -> NameLookupError:
     return NameLookupError(
-        f"{name!r} is not supported as a text backbone: {why}",
-        hint="'zoo list --modality text --all' lists the available encoders.",
+        f"{name!r} is not supported as a backbone: {why}",
+        hint="'zoo list hf/ --all' lists the available encoders. A model for images needs its "
+        "preprocessor_config.json.",
     )

@@ -80,7 +80,8 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
         if value is None:
             continue
         most = _MOST.get(key)
-        if type(value) is not int or value < 0 or (most is not None and value > most):
+        values = value if isinstance(value, list) and value else [value]  # one for each stage
+        if any(type(v) is not int or v < 0 or (most is not None and v > most) for v in values):
             bound = f" from 0 to {most:,}" if most else ", 0 or more"
             raise NameLookupError(
                 f"{name} has an invalid config.json: {key} must be an integer{bound}, got "

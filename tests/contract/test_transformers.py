@@ -32,6 +32,7 @@ from zoo.testing import CHECKS, parametrize_backbones
 from zoo_transformers import names, tokenization
 from zoo_transformers.catalogue import LOADER, encoders
 from zoo_transformers.families import FAMILIES, longest_text, width_of
+from zoo_transformers.image_catalogue import image_encoders
 from zoo_transformers.names import classifier_head, encoder_prefix
 from zoo_transformers.resolve import resolve
 
@@ -266,7 +267,8 @@ def test_the_catalogue_is_wide_and_its_short_names_exist() -> None:
     policy = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
     short = [name for name in policy["aliases"].values() if name.startswith("hf/")]
     assert short
-    assert not [name for name in short if name.removeprefix("hf/") not in CATALOGUE]
+    listed = {*CATALOGUE, *(spec.name for spec in image_encoders())}
+    assert not [name for name in short if name.removeprefix("hf/") not in listed]
     assert len(CATALOGUE) >= 30
     for spec in CATALOGUE.values():
         weights = spec.default_weights
