@@ -254,6 +254,21 @@ def test_features_without_labels_and_of_one_split(
     assert "has no split 'test'" in missing.err
 
 
+def test_embed_states_the_precision_and_computes_in_it(
+    run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    found = {}
+    for precision in ("fp32", "bf16"):
+        file = tmp_path / f"{precision}.npy"
+        done = zoo_cli(
+            "embed", run, stripes, "--output", file, "--workers", 0, "--precision", precision
+        )
+        assert f"128 features each, computed in {precision}" in done.out
+        found[precision] = np.load(file)
+    difference = np.abs(found["bf16"] - found["fp32"]).max() / np.abs(found["fp32"]).max()
+    assert 0 < difference < 0.05
+
+
 def test_embed_says_what_cannot_be(run: Path, stripes: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
     for arguments, message in (
         (["cnn", stripes, "--output", "f.npy"], "cnn has no published weights"),

@@ -174,8 +174,11 @@ def test_more_channels_repeat_the_weights_and_keep_their_scale() -> None:
 def test_means_and_deviations_have_one_value_a_channel() -> None:
     assert ImageInput(channels=1).mean == pytest.approx((0.449,))
     assert ImageInput(channels=4).std == pytest.approx((0.229, 0.224, 0.225, 0.226))
-    with pytest.raises(ContractError, match="a mean of 3 values for 4 channels"):
-        ImageInput(channels=4, mean=(0.1, 0.2, 0.3), std=(1, 1, 1, 1))
+    given = ImageInput(channels=4, mean=(0.1, 0.2, 0.3), std=(1, 1, 1, 1))
+    assert given.flaw == "a mean of 3 values for 4 channels"
+    cnn = zoo.load("cnn", weights="none")
+    with pytest.raises(ContractError, match="spec of basics/cnn is not valid: a mean of 3 values"):
+        zoo.Backbone.wrap(cnn.net, spec=dataclasses.replace(cnn.spec, input=given), head="fc")
 
 
 # -- runs --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fake_plugins import Folder
+from tests.unit.fake_plugins import GOOD, Folder
 from zoo.errors import PluginError
 from zoo.registry import index as index_module
 from zoo.registry.discovery import Plugin, PluginSource
@@ -290,3 +290,32 @@ def test_a_catalogue_that_cannot_be_saved_is_an_error(folder: Folder, tmp_path: 
     with pytest.raises(PluginError, match=r"'acme'.*Not a directory") as caught:
         index.replace(source, [], Catalogue("ok", "", {}))
     assert "ZOO_CACHE" in caught.value.hint
+
+
+def test_a_spec_whose_mean_does_not_fit_is_left_out_and_named(folder: Folder, index: Index) -> None:
+    source = folder.plugin(
+        "acme",
+        GOOD
+        + """
+NAMES = ["net"]
+
+@zoo.hookimpl
+def zoo_backbones():
+    wide = ImageInput(mean=(0.5, 0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
+    bytes_ = Weights(tag="v1", uri="/none", input=ImageInput(mean=(127.0,) * 3))
+    return [spec("net"), spec("wide", input=wide), spec("bytes", weights=(bytes_,))]
+
+@zoo.hookimpl
+def zoo_featured():
+    return ["wide", "net"]
+""",
+    )
+    catalogue = index.catalogue(source)
+    assert catalogue.status == "ok"
+    assert list(catalogue.rows) == ["net"]
+    assert catalogue.featured == ("net",)
+    assert "'wide' is left out: its spec has a mean of 4 values for 3 channels" in catalogue.remarks
+    assert "'bytes' is left out: its spec has a mean of (127.0, 127.0, 127.0)" in catalogue.remarks
+    wide = importlib.import_module(source.value).zoo_backbones()[1:2]
+    with pytest.raises(PluginError, match="'wide' is not valid: a mean of 4 values"):
+        index.replace(source, wide, catalogue)

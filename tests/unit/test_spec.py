@@ -159,12 +159,29 @@ def test_a_spec_that_cannot_be_is_refused(changes: dict[str, Any], message: str)
         ({"size": 0}, "an image size of 0"),
         ({"crop": 0}, "a crop of 0"),
         ({"crop": 1.1}, "a crop of 1.1"),
-        ({"mean": (0.5,)}, "a mean of 1 values for 3 channels"),
     ],
 )
 def test_an_image_input_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError, match=message):
         ImageInput(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flaw"),
+    [
+        ({"mean": (0.5,)}, "a mean of 1 value for 3 channels"),
+        ({"mean": (9.0, 0.5, 0.5)}, "a mean of"),
+        ({"std": (0.5, 0.5, 0.0)}, "a std of"),
+        ({"channels": 4, "std": (1.0, 1.0)}, "a std of 2 values for 4 channels"),
+    ],
+)
+def test_a_mean_or_std_that_cannot_be_is_told_where_it_is_used(
+    changes: dict[str, Any], flaw: str
+) -> None:
+    given = ImageInput(**changes)
+    assert flaw in given.flaw
+    with pytest.raises(ContractError, match=flaw):
+        ImageInput.from_json(given.to_json())
 
 
 @pytest.mark.parametrize("changes", [{"max_length": 0}, {"vocab_size": 0}])

@@ -29,11 +29,18 @@ Examples:
 @shared(
     weights="Weights of a BACKBONE.",
     image_size="Image size of a BACKBONE, in pixels.",
+    channels="Channels of a BACKBONE's images (default: 3, or those of DATA).",
     resize="How a BACKBONE's images are made square.",
     value_range="Black and white level of images deeper than 8 bits, for a BACKBONE (default: from DATA).",
     max_length=None,
 )
 @labelled_data
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "auto"]),
+    default="fp32",
+    help="Numerical precision (default: fp32); auto: bf16 where it is fast.",
+)
 @shared(device=None, workers=None)
 @json_option()
 def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
@@ -52,7 +59,9 @@ def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
         emit_json(embedded.to_json())
         return
     counts = ", ".join(f"{name} {count:,}" for name, count in embedded.splits.items())
-    say(f"{embedded.samples:,} samples ({counts}), {embedded.feature_dim} features each")
+    say(
+        f"{embedded.samples:,} samples ({counts}), {embedded.feature_dim} features each, computed in {embedded.precision}"
+    )
     if count := len(embedded.skipped):
         say(f"{count:,} unreadable input{'s' if count > 1 else ''} skipped")
     say(clean(f"features: {embedded.output}"))

@@ -68,6 +68,15 @@ class InputSpec(JsonData):
         """
         return {}
 
+    @property
+    def flaw(self) -> str:
+        """What is wrong with it, if it can be made nonetheless; empty if nothing is.
+
+        The registry leaves out a spec with such an input, and names it: an error in the record
+        itself would break the whole catalogue of its plugin.
+        """
+        return ""
+
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
         """The input in a few characters, of the JSON form, for ``zoo list``: the first field."""

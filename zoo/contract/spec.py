@@ -96,13 +96,32 @@ class ImageInput(InputSpec):
         for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             if getattr(self, name) == usual and self.channels != len(usual):
                 object.__setattr__(self, name, for_channels(usual, self.channels))
-            count = len(getattr(self, name))
-            _require(
-                count == self.channels, f"a {name} of {count} values for {self.channels} channels"
-            )
-        _require(all(0 <= mean <= 1 for mean in self.mean), f"a mean of {self.mean}")
-        _require(all(LEAST_STD <= std <= 1e3 for std in self.std), f"a std of {self.std}")
         _require(is_range(self.value_range), f"a value_range of {self.value_range}")
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong with mean and std; empty if nothing is."""
+        for name in ("mean", "std"):
+            count = len(getattr(self, name))
+            if count != self.channels:
+                values = "value" if count == 1 else "values"
+                return f"a {name} of {count} {values} for {self.channels} channels"
+        if not all(0 <= mean <= 1 for mean in self.mean):
+            return f"a mean of {self.mean}, which must be in [0, 1]: divide by 255"
+        if not all(LEAST_STD <= std <= 1e3 for std in self.std):
+            return f"a std of {self.std}, which must be greater than 0"
+        return ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ContractError: As for other data, or mean and std are not valid.
+        """
+        made = super().from_json(data)
+        _require(not made.flaw, made.flaw)
+        return made
 
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
@@ -270,6 +289,12 @@ class BackboneSpec(JsonData):
             return super().from_json(data)  # which says what is missing
         kind = input_class(data["modality"])
         return super().from_json(_with_input(data, kind))
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong with its inputs, those of the weights included; empty if nothing is."""
+        inputs = [self.input, *(weights.input for weights in self.weights)]
+        return next((each.flaw for each in inputs if each is not None and each.flaw), "")
 
     @property
     def plugin(self) -> str:

@@ -30,6 +30,7 @@ from zoo.embedding.network import (
 from zoo.engine.device import choose_device
 from zoo.engine.extraction import CUT, cut_beside, fill_features
 from zoo.engine.features import backbone_key, compute
+from zoo.engine.forward import EXACT
 from zoo.engine.progress import Quiet, Reporter
 from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
@@ -54,6 +55,7 @@ class Embedded:
         run: The run folder, or ``None`` for a backbone.
         splits: Number of rows by split, in their order.
         feature_dim: Width of the features.
+        precision: ``fp32`` or ``bf16``, in which the backbone computed; the file holds float32.
         classes: Names of classes or regression targets; empty without labels.
         skipped: Unreadable inputs, one ``path: reason`` each.
         notes: What else was ignored, guessed or cut off, one fact each.
@@ -65,6 +67,7 @@ class Embedded:
     run: Path | None
     splits: Mapping[str, int]
     feature_dim: int
+    precision: str
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -98,10 +101,12 @@ def embed(
     split: str | None = None,
     weights: str = "auto",
     image_size: int | None = None,
+    channels: int | None = None,
     resize: Resize | None = None,
     value_range: tuple[float, float] | None = None,
     max_length: int | None = None,
     task: str = AUTO,
+    precision: str = EXACT,
     device: str = "auto",
     workers: int | None = None,
     registry: Registry | None = None,
@@ -120,12 +125,14 @@ def embed(
             without labels.
         output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
         split: Embed this split only.
-        weights: ``auto``, ``none``, a tag, or a path; not for a run, nor the next four.
+        weights: ``auto``, ``none``, a tag, or a path; not for a run, nor the next five.
         image_size: Height and width in pixels.
+        channels: As for :func:`zoo.finetune`.
         resize: As for :func:`zoo.finetune`.
         value_range: As for :func:`zoo.finetune`; by default found from the first split.
         max_length: Maximum tokens per text.
         task: As for :func:`zoo.finetune`.
+        precision: ``fp32``, ``bf16``, or ``auto``, which is bf16 where that is fast.
         device: ``auto``, ``cpu``, ``cuda``, …
         workers: Number of data-loading processes.
         registry: The installed plugins by default.
@@ -144,6 +151,7 @@ def embed(
     own: dict[str, Any] = {
         "weights": weights,
         "image_size": image_size,
+        "channels": channels,
         "resize": resize,
         "value_range": value_range,
         "max_length": max_length,
@@ -155,10 +163,10 @@ def embed(
         reporter.note(fact)
     place = choose_device(device)
     if run is not None:
-        network = network_of_run(run, place, workers)
+        network = network_of_run(run, place, workers, precision, reporter)
     else:
         name = resolved.spec.name if resolved.loader else str(backbone)
-        request = Request(backbone=name, data=source_name(data), **own)
+        request = Request(backbone=name, data=source_name(data), precision=precision, **own)
         network = network_of_backbone(request, resolved, rows, place, workers, reporter)
     parts = {
         name: _features(network, samples, name, source_name(data), reporter)
@@ -174,6 +182,7 @@ def embed(
         run=network.run,
         splits={name: len(samples) for name, samples in rows.splits.items()},
         feature_dim=network.spec.feature_dim,
+        precision=network.forward.precision,
         classes=rows.classes,
         skipped=rows.skipped,
         notes=(*rows.notes, *notes),

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 
+from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.data.rows import Rows
 from zoo.data.samples import Splits
-from zoo.engine.forward import EXACT, Forward
+from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.own.code import is_typed
 from zoo.engine.own.wrapping import named_network
+from zoo.engine.precision import choose_precision
 from zoo.engine.progress import Reporter
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
@@ -85,9 +87,11 @@ def resolved_backbone(given: Any, registry: Registry) -> Resolved:
     return network.resolved() if network else registry.resolve(name)
 
 
-def network_of_run(run: Run, device: torch.device, workers: int | None) -> Network:
+def network_of_run(
+    run: Run, device: torch.device, workers: int | None, precision: str, reporter: Reporter
+) -> Network:
     """The fine-tuned backbone of a run."""
-    forward = Forward(run.load(), device=device, precision=EXACT)
+    forward = _forward(run.load(), device, precision, reporter)
     loaders = LoaderFactory(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
     return Network(forward, loaders, run.folder)
 
@@ -117,9 +121,17 @@ def network_of_backbone(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         start = start_from(request, resolved, _as_training(rows, request.data or ""), reporter)
-    forward = Forward(start.backbone, device=device, precision=EXACT)
+    forward = _forward(start.backbone, device, request.precision, reporter)
     loaders = LoaderFactory(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
     return Network(forward, loaders, None)
+
+
+def _forward(
+    backbone: Backbone, device: torch.device, precision: str, reporter: Reporter
+) -> Forward:
+    backbone.to(device)
+    chosen = choose_precision(precision, backbone, device, reporter, trains=False)
+    return Forward(backbone, device=device, precision=chosen)
 
 
 def _as_training(rows: Rows, source: str) -> Splits:

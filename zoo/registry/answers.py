@@ -19,8 +19,17 @@ Row = Mapping[str, Any]
 Named = TypeVar("Named", CommandSpec, ModalitySpec, ReaderSpec)
 
 
-def rows_of(specs: object, hook: str) -> dict[str, Row]:
-    """Validate a plugin's specs and return them as JSON data."""
+def rows_of(specs: object, hook: str, left_out: dict[str, str] | None = None) -> dict[str, Row]:
+    """Validate a plugin's specs and return them as JSON data.
+
+    Args:
+        specs: The answer of the hook.
+        hook: Its name.
+        left_out: Gets the specs whose inputs are not valid, with the reasons; ``None`` to raise.
+
+    Raises:
+        PluginError: The answer is something else.
+    """
     if isinstance(specs, (str, bytes)) or not isinstance(specs, Iterable):
         raise PluginError(f"{hook} returned {type(specs).__name__}, not backbone specs")
     rows: dict[str, Row] = {}
@@ -30,6 +39,11 @@ def rows_of(specs: object, hook: str) -> dict[str, Row]:
                 raise PluginError(f"{hook} yielded {type(given).__name__}, not BackboneSpec")
             if given.name in rows:
                 raise PluginError(f"{hook} yielded two specs called {given.name!r}")
+            if given.flaw:
+                if left_out is None:
+                    raise PluginError(f"{hook}: {given.name!r} is not valid: {given.flaw}")
+                left_out[given.name] = given.flaw
+                continue
             rows[given.name] = _row(given, hook)
     return rows
 
@@ -51,16 +65,18 @@ def named(answer: object, hook: str, kind: type[Named]) -> tuple[Named, ...]:
     return tuple(found.values())
 
 
-def featured_of(answer: object, rows: Collection[str]) -> tuple[str, ...]:
-    """Validate the names that a plugin features."""
+def featured_of(
+    answer: object, rows: Collection[str], left_out: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Validate the names that a plugin features, without those left out."""
     if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
         raise PluginError(f"zoo_featured returned {type(answer).__name__}, not a list of names")
     with guarded("zoo_featured"):  # may be a generator that runs only now
         found = tuple(dict.fromkeys(answer))
     for name in found:
-        if name not in rows:
+        if name not in rows and name not in left_out:
             raise PluginError(f"zoo_featured names {name!r}, which is not in its catalogue")
-    return found
+    return tuple(name for name in found if name in rows)
 
 
 def library_of(answer: object) -> dict[str, str]:

@@ -297,12 +297,13 @@ def _ask(source: PluginSource) -> Catalogue:
     with observed() as side_effects:
         plugin = Plugin(source)
         specs = plugin.call("zoo_backbones")
-        rows = rows_of(() if specs is None else specs, "zoo_backbones")
+        left_out = dict[str, str]()
+        rows = rows_of(() if specs is None else specs, "zoo_backbones", left_out)
         commands = named(plugin.call("zoo_commands"), "zoo_commands", CommandSpec)
         modalities = named(plugin.call("zoo_modalities"), "zoo_modalities", ModalitySpec)
         readers = named(plugin.call("zoo_readers"), "zoo_readers", ReaderSpec)
         if plugin.implements("zoo_featured"):
-            featured = featured_of(plugin.call("zoo_featured"), rows)
+            featured = featured_of(plugin.call("zoo_featured"), rows, left_out)
         else:  # the short names of the zoo's own plugins are in registry.toml
             featured = () if source.distribution == CORE else tuple(rows)[:FEATURED]
         library = library_of(plugin.call("zoo_library"))
@@ -310,7 +311,7 @@ def _ask(source: PluginSource) -> Catalogue:
         "ok",
         "",
         rows,
-        side_effects=side_effects.remarks(),
+        side_effects="; ".join(filter(None, (side_effects.remarks(), *_in_words(left_out)))),
         commands=commands,
         modalities=tuple(replace(each, plugin=source.name) for each in modalities),
         readers=tuple(replace(each, plugin=source.name) for each in readers),
@@ -318,6 +319,11 @@ def _ask(source: PluginSource) -> Catalogue:
         library=library,
         rebuilds=plugin.implements("zoo_sync"),
     )
+
+
+def _in_words(left_out: Mapping[str, str]) -> Iterator[str]:
+    for name, reason in left_out.items():
+        yield f"{name!r} is left out: its spec has {reason}"
 
 
 def _packages(rows: Mapping[str, Row]) -> list[str]:

@@ -93,6 +93,11 @@ class Backbone(nn.Module):
         tokens: TokenOptions | None = None,
     ) -> None:
         super().__init__()
+        if spec.flaw:
+            raise ContractError(
+                f"the spec of {spec.name} is not valid: {spec.flaw}",
+                hint="ImageInput takes one mean and one std per channel, of values in [0, 1].",
+            )
         spare_group_norms(net)
         self.spec = spec
         self.net = net
