@@ -61,8 +61,13 @@ def _part(samples: reading.Waveform, wanted: int, random: Generator | None) -> r
     return samples[start : start + wanted]
 
 
-def fit(given: AudioInput, inputs: Sequence[Any]) -> AudioInput:
-    """No longer than the longest recording, in steps of half a second."""
+def fit(given: AudioInput, inputs: Sequence[Any], pretrained: bool) -> AudioInput:
+    """No longer than the longest recording, in steps of half a second.
+
+    Pretrained networks of waveforms take any length; those of spectrograms keep theirs.
+    """
+    if pretrained and given.features != "waveform":
+        return given
     longest = max(_lengths(inputs), default=0.0)
     seconds = min(given.seconds, max(0.5, ceil(2 * longest) / 2))
     return replace(given, seconds=seconds) if longest else given

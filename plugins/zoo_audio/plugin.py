@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import zoo
+from zoo_audio.catalogue import encoders
 from zoo_audio.inputs import AudioInput
+from zoo_audio.resolve import resolve
 
 _CNN = zoo.BackboneSpec(
     name="audio-cnn",
@@ -32,5 +34,12 @@ def zoo_modalities() -> Iterable[zoo.ModalitySpec]:
 
 @zoo.hookimpl
 def zoo_backbones() -> Iterable[zoo.BackboneSpec]:
-    """``audio-cnn``, without pretrained weights."""
+    """``audio-cnn``, without pretrained weights, and encoders of Transformers."""
     yield _CNN
+    yield from encoders()
+
+
+@zoo.hookimpl
+def zoo_resolve(name: str) -> zoo.BackboneSpec | None:
+    """Any other audio encoder of the Hub, ``hf/<org>/<name>``, or in a folder, ``path:<folder>``."""
+    return resolve(name)

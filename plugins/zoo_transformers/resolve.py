@@ -46,6 +46,8 @@ _SENTENCE_POOLING: Mapping[str, Pooling] = {
     "cls": "cls",
     "lasttoken": "last",
 }
+_OF_SOUND = ("conv_stride", "num_mel_bins")
+"""Options that models of recordings have; some also state a vocabulary, of a transcript's letters."""
 _CLASSIFIER = "ForSequenceClassification"
 _GENERATORS = ("ForCausalLM", "LMHeadModel")
 
@@ -203,6 +205,8 @@ def _demand_known(name: str, config: Json) -> str:
 def _demand_encoder(name: str, config: Json) -> int:
     """The width of the hidden states, if the config is that of a text encoder."""
     model_type = _demand_known(name, config)
+    if any(key in config for key in _OF_SOUND):
+        raise _unsupported(name, f"{model_type!r} is a model of sound")
     if config.get("is_encoder_decoder"):
         raise _unsupported(name, f"{model_type!r} is an encoder-decoder model")
     width = width_of(config)

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
+from torch import Tensor
 from transformers import ASTFeatureExtractor, WhisperFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
 import zoo
+from tests.end_to_end.test_resume import StopsAt
 from zoo.data.sequences import Paths
-from zoo.errors import BadFilesError, ContractError, UsageError
+from zoo.errors import BadFilesError, ContractError, NameLookupError, Stopped, UsageError
+from zoo.export import export_run
 from zoo.modalities.files.reading import examine as examine_files
 from zoo.modalities.files.reading import read_sample
+from zoo.registry.registry import Registry
 from zoo.testing import examine
+from zoo.weights.loading.load import read_state_dict
 from zoo_audio import reading
 from zoo_audio.demo import make_demo
 from zoo_audio.features import features, masked, mel_filters, shape_of
@@ -26,6 +32,7 @@ from zoo_audio.inputs import AudioInput
 from zoo_audio.modality import AUDIO, across, facts, fit, picture, prepare, preview
 from zoo_audio.plugin import zoo_backbones
 from zoo_audio.reading import Recording
+from zoo_audio.resolve import resolve
 
 soundfile = pytest.importorskip("soundfile", reason="the extra 'audio' is not installed")
 
@@ -168,11 +175,13 @@ def test_specaugment_masks_bands_and_times() -> None:
     assert 0 < columns <= 2 * 101 // 10
 
 
-def test_the_input_is_fitted_to_recordings_from_scratch() -> None:
+def test_the_input_is_fitted_to_recordings_where_the_network_takes_any_length() -> None:
     given = AudioInput()
     short = [Recording(tone(440, 8000, seconds), 8000) for seconds in (0.3, 1.2)]
-    assert fit(given, short).seconds == 1.5
-    assert fit(given, [Recording(tone(440, 8000, 30), 8000)]).seconds == 10.0
+    assert fit(given, short, False).seconds == 1.5
+    assert fit(given, [Recording(tone(440, 8000, 30), 8000)], False).seconds == 10.0
+    assert fit(given, short, True) == given
+    assert fit(replace(given, features="waveform"), short, True).seconds == 1.5
     assert facts(given, short) == {}
     assert "1 of 2" in facts(replace(given, seconds=1.0), short)["cut"]
     assert preview(short[0]).shape[0] == 64
@@ -221,3 +230,134 @@ def test_a_folder_of_mixed_formats_and_a_table_of_paths_train(tmp_path: Path) ->
     table.write_text("\n".join(["path,label", *rows]))
     measured = zoo.open_run(tmp_path / "run").evaluate(table, workers=0)
     assert [each.metrics["accuracy"] for each in measured.values()] == [1.0]
+
+
+# -- Transformers' encoders ---------------------------------------------------------------------
+
+_SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
+_WAVE = {
+    **_SMALL,
+    "conv_dim": [8, 8, 8],
+    "conv_stride": [5, 8, 8],
+    "conv_kernel": [10, 8, 8],
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "vocab_size": 32,
+}
+_WHISPER = {
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 24,
+    "max_source_positions": 25,
+    "num_mel_bins": 16,
+    "vocab_size": 60,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 1,
+}
+TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "ast": (
+        "ASTForAudioClassification",
+        {**_SMALL, "max_length": 32, "num_mel_bins": 16, "num_labels": 5},
+    ),
+    "wav2vec2": ("Wav2Vec2ForCTC", _WAVE),
+    "hubert": ("HubertModel", {**_WAVE, "do_stable_layer_norm": True}),
+    "whisper": ("WhisperForConditionalGeneration", _WHISPER),
+}
+
+
+def saved(name: str, folder: Path) -> str:
+    """The name of a tiny network that Transformers has saved."""
+    kind, options = TINY[name]
+    network = getattr(transformers, kind)
+    torch.manual_seed(0)
+    network(network.config_class(**options)).save_pretrained(folder)
+    return f"path:{folder}"
+
+
+def theirs(name: str, folder: Path, given: Any) -> Tensor:
+    """The features that the library itself computes."""
+    kind, _ = TINY[name]
+    network = getattr(transformers, kind).from_pretrained(folder).eval()
+    with torch.no_grad():
+        if name == "ast":
+            return network(given).logits
+        if name == "whisper":
+            return network.model.encoder(given).last_hidden_state.mean(dim=1)
+        return getattr(network, name, network)(given).last_hidden_state.mean(dim=1)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_encoder_gives_what_the_library_gives(name: str, tmp_path: Path) -> None:
+    backbone = zoo.load(saved(name, tmp_path / "net"))
+    if backbone.spec.input.features == "waveform":
+        backbone.spec = backbone.spec.with_input(seconds=0.5)
+    batch = AUDIO.random_batch(backbone.spec, 2)
+    with torch.no_grad():
+        found = backbone.eval()(batch)
+    expected = theirs(name, tmp_path / "net", batch["input_values"])
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("name", TINY)
+def test_an_encoder_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    spec = Registry.discover().spec(saved(name, tmp_path / "net"))
+    spec = spec.with_input(seconds=min(0.5, spec.input.seconds))
+    outcomes = list(examine(spec))
+    assert {o.check: o.message for o in outcomes if o.status == "failed"} == {}
+
+
+@pytest.mark.slow(0.5)
+def test_a_spectrogram_transformer_resumes_exactly_and_is_exported(tmp_path: Path) -> None:
+    name = saved("ast", tmp_path / "net")
+    options: Any = {"classes": 2, "strategy": "full", "report": False, "device": "cpu"}
+    options |= {"workers": 0, "epochs": 2, "batch_size": 16}
+    whole = zoo.finetune(name, output=tmp_path / "whole", **options)
+    with pytest.raises(Stopped):
+        zoo.finetune(name, output=tmp_path / "parts", reporter=StopsAt(6), **options)
+    parts = zoo.resume(tmp_path / "parts")
+    first, second = (read_state_dict(run.folder / "model.safetensors") for run in (whole, parts))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for form in ("onnx", "native", "torch-export"):
+        assert export_run(whole, format=form, output=tmp_path / form).difference < 1e-4
+
+
+def test_names_of_the_hub_are_those_of_audio_where_hf_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved("wav2vec2", tmp_path / "net")
+    files = {"config.json": str(tmp_path / "net" / "config.json")}
+
+    def cached(repo: str, file: str) -> str | None:
+        return files.get(file) if repo == "org/sounds" else None
+
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
+    monkeypatch.setattr("zoo_audio.resolve.hub_reachable", lambda: False)
+    spec = Registry.discover().spec("hf/org/sounds")
+    assert (spec.name, spec.modality, spec.feature_dim) == ("hf/org/sounds", "audio", 16)
+    assert spec.weights[0].uri == "hf:org/sounds"
+
+
+def test_a_config_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(NameLookupError, match="not JSON"):
+        resolve(f"path:{tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "hubert", "hidden_size": "wide"}')
+    with pytest.raises(NameLookupError, match="'wide'"):
+        resolve(f"path:{tmp_path}")
+    assert resolve("path:/nowhere") is resolve("timm/resnet18") is None
+    spec = replace(SPECS["hubert-base"], config={"model_type": "bert"})
+    with pytest.raises(NameLookupError, match="'bert'"):
+        zoo.build(spec, None)

@@ -118,7 +118,26 @@ class Resolver:
             return None
         if plugin not in self._plugins.catalogues:
             self._plugins.load(plugin)  # raises with the reason why it cannot be used
-        return self._in_catalogue(plugin, arch) or self._outside(plugin, name)
+        return self._in_catalogue(plugin, arch) or self._outside_catalogues(plugin, name)
+
+    def _outside_catalogues(self, plugin: str, name: str) -> Resolved | None:
+        """Ask the plugin of a namespace, then the others, which may know what it does not.
+
+        A plugin of another modality knows other names of the same hub.
+        """
+        try:
+            if found := self._outside(plugin, name):
+                return found
+            failure = None
+        except NameLookupError as error:
+            failure = error
+        for other in self._plugins.catalogues:
+            with suppress(ZooError):  # the plugin of the namespace says what is wrong
+                if other != plugin and (found := self._outside(other, name)):
+                    return found
+        if failure is not None:
+            raise failure
+        return None
 
     def _outside(self, plugin: str, name: str) -> Resolved | None:
         """Ask a plugin to resolve a name that is not in its catalogue."""
@@ -153,11 +172,11 @@ class Resolver:
         )
 
     def _by_scheme(self, name: str) -> Resolved:
-        failures = []
+        failures: list[ZooError] = []
         for plugin in self._plugins.catalogues:
             try:
                 found = self._outside(plugin, name)
-            except PluginError as error:  # another plugin may know the name
+            except (PluginError, NameLookupError) as error:  # another plugin may know the name
                 failures.append(error)
                 continue
             if found is not None:

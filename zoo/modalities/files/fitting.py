@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from zoo.modalities.files.functions import FileFunctions
 
 
-def fitted(modality: FileFunctions, spec: BackboneSpec, splits: Splits) -> BackboneSpec:
+def fitted(
+    modality: FileFunctions, spec: BackboneSpec, splits: Splits, *, pretrained: bool
+) -> BackboneSpec:
     """The spec with the input that the plugin chooses for the training inputs."""
     if modality.fit is None:
         return spec
     with calling(modality, "fit"):
-        return replace(spec, input=modality.fit(spec.input, splits.train.inputs))
+        return replace(spec, input=modality.fit(spec.input, splits.train.inputs, pretrained))
 
 
 def facts_of(modality: FileFunctions, spec: BackboneSpec, splits: Splits) -> dict[str, str]:

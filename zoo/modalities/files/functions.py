@@ -44,8 +44,8 @@ class FileFunctions:
         in_memory_types: The types of raw inputs in memory, beside bytes.
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
-        fit: From ``(input, inputs)``, a sequence of raw inputs, to the input that a network trained from scratch on these
-            inputs takes.
+        fit: From ``(input, inputs, pretrained)`` to what the network takes for these training
+            inputs, a sequence of raw ones; ``pretrained`` says whether it starts from weights.
         facts: From ``(input, inputs)`` to lines of the summary, by title.
         picture: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
             of 0 to 255, for reports; NumPy.
@@ -74,7 +74,7 @@ class FileFunctions:
     in_memory_types: tuple[type, ...] = ()
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
-    fit: Callable[[Any, Any], InputSpec] | None = None
+    fit: Callable[[Any, Any, bool], InputSpec] | None = None
     facts: Callable[[Any, Any], Mapping[str, str]] | None = None
     picture: Callable[[Tensor, Any], Any] | None = None
     preview: Callable[[Any], Any] | None = None

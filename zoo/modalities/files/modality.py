@@ -107,10 +107,10 @@ class FileModality(FileFunctions):
     def fitted(
         self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
     ) -> BackboneSpec:
-        """A network trained from scratch takes inputs like those there are."""
+        """As the plugin fits the input to the training data."""
         from zoo.modalities.files.fitting import fitted
 
-        return spec if pretrained else fitted(self, spec, splits)
+        return fitted(self, spec, splits, pretrained=pretrained)
 
     def with_tokenizer(
         self, spec: BackboneSpec, train: Samples, found: Any

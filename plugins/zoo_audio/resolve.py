@@ -1,0 +1,95 @@
+"""Names outside the catalogue: audio encoders of the Hub and in local folders, read without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo import BackboneSpec, NameLookupError, Weights, hub_reachable, read_small
+from zoo_audio.families import FAMILIES
+
+NAMESPACE, SCHEME = "hf/", "path:"
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+LOADER = "zoo_audio.encoders:load"
+
+
+def resolve(name: str) -> BackboneSpec | None:
+    """The spec of ``hf/<org>/<name>`` or ``path:<folder>``; ``None`` if it is no audio encoder.
+
+    A name of the Hub is asked of the plugin ``hf`` first, which has downloaded its config.
+    """
+    if name.startswith(SCHEME):
+        folder = Path(os.path.expanduser(name.removeprefix(SCHEME))).absolute()
+        if not (folder / CONFIG).is_file():
+            return None
+        texts = {
+            file: read_small(folder / file).decode()
+            for file in (CONFIG, PREPROCESSOR)
+            if (folder / file).is_file()
+        }
+        return _spec(f"{SCHEME}{folder.resolve()}", texts, "folder", str(folder.resolve()))
+    if not name.startswith(NAMESPACE):
+        return None
+    repo = name.removeprefix(NAMESPACE)
+    texts = {file: text for file in (CONFIG, PREPROCESSOR) if (text := _from_hub(repo, file))}
+    return _spec(name, texts, "hub", f"hf:{repo}") if CONFIG in texts else None
+
+
+def _from_hub(repo: str, file: str) -> str:
+    """The text of a file in the cache, or from the Hub if it can be reached; else empty."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(repo, file)
+        if found is None and file == PREPROCESSOR and hub_reachable():
+            found = hf_hub_download(repo, file)
+        return read_small(Path(found)).decode() if isinstance(found, str) else ""
+    except (OSError, ValueError):  # not a valid id, or there is no such file
+        return ""
+
+
+def _spec(name: str, texts: Mapping[str, str], tag: str, uri: str) -> BackboneSpec | None:
+    config, prepared = (_parsed(texts.get(file, "{}"), name) for file in (CONFIG, PREPROCESSOR))
+    family = FAMILIES.get(str(config.get("model_type")))
+    if family is None:
+        return None
+    width = config.get(family.width, _DEFAULT_WIDTH)
+    if not isinstance(width, int) or width < 1:
+        raise NameLookupError(
+            f"{name!r} is not supported: its config.json has a {family.width} of {width!r}",
+            hint="Restore its config.json.",
+        )
+    classified = str((config.get("architectures") or [""])[0]).endswith("ForAudioClassification")
+    own = classified and family.head != "zoo_head"
+    classes = len(config.get("id2label") or ()) or 2
+    return BackboneSpec(
+        name=name,
+        modality="audio",
+        feature_dim=width,
+        params=0,
+        input=family.input(config, prepared),
+        loader=LOADER,
+        weights=(
+            Weights(tag=tag, uri=uri, default=True, classes=classes if own else 0, config=CONFIG),
+        ),
+        license="Apache-2.0",
+        tags=(str(config["model_type"]),),
+        config={key: value for key, value in config.items() if key != "auto_map"},
+    )
+
+
+_DEFAULT_WIDTH = 768
+"""Of all families, where a config states none."""
+
+
+def _parsed(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise NameLookupError(
+            f"{name}: its config is not JSON: {error}", hint="Restore its config.json."
+        ) from error
+    return data if isinstance(data, dict) else {}
