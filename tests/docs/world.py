@@ -111,7 +111,7 @@ class World:
         """Run a Python block in the namespace of those before it."""
         self._have_runs(re.findall(r"""["'](runs/[^"']+)["']""", code))
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(code, name, "exec"), self.names)
+            exec(compile(code, name, "exec", dont_inherit=True), self.names)
 
     def _have_runs(self, words: Iterable[str]) -> None:
         """Runs that a page takes for granted have been trained before it."""

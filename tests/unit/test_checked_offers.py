@@ -1,4 +1,4 @@
-"""``zoo check`` of heads and strategies: what a fine-tune or a reopened run would run into."""
+"""``zoo check`` of heads, strategies and other things: what a fine-tune or a reopened run would run into."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.contract.extensions import LossSpec, Metric
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.engine.strategies import Phase
 from zoo.registry.offers import Offer, OfferKind
-from zoo.testing.catalogue import heads_can_be_trained, strategies_make_valid_phases
+from zoo.tasks.losses import LOSS
+from zoo.tasks.metrics import METRIC
+from zoo.testing.catalogue import (
+    functions_can_be_imported,
+    heads_can_be_trained,
+    strategies_make_valid_phases,
+)
 
 
 def offering(kind: OfferKind, thing: Callable[..., Any]) -> Any:
     offer = Offer(kind=kind, bare="odd", plugin="acme", given=thing)
-    return SimpleNamespace(offers=lambda wanted: [offer] if wanted is kind else [])
+    source = SimpleNamespace(name="acme")
+    return SimpleNamespace(offers=lambda wanted: [offer] if wanted is kind else [], source=source)
 
 
 class Forgets(nn.Module):
@@ -68,3 +76,13 @@ def test_a_strategy_must_do_with_one_stage() -> None:
     strategies_make_valid_phases(
         offering(STRATEGY, lambda recipe, stages: [Phase(name="a", epochs=1, lr=recipe.lr)])
     )
+
+
+def test_functions_that_are_not_there_are_found() -> None:
+    there = Metric(title="there", measures={"single-label": "zoo.tasks.measures:auroc"})
+    functions_can_be_imported(offering(METRIC, there))  # type: ignore[arg-type]
+    gone = Metric(title="gone", measures={"single-label": "zoo.tasks.measures:no_such"})
+    lost = LossSpec(formula="a_module_that_nobody_has:loss", tasks=("regression",))
+    for kind, thing in ((METRIC, gone), (LOSS, lost)):
+        with pytest.raises(AssertionError, match="acme/odd"):
+            functions_can_be_imported(offering(kind, thing))  # type: ignore[arg-type]

@@ -18,13 +18,20 @@ import torch
 
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
+from zoo.contract.extensions import imported
+from zoo.contract.readers import registered_readers
 from zoo.contract.spec import BackboneSpec
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.errors import ZooError, first_line
+from zoo.export.exporters import EXPORTER
+from zoo.modalities.augmentations import AUGMENTATION
 from zoo.registry.discovery import PluginSource
 from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.side_effects import MAX_SECONDS
+from zoo.tasks import TASK
+from zoo.tasks.losses import LOSS
+from zoo.tasks.metrics import METRIC
 from zoo.testing.checks import CHECKS
 from zoo.testing.offered import check_head, check_strategy
 
@@ -157,6 +164,26 @@ def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
     _each(plugin.offers(STRATEGY), check_strategy)
 
 
+def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
+    """Tasks, metrics, losses, augmentations, formats and readers name functions that are there."""
+    for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
+        _each(plugin.offers(kind), _check_functions)
+    for reader in registered_readers().values():
+        if reader.plugin == plugin.source.name:
+            assert callable(imported(reader.read)), f"the reader {reader.read} is not a function"
+
+
+def _check_functions(offer: Offer[Any]) -> None:
+    given = offer.value
+    fields = getattr(given, "__dataclass_fields__", {}) if not isinstance(given, type) else {}
+    functions = [
+        *getattr(given, "measures", {}).values(),
+        *(getattr(given, name) for name in ("formula", "apply", "write", "run") if name in fields),
+    ]
+    for function in functions:
+        assert callable(imported(function)), f"the {offer} names {function!r}, not a function"
+
+
 def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> None:
     """Check all, and name every one that fails."""
     failures = []
@@ -195,6 +222,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         commands_can_be_imported,
         heads_can_be_trained,
         strategies_make_valid_phases,
+        functions_can_be_imported,
         exemptions_are_of_something,
     )
 }
