@@ -220,7 +220,7 @@ def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> W
         tag=tag,
         uri=uri,
         sha256=_digits_in_name(uri),
-        license=_license(config.license),
+        license=license_of(config.license),
         default=default,
         classes=config.num_classes,
         input=own if own != image else None,
@@ -233,7 +233,8 @@ def _digits_in_name(uri: str) -> str:
     return found[1] if found else ""
 
 
-def _license(word: str | None) -> str:
+def license_of(word: str | None) -> str:
+    """The SPDX identifier of timm's word for a license; empty where it is not known."""
     if not word or word == "unknown":
         return ""
     return SPDX.get(word, f"LicenseRef-{word}")

@@ -49,9 +49,10 @@ def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
         UsageError: The network cannot be built for that image size.
         WeightsError: timm has no such architecture of its own.
     """
-    if not timm.is_model(spec.arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
+    arch = architecture(spec)
+    if not timm.is_model(arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
         raise WeightsError(
-            f"{spec.arch!r} is not an architecture of timm {timm.__version__}",
+            f"{arch!r} is not an architecture of timm {timm.__version__}",
             hint="'zoo list timm/*' lists all.",
         )
     image = spec.image_input
@@ -62,7 +63,10 @@ def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
     try:
         with quiet():
             net: nn.Module = timm.create_model(
-                spec.arch, num_classes=classes, in_chans=3, **options
+                arch,
+                num_classes=classes,
+                in_chans=3,
+                **{**spec.config.get("arguments", {}), **options},
             )
     except (AssertionError, ArithmeticError, ValueError, RuntimeError) as error:
         if not image.fixed_size:
@@ -70,6 +74,11 @@ def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
         raise _invalid_size(spec, first_line(error)) from error
     _check_patch_size(net, spec)
     return net
+
+
+def architecture(spec: BackboneSpec) -> str:
+    """timm's name of the architecture: that of the row, or what a Hub repository's config states."""
+    return str(spec.config.get("architecture", spec.arch))
 
 
 def _check_patch_size(net: nn.Module, spec: BackboneSpec) -> None:
@@ -173,10 +182,13 @@ def logits(network, batch):
 def _native_code(backbone: Backbone) -> str:
     """How plain timm loads a saved state."""
     image, outputs = backbone.spec.image_input, backbone.head.out_features
-    arguments = [repr(backbone.spec.arch), f"num_classes={outputs}"]
+    arch = architecture(backbone.spec)
+    arguments = [repr(arch), f"num_classes={outputs}"]
+    own = backbone.spec.config.get("arguments", {})
+    arguments += [f"{name}={value!r}" for name, value in own.items()]
     if image.fixed_size:
         arguments.append(f"img_size={image.size}")
-    if backbone.spec.arch.startswith(_MLP_HEADS):
+    if arch.startswith(_MLP_HEADS):
         arguments.append("use_mlp_head=False")
     return _NATIVE_CODE.format(arguments=", ".join(arguments), outputs=outputs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from zoo import BackboneSpec, Exemption, hookimpl
+from zoo_timm.hub import resolve
 from zoo_timm.rows import CATALOGUE, library_version, read
 
 EXEMPTIONS = (
@@ -20,6 +21,12 @@ EXEMPTIONS = (
 def zoo_backbones() -> Iterable[BackboneSpec]:
     """Every timm architecture that can classify, as measured when the catalogue was made."""
     return read(CATALOGUE)
+
+
+@hookimpl
+def zoo_resolve(name: str) -> BackboneSpec | None:
+    """``timm/hf-hub:<org>/<name>``: a repository of the Hub with a config of timm's."""
+    return resolve(name)
 
 
 @hookimpl
