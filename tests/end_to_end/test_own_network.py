@@ -51,6 +51,10 @@ def features(net, batch):
 def wrapped():
     import zoo
     return zoo.wrap(pretrained, input=zoo.ImageInput(size=16), head="fc")
+
+def wrapped_random():
+    import zoo
+    return zoo.wrap(Net, input=zoo.ImageInput(size=16), head="fc")
 """
 
 
@@ -441,3 +445,16 @@ def test_a_damaged_record_of_a_network_is_told(photos: Path, tmp_path: Path, sou
         (run.folder / "run.json").write_text(json.dumps(changed))
         with pytest.raises((RunError, ContractError)):
             zoo.open_run(run.folder).load()
+
+
+def test_a_wrapped_random_network_depends_on_the_seed(
+    photos: Path, tmp_path: Path, source: Path
+) -> None:
+    runs = [
+        trained(f"{source}:{name}", photos, tmp_path / f"{i}", strategy="probe", seed=seed)
+        for i, (name, seed) in enumerate([("wrapped_random", 0), ("wrapped_random", 1), ("Net", 1)])
+    ]
+    assert [run.record["weights"] for run in runs] == [None] * 3
+    first, second, plain = (run.load().native_state_dict()["conv.weight"] for run in runs)
+    assert not torch.equal(first, second)
+    assert torch.equal(second, plain)

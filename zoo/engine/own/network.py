@@ -140,6 +140,10 @@ class OwnNetwork:
 
 
 def _whole(backbone: OwnBackbone) -> nn.Module:
+    """The network of a wrapped one: made again, for the seed of now, unless it has been changed."""
+    if backbone.values() == backbone.own.as_wrapped:
+        made = made_network(backbone.own.make, backbone.spec.name)
+        return _whole(made) if isinstance(made, OwnBackbone) else made
     network = backbone.native_network()
     assert network is not None  # the head's place was checked when it was wrapped
     return network

@@ -51,8 +51,8 @@ def wrap(
     name = source.name.rpartition(".")[2].strip("<>") or "network"
     if isinstance(module, OwnBackbone):  # a function that returns a wrapped network
         spec = replace(module.own.spec, name=name)
-        random = _is_random(make, module, "head")
-        own = replace(module.own, make=make, source=source, spec=spec, pretrained=not random)
+        pretrained = module.own.pretrained or module.values() != module.own.as_wrapped
+        own = replace(module.own, make=make, source=source, spec=spec, pretrained=pretrained)
         return _build(replace(own, extract=None))  # it comes with each network
     _refuse_special(module, name)
     head = head or _only_head(module, name)
