@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from zoo.contract.inputs import InputSpec
 from zoo.contract.network.backbone import Backbone, Extract
 from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.adapters import merge
@@ -14,7 +15,7 @@ from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
 from zoo.engine.own.network import OwnBackbone, OwnNetwork
-from zoo.engine.own.wrapping import Input, NetworkLike, named_network
+from zoo.engine.own.wrapping import NetworkLike, named_network
 from zoo.engine.own.wrapping import wrap as wrap_network
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
@@ -115,7 +116,7 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
 def wrap(
     network: NetworkLike,
     *,
-    input: Input | None = None,  # noqa: A002
+    input: InputSpec | None = None,  # noqa: A002
     head: str | None = None,
     stages: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
     extract: Extract | None = None,
@@ -131,7 +132,8 @@ def wrap(
             as ``"my_file.py:build_net"``: runs made with it are opened from their folders. Or a
             module: unless its class can be imported and called without arguments, such a run is
             opened with ``zoo.open_run(folder, network=…)``.
-        input: How the network's input is prepared; ``ImageInput(size=224)`` by default.
+        input: How the network's input is prepared: ``ImageInput``, ``TextInput``, or a plugin's;
+            ``ImageInput(size=224)`` by default.
         head: Path of the head, e.g. ``fc`` or ``classifier.6``; the last linear layer by default.
         stages: Groups of layers, input first: names to module paths, or paths alone. One per child
             module by default.

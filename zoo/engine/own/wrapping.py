@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from zoo.contract.inputs import InputSpec
 from zoo.contract.network.backbone import Backbone, Extract
 from zoo.contract.network.loading import not_trainable, some
-from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput, TextInput
+from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput
 from zoo.engine.own.code import CodeSource, find_code, is_typed, source_of
 from zoo.engine.own.network import (
     OwnBackbone,
@@ -26,8 +27,6 @@ from zoo.modalities import modality_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Input = ImageInput | TextInput
-
 NetworkLike = nn.Module | Callable[[], nn.Module] | str
 """A module, a function that returns one, or ``FILE.py:NAME`` or ``MODULE:NAME`` of such a function."""
 
@@ -40,7 +39,7 @@ _HEADS = ("fc", "head", "classifier", "heads", "output", "out")
 def wrap(
     network: NetworkLike,
     *,
-    input: Input | None = None,  # noqa: A002
+    input: InputSpec | None = None,  # noqa: A002
     head: str | None = None,
     stages: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
     extract: Extract | None = None,
@@ -259,7 +258,7 @@ def _is_random(make: Callable[[], nn.Module], first: nn.Module, head: str) -> bo
     return sum(not torch.equal(one, other) for one, other in shared) > len(shared) / 2
 
 
-def _spec(name: str, given: Input, head: str, module: nn.Module) -> BackboneSpec:
+def _spec(name: str, given: InputSpec, head: str, module: nn.Module) -> BackboneSpec:
     layer = module.get_submodule(head)
     return BackboneSpec(
         name=name,
@@ -271,7 +270,7 @@ def _spec(name: str, given: Input, head: str, module: nn.Module) -> BackboneSpec
     )
 
 
-def _with_tokenizer(given: Input, tokenizer: Tokenizer | None) -> Input:
+def _with_tokenizer(given: InputSpec, tokenizer: Tokenizer | None) -> InputSpec:
     """The input, which says whether the network has a tokenizer of its own."""
     own: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
     return replace(given, **own) if given.tokens else given
