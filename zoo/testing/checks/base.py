@@ -123,8 +123,12 @@ def like(reference: Tensor, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def tokenizer_of(backbone: Backbone) -> Any:
+def tokenizer_of(backbone: Backbone, *, any_will_do: bool = False) -> Any:
     """The network's tokenizer, or one trained on a few words; ``None`` if it takes no texts.
+
+    Args:
+        backbone: The network.
+        any_will_do: Whether to train one also where the network has its own.
 
     Raises:
         NotApplicable: Its tokenizer comes with its weights.
@@ -132,7 +136,7 @@ def tokenizer_of(backbone: Backbone) -> Any:
     if not backbone.spec.input.tokens:
         return None
     text = backbone.spec.text_input
-    if backbone.tokenizer is None and text.own_tokenizer:
+    if backbone.tokenizer is None and text.own_tokenizer and not any_will_do:
         raise NotApplicable("its tokenizer comes with its weights")
     return backbone.tokenizer or train_tokenizer(["a few words to learn from"] * 2, text.vocab_size)
 
