@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import zoo.modalities
 from tests.unit.fake_plugins import Folder
 from zoo.contract import modalities
 from zoo.contract.modalities import BUILT_IN, ModalitySpec, input_class, registered
 from zoo.contract.spec import BackboneSpec
-from zoo.errors import ContractError, PluginError, RunError, ZooError
+from zoo.data.inputs import open_inputs
+from zoo.errors import (
+    BadFilesError,
+    ContractError,
+    DataError,
+    PluginError,
+    RunError,
+    ZooError,
+)
 from zoo.modalities import all_modalities, modality_named
+from zoo.modalities.files.modality import FileModality
+from zoo.modalities.files.reading import prepare, read_sample
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
@@ -150,3 +161,62 @@ def test_a_row_that_cannot_be_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ZooError) as caught:
         ModalitySpec(**{"name": "sonar", "input": "x:y", "implementation": "x:y", **changes})
     assert caught.value.hint
+
+
+# -- modalities of files ------------------------------------------------------------------------
+
+
+def _read(raw: object) -> str:
+    text = raw.decode() if isinstance(raw, bytes) else Path(str(raw)).read_text()
+    if text == "silence":
+        raise ValueError("there is no echo")
+    return {"echo": text}[text]  # a fault of the plugin for anything else
+
+
+def _echoes(**changes: Any) -> FileModality:
+    fields: dict[str, Any] = {
+        "name": "sonar",
+        "noun": "echo",
+        "nouns": "echoes",
+        "endings": (".echo",),
+        "main_input": "pings",
+        "shape": lambda given: (4,),
+        "in_words": lambda given: "4 pings",
+        "read": _read,
+        "prepare": lambda sample, given, generator: torch.zeros(3),
+        "demo_classes": ("near", "far"),
+        "make_demo": lambda seed: iter([(b"echo", "near")]),
+        "encode": lambda raw: raw,
+    }
+    return FileModality(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("changes", [{"main_input": "a b"}, {"endings": ("wav",)}])
+def test_a_modality_of_files_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="'sonar'") as caught:
+        _echoes(**changes)
+    assert caught.value.hint
+
+
+def test_a_plugin_that_raises_is_named_and_a_bad_file_too() -> None:
+    modalities.register(
+        ModalitySpec(name="sonar", input="x:y", implementation="x:y", plugin="acme")
+    )
+    sonar, given = _echoes(), object()
+    with pytest.raises(BadFilesError, match=r"a\.echo.*no echo"):
+        read_sample(sonar, b"silence", "a.echo")
+    with pytest.raises(PluginError, match=r"'acme'.*a\.echo.*KeyError"):
+        read_sample(sonar, b"noise", "a.echo")
+    with pytest.raises(PluginError, match=r"'acme'.*\(3,\).*\(4,\)"):
+        prepare(sonar, "echo", "a.echo", given)  # type: ignore[arg-type]
+
+
+def test_what_is_no_file_of_the_modality_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "none").mkdir()
+    sonar = _echoes()
+    for name, fact in (("a.txt", "extension"), ("none", "no echoes"), ("absent", "no file")):
+        with pytest.raises(DataError, match=fact):
+            open_inputs([str(tmp_path / name)], sonar)
+    with pytest.raises(DataError, match="tuple"):
+        open_inputs([("a", "b")], sonar)
