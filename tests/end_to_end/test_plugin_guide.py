@@ -51,7 +51,8 @@ def test_every_hook_has_an_example() -> None:
 
     hooks = {name for name in vars(hookspecs) if name.startswith("zoo_")}
     assert hooks == set(re.findall(r"def (zoo_\w+)", "\n".join(HOOKS)))
-    assert hooks == set(re.findall(r"^## `(zoo_\w+)`", GUIDE, re.MULTILINE))
+    headings = "\n".join(re.findall(r"^## .*", GUIDE, re.MULTILINE))
+    assert hooks == set(re.findall(r"`(zoo_\w+)`", headings))
 
 
 def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo) -> None:
@@ -127,3 +128,17 @@ def test_the_tutorials_file_is_what_new_plugin_writes(tmp_path: Path) -> None:
 
     written = (write_plugin("acme", "image", tmp_path) / "acme_zoo" / "__init__.py").read_text()
     assert written.partition("\n\n")[2] == HOOKS[0]
+
+
+def test_the_modality_of_the_guide_trains_and_predicts(
+    acme: str, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    run = zoo.finetune("acme_series/tiny", output=tmp_path / "run", epochs=8, report=False)
+    assert run.metrics["accuracy"] == 1.0
+    file = tmp_path / "new.series"
+    file.write_text(" ".join(str(number / 32) for number in range(-32, 32)))
+    assert run.predict([file])[0].label == "rising"
+    file.write_text("a long way up")
+    with pytest.raises(zoo.BadFilesError, match=r"new\.series.*float"):
+        run.predict([file])
+    assert "64" in zoo_cli("list", "acme_series/").out
