@@ -92,12 +92,34 @@ def test_the_steps_with_vgg16_work() -> None:
     assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
 
 
-def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) -> None:
+def known_values(acme: str, path: Path) -> Path:
     known = {
         key: torch.full_like(tensor, number + 0.25)
         for number, (key, tensor) in enumerate(zoo.load(acme).native_state_dict().items())
     }
-    save_file(known, tmp_path / "known.safetensors")
+    save_file(known, path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_probe_and_a_published_run_keep_the_values_of_the_file(
+    acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    file = known_values(acme, tmp_path / "known.safetensors")
+    run = tmp_path / "run"
+    options = ("--strategy", "probe", "--no-report", "--output", run)
+    done = zoo_cli("finetune", acme, "--data", photos, "--weights", file, *options)
+    assert done.code == 0, done.err
+    assert zoo_cli("add", run, "--name", "known").code == 0
+    for name, weights in (("known", "auto"), (acme, str(run))):
+        state = zoo.load(name, weights=weights).native_state_dict()
+        assert (float(state["0.weight"].mean()), float(state["0.bias"].mean())) == (0.25, 1.25)
+        assert state["4.weight"].shape == (3, 32)
+
+
+def test_the_plugin_starts_from_the_values_of_a_file(acme: str, tmp_path: Path) -> None:
+    known_values(acme, tmp_path / "known.safetensors")
     loaded = zoo.load(acme, weights=str(tmp_path / "known.safetensors")).native_state_dict()
     assert {key: float(tensor.mean()) for key, tensor in loaded.items()} == {
         "0.weight": 0.25, "0.bias": 1.25, "4.weight": 2.25, "4.bias": 3.25,

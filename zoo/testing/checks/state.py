@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from torch import nn
 
+from zoo.api import load
 from zoo.contract.network.backbone import Backbone
-from zoo.contract.spec import ImageInput, Weights
+from zoo.contract.spec import BackboneSpec, ImageInput, Weights
 from zoo.errors import ZooError
+from zoo.registry.index import Index
+from zoo.registry.policy import Policy
+from zoo.registry.registry import Registry
+from zoo.registry.resolution import Resolved
 from zoo.testing.checks.base import NotApplicable, assert_same, check, copied, small_batch
 from zoo.training.start import for_weights
+from zoo.weights.find import file_sha256
 from zoo.weights.loading.build import build
 from zoo.weights.local_weights import LocalWeights
 
@@ -33,7 +42,7 @@ def native_weights_round_trip_channels_last(backbone: Backbone) -> None:
 
 @check()
 def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
-    """A file of known values, given as weights, is read back tensor by tensor."""
+    """A file of known values, published as weights, is read back tensor by tensor by ``zoo.load``."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for tensor in backbone.state_dict().values():
@@ -47,7 +56,7 @@ def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
         path = Path(folder) / "known.safetensors"
         safetensors.torch.save_file(known, path)
         try:
-            read = build(backbone.spec, Weights(tag="file", uri=str(path), classes=0))
+            read = _loaded(backbone, path)
         except ZooError as error:
             raise AssertionError(f"the file's own weights are refused: {error}") from error
         found = read.native_state_dict()
@@ -73,6 +82,34 @@ def weights_on_this_machine_are_loaded(backbone: Backbone) -> None:
         with torch.no_grad():
             features = loaded.features(small_batch(loaded))
         assert torch.isfinite(features).all(), f"{weights.tag}: features are not finite"
+
+
+def _loaded(backbone: Backbone, path: Path) -> Backbone:
+    """The backbone as ``zoo.load`` gives it, with the file as its published weights."""
+    headless = isinstance(backbone.head, nn.Identity)
+    weights = Weights(
+        tag="known",
+        uri=str(path),
+        sha256=file_sha256(path),
+        classes=0 if headless else backbone.outputs(),
+        default=True,
+    )
+    spec = replace(backbone.spec, weights=(weights,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parameters that the library's files never have
+        return load(spec.name, registry=_OneBackbone(spec, path.parent))
+
+
+class _OneBackbone(Registry):
+    """A registry that has one backbone, under every name."""
+
+    def __init__(self, spec: BackboneSpec, cache: Path) -> None:
+        super().__init__((), Policy(), Index(cache))
+        self._spec = spec
+
+    def resolve(self, name: str) -> Resolved:  # noqa: ARG002
+        """That backbone."""
+        return Resolved(self._spec)
 
 
 @check()
