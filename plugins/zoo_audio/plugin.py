@@ -40,6 +40,12 @@ def zoo_backbones() -> Iterable[zoo.BackboneSpec]:
 
 
 @zoo.hookimpl
+def zoo_featured() -> Iterable[str]:
+    """The CNN, and one encoder of each family."""
+    return ["audio-cnn", "ast-audioset", "wav2vec2-base", "hubert-base", "whisper-tiny"]
+
+
+@zoo.hookimpl
 def zoo_resolve(name: str) -> zoo.BackboneSpec | None:
     """Any other audio encoder of the Hub, ``hf/<org>/<name>``, or in a folder, ``path:<folder>``."""
     return resolve(name)

@@ -13,7 +13,7 @@ import zoo.modalities
 from tests.unit.fake_plugins import Folder
 from zoo.contract import modalities
 from zoo.contract.modalities import BUILT_IN, ModalitySpec, input_class, registered
-from zoo.contract.spec import BackboneSpec
+from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.data.inputs import open_inputs
 from zoo.errors import (
     BadFilesError,
@@ -26,9 +26,11 @@ from zoo.errors import (
 from zoo.modalities import all_modalities, modality_named
 from zoo.modalities.files.modality import FileModality
 from zoo.modalities.files.reading import prepare, read_sample
+from zoo.registry.discovery import PluginSource
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
+from zoo.registry.requirements import requirements
 from zoo.registry.run_record import require_modality
 
 SONAR = """
@@ -118,10 +120,23 @@ def test_a_disabled_plugin_has_no_modality(folder: Folder, tmp_path: Path) -> No
 
 
 def test_a_run_of_an_absent_modality_names_it(tmp_path: Path) -> None:
-    record = {"backbone": "acme/net", "spec": {"modality": "sonar"}}
+    record: dict[str, Any] = {"backbone": "acme/net", "spec": {"modality": "sonar"}}
     with pytest.raises(RunError, match="'sonar'") as caught:
         require_modality(tmp_path, record)
     assert "acme/net" in caught.value.hint
+    modalities.register(
+        ModalitySpec(name="sonar", input="x:y", implementation="x:y", plugin="acme")
+    )
+    source = PluginSource("acme", "acme_zoo", "zoo-acme", "1.2")
+    spec = BackboneSpec(
+        name="beta/net", modality="image", feature_dim=8, params=1, input=ImageInput(), loader="x:y"
+    )
+    object.__setattr__(spec, "modality", "sonar")
+    record["plugins"] = requirements({"acme": source}, spec, [])
+    modalities.withdraw("acme")
+    with pytest.raises(RunError) as caught:
+        require_modality(tmp_path, record)
+    assert "pip install zoo-acme==1.2" in caught.value.hint
 
 
 @pytest.mark.parametrize(

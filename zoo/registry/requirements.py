@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zoo.contract.modalities import registered
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import RunError
 from zoo.registry.discovery import PluginSource
@@ -34,6 +35,9 @@ def requirements(
             entry[purpose].append(thing)
 
     add(spec.plugin, "opening", f"backbone {spec.name!r}")
+    modality = registered().get(spec.modality)
+    if modality is not None and modality.plugin:
+        add(modality.plugin, "opening", f"modality {modality.name!r}")
     for offer in used:
         add(offer.plugin, "training" if offer.kind.training_only else "opening", str(offer))
     return needed

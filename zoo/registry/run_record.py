@@ -19,7 +19,7 @@ from zoo.contract.modalities import registered
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.errors import RunError, ZooError
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL, adapter_of, weights_file
-from zoo.registry.requirements import requirements_flaw
+from zoo.registry.requirements import install, requirements_flaw
 from zoo.system.files import sha256_of
 from zoo.system.json_shape import NONE, Kinds, shape_flaw
 from zoo.system.small_files import read_small
@@ -111,9 +111,13 @@ def require_modality(folder: Path, record: Mapping[str, Any]) -> None:
     name = spec.get("modality") if isinstance(spec, Mapping) else None
     if not isinstance(name, str) or name in registered():
         return  # what is not a name is damage, which the reader of the spec reports
+    needed = {} if requirements_flaw(plugins := record.get("plugins", {})) else plugins
+    by = [entry for entry in needed.values() if f"modality {name!r}" in entry["opening"]]
     raise RunError(
-        f"the run {folder} takes inputs of the modality {name!r}, which no installed plugin has",
-        hint=f"Install the plugin of {record.get('backbone')}; 'zoo plugins' lists the installed ones.",
+        f"the run {folder} takes inputs of the modality {name!r}, which no plugin in use has",
+        hint=install(by[0])
+        if by
+        else f"Install the plugin of {record.get('backbone')}; 'zoo plugins' lists the installed ones.",
     )
 
 
