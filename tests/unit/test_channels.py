@@ -99,6 +99,21 @@ def test_damaged_arrays_are_named(tmp_path: Path) -> None:
         _read(tmp_path / "bad.tif", 6)
 
 
+def test_arrays_that_claim_too_much_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = _npy(tmp_path, SIX).read_bytes()
+    more = good.replace(b"(20, 24, 6), }    ", b"(200000, 24, 6), }")
+    assert len(more) == len(good)
+    with pytest.raises(NoArray, match="claims 57,600,000 bytes of values and has 5,760"):
+        read_npy(more)
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
+    monkeypatch.setattr("zoo.modalities.image.arrays.MAX_BYTES", 5000)
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(SIX, -1, 0))
+    with pytest.raises(BadFilesError, match="expands to 5,760 bytes; the limit is 5,000"):
+        _read(tmp_path / "a.tif", 6)
+
+
 # -- preparing ---------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 import sys
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,8 +21,8 @@ whose range is found over the training images. A tensor is ``(C, H, W)``."""
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """Pillow's modes of 8 bits, by the number of channels."""
 
-MAX_VALUES = 2**29
-"""Numbers in an array, beyond which it is refused: 2 GB of floats."""
+MAX_BYTES = 2**31
+"""The largest array that is decoded, in bytes."""
 
 _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -148,6 +149,7 @@ def read_npy(content: bytes) -> Array:
         NoArray: It is damaged, or is not an image.
     """
     try:
+        _require_whole(content)
         array = np.load(io.BytesIO(content), allow_pickle=False)
     except (
         ValueError,
@@ -162,6 +164,19 @@ def read_npy(content: bytes) -> Array:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
         raise NoArray(f"an array of {getattr(array, 'dtype', type(array))}, not of numbers")
     return _channels_last(array)
+
+
+def _require_whole(content: bytes) -> None:
+    """Raise a ``ValueError`` if a ``.npy`` file claims more values than it has, before allocating."""
+    file = io.BytesIO(content)
+    major, _ = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(file)
+    claimed, there = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
+    if claimed > there:
+        raise ValueError(f"it claims {claimed:,} bytes of values and has {there:,}")
 
 
 def read_tiff(content: bytes) -> FoundArray:
@@ -182,8 +197,9 @@ def read_tiff(content: bytes) -> FoundArray:
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             series = file.series[0]
-            if int(np.prod(series.shape, dtype=np.float64)) > MAX_VALUES:
-                raise NoArray(f"it has more than {MAX_VALUES:,} values")
+            size = math.prod(series.shape) * np.dtype(series.dtype).itemsize
+            if size > MAX_BYTES:
+                raise NoArray(f"it expands to {size:,} bytes; the limit is {MAX_BYTES:,}")
             tag = file.pages.first.tags.get(42113)  # GDAL's nodata
             nodata = None if tag is None else _number(tag.value)
             array, axes = series.asarray(), series.axes

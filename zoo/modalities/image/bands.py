@@ -15,13 +15,12 @@ from zoo.modalities.image.bit_depth import ValueRange, is_deep, nodata_of, scale
 from zoo.modalities.image.reading import (
     content_of,
     found_in,
-    note_array,
     on_white,
     opened_as,
     unreadable,
     upright,
 )
-from zoo.modalities.image.traits import Traits, note_traits, note_values
+from zoo.modalities.image.traits import Traits, note_array, note_traits, note_values
 
 Bands: TypeAlias = NDArray[Any]
 """``(H, W, C)``: bytes, or float32 of 0 to 255."""

@@ -309,7 +309,7 @@ class ImageModality:
 
     def examine(self, inputs: Inputs) -> Examined:
         """Decode every image once; only that finds every damaged file."""
-        from zoo.modalities.image.reading import examine
+        from zoo.modalities.image.examining import examine
 
         return examine(inputs)
 

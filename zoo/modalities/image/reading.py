@@ -1,33 +1,25 @@
-"""Decode images of any mode and format to RGB, and find unreadable ones."""
+"""Decode images of any mode and format to RGB."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from zoo.data.examined import Examined, Hashes
-from zoo.data.sequences import Inputs, Raw
 from zoo.errors import BadFilesError, first_line
 from zoo.modalities.image.arrays import (
     Array,
     FoundArray,
     NoArray,
     as_array,
-    grey,
     has_tifffile,
     image_of,
-    in_unit_range,
     is_array,
     is_npy,
     is_tiff,
@@ -43,7 +35,6 @@ from zoo.modalities.image.bit_depth import (
     nodata_of,
     own_range,
     scaled,
-    spread_of,
 )
 from zoo.modalities.image.formats import (
     is_too_much_metadata,
@@ -51,9 +42,7 @@ from zoo.modalities.image.formats import (
     missing_plugin,
     without_metadata,
 )
-from zoo.modalities.image.perceptual_hash import SIDE, hashes_of
 from zoo.modalities.image.traits import (
-    TRAITS,
     Traits,
     has_more_bands,
     is_halved,
@@ -78,18 +67,14 @@ MAX_PIXELS = 178_956_970
 MAX_FILE_BYTES = 2**30
 """The largest file that is read as an image, in bytes."""
 
-_RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
+RESIZABLE = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"))
 """Modes that can be resized before conversion to RGB."""
 
 _STRIP = 2**22  # pixels composited on white at a time
 
-_SAMPLED = 2**20  # values of an array from which its range is found
-
 _MAY_BE_ARRAYS = frozenset((".npy", ".tif", ".tiff"))
 
 _T = TypeVar("_T")
-
-_TASK = 32  # images that a thread examines at a time
 
 
 def looks_like_image(path: str | os.PathLike[str]) -> bool:
@@ -139,7 +124,7 @@ def read_image(
 
     def read(image: Image.Image) -> Image.Image:
         if size is not None:
-            _reduce(image, OVERSAMPLING * size)
+            reduce_jpeg(image, OVERSAMPLING * size)
         return _read(image, size, path, values, traits)
 
     return opened_as(found, read, path)
@@ -160,7 +145,7 @@ def opened_as(source: Any, use: Callable[[Image.Image], _T], name: str) -> _T:
     # Pillow's readers raise whatever a damaged file triggers: OSError, SyntaxError, ValueError,
     # struct.error, zlib.error, IndexError, DecompressionBombError, …
     except Exception as error:
-        raise _unreadable(name, _reason(error, name)) from error
+        raise _unreadable(name, reason_of(error, name)) from error
 
 
 def _unreadable(name: str, reason: str) -> BadFilesError:
@@ -248,7 +233,7 @@ def _read(
     if traits is not None:
         note_traits(image, traits)
     if not is_deep(image):
-        return _rgb(upright(image))
+        return as_rgb(upright(image))
     if not values:
         raise BadFilesError(
             f"{name} has more than 8 bits per pixel, but the training images had 8 bits, so its "
@@ -265,141 +250,6 @@ def _read(
     if traits is not None:
         note_values(image, traits)
     return scaled(upright(image), values, size, nodata=nodata)
-
-
-def examine(inputs: Inputs) -> Examined:
-    """Decode every image once, and find unreadable ones.
-
-    Only decoding finds every damaged file. JPEGs are decoded at an eighth of their size, which
-    reads the whole file but skips most of the arithmetic. Decoders release the GIL, so threads use
-    all cores.
-    """
-    starts = range(0, len(inputs), _TASK)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        tasks = list(pool.map(lambda start: _examine_some(inputs, start), starts))
-    hashes = np.concatenate([np.zeros((0, 4), dtype=np.uint64), *(task.hashes for task in tasks)])
-    digests = [digest for task in tasks for digest in task.digests]
-    return Examined(
-        digests,
-        np.array([int.from_bytes(each[:8], "little") for each in digests], dtype=np.uint64),
-        hashes,
-        np.concatenate([np.zeros(0, dtype=TRAITS), *(task.traits for task in tasks)]),
-        {i: reason for task in tasks for i, reason in task.reasons.items()},
-    )
-
-
-class _Task(NamedTuple):
-    """Results of one thread for some images."""
-
-    digests: list[bytes]
-    hashes: Hashes
-    traits: Traits
-    reasons: dict[int, str]
-
-
-def _examine_some(inputs: Inputs, start: int) -> _Task:
-    wanted = range(start, min(start + _TASK, len(inputs)))
-    thumbnails = np.zeros((len(wanted), SIDE, SIDE), dtype=np.uint8)
-    traits = np.zeros(len(wanted), dtype=TRAITS)
-    found = [
-        _examine(inputs[i], inputs.name(i), thumbnails[place], traits[place : place + 1])
-        for place, i in enumerate(wanted)
-    ]
-    reasons = {i: reason for i, (_, reason) in zip(wanted, found, strict=True) if reason}
-    return _Task([digest for digest, _ in found], hashes_of(thumbnails), traits, reasons)
-
-
-def _examine(
-    raw: Raw, name: str, thumbnail: NDArray[np.uint8], traits: Traits
-) -> tuple[bytes, str]:
-    """Digest of a file and why it is unreadable; fills ``thumbnail`` and ``traits`` if it is not."""
-    assert not isinstance(raw, tuple)
-    if raw is None:
-        return b"", "there is no image"
-    if is_array(raw) or isinstance(raw, Image.Image):
-        return _examine_object(raw, name, thumbnail, traits)
-    try:
-        content = raw if isinstance(raw, bytes) else _file(raw).read_bytes()
-    except (OSError, ValueError) as error:
-        return b"", _reason(error)
-    digest = hashlib.sha256(content).digest()
-    if is_npy(content) or is_tiff(content):
-        try:
-            found = found_in(content, name)
-        except BadFilesError as error:
-            return digest, error.message.removeprefix(f"{name} ")
-        if isinstance(found, FoundArray):
-            note_array(found, traits)
-            thumbnail[:] = _small(found)
-            return digest, ""
-        if isinstance(found, Image.Image):
-            _note(found, thumbnail, traits)
-            return digest, ""
-
-    def look(image: Image.Image) -> None:
-        _reduce(image, SIDE)
-        _note(image, thumbnail, traits)
-
-    try:
-        with_opened(content, look)
-    except Exception as error:  # as in read_image
-        return digest, _reason(error, name)
-    return digest, ""
-
-
-def _examine_object(
-    raw: Any, name: str, thumbnail: NDArray[np.uint8], traits: Traits
-) -> tuple[bytes, str]:
-    try:
-        found = found_in(raw, name)
-    except BadFilesError as error:
-        return b"", error.message.removeprefix(f"{name} ")
-    if isinstance(found, FoundArray):
-        note_array(found, traits)
-        thumbnail[:] = _small(found)
-        facts = f"{found.values.shape} {found.values.dtype}".encode()
-        return hashlib.sha256(facts + np.ascontiguousarray(found.values).tobytes()).digest(), ""
-    _note(found, thumbnail, traits)
-    return hashlib.sha256(found.tobytes()).digest(), ""
-
-
-def _small(found: FoundArray) -> NDArray[np.uint8]:
-    """All bands in grey, squashed to :data:`SIDE` pixels per side."""
-    small: NDArray[np.uint8] = np.asarray(grey(found).resize((SIDE, SIDE)))
-    return small
-
-
-def note_array(found: FoundArray, traits: Traits) -> None:
-    """Fill one row of traits."""
-    array = found.values
-    height, width = array.shape[:2]
-    traits["length"] = max(width, height) / max(1, min(width, height))
-    traits["channels"], traits["array"] = array.shape[-1], True
-    traits["deep"] = array.dtype not in (np.uint8, np.bool_)
-    if traits["deep"]:
-        traits["whole"], traits["unit"] = array.dtype.kind in "iu", in_unit_range(array)
-        stride = max(1, round((array.size / _SAMPLED) ** 0.5))
-        lie = spread_of(array[::stride, ::stride].ravel(), found.nodata)
-        traits["low"], traits["middle"], traits["high"] = lie.low, lie.middle, lie.high
-        traits["nodata"] = lie.lacks
-
-
-def _note(image: Image.Image, thumbnail: NDArray[np.uint8], traits: Traits) -> None:
-    note_traits(image, traits)
-    thumbnail[:] = np.asarray(_thumbnail(image))
-    note_values(image, traits)
-
-
-def _thumbnail(image: Image.Image) -> Image.Image:
-    """The image upright and gray, squashed to :data:`SIDE` pixels per side."""
-    image.load()
-    if is_deep(image):
-        return read_image(image, size=SIDE, values="own").convert("L").resize((SIDE, SIDE))
-    if image.mode in _RESIZABLE:  # before conversion, which may take three times the memory
-        small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    else:
-        small = _rgb(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return upright(_rgb(small)).convert("L")
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
@@ -449,7 +299,8 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Image.Image:
     return image
 
 
-def _reduce(image: Image.Image, size: int) -> None:
+def reduce_jpeg(image: Image.Image, size: int) -> None:
+    """Have a JPEG decoded at a half, a quarter or an eighth, but no smaller than ``size``."""
     if image.format == "JPEG":
         image.draft(None, (size, size))
 
@@ -462,7 +313,8 @@ def upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB, with transparency on white."""
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
@@ -483,7 +335,7 @@ def on_white(image: Image.Image) -> Image.Image:
     return whole
 
 
-def _reason(error: BaseException, name: str = "") -> str:
+def reason_of(error: BaseException, name: str = "") -> str:
     """Pillow's reason in a few words."""
     text = first_line(error) if str(error) else ""
     if isinstance(error, UnidentifiedImageError):

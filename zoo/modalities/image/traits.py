@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zoo.modalities.image.bit_depth import ValueRange, common_range, is_deep, nodata_of, spread
+from zoo.modalities.image.arrays import FoundArray, in_unit_range
+from zoo.modalities.image.bit_depth import (
+    ValueRange,
+    common_range,
+    is_deep,
+    nodata_of,
+    spread,
+    spread_of,
+)
 
 Traits: TypeAlias = NDArray[Any]
 """``(N,)`` of :data:`TRAITS`."""
@@ -33,6 +41,8 @@ TRAITS = np.dtype(
 
 _PREVIEWS = frozenset(("MPO", "ICO"))  # their other frames are the same image, smaller
 
+_SAMPLED = 2**20  # values of an array from which its range is found
+
 _SAMPLES_A_PIXEL = 277  # a tag of TIFF's
 
 
@@ -54,6 +64,21 @@ def note_values(image: Image.Image, traits: Traits) -> None:
         found = spread(image, nodata_of(image))
         traits["low"], traits["middle"], traits["high"] = found.low, found.middle, found.high
         traits["nodata"] = found.lacks
+
+
+def note_array(found: FoundArray, traits: Traits) -> None:
+    """Fill one row of traits."""
+    array = found.values
+    height, width = array.shape[:2]
+    traits["length"] = max(width, height) / max(1, min(width, height))
+    traits["channels"], traits["array"] = array.shape[-1], True
+    traits["deep"] = array.dtype not in (np.uint8, np.bool_)
+    if traits["deep"]:
+        traits["whole"], traits["unit"] = array.dtype.kind in "iu", in_unit_range(array)
+        stride = max(1, round((array.size / _SAMPLED) ** 0.5))
+        lie = spread_of(array[::stride, ::stride].ravel(), found.nodata)
+        traits["low"], traits["middle"], traits["high"] = lie.low, lie.middle, lie.high
+        traits["nodata"] = lie.lacks
 
 
 def is_halved(image: Image.Image) -> bool:
