@@ -70,7 +70,7 @@ class World:
 
     def __init__(self, folder: Path, material: Path, site: Path) -> None:
         shutil.copytree(material, folder, dirs_exist_ok=True)
-        self.folder, self.site = folder, site
+        self.folder, self.site, self.screen = folder, site, ""
         names = (f'{name} = "{target}"' for name, target in STAND_INS.items())
         text = "\n".join(["[aliases]", *names, ""]).format(bert=folder / "folder")
         (folder / "registry.toml").write_text(text)
@@ -100,7 +100,8 @@ class World:
             else:
                 assert words[0] == "zoo", f"not known how to type {command!r}"
                 self._have_runs(words)
-                out = typed(list(_globbed(words[1:])), stdin)
+                out, err = typed(list(_globbed(words[1:])), stdin)
+                self.screen += out + err
                 if target:
                     Path(target).parent.mkdir(parents=True, exist_ok=True)
                     Path(target).write_text(out)
@@ -137,8 +138,8 @@ class World:
         importlib.invalidate_caches()
 
 
-def typed(arguments: list[str], stdin: bytes = b"") -> str:
-    """``zoo`` with arguments, in this process; its standard output."""
+def typed(arguments: list[str], stdin: bytes = b"") -> tuple[str, str]:
+    """``zoo`` with arguments, in this process; its standard output and error."""
     out, err = io.StringIO(), io.StringIO()
     fed = io.TextIOWrapper(io.BytesIO(stdin))
     with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +149,7 @@ def typed(arguments: list[str], stdin: bytes = b"") -> str:
             with pytest.raises(SystemExit) as stop:
                 main()
     assert not stop.value.code, f"zoo {shlex.join(arguments)}\n{out.getvalue()}{err.getvalue()}"
-    return out.getvalue()
+    return out.getvalue(), err.getvalue()
 
 
 def _redirected(words: list[str]) -> tuple[list[str], str]:
