@@ -18,7 +18,7 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.utils import logging
 
-from zoo_audio.families import FAMILIES, ZOO_HEAD, Family
+from zoo_audio.families import FAMILIES, ZOO_HEAD, EncoderFamily
 
 _ABOUT_THE_FILE = ("architectures", "auto_map", "_name_or_path", "transformers_version")
 """What a published config.json says about the file and not about the network."""
@@ -51,7 +51,7 @@ def load(spec: BackboneSpec) -> Backbone:
     return backbone
 
 
-def _family(spec: BackboneSpec) -> Family:
+def _family(spec: BackboneSpec) -> EncoderFamily:
     model_type = str(spec.config.get("model_type"))
     if model_type not in FAMILIES:
         raise NameLookupError(
@@ -61,7 +61,7 @@ def _family(spec: BackboneSpec) -> Family:
     return FAMILIES[model_type]
 
 
-def _network(spec: BackboneSpec, family: Family) -> PreTrainedModel:
+def _network(spec: BackboneSpec, family: EncoderFamily) -> PreTrainedModel:
     published = spec.default_weights
     options = {k: v for k, v in spec.config.items() if k not in (*_ABOUT_THE_FILE, "model_type")}
     config = CONFIG_MAPPING[str(spec.config["model_type"])](**{**options, **family.unused})
@@ -74,7 +74,7 @@ def _network(spec: BackboneSpec, family: Family) -> PreTrainedModel:
     return net
 
 
-def _stages(net: PreTrainedModel, family: Family) -> dict[str, Sequence[str]]:
+def _stages(net: PreTrainedModel, family: EncoderFamily) -> dict[str, Sequence[str]]:
     """Embeddings, each layer, and what follows."""
     layers = net.get_submodule(family.layers)
     early = bool(family.late) and not getattr(net.config, family.late)
@@ -85,7 +85,7 @@ def _stages(net: PreTrainedModel, family: Family) -> dict[str, Sequence[str]]:
     return stages if early else {**stages, "norm": family.after}
 
 
-def _pooled(family: Family, net: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+def _pooled(family: EncoderFamily, net: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """``(B, width)``."""
     given = {family.call: batch["input_values"]}
     if family.head != ZOO_HEAD:  # the head has been taken out of the library's classifier
@@ -95,7 +95,9 @@ def _pooled(family: Family, net: nn.Module, batch: Mapping[str, Tensor]) -> Tens
     return states.mean(dim=1)
 
 
-def _to_own(net: PreTrainedModel, family: Family, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _to_own(
+    net: PreTrainedModel, family: EncoderFamily, state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """The tensors of a file under the network's names, without what is beside the encoder."""
     own = net.state_dict()
     renamings = [

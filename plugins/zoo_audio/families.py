@@ -18,7 +18,7 @@ ZOO_HEAD = "zoo_head"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class EncoderFamily:
     """How the encoders of one ``model_type`` are built.
 
     Attributes:
@@ -101,8 +101,8 @@ _WAVE = {
     "input": _waveform,
 }
 
-FAMILIES: Mapping[str, Family] = {
-    "audio-spectrogram-transformer": Family(
+FAMILIES: Mapping[str, EncoderFamily] = {
+    "audio-spectrogram-transformer": EncoderFamily(
         network="transformers:ASTForAudioClassification",
         embeddings=("audio_spectrogram_transformer.embeddings",),
         layers="audio_spectrogram_transformer.layers",
@@ -111,7 +111,7 @@ FAMILIES: Mapping[str, Family] = {
         unused={},
         input=_spectrogram_transformer,
     ),
-    "wav2vec2": Family(
+    "wav2vec2": EncoderFamily(
         network="transformers:Wav2Vec2Model",
         inside=("wav2vec2.",),
         beside=(
@@ -120,13 +120,13 @@ FAMILIES: Mapping[str, Family] = {
         ),
         **_WAVE,  # type: ignore[arg-type]
     ),
-    "hubert": Family(
+    "hubert": EncoderFamily(
         network="transformers:HubertModel",
         inside=("hubert.",),
         beside=("lm_head.", "projector.", "classifier.", "layer_weights", "masked_spec_embed"),
         **_WAVE,  # type: ignore[arg-type]
     ),
-    "whisper": Family(
+    "whisper": EncoderFamily(
         network="transformers.models.whisper.modeling_whisper:WhisperEncoder",
         call="input_features",
         embeddings=("conv1", "conv2", "embed_positions"),

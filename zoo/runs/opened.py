@@ -180,7 +180,7 @@ class OpenedRun:
         backbone.unfreeze()
         try:
             backbone.load_native_state_dict(
-                read_state_dict(path), strict_head=True, source=f"the weights in {path}"
+                read_state_dict(path), strict_head=True, source=str(path)
             )
         except ZooError as error:
             raise self._unloadable(error) from error

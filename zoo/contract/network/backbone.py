@@ -425,7 +425,7 @@ class Backbone(nn.Module):
         *,
         strict_head: bool = False,
         lacks: Sequence[str] = (),
-        source: str = "the weights",
+        source: str = "the given state",
     ) -> bool:
         """Load parameters and buffers by the library's own names.
 
@@ -438,7 +438,7 @@ class Backbone(nn.Module):
                 number of outputs is taken over if it is linear or as the network's own, and
                 another one is left out.
             lacks: Patterns of the network's tensors that are not taken from the weights.
-            source: Name of the weights in error messages.
+            source: Where the weights are, for error messages: a path.
 
         Returns:
             Whether the head was loaded.
@@ -460,7 +460,7 @@ class Backbone(nn.Module):
             wrong += difference(head, self.head.state_dict())
         if wrong:
             raise WeightsError(
-                f"{source} are not of {self.spec.name}: {'; '.join(wrong)}",
+                f"the weights in {source} are not of {self.spec.name}: {'; '.join(wrong)}",
                 hint="Use weights of this architecture, or '--weights none' (random initialisation).",
             )
         # A conversion hands the network's own tensors on where the file has none.

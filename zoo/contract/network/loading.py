@@ -91,7 +91,7 @@ def check_values(
     others = [key for key, tensor in given.items() if not _holds(own[key], tensor)]
     if others:
         raise WeightsError(
-            f"{name} does not hold the values of {source}: {len(others)} of {len(given)} tensors "
+            f"{name} does not hold the values of the weights in {source}: {len(others)} of {len(given)} tensors "
             f"differ: {some(others)}",
             hint="This is a bug of its plugin: the network must be float32, and tensors that differ "
             "in the file must not be shared.",

@@ -89,9 +89,7 @@ def build(
         state = read_tensors(path)
         if channels is not None and (theirs := backbone.channels_in(state)):
             backbone.fit_channels(theirs)  # those of a run may have others than its library
-        loaded = backbone.load_native_state_dict(
-            state, lacks=weights.lacks, source=f"the weights in {path}"
-        )
+        loaded = backbone.load_native_state_dict(state, lacks=weights.lacks, source=str(path))
         _check_head(backbone, weights, loaded=loaded)
     if channels is not None and (channels != _LIBRARIES or backbone.channels_note):
         backbone.fit_channels(channels)
