@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -56,8 +57,14 @@ class ModalitySpec:
 
     def load(self, field: str) -> Any:
         """Import the object that ``input`` or ``implementation`` names."""
-        module, _, attribute = getattr(self, field).partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return _imported(getattr(self, field))
+
+
+@cache
+def _imported(reference: str) -> Any:
+    """The object of ``module:attribute``; ``zoo list`` asks for each of its rows."""
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 BUILT_IN = (
