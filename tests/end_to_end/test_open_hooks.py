@@ -300,3 +300,24 @@ def test_a_reader_states_what_it_reads() -> None:
     for wrong in ({}, {"suffixes": ("acme",)}, {"suffixes": (".a",), "scheme": "a"}):
         with pytest.raises(zoo.ContractError, match="the reader 'x' is not valid"):
             zoo.ReaderSpec(name="x", read="acme:read", **wrong)
+
+
+def test_an_undefined_metric_is_null_in_the_record_and_undefined_in_words(
+    tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for split, label in (("train", "{0}.5"), ("val", "3.5")):
+        rows = [f"word{i} {split},{label.format(i)}" for i in range(8)]
+        (data / f"{split}.csv").write_text("\n".join(["text,label", *rows, ""]))
+    options = ("--task", "regression", "--epochs", 1, "--no-report")
+    done = zoo_cli("finetune", "lstm", "--data", data, *options, "--output", tmp_path / "run")
+    assert "R² undefined" in done.out
+    text = (tmp_path / "run" / "run.json").read_text()
+    assert json.loads(text, parse_constant=lambda _: 1 / 0)["results"]["metrics"]["r2"] is None
+    assert "| R² (validation) | undefined |" in (tmp_path / "run" / "README.md").read_text()
+    evaluated = zoo_cli("evaluate", tmp_path / "run", "--data", data / "val.csv")
+    assert "R²: undefined: the true values do not vary" in evaluated.err
+    added = zoo_cli("add", tmp_path / "run", "--name", "constant", "--json")
+    assert added.code == 0, added.err
+    assert zoo_cli("show", "constant", "--json").code == 0

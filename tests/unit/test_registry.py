@@ -8,6 +8,7 @@ import pytest
 
 from tests.made_runs import made_run
 from tests.unit.fake_plugins import Folder
+from zoo.contract.readers import registered_readers, withdraw_readers
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import AmbiguousNameError, NameLookupError, PluginError, RunError
 from zoo.registry.discovery import PluginSource
@@ -412,3 +413,30 @@ def test_unknown_weights_list_the_available_ones() -> None:
     with pytest.raises(NameLookupError, match="'V9'") as error:
         Registry.discover().resolve("torchvision/resnet18.V9")
     assert "IMAGENET1K_V1" in error.value.hint
+
+
+def test_a_format_of_data_has_one_reader(folder: Folder, index: Index) -> None:
+    reads = """
+    @zoo.hookimpl
+    def zoo_readers():
+        yield zoo.ReaderSpec(name="own", read="acme:read", suffixes=("{suffix}",))
+    """
+    sources = [
+        folder.good("first", "net", extra=reads.format(suffix=".odd")),
+        folder.good("later", "net", extra=reads.format(suffix=".odd")),
+        folder.good("takes_csv", "net", extra=reads.format(suffix=".csv")),
+    ]
+    try:
+        registry = Registry(sources, Policy(), index)
+        statuses = {plugin.name: (plugin.status, plugin.reason) for plugin in registry.plugins()}
+        assert statuses["first"] == ("ok", "")
+        assert statuses["later"][0] == statuses["takes_csv"][0] == "conflict"
+        assert "the plugin 'first' reads .odd too" in statuses["later"][1]
+        assert "the zoo itself reads .csv too" in statuses["takes_csv"][1]
+        assert registered_readers()[".odd"].plugin == "first"
+        Registry(sources, Policy(disabled=frozenset({"first"})), index)
+        assert registered_readers()[".odd"].plugin == "later"
+    finally:
+        for source in sources:
+            withdraw_readers(source.name)
+    assert ".odd" not in registered_readers()

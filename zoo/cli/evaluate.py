@@ -65,7 +65,7 @@ def command(
 
     Prints overall and per-class metrics: the selection metric, accuracy, macro F1 and the
     confusion matrix; for multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE,
-    RMSE and R². What is undefined on the data is said.
+    RMSE and R². A metric that the data leaves undefined is reported as such.
 
     A test split is used if the data has one, and the validation split is printed beside it.
     Samples that the run was trained on are recognised by their contents and left out.

@@ -181,7 +181,8 @@ def _metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """
     if "accuracy" in metrics and "map" not in metrics:
         return {"validation/accuracy": round(100 * float(metrics["accuracy"]), 2)}
-    return {f"validation/{key}": float(metrics[key]) for key in metrics if key != "loss"}
+    known = {key: value for key, value in metrics.items() if value is not None and key != "loss"}
+    return {f"validation/{key}": float(value) for key, value in known.items()}
 
 
 def origin_of(

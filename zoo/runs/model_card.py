@@ -95,7 +95,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
     metrics = "\n".join(
-        f"| {plain(title_of(key))} (validation) | {_number(value, '.4f')} |"
+        f"| {plain(title_of(key))} (validation) | {'undefined' if value is None else _number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -96,7 +97,10 @@ class OpenedRun:
         try:
             self.spec = BackboneSpec.from_json(self.record["spec"])
             self.task: Task = finished.task if finished else self._recorded_task()
-            self.metrics = {k: float(v) for k, v in self.record["results"]["metrics"].items()}
+            self.metrics = {
+                key: math.nan if value is None else float(value)  # undefined on its data
+                for key, value in self.record["results"]["metrics"].items()
+            }
             self.training_data = TrainingData.from_json(self.record["data"])
             self.reading: Reading | None = self.modality.reading(self.spec, self.record["data"])
         except RunError:

@@ -32,6 +32,6 @@ def require_defined(task: Task, labels: LabelArray, classes: Sequence[str]) -> t
         raise UsageError(
             f"--metric {task.metric} cannot be computed on the validation split; "
             f"{'; '.join(own) or 'undefined'}",
-            hint="Choose another --metric, or a validation split with samples of every class.",
+            hint="Choose another --metric, or another validation split.",
         )
     return own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -134,7 +135,7 @@ def results(fitted: FitResult) -> dict[str, Any]:
     return {
         "best_epoch": fitted.best_epoch,
         **solved,
-        "metrics": fitted.metrics,
+        "metrics": {k: v if math.isfinite(v) else None for k, v in fitted.metrics.items()},
         "samples_per_second": fitted.samples_per_second,
         "seconds": fitted.seconds,
         "memory": most_memory(),
