@@ -50,7 +50,7 @@ def command(
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery
     from zoo.registry.registry import Registry
-    from zoo.tasks.metrics import title_of
+    from zoo.tasks.metrics import number, title_of
     from zoo.training.rerun import rerun
     from zoo.training.run_options import RunOptions
 
@@ -69,7 +69,7 @@ def command(
             }
         )
     else:
-        rows = [[title_of(k), f"{first[k]:.6f}", f"{second[k]:.6f}"] for k in first]
+        rows = [[title_of(k), number(first[k], 6), number(second[k], 6)] for k in first]
         print_table(["", str(repeat.first.folder), str(repeat.second.folder)], rows)
         say(
             "the weights are identical, byte for byte" if repeat.identical else "the weights differ"

@@ -322,9 +322,9 @@ def main_metric(values: Mapping[str, object], metric: str = "") -> str:
     raise KeyError(next(iter(METRICS)))
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = 4) -> str:
     """``0.9722``, or ``undefined``."""
-    return "undefined" if math.isnan(value) else f"{value:.4f}"
+    return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def formatted(values: Mapping[str, float]) -> str:
