@@ -109,6 +109,7 @@ MIXER = """
 """
 
 
+@pytest.mark.slow
 def test_a_mixer_head_learns_what_a_linear_one_cannot(
     strangers: Strangers, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
