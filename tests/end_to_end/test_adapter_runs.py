@@ -246,7 +246,16 @@ def test_a_merged_run_is_whole_and_says_the_same(
     assert not (tmp_path / "whole-merged").exists()
 
 
-def test_merging_leaves_nothing_where_it_fails(lora: Path, tmp_path: Path) -> None:
+def test_merging_leaves_nothing_where_it_fails(
+    lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="No space left"):
+        patch.setattr("zoo.runs.merging.write_model", full)
+        zoo.merge_run(lora, tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(RunError, match="cannot be written"):
