@@ -8,7 +8,7 @@ kept in an index and a run can record exactly what it was built from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 from typing import Any, ClassVar, Literal, Self
 
@@ -336,8 +336,13 @@ class BackboneSpec(JsonData):
 def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any]:
     """JSON data whose inputs, the weights' own included, are of ``kind`` already."""
     decoded = dict(data)
-    if isinstance(data.get("input"), Mapping):
-        decoded["input"] = kind.from_json(data["input"])
+    if isinstance(given := data.get("input"), Mapping):
+        if given and not given.keys() & {each.name for each in fields(kind)}:
+            raise ContractError(
+                f"invalid spec: an input of {kind.modality} that has {', '.join(map(str, given))}",
+                hint=f"Write an input as {kind.__name__}.to_json() does.",
+            )
+        decoded["input"] = kind.from_json(given)
     if isinstance(data.get("weights"), (list, tuple)):
         decoded["weights"] = [
             _with_input(each, kind) if isinstance(each, Mapping) else each
