@@ -58,7 +58,7 @@ def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
         try:
             read = _loaded(backbone, path)
         except ZooError as error:
-            raise AssertionError(f"the file's own weights are refused: {error}") from error
+            raise AssertionError(f"the file's own weights are refused: {error.message}") from error
         found = read.native_state_dict()
         wrong = [k for k, v in known.items() if k not in found or not torch.equal(v, found[k])]
     assert not wrong, f"{len(wrong)} of {len(known)} tensors are not the file's: {wrong[:3]}"
