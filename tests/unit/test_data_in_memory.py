@@ -163,8 +163,9 @@ def test_bad_samples_are_skipped_and_told() -> None:
 def test_a_run_in_memory_is_recorded_stopped_and_resumed_with_its_data(tmp_path: Path) -> None:
     options: dict[str, Any] = {"image_size": 16, "epochs": 2, "batch_size": 8, "report": False}
     whole = zoo.finetune("cnn", IMAGES, output=tmp_path / "whole", reporter=Quiet(), **options)
-    with pytest.raises(Stopped):
+    with pytest.raises(Stopped) as stopped:
         zoo.finetune("cnn", IMAGES, output=tmp_path / "run", reporter=StopsAt(3), **options)
+    assert f"zoo.resume({str(tmp_path / 'run')!r}, data=" in stopped.value.hint
     with pytest.raises(DataError, match="memory:list was data in memory") as error:
         zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     assert "zoo.resume(RUN, data=" in error.value.hint

@@ -168,6 +168,8 @@ def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopp
 
 def _resume_command(folder: Path, options: RunOptions) -> str:
     """The command that resumes a run, with the surgery, which is not imported from ``run.json``."""
+    if options.data is not None:
+        return f"zoo.resume({str(folder)!r}, data=…), with the same data"
     command = ["zoo", "finetune", "--resume", str(folder)]
     if options.network and not options.network.source.importable:
         command += ["--network", options.network.source.typed]
