@@ -14,6 +14,7 @@ import pytest
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from zoo.data.sources.tables import read_source
 from zoo.engine.progress import Quiet
 from zoo.errors import PluginError, Stopped, UsageError
 
@@ -272,6 +273,7 @@ def test_a_format_that_writes_nothing_is_not_kept(finetune: Finetune, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_plugin_s_format_of_data_is_read_by_every_command(
     acme: Any, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
@@ -302,6 +304,7 @@ def test_a_reader_states_what_it_reads() -> None:
             zoo.ReaderSpec(name="x", read="acme:read", **wrong)
 
 
+@pytest.mark.slow
 def test_an_undefined_metric_is_null_in_the_record_and_undefined_in_words(
     tmp_path: Path, zoo_cli: Zoo
 ) -> None:
@@ -321,3 +324,10 @@ def test_an_undefined_metric_is_null_in_the_record_and_undefined_in_words(
     added = zoo_cli("add", tmp_path / "run", "--name", "constant", "--json")
     assert added.code == 0, added.err
     assert zoo_cli("show", "constant", "--json").code == 0
+
+
+def test_a_source_with_other_splits_is_refused(acme: Any) -> None:
+    reader = zoo.ReaderSpec(name="odd", read=acme.read_archive, scheme="acme", plugin="acme")
+    with pytest.raises(zoo.ZooError, match="reader acme/odd: its splits are first") as error:
+        read_source("acme:odd", reader)
+    assert error.value.hint
