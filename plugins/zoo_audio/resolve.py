@@ -25,11 +25,14 @@ def resolve(name: str) -> BackboneSpec | None:
         folder = Path(os.path.expanduser(name.removeprefix(SCHEME))).absolute()
         if not (folder / CONFIG).is_file():
             return None
-        texts = {
-            file: read_small(folder / file).decode()
-            for file in (CONFIG, PREPROCESSOR)
-            if (folder / file).is_file()
-        }
+        try:
+            texts = {
+                file: read_small(folder / file).decode()
+                for file in (CONFIG, PREPROCESSOR)
+                if (folder / file).is_file()
+            }
+        except (OSError, ValueError):  # reported by the plugin of all folders of the library
+            return None
         return _spec(f"{SCHEME}{folder.resolve()}", texts, "folder", str(folder.resolve()))
     if not name.startswith(NAMESPACE):
         return None

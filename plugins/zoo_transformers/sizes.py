@@ -51,6 +51,8 @@ _MOST = {
     **dict.fromkeys(("num_attention_heads", "n_heads", "n_head"), 100_000),
     "num_labels": 1_000_000,
 }
+_PER_STAGE = ("hidden_dim", "num_attention_heads")
+"""Fields that may list a number for each stage."""
 
 
 _COUNTED = re.compile(
@@ -80,7 +82,7 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
         if value is None:
             continue
         most = _MOST.get(key)
-        values = value if isinstance(value, list) and value else [value]  # one for each stage
+        values = value if key in _PER_STAGE and isinstance(value, list) and value else [value]
         if any(type(v) is not int or v < 0 or (most is not None and v > most) for v in values):
             bound = f" from 0 to {most:,}" if most else ", 0 or more"
             raise NameLookupError(

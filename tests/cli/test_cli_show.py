@@ -18,7 +18,7 @@ def test_facts_weights_stages_and_head_are_shown(zoo: Zoo) -> None:
     for pattern in (
         r"^name +torchvision/vgg16$",
         r"^params +138,357,544$",
-        r"^input +224 px \(crop 0.875",
+        r"^input +224 px \(channels 3, crop 0.875",
         r"^IMAGENET1K_V1 +default .*imagenet1k/top1 71.592",
         r"^block5 +7,079,424 +yes$",
         r"^classifier.6: Linear, 4096 -> 1000$",

@@ -17,8 +17,10 @@ import pytest
 from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
-EXCUSED = 0
-"""How many blocks say by their title that they are not run. Give a reason for another one here."""
+EXCUSED = 2
+"""How many blocks say by their title that they are not run. Give a reason for another one here.
+
+Two of audio.md: training on a thousand sounds takes half a minute, and tests/contract has it."""
 
 INDEPENDENT = ("README.md",)
 """Pages whose sections do not build on each other; the others are read from top to bottom."""

@@ -327,7 +327,7 @@ def test_a_bert_is_told_which_text_is_which(
         untold = model(**batch).logits.softmax(dim=1)
     ours = torch.tensor([[row["probabilities"][c] for c in said["classes"]] for row in rows])
     assert (ours - plain).abs().max() < 1e-5
-    assert (ours - untold).abs().max() > 1e-4
+    assert (ours - untold).abs().max() > 4e-5
 
 
 # -- what cannot be ----------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_runs_are_served_under_their_names_as_each_alone(
 ) -> None:
     folders = [*adapter_runs, images_run]
     runs = [zoo.open_run(folder) for folder in folders]
-    app = create_app_of_runs(runs, device="cpu", mistakes=[run.mistakes() for run in runs])
+    app = create_app_of_runs(runs, device="cpu", mistakes=[run.worst_mistakes() for run in runs])
     content = image(0)
 
     async def ask() -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_the_table_of_a_probe_calls_a_strength_a_strength(
     pages = jinja2.Environment(loader=jinja2.PackageLoader("zoo.runs.report"), autoescape=True)
     pages.filters |= {"number": str, "percent": str}
     parts: Any = pages.get_template("parts.j2").module
-    table = parts.epochs(lines, "macro_f1", {"macro_f1": "macro F1"})
+    table = parts.epochs(lines, "macro_f1", {"macro_f1": "macro F1"}.get)
     assert f'<th scope="col">{unit}</th>' in table
     assert f'aria-label="Every {unit}"' in table
     assert ("probe, strength 0.01<" in table) is ("strength" in unit)

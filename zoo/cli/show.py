@@ -158,7 +158,8 @@ def _run_facts(run: FinishedRun | None) -> dict[str, Any]:
 
 def _input_details(given: Mapping[str, Any]) -> str:
     hidden = {"size", "max_length"}
-    facts = [f"{key} {_short(value)}" for key, value in given.items() if key not in hidden]
+    shown = {key: value for key, value in given.items() if key not in hidden and value != []}
+    facts = [f"{key} {_short(value)}" for key, value in shown.items()]
     return f" ({', '.join(facts)})"
 
 
