@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from matplotlib.figure import Figure
 
 from zoo.errors import UsageError
 from zoo.runs.predictions import EvaluatedSamples, input_columns
@@ -17,14 +14,7 @@ from zoo.tasks.task import Task
 if TYPE_CHECKING:
     import pandas
 
-
-class Plot(Figure):
-    """A figure that a notebook shows whether or not pyplot has been imported."""
-
-    def _repr_png_(self) -> bytes:
-        image = io.BytesIO()
-        self.savefig(image, format="png")
-        return image.getvalue()
+    from zoo.runs.figure import Plot
 
 
 def history_frame(epochs: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
@@ -47,6 +37,8 @@ def history_plot(epochs: Sequence[Mapping[str, Any]], best: int, title: str) -> 
             hint="Restore the file from a copy of the run.",
         )
     key = main_metric(epochs[0], str(epochs[0].get("metric", "")))
+    from zoo.runs.figure import Plot  # imports Matplotlib
+
     figure = Plot(figsize=(9, 3.5), layout="constrained")
     losses, metric = figure.subplots(1, 2)
     numbers = range(1, len(epochs) + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.contract.spec import Pooling, is_range
 from zoo.data.memory.source import source_name
-from zoo.engine.hyperparameters import NOTHING, Hyperparameter, check, option, refuse_unknown, rows
+from zoo.engine.hyperparameters import Hyperparameter, check, option, refuse_unknown, rows
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 
@@ -244,7 +244,8 @@ class Request:
         own = modality_named(modality)
         for other in all_modalities():
             for name in sorted(other.options - own.options):
-                if self.overrides.get(name, getattr(self, name, None)) not in NOTHING:
+                value = self.overrides.get(name, getattr(self, name, None))
+                if value is not None and OPTIONS[name].is_set(value):
                     typed = OPTIONS[name].typed
                     raise UsageError(
                         f"{typed} is for {other.nouns}, and {self.backbone} takes {own.nouns}",

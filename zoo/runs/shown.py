@@ -10,7 +10,6 @@ from zoo.data.memory.source import DataSource
 from zoo.engine.progress import Reporter
 from zoo.runs import evaluating
 from zoo.runs.notebook import (
-    Plot,
     confusion_frame,
     facts_of_run,
     history_frame,
@@ -24,6 +23,8 @@ from zoo.system.html import html_facts
 
 if TYPE_CHECKING:
     import pandas
+
+    from zoo.runs.figure import Plot
 
 
 class ShownRun(OpenedRun):

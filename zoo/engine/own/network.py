@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 TAG = "own"
 """Tag of the values that a network has already."""
 
+SEEDS = (20_011, 20_021)
+"""Two seeds: what differs between them in a network is random."""
+
 
 class OwnBackbone(Backbone):
     """The backbone of a user's own network; made by :func:`zoo.wrap`."""
@@ -100,10 +103,13 @@ class OwnNetwork:
                 f"--image-size {size} is not possible: {self.spec.name} takes images of {own} pixels",
                 hint="Leave --image-size out, or build the network for another size.",
             )
-        made = made_network(self.make, self.spec.name)
         extract = self.extract
-        if isinstance(made, OwnBackbone):
-            extract, made = made.own.extract, _whole(made)
+        with torch.random.fork_rng(enabled=self.pretrained):
+            if self.pretrained:  # layers that are new in it are the same in every process
+                torch.manual_seed(SEEDS[0])
+            made = made_network(self.make, self.spec.name)
+            if isinstance(made, OwnBackbone):
+                extract, made = made.own.extract, _whole(made)
         backbone = OwnBackbone.wrap(
             made.cpu().float(),
             spec=spec,

@@ -16,6 +16,7 @@ from zoo.contract.network.loading import not_trainable, some
 from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput
 from zoo.engine.own.code import CodeSource, find_code, is_typed, source_of
 from zoo.engine.own.network import (
+    SEEDS,
     OwnBackbone,
     OwnNetwork,
     default_extract,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 NetworkLike = nn.Module | Callable[[], nn.Module] | str
 """A module, a function that returns one, or ``FILE.py:NAME`` or ``MODULE:NAME`` of such a function."""
-
-_SEEDS = (20_011, 20_021)
-"""Two seeds: what differs between them in a network is random."""
 
 _HEADS = ("fc", "head", "classifier", "heads", "output", "out")
 
@@ -125,7 +123,7 @@ def _maker(network: Any) -> tuple[Callable[[], nn.Module], CodeSource, nn.Module
         )
     source = source_of(network)
     with torch.random.fork_rng():
-        torch.manual_seed(_SEEDS[0])
+        torch.manual_seed(SEEDS[0])
         return network, source, made_network(network, source.name)
 
 
@@ -248,7 +246,7 @@ def _require_head(module: nn.Module, head: str, name: str) -> None:
 def _is_random(make: Callable[[], nn.Module], first: nn.Module, head: str) -> bool:
     """Whether most values differ when the network is made again with another seed."""
     with torch.random.fork_rng():
-        torch.manual_seed(_SEEDS[1])
+        torch.manual_seed(SEEDS[1])
         again = dict(made_network(make, "the network").named_parameters())
     shared = [
         (p, again[k])
@@ -341,7 +339,7 @@ def _in_words(output: Any) -> str:
 
 def _build(own: OwnNetwork) -> OwnBackbone:
     with torch.random.fork_rng():
-        torch.manual_seed(_SEEDS[0])
+        torch.manual_seed(SEEDS[0])
         backbone = own.build(own.spec)
     backbone.own = replace(own, as_wrapped=backbone.values())
     return backbone
