@@ -92,16 +92,18 @@ class Resolver:
             return f"the plugin {name!r}"
         if (target := self._expand(name)) != name:
             return f"the short name of {target}"
-        owners = [plugin for plugin in self._plugins.catalogues if self._in_catalogue(plugin, name)]
+        owners = [plugin for plugin in self._plugins.catalogues if self._row_of(plugin, name)]
         return f"the backbone {owners[0]}/{name}" if owners else ""
 
     def meaning(self, name: str) -> str:
         """Return the canonical name of the backbone that a bare ``name`` means; empty if none."""
         if name in self._plugins.sources or name in self._policy.runs:
             return ""
+        expanded = self._expand(name)
         with suppress(AmbiguousNameError):
-            if found := self._bare(self._expand(name)):
-                return found.spec.name
+            if plugin := self._plugin_of(expanded):
+                arch, _ = self._row_of(plugin, expanded) or ("", "")
+                return f"{plugin}/{arch}"
         return ""
 
     def _expand(self, name: str) -> str:
@@ -148,23 +150,34 @@ class Resolver:
             raise broken(plugin, f"zoo_resolve returned {type(spec).__name__}, not BackboneSpec")
         return Resolved(spec)
 
-    def _in_catalogue(self, plugin: str, arch: str) -> Resolved | None:
-        catalogue = self._plugins.catalogues[plugin]
-        if arch in catalogue.rows:
-            return Resolved(catalogue.spec(arch, plugin))
-        base, _, tag = arch.rpartition(".")
-        row = catalogue.rows.get(base, {})
-        if any(weights["tag"] == tag for weights in row.get("weights", ())):
-            return Resolved(catalogue.spec(base, plugin), tag)
-        return None
+    def _row_of(self, plugin: str, name: str) -> tuple[str, str] | None:
+        """The architecture and, if ``name`` has one, the tag of a row of a catalogue."""
+        rows = self._plugins.catalogues[plugin].rows
+        if name in rows:
+            return name, ""
+        base, _, tag = name.rpartition(".")
+        offered = rows[base]["weights"] if base in rows else ()
+        return (base, tag) if any(weights["tag"] == tag for weights in offered) else None
+
+    def _in_catalogue(self, plugin: str, name: str) -> Resolved | None:
+        row = self._row_of(plugin, name)
+        if row is None:
+            return None
+        arch, tag = row
+        return Resolved(self._plugins.catalogues[plugin].spec(arch, plugin), tag or None)
 
     def _bare(self, name: str) -> Resolved | None:
-        found = {p: hit for p in self._plugins.catalogues if (hit := self._in_catalogue(p, name))}
+        plugin = self._plugin_of(name)
+        return self._in_catalogue(plugin, name) if plugin else None
+
+    def _plugin_of(self, name: str) -> str:
+        """The plugin that a bare name means; empty if none has it."""
+        found = [plugin for plugin in self._plugins.catalogues if self._row_of(plugin, name)]
         if len(found) <= 1:
-            return next(iter(found.values()), None)
+            return next(iter(found), "")
         for plugin in self._policy.order:
             if plugin in found:
-                return found[plugin]
+                return plugin
         candidates = ", ".join(f"{plugin}/{name}" for plugin in found)
         raise AmbiguousNameError(
             f"{name!r} is ambiguous: {candidates}",
