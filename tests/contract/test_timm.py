@@ -210,13 +210,27 @@ IN_CI = 6
 TINY = [smallest_input(name) for name in ("test_convnext", "test_resnet", "test_vit")]
 
 
-@parametrize_backbones(SMALL, checks=checks.QUICK)
+@parametrize_backbones(SMALL[::2], checks=checks.QUICK)
 def test_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
-@parametrize_backbones(MEDIUM, checks=checks.SHAPES, max_params=FILLED)
+@pytest.mark.slow
+@parametrize_backbones(SMALL[1::2], checks=checks.QUICK)
+def test_the_other_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@parametrize_backbones(MEDIUM[::2], checks=checks.SHAPES, max_params=FILLED)
 def test_larger_networks_keep_the_contract_in_shapes_and_names(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.long
+@parametrize_backbones(MEDIUM[1::2], checks=checks.SHAPES, max_params=FILLED)
+def test_the_other_larger_networks_keep_the_contract_in_shapes_and_names(
+    check: Callable[[], None],
+) -> None:
     check()
 
 

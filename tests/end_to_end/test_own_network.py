@@ -440,6 +440,7 @@ def test_a_run_of_an_object_repeats_only_from_its_values(
 ) -> None:
     net = zoo.wrap(f"{source}:Net").native_network()
     assert net is not None
+    nn.init.ones_(net.get_parameter("conv.bias"))
     run = trained(zoo.wrap(net), photos, tmp_path / "run")
     assert run.record["network"]["name"] == "Net"  # found again, with other values
     assert zoo.open_run(run.folder).predict([image(photos)]) == run.predict([image(photos)])

@@ -36,6 +36,7 @@ def adapter_runs(images_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     ]
 
 
+@pytest.mark.slow
 def test_runs_are_served_under_their_names_as_each_alone(
     images_run: Path, adapter_runs: list[Path]
 ) -> None:

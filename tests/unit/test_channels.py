@@ -238,6 +238,7 @@ class Headers(Quiet):
 OPTIONS: dict[str, Any] = {"image_size": 24, "epochs": 5, "batch_size": 16, "lr": 0.004}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "channels", "said"),
     [
