@@ -14,11 +14,11 @@ from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
-from zoo.engine.own.network import OwnBackbone, OwnNetwork
-from zoo.engine.own.wrapping import NetworkLike, named_network
-from zoo.engine.own.wrapping import wrap as wrap_network
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
+from zoo.engine.user_network.network import OwnBackbone, OwnNetwork
+from zoo.engine.user_network.wrapping import NetworkLike, named_network
+from zoo.engine.user_network.wrapping import wrap as wrap_network
 from zoo.errors import WeightsError
 from zoo.registry.listed import BackboneNames
 from zoo.registry.registry import Registry
@@ -144,7 +144,7 @@ def wrap(
 
     Raises:
         UsageError: The network cannot be made or copied, or is not a plain module.
-        ContractError: There is no such head, or the network does not fit the contract.
+        ContractError: The head is not found, or the network does not fit the contract.
     """
     return wrap_network(
         network, input=input, head=head, stages=stages, extract=extract, tokenizer=tokenizer

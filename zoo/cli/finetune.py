@@ -111,7 +111,7 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
             hint="zoo finetune BACKBONE --data PATH; 'zoo list' shows the backbones.",
         )
     else:
-        from zoo.engine.own.wrapping import named_network
+        from zoo.engine.user_network.wrapping import named_network
         from zoo.runs.request import Request
         from zoo.training import finetune
 

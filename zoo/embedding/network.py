@@ -16,10 +16,10 @@ from zoo.data.rows import Rows
 from zoo.data.samples import Splits
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
-from zoo.engine.own.code import is_typed
-from zoo.engine.own.wrapping import named_network
 from zoo.engine.precision import choose_precision
 from zoo.engine.progress import Reporter
+from zoo.engine.user_network.code import is_typed
+from zoo.engine.user_network.wrapping import named_network
 from zoo.errors import UsageError
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved

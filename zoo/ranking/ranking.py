@@ -14,8 +14,8 @@ from zoo.data.options import DataOptions, as_flags
 from zoo.data.samples import Splits
 from zoo.data.subsample import open_subsample
 from zoo.engine.device import choose_device
-from zoo.engine.own.wrapping import named_network
 from zoo.engine.progress import Quiet, Reporter
+from zoo.engine.user_network.wrapping import named_network
 from zoo.errors import RunError, UsageError, ZooError, first_line
 from zoo.modalities import all_modalities, modality_named
 from zoo.modalities.image.not_seen import Reading

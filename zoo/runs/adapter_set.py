@@ -94,7 +94,7 @@ class AdapterSet:
         """Use another adapter; returns the backbone with it, in evaluation mode.
 
         Raises:
-            NameLookupError: There is no such adapter.
+            NameLookupError: No adapter has that name.
         """
         loaded = self._named(name)
         with self._lock:
@@ -115,7 +115,7 @@ class AdapterSet:
         """Predicts with one of the adapters, whichever is in use; safe with the other predictors.
 
         Raises:
-            NameLookupError: There is no such adapter.
+            NameLookupError: No adapter has that name.
         """
         run = self._named(name).run
         device = next(self.backbone.parameters()).device

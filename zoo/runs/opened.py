@@ -19,10 +19,10 @@ from zoo.engine.device import choose_device
 from zoo.engine.forward import Forward
 from zoo.engine.heads import find_head, make_head
 from zoo.engine.loader_factory import LoaderFactory
-from zoo.engine.own.network import OwnNetwork
-from zoo.engine.own.reopening import network_of_run
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery, apply_surgery
+from zoo.engine.user_network.network import OwnNetwork
+from zoo.engine.user_network.reopening import network_of_run
 from zoo.errors import (
     NameLookupError,
     PluginError,

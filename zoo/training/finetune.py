@@ -13,7 +13,7 @@ from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.compiled import compiling
 from zoo.engine.find_lr import Curve, find_lr
 from zoo.engine.interrupts import Interrupts
-from zoo.engine.own.code import trust
+from zoo.engine.user_network.code import trust
 from zoo.errors import first_line
 from zoo.runs.folder import LAST, claimed, refuse_existing
 from zoo.runs.report.page import REPORT

@@ -13,8 +13,8 @@ from zoo.data.samples import Splits
 from zoo.data.sources.readers import plugin_readers
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
-from zoo.engine.own.network import OwnNetwork
 from zoo.engine.recipe import Recipe
+from zoo.engine.user_network.network import OwnNetwork
 from zoo.modalities import modality_of
 from zoo.modalities.augmentations import find_augmentation
 from zoo.registry.offers import Offer

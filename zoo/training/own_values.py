@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.contract.spec import BackboneSpec
-from zoo.engine.own.network import TAG, OwnNetwork, sha256_of_values
-from zoo.engine.own.reopening import network_of_run
+from zoo.engine.user_network.network import TAG, OwnNetwork, sha256_of_values
+from zoo.engine.user_network.reopening import network_of_run
 from zoo.errors import RunError, ZooError
 from zoo.registry.run_record import damaged
 from zoo.runs.folder import LAST
@@ -39,7 +39,7 @@ def network_to_train(folder: Path, record: Mapping[str, Any], given: Any) -> Own
     Args:
         folder: The run folder.
         record: Its ``run.json``.
-        given: As for :func:`zoo.engine.own.reopening.network_of_run`.
+        given: As for :func:`zoo.engine.user_network.reopening.network_of_run`.
 
     Raises:
         RunError: The network has to be passed, or its code has changed.

@@ -9,10 +9,10 @@ from accelerate import Accelerator
 from zoo.data.memory.source import DataSource
 from zoo.engine.checkpoint import SAVE_SECONDS
 from zoo.engine.device import choose_device
-from zoo.engine.own.network import OwnNetwork
 from zoo.engine.progress import Quiet, Reporter
 from zoo.engine.surgery import Surgery
 from zoo.engine.trackers import refuse_tracker
+from zoo.engine.user_network.network import OwnNetwork
 from zoo.registry.registry import Registry
 from zoo.runs.request import Request
 

@@ -14,10 +14,10 @@ from zoo.contract.network.channels import require_all_channels
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.data.samples import Splits
 from zoo.engine.heads import add_dropout, make_head, solver_of
-from zoo.engine.own.network import TAG, randomise, sha256_of_values
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe, Solver
 from zoo.engine.surgery import apply_surgery
+from zoo.engine.user_network.network import TAG, randomise, sha256_of_values
 from zoo.errors import ContractError, WeightsUnavailable, first_line
 from zoo.modalities import modality_of
 from zoo.registry.registry import Registry

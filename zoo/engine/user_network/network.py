@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.contract.network.backbone import Backbone, Batch, Extract
 from zoo.contract.network.options import TokenOptions
 from zoo.contract.spec import BackboneSpec, Weights
-from zoo.engine.own.code import CodeSource
+from zoo.engine.user_network.code import CodeSource
 from zoo.errors import UsageError, first_line
 from zoo.registry.resolution import Resolved
 from zoo.weights.loading.load import read_state_dict

@@ -136,7 +136,7 @@ def find_code(typed: str) -> Callable[..., Any]:
     """Import ``FILE.py:NAME`` or ``MODULE:NAME``, which the user has named.
 
     Raises:
-        UsageError: There is no such file, module or function, or it fails while it is imported.
+        UsageError: The file, module or function is not found, or fails while it is imported.
     """
     place, _, name = typed.rpartition(":")
     if not place:

@@ -14,8 +14,8 @@ from zoo.contract.inputs import InputSpec
 from zoo.contract.network.backbone import Backbone, Extract
 from zoo.contract.network.loading import not_trainable, some
 from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput
-from zoo.engine.own.code import CodeSource, find_code, is_typed, source_of
-from zoo.engine.own.network import (
+from zoo.engine.user_network.code import CodeSource, find_code, is_typed, source_of
+from zoo.engine.user_network.network import (
     SEEDS,
     OwnBackbone,
     OwnNetwork,

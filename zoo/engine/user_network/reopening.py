@@ -13,7 +13,7 @@ from torch import nn
 
 from zoo.contract.network.backbone import Extract
 from zoo.contract.spec import BackboneSpec
-from zoo.engine.own.code import (
+from zoo.engine.user_network.code import (
     CodeSource,
     code_at,
     find_code,
@@ -22,8 +22,8 @@ from zoo.engine.own.code import (
     source_of,
     trust,
 )
-from zoo.engine.own.network import OwnBackbone, OwnNetwork
-from zoo.engine.own.wrapping import own_network
+from zoo.engine.user_network.network import OwnBackbone, OwnNetwork
+from zoo.engine.user_network.wrapping import own_network
 from zoo.errors import RunError, UsageError
 from zoo.registry.run_record import damaged
 from zoo.system.json_shape import NONE, Kinds, shape_flaw
