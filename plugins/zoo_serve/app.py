@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import anyio
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException as HTTPError
 
 import zoo
 from zoo_serve import schemas
 from zoo_serve.http_errors import RequestError, shortened
 from zoo_serve.limits import Limits
-from zoo_serve.middleware import PREDICT, Middleware
-from zoo_serve.parsing import Input, read_files, read_json
+from zoo_serve.middleware import Middleware
+from zoo_serve.predict import add_predict
 from zoo_serve.service import Service
 
 _PAGE = {
@@ -30,39 +28,6 @@ _PAGE = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-
-_STATUS_DESCRIPTIONS = {
-    400: "malformed request, or unknown host name",
-    403: "cross-site request",
-    408: "the request took too long to arrive",
-    413: "request or text too large, or too many inputs",
-    415: "unsupported content type",
-    422: "unreadable input, or a missing or invalid field",
-    429: "too many requests from this client; see Retry-After",
-    503: "the server is busy; see Retry-After",
-}
-
-T = TypeVar("T")
-
-_READERS = 2
-"""Maximum threads that parse request bodies."""
-
-
-def _files(field: str) -> dict[str, Any]:
-    """The schema of a form with one or more files in ``field``."""
-    files = {"type": "array", "items": {"type": "string", "format": "binary"}}
-    return {"type": "object", "required": [field], "properties": {field: files}}
-
-
-Threshold = Annotated[
-    float | None,
-    Query(
-        ge=0,
-        le=1,
-        description="multi-label: minimum probability of a predicted class (default 0.5)",
-    ),
-]
-TopK = Annotated[int | None, Query(ge=1, description="return only the K most likely classes")]
 
 
 def create_app(
@@ -107,7 +72,7 @@ def create_app(
     _add_page(app)
     _add_facts(app, run, limits, waiting=lambda: guarded.waiting)
     _add_mistakes(app, mistakes, prefix)
-    _add_predict(app, run, service, limits)
+    add_predict(app, run, service, limits)
     return guarded
 
 
@@ -243,119 +208,6 @@ def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None, prefix: str) -> N
         if content is None:
             raise HTTPException(404)
         return Response(content, media_type="image/jpeg")
-
-
-def _add_predict(app: FastAPI, run: zoo.Run, service: Service, limits: Limits) -> None:
-
-    async def answer(
-        inputs: Sequence[Input], threshold: float | None, top_k: int | None
-    ) -> dict[str, Any]:
-        if threshold is not None and not run.task.several:
-            raise RequestError(
-                422,
-                "'threshold' is only valid for multi-label runs",
-                given=f"threshold={threshold:g}",
-                expected=f"no threshold: the task of this run is {run.task.name}",
-            )
-        if len(inputs) > limits.inputs:
-            raise RequestError(
-                413,
-                "too many inputs in the request",
-                given=f"{len(inputs)} inputs",
-                expected=f"at most {limits.inputs} in one request",
-            )
-        found = await service.answer(inputs, threshold=threshold, top_k=top_k)
-        seconds = {"forward": found.forward, "total": found.total}
-        return {"predictions": found.predictions, "seconds": seconds}
-
-    in_threads = anyio.CapacityLimiter(_READERS)
-
-    async def read(work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=in_threads)
-
-    field = run.modality.nouns
-
-    async def predict_files(
-        request: Request, threshold: Threshold = None, top_k: TopK = None
-    ) -> Any:
-        body, kind = await request.body(), request.headers["content-type"]
-        inputs = await read(lambda: read_files(body, kind, limits, field))
-        return await answer(inputs, threshold, top_k)
-
-    async def predict_texts(
-        request: Request, threshold: Threshold = None, top_k: TopK = None
-    ) -> Any:
-        """Predict texts or text pairs."""
-        body = await request.body()
-        inputs = await read(lambda: _texts(body, schema, limits))
-        return await answer(inputs, threshold, top_k)
-
-    schema: type[schemas.Texts | schemas.TextPairs] = (
-        schemas.TextPairs if run.pairs else schemas.Texts
-    )
-    of_files = run.modality.in_files
-    predict_files.__doc__ = (
-        f"Predict one or more {run.modality.noun} files, in the form field ``{field}``."
-    )
-    app.add_api_route(
-        PREDICT,
-        predict_files if of_files else predict_texts,
-        methods=["POST"],
-        name="predict",
-        response_model=schemas.Predictions,
-        response_model_exclude_none=True,
-        openapi_extra={"requestBody": _request_body(_files(field) if of_files else schema)},
-        responses={
-            status: {"model": schemas.Error, "description": about}
-            for status, about in _STATUS_DESCRIPTIONS.items()
-        },
-    )
-
-
-def _request_body(schema: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI description of a request body."""
-    if isinstance(schema, dict):
-        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-    content = {"application/json": {"schema": schema.model_json_schema()}}
-    return {"required": True, "content": content}
-
-
-def _texts(
-    body: bytes, schema: type[schemas.Texts | schemas.TextPairs], limits: Limits
-) -> list[Input]:
-    """Return the texts or text pairs in a body."""
-    example = schema.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index]
-    given: Sequence[Any] = read_json(body, schema, limits, example=json.dumps(example)).texts
-    _check_texts([t for each in given for t in ([each] if isinstance(each, str) else each)], limits)
-    return [Input(each, f"text {number}") for number, each in enumerate(given, start=1)]
-
-
-def _check_texts(texts: Sequence[str], limits: Limits) -> None:
-    limit, longest = limits.text_length, max(map(len, texts))
-    if longest > limit:
-        raise RequestError(
-            413,
-            "a text is too long",
-            given=f"{longest:,} characters",
-            expected=f"at most {limit:,} characters",
-        )
-    invalid = next((text for text in texts if not _is_unicode(text)), None)
-    if invalid is not None:
-        raise RequestError(
-            422,
-            "a text is not valid Unicode",
-            given=ascii(invalid[:60]),
-            expected="texts without unpaired surrogates",
-        )
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text has no lone surrogates, which JSON can express and UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 async def _request_error(_: Request, error: Exception) -> JSONResponse:

@@ -91,7 +91,7 @@ def command(
     can reach the address can use it.
     """
     _require_extra()
-    from zoo_serve import Limits, create_app, create_app_of_runs, is_loopback, open_socket
+    from zoo_serve import Limits, is_loopback, open_socket
     from zoo_serve import serve as answer_requests
 
     opened = [zoo.open_run(run, network=network) for run in runs]
@@ -99,27 +99,14 @@ def command(
     show = local if mistakes is None else mistakes
     shown = [_mistakes(run) if show else None for run in opened]
     with open_socket(host, port) as listening:
-        limits = Limits(request_bytes=int(max_mb * 2**20), rate=rate, burst=_burst(rate))
-        names = [*allow_host, *([] if local else [host])]
-        app: Any
-        if len(opened) == 1:
-            app = create_app(
-                opened[0],
-                device=device,
-                limits=limits,
-                names=names,
-                mistakes=shown[0],
-                batch_size=batch_size,
-            )
-        else:
-            app = create_app_of_runs(
-                opened,
-                device=device,
-                limits=limits,
-                names=names,
-                mistakes=shown,
-                batch_size=batch_size,
-            )
+        app = _application(
+            opened,
+            shown,
+            device=device,
+            limits=Limits(request_bytes=int(max_mb * 2**20), rate=rate, burst=_burst(rate)),
+            names=[*allow_host, *([] if local else [host])],
+            batch_size=batch_size,
+        )
         port = listening.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if as_json:
@@ -132,6 +119,15 @@ def command(
         _note_reachability(url, local)
         answer_requests(app, listening)
     zoo.note("stopped")
+
+
+def _application(runs: list[zoo.Run], mistakes: list[zoo.Mistakes | None], **options: Any) -> Any:
+    """One run at the root, or several under their names."""
+    from zoo_serve import create_app, create_app_of_runs
+
+    if len(runs) == 1:
+        return create_app(runs[0], mistakes=mistakes[0], **options)
+    return create_app_of_runs(runs, mistakes=mistakes, **options)
 
 
 def _mistakes(run: zoo.Run) -> zoo.Mistakes:
