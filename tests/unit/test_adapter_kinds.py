@@ -20,7 +20,8 @@ from zoo.errors import ContractError, PluginError
 from zoo.registry.index import Index
 from zoo.registry.offers import Offer
 from zoo.registry.policy import Policy
-from zoo.weights.adapter_kinds import ADAPTERS, find_kind
+from zoo.weights.adapter_kinds import ADAPTERS
+from zoo.weights.find_adapter import find_kind
 
 RECIPE = Recipe.default("image", pretrained=True)
 SPEC = BackboneSpec(

@@ -14,7 +14,8 @@ from zoo.engine.strategies import STRATEGIES, STRENGTHS, Phase, Strategy, adapte
 from zoo.errors import PluginError, UsageError, did_you_mean
 from zoo.registry.offers import Offer, OfferKind, unique
 from zoo.registry.registry import Registry
-from zoo.weights.adapter_kinds import ADAPTER, ADAPTERS
+from zoo.weights.adapter_kinds import ADAPTERS
+from zoo.weights.find_adapter import ADAPTER
 
 STRATEGY = OfferKind(
     noun="strategy", plural="strategies", hook="zoo_strategies", training_only=True

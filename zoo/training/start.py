@@ -27,7 +27,8 @@ from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
-from zoo.weights.adapter_kinds import ADAPTER, ADAPTERS, find_kind
+from zoo.weights.adapter_kinds import ADAPTERS
+from zoo.weights.find_adapter import ADAPTER, find_kind
 from zoo.weights.loading.build import build, check_size
 from zoo.weights.loading.load import choose, fetch, file_sha256
 

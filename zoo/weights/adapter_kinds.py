@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.adapters import AdapterKind, AdapterOptions
-from zoo.registry.offers import OfferKind
-from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,17 +76,3 @@ ADAPTERS: Mapping[str, AdapterKind] = {
     "bias": AdapterKind(title="biases", parameters=biases),
     "norm": AdapterKind(title="normalisation layers", parameters=norms),
 }
-
-
-ADAPTER = OfferKind(noun="adapter", plural="adapters", hook="zoo_adapters")
-
-
-def find_kind(name: str, registry: Registry) -> AdapterKind:
-    """The kind of adapter ``name``: built in, or a plugin's.
-
-    Raises:
-        NameLookupError: No installed plugin provides it.
-        PluginError: Its plugin cannot be used.
-    """
-    kind: AdapterKind = registry.offer(ADAPTER, name, ADAPTERS).value
-    return kind

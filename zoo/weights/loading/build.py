@@ -28,7 +28,7 @@ from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.system.small_files import read_small
 from zoo.weights.adapter_base import find_base
-from zoo.weights.adapter_kinds import find_kind
+from zoo.weights.find_adapter import find_kind
 from zoo.weights.loading import adapter_layers
 from zoo.weights.loading.adapter_file import AdapterParts, put_on, read_adapter
 from zoo.weights.loading.load import fetch, read_tensors
