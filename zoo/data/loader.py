@@ -58,9 +58,23 @@ class BatchReader(Dataset[TensorBatch], ABC):
     def __len__(self) -> int:
         return len(self.samples)
 
-    @abstractmethod
+    def __getitem__(self, index: int) -> TensorBatch:
+        return self.read([(0, index)])
+
     def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
         """One batch, or the error that prevented it."""
+        try:
+            return self.read(keys)
+        except ZooError as error:
+            return Failure(error)
+
+    @abstractmethod
+    def read(self, keys: Sequence[Key]) -> TensorBatch:
+        """One batch.
+
+        Raises:
+            ZooError: An input cannot be read.
+        """
 
 
 class Loader(DataLoader[TensorBatch]):

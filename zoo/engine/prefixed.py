@@ -160,11 +160,10 @@ class _Outputs(BatchReader):
         self._views = views
         self._labels = labels
 
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
+    def read(self, keys: Sequence[Key]) -> TensorBatch:
         indices = [index for _, index in keys]
         if self._texts is not None:
-            batch = self._texts.__getitems__(keys)
-            assert isinstance(batch, dict)
+            batch = self._texts.read(keys)
             mask = batch["attention_mask"].bool()
             rows = self._views[0].of(indices)
             padded = torch.zeros(*mask.shape, *rows.shape[1:], dtype=rows.dtype)

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from zoo.contract.inputs import InputSpec
 from zoo.data.batch_order import Key
-from zoo.data.loader import BatchReader, Failure, TensorBatch, labels_of
+from zoo.data.loader import BatchReader, TensorBatch, labels_of
 from zoo.data.samples import Samples
-from zoo.errors import ZooError
 from zoo.modalities.batches import BatchOptions
 from zoo.modalities.files.reading import prepare, read_sample
 from zoo.system.tensors.seeds import mixed_seed
@@ -30,16 +29,7 @@ class FileBatches(BatchReader):
         self.modality, self.samples, self.given = modality, samples, given
         self.train, self.seed = options.train and modality.augmented, options.seed
 
-    def __getitem__(self, index: int) -> TensorBatch:
-        return self._batch([(0, index)])
-
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
-        try:
-            return self._batch(keys)
-        except ZooError as error:
-            return Failure(error)
-
-    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
+    def read(self, keys: Sequence[Key]) -> TensorBatch:
         stacked = torch.stack([self._prepared(*key) for key in keys])
         indices = [index for _, index in keys]
         return {self.modality.main_input: stacked} | labels_of(self.samples, indices)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
+from zoo.modalities.defaults import DefaultsOfFiles
 from zoo.modalities.files.functions import FileFunctions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Flags, Hashes
-    from zoo.data.kind import DemoData, InputKind, ReadContext
+    from zoo.data.examined import Examined
+    from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
-    from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.not_seen import NotSeen
@@ -50,7 +50,7 @@ SCRATCH: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FileModality(FileFunctions):
+class FileModality(FileFunctions, DefaultsOfFiles):
     """A modality whose inputs are files; see :class:`FileFunctions` for its arguments."""
 
     in_files: bool = field(default=True, init=False)
@@ -85,13 +85,6 @@ class FileModality(FileFunctions):
         """Augmented inputs have views to cache."""
         return frozenset({"cached_views"} if self.augmented else ())
 
-    def side(self, spec: BackboneSpec) -> int:
-        """0: an image alone has a side."""
-        return 0
-
-    def normaliser(self, spec: BackboneSpec) -> None:
-        """``None``: what is prepared is what the network takes."""
-
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """What the plugin says."""
         return self.in_words(spec.input)
@@ -112,15 +105,6 @@ class FileModality(FileFunctions):
 
         return fitted(self, spec, splits, pretrained=pretrained)
 
-    def with_tokenizer(
-        self, spec: BackboneSpec, train: Samples, found: Any
-    ) -> tuple[BackboneSpec, None]:
-        """Files need none."""
-        return spec, None
-
-    def require_fit(self, train: Samples, tokenizer: Any) -> None:
-        """A file is one input."""
-
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
@@ -129,22 +113,7 @@ class FileModality(FileFunctions):
 
         return facts_of(self, spec, splits)
 
-    def input_record(
-        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Nothing: the spec's input says it all."""
-        return {}
-
     # -- reading -----------------------------------------------------------------------------
-
-    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
-        """Files are read as the spec's input says."""
-
-    def truncation_note(
-        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
-    ) -> str:
-        """The plugin's facts say what is left out."""
-        return ""
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """Not known of a single input."""
@@ -160,10 +129,6 @@ class FileModality(FileFunctions):
 
         return FilePreparer(self, spec.input)
 
-    def predict_command(self, folder: str, example: Any) -> str:
-        """The file's path follows the run's."""
-        return f"zoo predict {folder} {shlex.quote(str(example))}"
-
     def example_file(self, raw: Any) -> tuple[str, bytes]:
         """A file with the first ending."""
         from zoo.modalities.files.reading import encoded
@@ -171,12 +136,6 @@ class FileModality(FileFunctions):
         return self.endings[0], encoded(self, raw)
 
     # -- showing -----------------------------------------------------------------------------
-
-    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
-        """Its path."""
-        from zoo.modalities.attribution import Attribution
-
-        return Attribution(str(shown))
 
     def thumbnail(self, path: Path, side: int) -> bytes | None:
         """The plugin's preview."""
@@ -208,9 +167,6 @@ class FileModality(FileFunctions):
 
         return FileBatches(self, samples, spec.input, options)
 
-    def decoding(self, spec: BackboneSpec, *, train: bool) -> None:
-        """Files are decoded in each epoch."""
-
     # -- random batches ------------------------------------------------------------------------
 
     def random_batch(
@@ -238,13 +194,6 @@ class FileModality(FileFunctions):
     # -- what the sources of data ask ----------------------------------------------------------
 
     @property
-    def others(self) -> Sequence[InputKind]:
-        """The other modalities."""
-        from zoo.modalities import all_modalities
-
-        return tuple(each for each in all_modalities() if each.name != self.name)
-
-    @property
     def column_names(self) -> Sequence[str]:
         """As the plugin names them."""
         return self.columns
@@ -254,12 +203,6 @@ class FileModality(FileFunctions):
         from zoo.modalities.files.columns import holds_paths
 
         return holds_paths(self, table, column)
-
-    def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
-        """Which rows hold what can be the path of a file."""
-        from zoo.modalities.files.columns import possible_paths
-
-        return possible_paths(table, column), f"no valid file path in column {column!r}"
 
     def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
         """The files whose paths are in a column."""
@@ -272,12 +215,6 @@ class FileModality(FileFunctions):
         from zoo.modalities.files.reading import examine
 
         return examine(self, inputs)
-
-    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """None: files have no hashes to be near by."""
-        import numpy as np
-
-        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
 
     def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
         """An input, or those in a folder or a table."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.batch_order import Key
-from zoo.data.loader import BatchReader, Failure, TensorBatch, labels_of
+from zoo.data.loader import BatchReader, TensorBatch, labels_of
 from zoo.data.samples import Samples
 from zoo.data.sequences import in_memory
-from zoo.errors import ZooError
 from zoo.modalities.image.not_seen import Reading
 from zoo.modalities.image.traits import TRAITS, Traits
 from zoo.modalities.image.transforms import ImageTransform
@@ -42,16 +41,7 @@ class ImageBatches(BatchReader):
         self.traits_type = None if reading is None else TRAITS
         self.in_processes = not in_memory(samples.inputs) or _forks()
 
-    def __getitem__(self, index: int) -> TensorBatch:
-        return self._batch([(0, index)])
-
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch | Failure:
-        try:
-            return self._batch(keys)
-        except ZooError as error:
-            return Failure(error)
-
-    def _batch(self, keys: Sequence[Key]) -> TensorBatch:
+    def read(self, keys: Sequence[Key]) -> TensorBatch:
         traits = np.zeros(len(keys), TRAITS)
         rows = [traits[place : place + 1] for place in range(len(keys))]
         prepared = [self._pixels(*key, row) for key, row in zip(keys, rows, strict=True)]

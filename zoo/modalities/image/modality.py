@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
+from zoo.modalities.defaults import DefaultsOfFiles
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
     from zoo.data.examined import Examined, Flags, Hashes
-    from zoo.data.kind import DemoData, InputKind, ReadContext
+    from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
-    from zoo.modalities.attribution import Attributed, Attribution, Question
+    from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions, Decoding
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
@@ -56,7 +55,7 @@ SMALL = 64
 
 
 @dataclass(frozen=True)
-class ImageModality:
+class ImageModality(DefaultsOfFiles):
     """Images, ``pixel_values`` ``(B, C, size, size)``; see :class:`zoo.modalities.Modality`."""
 
     name: str = "image"
@@ -106,18 +105,6 @@ class ImageModality:
 
         return fitted(spec, asked, splits, pretrained=pretrained)
 
-    def with_tokenizer(
-        self,
-        spec: BackboneSpec,
-        train: Samples,
-        found: Tokenizer | None,
-    ) -> tuple[BackboneSpec, None]:
-        """Images need none."""
-        return spec, None
-
-    def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
-        """An image is one input."""
-
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
@@ -153,12 +140,6 @@ class ImageModality:
             windowed=bool(images.get("windowed", False)),
         )
 
-    def truncation_note(
-        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
-    ) -> str:
-        """Images are not truncated."""
-        return ""
-
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """What the loader's reading has watched."""
         from zoo.modalities.image.not_seen import Reading
@@ -176,16 +157,6 @@ class ImageModality:
         from zoo.modalities.image.preparing import ImagePreparer
 
         return ImagePreparer(spec.image_input, reading)
-
-    def predict_command(self, folder: str, example: Any) -> str:
-        """The image's path follows the run's."""
-        return f"zoo predict {folder} {shlex.quote(str(example))}"
-
-    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
-        """Its path."""
-        from zoo.modalities.attribution import Attribution
-
-        return Attribution(str(shown))
 
     def thumbnail(self, path: Path, side: int) -> bytes | None:
         """See :mod:`zoo.modalities.image.thumbnails`."""
@@ -270,13 +241,6 @@ class ImageModality:
     # -- what the sources of data ask ----------------------------------------------------------
 
     @property
-    def others(self) -> Sequence[InputKind]:
-        """The other modalities."""
-        from zoo.modalities import all_modalities
-
-        return tuple(each for each in all_modalities() if each != self)
-
-    @property
     def column_names(self) -> Sequence[str]:
         """Of images, and of their paths."""
         from zoo.modalities.image.columns import NAMES
@@ -294,12 +258,6 @@ class ImageModality:
         from zoo.modalities.image.columns import holds_images
 
         return holds_images(table, column)
-
-    def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
-        """Which rows hold an image, or what can be the path of a file."""
-        from zoo.modalities.image.columns import possible_paths
-
-        return possible_paths(table, column), f"no valid file path in column {column!r}"
 
     def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
         """The images in a column, or their paths."""

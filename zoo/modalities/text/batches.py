@@ -50,10 +50,7 @@ class TextBatches(BatchReader):
         if self._types is not None and not self._types.any():
             self._types = None
 
-    def __getitem__(self, index: int) -> TensorBatch:
-        return self.__getitems__([(0, index)])
-
-    def __getitems__(self, keys: Sequence[Key]) -> TensorBatch:
+    def read(self, keys: Sequence[Key]) -> TensorBatch:
         indices = [index for _, index in keys]
         ids = self._rows(self._ids, indices)
         types = None if self._types is None else self._rows(self._types, indices)

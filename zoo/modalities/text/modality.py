@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
+from zoo.modalities.defaults import Defaults
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from zoo.contract.network.backbone import Backbone
-    from zoo.data.examined import Examined, Flags, Hashes
-    from zoo.data.kind import DemoData, InputKind, ReadContext
+    from zoo.data.examined import Examined, Flags
+    from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.data.sequences import Indices, Inputs
@@ -52,7 +53,7 @@ SCRATCH: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class TextModality:
+class TextModality(Defaults):
     """Texts, ``input_ids`` and ``attention_mask`` ``(B, T)``; see :class:`zoo.modalities.Modality`."""
 
     name: str = "text"
@@ -68,14 +69,6 @@ class TextModality:
     readable: str = "texts"
     ragged: bool = True
     options: frozenset[str] = frozenset({"max_length", "pooling"})
-
-    def side(self, spec: BackboneSpec) -> int:
-        """0: texts have no height and width."""
-        return 0
-
-    def normaliser(self, spec: BackboneSpec) -> None:
-        """``None``: ids are what the network takes."""
-        return
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """Tokens at most, and how they become one vector."""
@@ -113,21 +106,6 @@ class TextModality:
 
         if train.pairs and tokenizer is not None:
             require_separator(tokenizer)
-
-    def input_facts(
-        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
-    ) -> dict[str, str]:
-        """Which texts are truncated is known after reading them: see :meth:`truncation_note`."""
-        return {}
-
-    def input_record(
-        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> None:
-        """Texts are read as they are."""
 
     def truncation_note(
         self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
@@ -236,17 +214,7 @@ class TextModality:
         assert options.tokenizer is not None
         return TextBatches(samples, TextEncoder(options.tokenizer, spec.text_input))
 
-    def decoding(self, spec: BackboneSpec, *, train: bool) -> None:
-        """Texts need none."""
-
     # -- what the sources of data ask ----------------------------------------------------------
-
-    @property
-    def others(self) -> Sequence[InputKind]:
-        """The other modalities."""
-        from zoo.modalities import all_modalities
-
-        return tuple(each for each in all_modalities() if each != self)
 
     @property
     def column_names(self) -> Sequence[str]:
@@ -282,12 +250,6 @@ class TextModality:
         from zoo.modalities.text.contents import examine_texts
 
         return examine_texts(inputs)
-
-    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """None: texts have no hashes to be near by."""
-        import numpy as np
-
-        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
 
     def in_memory(self, given: object) -> bool:
         """Texts that are not paths, and pairs."""

@@ -1,0 +1,95 @@
+"""What most modalities answer alike. Imports torch only inside functions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo.contract.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from zoo.data.examined import Flags, Hashes
+    from zoo.data.kind import InputKind
+    from zoo.data.samples import Samples, Splits
+    from zoo.data.table import Table
+    from zoo.modalities.attribution import Attribution
+
+
+class Defaults:
+    """Inputs that are neither truncated nor scaled, and have no near-duplicates."""
+
+    name: str
+
+    @property
+    def others(self) -> Sequence[InputKind]:
+        """The other modalities."""
+        from zoo.modalities import all_modalities
+
+        return tuple(each for each in all_modalities() if each.name != self.name)
+
+    def side(self, spec: BackboneSpec) -> int:
+        """0: an image alone has a side."""
+        return 0
+
+    def normaliser(self, spec: BackboneSpec) -> Any:
+        """``None``: what is prepared is what the network takes."""
+
+    def with_tokenizer(
+        self, spec: BackboneSpec, train: Samples, found: Any
+    ) -> tuple[BackboneSpec, Any]:
+        """There is none."""
+        return spec, None
+
+    def require_fit(self, train: Samples, tokenizer: Any) -> None:
+        """There is no tokenizer to fit."""
+
+    def input_facts(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
+    def input_record(
+        self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Nothing: the spec's input says it all."""
+        return {}
+
+    def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Any:
+        """Inputs are read completely, as the spec's input says."""
+
+    def truncation_note(
+        self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
+    ) -> str:
+        """Inputs are not truncated."""
+        return ""
+
+    def decoding(self, spec: BackboneSpec, *, train: bool) -> Any:
+        """Inputs are decoded in each epoch."""
+
+    def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
+        """None: there are no hashes to be near by."""
+        import numpy as np
+
+        return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
+
+
+class DefaultsOfFiles(Defaults):
+    """The same for inputs that are files."""
+
+    def predict_command(self, folder: str, example: Any) -> str:
+        """The file's path follows the run's."""
+        return f"zoo predict {folder} {shlex.quote(str(example))}"
+
+    def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
+        """Its path."""
+        from zoo.modalities.attribution import Attribution
+
+        return Attribution(str(shown))
+
+    def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
+        """Which rows hold an input, or what can be the path of a file."""
+        from zoo.modalities.image.columns import possible_paths
+
+        return possible_paths(table, column), f"no valid file path in column {column!r}"
