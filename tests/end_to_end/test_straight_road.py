@@ -44,7 +44,7 @@ def test_each_step_is_called_once_and_nothing_is_read_back(
         "zoo.training.start.fetch",
         "zoo.training.start.build",
     ]
-    once += ["zoo.training.opened.task_named", "zoo.training.finetune.prepare"]
+    once += ["zoo.training.opened.tasks_for", "zoo.training.finetune.prepare"]
     never = [
         "zoo.weights.loading.build.fetch",
         "zoo.runs.opened.task_from_json",

@@ -185,5 +185,5 @@ def test_every_loss_is_what_its_name_says():
 
 def test_a_loss_of_another_task_is_refused_with_those_of_this_one():
     with pytest.raises(UsageError, match=r"--loss 'huber'.*single-label") as error:
-        find_loss("huber", task_named("single-label"), Registry((), Policy(), Index()))
+        find_loss("huber", task_named("single-label"), registry=Registry((), Policy(), Index()))
     assert "generalized-cross-entropy" in str(error.value.hint)

@@ -30,7 +30,7 @@ def value_of(
 ) -> tuple[float, tuple[str, ...]]:
     """The metric as a task computes it, and the remarks."""
     plain = task_named(task)
-    fitted = plain.fitted(labels, find_metric(metric, plain, NONE))
+    fitted = plain.fitted(labels, find_metric(metric, plain, registry=NONE))
     result = fitted.evaluation(torch.from_numpy(logits), labels, names[: logits.shape[1]])
     return result.metrics[fitted.metric], result.notes
 
@@ -139,7 +139,9 @@ def test_what_is_undefined_is_refused_before_training_and_never_0(metric: str, w
     assert why in remarks[0]
     plain = task_named("single-label")
     with pytest.raises(UsageError, match=f"--metric {metric}.*{why}"):
-        require_defined(plain.fitted(labels, find_metric(metric, plain, NONE)), labels, "abcd")
+        require_defined(
+            plain.fitted(labels, find_metric(metric, plain, registry=NONE)), labels, "abcd"
+        )
 
 
 def test_kappa_of_one_class_and_f1_of_none_are_undefined() -> None:
@@ -156,15 +158,15 @@ def test_kappa_of_one_class_and_f1_of_none_are_undefined() -> None:
 
 def test_the_number_of_a_metric_is_part_of_its_name() -> None:
     task = task_named("single-label")
-    assert find_metric("top_k", task, NONE).key == "top_k:5"
-    chosen = find_metric("sensitivity:0.95", task, NONE)
+    assert find_metric("top_k", task, registry=NONE).key == "top_k:5"
+    chosen = find_metric("sensitivity:0.95", task, registry=NONE)
     assert (chosen.key, chosen.title) == ("sensitivity:0.95", "sensitivity at specificity 0.95")
     assert metrics.title_of("top_k:3") == "top-3 accuracy"
     for wrong in ("top_k:0", "top_k:1.5", "top_k:x", "sensitivity:90"):
         with pytest.raises(UsageError, match=wrong):
-            find_metric(wrong, task, NONE)
+            find_metric(wrong, task, registry=NONE)
     with pytest.raises(UsageError, match="takes no number"):
-        find_metric("auroc:2", task, NONE)
+        find_metric("auroc:2", task, registry=NONE)
 
 
 def test_each_task_has_its_default_and_a_loss() -> None:

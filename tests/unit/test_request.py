@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.errors import RunError, UsageError
+import zoo
+from zoo.data.samples import Splits
+from zoo.engine.progress import Quiet
+from zoo.errors import RunError, UsageError, ZooError
 from zoo.modalities import IMAGE, all_modalities
 from zoo.runs.request import OPTIONS, Request
 from zoo.runs.requested_data import open_requested
+from zoo.tasks import tasks_for
 
 
 def test_a_request_becomes_json_and_back(tmp_path: Path) -> None:
@@ -102,6 +106,10 @@ def test_options_of_the_other_modality_are_refused(
         request.refuse_for(modality)
 
 
+def opened(request: Request) -> Splits:
+    return open_requested(request, IMAGE, tasks_for(request.task))
+
+
 def test_the_options_of_modalities_are_in_the_table() -> None:
     assert {name for each in all_modalities() for name in each.options} <= {*OPTIONS}
 
@@ -109,7 +117,7 @@ def test_the_options_of_modalities_are_in_the_table() -> None:
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_the_demo_data_have_one_task(task: str) -> None:
     with pytest.raises(UsageError, match=f"--task.*{task}"):
-        open_requested(Request(backbone="acme", task=task), IMAGE)
+        opened(Request(backbone="acme", task=task))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
     name = f"--{option.replace('_', '-')}"
     with pytest.raises(UsageError, match=f"{name}") as error:
-        open_requested(Request(backbone="acme", **{option: value}), IMAGE)
+        opened(Request(backbone="acme", **{option: value}))
     assert "--data PATH" in error.value.hint
 
 
@@ -145,13 +153,34 @@ def folders(tmp_path: Path) -> Path:
 def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
     name = f"--{option.replace('_', '-')} body"
     with pytest.raises(UsageError, match=f"{name}") as error:
-        open_requested(Request(backbone="acme", data=str(folders), **{option: "body"}), IMAGE)
+        opened(Request(backbone="acme", data=str(folders), **{option: "body"}))
     assert "--data" in error.value.hint
 
 
 def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folders: Path) -> None:
-    splits = open_requested(Request(backbone="acme", data=str(folders), val_split=0.4), IMAGE)
+    splits = opened(Request(backbone="acme", data=str(folders), val_split=0.4))
     assert len(splits.train) == 8
     assert any("--val-split" in note for note in splits.notes)
-    usual = open_requested(Request(backbone="acme", data=str(folders)), IMAGE)
+    usual = opened(Request(backbone="acme", data=str(folders)))
     assert not any("--val-split" in note for note in usual.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metric": "acuracy"}, "metric 'acuracy' .*Did you mean 'accuracy'"),
+        ({"metric": "rmse", "task": "single-label"}, "'rmse' is not a metric of single-label data"),
+        ({"metric": "top_k:0"}, "top_k:0: the number must be"),
+        ({"loss": "hubber"}, "loss 'hubber' .*Did you mean 'huber'"),
+        ({"loss": "huber", "task": "multi-label"}, "'huber' is not a loss for multi-label data"),
+        ({"augment": "trivail"}, "'trivail'.*Did you mean 'trivial'"),
+        ({"task": "regresion"}, "'regresion'.*Did you mean 'regression'"),
+    ],
+)
+def test_names_that_no_task_knows_are_refused_before_the_data_is_read(
+    options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ZooError, match=words):
+        zoo.finetune("cnn", "/nowhere/photos", reporter=Quiet(), **options)  # type: ignore[arg-type]
+    with pytest.raises(ZooError, match="/nowhere/photos"):
+        zoo.finetune("cnn", "/nowhere/photos", metric="rmse", loss="huber", reporter=Quiet())

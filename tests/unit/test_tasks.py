@@ -45,7 +45,7 @@ def task_of(data: Splits, metric: str | None = None, *, rare: bool = False) -> T
     assert data.train.labels is not None
     task = task_named(data.task)
     return task.fitted(
-        data.train.labels, find_metric(metric, task, NONE) if metric else None, rare=rare
+        data.train.labels, find_metric(metric, task, registry=NONE) if metric else None, rare=rare
     )
 
 

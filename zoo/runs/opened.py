@@ -261,7 +261,7 @@ class OpenedRun:
         Raises:
             UsageError: There is none.
         """
-        return find_metric(name, self.task, self._registry)
+        return find_metric(name, self.task, registry=self._registry)
 
     def loaders(self, workers: int | None = None) -> LoaderFactory:
         """Makes data loaders that prepare inputs for the network."""

@@ -14,6 +14,7 @@ from zoo.runs.report.subject import Subject
 from zoo.runs.request import Request
 from zoo.runs.requested_data import open_requested
 from zoo.system.offline import no_network
+from zoo.tasks import tasks_for
 
 
 def report(
@@ -59,7 +60,8 @@ def _validation_samples(run: OpenedRun) -> tuple[Samples | None, str]:
         return None, "the run does not record where its data is"
     try:
         with no_network():  # a run.json may name any dataset, and the user's token would be sent
-            splits = open_requested(Request.from_json(run.record["request"]), run.modality)
+            request = Request.from_json(run.record["request"])
+            splits = open_requested(request, run.modality, tasks_for(request.task))
     except ZooError as error:
         return None, f"its data is not available: {error.message}"
     if splits.fingerprint != run.training_data.fingerprint:

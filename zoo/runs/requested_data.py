@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,35 +15,33 @@ from zoo.data.samples import Samples, Splits
 from zoo.data.sequences import Renamed
 from zoo.engine.hyperparameters import rows
 from zoo.errors import UsageError
-from zoo.registry.registry import Registry
 from zoo.runs.request import Request
-from zoo.tasks import tasks_for
+from zoo.tasks.task import Task
 
 
 def open_requested(
     request: Request,
     kind: InputKind,
+    tasks: Sequence[Task],
     given: DataSource = None,
-    *,
-    registry: Registry | None = None,
 ) -> Splits:
     """The requested data, or the demo data.
 
     Args:
         request: Names the data.
         kind: The modality of the backbone.
+        tasks: Those that the request allows, from :func:`zoo.tasks.tasks_for`.
         given: The data in memory that the request names, if it is not a path.
-        registry: Plugins that may provide the task; the installed ones by default.
 
     Raises:
         ZooError: The data is missing, damaged or does not fit the request.
     """
     if request.data is None:
-        return _demo_data(request, kind, registry)
+        return _demo_data(request, kind, tasks)
     return open_data(
         request.data if given is None else given,
         kind=kind,
-        tasks=tasks_for(request.task, registry),
+        tasks=tasks,
         need="train",
         classes=request.classes,
         val_split=request.val_split,
@@ -65,8 +64,7 @@ def named_as_given(request: Request, samples: Samples) -> Samples:
     return replace(samples, inputs=Renamed(samples.inputs, pairs))
 
 
-def _demo_data(request: Request, kind: InputKind, registry: Registry | None) -> Splits:
-    tasks = tasks_for(request.task, registry)
+def _demo_data(request: Request, kind: InputKind, tasks: Sequence[Task]) -> Splits:
     own = next((task for task in tasks if task.labels is Labels), None)
     if own is None:
         raise UsageError(

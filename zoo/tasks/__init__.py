@@ -79,7 +79,7 @@ def task_from_json(data: Mapping[str, Any], registry: Registry | None = None) ->
             f"this version of zoo does not know the run's task {name!r}",
             hint="Upgrade zoo: pip install -U zoo-finetune",
         )
-    metric = find_metric(data["metric"], task_named(name, registry), registry)
+    metric = find_metric(data["metric"], task_named(name, registry), registry=registry)
     offer = find_task(name, registry)
     task: Task = offer.call(offer.value.from_json, data, metric)
     return task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 
@@ -19,3 +20,9 @@ class Kinds(Protocol):
     @property
     def usual_loss(self) -> str:
         """The name of its default loss."""
+
+
+def in_words(tasks: Iterable[Kinds]) -> str:
+    """``regression``, or ``single-label, multi-label or regression``."""
+    *others, last = [task.name for task in tasks]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -6,7 +6,7 @@ however a batch is divided into micro-batches or among processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from zoo.contract.extensions import LossSpec, imported
 from zoo.errors import NameLookupError, UsageError, did_you_mean
 from zoo.registry.offers import Offer, OfferKind, usable
 from zoo.registry.registry import Registry
-from zoo.tasks.kinds import Kinds
+from zoo.tasks.kinds import Kinds, in_words
 
 Formula = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """From logits ``(B, outputs)``, targets and weights ``(outputs,)`` to losses ``(B,)``."""
@@ -263,28 +263,33 @@ PLAIN_LOSS = LossOptions()
 """The task's own loss without options."""
 
 
-def find_loss(name: str, task: Kinds, registry: Registry | None = None) -> Offer[LossSpec]:
+def find_loss(name: str, *tasks: Kinds, registry: Registry | None = None) -> Offer[LossSpec]:
     """The loss of that name: zoo's own, or a plugin's.
 
+    Args:
+        name: Bare, or ``plugin/name``.
+        tasks: The task; several while the data has not said yet which one it is.
+        registry: Plugins to search; the installed ones by default.
+
     Raises:
-        UsageError: There is none for the task; the hint lists those that there are.
+        UsageError: There is none for these tasks; the hint lists those that there are.
         PluginError: Its plugin cannot be used.
     """
-    if name in LOSSES and _fits(LOSSES[name], task):
+    if name in LOSSES and _fits(LOSSES[name], tasks):
         return Offer(kind=LOSS, bare=name, plugin="", given=LOSSES[name])
     registry = registry or Registry.discover()
     try:
         offer: Offer[LossSpec] = registry.offer(LOSS, name, LOSSES)
-        if _fits(offer.value, task):
+        if _fits(offer.value, tasks):
             return offer
     except NameLookupError:
         pass
-    known = [o.name for o in usable(registry.offers(LOSS, LOSSES)) if _fits(o.value, task)]
+    known = [o.name for o in usable(registry.offers(LOSS, LOSSES)) if _fits(o.value, tasks)]
     raise UsageError(
-        f"--loss {name!r} is not a loss for {task.name} data.{did_you_mean(name, known)}",
+        f"--loss {name!r} is not a loss for {in_words(tasks)} data.{did_you_mean(name, known)}",
         hint=f"Losses: {', '.join(known)}.",
     )
 
 
-def _fits(spec: LossSpec, task: Kinds) -> bool:
-    return any(kind in spec.tasks for kind in task.kinds)
+def _fits(spec: LossSpec, tasks: Sequence[Kinds]) -> bool:
+    return any(kind in spec.tasks for task in tasks for kind in task.kinds)

@@ -14,7 +14,7 @@ from zoo.contract.extensions import Argument, Function, Metric, MetricInput, imp
 from zoo.errors import NameLookupError, UsageError, did_you_mean
 from zoo.registry.offers import Offer, OfferKind, usable
 from zoo.registry.registry import Registry
-from zoo.tasks.kinds import Kinds
+from zoo.tasks.kinds import Kinds, in_words
 
 THRESHOLD = 0.5
 """The probability from which a label is predicted, for multi-label."""
@@ -131,9 +131,11 @@ def measure_of(task: Kinds, metric: Metric) -> Function | None:
 
 def metrics_of(task: Kinds) -> dict[str, Metric]:
     """zoo's own metrics of a task, by key."""
-    return {
-        key: metric for key, metric in METRICS.items() if key == LOSS or measure_of(task, metric)
-    }
+    return {key: metric for key, metric in METRICS.items() if _applies(key, metric, task)}
+
+
+def _applies(key: str, metric: Metric, task: Kinds) -> bool:
+    return key == LOSS or measure_of(task, metric) is not None
 
 
 # -- the selection metric ----------------------------------------------------------------------
@@ -190,16 +192,16 @@ def own_metric(key: str) -> Selection:
     return Selection(Offer(kind=METRIC, bare=key, plugin="", given=metric), argument)
 
 
-def find_metric(text: str, task: Kinds, registry: Registry | None = None) -> Selection:
+def find_metric(text: str, *tasks: Kinds, registry: Registry | None = None) -> Selection:
     """The metric of a task, as a user types it: ``auroc``, ``top_k:3``, ``acme/cost``.
 
     Args:
         text: Its name, and a number after a colon.
-        task: The task.
+        tasks: The task; several while the data has not said yet which one it is.
         registry: Plugins to search; the installed ones by default.
 
     Raises:
-        UsageError: The task has no such metric, or the number is not valid.
+        UsageError: None of the tasks has such a metric, or the number is not valid.
         PluginError: Its plugin cannot be used.
     """
     bare, colon, number = text.partition(":")
@@ -208,23 +210,25 @@ def find_metric(text: str, task: Kinds, registry: Registry | None = None) -> Sel
         try:
             offer: Offer[Metric] = registry.offer(METRIC, bare, METRICS)
         except NameLookupError as error:
-            raise _unknown(text, task, registry) from error
+            raise _unknown(text, tasks, registry) from error
     else:
         offer = own_metric(bare).offer
-    if bare != LOSS and measure_of(task, offer.value) is None:
-        raise _unknown(text, task, registry)
+    if not any(_applies(bare, offer.value, task) for task in tasks):
+        raise _unknown(text, tasks, registry)
     return Selection(offer, _argument(text, offer.value.argument, number if colon else None))
 
 
-def _unknown(text: str, task: Kinds, registry: Registry | None) -> UsageError:
+def _unknown(text: str, tasks: Sequence[Kinds], registry: Registry | None) -> UsageError:
     offered: Iterable[Offer[Metric]] = (registry or Registry.discover()).offers(METRIC, {})
-    theirs = [offer.name for offer in usable(offered) if measure_of(task, offer.value)]
+    every = {**METRICS, **{offer.name: offer.value for offer in usable(offered)}}
     known = [
-        f"{key}:N" if metric.argument else key for key, metric in metrics_of(task).items()
-    ] + theirs
+        f"{key}:N" if metric.argument else key
+        for key, metric in every.items()
+        if any(_applies(key, metric, task) for task in tasks)
+    ]
     guess = did_you_mean(text, [key.partition(":")[0] for key in known])
     return UsageError(
-        f"--metric {text!r} is not a metric of {task.name} data.{guess}",
+        f"--metric {text!r} is not a metric of {in_words(tasks)} data.{guess}",
         hint=f"Metrics: {', '.join(known)}.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.request import Request
 from zoo.runs.requested_data import open_requested
-from zoo.tasks import find_task, task_named
+from zoo.tasks import find_task, tasks_for
 from zoo.tasks.defined import require_defined
 from zoo.tasks.losses import find_loss
 from zoo.tasks.metrics import find_metric
@@ -88,8 +89,13 @@ def open_request(
     head = find_head(request.head, registry)
     requested = request.recipe(Recipe.default(name, pretrained=False))
     augment = find_augmentation(requested.augment, name, registry)
-    splits = open_requested(request, modality_of(resolved.spec), given, registry=registry)
-    task = _task_of(splits, requested, registry)
+    tasks = tasks_for(request.task, registry)
+    if requested.metric:
+        find_metric(requested.metric, *tasks, registry=registry)
+    if requested.loss:
+        find_loss(requested.loss, *tasks, registry=registry)
+    splits = open_requested(request, modality_of(resolved.spec), tasks, given)
+    task = _task_of(splits, tasks, requested, registry)
     assert splits.val is not None
     assert splits.val.labels is not None
     return Opened(
@@ -98,16 +104,16 @@ def open_request(
         head=head,
         splits=splits,
         task=task,
-        loss=find_loss(requested.loss or task.usual_loss, task, registry),
+        loss=find_loss(requested.loss or task.usual_loss, task, registry=registry),
         augment=augment,
         readers=tuple(plugin_readers(request.data)),
         remarks=require_defined(task, splits.val.labels, splits.classes),
     )
 
 
-def _task_of(splits: Splits, recipe: Recipe, registry: Registry) -> Task:
+def _task_of(splits: Splits, tasks: Sequence[Task], recipe: Recipe, registry: Registry) -> Task:
     """The task fitted to the data, with the metric that selects the best epoch."""
-    task = task_named(splits.task, registry)
-    metric = find_metric(recipe.metric, task, registry) if recipe.metric else None
+    task = next(task for task in tasks if task.name == splits.task)
+    metric = find_metric(recipe.metric, task, registry=registry) if recipe.metric else None
     assert splits.train.labels is not None
     return task.fitted(splits.train.labels, metric, rare=recipe.rare)
