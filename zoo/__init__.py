@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from zoo.contract.inputs import InputSpec as InputSpec
     from zoo.contract.modalities import ModalitySpec as ModalitySpec
     from zoo.contract.network.backbone import Backbone as Backbone
-    from zoo.contract.network.backbone import Batch as Batch
+    from zoo.contract.network.batch import Batch as Batch
     from zoo.contract.network.options import AdapterTargets as AdapterTargets
     from zoo.contract.network.options import Native as Native
     from zoo.contract.network.options import TokenOptions as TokenOptions
@@ -115,7 +115,7 @@ _PUBLIC = {
     "Backbone": "zoo.contract.network.backbone",
     "BackboneSpec": "zoo.contract.spec",
     "BadFilesError": "zoo.errors",
-    "Batch": "zoo.contract.network.backbone",
+    "Batch": "zoo.contract.network.batch",
     "build": "zoo.weights.loading.build",
     "CommandSpec": "zoo.contract.commands",
     "compare": "zoo.runs.compare",

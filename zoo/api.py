@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from zoo.contract.inputs import InputSpec
-from zoo.contract.network.backbone import Backbone, Extract
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Extract
 from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS

@@ -296,6 +296,14 @@ class BackboneSpec(JsonData):
         inputs = [self.input, *(weights.input for weights in self.weights)]
         return next((each.flaw for each in inputs if each is not None and each.flaw), "")
 
+    def require_valid(self) -> None:
+        """Raise a :class:`ContractError` if its inputs are not valid."""
+        if self.flaw:
+            raise ContractError(
+                f"the spec of {self.name} is not valid: {self.flaw}",
+                hint="ImageInput takes one mean and one std per channel, of values in [0, 1].",
+            )
+
     @property
     def plugin(self) -> str:
         """The namespace of a canonical name: ``torchvision`` of ``torchvision/resnet18``."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,20 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.network.adapters import adapter_targets, left_unadapted
-from zoo.contract.network.channels import channels_of, fit_channels
-from zoo.contract.network.default_stages import default_stages
-from zoo.contract.network.feature_maps import as_maps
-from zoo.contract.network.freezing import chosen, resting
-from zoo.contract.network.head import check_head, take_out
-from zoo.contract.network.loading import (
-    check_values,
-    difference,
-    head_for,
-    missing_in_words,
-    not_trainable,
-    part_head,
-    some,
+from zoo.contract.network.batch import (
+    Batch,
+    Extract,
+    as_batch,
+    embedding_of,
+    image_features,
+    require_width,
 )
+from zoo.contract.network.channels import channels_of, fit_channels
+from zoo.contract.network.default_stages import stages_of
+from zoo.contract.network.feature_maps import as_maps
+from zoo.contract.network.head import check_head, take_out, with_head
+from zoo.contract.network.loading import difference, head_for, load_head, load_net, part_head
 from zoo.contract.network.options import (
     AdapterTargets,
     Convert,
@@ -35,9 +33,9 @@ from zoo.contract.network.options import (
     TokenOptions,
 )
 from zoo.contract.network.shown import html_of
+from zoo.contract.network.staged import StagedNetwork
 from zoo.contract.network.unpadded import by_length
-from zoo.contract.stages import Stage, Stages
-from zoo.errors import ContractError, WeightsError
+from zoo.contract.stages import Stage
 from zoo.system.tensors.torch_workarounds import spare_group_norms
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
@@ -46,20 +44,8 @@ if TYPE_CHECKING:
 
 declare_missing_operators()
 
-Batch = Mapping[str, Tensor]
-"""Images: ``pixel_values`` ``(B, C, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
-and for text pairs optionally ``token_type_ids`` ``(B, T)``, which a network may ignore."""
 
-Extract = Callable[[nn.Module, Batch], Tensor]
-
-
-def image_features(net: nn.Module, batch: Batch) -> Tensor:
-    """Features of an image network without its head: ``(B, feature_dim)``."""
-    features: Tensor = net(batch["pixel_values"])
-    return features
-
-
-class Backbone(nn.Module):
+class Backbone(StagedNetwork):
     """A network without its head, and the head.
 
     ``net`` is the library's own network with an identity in place of the head, so that its modules
@@ -92,15 +78,10 @@ class Backbone(nn.Module):
         adapters: AdapterTargets | None = None,
         tokens: TokenOptions | None = None,
     ) -> None:
-        super().__init__()
-        if spec.flaw:
-            raise ContractError(
-                f"the spec of {spec.name} is not valid: {spec.flaw}",
-                hint="ImageInput takes one mean and one std per channel, of values in [0, 1].",
-            )
+        spec.require_valid()
+        super().__init__(spec.name, net, stages)
         spare_group_norms(net)
         self.spec = spec
-        self.net = net
         self.head = head
         self.head_bias = not (isinstance(head, nn.Linear) and head.bias is None)
         self.head_path = head_path
@@ -110,8 +91,6 @@ class Backbone(nn.Module):
         self._tokens = tokens or TokenOptions()
         self.tokenizer: Any = None
         self.prefix_tokens = self._tokens.prefix
-        self._stages = Stages(spec.name, stages)
-        self.check_stages()
         self.extract = extract
         self.unpadded = False
         self.weights_notes: tuple[str, ...] = ()
@@ -158,18 +137,12 @@ class Backbone(nn.Module):
             ContractError: A parameter is in no stage, or a stage has no parameters.
         """
         taken = take_out(net, head)
-        if stages is None:
-            groups = default_stages(net, head)
-        elif isinstance(stages, Mapping):
-            groups = [Stage(name, tuple(paths)) for name, paths in stages.items()]
-        else:
-            groups = [Stage(path, (path,)) for path in stages]
         return cls(
             spec=spec,
             net=net,
             head=taken,
             head_path=head,
-            stages=groups,
+            stages=stages_of(net, head, stages),
             extract=extract,
             convert=convert,
             native=native,
@@ -194,17 +167,12 @@ class Backbone(nn.Module):
         Raises:
             ContractError: The features have another shape than the spec declares.
         """
-        plain = _as_batch(batch)
+        plain = as_batch(batch)
         if self.unpadded and not plain["attention_mask"].is_meta:
             features = by_length(self.extract, self.net, plain)
         else:
             features = self.extract(self.net, plain)
-        if features.ndim != 2 or features.shape[-1] != self.spec.feature_dim:
-            raise ContractError(
-                f"{self.spec.name} returned features of shape {tuple(features.shape)}, expected width "
-                f"{self.spec.feature_dim}",
-                hint=f"This is a bug of its plugin: see 'zoo check {self.spec.name}'.",
-            )
+        require_width(features, self.spec)
         return features
 
     def forward(self, batch: Batch | Tensor) -> Tensor:
@@ -230,81 +198,6 @@ class Backbone(nn.Module):
         head = head.to(device=reference.device, dtype=reference.dtype)
         check_head(head, self.spec.feature_dim, self.spec.name, reference)
         self.head = head.train(self.training)
-
-    # -- stages and freezing -----------------------------------------------------------------
-
-    def check_stages(self) -> None:
-        """Check that every parameter of ``net`` is in one stage, and that no stage is empty.
-
-        Integer parameters and non-tensors, as in quantized layers, are not allowed.
-
-        Raises:
-            ContractError: The check failed, for example after a layer was replaced.
-        """
-        if integers := not_trainable(self.net):
-            raise ContractError(
-                f"{self.spec.name} is quantized and cannot be trained: {some(integers)}",
-                hint="Fine-tune it in floating point, and quantize the trained model.",
-            )
-        self._stages.check(path for path, _ in self.net.named_parameters())
-
-    def stages(self) -> tuple[Stage, ...]:
-        """Ordered, input first; their parameters are disjoint and together all of the backbone's."""
-        return tuple(self._stages)
-
-    def stage_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        """The parameters of one stage by their names in ``net``.
-
-        Raises:
-            StageError: There is no such stage.
-        """
-        self._stages.index(name)
-        return {
-            path: parameter
-            for path, parameter in self.net.named_parameters()
-            if self._stages.of(path) == name
-        }
-
-    def stage_of(self, path: str) -> str | None:
-        """The stage of a module, parameter or buffer of ``net``; ``None`` if it lies in none."""
-        return self._stages.of(path)
-
-    def freeze(self, *layers: str, upto: str | None = None) -> None:
-        """Freeze layers, or the stages up to and including ``upto``, or the whole backbone.
-
-        Frozen parameters take no gradient; frozen normalisation layers keep their statistics
-        and frozen dropout is off, also after a later ``train()``. The head is never frozen.
-
-        Args:
-            layers: Stages, or modules or parameters of ``net`` (``features.28``).
-            upto: The last stage to freeze.
-
-        Raises:
-            StageError: There is no such stage or layer; the message names the stages.
-        """
-        self._require_grad(False, layers, self._stages.upto(upto) if upto else ())
-
-    def unfreeze(self, *layers: str, downto: str | None = None) -> None:
-        """Unfreeze layers, or the stages from the last down to ``downto``, or the whole backbone.
-
-        Raises:
-            StageError: There is no such stage or layer; the message names the stages.
-        """
-        self._require_grad(True, layers, self._stages.downto(downto) if downto else ())
-
-    def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but frozen modules stay in evaluation mode."""
-        super().train(mode)
-        if mode:
-            for module in resting(self.net, self._stages):
-                module.training = False
-        return self
-
-    def _require_grad(self, flag: bool, layers: Sequence[str], stages: Sequence[str]) -> None:
-        parameters = dict(self.net.named_parameters())
-        for path in chosen(parameters, self._stages, layers, stages):
-            parameters[path].requires_grad_(flag)
-        self.train(self.training)
 
     # -- channels ----------------------------------------------------------------------------
 
@@ -361,11 +254,8 @@ class Backbone(nn.Module):
         """Return the token embedding layer, ``(B, T)`` to ``(B, T, width)``; ``None`` if not found."""
         if not self.spec.input.tokens:
             return None
-        if path := self._tokens.embedding:
-            return self.net.get_submodule(path)
         rows = self.spec.text_input.vocab_size
-        tables = (m for m in self.net.modules() if isinstance(m, nn.Embedding))
-        return next((table for table in tables if table.num_embeddings == rows), None)
+        return embedding_of(self.net, self._tokens.embedding, rows)
 
     # -- native weights ----------------------------------------------------------------------
 
@@ -381,12 +271,7 @@ class Backbone(nn.Module):
                 fit_channels(net, self.spec.image_input.channels, self.spec.name)
             net.load_state_dict(self.native_state_dict())
             return net.train(self.training)
-        net = copy.deepcopy(self.net)
-        try:
-            net.set_submodule(self.head_path, copy.deepcopy(self.head), strict=True)
-        except AttributeError:
-            return None
-        return net
+        return with_head(self.net, self.head, self.head_path)
 
     def outputs(self) -> int:
         """Return the number of outputs of the head."""
@@ -452,39 +337,15 @@ class Backbone(nn.Module):
         self.weights_notes, self.head_flaw = (), ""
         plain = self._convert(dict(state)) if self._convert else dict(state)
         head, rest = part_head(plain, self.head_path)
-        own = self.net.state_dict()
-        left = {k: own.get(k) for k in {**own, **rest} if any(fnmatchcase(k, p) for p in lacks)}
-        rest = {k: v for k, v in {**rest, **left}.items() if v is not None}
-        wrong = difference(rest, own)
-        if strict_head:
-            wrong += difference(head, self.head.state_dict())
-        if wrong:
-            raise WeightsError(
-                f"the weights in {source} are not of {self.spec.name}: {'; '.join(wrong)}",
-                hint="Use weights of this architecture, or '--weights none' (random initialisation).",
-            )
-        # A conversion hands the network's own tensors on where the file has none.
-        given = {key for key in rest if rest[key].data_ptr() != own[key].data_ptr()}
-        own.update(rest)  # in place: it carries version numbers that some networks ask for
-        self.net.load_state_dict(own)
-        check_values(rest, self.net.state_dict(), self.spec.name, source)
-        self.weights_notes = missing_in_words(self.net, given)
-        return self._take_head(head, source)
-
-    def _take_head(self, head: StateDict, source: str) -> bool:
-        """Load the published head if it fits; else note why not."""
-        if difference(head, self.head.state_dict()):
-            fitting = head_for(head, self.head, self.spec.feature_dim)
-            if fitting is not None:
-                self.replace_head(fitting)
-        if not head or difference(head, self.head.state_dict()):
-            if head:
-                shapes = {f"{self.head_path}.{k} {tuple(v.shape)}": k for k, v in head.items()}
-                self.head_flaw = f"the head in them does not fit: {some(shapes)}"
-            return False
-        self.head.load_state_dict(head)
-        check_values(head, self.head.state_dict(), f"the head of {self.spec.name}", source)
-        return True
+        own, name = self.head.state_dict(), self.spec.name
+        flaws = difference(head, own) if strict_head else []
+        self.weights_notes = load_net(
+            self.net, rest, lacks=lacks, flaws=flaws, name=name, source=source
+        )
+        if difference(head, own) and (fitting := head_for(head, self.head, self.spec.feature_dim)):
+            self.replace_head(fitting)
+        self.head_flaw = load_head(self.head, head, path=self.head_path, name=name, source=source)
+        return bool(head) and not self.head_flaw
 
     def native_files(
         self, classes: Sequence[str], activation: str = "softmax"
@@ -501,7 +362,3 @@ class Backbone(nn.Module):
     def native_code(self) -> str:
         """Python source that loads a run of this backbone without zoo; empty if there is none."""
         return self._native.code(self) if self._native.code else ""
-
-
-def _as_batch(batch: Batch | Tensor) -> Batch:
-    return {"pixel_values": batch} if isinstance(batch, Tensor) else batch

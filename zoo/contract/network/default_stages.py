@@ -1,10 +1,23 @@
-"""Stages of a network whose plugin states none: one per child module."""
+"""Stages of a network: those that its plugin states, or one per child module."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
 from zoo.contract.stages import Stage
+
+
+def stages_of(
+    net: nn.Module, head: str, stages: Mapping[str, Iterable[str]] | Iterable[str] | None
+) -> list[Stage]:
+    """The stages that a plugin states: by name, or paths alone; by default one per child module."""
+    if stages is None:
+        return default_stages(net, head)
+    if isinstance(stages, Mapping):
+        return [Stage(name, tuple(paths)) for name, paths in stages.items()]
+    return [Stage(path, (path,)) for path in stages]
 
 
 def default_stages(net: nn.Module, head: str) -> list[Stage]:

@@ -1,6 +1,8 @@
-"""Remove the head of a network, and check the width of a new one."""
+"""The head of a network: taken out, put back, and the width of a new one checked."""
 
 from __future__ import annotations
+
+import copy
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,16 @@ def take_out(net: nn.Module, path: str) -> nn.Module:
         return nn.Identity()
     setattr(parent, name, nn.Identity())
     return head
+
+
+def with_head(net: nn.Module, head: nn.Module, path: str) -> nn.Module | None:
+    """A copy of a network with its head put back; ``None`` if ``path`` is not one of its modules."""
+    whole = copy.deepcopy(net)
+    try:
+        whole.set_submodule(path, copy.deepcopy(head), strict=True)
+    except AttributeError:
+        return None
+    return whole
 
 
 def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> None:

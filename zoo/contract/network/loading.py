@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.network.options import StateDict
-from zoo.errors import WeightsError
+from zoo.errors import ContractError, WeightsError
 
 
 def some(names: Iterable[str]) -> str:
@@ -45,6 +46,73 @@ def head_for(head: Mapping[str, Tensor], own: nn.Module, width: int) -> nn.Modul
     return None if difference(head, made.state_dict()) else made
 
 
+def load_net(
+    net: nn.Module,
+    given: Mapping[str, Tensor],
+    *,
+    lacks: Sequence[str],
+    flaws: Sequence[str],
+    name: str,
+    source: str,
+) -> tuple[str, ...]:
+    """Load tensors into a network whose head is taken out.
+
+    Args:
+        net: The network.
+        given: The tensors of a file without the head's, converted.
+        lacks: Patterns of the network's tensors that are not taken from the file.
+        flaws: What else is wrong with the file, in words.
+        name: The backbone's name.
+        source: The file.
+
+    Returns:
+        Which parameters are not in the file, in words.
+
+    Raises:
+        WeightsError: The tensors do not fit, and nothing has been changed then; or the network
+            does not hold their values afterwards.
+    """
+    own = net.state_dict()
+    left = {k: own.get(k) for k in {**own, **given} if any(fnmatchcase(k, p) for p in lacks)}
+    given = {k: v for k, v in {**given, **left}.items() if v is not None}
+    if wrong := [*difference(given, own), *flaws]:
+        raise WeightsError(
+            f"the weights in {source} are not of {name}: {'; '.join(wrong)}",
+            hint="Use weights of this architecture, or '--weights none' (random initialisation).",
+        )
+    # A conversion hands the network's own tensors on where the file has none.
+    read = {key for key in given if given[key].data_ptr() != own[key].data_ptr()}
+    own.update(given)  # in place: it carries version numbers that some networks ask for
+    net.load_state_dict(own)
+    check_values(given, net.state_dict(), name, source)
+    return missing_in_words(net, read)
+
+
+def load_head(
+    head: nn.Module, given: Mapping[str, Tensor], *, path: str, name: str, source: str
+) -> str:
+    """Load a head's tensors into it if they fit; returns why they do not, in words.
+
+    Args:
+        head: The head.
+        given: Its tensors in a file; may be empty.
+        path: Where the head is in the network.
+        name: The backbone's name.
+        source: The file.
+
+    Raises:
+        WeightsError: The head does not hold their values afterwards.
+    """
+    if not given:
+        return ""
+    if difference(given, head.state_dict()):
+        shapes = (f"{path}.{key} {tuple(tensor.shape)}" for key, tensor in given.items())
+        return f"the head in them does not fit: {some(shapes)}"
+    head.load_state_dict(given)
+    check_values(given, head.state_dict(), f"the head of {name}", source)
+    return ""
+
+
 def missing_in_words(net: nn.Module, given: set[str]) -> tuple[str, ...]:
     """That parameters of ``net`` are missing from the weights, if some are."""
     missing = [key for key, _ in net.named_parameters() if key not in given]
@@ -52,6 +120,15 @@ def missing_in_words(net: nn.Module, given: set[str]) -> tuple[str, ...]:
         return ()
     words = f"{len(missing)} are not among them, and start random"
     return (f"of the network's parameters {words}: {some(missing)}",)
+
+
+def require_trainable(net: nn.Module, name: str) -> None:
+    """Raise a :class:`ContractError` if a network has parameters that cannot be trained."""
+    if integers := not_trainable(net):
+        raise ContractError(
+            f"{name} is quantized and cannot be trained: {some(integers)}",
+            hint="Fine-tune it in floating point, and quantize the trained model.",
+        )
 
 
 def not_trainable(net: nn.Module) -> list[str]:

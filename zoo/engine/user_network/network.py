@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.network.backbone import Backbone, Batch, Extract
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Batch, Extract
 from zoo.contract.network.options import TokenOptions
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.engine.user_network.code import CodeSource

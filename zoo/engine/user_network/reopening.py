@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.contract.network.backbone import Extract
+from zoo.contract.network.batch import Extract
 from zoo.contract.spec import BackboneSpec
 from zoo.engine.user_network.code import (
     CodeSource,

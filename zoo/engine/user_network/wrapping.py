@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract.inputs import InputSpec
-from zoo.contract.network.backbone import Backbone, Extract
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Extract
 from zoo.contract.network.loading import not_trainable, some
 from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput
 from zoo.engine.user_network.code import CodeSource, find_code, is_typed, source_of

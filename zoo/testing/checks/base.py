@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.network.backbone import Backbone, Batch
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Batch
 from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
 from zoo.modalities import modality_of
 from zoo.modalities.text.tokenization import train_tokenizer

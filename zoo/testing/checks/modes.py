@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.network.backbone import Backbone, Batch
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Batch
 from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError

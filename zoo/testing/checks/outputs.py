@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.network.backbone import Backbone, Batch, image_features
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Batch, image_features
 from zoo.errors import HeadWidthError, first_line
 from zoo.modalities import modality_of
 from zoo.testing.checks.base import (
