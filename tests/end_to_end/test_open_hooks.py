@@ -15,7 +15,7 @@ import pytest
 import zoo
 from tests.end_to_end.conftest import Zoo
 from zoo.data.sources.tables import read_source
-from zoo.engine.progress import Quiet
+from zoo.engine.progress import Console, Quiet
 from zoo.errors import PluginError, Stopped, UsageError
 
 PLUGIN = '''
@@ -41,9 +41,9 @@ def zoo_metrics():
 
 
 def rising(given):
-    """The first epoch has the lowest: the plugin decides, not the accuracy."""
+    """The first epoch has the lowest: the plugin decides, not the accuracy; the second has none."""
     CALLS.append(len(given.labels))
-    return float(len(CALLS))
+    return float("nan") if len(CALLS) == 3 else float(len(CALLS))
 
 
 def above(given):
@@ -162,13 +162,21 @@ def lines(run: zoo.Run) -> list[dict[str, Any]]:
 
 
 def test_a_plugin_s_metric_selects_the_epoch_and_stops_early(
-    finetune: Finetune, photos: Path, zoo_cli: Zoo
+    finetune: Finetune, photos: Path, zoo_cli: Zoo, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = finetune("run", epochs=6, metric="rising", patience=2)
+    run = finetune("run", epochs=6, metric="rising", patience=2, reporter=Console())
     assert [line["best"] for line in lines(run)] == [True, False, False]
+    assert [line["acme/rising"] for line in lines(run)] == [2.0, None, 4.0]
+    assert "NaN" not in (run.folder / "metrics.jsonl").read_text()
+    for table in (run.history, zoo.open_run(run.folder).history):
+        assert table["acme/rising"].isna().tolist() == [False, True, False]
+    shown = capfd.readouterr().err
+    assert "val rise 2.0000" in shown
+    assert "val rise undefined" in shown
     assert (run.task.metric, run.record["results"]["best_epoch"]) == ("acme/rising", 1)
     assert run.record["plugins"]["acme"]["distribution"] == "acme-parts"
-    assert "acme/rising" in (run.folder / "README.md").read_text()
+    assert "| rise (validation) | 2.0000 |" in (run.folder / "README.md").read_text()
+    assert "rise 2.0000, accuracy" in run._repr_html_()
     other = finetune("other", metric="above:0.9")
     assert other.task.metric == "acme/above:0.9"
     (evaluation,) = other.evaluate(photos, split="val").values()
@@ -176,6 +184,8 @@ def test_a_plugin_s_metric_selects_the_epoch_and_stops_early(
     compared = zoo_cli("compare", run.folder, other.folder, "--metric", "auroc", "--json").json
     assert compared["metric"] == "auroc"
     assert all("auroc" in each["metrics"] for each in compared["runs"])
+    evaluated = zoo_cli("evaluate", run.folder, "--data", photos, "--metric", "acme/above:0.9").out
+    assert "share above 0.9 " in evaluated
     absent = zoo_cli("evaluate", run.folder, "--data", photos, "--no-plugin", "acme")
     assert absent.code == 1
     assert "acme" in absent.err

@@ -89,7 +89,7 @@ def _print_runs(found: Comparison) -> None:
     from zoo.tasks.metrics import number, title_of
 
     metrics = list(found.contenders[0].evaluation.metrics)
-    names = [title_of(key) for key in metrics]
+    names = [title_of(key, found.metric) for key in metrics]
     say(f"on {found.samples:,} {clean(found.evaluated_on)}:")
     print_table(
         ["run", "backbone", *names, "params", "file", "training", "samples/s"],

@@ -73,7 +73,8 @@ def command(
     import zoo
     from zoo.engine.progress import Console
 
-    results = zoo.open_run(run, network=network).evaluate(
+    opened = zoo.open_run(run, network=network)
+    results = opened.evaluate(
         data,
         split=split,
         metric=metric,
@@ -92,8 +93,9 @@ def command(
         return
     from zoo.tasks.metrics import formatted
 
+    chosen = opened.find_metric(metric) if metric else opened.task.selection
     for name, result in results.items():
-        say(f"{name}: {formatted(result.metrics)} ({_samples_in_words(result)})")
+        say(f"{name}: {formatted(result.metrics, chosen)} ({_samples_in_words(result)})")
     _print_details(results[main])
 
 

@@ -236,7 +236,7 @@ def _print_result(run: Any, as_json: bool) -> None:
     strength = results.get("best_strength")
     best = f"epoch {results['best_epoch']}" if strength is None else f"strength {strength:g}"
     say(
-        f"best {best}: {formatted(run.metrics)} "
+        f"best {best}: {formatted(run.metrics, run.task.selection)} "
         f"({results['seconds']:.0f} s, {results['samples_per_second']:.0f} samples/s)"
     )
     _print_data_notes(run.record["data"])

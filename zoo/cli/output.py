@@ -6,7 +6,6 @@ import contextlib
 import errno
 import io
 import json
-import math
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ import click
 from zoo.errors import Stopped, ZooError
 from zoo.system.characters import clean as clean
 from zoo.system.characters import clean_lines, escaped
+from zoo.system.json_shape import finite
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,7 +55,7 @@ def emit_json(document: Any) -> None:
     try:
         text = _dump(document, ascii_only=False)
     except ValueError:
-        document = _finite(document)
+        document = finite(document)
         text = _dump(document, ascii_only=False)
     try:
         text.encode(getattr(_results(), "encoding", None) or "utf-8")
@@ -302,16 +302,6 @@ def _results() -> TextIO:
 def _on_terminal() -> bool:
     stream: TextIO | None = _results()  # None where the shell has closed it
     return stream is not None and stream.isatty()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _print_rich(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:

@@ -69,7 +69,8 @@ def command(
             }
         )
     else:
-        rows = [[title_of(k), number(first[k], 6), number(second[k], 6)] for k in first]
+        chosen = repeat.first.task.selection
+        rows = [[title_of(k, chosen), number(first[k], 6), number(second[k], 6)] for k in first]
         print_table(["", str(repeat.first.folder), str(repeat.second.folder)], rows)
         say(
             "the weights are identical, byte for byte" if repeat.identical else "the weights differ"

@@ -94,7 +94,7 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
     progress.next_epoch()
     progress.total_seconds += spent
     setup.accelerator.log(metrics | {"train_loss": record["train_loss"]}, record["epoch"])
-    setup.reporter.epoch(record, running.phase.epochs)
+    setup.reporter.epoch({**record, "title": setup.task.selection.title}, running.phase.epochs)
 
 
 def four_digits(speed: float) -> float:

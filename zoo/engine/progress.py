@@ -33,7 +33,12 @@ class Reporter(Protocol):
         """A progress bar of ``total`` steps; call the function it yields after each."""
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """A finished epoch, one of ``epochs``; ``record`` is its line of ``metrics.jsonl``."""
+        """A finished epoch.
+
+        Args:
+            record: Its line of ``metrics.jsonl``, and ``title``, that of the selection metric.
+            epochs: The number of epochs of the phase.
+        """
 
 
 class StoppingReporter:
@@ -162,7 +167,9 @@ class Console:
         Then the share of padding among the tokens, and that of the time spent waiting for data if
         it is high. A star marks the best epoch so far.
         """
-        metric = main_metric(record, str(record.get("metric", "")))
+        chosen = str(record.get("metric", ""))
+        metric = main_metric(record, chosen)
+        title = record.get("title") if metric == chosen else None
         lost = f"  padding {record['padding']:.0%}" if "padding" in record else ""
         if (waiting := record.get("waiting", 0)) >= SLOW_LOADING:
             lost += f"  {waiting:.0%} of the time waiting for data"
@@ -171,7 +178,7 @@ class Console:
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
-            f"val {title_of(metric)} {number(record[metric])}  "
+            f"val {title or title_of(metric)} {number(record[metric])}  "
             f"{record['samples_per_second']:.0f}/s{lost}"
             f"{'  *' if record['best'] else ''}"
         )

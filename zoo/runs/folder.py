@@ -30,6 +30,7 @@ from zoo.runs.model_card import model_card
 from zoo.runs.predictions import EvaluatedSamples, evaluated_samples, write_predictions
 from zoo.runs.trained_on import write_digests
 from zoo.system import files
+from zoo.system.json_shape import finite
 from zoo.system.tensors.files import write_tensors
 from zoo.tasks.task import Activation, Task
 from zoo.weights.loading.load import file_sha256
@@ -165,7 +166,10 @@ def finish_run(folder: Path, outcome: Outcome) -> Finished:
             write_adapter(folder, tensors, outcome.tokenizer)
         sha256 = file_sha256(weights_file(folder, record))
         example = _write_example(folder, outcome.val)
-        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in outcome.history]
+        lines = [
+            json.dumps(finite(line), ensure_ascii=False, allow_nan=False) + "\n"
+            for line in outcome.history
+        ]
         files.write_text(folder / METRICS, "".join(lines))
         evaluated = evaluated_samples(outcome.val, task.decode(outcome.logits))
         write_predictions(folder / PREDICTIONS, evaluated, classes, task=task)

@@ -95,7 +95,7 @@ def _facts(record: Mapping[str, Any], name: str) -> str:
     classes = ", ".join(plain(name) for name in record["classes"][:50])
     task = _task(record)
     metrics = "\n".join(
-        f"| {plain(title_of(key))} (validation) | {'undefined' if value is None else _number(value, '.4f')} |"
+        f"| {plain(title_of(key, task.selection))} (validation) | {'undefined' if value is None else _number(value, '.4f')} |"
         for key, value in results["metrics"].items()
         if key != "loss"
     )
@@ -152,14 +152,15 @@ def _dataset(source: str) -> str:
 def _eval_results(record: Mapping[str, Any], source: str) -> list[Any]:
     from huggingface_hub import EvalResult
 
+    task = _task(record)
     return [
         EvalResult(
-            task_type=_task(record).wording.hub_task.format(modality=record["spec"]["modality"]),
+            task_type=task.wording.hub_task.format(modality=record["spec"]["modality"]),
             dataset_type=_dataset(source) if source.startswith(_HUB) else "custom",
             dataset_name=source,
             dataset_split="validation",
             metric_type=key,
-            metric_name=title_of(key),
+            metric_name=title_of(key, task.selection),
             metric_value=round(float(value), 6),
         )
         for key, value in record["results"]["metrics"].items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UsageError
 from zoo.runs.predictions import EvaluatedSamples, input_columns
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import formatted, main_metric, title_of
+from zoo.tasks.metrics import Selection, formatted, main_metric, title_of
 from zoo.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def history_frame(epochs: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
     return pandas.DataFrame([{k: v for k, v in e.items() if k != "epoch"} for e in epochs], index)
 
 
-def history_plot(epochs: Sequence[Mapping[str, Any]], best: int, title: str) -> Plot:
+def history_plot(
+    epochs: Sequence[Mapping[str, Any]], best: int, title: str, chosen: Selection
+) -> Plot:
     """Losses and the selection metric by epoch, with the best epoch marked.
 
     Raises:
@@ -48,7 +50,7 @@ def history_plot(epochs: Sequence[Mapping[str, Any]], best: int, title: str) -> 
         (metric, key, "validation"),
     ):
         axes.plot(numbers, [epoch.get(name) for epoch in epochs], marker=".", label=label)
-    for axes, words in ((losses, "loss"), (metric, title_of(key))):
+    for axes, words in ((losses, "loss"), (metric, title_of(key, chosen))):
         axes.axvline(best, color="gray", linestyle=":", label=f"best epoch, {best}")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="epoch", ylabel=words)
@@ -102,7 +104,9 @@ def mistakes_frame(
     return pandas.DataFrame(rows)
 
 
-def facts_of_run(record: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+def facts_of_run(
+    record: Mapping[str, Any], metrics: Mapping[str, float], chosen: Selection
+) -> dict[str, Any]:
     """What a notebook shows of a run."""
     weights, data = record["weights"], record["data"]
     names = list(record["classes"])
@@ -113,5 +117,5 @@ def facts_of_run(record: Mapping[str, Any], metrics: Mapping[str, float]) -> dic
         "strategy": record.get("strategy", ""),
         "data": f"{data.get('source', '')}: {data.get('train')} training, {data.get('val')} validation samples",
         "outputs": f"{len(names)}: {shown}",
-        "validation": formatted(metrics),
+        "validation": formatted(metrics, chosen),
     }

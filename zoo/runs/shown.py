@@ -31,7 +31,9 @@ class ShownRun(OpenedRun):
     """A run with tables, a plot, and exports; :class:`zoo.Run` adds predictions and evaluations."""
 
     def _repr_html_(self) -> str:
-        return html_facts(str(self.folder), facts_of_run(self.record, self.metrics))
+        return html_facts(
+            str(self.folder), facts_of_run(self.record, self.metrics, self.task.selection)
+        )
 
     @property
     def history(self) -> pandas.DataFrame:
@@ -51,7 +53,9 @@ class ShownRun(OpenedRun):
             UsageError: It is missing.
         """
         title = f"{self.folder.name}: {self.backbone_name}"
-        return history_plot(self.epochs(), self.record["results"]["best_epoch"], title)
+        return history_plot(
+            self.epochs(), self.record["results"]["best_epoch"], title, self.task.selection
+        )
 
     @python_names()
     def confusion(

@@ -1,7 +1,8 @@
-"""Validate keys and types of JSON data."""
+"""JSON data: keys and types are validated, and numbers that JSON has not become null."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -22,3 +23,14 @@ def shape_flaw(data: Any, kinds: Kinds) -> str:
         if type(data[key]) not in kind:  # true is not a number here
             return f"its {key} is {str(data[key])[:80]!r}"
     return ""
+
+
+def finite(value: Any) -> Any:
+    """JSON data with ``None`` for NaN and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

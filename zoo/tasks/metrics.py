@@ -301,8 +301,15 @@ def rank_key(chosen: Selection, values: Mapping[str, float]) -> tuple[float, ...
 # -- in words ----------------------------------------------------------------------------------
 
 
-def title_of(key: str) -> str:
-    """The title of a metric by its key; a plugin's is its name."""
+def title_of(key: str, chosen: Selection | None = None) -> str:
+    """The title of a metric by its key.
+
+    Args:
+        key: Its canonical name.
+        chosen: The selection metric, which alone may be a plugin's.
+    """
+    if chosen is not None and key == chosen.key:
+        return chosen.title
     bare, _, number = key.partition(":")
     return METRICS[bare].title.replace("{}", number) if bare in METRICS else key
 
@@ -331,6 +338,6 @@ def number(value: float, digits: int = 4) -> str:
     return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def formatted(values: Mapping[str, float]) -> str:
+def formatted(values: Mapping[str, float], chosen: Selection | None = None) -> str:
     """``accuracy 0.9722, macro F1 0.9721, loss 0.1437``"""
-    return ", ".join(f"{title_of(key)} {number(value)}" for key, value in values.items())
+    return ", ".join(f"{title_of(key, chosen)} {number(value)}" for key, value in values.items())

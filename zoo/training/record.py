@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.surgery import sha256_of_code
 from zoo.modalities import modality_of
+from zoo.system.json_shape import finite
 from zoo.system.processor import usable_cores
 from zoo.training.plan import Plan
 from zoo.training.run_options import RunOptions
@@ -135,7 +135,7 @@ def results(fitted: FitResult) -> dict[str, Any]:
     return {
         "best_epoch": fitted.best_epoch,
         **solved,
-        "metrics": {k: v if math.isfinite(v) else None for k, v in fitted.metrics.items()},
+        "metrics": finite(fitted.metrics),
         "samples_per_second": fitted.samples_per_second,
         "seconds": fitted.seconds,
         "memory": most_memory(),

@@ -40,7 +40,7 @@ def headline(
     known = {**metrics_of(subject.task), chosen.key: chosen.metric}
     cells = [
         (
-            chosen.title if key == chosen.key else title_of(key),
+            title_of(key, chosen),
             rounded(value),
             _meaning(known.get(key), value, len(subject.evaluated)),
         )

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ def _context(subject: Subject) -> dict[str, Any]:
         "headline": facts.headline(subject, evaluation, found.error if found else None),
         "facts": facts.facts(subject),
         "warnings": [*facts.warnings(record), *(f"{note}." for note in evaluation.notes)],
-        "curves": tables.learning_curves(subject.history, record["results"].get("best_epoch")),
+        "curves": tables.learning_curves(
+            subject.history, record["results"].get("best_epoch"), subject.task.selection
+        ),
         "epochs": subject.history,
         "leading": tables.leading_key(subject.history),
         "rows": tables.class_table(evaluation),
@@ -129,5 +132,5 @@ def _context(subject: Subject) -> dict[str, Any]:
         "gallery": gallery(subject),
         "resources": facts.resources(subject),
         "commands": facts.commands(subject),
-        "title_of": title_of,
+        "title_of": partial(title_of, chosen=subject.task.selection),
     }

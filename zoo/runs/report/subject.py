@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class Subject:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; none where there is no such file.
+    """The lines of ``metrics.jsonl``, NaN for ``null``; none where there is no such file.
 
     Raises:
         RunError: It is damaged.
@@ -75,4 +76,4 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             f"{path} is damaged: a line does not describe an epoch",
             hint="Put it back from a copy of the run.",
         )
-    return lines
+    return [{k: math.nan if v is None else v for k, v in line.items()} for line in lines]

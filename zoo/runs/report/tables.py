@@ -11,7 +11,7 @@ from zoo.runs.report import charts
 from zoo.runs.report.numbers import as_float
 from zoo.runs.report.subject import Subject
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import main_metric, title_of
+from zoo.tasks.metrics import Selection, main_metric, title_of
 
 _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _ROWS = 200  # classes of the table, the weakest of more
@@ -27,7 +27,7 @@ def leading_key(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def learning_curves(
-    history: Sequence[Mapping[str, Any]], best: Any
+    history: Sequence[Mapping[str, Any]], best: Any, chosen: Selection | None = None
 ) -> list[tuple[str, charts.Curves]]:
     """Charts over the epochs, each with a title.
 
@@ -47,7 +47,7 @@ def learning_curves(
     drawn = [("Loss", charts.curves(losses, phases, best))]
     if key and key != "loss":
         values = {"validation": [as_float(line.get(key)) for line in history]}
-        name = title_of(key)
+        name = title_of(key, chosen)
         title = name if name[1].isupper() else name[0].upper() + name[1:]  # mAP stays mAP
         drawn.append((title, charts.curves(values, phases, best)))
     return [(title, chart) for title, chart in drawn if chart is not None]
