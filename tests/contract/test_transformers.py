@@ -188,9 +188,11 @@ def test_every_family_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
-@parametrize_backbones(
-    [tiny(model_type, "mean") for model_type in TINY], checks=checks.QUICK,
-)  # fmt: skip
+OF_POOLING = [*checks.SHAPES, "padding_does_not_change_features", "native_weights_round_trip"]
+"""What of the contract depends on how the vectors of tokens become one."""
+
+
+@parametrize_backbones([tiny(model_type, "mean") for model_type in TINY], checks=OF_POOLING)
 def test_every_family_keeps_the_contract_with_another_pooling(check: Callable[[], None]) -> None:
     check()
 
@@ -221,7 +223,14 @@ def real_size(network: str) -> int:
     return sum(p.numel() for p in backbone.net.parameters())
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+def _sizes() -> list[Any]:
+    """Of every type the smallest network every day; the others are of ``./check --long``."""
+    ranked = sorted(CATALOGUE.values(), key=lambda spec: -spec.params)
+    smallest = {spec.config["model_type"]: spec.name for spec in ranked}.values()
+    return [pytest.param(n, marks=() if n in smallest else pytest.mark.long) for n in CATALOGUE]
+
+
+@pytest.mark.parametrize("name", _sizes())
 def test_the_catalogue_states_the_real_size(name: str) -> None:
     spec = CATALOGUE[name]
     network = replace(spec, name="hf/any", params=1, weights=(), tags=(), paper="")

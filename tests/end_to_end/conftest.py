@@ -71,6 +71,22 @@ def write_photos(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of two colours, in two splits; to read, not to change."""
+    root = tmp_path_factory.mktemp("few")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for channel, name in enumerate(("red", "green")):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
 @pytest.fixture
 def clothing() -> Path:
     return _shared("clothing")

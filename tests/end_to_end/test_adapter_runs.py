@@ -31,26 +31,10 @@ KINDS = (
 PIXELS = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve images of two colours."""
-    root = tmp_path_factory.mktemp("images")
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 4), ("val", 2)):
-        for channel, name in enumerate(("red", "green")):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 60, (32, 32, 3), dtype=np.uint8)
-                pixels[..., channel] += 150
-                Image.fromarray(pixels).save(folder / f"{number}.png")
-    return root
-
-
-def train(images: Path, folder: Path, **options: Any) -> zoo.Run:
+def train(few: Path, folder: Path, **options: Any) -> zoo.Run:
     return zoo.finetune(
         options.pop("backbone", "cnn"),
-        images,
+        few,
         output=folder,
         epochs=1,
         image_size=32,
@@ -62,15 +46,15 @@ def train(images: Path, folder: Path, **options: Any) -> zoo.Run:
 
 
 @pytest.fixture(scope="module")
-def base(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole network, to start adapters from."""
-    return train(images, tmp_path_factory.mktemp("base") / "whole").folder
+    return train(few, tmp_path_factory.mktemp("base") / "whole").folder
 
 
 @pytest.fixture(scope="module")
-def lora(images: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lora(few: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lora") / "lora"
-    return train(images, folder, weights=str(base), strategy="lora").folder
+    return train(few, folder, weights=str(base), strategy="lora").folder
 
 
 def logits(run: zoo.Run) -> Tensor:
@@ -81,9 +65,9 @@ def logits(run: zoo.Run) -> Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_adapter_run_reopens_to_the_same_logits_to_the_bit(
-    kind: str, images: Path, base: Path, tmp_path: Path
+    kind: str, few: Path, base: Path, tmp_path: Path
 ) -> None:
-    run = train(images, tmp_path / "run", weights=str(base), strategy=kind)
+    run = train(few, tmp_path / "run", weights=str(base), strategy=kind)
     assert {file.name for file in run.folder.glob("*.safetensors")} == {"adapter.safetensors"}
     opened = zoo.open_run(run.folder)
     assert torch.equal(logits(opened), logits(run))
@@ -102,22 +86,22 @@ def test_an_adapter_run_reopens_to_the_same_logits_to_the_bit(
 
 
 def test_a_chain_of_adapters_is_put_together_link_by_link(
-    images: Path, lora: Path, tmp_path: Path
+    few: Path, lora: Path, tmp_path: Path
 ) -> None:
-    second = train(images, tmp_path / "second", weights=str(lora), strategy="bias")
+    second = train(few, tmp_path / "second", weights=str(lora), strategy="bias")
     assert torch.equal(logits(zoo.open_run(second.folder)), logits(second))
     changed = safetensors.torch.load_file(second.folder / "adapter.safetensors")
     assert all(name.startswith(("base.", "head.")) for name in changed)
-    whole = train(images, tmp_path / "third", weights=str(second.folder), strategy="full")
+    whole = train(few, tmp_path / "third", weights=str(second.folder), strategy="full")
     assert (whole.folder / "model.safetensors").is_file()
 
 
-def test_merging_at_once_saves_the_whole_network(images: Path, base: Path, tmp_path: Path) -> None:
-    run = train(images, tmp_path / "merged", weights=str(base), strategy="lora", merge=True)
+def test_merging_at_once_saves_the_whole_network(few: Path, base: Path, tmp_path: Path) -> None:
+    run = train(few, tmp_path / "merged", weights=str(base), strategy="lora", merge=True)
     assert not (run.folder / "adapter.safetensors").exists()
     assert torch.equal(logits(zoo.open_run(run.folder)), logits(run))
     with pytest.raises(UsageError, match="merge has no effect"):
-        train(images, tmp_path / "full", weights=str(base), strategy="full", merge=True)
+        train(few, tmp_path / "full", weights=str(base), strategy="full", merge=True)
     assert not (tmp_path / "full").exists()
 
 
@@ -292,10 +276,10 @@ def test_adapters_are_listed_by_the_backbone_that_they_fit(
 
 
 def test_adapters_of_every_kind_share_one_base_and_are_switched_to_the_bit(
-    images: Path, base: Path, lora: Path, tmp_path: Path
+    few: Path, base: Path, lora: Path, tmp_path: Path
 ) -> None:
-    norm = train(images, tmp_path / "norm", weights=str(base), strategy="norm")
-    ia3 = train(images, tmp_path / "ia3", weights=str(base), strategy="ia3", seed=1)
+    norm = train(few, tmp_path / "norm", weights=str(base), strategy="norm")
+    ia3 = train(few, tmp_path / "ia3", weights=str(base), strategy="ia3", seed=1)
     runs = {"lora": zoo.open_run(lora), "norm": norm, "ia3": ia3}
     alone = {name: logits(zoo.open_run(run.folder)) for name, run in runs.items()}
     adapters = zoo.load_adapters([lora, norm.folder, str(ia3.folder)], device="cpu")
@@ -312,12 +296,12 @@ def test_adapters_of_every_kind_share_one_base_and_are_switched_to_the_bit(
 
 
 def test_predictors_of_one_base_answer_as_the_runs(
-    images: Path, base: Path, lora: Path, tmp_path: Path
+    few: Path, base: Path, lora: Path, tmp_path: Path
 ) -> None:
-    bias = train(images, tmp_path / "bias", weights=str(base), strategy="bias")
+    bias = train(few, tmp_path / "bias", weights=str(base), strategy="bias")
     runs = [zoo.open_run(folder) for folder in (lora, base, bias.folder)]
     predictors = zoo.load_predictors(runs, device="cpu")
-    image = Image.open(next(images.rglob("*.png")))
+    image = Image.open(next(few.rglob("*.png")))
     for run, (name, predictor) in zip(runs, predictors.items(), strict=True):
         assert name == run.folder.name
         alone = run.predictor(device="cpu")
@@ -327,7 +311,7 @@ def test_predictors_of_one_base_answer_as_the_runs(
 
 
 def test_what_cannot_share_a_base_is_refused(
-    images: Path, lora: Path, base: Path, tmp_path: Path
+    few: Path, lora: Path, base: Path, tmp_path: Path
 ) -> None:
     other = moved(lora, tmp_path, sha256="0" * 64)
     with pytest.raises(UsageError, match="000000000000"):
@@ -362,7 +346,7 @@ def published_base(base: Path) -> str:
 
 
 def test_an_exported_adapter_is_read_by_peft_and_by_zoo(
-    peft: Path, lora: Path, base: Path, images: Path, tmp_path: Path
+    peft: Path, lora: Path, base: Path, few: Path, tmp_path: Path
 ) -> None:
     from peft import PeftModel
 
@@ -374,15 +358,13 @@ def test_an_exported_adapter_is_read_by_peft_and_by_zoo(
         torch.testing.assert_close(plain.eval().features(PIXELS), wanted)
         again = zoo.load(published_base(base), weights=str(peft), classes=2)
         torch.testing.assert_close(again.eval().features(PIXELS), wanted)
-    started = train(images, tmp_path / "started", backbone="the-base", weights=str(peft),
+    started = train(few, tmp_path / "started", backbone="the-base", weights=str(peft),
                     strategy="bias")  # fmt: skip
     assert torch.equal(logits(zoo.open_run(started.folder)), logits(started))
 
 
-def test_only_adapters_of_peft_are_exported_for_it(
-    images: Path, base: Path, tmp_path: Path
-) -> None:
-    bias = train(images, tmp_path / "bias", weights=str(base), strategy="bias")
+def test_only_adapters_of_peft_are_exported_for_it(few: Path, base: Path, tmp_path: Path) -> None:
+    bias = train(few, tmp_path / "bias", weights=str(base), strategy="bias")
     for run, why in ((base, "holds a whole network"), (bias, "not of PEFT's layers")):
         with pytest.raises(RunError, match=why):
             zoo.export_run(run, format="peft", output=tmp_path / "peft")

@@ -79,6 +79,7 @@ def options(photos: Path, tmp_path: Path, **others: Any) -> dict[str, Any]:
         "cache_images": False,
         "workers": WORKERS,
         "output": tmp_path / "run",
+        "report": False,
         **others,
     }
 
@@ -86,12 +87,15 @@ def options(photos: Path, tmp_path: Path, **others: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "how",
     [
-        {"strategy": "full"},
-        {"strategy": "probe"},
-        {"strategy": "probe", "cached_views": 2},
-        {"strategy": "full", "freeze_until": "conv1", "cached_views": 2},
+        pytest.param({"strategy": "full", "report": True}, id="full"),
+        pytest.param({"strategy": "probe"}, id="probe", marks=pytest.mark.long),
+        pytest.param({"strategy": "probe", "cached_views": 2}, id="views", marks=pytest.mark.slow),
+        pytest.param(
+            {"strategy": "full", "freeze_until": "conv1", "cached_views": 2},
+            id="frozen-beginning",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["full", "probe", "views", "frozen-beginning"],
 )
 def test_a_fine_tune_leaves_no_worker(photos: Path, tmp_path: Path, how: Mapping[str, Any]) -> None:
     reporter = Watching()
@@ -108,7 +112,7 @@ def test_workers_stay_from_epoch_to_epoch(photos: Path, tmp_path: Path) -> None:
         def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
             seen.update(child.pid for child in children())
 
-    zoo.finetune(**options(photos, tmp_path, strategy="full", epochs=3, reporter=Names()))
+    zoo.finetune(**options(photos, tmp_path, strategy="full", reporter=Names()))
     assert len(seen) == 2 * WORKERS  # of training and of validation
 
 
@@ -136,7 +140,7 @@ def test_a_fine_tune_that_fails_leaves_none(photos: Path, tmp_path: Path) -> Non
     assert failed.tb is not None
 
 
-@pytest.mark.parametrize("strategy", ["full", "probe"])
+@pytest.mark.parametrize("strategy", ["full", pytest.param("probe", marks=pytest.mark.slow)])
 def test_an_image_that_breaks_in_the_meantime_leaves_none(
     photos: Path, tmp_path: Path, strategy: str
 ) -> None:
@@ -152,9 +156,16 @@ def test_an_image_that_breaks_in_the_meantime_leaves_none(
 
 
 @pytest.mark.parametrize(
-    ("times", "leaves_by"), [(1, Stopped), (2, KeyboardInterrupt)], ids=["once", "twice"]
+    ("part", "times", "leaves_by"),
+    [
+        ("full", 1, Stopped),
+        ("probe", 2, KeyboardInterrupt),
+        pytest.param("full", 2, KeyboardInterrupt, marks=pytest.mark.slow),
+        pytest.param("probe", 1, Stopped, marks=pytest.mark.long),
+        pytest.param("frozen layers", 1, Stopped, marks=pytest.mark.slow),
+        pytest.param("frozen layers", 2, KeyboardInterrupt, marks=pytest.mark.long),
+    ],
 )
-@pytest.mark.parametrize("part", ["full", "probe", "frozen layers"])
 def test_ctrl_c_leaves_none(
     photos: Path, tmp_path: Path, part: str, times: int, leaves_by: type[BaseException]
 ) -> None:
@@ -175,13 +186,15 @@ def test_ctrl_c_leaves_none(
 
 def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> None:
     reporter = Watching()
-    zoo.find_lr(**options(photos, tmp_path, strategy="full", reporter=reporter))
+    asked = options(photos, tmp_path, strategy="full", reporter=reporter)
+    del asked["report"]
+    zoo.find_lr(**asked)
     assert reporter.most >= WORKERS
     assert not children()
 
 
 def test_what_only_reads_leaves_none(photos: Path, tmp_path: Path) -> None:
-    run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet(), report=False))
+    run = zoo.finetune(**options(photos, tmp_path, reporter=Quiet(), epochs=1))
     assert len(run.predict([photos], workers=WORKERS)) == 72
     assert not children()
     run.evaluate(photos, workers=WORKERS)
