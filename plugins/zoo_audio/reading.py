@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
@@ -39,7 +39,7 @@ class Recording:
 
 
 def read(raw: Any) -> Recording:
-    """A recording from a path, the bytes of a file, or one in memory.
+    """A recording from a path, the bytes of a file, or one in memory (:func:`is_recording`).
 
     Raises:
         ValueError: It is damaged, empty, too long, or not audio.
@@ -48,6 +48,9 @@ def read(raw: Any) -> Recording:
     """
     if isinstance(raw, Recording):
         return raw
+    if is_recording(raw):
+        array, rate = _array_and_rate(raw)
+        return _mixed(_channels_last(array), int(rate))
     with _opened(raw) as file:
         if file.frames / file.samplerate > LONGEST:
             raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
@@ -55,6 +58,11 @@ def read(raw: Any) -> Recording:
             raise ValueError("it is cut off: its header promises more samples than there are")
         channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
         rate = int(file.samplerate)
+    return _mixed(channels, rate)
+
+
+def _mixed(channels: Waveform, rate: int) -> Recording:
+    """One channel from the samples of all, ``(N, channels)``."""
     if not len(channels):
         raise ValueError("it has no samples")
     samples = channels.mean(axis=1, dtype=np.float32)
@@ -63,11 +71,44 @@ def read(raw: Any) -> Recording:
     return Recording(samples, rate)
 
 
+def is_recording(given: Any) -> bool:
+    """Whether an object is a recording in memory.
+
+    A :class:`Recording`, ``(array, rate)``, or ``{"array": …, "sampling_rate": …}`` as ``datasets``
+    decodes it. Arrays and tensors have the shape ``(N,)``, ``(channels, N)`` or ``(N, channels)``.
+    """
+    if isinstance(given, Recording):
+        return True
+    array, rate = _array_and_rate(given)
+    is_rate = isinstance(rate, (int, np.integer)) and not isinstance(rate, bool)
+    return is_rate and hasattr(array, "__array__") and getattr(array, "ndim", 0) in (1, 2)
+
+
+def _array_and_rate(given: Any) -> tuple[Any, Any]:
+    if isinstance(given, Mapping) and {"array", "sampling_rate"} <= set(given):
+        return given["array"], given["sampling_rate"]
+    return given if isinstance(given, tuple) and len(given) == 2 else (None, None)
+
+
+def _channels_last(given: Any) -> Waveform:
+    """Samples ``(N, channels)`` in [-1, 1], from floats or integers; the shorter axis is channels."""
+    array = np.asarray(given)
+    kind, half = array.dtype.kind, 2.0 ** (8 * array.dtype.itemsize - 1)
+    if kind not in "iuf":
+        raise ValueError(f"its samples are of type {array.dtype}, not numbers")
+    if kind != "f":
+        array = (array.astype(np.float64) - (half if kind == "u" else 0)) / half
+    samples: Waveform = array.astype(np.float32)
+    if samples.ndim == 1:
+        return samples[:, None]
+    return samples.T if samples.shape[0] < samples.shape[1] else samples
+
+
 def seconds_of(raw: Any) -> float:
     """The length of a recording, from the header of its file; 0 if it cannot be read."""
-    if isinstance(raw, Recording):
-        return raw.seconds
     try:
+        if is_recording(raw):
+            return read(raw).seconds
         with _opened(raw) as file:
             return float(file.frames / file.samplerate)
     except (OSError, ValueError):

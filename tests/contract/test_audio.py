@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from transformers.audio_utils import mel_filter_bank
 
 import zoo
 from tests.end_to_end.test_resume import StopsAt
+from tests.opened import open_data
 from zoo.data.sequences import Paths
 from zoo.errors import BadFilesError, ContractError, NameLookupError, Stopped, UsageError
 from zoo.export import export_run
@@ -111,6 +113,31 @@ def test_a_recording_in_memory_becomes_a_file() -> None:
     again = reading.read(reading.to_wav(given))
     assert again.rate == 8000
     assert np.allclose(again.samples, given.samples, atol=1e-4)
+
+
+def test_arrays_with_a_rate_and_audio_columns_are_recordings() -> None:
+    sounds = [(32767 * tone(400 + 100 * i, 8000, 0.1)).astype(np.int16) for i in range(10)]
+    labels = [("low", "high")[i // 5] for i in range(10)]
+    files = [reading.to_wav((sound, 8000)) for sound in sounds]
+    column = datasets.Dataset.from_dict({"audio": files, "label": labels})
+    given = [
+        list(zip(files, labels, strict=True)),
+        [((sound, 8000), label) for sound, label in zip(sounds, labels, strict=True)],
+        [((torch.from_numpy(sound / 32768).expand(2, -1), 8000), label)
+         for sound, label in zip(sounds, labels, strict=True)],
+        [({"array": sound.astype(np.int32) * 65536, "sampling_rate": 8000}, label)
+         for sound, label in zip(sounds, labels, strict=True)],
+        column.cast_column("audio", datasets.Audio()),
+    ]  # fmt: skip
+    first, *others = (open_data(each, kind=AUDIO) for each in given)
+    assert [each.fingerprint for each in others] == [first.fingerprint] * 4
+    assert reading.seconds_of((sounds[0], 8000)) == pytest.approx(0.1)
+    assert not AUDIO.in_memory((sounds[0], "8000"))
+    unsigned = (sounds[0].astype(np.int32) + 32768).astype(np.uint16)
+    assert np.allclose(reading.read((unsigned, 8000)).samples, sounds[0] / 32768)
+    for array in (np.zeros(0, np.float32), np.zeros(9, bool)):
+        with pytest.raises(BadFilesError, match=r"no samples|type bool"):
+            read_sample(AUDIO, (array, 8000), "memory")
 
 
 # -- features -----------------------------------------------------------------------------------
@@ -222,9 +249,10 @@ def test_a_folder_of_mixed_formats_and_a_table_of_paths_train(tmp_path: Path) ->
     assert run.metrics["accuracy"] == 1.0
     assert run.spec.input == AudioInput(seconds=1.0)
     files = sorted((tmp_path / "data" / "noise").iterdir())[:2]
-    given = [str(files[0]), files[1].read_bytes(), Recording(tone(2500, 8000), 8000)]
+    high = tone(2500, 8000)
+    given = [str(files[0]), files[1].read_bytes(), Recording(high, 8000), (high, 8000)]
     labels = [each.label for each in run.predict(given, workers=0)]
-    assert labels == ["noise", "noise", "high tone"]
+    assert labels == ["noise", "noise", "high tone", "high tone"]
     table = tmp_path / "data" / "t.csv"
     rows = [f"{p.relative_to(table.parent)},{p.parent.name}" for p in table.parent.glob("*/*")]
     table.write_text("\n".join(["path,label", *rows]))

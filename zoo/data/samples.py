@@ -53,7 +53,8 @@ class Samples:
     @property
     def pairs(self) -> bool:
         """Whether the inputs are text pairs."""
-        return len(self) > 0 and isinstance(self.inputs[0], tuple)
+        several = self.kind.most_columns > 1
+        return several and len(self) > 0 and isinstance(self.inputs[0], tuple)
 
     def input(self, index: int) -> str:
         """The name of the input in messages and reports: a path, or ``reviews.csv row 17``."""

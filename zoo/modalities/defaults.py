@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zoo.data.examined import Flags, Hashes
     from zoo.data.kind import InputKind
     from zoo.data.samples import Samples, Splits
+    from zoo.data.sequences import Indices, Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attribution
 
@@ -90,6 +91,12 @@ class DefaultsOfFiles(Defaults):
 
     def usable_rows(self, table: Table, column: str, /) -> tuple[Flags, str]:
         """Which rows hold an input, or what can be the path of a file."""
-        from zoo.modalities.image.columns import possible_paths
+        from zoo.data.sources.file_columns import possible_paths
 
         return possible_paths(table, column), f"no valid file path in column {column!r}"
+
+    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
+        """The files in a column, or their paths."""
+        from zoo.data.sources.file_columns import files_in
+
+        return files_in(table, columns, rows)

@@ -344,7 +344,7 @@ def _write_example(folder: Path, samples: Samples) -> str | list[str]:
     raw = samples.raw(0)
     if isinstance(raw, str):
         return raw
-    if isinstance(raw, tuple):
+    if samples.pairs:
         return list(raw)
     ending, content = samples.kind.example_file(raw)
     with files.replacing(folder / f"{EXAMPLE}{ending}") as temporary:

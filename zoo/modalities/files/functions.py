@@ -41,7 +41,7 @@ class FileFunctions:
             data.
         demo_epochs: The default number of epochs on it.
         encode: From a raw input in memory, or bytes, to the bytes of a file.
-        in_memory_types: The types of raw inputs in memory, beside bytes.
+        takes: Whether an object is a raw input in memory; bytes always are.
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
         fit: From ``(input, inputs, pretrained)`` to what the network takes for these training
@@ -71,7 +71,7 @@ class FileFunctions:
     make_demo: Callable[[int], Iterable[tuple[Any, str]]]
     encode: Callable[[Any], bytes]
     demo_epochs: int | None = None
-    in_memory_types: tuple[type, ...] = ()
+    takes: Callable[[Any], bool] | None = None
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
     fit: Callable[[Any, Any, bool], InputSpec] | None = None
@@ -103,8 +103,8 @@ class FileFunctions:
         return os.path.splitext(path)[1].lower() in self.endings
 
     def in_memory(self, given: object) -> bool:
-        """Encoded inputs, and the plugin's own types."""
-        return isinstance(given, (bytes, *self.in_memory_types))
+        """Encoded inputs, and what the plugin takes."""
+        return isinstance(given, bytes) or bool(self.takes is not None and self.takes(given))
 
     def noise(self, spec: BackboneSpec, count: int, seed: int = 0) -> dict[str, Tensor]:
         """Noise of the shape that the spec states."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
-    from zoo.data.sequences import Indices, Inputs
+    from zoo.data.sequences import Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions
@@ -199,16 +199,10 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         return self.columns
 
     def holds(self, table: Table, column: str) -> bool:
-        """Whether a column holds mostly paths of such files."""
-        from zoo.modalities.files.columns import holds_paths
+        """Whether a column holds such files, or mostly their paths."""
+        from zoo.data.sources.file_columns import holds_files_of
 
-        return holds_paths(self, table, column)
-
-    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
-        """The files whose paths are in a column."""
-        from zoo.modalities.files.columns import files_in
-
-        return files_in(table, columns, rows)
+        return holds_files_of(self, table, column)
 
     def examine(self, inputs: Inputs) -> Examined:
         """Read every file once; only that finds every damaged one."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo.data.kind import DemoData, ReadContext
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
-    from zoo.data.sequences import Indices, Inputs
+    from zoo.data.sequences import Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Question
     from zoo.modalities.batches import BatchOptions, Decoding
@@ -255,15 +255,9 @@ class ImageModality(DefaultsOfFiles):
 
     def holds(self, table: Table, column: str) -> bool:
         """Whether a column holds images, or mostly their paths."""
-        from zoo.modalities.image.columns import holds_images
+        from zoo.data.sources.file_columns import holds_files_of
 
-        return holds_images(table, column)
-
-    def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
-        """The images in a column, or their paths."""
-        from zoo.modalities.image.columns import images_in
-
-        return images_in(table, columns, rows)
+        return holds_files_of(self, table, column)
 
     def examine(self, inputs: Inputs) -> Examined:
         """Decode every image once; only that finds every damaged file."""
