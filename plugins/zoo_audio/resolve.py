@@ -11,15 +11,16 @@ from typing import Any
 from zoo import BackboneSpec, NameLookupError, Weights, hub_reachable, read_small
 from zoo_audio.families import FAMILIES
 
-NAMESPACE, SCHEME = "hf/", "path:"
+NAMESPACE, HUB, SCHEME = "hf/", "hf:", "path:"
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 LOADER = "zoo_audio.encoders:load"
 
 
 def resolve(name: str) -> BackboneSpec | None:
-    """The spec of ``hf/<org>/<name>`` or ``path:<folder>``; ``None`` if it is no audio encoder.
+    """Return the spec of ``hf/<org>/<name>``, ``hf:<org>/<name>`` or ``path:<folder>``; ``None`` if it
+    is not an audio encoder.
 
-    A name of the Hub is asked of the plugin ``hf`` first, which has downloaded its config.
+    The plugin ``hf`` is asked for ``hf/<org>/<name>`` first, and has downloaded the config.
     """
     if name.startswith(SCHEME):
         folder = Path(os.path.expanduser(name.removeprefix(SCHEME))).absolute()
@@ -34,20 +35,25 @@ def resolve(name: str) -> BackboneSpec | None:
         except (OSError, ValueError):  # reported by the plugin of all folders of the library
             return None
         return _spec(f"{SCHEME}{folder.resolve()}", texts, "folder", str(folder.resolve()))
-    if not name.startswith(NAMESPACE):
+    if not name.startswith((NAMESPACE, HUB)):
         return None
-    repo = name.removeprefix(NAMESPACE)
-    texts = {file: text for file in (CONFIG, PREPROCESSOR) if (text := _from_hub(repo, file))}
-    return _spec(name, texts, "hub", f"hf:{repo}") if CONFIG in texts else None
+    repo = name.removeprefix(NAMESPACE).removeprefix(HUB)
+    missing = (PREPROCESSOR,) if name.startswith(NAMESPACE) else (CONFIG, PREPROCESSOR)
+    texts = {
+        file: text
+        for file in (CONFIG, PREPROCESSOR)
+        if (text := _from_hub(repo, file, download=file in missing))
+    }
+    return _spec(f"{NAMESPACE}{repo}", texts, "hub", f"{HUB}{repo}") if CONFIG in texts else None
 
 
-def _from_hub(repo: str, file: str) -> str:
-    """The text of a file in the cache, or from the Hub if it can be reached; else empty."""
+def _from_hub(repo: str, file: str, *, download: bool) -> str:
+    """Return the text of a file in the cache, or from the Hub if it is reachable; else empty."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     try:
         found = try_to_load_from_cache(repo, file)
-        if found is None and file == PREPROCESSOR and hub_reachable():
+        if found is None and download and hub_reachable():
             found = hf_hub_download(repo, file)
         return read_small(Path(found)).decode() if isinstance(found, str) else ""
     except (OSError, ValueError):  # not a valid id, or there is no such file

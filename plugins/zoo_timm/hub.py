@@ -17,7 +17,7 @@ from zoo import BackboneSpec, NameLookupError, Weights, WeightsUnavailable, fetc
 
 NAMESPACE = "timm/hf-hub:"
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_NAME = re.compile(r"(?:timm/hf-hub|hf):([\w-][\w.-]*/[\w-][\w.-]*)")
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _NOT_ARGUMENTS = (
     "num_classes",
@@ -37,19 +37,20 @@ Json = Mapping[str, Any]
 
 
 def resolve(name: str) -> BackboneSpec | None:
-    """The spec of ``timm/hf-hub:<org>/<name>``; ``None`` for any other name.
+    """Return the spec of ``timm/hf-hub:<org>/<name>`` or ``hf:<org>/<name>``; ``None`` for other names.
 
     Raises:
         NameLookupError: The repository has no valid ``config.json`` of timm's, or one of an
             architecture that the installed timm does not have.
         WeightsUnavailable: The config is not on this machine, and the Hub is unreachable.
     """
-    repo = name.removeprefix(NAMESPACE)
-    if not name.startswith(NAMESPACE) or not _HUB_ID.fullmatch(repo):
+    found = _HUB_NAME.fullmatch(name)
+    if found is None:
         return None
+    repo = found[1]
     config = _config(repo)
     try:
-        return _spec(name, repo, config)
+        return _spec(f"{NAMESPACE}{repo}", repo, config)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise NameLookupError(
             f"the config.json of {repo} is not valid for timm: {error}", hint=_REPAIR

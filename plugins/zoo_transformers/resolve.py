@@ -33,7 +33,7 @@ POOLING_KEY = "zoo_pooling"
 
 Json = Mapping[str, Any]
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_NAME = re.compile(r"hf[/:]([\w-][\w.-]*/[\w-][\w.-]*)")
 _POOLING_FILE = "1_Pooling/config.json"
 _LENGTH_FILE = "sentence_bert_config.json"
 ADAPTER = "adapter_config.json"
@@ -53,7 +53,7 @@ _GENERATORS = ("ForCausalLM", "LMHeadModel")
 
 
 def resolve(name: str) -> BackboneSpec | None:
-    """The spec of ``hf/<org>/<name>`` or ``path:<folder>``; ``None`` for any other name.
+    """Return the spec of ``hf/<org>/<name>``, ``hf:<org>/<name>`` or ``path:<folder>``, or ``None``.
 
     Raises:
         NameLookupError: There is no such folder or repository, or it holds no text encoder that
@@ -62,9 +62,8 @@ def resolve(name: str) -> BackboneSpec | None:
     """
     if name.startswith(SCHEME):
         return _from_folder(Path(os.path.expanduser(name.removeprefix(SCHEME))))
-    repo = name.removeprefix(NAMESPACE)
-    if name.startswith(NAMESPACE) and _HUB_ID.fullmatch(repo):
-        return _from_hub(name, repo)
+    if found := _HUB_NAME.fullmatch(name):
+        return _from_hub(f"{NAMESPACE}{found[1]}", found[1])
     return None
 
 

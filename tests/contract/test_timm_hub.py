@@ -11,6 +11,7 @@ import torch
 
 import zoo
 from zoo.errors import NameLookupError, WeightsUnavailable
+from zoo.ranking.candidates import find_candidates
 from zoo_timm.hub import resolve
 from zoo_timm.library import timm
 
@@ -100,3 +101,17 @@ def test_other_names_are_not_timms_and_an_absent_config_needs_the_hub(snapshot: 
     assert resolve("timm/hf-hub:nobody") is None
     with pytest.raises(WeightsUnavailable, match=r"config\.json of acme/mine"):
         resolve(NAME)
+
+
+def test_a_model_in_the_cache_is_recommended_and_named_by_its_address(snapshot: Path) -> None:
+    pushed(snapshot, "test_resnet", 5)
+    language_model = snapshot.parents[2] / "models--acme--words" / "snapshots" / "abc"
+    language_model.mkdir(parents=True)
+    (language_model / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
+    (language_model / "model.safetensors").write_bytes(b"")
+    registry = zoo.Registry.discover()
+    assert registry.resolve("hf:acme/mine").spec.name == NAME
+    found, _ = find_candidates(registry, "image")
+    assert [(one.name, one.cached) for one in found if "acme" in one.name] == [(NAME, True)]
+    texts, left_out = find_candidates(registry, "text")
+    assert not [one.name for one in (*texts, *left_out) if "acme" in one.name]

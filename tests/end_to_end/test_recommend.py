@@ -280,6 +280,8 @@ def test_embed_says_what_cannot_be(run: Path, stripes: Path, tmp_path: Path, zoo
         assert failed.code == 1
         assert message in failed.err
     assert not list(tmp_path.rglob("f.*"))
+    with pytest.raises(UsageError, match=r"precision must be .*fp64"):
+        zoo.embed(run, stripes, output=tmp_path / "f.npy", precision="fp64")
 
 
 def test_several_labels_and_numbers_lie_beside_their_features(home: Path, tmp_path: Path) -> None:

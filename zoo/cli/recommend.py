@@ -86,8 +86,9 @@ def command(
 ) -> None:
     """Rank backbones by how well their features suit your data.
 
-    Without NAME, considers runs registered with 'zoo add' and the short names of 'zoo list' whose
-    weights are on this machine or can be downloaded. Sorted by 'probe', the score of a linear
+    Without NAME, considers runs registered with 'zoo add', the short names of 'zoo list' whose
+    weights can be downloaded, and all weights on this machine, also of models in the Hub's cache
+    that no catalogue lists. Sorted by 'probe', the score of a linear
     model on frozen features, measured on held-out samples; LogME is shown beside it.
     See docs/choosing.md for what they mean and how far to trust them.
     """

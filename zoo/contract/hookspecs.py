@@ -50,7 +50,7 @@ def zoo_resolve(name: str) -> BackboneSpec | None:
     The spec's own name is canonical too: ``hf/<org>/<name>``, or ``path:<absolute folder>``.
     Called for names that begin with the plugin's namespace (``hf/<org>/<name>``), for those of
     another namespace that its plugin does not know, and for names with a scheme
-    (``path:<folder>``), for which every plugin is asked. It may read files
+    (``path:<folder>``, ``hf:<org>/<name>``), for which every plugin is asked. It may read files
     and the network, and raise a :class:`zoo.ZooError` for a name that is its own but wrong.
     """
 

@@ -21,6 +21,7 @@ from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames, Columns
 from zoo.embedding.files import Features, check_output, write_features
 from zoo.embedding.network import (
+    Computing,
     Network,
     network_of_backbone,
     network_of_run,
@@ -37,7 +38,7 @@ from zoo.modalities.image.not_seen import Reading
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.runs.python_names import python_names
-from zoo.runs.request import Request, Resize
+from zoo.runs.request import OPTIONS, Request, Resize
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
 from zoo.tasks import AUTO, tasks_for
@@ -119,22 +120,21 @@ def embed(
     are held in memory.
 
     Args:
-        backbone: A name as in ``zoo list``; your own network, as for :func:`zoo.finetune`; or a run
-            or its folder: its fine-tuned backbone, with its own preprocessing and columns.
-        data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`, with or
-            without labels.
+        backbone: As for :func:`zoo.finetune`; or a run or its folder: its fine-tuned backbone, with
+            its own preprocessing and columns.
+        data: As for :func:`zoo.finetune`, with or without labels.
         output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
         split: Embed this split only.
-        weights: ``auto``, ``none``, a tag, or a path; not for a run, nor the next five.
-        image_size: Height and width in pixels.
+        weights: As for :func:`zoo.finetune`; not for a run, nor the next five.
+        image_size: As for :func:`zoo.finetune`.
         channels: As for :func:`zoo.finetune`.
         resize: As for :func:`zoo.finetune`.
         value_range: As for :func:`zoo.finetune`; by default found from the first split.
-        max_length: Maximum tokens per text.
+        max_length: As for :func:`zoo.finetune`.
         task: As for :func:`zoo.finetune`.
         precision: ``fp32``, ``bf16``, or ``auto``, which is bf16 where that is fast.
-        device: ``auto``, ``cpu``, ``cuda``, …
-        workers: Number of data-loading processes.
+        device: As for :func:`zoo.finetune`.
+        workers: As for :func:`zoo.finetune`.
         registry: The installed plugins by default.
         reporter: Gets notes and steps.
         options: Options for reading the data.
@@ -147,6 +147,7 @@ def embed(
     """
     target = Path(output)
     check_output(target)
+    OPTIONS["precision"].check(precision)
     registry, reporter = registry or Registry.discover(), reporter or Quiet()
     own: dict[str, Any] = {
         "weights": weights,
@@ -159,22 +160,17 @@ def embed(
     run = run_of(backbone, registry, own)
     resolved = Resolved(run.spec) if run else resolved_backbone(backbone, registry)
     rows = _open(data, modality_of(resolved.spec), tasks_for(task), split, run, options)
-    for fact in rows.notes:
-        reporter.note(fact)
-    place = choose_device(device)
+    _note(rows.notes, reporter)
+    computing = Computing(choose_device(device), workers, precision, reporter)
     if run is not None:
-        network = network_of_run(run, place, workers, precision, reporter)
+        network = network_of_run(run, computing)
     else:
         name = resolved.spec.name if resolved.loader else str(backbone)
         request = Request(backbone=name, data=source_name(data), precision=precision, **own)
-        network = network_of_backbone(request, resolved, rows, place, workers, reporter)
-    parts = {
-        name: _features(network, samples, name, source_name(data), reporter)
-        for name, samples in rows.splits.items()
-    }
+        network = network_of_backbone(request, resolved, rows, computing)
+    parts = _features(network, rows, source_name(data), reporter)
     notes = (*_not_seen(network, run, rows), *_truncated(network, parts))
-    for fact in notes:
-        reporter.note(fact)
+    _note(notes, reporter)
     return Embedded(
         output=target,
         rows=write_features(target, rows, parts),
@@ -187,6 +183,11 @@ def embed(
         skipped=rows.skipped,
         notes=(*rows.notes, *notes),
     )
+
+
+def _note(facts: Sequence[str], reporter: Reporter) -> None:
+    for fact in facts:
+        reporter.note(fact)
 
 
 def _open(
@@ -260,7 +261,14 @@ def _truncated(network: Network, parts: Mapping[str, Features]) -> tuple[str, ..
     return (note,) if note else ()
 
 
-def _features(
+def _features(network: Network, rows: Rows, source: str, reporter: Reporter) -> dict[str, Features]:
+    return {
+        split: _features_of(network, samples, split, source, reporter)
+        for split, samples in rows.splits.items()
+    }
+
+
+def _features_of(
     network: Network, samples: Samples, split: str, source: str, reporter: Reporter
 ) -> Features:
     """The features of a split, mapped into memory; ``(N, feature_dim)``."""

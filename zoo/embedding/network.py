@@ -87,22 +87,40 @@ def resolved_backbone(given: Any, registry: Registry) -> Resolved:
     return network.resolved() if network else registry.resolve(name)
 
 
-def network_of_run(
-    run: Run, device: torch.device, workers: int | None, precision: str, reporter: Reporter
-) -> Network:
+@dataclass(frozen=True)
+class Computing:
+    """Where and how features are computed.
+
+    Attributes:
+        device: Of the network.
+        workers: Number of data-loading processes; ``None`` to choose it.
+        precision: ``fp32``, ``bf16`` or ``auto``.
+        reporter: Gets notes and steps.
+    """
+
+    device: torch.device
+    workers: int | None
+    precision: str
+    reporter: Reporter
+
+    def forward(self, backbone: Backbone) -> Forward:
+        """Move ``backbone`` to the device, and choose the precision."""
+        backbone.to(self.device)
+        precision = choose_precision(
+            self.precision, backbone, self.device, self.reporter, trains=False
+        )
+        return Forward(backbone, device=self.device, precision=precision)
+
+
+def network_of_run(run: Run, computing: Computing) -> Network:
     """The fine-tuned backbone of a run."""
-    forward = _forward(run.load(), device, precision, reporter)
-    loaders = LoaderFactory(spec=run.spec, tokenizer=run.tokenizer, workers=workers)
+    forward = computing.forward(run.load())
+    loaders = LoaderFactory(spec=run.spec, tokenizer=run.tokenizer, workers=computing.workers)
     return Network(forward, loaders, run.folder)
 
 
 def network_of_backbone(
-    request: Request,
-    resolved: Resolved,
-    rows: Rows,
-    device: torch.device,
-    workers: int | None,
-    reporter: Reporter,
+    request: Request, resolved: Resolved, rows: Rows, computing: Computing
 ) -> Network:
     """A backbone as at the start of a fine-tune.
 
@@ -120,18 +138,13 @@ def network_of_backbone(
         )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        start = start_from(request, resolved, _as_training(rows, request.data or ""), reporter)
-    forward = _forward(start.backbone, device, request.precision, reporter)
-    loaders = LoaderFactory(spec=start.backbone.spec, tokenizer=start.tokenizer, workers=workers)
-    return Network(forward, loaders, None)
-
-
-def _forward(
-    backbone: Backbone, device: torch.device, precision: str, reporter: Reporter
-) -> Forward:
-    backbone.to(device)
-    chosen = choose_precision(precision, backbone, device, reporter, trains=False)
-    return Forward(backbone, device=device, precision=chosen)
+        training = _as_training(rows, request.data or "")
+        start = start_from(request, resolved, training, computing.reporter)
+    backbone = start.backbone
+    loaders = LoaderFactory(
+        spec=backbone.spec, tokenizer=start.tokenizer, workers=computing.workers
+    )
+    return Network(computing.forward(backbone), loaders, None)
 
 
 def _as_training(rows: Rows, source: str) -> Splits:

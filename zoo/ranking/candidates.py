@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
 from zoo.system.network import hub_reachable, reachable
 from zoo.weights.find import choose
-from zoo.weights.local_weights import LocalWeights
+from zoo.weights.local_weights import HUB, LocalWeights, hub_parts
 
 UNREACHABLE = "weights not on this machine, and their host is unreachable"
 UNPUBLISHED = "no weights published"
@@ -93,7 +94,8 @@ def find_candidates(
         registry: Names and plugins.
         modality: Modality of the data.
         names: Names and patterns (``timm/resnet*``); by default, of this modality, the registered
-            runs, all short names, and whatever has weights on this machine.
+            runs, all short names, and whatever has weights on this machine, also models in the Hub's
+            cache that no catalogue has.
         max_params: Maximum number of parameters.
         random: Whether to rank backbones without available weights from random initialisation.
         own: The user's own networks, by those of the names that are theirs.
@@ -193,12 +195,27 @@ def _usual(registry: Registry, modality: str, local_weights: LocalWeights) -> It
         row = registry.row(name)
         if row is not None and row["modality"] == modality:
             yield alias
-    short = _titles(registry)
+    short, published = _titles(registry), set[str]()
     for name, row in registry.rows():
+        published.update(weights["uri"] for weights in row["weights"])
         for weights in row["weights"] if row["modality"] == modality else ():
             if local_weights.find(weights["uri"]):
                 title = short.get(name, name)
                 yield title if weights["default"] else f"{title}.{weights['tag']}"
+    yield from _from_the_hub(registry, modality, local_weights, published)
+
+
+def _from_the_hub(
+    registry: Registry, modality: str, local_weights: LocalWeights, published: Collection[str]
+) -> Iterator[str]:
+    """Models in the Hub's cache that no catalogue has; any that is not a backbone is omitted."""
+    known = {hub_parts(uri)[0] for uri in published if uri.startswith(HUB)}
+    for repo in local_weights.hub_models():
+        if repo not in known:
+            with suppress(ZooError):
+                spec = registry.resolve(f"{HUB}{repo}").spec
+                if spec.modality == modality:
+                    yield spec.name
 
 
 def _titles(registry: Registry) -> dict[str, str]:

@@ -73,9 +73,9 @@ def recommend(
     """Rank backbones by how well their frozen features suit some samples of the data.
 
     Args:
-        data: A folder, a table, ``hf:<name>``, or data in memory as for :func:`zoo.finetune`; its
-            training split is used.
-        backbones: Names and patterns, and your own networks as for :func:`zoo.finetune`; by default the registered runs and all short names.
+        data: As for :func:`zoo.finetune`; its training split is used.
+        backbones: Names and patterns, and your own networks as for :func:`zoo.finetune`; by default
+            the registered runs, all short names, and whatever has weights on this machine.
         modality: Modality of the backbones; by default that of the data.
         max_params: Maximum number of parameters.
         time_limit: Seconds after which the ranking so far is returned; ``None`` for no limit.
@@ -85,8 +85,8 @@ def recommend(
             initialisation.
         seed: Random seed of the samples, the folds and random initialisation.
         task: As for :func:`zoo.finetune`.
-        device: ``auto``, ``cpu``, ``cuda``, …
-        workers: Number of data-loading processes.
+        device: As for :func:`zoo.finetune`.
+        workers: As for :func:`zoo.finetune`.
         registry: The installed plugins by default.
         watch: Callbacks.
         options: Options for reading the data.
@@ -103,24 +103,14 @@ def recommend(
     names, own = _own_networks(backbones)
     place, progress = choose_device(device), _Progress()
     try:
-        tasks = tasks_for(task)
-        kinds = all_modalities() if modality is None else (modality_named(modality),)
-        sample = open_subsample(
-            data, samples=samples, tasks=tasks, kinds=kinds, seed=seed, **options
-        )
-        for fact in (*sample.notes, *_not_seen(sample)):
-            watch.reporter.note(fact)
+        sample = _sample(data, modality, task, options, samples=samples, seed=seed)
+        _note(sample, watch.reporter)
+        kind, random = sample.kind.name, weights == "none"
         candidates, left_out = find_candidates(
-            registry,
-            sample.kind.name,
-            names,
-            max_params=max_params,
-            random=weights == "none",
-            own=own,
+            registry, kind, names, max_params=max_params, random=random, own=own
         )
-        progress.begin(
-            _empty(sample, left_out, tuple(as_flags({**options, "task": task}))), candidates
-        )
+        flags = tuple(as_flags({**options, "task": task}))
+        progress.begin(_empty(sample, left_out, flags), candidates)
         setup = RankingSetup(
             sample=sample,
             seed=seed,
@@ -134,6 +124,27 @@ def recommend(
     except OutOfTime:
         watch.reporter.note("time limit reached")
     return replace(progress.result(time_limit), seconds=deadline.passed)
+
+
+def _sample(
+    data: DataSource,
+    modality: str | None,
+    task: str,
+    options: DataOptions,
+    *,
+    samples: int,
+    seed: int,
+) -> Splits:
+    """Some samples of the training split."""
+    kinds = all_modalities() if modality is None else (modality_named(modality),)
+    return open_subsample(
+        data, samples=samples, tasks=tasks_for(task), kinds=kinds, seed=seed, **options
+    )
+
+
+def _note(sample: Splits, reporter: Reporter) -> None:
+    for fact in (*sample.notes, *_not_seen(sample)):
+        reporter.note(fact)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from zoo.weights import hub_downloads
 from zoo.weights.downloads import download, note
 from zoo.weights.first_hashes import first_hash, record_of, remember
 from zoo.weights.local_weights import (
+    HUB,
     PACKAGE,
     cached_file,
     hub_parts,
@@ -28,7 +29,6 @@ from zoo.weights.local_weights import (
 )
 
 _WEB = ("http://", "https://")
-_HUB = "hf:"
 
 
 def choose(spec: BackboneSpec, name: str) -> Weights | None:
@@ -90,7 +90,7 @@ def _found_or_fetched(weights: Weights) -> Path:
         if not reachable(weights.uri):
             raise _unavailable(weights, path, put=_web_target(weights))
         return _fetch_from_web(weights)
-    if weights.uri.startswith(_HUB):
+    if weights.uri.startswith(HUB):
         if path is not None and _hub_files_are_valid(path, weights):
             return path
         if not hub_reachable():

@@ -15,6 +15,9 @@ from zoo.contract.spec import Weights
 from zoo.system.paths import hub_folder, torch_folder
 from zoo.system.small_files import read_small
 
+HUB = "hf:"
+"""Begins the address of a repository of the Hub, or of a file in one: ``hf:org/name/file``."""
+
 PACKAGE = "package:"
 """Begins the address of a file or folder in an installed package: ``package:acme_zoo/tiny.pth``."""
 
@@ -23,7 +26,7 @@ _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})(\.\w+)")  # model-00001-of-00003.saf
 
 def hub_parts(uri: str) -> tuple[str, str | None]:
     """Split ``hf:org/name/file`` into ``("org/name", "file")``; the file may be ``None``."""
-    org, _, rest = uri.removeprefix("hf:").partition("/")
+    org, _, rest = uri.removeprefix(HUB).partition("/")
     name, _, file = rest.partition("/")
     return (f"{org}/{name}" if name else org), file or None
 
@@ -59,7 +62,7 @@ class LocalWeights:
         if uri.startswith(("http://", "https://")):
             name = uri.partition("?")[0].partition("#")[0].rpartition("/")[2]
             return torch_folder() / name if name in self._torch else None
-        if uri.startswith("hf:"):
+        if uri.startswith(HUB):
             if not self._hub:
                 return None
             repo, file = hub_parts(uri)
@@ -69,6 +72,13 @@ class LocalWeights:
             return _in_package(*package_parts(uri))
         path = Path(os.path.expanduser(uri))
         return path if os.path.exists(path) else None
+
+    def hub_models(self) -> Iterator[str]:
+        """Yield the repositories in the Hub's cache that have weights, as ``org/name``."""
+        for folder in sorted(self._hub):
+            kind, _, repo = folder.partition("--")
+            if kind == "models" and _in_snapshots(hub_folder() / folder, None):
+                yield repo.replace("--", "/", 1)
 
     @cached_property
     def _torch(self) -> frozenset[str]:
