@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def train(
     return Run(
         run_folder.folder,
         surgery=options.surgery,
-        network=options.network,
+        network=options.network and replace(options.network, values=None),  # they are removed
         registry=options.registry,
         backbone=backbone,
         finished=finished,
