@@ -55,6 +55,18 @@ def wrapped():
 def wrapped_random():
     import zoo
     return zoo.wrap(Net, input=zoo.ImageInput(size=16), head="fc")
+
+kept = []
+
+def wrapped_before():
+    import zoo
+    if not kept:
+        kept.append(zoo.wrap(pretrained, input=zoo.ImageInput(size=16)))
+    return kept[0]
+
+def headless():
+    import zoo
+    return zoo.wrap(Net, head="classifier")
 """
 
 
@@ -165,6 +177,25 @@ def test_changes_of_a_wrapped_network_are_what_training_starts_from(
     assert "bn.weight" in run.record["recipe"]["freeze"]
 
 
+def test_a_function_that_wraps_is_called_once_to_open_a_run(
+    source: Path, photos: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    source.write_text(
+        SOURCE.replace(
+            "super().__init__()", f"open({str(made)!r}, 'a').write('.')\n        super().__init__()"
+        )
+    )
+    for name in ("wrapped", "wrapped_before"):
+        run = trained(f"{source}:{name}", photos, tmp_path / name, strategy="probe")
+        made.write_text("")
+        opened = zoo.open_run(run.folder)
+        assert opened.predict([image(photos)]) == run.predict([image(photos)])
+        assert made.read_text() == "."
+    with pytest.raises(ContractError, match=r"no module 'classifier'.*Closest: fc"):
+        zoo.wrap(f"{source}:headless")
+
+
 @pytest.mark.slow(0.2)
 @pytest.mark.parametrize("name", ["pretrained", "wrapped"])
 def test_a_stopped_run_resumes_to_the_same_bytes(
@@ -178,6 +209,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     assert (tmp_path / "run" / "last" / "start.safetensors").is_file()
     run = zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     assert run.record["sha256"] == whole.record["sha256"]
+    assert run.load() is not None
     assert zoo.open_run(tmp_path / "run").load() is not None
 
 
@@ -194,6 +226,7 @@ def test_a_stopped_run_of_an_object_resumes_from_the_values_that_it_had(
         zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     run = zoo.resume(tmp_path / "run", network=Wide(6), reporter=Quiet(), report=False)
     assert run.record["sha256"] == whole.record["sha256"]
+    assert run.load() is not None  # though the values that it started with are removed
 
     with pytest.raises(Stopped):
         trained(f"{source}:build_net", photos, tmp_path / "file", **options, reporter=StopsAt(6))

@@ -230,8 +230,6 @@ class OpenedRun:
         Raises:
             RunError: It has to be passed: the message says what.
         """
-        if isinstance(self._network, OwnNetwork):
-            return self._network
         return network_of_run(self.folder, self.record, self.spec, self._network)
 
     def _unloadable(self, error: ZooError) -> RunError:

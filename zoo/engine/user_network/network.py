@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from zoo.contract.network.batch import Batch, Extract
 from zoo.contract.network.options import TokenOptions
 from zoo.contract.spec import BackboneSpec, Weights
 from zoo.engine.user_network.code import CodeSource
-from zoo.errors import UsageError, first_line
+from zoo.errors import UsageError, ZooError, first_line
 from zoo.registry.resolution import Resolved
 from zoo.weights.loading.load import read_state_dict
 
@@ -65,7 +67,8 @@ class OwnNetwork:
         tokenizer: The network's own tokenizer; texts only.
         frozen: Parameters that stay frozen.
         values: A file with other values, without the head's.
-        as_wrapped: :meth:`OwnBackbone.values` of the backbone that the user has.
+        as_wrapped: :meth:`OwnBackbone.values` of the backbone that the user has; empty for one that
+            is being built.
     """
 
     make: Callable[[], Any]
@@ -105,26 +108,33 @@ class OwnNetwork:
                 hint="Leave --image-size out, or build the network for another size.",
             )
         extract = self.extract
-        with torch.random.fork_rng(enabled=self.pretrained):
+        with torch.random.fork_rng(enabled=self.pretrained), _building():
             if self.pretrained:  # layers that are new in it are the same in every process
                 torch.manual_seed(SEEDS[0])
             made = made_network(self.make, self.spec.name)
             if isinstance(made, OwnBackbone):
-                extract, made = made.own.extract, _whole(made)
-        backbone = OwnBackbone.wrap(
-            made.cpu().float(),
-            spec=spec,
-            head=self.head,
-            stages=self.stages,
-            extract=extract or default_extract(made),
-            tokens=TokenOptions(tokenizer=self.tokenizer),
-        )
-        backbone.read_tokenizer(None)
+                extract, made = made.extract, _whole(made)
+        backbone = self.around(made, spec, extract)
         if self.values:
             backbone.load_native_state_dict(read_state_dict(self.values), source=str(self.values))
         for path, parameter in backbone.net.named_parameters():
             if path in self.frozen:
                 parameter.requires_grad_(False)
+        return backbone
+
+    def around(
+        self, network: nn.Module, spec: BackboneSpec, extract: Extract | None = None
+    ) -> OwnBackbone:
+        """The backbone around a network that has been made, which it takes over."""
+        backbone = OwnBackbone.wrap(
+            network.cpu().float(),
+            spec=spec,
+            head=self.head,
+            stages=self.stages,
+            extract=extract or default_extract(network),
+            tokens=TokenOptions(tokenizer=self.tokenizer),
+        )
+        backbone.read_tokenizer(None)
         backbone.own = self
         return backbone
 
@@ -147,13 +157,37 @@ class OwnNetwork:
 
 
 def _whole(backbone: OwnBackbone) -> nn.Module:
-    """The network of a wrapped one: made again, for the seed of now, unless it has been changed."""
-    if backbone.values() == backbone.own.as_wrapped:
-        made = made_network(backbone.own.make, backbone.spec.name)
+    """The network of a wrapped one, with its head, for the seed of now unless it has been changed."""
+    own = backbone.own
+    if not own.as_wrapped:  # made just now, and nobody else's
+        backbone.net.set_submodule(backbone.head_path, backbone.head, strict=True)
+        return backbone.net
+    if backbone.values() == own.as_wrapped:  # made earlier, from another seed
+        made = made_network(own.make, backbone.spec.name)
         return _whole(made) if isinstance(made, OwnBackbone) else made
     network = backbone.native_network()
     assert network is not None  # the head's place was checked when it was wrapped
     return network
+
+
+_BUILDING: ContextVar[bool] = ContextVar("_BUILDING", default=False)
+
+
+@contextmanager
+def _building() -> Iterator[None]:
+    token = _BUILDING.set(True)
+    try:
+        yield
+    finally:
+        _BUILDING.reset(token)
+
+
+def is_building() -> bool:
+    """Whether :meth:`OwnNetwork.build` is calling the user's function.
+
+    What that function wraps has been measured before: it is made once, from the seed of now.
+    """
+    return _BUILDING.get()
 
 
 def made_network(make: Callable[[], Any], name: str) -> nn.Module:
@@ -164,6 +198,8 @@ def made_network(make: Callable[[], Any], name: str) -> nn.Module:
     """
     try:
         made = make()
+    except ZooError:  # of zoo.wrap in it
+        raise
     except Exception as error:  # of the user's own code
         raise UsageError(
             f"{name} failed to build the network: {first_line(error, kind=True)}",

@@ -41,7 +41,7 @@ def network_of_run(
         record: Its ``run.json``.
         spec: Its spec.
         given: A module, a function that returns one, ``FILE.py:NAME``, or the result of
-            :func:`zoo.wrap`. Code that ``run.json`` names is executed only if the user has named it
+            :func:`zoo.wrap`; or the network of the run, opened before. Code that ``run.json`` names is executed only if the user has named it
             here, or before on this machine, with the same contents.
 
     Raises:
@@ -56,6 +56,8 @@ def network_of_run(
                 hint="Leave --network out.",
             )
         return None
+    if isinstance(given, OwnNetwork):
+        return given
     try:
         source = CodeSource.from_json(known)
         head, stages, extract = known["head"], known["stages"], known["extract"]

@@ -21,6 +21,7 @@ from zoo.engine.user_network.network import (
     OwnBackbone,
     OwnNetwork,
     default_extract,
+    is_building,
     made_network,
 )
 from zoo.errors import ContractError, UsageError, closest, first_line
@@ -45,8 +46,10 @@ def wrap(
     tokenizer: Tokenizer | None = None,
 ) -> OwnBackbone:
     """See :func:`zoo.wrap`."""
+    if is_building():
+        return _built(network, input or ImageInput(), head, stages, extract)
     make, source, module = _maker(network)
-    name = source.name.rpartition(".")[2].strip("<>") or "network"
+    name = _short(source)
     if isinstance(module, OwnBackbone):  # a function that returns a wrapped network
         spec = replace(module.own.spec, name=name)
         pretrained = module.own.pretrained or module.values() != module.own.as_wrapped
@@ -68,6 +71,42 @@ def wrap(
         frozen=tuple(path for path, p in module.named_parameters() if not p.requires_grad),
     )
     return _build(_measured(own, module))
+
+
+def _built(
+    network: NetworkLike,
+    given: InputSpec,
+    head: str | None,
+    stages: Mapping[str, Iterable[str]] | Iterable[str] | None,
+    extract: Extract | None,
+) -> OwnBackbone:
+    """A network that is wrapped by a function whose result has been measured before."""
+    make = find_code(network) if isinstance(network, str) else network
+    if isinstance(make, nn.Module):
+        source = CodeSource(name=type(make).__name__)
+        module = _copied(make, source.name)
+    else:
+        source = source_of(make)
+        module = made_network(make, source.name)
+    if isinstance(module, OwnBackbone):
+        return module
+    name = _short(source)
+    head = head or _only_head(module, name)
+    _require_head(module, head, name)
+    own = OwnNetwork(
+        make=lambda: module,
+        spec=_spec(name, given, head, module),
+        head=head,
+        stages=stages,
+        extract=extract,
+        source=source,
+    )
+    return own.around(module, own.spec, extract)
+
+
+def _short(source: CodeSource) -> str:
+    """The name of a network: that of its function or class."""
+    return source.name.rpartition(".")[2].strip("<>") or "network"
 
 
 def named_network(backbone: Any) -> tuple[str, OwnNetwork | None]:
