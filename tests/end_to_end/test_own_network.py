@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.forked import Forked
 from tests.end_to_end.test_resume import StopsAt
 from zoo.engine.progress import Quiet
 from zoo.errors import ContractError, RunError, Stopped, UsageError
@@ -235,18 +235,18 @@ def test_a_stopped_run_of_an_object_resumes_from_the_values_that_it_had(
         zoo.resume(tmp_path / "file", network=f"{source}:build_net", reporter=Quiet())
 
 
-def test_weights_none_starts_anew_and_a_path_is_loaded(
+def test_weights_none_starts_from_random_values_and_a_path_is_loaded(
     source: Path, photos: Path, tmp_path: Path
 ) -> None:
     own = zoo.wrap(f"{source}:pretrained", input=zoo.ImageInput(size=16))
-    anew = trained(own, photos, tmp_path / "anew", weights="none", strategy="probe")
-    assert anew.record["weights"] is None
+    random = trained(own, photos, tmp_path / "random", weights="none", strategy="probe")
+    assert random.record["weights"] is None
     start = own.native_state_dict()["conv.weight"]
-    assert not torch.equal(anew.load().native_state_dict()["conv.weight"], start)
-    told = trained(own, photos, tmp_path / "told", weights=str(anew.folder), strategy="probe")
+    assert not torch.equal(random.load().native_state_dict()["conv.weight"], start)
+    told = trained(own, photos, tmp_path / "told", weights=str(random.folder), strategy="probe")
     assert torch.equal(
         told.load().native_state_dict()["conv.weight"],
-        anew.load().native_state_dict()["conv.weight"],
+        random.load().native_state_dict()["conv.weight"],
     )
     with pytest.raises(UsageError, match="cannot initialise scale"):
         trained(zoo.wrap(Scaled()), photos, tmp_path / "scaled", weights="none")
@@ -386,7 +386,7 @@ def test_own_extract_and_stages_are_found_again(
         zoo.open_run(tmp_path / "run").load()
 
 
-@pytest.mark.slow(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "commands",
     [
@@ -399,14 +399,15 @@ def test_own_extract_and_stages_are_found_again(
 def test_a_new_process_predicts_exports_and_repeats(
     source: Path, photos: Path, tmp_path: Path, commands: list[str]
 ) -> None:
-    def typed(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "zoo", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    def typed(*arguments: object) -> tuple[str, str]:
+        process = Forked(*arguments, cwd=tmp_path)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, (arguments, err)
+        return out, err
 
-    quick = ("--epochs", 1, "--image-size", 16, "--no-report", "--output", "run")
-    done = typed("finetune", "my_file.py:pretrained", "--data", photos, *quick)
-    assert done.returncode == 0, done.stderr
-    assert "own (my_file.py:pretrained)" in done.stderr
+    quick = ("--epochs", 1, "--image-size", 16, "--no-report", "--workers", 0, "--output", "run")
+    _, err = typed("finetune", "my_file.py:pretrained", "--data", photos, *quick)
+    assert "own (my_file.py:pretrained)" in err
     for arguments in (
         ("predict", "run", image(photos)),
         ("evaluate", "run", "--data", photos),
@@ -414,12 +415,10 @@ def test_a_new_process_predicts_exports_and_repeats(
         ("embed", "my_file.py:pretrained", photos, "--output", "own.npy"),
         ("recommend", photos, "my_file.py:pretrained"),
     ):
-        if arguments[0] not in commands:
-            continue
-        done = typed(*arguments)
-        assert done.returncode == 0, (arguments, done.stderr)
-    repeated = typed("rerun", "run", "--output", "again")
-    assert "identical, byte for byte" in repeated.stdout, repeated.stderr
+        if arguments[0] in commands:
+            typed(*arguments)
+    out, err = typed("rerun", "run", "--output", "again")
+    assert "identical, byte for byte" in out, err
 
 
 @pytest.mark.slow(0.1)

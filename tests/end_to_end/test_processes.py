@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import zoo
+from tests.end_to_end.forked import Forked
 from zoo.system.files import sha256_of
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -77,9 +78,11 @@ def test_two_processes_give_the_losses_of_one(
         "--json",
         "--no-report",
     ]
-    one = run(tmp_path, [sys.executable, "-m", "zoo", *asked, "--output", "one"])
-    two = run(tmp_path, [*TORCHRUN, *program, *asked, "--output", "two"])
-    assert json.loads(two)["metrics"]["accuracy"] == json.loads(one)["metrics"]["accuracy"]
+    one = Forked(*asked, "--output", "one", cwd=tmp_path)
+    two = start(tmp_path, [*TORCHRUN, *program, *asked, "--output", "two"])
+    alone, said = one.communicate(timeout=300)
+    assert (one.returncode, two.returncode) == (0, 0), said + two.stderr
+    assert json.loads(two.stdout)["metrics"]["accuracy"] == json.loads(alone)["metrics"]["accuracy"]
     first, second = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
@@ -103,12 +106,6 @@ def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, option: tuple[s
     assert "does not work with parameters sharded over processes" in done.stderr
 
 
-def run(folder: Path, command: list[str]) -> str:
-    done = start(folder, command)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
     return subprocess.run(
@@ -118,13 +115,20 @@ def start(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow(1)
 def test_two_runs_that_start_at_once_without_output_are_both_complete(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2", "--epochs", "1"]
-    command += ["--strategy", "full", "--workers", "0"]
-    both = [
-        subprocess.Popen([*command, "--seed", str(seed)], cwd=tmp_path, stderr=subprocess.PIPE)
-        for seed in (1, 2)
-    ]
-    said = [process.communicate(timeout=300)[1].decode() for process in both]
+    command = (
+        "finetune",
+        "cnn",
+        "--classes",
+        2,
+        "--epochs",
+        1,
+        "--strategy",
+        "full",
+        "--workers",
+        0,
+    )
+    both = [Forked(*command, "--seed", seed, cwd=tmp_path) for seed in (1, 2)]
+    said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     folders = sorted((tmp_path / "runs").iterdir())
     assert [folder.name for folder in folders] == ["cnn-1", "cnn-2"]

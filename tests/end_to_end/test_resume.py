@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.forked import Forked
 from zoo.engine.interrupts import Interrupted
 from zoo.engine.progress import Advance, Quiet
 from zoo.errors import RunError, Stopped
@@ -126,42 +125,39 @@ def slow(backbone):
 """
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """``zoo finetune`` in ``folder`` and a process group, that has begun to train into ``run``."""
-    command = [sys.executable, "-m", "zoo", "finetune", "cnn", "--classes", "2"]
-    process = subprocess.Popen(
-        [*command, "--epochs", "200", "--output", "run", *options],
-        cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def start(folder: Path, *options: str) -> Forked:
+    """``zoo finetune`` in ``folder``, that has begun to train into ``run``."""
+    command = ("finetune", "cnn", "--classes", 2, "--epochs", 200, "--workers", 0)
+    process = Forked(*command, "--output", "run", *options, cwd=folder)
     deadline = time.monotonic() + 120
     while not (folder / "run" / "run.json").exists():
+        assert process.poll() is None, process.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(1)
+    time.sleep(0.3)
     return process
 
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
-    with start(tmp_path) as process:
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    process = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "press Ctrl-C again" in err
-    assert "Stopped. Resume with: zoo finetune --resume run" in err
+    assert "zoo finetune --resume run" in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
 
 
 @pytest.mark.slow
 def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> None:
-    with start(tmp_path, "--workers", "2") as process:
-        os.killpg(process.pid, signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
+    process = start(tmp_path, "--workers", "2")
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate()
     assert process.returncode == 143
     assert "worker" not in err
-    assert "Stopped. Resume with: zoo finetune --resume run" in err
+    assert "zoo finetune --resume run" in err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is False
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # no worker is left
@@ -169,29 +165,29 @@ def test_a_sigterm_to_the_whole_group_finishes_the_step_too(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_ctrl_c_and_sigterm_at_the_same_time_count_as_one(tmp_path: Path) -> None:
-    with start(tmp_path, "--workers", "0") as process:
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
+    process = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.count("press Ctrl-C again") == 1
-    assert "Stopped. Resume with: zoo finetune --resume run" in err
+    assert "zoo finetune --resume run" in err
     assert list((tmp_path / "run" / "last").iterdir())
 
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_leaves_in_the_middle_of_a_step(tmp_path: Path) -> None:
-    (tmp_path / "changes.py").write_text(SLOW)
-    with start(tmp_path, "--surgery", "changes:slow", "--workers", "0") as process:
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        while "press Ctrl-C again" not in (line := process.stderr.readline()):
-            assert line, "the process ended with the first signal"
-        began = time.monotonic()
-        time.sleep(0.2)  # as a person needs at least
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    (tmp_path / "sleeping.py").write_text(SLOW)
+    process = start(tmp_path, "--surgery", "sleeping:slow")
+    process.send_signal(signal.SIGINT)
+    while "press Ctrl-C again" not in process.read()[1]:
+        assert process.poll() is None, "the process ended with the first signal"
+        time.sleep(0.05)
+    began = time.monotonic()
+    time.sleep(0.2)  # as a person needs at least
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
     assert time.monotonic() - began < 15  # of the step's 30 seconds
     assert process.returncode == 130
     assert "Traceback" not in err

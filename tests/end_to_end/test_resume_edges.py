@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import torch
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from tests.end_to_end.forked import Forked
 from tests.end_to_end.test_resume import StopsAt, options
 from zoo.engine.progress import Quiet
 from zoo.errors import RunError, Stopped, UsageError, WorkersError
@@ -240,31 +239,24 @@ def _untracked(**options: Any) -> Any:
     return Accelerator(**options | {"log_with": None})
 
 
-def typed(*arguments: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    """``zoo`` in a process of its own."""
-    command = [sys.executable, "-m", "zoo", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
-
-
 @pytest.mark.slow
 def test_resuming_a_run_that_still_trains_is_refused_and_never_trains_it_again(
     tmp_path: Path,
 ) -> None:
     run = tmp_path / "run"
-    with typed(
-        *("finetune", "cnn", "--classes", 2, "--epochs", 12, "--output", run), cwd=tmp_path
-    ) as first:
-        while not (run / "run.json").exists():
-            assert first.poll() is None
-            time.sleep(0.05)
-        with typed("finetune", "--resume", run, cwd=tmp_path) as second:
-            _, refused = second.communicate(timeout=60)
-        _, err = first.communicate(timeout=120)
+    command = ("finetune", "cnn", "--classes", 2, "--epochs", 200, "--workers", 0)
+    first = Forked(*command, "--output", run, cwd=tmp_path)
+    while not (run / "run.json").exists():
+        assert first.poll() is None, first.read()
+        time.sleep(0.05)
+    second = Forked("finetune", "--resume", run, cwd=tmp_path)
+    _, refused = second.communicate()
     assert second.returncode == 1
     assert f"another process is training in {run}" in refused
-    assert first.returncode == 0, err
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate()
+    assert first.returncode == 130, err
 
 
 def test_a_run_that_ends_while_its_resuming_waits_is_not_trained_again(
