@@ -12,13 +12,11 @@ import torch
 
 import zoo
 from tests.end_to_end.test_resume import StopsAt
-from tests.end_to_end.test_strategies import few, pretrained, write_texts
+from tests.end_to_end.test_strategies import pretrained, write_texts
 from zoo.engine import prefixed
 from zoo.engine.progress import Quiet
 from zoo.errors import Stopped
 from zoo.modalities.image import transforms as loading
-
-__all__ = ["few"]  # a fixture
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
 
