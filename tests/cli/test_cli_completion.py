@@ -8,12 +8,13 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.shell_completion import BashComplete, CompletionItem
 
-from tests.cli.conftest import Zoo
+from tests.cli.conftest import ACME, Zoo
 from tests.cli.test_cli_frame import HEAVY
 from tests.made_runs import made_run
 from zoo import BackboneSpec, ImageInput
@@ -27,6 +28,17 @@ SPEC = BackboneSpec(
     input=ImageInput(),
     loader="zoo_basics.cnn:load",
 )
+
+
+OFFERS = """
+zoo_heads = zoo.hookimpl(lambda: {"tiny": "nowhere:head", "mlp": "nowhere:head"})
+zoo_losses = zoo.hookimpl(lambda: {"acme-loss": "nowhere:loss"})
+
+
+@zoo.hookimpl
+def zoo_metrics():
+    raise OSError("the disk is full")
+"""
 
 
 def items(line: str) -> list[CompletionItem[str]]:
@@ -60,7 +72,8 @@ def asked(zoo: Zoo) -> Zoo:
         ("list --plugin t", ["timm", "torchvision"]),
         ("--no-plugin b", ["basics"]),
         ("finetune resnet50 --weights ", ["auto", "none", "IMAGENET1K_V2"]),
-        ("finetune --strategy ", ["probe", "two-stage", "lora"]),
+        ("finetune --strategy ", ["probe", "two-stage", "lora", "loha"]),
+        ("finetune --strategy basics/l", ["basics/loha", "basics/lokr"]),
         ("finetune resnet18 --schedule c", ["cosine", "constant"]),
         ("finetune resnet18 --head ", ["linear", "mlp"]),
         ("finetune resnet18 --freeze-u", ["--freeze-until"]),
@@ -78,13 +91,31 @@ def test_a_lone_prefix_is_followed_by_what_is_in_it(asked: Zoo) -> None:
     assert words("show basic") == ["basics/cnn", "basics/lstm"]
 
 
-def test_the_words_known_beforehand_are_the_engines() -> None:
+def test_names_that_plugins_offer_come_from_the_index(
+    zoo: Zoo, install: Callable[..., Path]
+) -> None:
+    module = install("acme", ACME + OFFERS)
+    assert "tiny" not in words("finetune --head ")  # before any command
+    assert zoo("list").code == 0
+    assert module.stem in sys.modules
+    sys.modules.pop(module.stem)
+    assert words("finetune --head ") == ["linear", "mlp", "tiny", "acme/mlp"]
+    assert words("finetune --head acme/") == ["acme/tiny", "acme/mlp"]
+    assert "acme-loss" in words("finetune --loss ")
+    assert words("finetune --metric acme-") == []  # its hook fails
+    assert module.stem not in sys.modules
 
+
+def test_the_words_known_beforehand_are_the_zoos() -> None:
     from zoo.engine.heads import HEADS
     from zoo.engine.strategies import STRATEGIES
+    from zoo.export.exporters import EXPORTERS
+    from zoo.modalities.augmentations import AUGMENTATIONS
 
     assert tuple(STRATEGIES) == completion.STRATEGIES
     assert tuple(HEADS) == completion.HEADS
+    assert tuple(EXPORTERS) == completion.FORMATS
+    assert set(AUGMENTATIONS) <= set(completion.AUGMENTATIONS)
 
 
 def test_published_runs_are_names(asked: Zoo, tmp_path: Path) -> None:

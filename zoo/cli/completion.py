@@ -1,8 +1,9 @@
 """``zoo completion``, and what a shell completes after ``zoo``: names, runs, stages. No torch.
 
-Names come from the index alone: the tab key imports no plugin, so the names of a new plugin appear
-after the first other command. Stages are in no catalogue, because a network has to be built to
-know them: ``zoo show`` builds it and keeps them for completion.
+Names come from the index alone, also those of plugins' heads, strategies and others: the tab key
+imports no plugin, so the names of a new plugin appear after the first other command. Stages are in
+no catalogue, because a network has to be built to know them: ``zoo show`` builds it and keeps them
+for completion.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +38,7 @@ STRATEGIES = (
 )
 HEADS = ("linear", "mlp")
 FORMATS = ("native", "onnx", "torch-export", "peft")
+AUGMENTATIONS = ("none", "trivial")
 RUN_LEVELS = 4
 """Depth of the search for run folders."""
 RUN_ENTRIES = 20_000
@@ -269,22 +272,39 @@ def _is_finished(folder: str) -> bool:
         return True  # the command itself reports it
 
 
-def _metrics(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+# -- heads, strategies and other things that plugins offer too -----------------------------------
+
+
+def _own_metrics() -> Iterable[str]:
     from zoo.tasks.metrics import METRICS
 
     return METRICS
 
 
-def _tasks(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+def _own_tasks() -> Iterable[str]:
     from zoo.tasks import AUTO, TASKS
 
     return [AUTO, *TASKS]
 
 
-def _losses(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+def _own_losses() -> Iterable[str]:
     from zoo.tasks.losses import LOSSES
 
     return LOSSES
+
+
+def _offered(own: Callable[[], Iterable[str]], *hooks: str) -> Complete:
+    """Complete the zoo's own names, then those of plugins: bare if unique, or as typed."""
+
+    def find(_: click.Context, incomplete: str) -> Iterable[str]:
+        canonical, mine = kept_registry().offered(*hooks), list(own())
+        if "/" in incomplete:
+            return canonical
+        bare = Counter([*mine, *(name.partition("/")[2] for name in canonical)])
+        short = [b if bare[b := name.partition("/")[2]] == 1 else name for name in canonical]
+        return [*mine, *short]
+
+    return _starting(find)
 
 
 names = _starting(_names)
@@ -297,11 +317,11 @@ stages = _starting(_stages)
 layers = _starting(_layers)
 runs = _starting(_finished_runs, fallback="dir")
 unfinished_runs = _starting(_unfinished_runs, fallback="dir")
-strategies = one_of(*STRATEGIES)
-heads = one_of(*HEADS)
-formats = one_of(*FORMATS)
-augmentations = one_of("none", "trivial")
-metrics = _starting(_metrics)
-losses = _starting(_losses)
-tasks = _starting(_tasks)
+strategies = _offered(lambda: STRATEGIES, "zoo_strategies", "zoo_adapters")
+heads = _offered(lambda: HEADS, "zoo_heads")
+formats = _offered(lambda: FORMATS, "zoo_exporters")
+augmentations = _offered(lambda: AUGMENTATIONS, "zoo_augmentations")
+metrics = _offered(_own_metrics, "zoo_metrics")
+losses = _offered(_own_losses, "zoo_losses")
+tasks = _offered(_own_tasks, "zoo_tasks")
 paths = one_of(fallback="file")

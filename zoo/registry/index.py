@@ -1,11 +1,11 @@
 """Cache of the plugins' catalogues, so that listing models imports no plugin.
 
-``<cache>/index`` has one file per plugin: a header, facts about the plugin, commands, modalities, readers, names of
-backbones, and one JSON row per line, so that a command parses only the rows it shows. The file is valid
-while the plugin's fingerprint and those of the packages with its weights are unchanged; otherwise the
-plugin is asked again. Rows that ``zoo sync`` made, which may have taken minutes, are kept even then. A broken
-plugin is asked every time, as its problem may have been fixed elsewhere. Damaged files are rewritten. A
-read-only cache folder costs time only.
+``<cache>/index`` has one file per plugin: a header, facts about the plugin, commands, modalities,
+readers, names of backbones, and one JSON row per line, so that a command parses only the rows it
+shows. The file is valid while the plugin's fingerprint and those of the packages with its weights
+are unchanged; otherwise the plugin is asked again. Rows that ``zoo sync`` made, which may have
+taken minutes, are kept even then. A broken plugin is asked every time, as its problem may have been
+fixed elsewhere. Damaged files are rewritten. A read-only cache folder costs time only.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from zoo.errors import ContractError, PluginError, PluginTimeoutError, ZooError
 from zoo.registry import discovery
 from zoo.registry.answers import Row, dump, featured_of, library_of, named, rows_of
 from zoo.registry.discovery import CORE, Plugin, PluginSource
+from zoo.registry.offers import HOOKS
 from zoo.registry.side_effects import observed
 from zoo.system import files
 from zoo.system.paths import cache_folder
 from zoo.system.small_files import read_small
 from zoo.version import __version__
 
-FORMAT = 7
+FORMAT = 8
 
 FEATURED = 8
 """The most backbones that a plugin features without ``zoo_featured``: the first of its catalogue."""
@@ -59,6 +60,7 @@ class Catalogue:
         modalities: Modalities that it registers.
         readers: Formats of data that it reads.
         featured: Names within the plugin that the short list shows.
+        offers: Names of its heads, strategies and others, by hook.
         library: The distribution that the rows were made from, and its version; may be empty.
         rebuilds: Whether ``zoo sync`` can rebuild it.
         synced: If ``zoo sync`` made the rows: a hash of the plugin's files at that time, by the
@@ -75,6 +77,7 @@ class Catalogue:
     modalities: tuple[ModalitySpec, ...] = ()
     readers: tuple[ReaderSpec, ...] = ()
     featured: tuple[str, ...] = ()
+    offers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     library: Mapping[str, str] = field(default_factory=dict)
     rebuilds: bool = False
     synced: Mapping[str, str] = field(default_factory=dict)
@@ -274,7 +277,10 @@ class Index:
         files.write_text(self._path(source), f"{dump(header)}\n{body}")
 
 
-_FACTS = ("side_effects", "verdict", "featured", "library", "rebuilds", "synced", "stale")
+_FACTS = (
+    *("side_effects", "verdict", "featured", "offers"),
+    *("library", "rebuilds", "synced", "stale"),
+)
 
 
 def _still_featured(featured: Sequence[str], rows: Mapping[str, Row]) -> tuple[str, ...]:
@@ -316,9 +322,18 @@ def _ask(source: PluginSource) -> Catalogue:
         modalities=tuple(replace(each, plugin=source.name) for each in modalities),
         readers=tuple(replace(each, plugin=source.name) for each in readers),
         featured=featured,
+        offers=dict(_offers(plugin)),
         library=library,
         rebuilds=plugin.implements("zoo_sync"),
     )
+
+
+def _offers(plugin: Plugin) -> Iterator[tuple[str, list[str]]]:
+    """The names of what a plugin offers, by hook; a hook that fails is reported when it is used."""
+    for hook in filter(plugin.implements, HOOKS):
+        with contextlib.suppress(ZooError):
+            if isinstance(answer := plugin.call(hook), Mapping):
+                yield hook, list(map(str, answer))
 
 
 def _in_words(left_out: Mapping[str, str]) -> Iterator[str]:

@@ -23,6 +23,12 @@ from zoo.registry.discovery import guarded
 
 Thing = TypeVar("Thing")
 
+HOOKS = (
+    *("zoo_heads", "zoo_strategies", "zoo_adapters", "zoo_tasks", "zoo_metrics", "zoo_losses"),
+    *("zoo_augmentations", "zoo_exporters"),
+)
+"""The hooks whose names the index keeps, for completion."""
+
 NOT_IN_NAMES = "/:, "
 """Characters with a meaning in names: the namespace, an argument, a list."""
 

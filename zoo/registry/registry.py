@@ -157,6 +157,19 @@ class Registry:
         """
         return self._plugins.offers_of(kind, plugin)
 
+    def offered(self, *hooks: str) -> list[str]:
+        """Return the canonical names of what plugins offer; from the index, nothing is imported.
+
+        Args:
+            hooks: ``zoo_heads`` and others.
+        """
+        return [
+            f"{plugin}/{name}"
+            for plugin, catalogue in sorted(self._plugins.catalogues.items())
+            for hook in hooks
+            for name in catalogue.offers.get(hook, ())
+        ]
+
     def requirements(self, spec: BackboneSpec, used: Iterable[Offer[Any]]) -> Requirements:
         """Return the plugins that a fine-tune uses, as recorded in ``run.json``.
 
