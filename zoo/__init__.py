@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.api import list_backbones as list_backbones
     from zoo.api import load as load
     from zoo.api import open_run as open_run
+    from zoo.api import rerun as rerun
     from zoo.api import resume as resume
     from zoo.api import wrap as wrap
     from zoo.cli.options import device_option as device_option
@@ -176,6 +177,7 @@ _PUBLIC = {
     "Registry": "zoo.registry.registry",
     "Regression": "zoo.tasks.regression",
     "Report": "zoo.runs.report.page",
+    "rerun": "zoo.api",
     "resume": "zoo.api",
     "Run": "zoo.runs.run",
     "run_argument": "zoo.cli.options",

@@ -29,6 +29,8 @@ from zoo.runs.python_names import python_names
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
+from zoo.training.rerun import Repeat
+from zoo.training.rerun import rerun as repeat
 from zoo.training.resume import resume as go_on
 from zoo.training.run_options import RunOptions
 from zoo.training.start import for_weights, tokenizer_beside, weights_name
@@ -317,3 +319,50 @@ def resume(
     """
     options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
     return go_on(Path(folder), options, None if data is None else source_name(data), network)
+
+
+@python_names()
+def rerun(
+    run: Run | str | Path,
+    *,
+    data: DataSource = None,
+    output: str | Path | None = None,
+    surgery: Surgery | None = None,
+    network: NetworkLike | None = None,
+    save_every: float = SAVE_SECONDS,
+    track: str | None = None,
+    report: bool = True,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+) -> Repeat:
+    """Repeat a run from its ``run.json``, and compare the two.
+
+    Args:
+        run: A finished run, or its folder.
+        data: Where the data is now, if it has moved; the same data again, for a run on data in
+            memory.
+        output: The new run folder; ``runs/<name>-<number>`` by default.
+        surgery: As for :func:`finetune`; by default that of ``run``.
+        network: As for :func:`open_run`; by default that of ``run``.
+        save_every: Seconds between checkpoints.
+        track: As for :func:`finetune`.
+        report: As for :func:`finetune`.
+        registry: The installed plugins by default.
+        reporter: Gets the progress; standard error by default.
+
+    Returns:
+        ``first`` and ``second``, the runs; whether their weights are ``identical``; and the
+        ``differences`` between their weights, versions and machines.
+
+    Raises:
+        RunError: The run does not record what it was started with, or its data has changed.
+        ZooError: As for :func:`finetune`.
+    """
+    registry = registry or Registry.discover()
+    if not isinstance(run, Run):
+        run = Run(run, surgery=surgery, network=network, registry=registry)
+    elif surgery is not None or network is not None:
+        run = Run(run.folder, surgery=surgery or run.surgery, network=network, registry=registry)
+    options = _run_options(registry, reporter, run.surgery, save_every, track, report, data=data)
+    named = None if data is None else source_name(data)
+    return repeat(run, Path(output) if output else None, options, data=named)

@@ -24,10 +24,7 @@ from zoo import Backbone
 from zoo.engine.progress import Advance, Quiet
 from zoo.engine.surgery import Surgery, find_surgery
 from zoo.errors import RunError, Stopped, UsageError
-from zoo.registry.registry import Registry
 from zoo.runs.predictor import Predictor
-from zoo.training.rerun import rerun
-from zoo.training.run_options import RunOptions
 
 QUICK: dict[str, Any] = {"classes": 2, "workers": 0, "epochs": 1, "batch_size": 32}
 
@@ -223,10 +220,8 @@ def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
     run = zoo.resume(tmp_path / "run", surgery=again(), reporter=Quiet(), report=False)
     assert run.record["finished"] is not False
     code.write_text(was + "# other words\n")
-    run_options = RunOptions(
-        registry=Registry.discover(), reporter=Quiet(), report=False, surgery=again()
-    )
-    repeat = rerun(run.folder, tmp_path / "again", run_options)
+    quick = {"reporter": Quiet(), "report": False}
+    repeat = zoo.rerun(run.folder, output=tmp_path / "again", surgery=again(), **quick)
     (difference,) = repeat.differences
     assert "surgery" in difference
     assert repeat.identical

@@ -168,7 +168,7 @@ def test_a_run_in_memory_is_recorded_stopped_and_resumed_with_its_data(tmp_path:
     assert f"zoo.resume({str(tmp_path / 'run')!r}, data=" in stopped.value.hint
     with pytest.raises(DataError, match="memory:list was data in memory") as error:
         zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
-    assert "zoo.resume(RUN, data=" in error.value.hint
+    assert "zoo.resume(RUN, data=…), zoo.rerun(RUN, data=…)" in error.value.hint
     with pytest.raises(RunError, match="has changed"):
         zoo.resume(tmp_path / "run", data=IMAGES[:-1], reporter=Quiet(), report=False)
     run = zoo.resume(tmp_path / "run", data=IMAGES, reporter=Quiet(), report=False)
@@ -176,6 +176,15 @@ def test_a_run_in_memory_is_recorded_stopped_and_resumed_with_its_data(tmp_path:
     assert run.record["data"]["source"] == "memory:list"
     assert run.record["data"]["memory"] == {"all": {"type": "builtins.list", "size": 20}}
     assert run.evaluate(IMAGES)["val"].metrics == run.metrics
+    quiet: dict[str, Any] = {"reporter": Quiet(), "report": False}
+    repeat = zoo.rerun(whole, data=IMAGES, output=tmp_path / "again", **quiet)
+    assert (repeat.identical, repeat.differences) == (True, ())
+    with pytest.raises(RunError, match=r"has changed .* \(20 samples then, 19 now\)"):
+        zoo.rerun(whole.folder, data=IMAGES[:-1], output=tmp_path / "other", **quiet)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(RunError, match="already finished") as finished:
+        zoo.resume(whole.folder, data=IMAGES)
+    assert f'weights="{whole.folder}"' in finished.value.hint
 
 
 def test_predictions_of_anything_in_memory_become_a_data_frame(tmp_path: Path) -> None:

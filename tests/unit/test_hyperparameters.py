@@ -137,6 +137,11 @@ def test_python_is_told_of_an_option_by_its_name_there(
         ("--focal 2 is for classes", "focal=2 is for classes"),
         ("Go on: zoo finetune --resume x", "Go on: zoo finetune --resume x"),
         ("'zoo show --json' or --seed", "'zoo show --json' or seed"),
+        (
+            "Do: zoo predict a/b INPUT. Use --weights a/b",
+            'Do: zoo predict a/b INPUT. Use weights="a/b"',
+        ),
+        ("pass --network my/f.py:build.", 'pass network="my/f.py:build".'),
         ("a--b and ---", "a--b and ---"),
     ],
 )

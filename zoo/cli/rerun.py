@@ -47,16 +47,12 @@ def command(
     Trains again from what the run's run.json records. Exit status 1 if the weights are not
     identical, byte for byte.
     """
-    from zoo.engine.progress import Console
+    import zoo
     from zoo.engine.surgery import find_surgery
-    from zoo.registry.registry import Registry
     from zoo.tasks.metrics import number, title_of
-    from zoo.training.rerun import rerun
-    from zoo.training.run_options import RunOptions
 
     operation = find_surgery(surgery) if surgery else None
-    run_options = RunOptions(registry=Registry.discover(), reporter=Console(), surgery=operation)
-    repeat = rerun(run, output, run_options, data=data, network=network)
+    repeat = zoo.rerun(run, data=data, output=output, surgery=operation, network=network)
     first, second = repeat.first.metrics, repeat.second.metrics
     if as_json:
         emit_json(

@@ -77,8 +77,8 @@ def layout_of(request: DataRequest) -> Layout:
     if is_in_memory(request.source):
         raise DataError(
             f"{request.source} was data in memory, and is not at hand",
-            hint="In Python, pass it again: zoo.resume(RUN, data=…), run.evaluate(data) or "
-            "run.report(data=…). Or use a folder or table with --data PATH.",
+            hint="In Python, pass it again: zoo.resume(RUN, data=…), zoo.rerun(RUN, data=…), "
+            "run.evaluate(data) or run.report(data=…). Or use a folder or table with --data PATH.",
         )
     path = Path(os.path.expanduser(request.source))
     if not is_utf8(path):

@@ -222,9 +222,10 @@ def refuse_unknown(names: Iterable[str], known: Mapping[str, Hyperparameter]) ->
         )
 
 
-_COMMAND = r"zoo [a-z-]+[^'\n]*"
+_COMMAND = r"zoo [a-z-]+(?:(?!\. )[^'\n])*"  # up to the end of a sentence or quotation
+_PLACE = r"[^\s'\",;()]*[/:][^\s'\",;()]*(?<![.:])"  # a path, or FILE.py:NAME
 _OPTION = re.compile(
-    rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)(?: ([A-Z]+|-?[\d.]*\d|[a-z][\w-]*\b))?"
+    rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)(?: ({_PLACE}|[A-Z]+|-?[\d.]*\d|[a-z][\w-]*\b))?"
 )
 
 
@@ -240,7 +241,7 @@ def in_python(text: str, known: Mapping[str, Hyperparameter]) -> str:
         name = row.name if row else flag.replace("-", "_")
         if value is None:
             return name
-        if row and value in (*row.choices, *row.words):
+        if "/" in value or ":" in value or (row and value in (*row.choices, *row.words)):
             return f'{name}="{value}"'
         return f"{name} {value}" if value.islower() else f"{name}={value}"
 

@@ -269,7 +269,7 @@ def read_record(folder: Path, *, finished: bool | None = True) -> dict[str, Any]
     if finished is False and record["finished"]:
         raise RunError(
             f"the run {folder} is already finished",
-            hint=f"To predict: zoo predict {folder} INPUT. To train further: --weights {folder}",
+            hint=f"To predict: zoo predict {folder} INPUT. To train further, use --weights {folder}",
         )
     if finished is False and (flaw := shape_flaw(record, _KINDS_TO_RESUME)):
         raise RunError(f"{path} is not valid for resuming: {flaw}", hint=_RESTORE)

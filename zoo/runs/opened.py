@@ -68,6 +68,7 @@ class OpenedRun:
         spec: The backbone's spec, with the input that it was trained on.
         task: What the outputs mean.
         metrics: The task's metrics on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
+        surgery: The function that changed the backbone before training, as it was passed.
         training_data: Facts of the data that it was trained on.
         reading: How images are read, where their range matters; else ``None``.
 
@@ -87,7 +88,7 @@ class OpenedRun:
         finished: Finished | None = None,
     ) -> None:
         self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
-        self._surgery, self._network, self._registry = surgery, network, registry
+        self.surgery, self._network, self._registry = surgery, network, registry
         self._base = Path(os.path.expanduser(base)) if base else None
         self._backbone, self._finished = backbone, finished
         self.record = finished.record if finished else read_record(self.folder)
@@ -215,7 +216,7 @@ class OpenedRun:
             bias=backbone.head_bias,
         )
         backbone.replace_head(head)
-        apply_surgery(backbone, self.record["surgery"], self._surgery)
+        apply_surgery(backbone, self.record["surgery"], self.surgery)
 
     @property
     def unpadded(self) -> bool | None:

@@ -52,11 +52,26 @@ Claim = Callable[[Mapping[str, Any]], AbstractContextManager[Claimed]]
 """Claims a folder for the given contents of ``run.json``."""
 
 
-def new_run(output: Path | None, backbone: str, *, main: bool) -> Claim:
-    """Claim ``output``, or by default the first free folder of ``runs/NAME-1``, ``-2``, …"""
+def new_run(
+    output: Path | None,
+    backbone: str,
+    *,
+    main: bool,
+    require: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Claim:
+    """Claim ``output``, or by default the first free folder of ``runs/NAME-1``, ``-2``, …
+
+    Args:
+        output: The folder, if the user has named it.
+        backbone: Canonical name.
+        main: Whether this is the first of several processes.
+        require: Called before with the contents of ``run.json``; may raise.
+    """
 
     @contextmanager
     def claim(record: Mapping[str, Any]) -> Iterator[Claimed]:
+        if require:
+            require(record)
         folder, parents = claim_folder(output, short_name(backbone)) if main else (Path(), ())
         folder = _broadcast(folder)
         with locked(folder, main):

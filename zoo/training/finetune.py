@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -29,8 +31,19 @@ from zoo.training.run_options import RunOptions, accelerator_for, for_process
 from zoo.training.train import train, training_setup
 
 
-def run(request: Request, output: Path | None, options: RunOptions) -> Run:
+def run(
+    request: Request,
+    output: Path | None,
+    options: RunOptions,
+    require: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Run:
     """Fine-tune as ``request`` says, in a new folder.
+
+    Args:
+        request: What to train, on what data.
+        output: The folder; ``None`` for the next free one in ``runs/``.
+        options: Options that do not change the result.
+        require: Called with the contents of ``run.json`` before there is a folder; may raise.
 
     Raises:
         ZooError: An input, option or file is at fault. Before training starts nothing is left
@@ -44,7 +57,8 @@ def run(request: Request, output: Path | None, options: RunOptions) -> Run:
     if main and options.network:
         for source in options.network.sources():
             trust(source)
-    return carry_out(request, options, accelerator, new_run(output, request.backbone, main=main))
+    claim = new_run(output, request.backbone, main=main, require=require)
+    return carry_out(request, options, accelerator, claim)
 
 
 def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, claim: Claim) -> Run:

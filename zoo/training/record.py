@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from zoo.engine.loop import FitResult
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.surgery import sha256_of_code
+from zoo.errors import RunError
 from zoo.modalities import modality_of
 from zoo.system.json_shape import finite
 from zoo.system.processor import usable_cores
@@ -106,6 +108,25 @@ def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, An
             "labels": list(splits.label_columns),
         },
     }
+
+
+def require_same_data(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Raise a :class:`RunError` if a run would now train on other data than it was started with.
+
+    Args:
+        folder: The run folder.
+        started: Contents of its ``run.json``.
+        record: Those of a run with the data of now.
+    """
+    then, now = started["data"], record["data"]
+    if then["fingerprint"] == now["fingerprint"]:
+        return
+    counts = [then["train"] + then["val"], now["train"] + now["val"]]
+    numbers = "" if counts[0] == counts[1] else f" ({counts[0]:,} samples then, {counts[1]:,} now)"
+    raise RunError(
+        f"the data of {folder} has changed since it was started: {now['source']}{numbers}",
+        hint="Restore it (data in memory: pass the same again), or start a new run.",
+    )
 
 
 def _in_memory(data: DataSource) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from zoo.errors import RunError
 from zoo.registry.run_record import LOCK_FILE
@@ -12,7 +12,7 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
 from zoo.training.own_values import network_to_train, require_same_values
-from zoo.training.record import versions
+from zoo.training.record import require_same_data, versions
 from zoo.training.run_options import RunOptions
 
 
@@ -23,7 +23,7 @@ class Repeat:
     Attributes:
         first: The original run.
         second: The repetition.
-        differences: Differing data, weights, versions and machine, in words.
+        differences: Differing weights, versions and machine, in words.
     """
 
     first: Run
@@ -37,50 +37,41 @@ class Repeat:
 
 
 def rerun(
-    folder: Path,
-    output: Path | None,
-    options: RunOptions,
-    *,
-    data: str | None = None,
-    network: Any = None,
+    first: Run, output: Path | None, options: RunOptions, *, data: str | None = None
 ) -> Repeat:
-    """Repeat the run in ``folder``.
+    """Repeat a run.
 
     Args:
-        folder: A finished run.
+        first: A finished run.
         output: Folder of the repetition; ``None`` for the next free one in ``runs/``.
         options: Options that do not change the result.
-        data: New location of the data, if it has moved.
-        network: The user's own network of the run, or a function that builds it.
+        data: New location of the data, if it has moved, or the name of that in memory.
 
     Raises:
-        RunError: ``run.json`` lacks the request, as in a run from the Hub.
+        RunError: ``run.json`` lacks the request, as in a run from the Hub; or the data has changed.
         ZooError: As a fine-tune.
     """
-    first = Run(folder, surgery=options.surgery, network=network, registry=options.registry)
-    if "request" not in first.record:
+    folder, record = first.folder, first.record
+    if "request" not in record:
         raise RunError(
             f"{folder / LOCK_FILE} lacks 'request', so the run cannot be repeated",
             hint="Runs pushed to the Hub do not contain it. Repeat the local run instead.",
         )
-    needed = first.record.get("plugins", {})
-    options.registry.require(needed, f"the run {folder}", training=True)
-    request = Request.from_json(first.record["request"]).but(
-        data=data, precision=first.record["precision"], compile=first.record["compile"]
+    options.registry.require(record.get("plugins", {}), f"the run {folder}", training=True)
+    request = Request.from_json(record["request"]).but(
+        data=data, precision=record["precision"], compile=record["compile"]
     )
-    if first.record["weights"] is None:  # a demo may have started without them, offline
+    if record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")
-    options = replace(options, network=network_to_train(folder, first.record, network))
-    require_same_values(folder, first.record, options.network)
-    second = run(request, output, options)
+    options = replace(options, network=network_to_train(folder, record, first.network))
+    require_same_values(folder, record, options.network)
+    second = run(request, output, options, partial(require_same_data, folder, record))
     return Repeat(first, second, tuple(_differences(first, second)))
 
 
 def _differences(first: Run, second: Run) -> list[str]:
     one, other = first.record, second.record
     words = []
-    if one["data"]["fingerprint"] != other["data"]["fingerprint"]:
-        words.append("the data differs")
     if (one["weights"] or {}).get("sha256") != (other["weights"] or {}).get("sha256"):
         words.append("the pretrained weights differ")
     if one["surgery_sha256"] != other["surgery_sha256"]:

@@ -27,7 +27,7 @@ from zoo.runs.run import Run
 from zoo.training.claims import Claim, Claimed
 from zoo.training.finetune import carry_out, write_report
 from zoo.training.own_values import network_to_train
-from zoo.training.record import instructions
+from zoo.training.record import instructions, require_same_data
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
 
 
@@ -127,11 +127,7 @@ def _refuse_other_surgery(folder: Path, record: Mapping[str, Any], options: RunO
 
 def _refuse_change(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Raise a :class:`RunError` if ``record``, of a run started now, differs from ``started``."""
-    if started["data"]["fingerprint"] != record["data"]["fingerprint"]:
-        raise RunError(
-            f"the data of {folder} has changed since it was started: {record['data']['source']}",
-            hint="Restore it, or start a new run.",
-        )
+    require_same_data(folder, started, record)
     if (started["weights"] or {}).get("sha256", "") != (record["weights"] or {}).get("sha256", ""):
         raise RunError(
             f"the weights that {folder} started from have changed: {started['request']['weights']}",
