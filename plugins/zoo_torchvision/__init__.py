@@ -1,6 +1,7 @@
-"""Every classifier of torchvision as a backbone.
+"""All torchvision classification models as backbones.
 
-``plugin`` holds the hooks and reads ``catalogue.json``; ``catalogue`` makes that file from
-torchvision's own enums. ``resnet``, ``vgg``, ``convolutional``, ``inception`` and ``attention``
-hold the loaders, one file a group of families, with the head's place and the stages as tables.
+``plugin`` implements the hooks and reads ``catalogue.json``, which ``catalogue`` generates from
+torchvision's weight enums. ``resnet``, ``vgg``, ``convolutional``, ``inception`` and ``attention``
+contain the loaders, one module per group of families; tables state the path of each head and the
+stages.
 """

@@ -1,7 +1,7 @@
-"""The families with attention: ViT (arXiv:2010.11929), Swin (arXiv:2103.14030, and version 2,
-arXiv:2111.09883), MaxViT (arXiv:2204.01697).
+"""Attention-based families: ViT (arXiv:2010.11929), Swin (arXiv:2103.14030), Swin v2
+(arXiv:2111.09883) and MaxViT (arXiv:2204.01697).
 
-ViT and MaxViT are built for one size of image, the one that the spec states. Swin takes any.
+ViT and MaxViT are built for the image size in the spec. Swin accepts any size.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torchvision.models.vision_transformer import (  # isort: skip
 )
 
 SIZE_STEPS = {
-    "maxvit_t": 224,  # five halvings, then windows of seven
+    "maxvit_t": 224,  # downsampled by 32, then split into 7 × 7 windows
     "vit_b_16": 16,
     "vit_b_32": 32,
     "vit_h_14": 14,
     "vit_l_16": 16,
     "vit_l_32": 32,
 }
-"""Of the networks built for one size: the sizes that they can be built for are its multiples."""
+"""For networks with a fixed image size, in pixels: the size must be a multiple of this."""
 
 SWIN_STAGES = cut("features", patches=1, stage1=1, stage2=2, stage3=2, stage4=2) | {
     "norm": ("norm",)
@@ -45,10 +45,12 @@ _OLD_MLP_NAMES = {".mlp.linear_1.": ".mlp.0.", ".mlp.linear_2.": ".mlp.3."}
 
 
 def load_vit(spec: BackboneSpec) -> Backbone:
-    """ViT for images of the spec's size; position embeddings of another size are interpolated.
+    """Build a ViT for the image size in the spec.
+
+    Position embeddings of weights for another size are interpolated.
 
     Raises:
-        UsageError: The size is not a whole number of patches.
+        UsageError: The image size is not a multiple of the patch size.
     """
     size = _checked_size(spec)
     net = cast(VisionTransformer, network(spec.arch, image_size=size))
@@ -68,17 +70,23 @@ def load_vit(spec: BackboneSpec) -> Backbone:
 
 
 def load_swin(spec: BackboneSpec) -> Backbone:
-    """Swin, version 1 or 2. Its attention reads the weights of two linear layers itself."""
+    """Build a Swin v1 or v2.
+
+    ``qkv`` and ``proj`` cannot have adapters: the attention uses their weights without calling
+    the layers.
+    """
     net = network(spec.arch)
-    read = [path for path, _ in net.named_modules() if re.search(r"\.attn\.(qkv|proj)$", path)]
-    return wrap(net, spec, head="head", stages=SWIN_STAGES, never_adapted=read)
+    never_called = [
+        path for path, _ in net.named_modules() if re.search(r"\.attn\.(qkv|proj)$", path)
+    ]
+    return wrap(net, spec, head="head", stages=SWIN_STAGES, never_adapted=never_called)
 
 
 def load_maxvit(spec: BackboneSpec) -> Backbone:
-    """MaxViT for images of the spec's size.
+    """Build a MaxViT for the image size in the spec.
 
     Raises:
-        UsageError: The size does not divide into the network's windows.
+        UsageError: The image size is not a multiple of 224.
     """
     size = _checked_size(spec)
     net = network(spec.arch, input_size=(size, size))
@@ -88,10 +96,10 @@ def load_maxvit(spec: BackboneSpec) -> Backbone:
 def _checked_size(spec: BackboneSpec) -> int:
     size, step = spec.image_input.size, SIZE_STEPS[spec.arch]
     if size % step:
-        near = max(step, round(size / step) * step)
+        nearest = max(step, round(size / step) * step)
         raise UsageError(
             f"the image size of {spec.name} must be a multiple of {step}, got {size}",
-            hint=f"The nearest size is {near}: --image-size {near}.",
+            hint=f"The nearest size is {nearest}: --image-size {nearest}.",
         )
     return size
 
@@ -106,7 +114,7 @@ def _vit_stages(net: VisionTransformer) -> dict[str, tuple[str, ...]]:
 
 
 def _with_present_mlp_names(state: StateDict) -> StateDict:
-    """The published files predate ``torchvision.ops.MLP`` (torchvision's pull request 6053)."""
+    """Rename MLP layers: the files predate ``torchvision.ops.MLP`` (pytorch/vision#6053)."""
     renamed = dict(state)
     for old, new in _OLD_MLP_NAMES.items():
         renamed = {key.replace(old, new): value for key, value in renamed.items()}
@@ -114,11 +122,11 @@ def _with_present_mlp_names(state: StateDict) -> StateDict:
 
 
 def _with_positions(state: StateDict, size: int, patch: int) -> StateDict:
-    """``state`` with position embeddings for images of ``size``, interpolated where needed."""
+    """Interpolate the position embeddings in ``state`` if they are for another ``size``."""
     positions = state.get(_POSITIONS)
     if positions is None or positions.ndim != 3:
         return state
-    places = positions.shape[1] - 1  # (1, 1 + places, width): the class token has one too
-    if places < 1 or math.isqrt(places) ** 2 != places:
+    patches = positions.shape[1] - 1  # (1, 1 + patches, width): the first is the class token's
+    if patches < 1 or math.isqrt(patches) ** 2 != patches:
         return state
     return dict(interpolate_embeddings(size, patch, dict(state)))

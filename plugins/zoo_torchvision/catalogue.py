@@ -1,7 +1,7 @@
-"""Makes ``catalogue.json`` from the installed torchvision: ``python -m zoo_torchvision.catalogue``.
+"""Generate ``catalogue.json`` from the installed torchvision: ``python -m zoo_torchvision.catalogue``.
 
-Addresses, hashes, accuracies and preprocessing come from torchvision's weight enums; widths and
-parameter counts are measured on the networks that the loaders build, on the meta device.
+URLs, hashes, accuracies and preprocessing come from torchvision's weight enums. Feature dimensions
+and parameter counts are measured on the networks that the loaders build, on the meta device.
 """
 
 from __future__ import annotations
@@ -35,32 +35,33 @@ import torchvision  # isort: skip
 CODE_LICENSE = "BSD-3-Clause"
 
 WEIGHTS_LICENSES = {
-    "": "BSD-3-Clause",  # torchvision's own, where an enum names no other
+    "": "BSD-3-Clause",  # torchvision's license, for enums that state none
     "https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "CC-BY-NC-4.0",
 }
-"""SPDX identifiers by the address that an enum gives as ``license``."""
+"""SPDX identifiers by the URL that an enum states as ``license``."""
 
 METRICS = {
     "imagenet1k/top1": ("ImageNet-1K", "acc@1"),
     "imagenet1k/top5": ("ImageNet-1K", "acc@5"),
 }
-"""Published metrics, in percent, by the place where an enum keeps them."""
+"""Published metrics, in percent: zoo's name to the data set and metric names in the enums."""
 
 SMALLEST = {"swin": 4, "efficientnet_v2": 1}
-"""Smallest sizes, by trial, where torchvision states the size of the published weights instead."""
+"""Smallest image sizes that work, in pixels, found by trial. For these families, torchvision's
+``min_size`` is the size that the weights were trained at."""
 
 CONVOLUTIONS_ONLY = "IMAGENET1K_FEATURES"
-"""torchvision's tag of VGG weights with valid values in ``features`` alone."""
+"""torchvision's tag of VGG weights without valid values in the classifier layers."""
 
 MINUS_ONE_TO_ONE = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 NORMALISED_INSIDE = ("googlenet", "inception_v3")
-"""Published weights for values in [-1, 1]; :mod:`zoo_torchvision.inception` says more."""
+"""Models whose weights expect inputs in [-1, 1]; see :mod:`zoo_torchvision.inception`."""
 
 
 @dataclass(frozen=True)
 class FamilyFacts:
-    """What torchvision's enums do not state."""
+    """Facts about a family that torchvision's enums do not contain."""
 
     loader: str
     paper: str
@@ -97,35 +98,37 @@ FAMILIES = {
 
 
 def architectures() -> list[str]:
-    """The names of all of torchvision's classifiers."""
+    """Return the names of all torchvision classification models."""
     return sorted(torchvision.models.list_models(module=torchvision.models))
 
 
 def rows() -> list[BackboneSpec]:
-    """The whole catalogue. Builds every network on the meta device: a minute or less."""
+    """Return the whole catalogue. Builds all networks on the meta device, which takes up to a minute."""
     return [row(arch) for arch in architectures()]
 
 
 def row(arch: str) -> BackboneSpec:
-    """One architecture's row, with its network built on the meta device."""
-    stated = statement(arch)
+    """Return the row of one architecture, whose network is built on the meta device."""
+    spec = published_facts(arch)
     with torch.device("meta"):
-        return measured(stated, build(stated, None))
+        return measured(spec, build(spec, None))
 
 
-def statement(arch: str) -> BackboneSpec:
-    """What torchvision states about ``arch``; width and parameters are left to :func:`measured`."""
+def published_facts(arch: str) -> BackboneSpec:
+    """Return what torchvision states about ``arch``; :func:`measured` adds the rest."""
     enum = torchvision.models.get_model_weights(arch)
     family = of_family(arch, FAMILIES)
-    usual = _input(arch, enum.DEFAULT)
+    default_input = _input(arch, enum.DEFAULT)
     return BackboneSpec(
         name=arch,
         modality="image",
         feature_dim=1,
         params=1,
-        input=usual,
+        input=default_input,
         loader=family.loader,
-        weights=tuple(_weights(arch, member, member is enum.DEFAULT, usual) for member in enum),
+        weights=tuple(
+            _weights(arch, member, member is enum.DEFAULT, default_input) for member in enum
+        ),
         license=CODE_LICENSE,
         paper=family.paper,
         tags=family.tags,
@@ -133,14 +136,14 @@ def statement(arch: str) -> BackboneSpec:
 
 
 def measured(spec: BackboneSpec, backbone: Backbone) -> BackboneSpec:
-    """``spec`` with the width of the published head and the number of parameters of ``backbone``."""
+    """Return ``spec`` with the feature dimension and parameter count of ``backbone``."""
     head = cast(nn.Linear, backbone.head)
     params = sum(parameter.numel() for parameter in backbone.parameters())
     return replace(spec, feature_dim=head.in_features, params=params)
 
 
 def write() -> None:
-    """Make ``catalogue.json`` again."""
+    """Write ``catalogue.json``."""
     data = {
         "torchvision": torchvision.__version__.partition("+")[0],
         "backbones": [spec.to_json() for spec in rows()],
@@ -148,8 +151,8 @@ def write() -> None:
     CATALOGUE.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _weights(arch: str, member: Any, default: bool, usual: ImageInput) -> Weights:
-    wanted = _input(arch, member)
+def _weights(arch: str, member: Any, default: bool, default_input: ImageInput) -> Weights:
+    expected = _input(arch, member)
     return Weights(
         tag=member.name,
         uri=member.url,
@@ -158,7 +161,7 @@ def _weights(arch: str, member: Any, default: bool, usual: ImageInput) -> Weight
         metrics=_metrics(member.meta["_metrics"]),
         default=default,
         classes=0 if member.name == CONVOLUTIONS_ONLY else PUBLISHED_CLASSES,
-        input=None if wanted == usual else wanted,
+        input=None if expected == default_input else expected,
         lacks=("classifier.*",) if member.name == CONVOLUTIONS_ONLY else (),
     )
 
@@ -169,7 +172,7 @@ def _metrics(published: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def _published_hash(url: str) -> str:
-    """The digits of the sha256 that torch.hub's naming puts at the end of a file name."""
+    """Return the sha256 prefix that torch.hub expects at the end of a file name."""
     found = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
     return found[1] if found else ""
 

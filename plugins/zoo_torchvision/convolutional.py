@@ -1,11 +1,10 @@
-"""The other convolutional families: where the head sits and what the stages are, as tables.
+"""The other convolutional families, with head paths and stages as tables.
 
-SqueezeNet alone needs care. Its published head is a 1×1 convolution, then a ReLU, then the
-average over the image. Here the average comes first: features are the pooled ``(B, 512)`` and
-the head is the same convolution as a linear layer. Without the ReLU in between the two orders are
-equal; with it, published class scores differ wherever a place of the image votes against a
-class, because torchvision counts such votes as zero. Names and shapes of a saved state are
-torchvision's, but its outputs there differ for the same reason.
+Only SqueezeNet is a special case. Its published head is a 1×1 convolution, a ReLU and a global
+average pool. Here pooling comes first: the features are the pooled ``(B, 512)``, and the head is
+the same convolution as a linear layer. The two orders are equal except for the ReLU, which sets
+negative class scores at each position to zero before they are averaged. So the logits differ from
+torchvision's, also when saved weights, whose names and shapes are torchvision's, are loaded there.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ _OLD_DENSE_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """Any network of the families in :data:`HEADS`."""
+    """Build a network of one of the families in :data:`HEADS`."""
     return wrap(
         network(spec.arch),
         spec,
@@ -110,7 +109,7 @@ def load(spec: BackboneSpec) -> Backbone:
 
 
 def load_densenet(spec: BackboneSpec) -> Backbone:
-    """DenseNet, whose published files name the layers of a block ``norm.1``, now ``norm1``."""
+    """Build a DenseNet. Published files call a layer ``norm.1`` that torchvision now calls ``norm1``."""
     return wrap(
         network(spec.arch),
         spec,
@@ -121,10 +120,10 @@ def load_densenet(spec: BackboneSpec) -> Backbone:
 
 
 def load_squeezenet(spec: BackboneSpec) -> Backbone:
-    """SqueezeNet with a linear head after the pooling; see the module's docstring.
+    """Build a SqueezeNet with a linear head after the pooling; see the module's docstring.
 
-    With the head taken out, torchvision's ``classifier`` is dropout, a ReLU that changes nothing
-    (the last layers of ``features`` end in one), and the average: the features.
+    Without its head, torchvision's ``classifier`` is dropout, a ReLU without effect (``features``
+    ends in one), and the average pool.
     """
     net = network(spec.arch)
     classifier = cast(nn.Sequential, net.classifier)
@@ -167,5 +166,5 @@ def _with_linear_head(state: StateDict) -> StateDict:
 def _with_convolutional_head(state: StateDict) -> StateDict:
     weight = state.get(_SQUEEZENET_WEIGHT)
     if weight is None or weight.ndim != 2:
-        return state  # a head that is more than one linear layer has no native form
+        return state  # torchvision has no equivalent of a head with several layers
     return {**state, _SQUEEZENET_WEIGHT: weight[:, :, None, None]}

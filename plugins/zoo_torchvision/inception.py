@@ -1,15 +1,14 @@
 """GoogLeNet (arXiv:1409.4842) and Inception v3 (arXiv:1512.00567).
 
-Their auxiliary classifiers, which only helped the original training, are dropped: the network is
-built without them, and their parameters in published files are left out.
+The auxiliary classifiers were used only in the original training. The networks are built without
+them, and their parameters in published files are ignored.
 
-The published weights expect values in [-1, 1]. torchvision reaches that range by a flag,
-``transform_input``, that turns ImageNet-normalised values back inside the network, and that only
-its pretrained constructors set. Here the catalogue declares a mean and a standard deviation of 0.5
-instead, which is the same arithmetic done once, by the preprocessing that a run records. So the
-network is the plain one, ``transform_input`` is off whatever weights are loaded, published
-predictions for an image are torchvision's, and a saved state gives the same outputs in
-``torchvision.models.googlenet(num_classes=n, aux_logits=False)`` for the same values.
+The published weights expect inputs in [-1, 1]. torchvision's pretrained constructors set
+``transform_input``, with which the network converts ImageNet-normalised inputs to that range. Here
+the catalogue declares a mean and a standard deviation of 0.5 instead, so that preprocessing does
+the same in one step and ``transform_input`` is always off. Predictions for an image are the same as
+torchvision's, and ``torchvision.models.googlenet(num_classes=n, aux_logits=False)`` with saved
+weights gives the same outputs for the same inputs.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ STAGES = {
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """GoogLeNet or Inception v3 without auxiliary classifiers."""
+    """Build a GoogLeNet or Inception v3 without auxiliary classifiers."""
     net = network(spec.arch, aux_logits=False, init_weights=True)
     stages = STAGES[spec.arch]
     return wrap(

@@ -1,4 +1,4 @@
-"""What every family shares: building torchvision's network, naming stages, reading old weights."""
+"""Shared by all families: build torchvision's network, define stages, read weights of old versions."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PUBLISHED_CLASSES = 1000
 
 
 def network(arch: str, **options: Any) -> nn.Module:
-    """torchvision's own network with random parameters, on torch's default device.
+    """Build torchvision's network with random weights, on torch's default device.
 
     Args:
-        arch: A name of ``torchvision.models.list_models``.
-        options: Arguments of torchvision's builder, e.g. ``image_size``.
+        arch: A name from ``torchvision.models.list_models()``.
+        options: Arguments of torchvision's constructor, e.g. ``image_size``.
     """
-    with _NumbersHaveValues():
+    with _TablesOnCpu():
         net: nn.Module = torchvision.models.get_model(arch, weights=None, **options)
     return net.to(torch.get_default_device())
 
@@ -51,18 +51,19 @@ def wrap(
     prefix_tokens: int | None = None,
     **options: Any,
 ) -> Backbone:
-    """The backbone of ``net``, into which zoo loads weights.
+    """Make a backbone of ``net``; zoo loads the weights into it later.
 
     Args:
-        net: From :func:`network`.
-        spec: What the backbone was asked to be.
+        net: A network from :func:`network`.
+        spec: The requested backbone.
         head: Path of the last linear layer.
-        stages: Ordered, input first.
-        convert: From names and shapes of published files to those that ``net`` has now.
-        to_native: From the names and shapes that ``net`` has to those that torchvision has.
-        never_adapted: Modules whose weights are read without calling them.
-        prefix_tokens: As of :class:`zoo.TokenOptions`.
-        options: Those of :func:`network` that torchvision needs for such a network again.
+        stages: Names to module paths, input first.
+        convert: Converts a state dict of a published file to the names and shapes of ``net``.
+        to_native: Converts a state dict of ``net`` to torchvision's names and shapes.
+        never_adapted: Paths of modules whose weights are used without calling the module, so that
+            an adapter would have no effect.
+        prefix_tokens: See :class:`zoo.TokenOptions`.
+        options: Arguments of torchvision's constructor with which it builds the same network.
     """
 
     def with_counters(state: StateDict) -> StateDict:
@@ -101,15 +102,18 @@ def logits(network, batch):
 
 
 def _native_code(options: Mapping[str, Any], backbone: Backbone) -> str:
-    """How plain torchvision loads a saved state."""
+    """Return code that loads saved weights with torchvision alone."""
     outputs = backbone.head.out_features
-    given = {"weights": None, "num_classes": outputs, **options}
-    arguments = [repr(backbone.spec.arch), *(f"{name}={value!r}" for name, value in given.items())]
+    keywords = {"weights": None, "num_classes": outputs, **options}
+    arguments = [
+        repr(backbone.spec.arch),
+        *(f"{name}={value!r}" for name, value in keywords.items()),
+    ]
     return _NATIVE_CODE.format(arguments=", ".join(arguments), outputs=outputs)
 
 
 def cut(container: str, **counts: int) -> dict[str, tuple[str, ...]]:
-    """Stages that are runs of a container's numbered children, given how many each has.
+    """Split a container's numbered children into consecutive stages of the given sizes.
 
     ``cut("features", stem=1, stage1=2)`` is ``{"stem": ("features.0",), "stage1":
     ("features.1", "features.2")}``.
@@ -122,20 +126,20 @@ def cut(container: str, **counts: int) -> dict[str, tuple[str, ...]]:
 
 
 def of_family(arch: str, table: Mapping[str, Value]) -> Value:
-    """The entry of the longest key that ``arch`` begins with."""
+    """Return the entry of the longest key that is a prefix of ``arch``."""
     return table[max((key for key in table if arch.startswith(key)), key=len)]
 
 
 def without(state: StateDict, prefixes: Sequence[str]) -> StateDict:
-    """``state`` without the names that begin with one of ``prefixes``."""
+    """Return ``state`` without the keys that start with one of ``prefixes``."""
     return {k: v for k, v in state.items() if not k.startswith(tuple(prefixes))}
 
 
 def _with_counters(state: StateDict, net: nn.Module) -> StateDict:
-    """Add the batch counters that files written before PyTorch 0.4.1 lack.
+    """Add ``num_batches_tracked``, which is missing from files written before PyTorch 0.4.1.
 
-    torch's own ``BatchNorm._load_from_state_dict`` does the same; the published ``vgg*_bn`` and
-    DenseNet files are that old.
+    The published ``vgg*_bn`` and DenseNet files are that old. torch's
+    ``BatchNorm._load_from_state_dict`` does the same.
     """
     counters = {
         key: value
@@ -146,10 +150,11 @@ def _with_counters(state: StateDict, net: nn.Module) -> StateDict:
     return {**counters, **state}
 
 
-class _NumbersHaveValues(TorchFunctionMode):
-    """Tables and numbers that a constructor calculates have values, also on the meta device.
+class _TablesOnCpu(TorchFunctionMode):
+    """Create tensors of ``torch.arange`` and ``torch.tensor`` on the CPU, also on the meta device.
 
-    RegNet works its widths out with tensors and reads them back, which the meta device cannot.
+    RegNet's constructor computes its widths with tensors and reads the values back, which fails
+    on the meta device.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""The hooks of the torchvision plugin; imports neither torch nor torchvision."""
+"""Hooks of the torchvision plugin. Imports neither torch nor torchvision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo_torchvision.rows import library_version, read
 EXEMPTIONS = (
     Exemption(
         check="features_are_what_the_head_reads",
-        reason="torchvision's SqueezeNet has a ReLU between its head and the average",
+        reason="torchvision's SqueezeNet has a ReLU between its head and the average pool",
         backbones=("squeezenet*",),
     ),
 )
@@ -18,25 +18,25 @@ EXEMPTIONS = (
 
 @hookimpl
 def zoo_backbones() -> Iterable[BackboneSpec]:
-    """The rows of ``catalogue.json``, which was made from the torchvision that it names."""
+    """Return the backbones of ``catalogue.json``."""
     return read()
 
 
 @hookimpl
 def zoo_library() -> Mapping[str, str]:
-    """The version of torchvision that the catalogue was made from."""
+    """Return the version of torchvision that the catalogue was generated from."""
     return {"torchvision": library_version()}
 
 
 @hookimpl
 def zoo_exemptions() -> Iterable[Exemption]:
-    """What torchvision's networks are known to do otherwise; see docs/backbones.md."""
+    """Return the checks that some torchvision networks are known to fail; see docs/backbones.md."""
     return EXEMPTIONS
 
 
 @hookimpl
 def zoo_sync() -> Iterable[BackboneSpec]:
-    """The rows made again from the installed torchvision, with every network on the meta device."""
+    """Regenerate the catalogue from the installed torchvision; builds all networks on the meta device."""
     from zoo_torchvision import catalogue
 
     return catalogue.rows()

@@ -17,5 +17,5 @@ STAGES = {
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """Any of torchvision's residual networks: one stem, four layers of blocks."""
+    """Build a ResNet, ResNeXt or Wide ResNet: a stem and four groups of residual blocks."""
     return wrap(network(spec.arch), spec, head=HEAD, stages=STAGES)

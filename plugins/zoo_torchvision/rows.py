@@ -1,4 +1,4 @@
-"""The catalogue as a file. No torch."""
+"""Read the catalogue file. No torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ CATALOGUE = Path(__file__).with_name("catalogue.json")
 
 
 def read() -> list[BackboneSpec]:
-    """Every backbone of ``catalogue.json``."""
+    """Return all backbones of ``catalogue.json``."""
     rows = json.loads(CATALOGUE.read_text(encoding="utf-8"))["backbones"]
     return [BackboneSpec.from_json(row) for row in rows]
 
 
 def library_version() -> str:
-    """The version of torchvision that the catalogue was made from."""
+    """Return the version of torchvision that the catalogue was generated from."""
     return str(json.loads(CATALOGUE.read_text(encoding="utf-8"))["torchvision"])

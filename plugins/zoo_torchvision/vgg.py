@@ -1,7 +1,7 @@
 """VGG (arXiv:1409.1556) with and without batch normalisation.
 
-The features are the 4,096 numbers before the last linear layer. The two linear layers in front
-of it belong to the backbone, each a stage with its activation and dropout.
+The features are the 4,096 inputs of the last linear layer. The two linear layers before it belong
+to the backbone; each is a stage, together with its activation and dropout.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LINEAR_STAGES = {
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """Any of torchvision's VGG networks."""
+    """Build a VGG."""
     net = network(spec.arch)
     stages = blocks(cast(nn.Sequential, net.features)) | LINEAR_STAGES
     return wrap(net, spec, head=HEAD, stages=stages)
 
 
 def blocks(features: nn.Sequential) -> dict[str, tuple[str, ...]]:
-    """``block1`` to ``block5``: the layers up to and including each max-pool."""
+    """Return ``block1`` to ``block5``, each of the layers up to and including a max-pool."""
     ends = [i + 1 for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
     return {
         f"block{number}": tuple(f"features.{i}" for i in range(start, end))

@@ -147,7 +147,7 @@ def test_the_catalogue_names_the_torchvision_it_was_made_from() -> None:
 def test_a_row_is_what_the_generator_makes_now(backbone: Backbone) -> None:
     """Width and parameters are those of the network, everything else is torchvision's."""
     arch = backbone.spec.arch
-    assert catalogue.measured(catalogue.statement(arch), backbone) == ROWS[arch]
+    assert catalogue.measured(catalogue.published_facts(arch), backbone) == ROWS[arch]
 
 
 def test_the_generator_makes_a_row_without_anything_built_before() -> None:
