@@ -19,6 +19,7 @@ from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.utils import logging
 
 from zoo_audio.families import FAMILIES, ZOO_HEAD, EncoderFamily
+from zoo_audio.inputs import AudioInput
 
 _ABOUT_THE_FILE = ("architectures", "auto_map", "_name_or_path", "transformers_version")
 """What a published config.json says about the file and not about the network."""
@@ -91,8 +92,15 @@ def _pooled(family: EncoderFamily, net: nn.Module, batch: Mapping[str, Tensor]) 
     if family.head != ZOO_HEAD:  # the head has been taken out of the library's classifier
         features: Tensor = net(**given).logits
         return features
+    mask = batch.get("attention_mask")
+    if mask is not None:
+        given["attention_mask"] = mask
     states: Tensor = net(**given).last_hidden_state  # (B, T, width)
-    return states.mean(dim=1)
+    if mask is None:
+        return states.mean(dim=1)
+    kept = net._get_feature_vector_attention_mask(states.shape[1], mask)[..., None]  # type: ignore[operator]
+    pooled: Tensor = (states * kept).sum(dim=1) / kept.sum(dim=1)
+    return pooled
 
 
 def _to_own(
@@ -161,8 +169,8 @@ class Classifier(torch.nn.Module):
         self.classifier.load_state_dict(head)
         {place}self.encoder.load_state_dict(state)
 
-    def forward(self, given):
-        return self.classifier({pooled})
+    def forward(self, given{mask}):
+{pooled}
 
 
 def load(folder):
@@ -170,8 +178,16 @@ def load(folder):
 
 
 def logits(network, batch):
-    return network(batch["input_values"])  # (B, {outputs})
+    return network({arguments})  # (B, {outputs})
 """
+
+
+_MASKED = """\
+        states = self.encoder(input_values=given, attention_mask=mask).last_hidden_state
+        kept = self.encoder._get_feature_vector_attention_mask(states.shape[1], mask)[..., None]
+        return self.classifier((states * kept).sum(dim=1) / kept.sum(dim=1))"""
+
+_KEYS = ("input_values", "attention_mask")
 
 
 def _native_code(backbone: Backbone) -> str:
@@ -179,7 +195,9 @@ def _native_code(backbone: Backbone) -> str:
     family = _family(backbone.spec)
     module, _, name = family.network.partition(":")
     own = family.head == ZOO_HEAD
+    masked = isinstance(backbone.spec.input, AudioInput) and backbone.spec.input.mask
     call = f"self.encoder({family.call}=given)"
+    plain = f"{call}.last_hidden_state.mean(dim=1)" if own else f"{call}.logits"
     return _NATIVE_CODE.format(
         module=module,
         name=name,
@@ -187,5 +205,7 @@ def _native_code(backbone: Backbone) -> str:
         features=backbone.spec.feature_dim,
         outputs=backbone.head.out_features,
         place="" if own else f"self.encoder.{family.head} = torch.nn.Identity()\n        ",
-        pooled=f"{call}.last_hidden_state.mean(dim=1)" if own else f"{call}.logits",
+        mask=", mask" if masked else "",
+        pooled=_MASKED if masked else f"        return self.classifier({plain})",
+        arguments=", ".join(f'batch["{key}"]' for key in _KEYS[: 1 + masked]),
     )

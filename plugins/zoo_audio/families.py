@@ -66,12 +66,14 @@ def _spectrogram_transformer(config: Json, prepared: Json) -> AudioInput:
     )
 
 
-def _waveform(_: Json, prepared: Json) -> AudioInput:
+def _waveform(config: Json, prepared: Json) -> AudioInput:
+    trained_so = config.get("feat_extract_norm", "group") == "layer"  # the library's own rule
     return AudioInput(
         sample_rate=int(prepared.get("sampling_rate", 16_000)),
         seconds=10.0,
         features="waveform",
         normalize=bool(prepared.get("do_normalize", True)),
+        mask=bool(prepared.get("return_attention_mask", trained_so)),
     )
 
 

@@ -31,6 +31,8 @@ class AudioInput(InputSpec):
         mean: Of ``kaldi`` features, from the training data of the weights.
         std: The same; features are divided by twice the value.
         normalize: Whether a ``waveform`` has mean 0 and standard deviation 1.
+        mask: Whether a batch of waveforms has an ``attention_mask``, without which the padding of
+            shorter ones counts as silence; networks take it if they were trained with it.
         augment: Whether training crops at random and masks bands and times (SpecAugment).
     """
 
@@ -44,6 +46,7 @@ class AudioInput(InputSpec):
     mean: float = 0.0
     std: float = 0.5
     normalize: bool = True
+    mask: bool = False
     augment: bool = True
 
     def __post_init__(self) -> None:

@@ -47,6 +47,8 @@ def prepare(recording: Recording, given: AudioInput, generator: Generator | None
     part = _part(recording.samples, wanted, random)
     samples = reading.resampled(part, recording.rate, given.sample_rate)
     samples = _part(samples, given.samples, random)
+    if given.mask:  # padded in the batch
+        return features(torch.from_numpy(samples), given)
     padding = given.samples - len(samples)
     before = 0 if random is None else int(random.integers(0, padding + 1))
     waveform = torch.from_numpy(np.pad(samples, (before, padding - before)))
@@ -59,6 +61,19 @@ def _part(samples: reading.Waveform, wanted: int, random: Generator | None) -> r
     left = max(0, len(samples) - wanted)
     start = left // 2 if random is None else int(random.integers(0, left + 1))
     return samples[start : start + wanted]
+
+
+def collate(prepared: Sequence[Tensor], given: AudioInput) -> dict[str, Tensor]:
+    """Prepared inputs, padded at the end, and the mask of those whose network takes one."""
+    import torch
+
+    longest = shape(given)[-1]
+    padded = [torch.nn.functional.pad(each, (0, longest - each.shape[-1])) for each in prepared]
+    batch = {"input_values": torch.stack(padded)}
+    if given.mask:
+        lengths = torch.tensor([each.shape[-1] for each in prepared])
+        batch["attention_mask"] = (torch.arange(longest) < lengths[:, None]).long()
+    return batch
 
 
 def fit(given: AudioInput, inputs: Sequence[Any], pretrained: bool) -> AudioInput:
@@ -91,7 +106,7 @@ def _lengths(inputs: Sequence[Any]) -> list[float]:
     return [reading.seconds_of(inputs[i]) for i in range(0, len(inputs), step)]
 
 
-def picture(prepared: Tensor, given: AudioInput) -> Any:
+def image(prepared: Tensor, given: AudioInput) -> Any:
     """The features as an image, low tones at the bottom; a waveform as its spectrogram."""
     import torch
 
@@ -110,7 +125,7 @@ def picture(prepared: Tensor, given: AudioInput) -> Any:
 def preview(recording: Recording) -> Any:
     """The spectrogram of the first seconds."""
     given = AudioInput(seconds=max(0.05, min(10.0, recording.seconds)), augment=False)
-    return picture(prepare(recording, given, None), given)
+    return image(prepare(recording, given, None), given)
 
 
 def across(given: AudioInput) -> int:
@@ -132,8 +147,12 @@ def steps(given: AudioInput) -> list[dict[str, Any]]:
         {"do": "decode", "channels": "mean"},
         {"do": "middle", "seconds": given.seconds},
         {"do": "resample", "rate": given.sample_rate},
-        {"do": "pad", "samples": given.samples, "where": "end"},
     ]
+    pad = {"do": "pad", "samples": given.samples, "where": "end"}
+    if given.mask:
+        standardise = [{"do": "standardise"}] if given.normalize else []
+        return [*parts, *standardise, {**pad, "mask": "attention_mask"}]
+    parts.append(pad)
     if given.features in how:
         return [*parts, {"do": given.features, **spectrogram, **how[given.features]}]
     return [*parts, {"do": "standardise"}] if given.normalize else parts
@@ -149,6 +168,7 @@ AUDIO = zoo.FileModality(
     in_words=in_words,
     read=reading.read,
     prepare=prepare,
+    collate=collate,
     demo_classes=demo.CLASSES,
     make_demo=demo.make_demo,
     demo_epochs=6,
@@ -158,7 +178,7 @@ AUDIO = zoo.FileModality(
     digest=reading.digest,
     fit=fit,
     facts=facts,
-    picture=picture,
+    image=image,
     preview=preview,
     across=across,
     steps=steps,

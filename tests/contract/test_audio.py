@@ -31,7 +31,7 @@ from zoo_audio import reading
 from zoo_audio.demo import make_demo
 from zoo_audio.features import features, masked, mel_filters, shape_of
 from zoo_audio.inputs import AudioInput
-from zoo_audio.modality import AUDIO, across, facts, fit, picture, prepare, preview
+from zoo_audio.modality import AUDIO, across, collate, facts, fit, image, prepare, preview
 from zoo_audio.plugin import zoo_backbones
 from zoo_audio.reading import Recording
 from zoo_audio.resolve import resolve
@@ -189,7 +189,7 @@ def test_every_kind_has_its_shape_and_is_augmented_by_the_generator_alone(kind: 
         assert not torch.equal(first, other)
         off = replace(given, augment=False)
         assert torch.equal(prepare(recording, off, np.random.default_rng(1)), plain)
-    assert picture(plain, given).ndim == 2
+    assert image(plain, given).ndim == 2
     assert across(given) == (0 if kind == "kaldi" else -1)
 
 
@@ -300,7 +300,10 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {**_SMALL, "max_length": 32, "num_mel_bins": 16, "num_labels": 5},
     ),
     "wav2vec2": ("Wav2Vec2ForCTC", _WAVE),
-    "hubert": ("HubertModel", {**_WAVE, "do_stable_layer_norm": True}),
+    "hubert": (
+        "HubertModel",
+        {**_WAVE, "do_stable_layer_norm": True, "feat_extract_norm": "layer"},
+    ),
     "whisper": ("WhisperForConditionalGeneration", _WHISPER),
 }
 
@@ -338,6 +341,27 @@ def test_an_encoder_gives_what_the_library_gives(name: str, tmp_path: Path) -> N
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+def test_recordings_of_several_lengths_are_masked_as_by_the_library(tmp_path: Path) -> None:
+    backbone = zoo.load(saved("hubert", tmp_path / "net")).eval()
+    given = backbone.spec.input.__class__(**{**backbone.spec.input.to_json(), "seconds": 1.0})
+    assert isinstance(given, AudioInput)
+    assert given.mask
+    waves = [tone(440, 16_000, seconds) + 0.01 for seconds in (1.0, 0.4, 0.73)]
+    ours = collate([prepare(Recording(wave, 16_000), given, None) for wave in waves], given)
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    theirs = extractor(waves, sampling_rate=16_000, padding=True, return_tensors="pt")
+    assert torch.allclose(ours["input_values"], theirs["input_values"], atol=1e-6)
+    assert torch.equal(ours["attention_mask"], theirs["attention_mask"].long())
+    network = transformers.HubertForSequenceClassification.from_pretrained(tmp_path / "net").eval()
+    network.projector = network.classifier = torch.nn.Identity()
+    with torch.no_grad():
+        found, unmasked = backbone.features(ours), backbone.features(dict([*ours.items()][:1]))
+        assert torch.allclose(found, network(**theirs).logits, atol=1e-5)
+    assert not torch.allclose(found, unmasked, atol=0.1)
+    first = AUDIO.padded_batch(backbone.spec.with_input(seconds=0.5))["attention_mask"]
+    assert first.sum(dim=1).tolist() == [8000, 4000]
+
+
 @pytest.mark.slow(1)
 @pytest.mark.parametrize("name", TINY)
 def test_an_encoder_keeps_the_contract(name: str, tmp_path: Path) -> None:
@@ -348,8 +372,9 @@ def test_an_encoder_keeps_the_contract(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(0.5)
-def test_a_spectrogram_transformer_resumes_exactly_and_is_exported(tmp_path: Path) -> None:
-    name = saved("ast", tmp_path / "net")
+@pytest.mark.parametrize("network", ["ast", "hubert"])
+def test_an_encoder_resumes_exactly_and_is_exported(network: str, tmp_path: Path) -> None:
+    name = saved(network, tmp_path / "net")
     options: Any = {"classes": 2, "strategy": "full", "report": False, "device": "cpu"}
     options |= {"workers": 0, "epochs": 2, "batch_size": 16}
     whole = zoo.finetune(name, output=tmp_path / "whole", **options)

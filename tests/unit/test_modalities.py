@@ -24,6 +24,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.modalities import all_modalities, modality_named
+from zoo.modalities.files.collating import collated
 from zoo.modalities.files.modality import FileModality
 from zoo.modalities.files.reading import prepare, read_sample
 from zoo.registry.discovery import PluginSource
@@ -224,6 +225,16 @@ def test_a_plugin_that_raises_is_named_and_a_bad_file_too() -> None:
         read_sample(sonar, b"noise", "a.echo")
     with pytest.raises(PluginError, match=r"'acme'.*\(3,\).*\(4,\)"):
         prepare(sonar, "echo", "a.echo", given)  # type: ignore[arg-type]
+    rows = [torch.zeros(4), torch.zeros(2)]
+    for tensors, words in (
+        ({}, "pings must be a tensor"),
+        ({"pings": torch.zeros(2, 3)}, r"\(2, 3\)"),
+        ({"pings": torch.zeros(2, 4), "mask": torch.zeros(1, 4)}, "mask must have 2 rows"),
+    ):
+        padding = _echoes(collate=lambda *_, own=tensors: own)
+        assert prepare(padding, "echo", "a.echo", given).shape == (3,)  # type: ignore[arg-type]
+        with pytest.raises(PluginError, match=rf"'acme'.*collate.*{words}"):
+            collated(padding, rows, given)  # type: ignore[arg-type]
 
 
 def test_what_is_no_file_of_the_modality_is_named(tmp_path: Path) -> None:

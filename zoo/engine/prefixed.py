@@ -42,6 +42,10 @@ def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
         return None
     first = [(0, index) for index in range(min(3, len(dataloaders.val_labels)))]
     examples = [setup.forward.place(dataloaders.val.batch(keys)) for keys in (first[:2], first)]
+    modality = modality_of(setup.forward.backbone.spec)
+    beside = examples[0].keys() - {modality.main_input, "index", "labels", "traits"}
+    if beside and not modality.ragged:  # such as a mask, which has to be computed again
+        return None
     with setup.forward.autocast():
         prefix = find_prefix(setup.forward.backbone, examples)
     if prefix is None or prefix.outputs.dtype not in _STORED:
@@ -117,7 +121,7 @@ class Prefixed(Batches):
                 placed = forward.place(batch)
                 with forward.autocast(exact=exact):
                     outputs = prefix.run(placed)
-                if "attention_mask" in placed:
+                if prefix.fixed > 1:
                     outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
                 array[rows.places(batch["index"].tolist())] = _as_stored(outputs)
                 advance()

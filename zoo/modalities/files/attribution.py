@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.backbone import Backbone, Batch
 from zoo.errors import first_line
 from zoo.modalities.attribution import Attributed, Attribution, Question
+from zoo.modalities.files.collating import tensors_of
 from zoo.modalities.files.reading import calling
 from zoo.modalities.files.showing import in_color
 from zoo.modalities.image.showing import image_uri, overlay_uri
@@ -32,9 +33,9 @@ _LEAST_SEEN = 1e-30
 def attribute(modality: FileFunctions, question: Question) -> Attributed:
     """The inputs as the network sees them, with the parts that speak for the output."""
     names = [question.samples.input(i) for i in range(len(question.samples))]
-    if modality.picture is None:
+    if modality.image is None:
         plain = tuple(Attribution(name) for name in names)
-        return Attributed(plain, absent=f"{modality.nouns} have no picture")
+        return Attributed(plain, absent=f"{modality.nouns} cannot be shown as images")
     batch = question.loader.batch([(0, i) for i in range(len(names))])
     given = batch[modality.main_input]
     pixels = [_pixels(modality, each, question) for each in given]
@@ -45,10 +46,9 @@ def attribute(modality: FileFunctions, question: Question) -> Attributed:
         backbone = question.network().to(question.device).eval()
         with calling(modality, "across"):
             axis = 1 + modality.across(question.spec.input) % (given.ndim - 1)
+        placed = {key: batch[key].to(question.device) for key in tensors_of(batch)}
         signs = [-1.0 if negative else 1.0 for negative in question.against]
-        heat = occlusion(
-            backbone, modality.main_input, given.to(question.device), axis, question.outputs, signs
-        )
+        heat = occlusion(backbone, modality.main_input, placed, axis, question.outputs, signs)
     except Exception as error:  # a plugin's network may raise anything; show plain inputs then
         return Attributed(tuple(shown), absent=first_line(error))
     shown = [
@@ -62,7 +62,7 @@ def attribute(modality: FileFunctions, question: Question) -> Attributed:
 def occlusion(
     backbone: Backbone,
     name: str,
-    given: Tensor,
+    batch: Batch,
     axis: int,
     outputs: Sequence[int],
     signs: Sequence[float],
@@ -72,15 +72,16 @@ def occlusion(
     Args:
         backbone: In evaluation mode, with its head.
         name: The key of the input.
-        given: Prepared, on its device: ``(B, …)``.
-        axis: Of ``given``; its parts are set to zero in turn.
+        batch: Prepared inputs, on their device.
+        axis: Of the input, ``(B, …)``; its parts are set to zero in turn.
         outputs: The output to attribute, for each input.
         signs: -1 for evidence against the output, for each input.
     """
+    given = batch[name]
     chosen = torch.tensor(outputs, device=given.device)[:, None]
 
     def logits(inputs: Tensor) -> Tensor:
-        found: Tensor = backbone({name: inputs})
+        found: Tensor = backbone({**batch, name: inputs})
         return found.float().gather(1, chosen)[:, 0]
 
     whole, drops = logits(given), []
@@ -96,9 +97,9 @@ def occlusion(
 
 def _pixels(modality: FileFunctions, prepared: Tensor, question: Question) -> NDArray[np.uint8]:
     """``(height, width, 3)``."""
-    assert modality.picture is not None
-    with calling(modality, "picture"):
-        return in_color(modality.picture(prepared, question.spec.input))
+    assert modality.image is not None
+    with calling(modality, "image"):
+        return in_color(modality.image(prepared, question.spec.input))
 
 
 def _map(row: NDArray[np.float32]) -> NDArray[np.float32]:

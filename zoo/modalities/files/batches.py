@@ -1,11 +1,10 @@
-"""Batches of files: read, augmented and stacked."""
+"""Batches of files: read, augmented and collated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from zoo.contract.inputs import InputSpec
@@ -13,6 +12,7 @@ from zoo.data.batch_order import Key
 from zoo.data.loader import BatchReader, TensorBatch, labels_of
 from zoo.data.samples import Samples
 from zoo.modalities.batches import BatchOptions
+from zoo.modalities.files.collating import collated
 from zoo.modalities.files.reading import prepare, read_sample
 from zoo.system.tensors.seeds import mixed_seed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FileBatches(BatchReader):
-    """Batches of files: the main input ``(B, *shape)``, ``index``, ``labels``."""
+    """Batches of files: the main input ``(B, *shape)``, what the plugin adds, ``index``, ``labels``."""
 
     def __init__(
         self, modality: FileFunctions, samples: Samples, given: InputSpec, options: BatchOptions
@@ -30,9 +30,8 @@ class FileBatches(BatchReader):
         self.train, self.seed = options.train and modality.augmented, options.seed
 
     def read(self, keys: Sequence[Key]) -> TensorBatch:
-        stacked = torch.stack([self._prepared(*key) for key in keys])
-        indices = [index for _, index in keys]
-        return {self.modality.main_input: stacked} | labels_of(self.samples, indices)
+        batch = collated(self.modality, [self._prepared(*key) for key in keys], self.given)
+        return batch | labels_of(self.samples, [index for _, index in keys])
 
     def _prepared(self, augmentation: int, index: int) -> Tensor:
         name = self.samples.input(index)

@@ -1,9 +1,8 @@
-"""What an export says of files: one tensor of one shape, and the steps that prepare it."""
+"""What an export says of files: tensors of fixed shapes, and the steps that prepare it."""
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from torch.export import Dim
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.modalities.exporting import TensorBatch
+from zoo.modalities.files.collating import noise
 from zoo.modalities.files.reading import calling
 
 if TYPE_CHECKING:
@@ -34,25 +34,29 @@ class FileExport:
 
     @property
     def axes(self) -> dict[str, tuple[str | int, ...]]:
-        """The shape that the spec states."""
-        return {self.modality.main_input: ("batch", *self.modality.shape(self.spec.input))}
+        """The shapes of a batch's tensors."""
+        return {key: ("batch", *each.shape[1:]) for key, each in self._noise(1).items()}
 
     def traced(self) -> TensorBatch:
         """Two inputs of noise."""
-        return self.modality.noise(self.spec, 2)
+        return self._noise(2)
 
     def checked(self) -> Iterator[TensorBatch]:
-        """One input and three."""
+        """One input and three, two of which are shorter where the plugin collates."""
         for count in (1, 3):
-            yield self.modality.noise(self.spec, count, seed=count)
+            yield self._noise(count, seed=count)
 
     def dynamic_shapes(self) -> dict[str, dict[int, Dim]]:
         """The number of inputs."""
-        return {self.modality.main_input: {0: Dim("batch", min=1)}}
+        rows = Dim("batch", min=1)
+        return {key: {0: rows} for key in self._noise(1)}
 
     def by_name(self, backbone: Backbone) -> nn.Module:
-        """The network of the main input, as an argument of that name."""
-        return _named(self.modality.main_input, backbone)
+        """The network of a batch's tensors, as arguments of their names."""
+        return _named(list(self._noise(1)), backbone)
+
+    def _noise(self, count: int, seed: int = 0) -> TensorBatch:
+        return noise(self.modality, self.spec.input, count, seed=seed, padded=True)
 
     def preparation(self) -> dict[str, Any]:
         """The steps in their order, as the plugin gives them."""
@@ -63,21 +67,20 @@ class FileExport:
 
 
 class _Named(nn.Module):
-    def __init__(self, name: str, backbone: Backbone) -> None:
+    def __init__(self, names: Sequence[str], backbone: Backbone) -> None:
         super().__init__()
-        self.name, self.backbone = name, backbone
+        self.names, self.backbone = names, backbone
 
-    def forward(self, given: Tensor) -> Tensor:
+    def of(self, *given: Tensor) -> Tensor:
         """``(B, outputs)``, before softmax, sigmoid, or the user's units."""
-        logits: Tensor = self.backbone({self.name: given})
+        logits: Tensor = self.backbone(dict(zip(self.names, given, strict=True)))
         return logits
 
 
-def _named(name: str, backbone: Backbone) -> nn.Module:
-    """A module whose ``forward`` has one argument, ``name``: exports call inputs by it."""
-    code = _Named.forward.__code__
-    names = (code.co_varnames[0], name, *code.co_varnames[2:])
-    forward = types.FunctionType(code.replace(co_varnames=names), globals(), "forward")
-    kind = type("Named", (_Named,), {"forward": forward})
-    module: nn.Module = kind(name, backbone)
+def _named(names: Sequence[str], backbone: Backbone) -> nn.Module:
+    """A module whose ``forward`` has arguments ``names``: exports call inputs by them."""
+    arguments, found = ", ".join(names), dict[str, Any]()
+    exec(f"def forward(self, {arguments}):\n    return self.of({arguments})", found)
+    kind = type("Named", (_Named,), {"forward": found["forward"]})
+    module: nn.Module = kind(names, backbone)
     return module

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.inputs import InputSpec
-from zoo.contract.spec import BackboneSpec
 from zoo.errors import ContractError
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ class FileFunctions:
             read; any other exception is a fault of the plugin.
         prepare: From ``(sample, input, generator)`` to a float tensor of ``shape``. Without a
             generator (``None``) it is not augmented; with one, randomness comes from it alone.
+        collate: From ``(prepared, input)``, a list of prepared inputs, to the tensors of a batch, the
+            main input ``(B, *shape)`` among them; by default that alone, stacked. With it, prepared
+            inputs may be shorter than ``shape`` along the last axis.
         demo_classes: The classes of the demo data, in order.
         make_demo: From a seed to pairs of a raw input and its class, for ``zoo finetune`` without
             data.
@@ -47,11 +49,11 @@ class FileFunctions:
         fit: From ``(input, inputs, pretrained)`` to what the network takes for these training
             inputs, a sequence of raw ones; ``pretrained`` says whether it starts from weights.
         facts: From ``(input, inputs)`` to lines of the summary, by title.
-        picture: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
+        image: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
             of 0 to 255, for reports; NumPy.
         preview: The same from a sample, for lists of files.
         across: From ``input`` to the axis of a prepared input that runs from left to right in its
-            picture. Parts along it are blanked in turn to find the evidence for a prediction.
+            image. Parts along it are blanked in turn to find the evidence for a prediction.
         steps: How an input is prepared, step by step, for the users of an export.
         augmented: Whether ``prepare`` augments.
         pretrained: Default hyperparameters that differ from those for images, from weights.
@@ -70,13 +72,14 @@ class FileFunctions:
     demo_classes: tuple[str, ...]
     make_demo: Callable[[int], Iterable[tuple[Any, str]]]
     encode: Callable[[Any], bytes]
+    collate: Callable[[Any, Any], Mapping[str, Tensor]] | None = None
     demo_epochs: int | None = None
     takes: Callable[[Any], bool] | None = None
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
     fit: Callable[[Any, Any, bool], InputSpec] | None = None
     facts: Callable[[Any, Any], Mapping[str, str]] | None = None
-    picture: Callable[[Tensor, Any], Any] | None = None
+    image: Callable[[Tensor, Any], Any] | None = None
     preview: Callable[[Any], Any] | None = None
     across: Callable[[Any], int] | None = None
     steps: Callable[[Any], list[dict[str, Any]]] | None = None
@@ -105,10 +108,3 @@ class FileFunctions:
     def in_memory(self, given: object) -> bool:
         """Encoded inputs, and what the plugin takes."""
         return isinstance(given, bytes) or bool(self.takes is not None and self.takes(given))
-
-    def noise(self, spec: BackboneSpec, count: int, seed: int = 0) -> dict[str, Tensor]:
-        """Noise of the shape that the spec states."""
-        import torch
-
-        generator = torch.Generator().manual_seed(seed)
-        return {self.main_input: torch.randn(count, *self.shape(spec.input), generator=generator)}

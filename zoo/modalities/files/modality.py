@@ -173,11 +173,15 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         self, spec: BackboneSpec, count: int, *, size: Any = None, seed: int = 0
     ) -> dict[str, Tensor]:
         """Noise of the shape that the spec states; ``size`` is not used."""
-        return self.noise(spec, count, seed)
+        from zoo.modalities.files.collating import noise
+
+        return noise(self, spec.input, count, seed=seed)
 
     def padded_batch(self, spec: BackboneSpec) -> dict[str, Tensor]:
-        """Every input has one shape."""
-        return self.random_batch(spec, 2)
+        """The second is half as long where the plugin collates; else every input has one shape."""
+        from zoo.modalities.files.collating import noise
+
+        return noise(self, spec.input, 2, padded=True)
 
     def small_size(self, spec: BackboneSpec) -> None:
         """There is one shape."""

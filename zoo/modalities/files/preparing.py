@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from zoo.contract.inputs import InputSpec
 from zoo.data.sequences import Raw
+from zoo.modalities.files.collating import collated
 from zoo.modalities.files.reading import calling, encoded, prepare, read_sample
 from zoo.modalities.preparing import PreparedInput
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FilePreparer:
-    """See :class:`zoo.modalities.preparing.Preparer`; contents are tensors of the modality's shape.
+    """See :class:`zoo.modalities.preparing.Preparer`; contents are prepared tensors.
 
     Args:
         modality: The modality.
@@ -38,8 +38,8 @@ class FilePreparer:
         return PreparedInput(raw, name, prepare(self._modality, sample, name, self._given))
 
     def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
-        """The main input, ``(B, *shape)``."""
-        return {self._modality.main_input: torch.stack([each.content for each in prepared])}
+        """The main input, ``(B, *shape)``, and what the plugin adds."""
+        return collated(self._modality, [each.content for each in prepared], self._given)
 
     def example(self) -> Raw:
         """The first of the demo data, as a file."""

@@ -71,7 +71,7 @@ def read_sample(modality: FileFunctions, raw: Raw, name: str) -> Any:
 def prepare(
     modality: FileFunctions, sample: Any, name: str, given: InputSpec, seed: int | None = None
 ) -> Tensor:
-    """A sample as the network takes it, float32, of the modality's shape.
+    """A sample as the network takes it: float32, of the modality's shape, or shorter if it collates.
 
     Args:
         modality: The modality.
@@ -84,10 +84,16 @@ def prepare(
     with calling(modality, f"preparing {name}"):
         prepared = modality.prepare(sample, given, generator)
         shape = tuple(modality.shape(given))
-        if not isinstance(prepared, Tensor) or tuple(prepared.shape) != shape:
+        if not isinstance(prepared, Tensor) or not _fits(modality, tuple(prepared.shape), shape):
             found = tuple(getattr(prepared, "shape", ())) or type(prepared).__name__
             raise TypeError(f"{found} rather than a tensor {shape}")
         return prepared.to(torch.float32)
+
+
+def _fits(modality: FileFunctions, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    if modality.collate is None or not shape or not found:
+        return found == shape
+    return found[:-1] == shape[:-1] and 1 <= found[-1] <= shape[-1]
 
 
 def encoded(modality: FileFunctions, raw: Raw) -> bytes:
