@@ -47,9 +47,7 @@ def prepare(recording: Recording, given: AudioInput, generator: Generator | None
     part = _part(recording.samples, wanted, random)
     samples = reading.resampled(part, recording.rate, given.sample_rate)
     samples = _part(samples, given.samples, random)
-    if given.mask:  # padded in the batch
-        return features(torch.from_numpy(samples), given)
-    padding = given.samples - len(samples)
+    padding = 0 if given.mask else given.samples - len(samples)  # masked ones are padded in batches
     before = 0 if random is None else int(random.integers(0, padding + 1))
     waveform = torch.from_numpy(np.pad(samples, (before, padding - before)))
     prepared = features(waveform, given)

@@ -308,12 +308,12 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def saved(name: str, folder: Path) -> str:
+def saved(name: str, folder: Path, **changes: Any) -> str:
     """The name of a tiny network that Transformers has saved."""
     kind, options = TINY[name]
     network = getattr(transformers, kind)
     torch.manual_seed(0)
-    network(network.config_class(**options)).save_pretrained(folder)
+    network(network.config_class(**options | changes)).save_pretrained(folder)
     return f"path:{folder}"
 
 
@@ -341,25 +341,31 @@ def test_an_encoder_gives_what_the_library_gives(name: str, tmp_path: Path) -> N
     assert torch.allclose(found, expected, atol=1e-6)
 
 
-def test_recordings_of_several_lengths_are_masked_as_by_the_library(tmp_path: Path) -> None:
-    backbone = zoo.load(saved("hubert", tmp_path / "net")).eval()
-    given = backbone.spec.input.__class__(**{**backbone.spec.input.to_json(), "seconds": 1.0})
-    assert isinstance(given, AudioInput)
-    assert given.mask
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("name", ["wav2vec2", "hubert"])
+def test_recordings_of_several_lengths_are_padded_as_by_the_library(
+    name: str, norm: str, tmp_path: Path
+) -> None:
+    backbone = zoo.load(saved(name, tmp_path / "net", feat_extract_norm=norm)).eval()
+    given = replace(backbone.spec.input, seconds=1.0)
     waves = [tone(440, 16_000, seconds) + 0.01 for seconds in (1.0, 0.4, 0.73)]
     ours = collate([prepare(Recording(wave, 16_000), given, None) for wave in waves], given)
-    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer")
     theirs = extractor(waves, sampling_rate=16_000, padding=True, return_tensors="pt")
+    assert ours.keys() == theirs.keys()
     assert torch.allclose(ours["input_values"], theirs["input_values"], atol=1e-6)
-    assert torch.equal(ours["attention_mask"], theirs["attention_mask"].long())
-    network = transformers.HubertForSequenceClassification.from_pretrained(tmp_path / "net").eval()
+    kind = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert"}[name] + "ForSequenceClassification"
+    network = getattr(transformers, kind).from_pretrained(tmp_path / "net").eval()
     network.projector = network.classifier = torch.nn.Identity()
     with torch.no_grad():
-        found, unmasked = backbone.features(ours), backbone.features(dict([*ours.items()][:1]))
-        assert torch.allclose(found, network(**theirs).logits, atol=1e-5)
-    assert not torch.allclose(found, unmasked, atol=0.1)
-    first = AUDIO.padded_batch(backbone.spec.with_input(seconds=0.5))["attention_mask"]
-    assert first.sum(dim=1).tolist() == [8000, 4000]
+        found, expected = backbone.features(ours), network(**theirs).logits
+        unmasked = backbone.features({"input_values": ours["input_values"]})
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(found, unmasked, atol=0.1) == (norm == "group")
+    if norm == "layer":
+        assert torch.equal(ours["attention_mask"], theirs["attention_mask"].long())
+        short = AUDIO.padded_batch(backbone.spec.with_input(seconds=0.5))["attention_mask"]
+        assert short.sum(dim=1).tolist() == [8000, 4000]
 
 
 @pytest.mark.slow(1)

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.contract.network.backbone import Backbone, Batch
+from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import Batch
 from zoo.errors import first_line
 from zoo.modalities.attribution import Attributed, Attribution, Question
 from zoo.modalities.files.collating import tensors_of

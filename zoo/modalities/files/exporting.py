@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim
 
 from zoo.contract.network.backbone import Backbone
@@ -14,6 +14,7 @@ from zoo.contract.spec import BackboneSpec
 from zoo.modalities.exporting import TensorBatch
 from zoo.modalities.files.collating import noise
 from zoo.modalities.files.reading import calling
+from zoo.modalities.named_network import named_network
 
 if TYPE_CHECKING:
     from zoo.modalities.files.functions import FileFunctions
@@ -53,7 +54,7 @@ class FileExport:
 
     def by_name(self, backbone: Backbone) -> nn.Module:
         """The network of a batch's tensors, as arguments of their names."""
-        return _named(list(self._noise(1)), backbone)
+        return named_network(list(self._noise(1)), backbone)
 
     def _noise(self, count: int, seed: int = 0) -> TensorBatch:
         return noise(self.modality, self.spec.input, count, seed=seed, padded=True)
@@ -64,23 +65,3 @@ class FileExport:
             return {"steps": []}
         with calling(self.modality, "steps"):
             return {"steps": self.modality.steps(self.spec.input)}
-
-
-class _Named(nn.Module):
-    def __init__(self, names: Sequence[str], backbone: Backbone) -> None:
-        super().__init__()
-        self.names, self.backbone = names, backbone
-
-    def of(self, *given: Tensor) -> Tensor:
-        """``(B, outputs)``, before softmax, sigmoid, or the user's units."""
-        logits: Tensor = self.backbone(dict(zip(self.names, given, strict=True)))
-        return logits
-
-
-def _named(names: Sequence[str], backbone: Backbone) -> nn.Module:
-    """A module whose ``forward`` has arguments ``names``: exports call inputs by them."""
-    arguments, found = ", ".join(names), dict[str, Any]()
-    exec(f"def forward(self, {arguments}):\n    return self.of({arguments})", found)
-    kind = type("Named", (_Named,), {"forward": found["forward"]})
-    module: nn.Module = kind(names, backbone)
-    return module

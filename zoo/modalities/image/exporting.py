@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim
 
 from zoo.contract.network.backbone import Backbone
@@ -17,6 +17,7 @@ from zoo.modalities.image.band_steps import LONGEST
 from zoo.modalities.image.bit_depth import OVERSAMPLING
 from zoo.modalities.image.noise import random_batch
 from zoo.modalities.image.transforms import resized
+from zoo.modalities.named_network import named_network
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,11 @@ class ImageExport:
 
     def by_name(self, backbone: Backbone) -> nn.Module:
         """The network of ``pixel_values``."""
-        return _NamedImages(backbone)
+        return named_network(["pixel_values"], backbone)
 
     def preparation(self) -> dict[str, Any]:
         """The steps in their order."""
         return {"steps": steps(self.spec.image_input)}
-
-
-class _NamedImages(nn.Module):
-    """A backbone that takes the tensors of a batch by their names."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """``(B, outputs)``, before softmax, sigmoid, or the user's units."""
-        logits: Tensor = self.backbone({"pixel_values": pixel_values})
-        return logits
 
 
 def steps(given: ImageInput) -> list[dict[str, Any]]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim
 
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.modalities.exporting import TensorBatch
+from zoo.modalities.named_network import named_network
 from zoo.modalities.text.noise import LARGE
 from zoo.modalities.text.tokenization import UNKNOWN, TextEncoder
 from zoo.registry.run_record import TOKENIZER
@@ -102,7 +103,7 @@ class TextExport:
 
     def by_name(self, backbone: Backbone) -> nn.Module:
         """The network of ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``."""
-        return _NamedTexts(backbone)
+        return named_network(list(self.axes), backbone)
 
     def preparation(self) -> dict[str, Any]:
         """The tokenizer, and how its tokens are cut and padded."""
@@ -134,21 +135,3 @@ class TextExport:
         if self.types:
             batch["token_type_ids"] = mask * (torch.arange(length) >= length // 2)
         return batch
-
-
-class _NamedTexts(nn.Module):
-    """A backbone that takes the tensors of a batch by their names."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """``(B, outputs)``, before softmax, sigmoid, or the user's units."""
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if token_type_ids is not None:
-            batch["token_type_ids"] = token_type_ids
-        logits: Tensor = self.backbone(batch)
-        return logits
