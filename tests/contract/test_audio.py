@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -378,9 +379,8 @@ def test_an_encoder_keeps_the_contract(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(0.5)
-@pytest.mark.parametrize("network", ["ast", "hubert"])
-def test_an_encoder_resumes_exactly_and_is_exported(network: str, tmp_path: Path) -> None:
-    name = saved(network, tmp_path / "net")
+def test_a_spectrogram_transformer_resumes_exactly_and_is_exported(tmp_path: Path) -> None:
+    name = saved("ast", tmp_path / "net")
     options: Any = {"classes": 2, "strategy": "full", "report": False, "device": "cpu"}
     options |= {"workers": 0, "epochs": 2, "batch_size": 16}
     whole = zoo.finetune(name, output=tmp_path / "whole", **options)
@@ -391,6 +391,48 @@ def test_an_encoder_resumes_exactly_and_is_exported(network: str, tmp_path: Path
     assert all(torch.equal(first[key], second[key]) for key in first)
     for form in ("onnx", "native", "torch-export"):
         assert export_run(whole, format=form, output=tmp_path / form).difference < 1e-4
+
+
+@pytest.mark.slow(0.5)
+def test_masked_recordings_are_trained_on_cached_resumed_and_exported(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lengths = [1.0, *random.uniform(0.3, 0.9, 31)]
+    data = [
+        ((tone((300, 2500)[i % 2], 16_000, length), 16_000), ("low", "high")[i % 2])
+        for i, length in enumerate(lengths)
+    ]
+    name = saved("hubert", tmp_path / "net")
+    options: Any = {"data": data, "report": False, "device": "cpu", "workers": 0}
+    probe = zoo.finetune(name, output=tmp_path / "probe", strategy="probe", **options)
+    assert probe.spec.input.mask
+    waves = [sound for (sound, _), _ in data]
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    batch = extractor(waves, sampling_rate=16_000, padding=True, return_tensors="pt")
+    network = transformers.HubertForSequenceClassification.from_pretrained(tmp_path / "net").eval()
+    network.projector = torch.nn.Identity()
+    network.classifier = probe.load().head
+    with torch.no_grad():
+        expected = network(**batch).logits.softmax(dim=1)
+    columns = [f"probabilities.{each}" for each in probe.classes]
+    for chosen in (slice(None), slice(3, 4)):
+        sounds = [sound for sound, _ in data[chosen]]
+        found = probe.predict(sounds, workers=0).to_pandas()
+        assert np.allclose(found[columns], expected[chosen], atol=1e-5)
+    options |= {"strategy": "two-stage", "epochs": 2, "batch_size": 4}
+    whole = zoo.finetune(name, output=tmp_path / "whole", **options)
+    with pytest.raises(Stopped):
+        zoo.finetune(name, output=tmp_path / "parts", reporter=StopsAt(9), **options)
+    parts = zoo.resume(tmp_path / "parts", data=data)
+    first, second = (read_state_dict(run.folder / "model.safetensors") for run in (whole, parts))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for form in ("onnx", "native"):
+        done = export_run(whole, format=form, output=tmp_path / form)
+        assert done.difference < 1e-5
+        inputs = json.loads((tmp_path / form / "preprocessing.json").read_text())["inputs"]
+        assert {key: each["dtype"] for key, each in inputs.items()} == {
+            "input_values": "float32",
+            "attention_mask": "int64",
+        }
 
 
 def test_names_of_the_hub_are_those_of_audio_where_hf_has_none(

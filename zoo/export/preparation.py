@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.export.portable import last_part
-from zoo.modalities import modality_of
 from zoo.modalities.exporting import ExportInputs
 from zoo.runs.run import Run
 
@@ -14,18 +13,24 @@ PREPARATION = "preprocessing.json"
 
 def preparation(run: Run, inputs: ExportInputs) -> dict[str, Any]:
     """Contents of ``preprocessing.json``; docs/export.md explains each key."""
-    dtype = modality_of(run.spec).dtype
+    dtypes = dtypes_of(inputs)
     return {
         "format": 1,
         "backbone": last_part(run.backbone_name),
         "modality": run.spec.modality,
         "inputs": {
-            name: {"dtype": dtype, "shape": list(shape)} for name, shape in inputs.axes.items()
+            name: {"dtype": dtypes[name], "shape": list(shape)}
+            for name, shape in inputs.axes.items()
         },
         **inputs.preparation(),
         "output": {"shape": ["batch", len(run.classes)], **_meaning(run)},
         "classes": list(run.classes),
     }
+
+
+def dtypes_of(inputs: ExportInputs) -> dict[str, str]:
+    """The dtype of each input, by its NumPy and ONNX name."""
+    return {name: str(each.dtype).removeprefix("torch.") for name, each in inputs.traced().items()}
 
 
 def _meaning(run: Run) -> dict[str, Any]:

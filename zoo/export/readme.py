@@ -5,8 +5,7 @@ from __future__ import annotations
 from zoo.contract.extensions import ExporterSpec
 from zoo.export.native import LOADER
 from zoo.export.portable import last_part
-from zoo.export.preparation import PREPARATION
-from zoo.modalities import modality_of
+from zoo.export.preparation import PREPARATION, dtypes_of
 from zoo.modalities.exporting import ExportInputs
 from zoo.registry.offers import Offer
 from zoo.runs.model_card import license_of, meaning, plain
@@ -17,14 +16,14 @@ def readme(
     run: Run, inputs: ExportInputs, chosen: Offer[ExporterSpec], files: list[str], difference: float
 ) -> str:
     """A page in Markdown."""
-    names, dtype = list(inputs.axes), modality_of(run.spec).dtype
+    names, dtypes = list(inputs.axes), dtypes_of(inputs)
     lines = chosen.value.usage.format(
         tensors=", ".join(f'"{name}": {name}' for name in names),
         keywords=", ".join(f"{name}={name}" for name in names),
     )
     code = f"```python\n{lines}\n```\n\n" if lines else ""
     shapes = "\n".join(
-        f"- `{name}`: ({', '.join(map(str, shape))}), {dtype}"
+        f"- `{name}`: ({', '.join(map(str, shape))}), {dtypes[name]}"
         for name, shape in inputs.axes.items()
     )
     return f"""# {plain(run.folder.resolve().name)} ({chosen.bare})

@@ -36,10 +36,6 @@ class Modality(InputKind, Protocol):
         """The key of the input tensor in a batch."""
 
     @property
-    def dtype(self) -> str:
-        """The dtype of that tensor, by its NumPy and ONNX name."""
-
-    @property
     def new_inputs(self) -> str:
         """Example arguments for ``zoo predict RUN``."""
 

@@ -55,7 +55,6 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
     in_files: bool = field(default=True, init=False)
     most_columns: int = field(default=1, init=False)
-    dtype: str = field(default="float32", init=False)
     ragged: bool = field(default=False, init=False)
 
     # -- in words ----------------------------------------------------------------------------

@@ -65,7 +65,6 @@ class ImageModality(DefaultsOfFiles):
     in_columns: str = "image paths"
     most_columns: int = 1
     main_input: str = "pixel_values"
-    dtype: str = "float32"
     new_inputs: str = "new/*.jpg"
     accept: str = "image/*"
     readable: str = "images in JPEG, PNG, WebP, GIF, TIFF or AVIF format"

@@ -63,7 +63,6 @@ class TextModality(Defaults):
     in_columns: str = "texts"
     most_columns: int = 2
     main_input: str = "input_ids"
-    dtype: str = "int64"
     new_inputs: str = "new.csv"
     accept: str = ""
     readable: str = "texts"
