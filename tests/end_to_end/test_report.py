@@ -250,7 +250,7 @@ def test_pairs_numbers_and_sets_of_labels_get_what_applies(tmp_path: Path) -> No
     assert page.count("<blockquote") == 2 * page.count("<article") > 0
     (_, same) = zoo.compare([numbers, numbers.folder]).contenders
     assert same.contest is not None
-    assert (same.contest.name, same.contest.better, same.contest.p) == ("wilcoxon", 0, 1.0)
+    assert (same.contest.name, same.contest.better, same.contest.p) == ("bootstrap", 0, 1.0)
     sets = zoo.finetune(*("lstm", table), label_column="labels", output=tmp_path / "s", **options)
     page = _page(sets.folder)
     assert "average precision" in page
@@ -261,7 +261,10 @@ def test_pairs_numbers_and_sets_of_labels_get_what_applies(tmp_path: Path) -> No
 # -- comparing ---------------------------------------------------------------------------------
 
 
-def test_compare_tells_metrics_classes_and_chance(run: Path, other: Path, zoo_cli: Zoo) -> None:
+def test_compare_tells_metrics_classes_and_chance(
+    run: Path, other: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.tasks.significance.RESAMPLES", 40)
     done = zoo_cli("compare", run, other, run, "--json")
     assert done.code == 0, done.err
     first, second, same = done.json["runs"]
@@ -269,7 +272,8 @@ def test_compare_tells_metrics_classes_and_chance(run: Path, other: Path, zoo_cl
     assert first["metrics"] == pytest.approx(zoo.open_run(run).metrics)
     assert first["test"] is None
     assert same["test"] == {
-        "name": "mcnemar-exact", "better": 0, "worse": 0, "p": 1.0, "p_holm": 1.0
+        "name": "mcnemar-exact", "better": 0, "worse": 0, "p": 1.0, "p_holm": 1.0,
+        "interval": None,
     }  # fmt: skip
     test = second["test"]
     gained = second["metrics"]["accuracy"] - first["metrics"]["accuracy"]
@@ -277,9 +281,33 @@ def test_compare_tells_metrics_classes_and_chance(run: Path, other: Path, zoo_cl
     assert test["p_holm"] == pytest.approx(min(1, 2 * test["p"]))
     assert same["differences"] == dict.fromkeys(zoo.open_run(run).classes, 0.0)
     assert first["params"] == zoo.open_run(run).record["params"]
+    more = zoo_cli("compare", run, other, run, "--metric", "mcc")
+    assert (
+        "95 % interval of the difference +0.0000 to +0.0000; paired bootstrap, p = 1:" in more.out
+    )
+    shown = zoo_cli("compare", run, other, "--metric", "mcc", "--json").json["runs"]
+    low, high = shown[1]["test"]["interval"]
+    assert low <= shown[1]["metrics"]["mcc"] - shown[0]["metrics"]["mcc"] <= high
+    assert shown[1]["test"]["name"] == "bootstrap"
     printed = zoo_cli("compare", run, other, run)
     for words in ("on 24 validation samples", "macro F1", "McNemar", "Holm's method", "params"):
         assert words in printed.out
+
+
+def test_compare_says_by_which_of_two_selection_metrics(
+    run: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.tasks.significance.RESAMPLES", 10)
+    record = json.loads((run / "run.json").read_text())
+    shutil.copytree(run, tmp_path / "mcc")
+    (tmp_path / "mcc" / "run.json").write_text(
+        json.dumps(record | {"task": {"name": "single-label", "metric": "mcc"}})
+    )
+    done = zoo_cli("compare", run, tmp_path / "mcc")
+    assert f"compared by accuracy, the selection metric of {run};" in done.err
+    assert f"selected in {tmp_path / 'mcc'} by MCC" in done.err
+    done = zoo_cli("compare", run, tmp_path / "mcc", "--metric", "mcc")
+    assert ("compared by" in done.err, "MCC: " in done.out) == (False, True)
 
 
 def test_compare_refuses_what_cannot_be_compared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,15 +18,15 @@ from zoo.modalities.image.attribution import grad_cam
 from zoo.modalities.image.showing import whereabouts
 from zoo.modalities.text.attribution import integrated_gradients
 from zoo.modalities.text.tokenization import TextEncoder, train_tokenizer
-from zoo.runs.compare import Contest as Contest
-from zoo.runs.compare import _holm
+from zoo.runs.contests import Contest, holm
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
 from zoo.runs.report.calibration import calibration
 from zoo.runs.report.subject import read_history
 from zoo.tasks.cases import MOST
+from zoo.tasks.metrics import own_metric
 from zoo.tasks.multi_label import MultiLabel
 from zoo.tasks.regression import Regression
-from zoo.tasks.significance import EXACT, mcnemar
+from zoo.tasks.significance import EXACT, RESAMPLES, bootstrap, mcnemar, resampled
 from zoo.tasks.single_label import SingleLabel
 
 # -- calibration -------------------------------------------------------------------------------
@@ -277,12 +278,47 @@ def test_mcnemar_is_exact_for_few_and_corrected_for_many() -> None:
     assert mcnemar(EXACT + 1, 0)[0] == "mcnemar-corrected"
 
 
+def test_a_bootstrap_gives_the_interval_of_a_difference_and_its_p_value() -> None:
+    draw = np.random.default_rng(3)
+    noise = draw.normal(size=(2, 200))
+    ticks: list[int] = []
+    means = [
+        resampled(lambda chosen, of=of: float(of[chosen].mean()), 200, lambda: ticks.append(1))
+        for of in (noise[0], noise[0] + 0.1 * noise[1], noise[0] + 0.1 * noise[1] + 0.05)
+    ]
+    assert len(ticks) == 3 * RESAMPLES
+    assert bootstrap(means[0] - means[0]) == (1.0, (0.0, 0.0))
+    p, (low, high) = bootstrap(means[1] - means[0])
+    assert (p > 0.05, low < 0 < high) == (True, True)
+    p, (low, high) = bootstrap(means[2] - means[0])
+    assert p == pytest.approx(2 / (RESAMPLES + 1))
+    difference, error = 0.05 + 0.1 * noise[1].mean(), 0.1 * noise[1].std() / math.sqrt(200)
+    assert (low, high) == pytest.approx(
+        (difference - 1.96 * error, difference + 1.96 * error), abs=0.3 * error
+    )
+    assert bootstrap(np.array([math.nan, math.nan, 1.0]))[0] == 1.0
+    assert bootstrap(np.array([math.nan, 1.0, 1.0, 1.0])) == (0.5, (1.0, 1.0))
+
+
+def test_a_task_computes_its_selection_metric_alone() -> None:
+    outputs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    labels = np.array([0, 1, 0])
+    task = SingleLabel()
+    logits = task.encode(outputs)
+    for key in ("accuracy", "auroc", "loss"):
+        chosen = task.selecting(own_metric(key))
+        expected = chosen.compute_metrics(logits, labels)[key]
+        assert chosen.value(outputs, labels, ["a", "b"]) == pytest.approx(expected)
+
+
 def test_holm_multiplies_the_smallest_most_and_never_falls() -> None:
     given = [Contest("mcnemar-exact", 0, 0, p, p) for p in (0.04, 0.01, 0.03)]
-    assert [c.p_holm for c in _holm(given)] == pytest.approx([0.06, 0.03, 0.06])
+    assert [c.p_holm for c in holm(given)] == pytest.approx([0.06, 0.03, 0.06])
 
 
-@pytest.mark.parametrize("task", [SingleLabel(), MultiLabel(), Regression((1.0, 2.0), (0.5, 3.0))])
+@pytest.mark.parametrize(
+    "task", [SingleLabel(), MultiLabel(), Regression(mean=(1.0, 2.0), std=(0.5, 3.0))]
+)
 def test_what_is_said_can_be_turned_back_into_logits(task: SingleLabel) -> None:
     logits = torch.tensor([[1.0, -2.0], [0.5, 40.0]], dtype=torch.float64)
     said = task.decode(logits)

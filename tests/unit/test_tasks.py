@@ -142,7 +142,7 @@ def test_metrics_of_numbers_are_scikit_learn_s_in_the_user_s_units() -> None:
 
 
 def test_r2_of_one_sample_is_undefined_and_says_so() -> None:
-    task = Regression((0.0,), (1.0,))
+    task = Regression(mean=(0.0,), std=(1.0,))
     result = task.evaluation(torch.tensor([[2.0]]), np.array([[2]], dtype=np.float32), ["price"])
     assert math.isnan(result.metrics["r2"])
     assert result.notes == ("R²: undefined: the true values do not vary",)
@@ -150,7 +150,7 @@ def test_r2_of_one_sample_is_undefined_and_says_so() -> None:
 
 
 def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
-    task = Regression((0.0, 0.0), (1000.0, 1.0))
+    task = Regression(mean=(0.0, 0.0), std=(1000.0, 1.0))
     labels = np.zeros((2, 2), dtype=np.float32)
     poor = task.compute_metrics(torch.tensor([[0.0, 2.0], [0.0, 2.0]]), labels)
     good = task.compute_metrics(torch.tensor([[0.1, 0.0], [0.1, 0.0]]), labels)
@@ -163,7 +163,7 @@ def test_no_column_of_numbers_outweighs_another_by_its_units() -> None:
 EVERY = [
     (SingleLabel(), LOGITS, np.arange(60) % 4),
     (MultiLabel(), LOGITS, FLAGS),
-    (Regression((1000.0, -2.0), (50.0, 0.5)), LOGITS[:, :2], NUMBERS),
+    (Regression(mean=(1000.0, -2.0), std=(50.0, 0.5)), LOGITS[:, :2], NUMBERS),
 ]
 
 
@@ -190,11 +190,15 @@ def test_computed_metrics_equal_those_of_the_evaluation(task, logits, labels) ->
     assert json.loads(json.dumps(result.to_json()))["samples"] == 60
 
 
-@pytest.mark.parametrize("task", [MultiLabel(), Regression((0.0,) * 4, (1.0,) * 4)])
+@pytest.mark.parametrize(
+    "task", [SingleLabel(), MultiLabel(), Regression(mean=(0.0,) * 4, std=(1.0,) * 4)]
+)
 def test_outputs_that_are_no_numbers_have_metrics_that_are_none(task) -> None:
     broken = LOGITS.clone()
     broken[3, 2] = torch.inf
     assert all(math.isnan(value) for value in task.compute_metrics(broken, FLAGS).values())
+    broken[3, 2] = torch.nan
+    assert math.isnan(task.value(task.decode(broken), FLAGS, ["a", "b", "c", "d"]))
 
 
 def test_the_task_is_that_of_the_data() -> None:

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 _TESTS = {
     "mcnemar-exact": "McNemar's exact test",
     "mcnemar-corrected": "McNemar's test with continuity correction",
-    "wilcoxon": "Wilcoxon's signed-rank test",
+    "bootstrap": "paired bootstrap",
 }
 _CORRECT = "{better:,} samples only {other} gets right, {worse:,} only {first}"
-_CLOSER = "{other} is closer to the target on {better:,} samples, {first} on {worse:,}"
-_COUNTS = {"mcnemar-exact": _CORRECT, "mcnemar-corrected": _CORRECT, "wilcoxon": _CLOSER}
+_FINDINGS = {
+    "mcnemar-exact": _CORRECT,
+    "mcnemar-corrected": _CORRECT,
+    "bootstrap": "95 % interval of the difference {low} to {high}",
+}
 _LEVEL = 0.05  # of significance
 
 
@@ -59,8 +62,9 @@ def command(
 ) -> None:
     """Compare runs: metrics, size, speed and significance.
 
-    Each RUN is compared with the first, on the same samples. Significance is McNemar's test, with
-    Holm's correction for more than two runs.
+    Each RUN is compared with the first, on the same samples. Significance is McNemar's test for
+    accuracy, and a paired bootstrap for other metrics, with Holm's correction for more than two
+    runs.
     """
     from zoo.engine.progress import Console
     from zoo.runs.compare import compare
@@ -114,19 +118,23 @@ def _print_classes(found: Comparison) -> None:
 
     first, others = found.contenders[0], found.contenders[1:]
     rows = first.evaluation.per_class
-    key = "f1" if "f1" in next(iter(rows.values()), {}) else "rmse"
+    task = first.run.task
     differences = [class_differences(first, other) for other in others]
     say(
-        f"\n{'F1' if key == 'f1' else 'RMSE'} of {clean(first.run.folder)}; for the others, the difference:"
+        f"\n{task.row_metric.upper()} of {clean(first.run.folder)}; for the others, the difference:"
     )
     print_table(
         [
-            "class" if key == "f1" else "target",
+            task.wording.output,
             str(first.run.folder),
             *(str(o.run.folder) for o in others),
         ],
         [
-            [name, f"{row[key]:.4f}", *(f"{of_run[name]:+.4f}" for of_run in differences)]
+            [
+                name,
+                f"{row[task.row_metric]:.4f}",
+                *(f"{of_run[name]:+.4f}" for of_run in differences),
+            ]
             for name, row in rows.items()
         ],
     )
@@ -161,10 +169,20 @@ def _verdict(first: Contender, other: Contender, *, corrected: bool) -> str:
     assert contest is not None
     p = contest.p_holm if corrected else contest.p
     meaning = "significant" if p < _LEVEL else "not significant"
-    counts = _COUNTS[contest.name].format(
-        better=contest.better, worse=contest.worse, other=other.run.folder, first=first.run.folder
+    low, high = contest.interval or (math.nan, math.nan)
+    finding = _FINDINGS[contest.name].format(
+        better=contest.better,
+        worse=contest.worse,
+        other=other.run.folder,
+        first=first.run.folder,
+        low=_signed(low),
+        high=_signed(high),
     )
     return clean(
-        f"{other.run.folder} vs {first.run.folder}: {counts}; {_TESTS[contest.name]}, "
+        f"{other.run.folder} vs {first.run.folder}: {finding}; {_TESTS[contest.name]}, "
         f"p = {p:.3g}: {meaning} at the 5 % level."
     )
+
+
+def _signed(difference: float) -> str:
+    return "undefined" if math.isnan(difference) else f"{difference:+.4f}"

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zoo.engine.progress import Reporter
+from zoo.engine.progress import Quiet, Reporter
 from zoo.errors import RunError, UsageError
 from zoo.registry.adapter_record import weights_file
+from zoo.runs.contests import Contest, contests
 from zoo.runs.predictions import EvaluatedSamples
 from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import Selection
 from zoo.tasks.predictions import Shown
-from zoo.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Contest:
-    """A significance test of a run against the first one.
-
-    Attributes:
-        name: ``mcnemar-exact``, ``mcnemar-corrected``, or for regression ``wilcoxon``.
-        better: Samples that only this run gets right; for regression, on which it is closer.
-        worse: Samples that only the first run gets right; for regression, on which it is closer.
-        p: p-value.
-        p_holm: p-value with Holm's correction for the number of runs.
-    """
-
-    name: str
-    better: int
-    worse: int
-    p: float
-    p_holm: float
 
 
 @dataclass(frozen=True)
@@ -112,11 +92,11 @@ def compare(
 ) -> Comparison:
     """Compare runs of one task with the first of them, on the same samples.
 
-    Classes are compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; for
+    Accuracy is compared by McNemar's test (1947, doi:10.1007/BF02295996) of right and wrong; for
     multi-label runs a sample is right if all of its labels are; see
-    :func:`zoo.tasks.significance.mcnemar`. Regression runs are compared by Wilcoxon's signed-rank test (1945, doi:10.2307/3001968) of the
-    absolute errors, each the mean over the columns. With more than two runs, Holm's correction
-    (1979, jstor.org/stable/4615733) controls the family-wise error rate.
+    :func:`zoo.tasks.significance.mcnemar`. Any other metric is compared by a paired bootstrap of the
+    samples; see :func:`zoo.tasks.significance.bootstrap`. With more than two runs, Holm's
+    correction (1979, jstor.org/stable/4615733) controls the family-wise error rate.
 
     Args:
         runs: Run folders, or runs; two or more.
@@ -143,20 +123,33 @@ def compare(
         run.evaluated(data, split=split, device=device, workers=workers, reporter=reporter)
         for run in opened
     ]
-    first, classes = opened[0], opened[0].classes
+    classes = opened[0].classes
     evaluated = [
         _in_order(predicted, run.classes, classes)
         for (predicted, _, _), run in zip(each, opened, strict=True)
     ]
     evaluated, remarks = _in_common(opened, evaluated)
-    merits = [first.task.sample_scores(own.outputs, own.labels) for own in evaluated]
-    contests = _holm([_contest(first.task, merits[0], own) for own in merits[1:]])
+    found = contests(task.selecting(chosen), evaluated, classes, reporter or Quiet())
     contenders = [
         _contender(run, own, classes, contest, chosen)
-        for run, own, contest in zip(opened, evaluated, [None, *contests], strict=True)
+        for run, own, contest in zip(opened, evaluated, [None, *found], strict=True)
     ]
+    if metric is None:
+        remarks += _other_metrics(opened)
     remarks += contenders[0].evaluation.notes
     return Comparison(tuple(contenders), len(evaluated[0]), each[0][2], tuple(remarks), chosen)
+
+
+def _other_metrics(runs: Sequence[Run]) -> list[str]:
+    """A remark if another run has another selection metric than the first, which is compared."""
+    first, *others = [(run.folder, run.task.selection) for run in runs]
+    different = [f"{folder} by {own.title}" for folder, own in others if own.key != first[1].key]
+    if not different:
+        return []
+    return [
+        f"compared by {first[1].title}, the selection metric of {first[0]}; the best epoch was "
+        f"selected in {', '.join(different)}"
+    ]
 
 
 # -- the same samples --------------------------------------------------------------------------
@@ -239,27 +232,6 @@ def _places(evaluated: EvaluatedSamples) -> dict[_Key, int]:
     return places
 
 
-# -- the test ----------------------------------------------------------------------------------
-
-
-def _contest(task: Task, first: NDArray[Any], other: NDArray[Any]) -> Contest:
-    """Both ``(N,)``; ``p_holm`` is still ``p``."""
-    name, p = task.significance(first, other)
-    return Contest(name, int((other > first).sum()), int((other < first).sum()), p, p)
-
-
-def _holm(contests: Sequence[Contest]) -> list[Contest]:
-    """With Holm's correction: the smallest p times their number, the next times one less, …"""
-    corrected, least = dict[int, float](), 0.0
-    for rank, place in enumerate(sorted(range(len(contests)), key=lambda i: contests[i].p)):
-        least = max(least, min(1.0, (len(contests) - rank) * contests[place].p))
-        corrected[place] = least
-    return [
-        Contest(c.name, c.better, c.worse, c.p, corrected[place])
-        for place, c in enumerate(contests)
-    ]
-
-
 # -- results ---------------------------------------------------------------------------------
 
 
@@ -301,15 +273,7 @@ def _document(contender: Contender, first: Contender) -> dict[str, Any]:
         "bytes": contender.bytes,
         "per_class": {name: dict(row) for name, row in contender.evaluation.per_class.items()},
         "differences": class_differences(first, contender),
-        "test": None
-        if contest is None
-        else {
-            "name": contest.name,
-            "better": contest.better,
-            "worse": contest.worse,
-            "p": contest.p,
-            "p_holm": contest.p_holm,
-        },
+        "test": None if contest is None else asdict(contest),
     }
 
 

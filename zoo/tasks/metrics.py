@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
-
-from numpy.typing import NDArray
 
 from zoo.contract.extensions import Argument, Function, Metric, MetricInput, imported
 from zoo.errors import NameLookupError, UsageError, did_you_mean
@@ -21,6 +18,9 @@ THRESHOLD = 0.5
 
 LOSS = "loss"
 """The key of the loss, which each task computes itself from logits."""
+
+ACCURACY = "accuracy"
+"""The key of the share of samples that are right."""
 
 METRIC = OfferKind(noun="metric", plural="metrics", hook="zoo_metrics", holds=Metric)
 
@@ -41,7 +41,7 @@ METRICS: Mapping[str, Metric] = {
         always=True,
         leads=True,
     ),
-    "accuracy": Metric(
+    ACCURACY: Metric(
         title="accuracy",
         measures=_by_task("accuracy", "exact_match"),
         share=True,
@@ -258,23 +258,6 @@ def _argument(text: str, takes: Argument | None, number: str | None) -> float | 
 
 
 # -- values ------------------------------------------------------------------------------------
-
-
-def measured(
-    predicted: NDArray[Any],
-    outputs: NDArray[Any],
-    labels: NDArray[Any],
-    classes: Sequence[str],
-    remarks: list[str] | None,
-) -> MetricInput:
-    """What metrics get; classes without names are numbered."""
-    return MetricInput(
-        predicted=predicted,
-        outputs=outputs,
-        labels=labels,
-        classes=classes or [str(place) for place in range(outputs.shape[1])],
-        remarks=[] if remarks is None else remarks,
-    )
 
 
 def computed(task: Kinds, chosen: Selection, given: MetricInput) -> dict[str, float]:

@@ -19,15 +19,14 @@ from zoo.data.sequences import Indices
 from zoo.data.sources.columns import LABEL_COLUMNS
 from zoo.data.splitting import random_split
 from zoo.data.table import Table
-from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, class_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, positive_weights
 from zoo.tasks.measures import average_precisions
-from zoo.tasks.metrics import THRESHOLD, Selection, measured, own_metric
+from zoo.tasks.metrics import THRESHOLD, Selection, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
-from zoo.tasks.significance import mcnemar
+from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
 from zoo.tasks.wording import CLASSES, Wording
 
@@ -80,12 +79,8 @@ _DEFAULT = own_metric("map")
 
 
 @dataclass(frozen=True)
-class MultiLabel:
-    """Multi-label classification; see :class:`zoo.tasks.task.Task`.
-
-    Attributes:
-        selection: The selection metric.
-    """
+class MultiLabel(SelectingTask):
+    """Multi-label classification; see :class:`zoo.tasks.task.Task`."""
 
     selection: Selection = _DEFAULT
 
@@ -121,25 +116,6 @@ class MultiLabel:
         del labels, rare
         return replace(self, selection=metric or self.selection)
 
-    def selecting(self, metric: Selection) -> Self:
-        """The same task with another metric."""
-        return replace(self, selection=metric)
-
-    def to_json(self) -> dict[str, Any]:
-        """Its name and metric."""
-        return {"name": self.name, "metric": self.metric}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
-        """The inverse of :meth:`to_json`."""
-        del data
-        return cls(selection)
-
-    @property
-    def metric(self) -> str:
-        """The key of the selection metric."""
-        return self.selection.key
-
     # -- labels in a dataset ---------------------------------------------------------------------
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
@@ -172,28 +148,14 @@ class MultiLabel:
         """The mean over the classes of binary cross-entropy; targets ``(B, C)`` in [0, 1]."""
         return options.loss(self, lambda: positive_weights(labels))
 
-    def compute_metrics(
-        self,
-        logits: Tensor,
-        labels: LabelArray,
-        classes: Sequence[str] = (),
-        remarks: list[str] | None = None,
-    ) -> dict[str, float]:
-        """The metrics, and ``loss``, the mean binary cross-entropy.
-
-        F1 and accuracy (all classes right) are at a threshold of 0.5.
-        """
-        if not logits.isfinite().all():
-            return measures.all_nan(self, self.selection)
+    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+        """The mean binary cross-entropy."""
         truth = torch.from_numpy(labels).double()
-        loss = functional.binary_cross_entropy_with_logits(logits.double(), truth)
-        chances = self.decode(logits)
-        given = measured(chances >= THRESHOLD, chances, labels, classes, remarks)
-        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
+        return float(functional.binary_cross_entropy_with_logits(logits.double(), truth))
 
-    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss."""
-        return measures.rank_key(self.selection, metrics)
+    def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """Whether each class reaches a threshold of 0.5."""
+        return np.asarray(outputs >= THRESHOLD)
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Independent probabilities in [0, 1]."""
@@ -275,10 +237,6 @@ class MultiLabel:
         """Whether all labels of a sample are right."""
         right = (outputs >= THRESHOLD) == (labels > 0)
         return np.asarray(right.all(axis=1))
-
-    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
-        """McNemar's test."""
-        return mcnemar(int((other > first).sum()), int((other < first).sum()))
 
     def confidences(
         self, outputs: NDArray[np.float64], labels: LabelArray

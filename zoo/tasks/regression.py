@@ -20,14 +20,13 @@ from zoo.data.sequences import Indices
 from zoo.data.sources.columns import LABEL_COLUMNS
 from zoo.data.splitting import random_split
 from zoo.data.table import Table
-from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, at, worst
 from zoo.tasks.evaluation import Evaluation, number_rows
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions
-from zoo.tasks.metrics import Selection, measured, own_metric
+from zoo.tasks.metrics import Selection, own_metric
 from zoo.tasks.predictions import Shown, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge
-from zoo.tasks.significance import wilcoxon
+from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
 from zoo.tasks.wording import Wording
 
@@ -73,18 +72,17 @@ _DEFAULT = own_metric("loss")
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(SelectingTask):
     """Regression of one or more targets; see :class:`zoo.tasks.task.Task`.
 
     Attributes:
         mean: Mean of each target in the training split.
         std: Standard deviation of each target, not 0.
-        selection: The selection metric.
     """
 
+    selection: Selection = _DEFAULT
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    selection: Selection = _DEFAULT
 
     name: ClassVar[str] = "regression"
     kinds: ClassVar[tuple[str, ...]] = ("regression",)
@@ -126,28 +124,15 @@ class Regression:
         mean, std = tuple(values.mean(axis=0).tolist()), tuple(values.std(axis=0).tolist())
         return replace(self, mean=mean, std=std, selection=chosen)
 
-    def selecting(self, metric: Selection) -> Self:
-        """The same task with another metric."""
-        return replace(self, selection=metric)
-
     def to_json(self) -> dict[str, Any]:
         """Its name, metric, mean and standard deviation."""
-        return {
-            "name": self.name,
-            "metric": self.metric,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
+        return {**super().to_json(), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
         """The inverse of :meth:`to_json`."""
-        return cls(tuple(map(float, data["mean"])), tuple(map(float, data["std"])), selection)
-
-    @property
-    def metric(self) -> str:
-        """The key of the selection metric."""
-        return self.selection.key
+        mean, std = (tuple(map(float, data[name])) for name in ("mean", "std"))
+        return cls(selection, mean, std)
 
     # -- labels in a dataset ---------------------------------------------------------------------
 
@@ -187,28 +172,14 @@ class Regression:
         del labels
         return options.loss(self, lambda: None)
 
-    def compute_metrics(
-        self,
-        logits: Tensor,
-        labels: LabelArray,
-        classes: Sequence[str] = (),
-        remarks: list[str] | None = None,
-    ) -> dict[str, float]:
-        """The metrics, and ``loss``, the mean squared error of standardised values."""
-        if not logits.isfinite().all():
-            return measures.all_nan(self, self.selection)
-        predicted = self.decode(logits)
-        given = measured(predicted, predicted, labels, classes, remarks)
+    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+        """The mean squared error of standardised values."""
         wanted = self.targets(torch.from_numpy(labels).double())
-        loss = functional.mse_loss(logits.double(), wanted.double())
-        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
+        return float(functional.mse_loss(logits.double(), wanted.double()))
 
-    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric, then the loss, which is independent of units.
-
-        For a single target, the loss ranks like RMSE.
-        """
-        return measures.rank_key(self.selection, metrics)
+    def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """The values themselves."""
+        return outputs
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Values in the user's units."""
@@ -276,10 +247,6 @@ class Regression:
         errors = np.abs(outputs - labels)  # (N, targets)
         spread = np.maximum(labels.std(axis=0), np.finfo(np.float32).tiny)
         return np.asarray(-(errors / spread).mean(axis=1))
-
-    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
-        """Wilcoxon's signed-rank test."""
-        return wilcoxon(other - first)
 
     def confidences(self, outputs: NDArray[np.float64], labels: LabelArray) -> None:
         """None: there are no probabilities."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+
+RESAMPLES = 500
+"""Bootstrap samples: an interval and p-value to about 0.01, at the price of an evaluation each."""
 
 EXACT = 25
 """Discordant samples up to which the binomial test is used."""
@@ -32,15 +37,37 @@ def mcnemar(better: int, worse: int) -> tuple[str, float]:
     return "mcnemar-corrected", float(chi2.sf(statistic, df=1))
 
 
-def wilcoxon(differences: NDArray[np.float64]) -> tuple[str, float]:
-    """The name of the test, and its two-sided p-value.
-
-    Wilcoxon's signed-rank test (1945, doi:10.2307/3001968).
+def resampled(
+    value: Callable[[NDArray[np.int64]], float], samples: int, advance: Callable[[], None]
+) -> NDArray[np.float64]:
+    """A metric on :data:`RESAMPLES` bootstrap samples, the same for all runs.
 
     Args:
-        differences: ``(N,)``; values that are not finite are ignored.
+        value: The metric of the samples with these indices, in which some occur several times.
+        samples: Number of samples.
+        advance: Called after each.
     """
-    from scipy import stats
+    draw = np.random.default_rng(0)
+    values = np.empty(RESAMPLES)
+    for place in range(RESAMPLES):
+        values[place] = value(draw.integers(samples, size=samples))
+        advance()
+    return values
 
+
+def bootstrap(differences: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
+    """The two-sided p-value of a paired bootstrap, and the 95 % interval of the difference.
+
+    Efron and Tibshirani 1993, "An introduction to the bootstrap": percentiles, and twice the share
+    of bootstrap samples on the other side of 0. If more than half of the differences are NaN, so is the
+    interval, and the p-value is 1.
+
+    Args:
+        differences: Of a metric, on bootstrap samples; NaN where it is undefined.
+    """
     finite = differences[np.isfinite(differences)]
-    return "wilcoxon", float(stats.wilcoxon(finite).pvalue) if finite.any() else 1.0
+    if len(finite) < len(differences) / 2:
+        return 1.0, (np.nan, np.nan)
+    tail = min((finite <= 0).sum(), (finite >= 0).sum())
+    low, high = np.quantile(finite, (0.025, 0.975))
+    return min(1.0, 2 * (tail + 1) / (len(finite) + 1)), (float(low), float(high))

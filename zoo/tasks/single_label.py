@@ -21,14 +21,13 @@ from zoo.data.sequences import Indices
 from zoo.data.sources.columns import LABEL_COLUMNS
 from zoo.data.splitting import stratified_split
 from zoo.data.table import Table
-from zoo.tasks import metrics as measures
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
-from zoo.tasks.metrics import Selection, measured, own_metric
+from zoo.tasks.metrics import ACCURACY, Selection, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
-from zoo.tasks.significance import mcnemar
+from zoo.tasks.selecting import SelectingTask
 from zoo.tasks.task import Activation
 from zoo.tasks.wording import CLASSES, Wording
 
@@ -66,16 +65,12 @@ class Prediction:
         }
 
 
-_DEFAULT = own_metric("accuracy")
+_DEFAULT = own_metric(ACCURACY)
 
 
 @dataclass(frozen=True)
-class SingleLabel:
-    """Single-label classification; see :class:`zoo.tasks.task.Task`.
-
-    Attributes:
-        selection: The selection metric.
-    """
+class SingleLabel(SelectingTask):
+    """Single-label classification; see :class:`zoo.tasks.task.Task`."""
 
     selection: Selection = _DEFAULT
 
@@ -109,25 +104,6 @@ class SingleLabel:
         default = own_metric("balanced_accuracy") if rare else self.selection
         return replace(self, selection=metric or default)
 
-    def selecting(self, metric: Selection) -> Self:
-        """The same task with another metric."""
-        return replace(self, selection=metric)
-
-    def to_json(self) -> dict[str, Any]:
-        """Its name and metric."""
-        return {"name": self.name, "metric": self.metric}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], selection: Selection) -> Self:
-        """The inverse of :meth:`to_json`."""
-        del data
-        return cls(selection)
-
-    @property
-    def metric(self) -> str:
-        """The key of the selection metric."""
-        return self.selection.key
-
     # -- labels in a dataset ---------------------------------------------------------------------
 
     def claims(self, table: Table, columns: Sequence[str]) -> bool:
@@ -160,21 +136,13 @@ class SingleLabel:
         """Cross-entropy; targets ``(B,)`` int64, or shares ``(B, C)`` of mixed samples."""
         return options.loss(self, lambda: balanced_weights(labels, options.outputs))
 
-    def compute_metrics(
-        self,
-        logits: Tensor,
-        labels: LabelArray,
-        classes: Sequence[str] = (),
-        remarks: list[str] | None = None,
-    ) -> dict[str, float]:
-        """The metrics, and ``loss``, the mean cross-entropy in nats."""
-        loss = functional.cross_entropy(logits.double(), torch.from_numpy(labels))
-        given = measured(_best(logits), self.decode(logits), labels, classes, remarks)
-        return {**measures.computed(self, self.selection, given), "loss": float(loss)}
+    def mean_loss(self, logits: Tensor, labels: LabelArray) -> float:
+        """The mean cross-entropy in nats."""
+        return float(functional.cross_entropy(logits.double(), torch.from_numpy(labels)))
 
-    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The metric; of equals, the loss."""
-        return measures.rank_key(self.selection, metrics)
+    def decided(self, outputs: NDArray[np.float64]) -> NDArray[Any]:
+        """The class with the largest output, ``(N,)``."""
+        return np.asarray(outputs.argmax(axis=1))
 
     def decode(self, logits: Tensor) -> NDArray[np.float64]:
         """Probabilities that add up to 1."""
@@ -186,7 +154,7 @@ class SingleLabel:
 
     def evaluation(self, logits: Tensor, labels: LabelArray, classes: Sequence[str]) -> Evaluation:
         """Per-class metrics and the confusion matrix."""
-        predicted, remarks = _best(logits), list[str]()
+        predicted, remarks = self.decided(self.decode(logits)), list[str]()
         return Evaluation(
             self.compute_metrics(logits, labels, classes, remarks),
             class_rows(predicted, labels, classes),
@@ -252,10 +220,6 @@ class SingleLabel:
         """Whether each sample is right."""
         return np.asarray(outputs.argmax(axis=1) == labels)
 
-    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
-        """McNemar's test."""
-        return mcnemar(int((other > first).sum()), int((other < first).sum()))
-
     def confidences(
         self, outputs: NDArray[np.float64], labels: LabelArray
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -296,8 +260,3 @@ class SingleLabel:
         """Nothing: they are logits."""
         del names
         return ""
-
-
-def _best(logits: Tensor) -> NDArray[np.int64]:
-    """The class with the largest output, ``(N,)``."""
-    return np.asarray(logits.argmax(dim=1).numpy())

@@ -140,6 +140,11 @@ class Task(LabelKind, Protocol):
             remarks: Receives why a value is undefined (NaN), and what a mean leaves out.
         """
 
+    def value(
+        self, outputs: NDArray[np.float64], labels: LabelArray, classes: Sequence[str]
+    ) -> float:
+        """The selection metric alone; NaN if it is undefined."""
+
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The sort key of epochs, from :meth:`compute_metrics`: higher is better."""
 
@@ -194,14 +199,6 @@ class Task(LabelKind, Protocol):
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """A score per sample, ``(N,)``: whether it is right, or for regression the negative error."""
-
-    def significance(self, first: NDArray[Any], other: NDArray[Any]) -> tuple[str, float]:
-        """A paired significance test of two runs: the name of the test, and its p-value.
-
-        Args:
-            first: Sample scores of one run, ``(N,)``.
-            other: Sample scores of the other run, on the same samples.
-        """
 
     def confidences(
         self, outputs: NDArray[np.float64], labels: LabelArray
