@@ -5,6 +5,9 @@ from __future__ import annotations
 from zoo.testing import CHECKS
 
 FREEZING = "frozen_stages_rest_and_the_others_learn"
+ONNX = "can_be_written_as_onnx"
+"""Seconds for each network; tests/export writes those of all families."""
+
 LONG = [
     FREEZING,
     "can_be_exported",
@@ -16,7 +19,7 @@ LONG = [
 SIZE = "parameters_are_as_many_as_declared"
 """Not on small images: a network built for them has fewer positions than the catalogue counts."""
 
-QUICK = [name for name in CHECKS if name not in {*LONG, SIZE}]
+QUICK = [name for name in CHECKS if name not in {*LONG, ONNX, SIZE}]
 SHAPES = ["stages_are_disjoint_and_complete", "features_have_the_declared_width"]
 """The least that says whether the head's width and the stages are those of the network."""
 STRUCTURE = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tests.contract.checks import ONNX
 from zoo import Backbone, BackboneSpec, Weights, build
 from zoo.errors import WeightsError
-from zoo.testing import examine
+from zoo.testing import CHECKS, examine, parametrize_backbones, suite
 from zoo_basics import lstm
 from zoo_basics.plugin import zoo_backbones
 
@@ -35,10 +36,18 @@ def make(name: str, **changes: int) -> Backbone:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_every_check_of_the_contract_is_passed(name: str) -> None:
+def test_every_check_of_the_contract_is_passed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = {name: check for name, check in CHECKS.items() if name != ONNX}
+    monkeypatch.setattr(suite, "CHECKS", quick)
     outcomes = list(examine(SPECS[name]))
     assert {o.check: o.message for o in outcomes if o.status == "failed"} == {}
     assert len([o for o in outcomes if o.status == "passed"]) >= 18
+
+
+@pytest.mark.slow
+@parametrize_backbones(SPECS.values(), checks=[ONNX])
+def test_they_can_be_written_as_onnx(check: Callable[[], None]) -> None:
+    check()
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -16,7 +16,8 @@ import zoo
 from zoo.contract.network.options import AdapterTargets
 from zoo.contract.spec import BackboneSpec, ImageInput
 from zoo.errors import PluginError
-from zoo.testing.checks import CHECKS
+from zoo.testing import suite
+from zoo.testing.checks import CHECKS, modes
 from zoo.testing.suite import CheckResult, examine, run_check
 from zoo.weights.loading.build import build
 
@@ -59,6 +60,37 @@ def test_an_export_needs_any_batch_size() -> None:
     assert found.status == "failed"
     assert "any batch size" in found.message
     assert outcome("can_be_exported", "called_by_name").status == "passed"
+
+
+class NotInOnnx(OneSize):
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.last(torch.special.bessel_j0(pixels.mean((2, 3))))
+
+
+def not_in_onnx(spec: BackboneSpec) -> zoo.Backbone:
+    return zoo.Backbone.wrap(NotInOnnx(), spec=spec, head="head")
+
+
+def test_onnx_is_written_as_the_command_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = "can_be_written_as_onnx"
+    assert outcome(check, "called_by_name").status == "passed"
+    found = outcome(check, "not_in_onnx")
+    assert (found.status, "bessel_j0" in found.message) == ("failed", True), found.message
+    monkeypatch.setattr(modes, "save_onnx", lambda *_: None)
+    monkeypatch.setattr(modes, "run_onnx", lambda folder: lambda batch: torch.ones(3, 2))
+    assert "ONNX Runtime gives other outputs" in outcome(check, "called_by_name").message
+    monkeypatch.setattr(modes, "find_spec", lambda name: None)
+    found = outcome(check, "called_by_name")
+    assert found.status == "skipped"
+    assert "onnxruntime" in found.message
+
+
+def test_what_takes_long_is_checked_once_per_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = "can_be_written_as_onnx"
+    monkeypatch.setattr(suite, "CHECKS", {check: CHECKS[check]})
+    _, found = examine(spec_of("small"), smallest="strict/smaller")
+    assert (found.check, found.status) == (check, "skipped")
+    assert "strict/smaller" in found.message
 
 
 class ByName(nn.Module):

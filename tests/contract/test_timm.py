@@ -259,6 +259,12 @@ def test_tiny_networks_keep_what_takes_long_to_check(check: Callable[[], None]) 
     check()
 
 
+@pytest.mark.slow
+@parametrize_backbones(TINY, checks=[checks.ONNX])
+def test_tiny_networks_can_be_written_as_onnx(check: Callable[[], None]) -> None:
+    check()
+
+
 @pytest.mark.long
 @parametrize_backbones(SMALL, checks=[checks.FREEZING])
 def test_small_networks_rest_where_they_are_frozen(check: Callable[[], None]) -> None:

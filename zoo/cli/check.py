@@ -133,12 +133,14 @@ def _fixed(spec: BackboneSpec, registry: Registry) -> BackboneSpec:
 def _of_plugin(
     name: str, specs: list[BackboneSpec], registry: Registry, limit: int
 ) -> Iterator[CheckResult]:
-    from zoo.testing.suite import examine, examine_plugin
+    from zoo.testing.suite import examine, examine_plugin, family, sample
 
     yield from examine_plugin(name, registry)
     exemptions = registry.exemptions(name)
+    families = sample(specs)
     for spec in specs:
-        yield from examine(spec, exemptions, max_params=limit)
+        smallest = families[family(spec)].name
+        yield from examine(spec, exemptions, max_params=limit, smallest=smallest)
 
 
 def _recorded(
@@ -158,7 +160,7 @@ def _chosen(plugin: str, registry: Registry, *, everything: bool) -> list[Backbo
     specs = [registry.spec(name) for name in backbones_of(plugin, registry)]
     if everything or len(specs) <= MANY:
         return specs
-    chosen = sample(specs)
+    chosen = sorted(sample(specs).values(), key=lambda spec: spec.name)
     note(
         f"{plugin} has {len(specs):,} backbones: checking the smallest of each of {len(chosen)} families"
     )

@@ -34,6 +34,15 @@ _PROTOBUF = 1_900_000_000  # bytes; a protobuf holds at most 2 GiB, larger weigh
 
 def write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
     """Write ``model.onnx``, with large weights beside it."""
+    save_onnx(backbone, inputs, folder)
+
+
+def save_onnx(backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
+    """Write a backbone as ``model.onnx``.
+
+    Raises:
+        RunError: It cannot be captured, or has an operator that ONNX lacks.
+    """
     program = capture(backbone, inputs)
     try:
         with quiet():
@@ -55,9 +64,16 @@ def write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -
         raise
     except Exception as error:  # an operator without a translation, or a bug in the exporter
         raise RunError(
-            f"{backbone.spec.name} cannot be written as ONNX: {in_a_line(error)}",
+            f"{backbone.spec.name} cannot be written as ONNX: {in_a_line(_first_cause(error))}",
             hint="Export it with --format torch-export or native.",
         ) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error at the bottom, which names the operator; torch wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def run_onnx(folder: Path) -> Runner:

@@ -18,7 +18,7 @@ from zoo.registry.registry import Registry
 from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
-from zoo.testing.suite import MAX_PARAMS, catalogue_of
+from zoo.testing.suite import MAX_PARAMS, catalogue_of, sample
 from zoo.weights.loading.build import build
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -39,7 +39,8 @@ def parametrize_backbones(
     Args:
         backbones: A canonical name or a glob over them, or specs, which may differ from those of
             the catalogue: ``registry.spec("acme/net").with_input(size=64)``. All of a plugin,
-            ``acme/*``, includes the checks of its catalogue, heads and strategies.
+            ``acme/*``, includes the checks of its catalogue, heads and strategies. What takes
+            long is checked on the smallest backbone of each family, or on every given spec.
         checks: Names of the checks to run; all by default.
         max_params: Networks with more parameters are built without values, and only the checks
             that need none (``zoo.testing.META_CHECKS``) are run on them.
@@ -53,8 +54,9 @@ def parametrize_backbones(
         registry = Registry.discover()
         if isinstance(backbones, str):
             specs = [registry.spec(name) for name in registry.names(backbones)]
+            smallest = list(sample(specs).values())
         else:
-            specs = list(backbones)
+            specs = smallest = list(backbones)
         whole = _whole(backbones, registry)
         exemptions = {plugin: registry.exemptions(plugin) for plugin in {s.plugin for s in specs}}
     except ZooError as error:
@@ -76,6 +78,7 @@ def parametrize_backbones(
         for check in CHECKS.values()
         if check.name in chosen
         if check.applies(spec) and (real or check.on_meta)
+        if spec in smallest or not check.once_per_family
     ]
     return pytest.mark.parametrize(argument, cases)
 

@@ -76,7 +76,11 @@ def catalogue_of(name: str, registry: Registry) -> PublishedCatalogue:
 
 
 def examine(
-    spec: BackboneSpec, exemptions: Iterable[Exemption] = (), *, max_params: int = MAX_PARAMS
+    spec: BackboneSpec,
+    exemptions: Iterable[Exemption] = (),
+    *,
+    max_params: int = MAX_PARAMS,
+    smallest: str = "",
 ) -> Iterator[CheckResult]:
     """Run all checks on a backbone with random initialisation.
 
@@ -84,6 +88,8 @@ def examine(
         spec: With its canonical name.
         exemptions: Checks that it is known not to pass.
         max_params: Larger networks are built without values; checks that need them are skipped.
+        smallest: The backbone of its family that is checked too, and that alone must pass what is
+            checked once per family.
     """
     real = spec.params <= max_params
     place: AbstractContextManager[None] = nullcontext() if real else without_values()
@@ -102,6 +108,10 @@ def examine(
             continue
         if not (real or check.on_meta):
             reason = f"needs values, and the network is larger than --max-params {max_params:,}"
+            yield CheckResult(spec.name, check.name, "skipped", reason)
+            continue
+        if check.once_per_family and smallest not in ("", spec.name):
+            reason = f"takes long, and is checked on {smallest}, the smallest of its family"
             yield CheckResult(spec.name, check.name, "skipped", reason)
             continue
         exempted = reason_for(exemptions, check.name, spec.arch)
@@ -137,12 +147,17 @@ def backbones_of(plugin: str, registry: Registry) -> list[str]:
     return [name for name in registry.names() if name.partition("/")[0] == plugin]
 
 
-def sample(specs: Iterable[BackboneSpec]) -> list[BackboneSpec]:
-    """The smallest backbone of each family; the first tag names the family."""
+def family(spec: BackboneSpec) -> str:
+    """The first tag names the family; a backbone without tags is one of its own."""
+    return spec.tags[0] if spec.tags else spec.name
+
+
+def sample(specs: Iterable[BackboneSpec]) -> dict[str, BackboneSpec]:
+    """The smallest backbone of each family, by family."""
     smallest: dict[str, BackboneSpec] = {}
     for spec in sorted(specs, key=lambda spec: (spec.params, spec.name)):
-        smallest.setdefault(spec.tags[0] if spec.tags else spec.name, spec)
-    return sorted(smallest.values(), key=lambda spec: spec.name)
+        smallest.setdefault(family(spec), spec)
+    return smallest
 
 
 def _run(subject: str, title: str, run: Callable[[], None]) -> CheckResult:

@@ -44,12 +44,15 @@ class Check:
             largest networks cost nothing.
         rounds: Whether it compares outputs that rounding makes differ. If they do, it is repeated
             in float64: deep networks of random values amplify rounding.
+        once_per_family: Whether a plugin's check runs it on the smallest backbone of each family
+            alone: it may take a minute, and a family's networks consist of the same layers.
     """
 
     run: Callable[[Backbone], None]
     takes: type[ImageInput | TextInput] | None
     on_meta: bool
     rounds: bool = False
+    once_per_family: bool = False
 
     @property
     def name(self) -> str:
@@ -84,11 +87,12 @@ def check(
     takes: type[ImageInput | TextInput] | None = None,
     on_meta: bool = False,
     rounds: bool = False,
+    once_per_family: bool = False,
 ) -> Callable[[Callable[[Backbone], None]], Check]:
     """Make a function one of the checks."""
 
     def register(run: Callable[[Backbone], None]) -> Check:
-        made = Check(run, takes, on_meta, rounds)
+        made = Check(run, takes, on_meta, rounds, once_per_family)
         REGISTERED.append(made)
         return made
 

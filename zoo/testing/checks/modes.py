@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +16,11 @@ from zoo.engine import adapters
 from zoo.engine.recipe import Recipe
 from zoo.errors import RunError
 from zoo.export.capture import capture
+from zoo.export.exporters import EXPORTERS
+from zoo.export.formats import Runner, run_onnx, save_onnx
 from zoo.export.recurrent import restore
 from zoo.modalities import modality_of
+from zoo.modalities.exporting import ExportInputs
 from zoo.testing.checks.base import (
     NotApplicable,
     assert_close,
@@ -87,6 +93,33 @@ def _rounded(backbone: Backbone, batch: Batch) -> Tensor:
 @check(rounds=True)
 def can_be_exported(backbone: Backbone) -> None:
     """``torch.export`` with any number of inputs, as ``zoo export`` calls it, gives the same outputs."""
+    inputs = _export_inputs(backbone)
+    try:
+        program = copy.copy(capture(backbone, inputs))
+    except RunError as error:
+        raise AssertionError(f"{error.message}; 'zoo export' needs any batch size") from error
+    restore(program)
+    network = program.module()
+    _compare(backbone, inputs, lambda batch: network(**batch), "the exported program")
+
+
+@check(rounds=True, once_per_family=True)
+def can_be_written_as_onnx(backbone: Backbone) -> None:
+    """``zoo export --format onnx`` writes a file that gives the same outputs in ONNX Runtime."""
+    if missing := [name for name in EXPORTERS["onnx"].requires if not find_spec(name)]:
+        raise NotApplicable(f"{', '.join(missing)} is not installed: the extra 'export'")
+    inputs = _export_inputs(backbone)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            save_onnx(backbone, inputs, Path(folder))
+            run = run_onnx(Path(folder))
+        except RunError as error:
+            raise AssertionError(error.message) from error
+        _compare(backbone, inputs, run, "ONNX Runtime")
+
+
+def _export_inputs(backbone: Backbone) -> ExportInputs:
+    """What ``zoo export`` gives the network, which is made ready for it."""
     if backbone.unpadded:
         raise NotApplicable("padding changes its features, so 'zoo export' refuses it")
     size = modality_of(backbone.spec).small_size(backbone.spec)
@@ -95,20 +128,17 @@ def can_be_exported(backbone: Backbone) -> None:
     backbone.replace_head(2)
     backbone.eval()
     tokenizer = tokenizer_of(backbone, any_will_do=True)
-    inputs = modality_of(backbone.spec).export_inputs(backbone, tokenizer=tokenizer, pairs=False)
+    return modality_of(backbone.spec).export_inputs(backbone, tokenizer=tokenizer, pairs=False)
+
+
+def _compare(backbone: Backbone, inputs: ExportInputs, run: Runner, what: str) -> None:
     reference = next(backbone.net.parameters())
-    try:
-        program = copy.copy(capture(backbone, inputs))
-    except RunError as error:
-        raise AssertionError(f"{error.message}; 'zoo export' needs any batch size") from error
-    restore(program)
-    network = program.module()
     for batch in inputs.checked():
         named = like(reference, batch)
         with torch.no_grad():
-            wanted, given = backbone(named), network(**named)
+            wanted, given = backbone(named), run(named)
         count = len(next(iter(named.values())))
-        assert_close(given, wanted, f"the exported program gives other outputs for {count} inputs")
+        assert_close(given, wanted, f"{what} gives other outputs for {count} inputs")
 
 
 @check(rounds=True)
