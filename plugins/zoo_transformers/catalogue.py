@@ -1,9 +1,8 @@
-"""The encoders that the plugin lists: rows of ``catalogue.json`` made into specs. No torch.
+"""Read the text encoders of the catalogue, ``catalogue.json``. No torch.
 
-The configs stand in the file, so that a network of random parameters, its size and its stages are
-known without the Hub. A family's config is that of its first member; a row states what differs.
-``params`` counts the parameters of the backbone as it is built with the declared pooling, that is
-without a head and without a pooling layer that the features do not pass through.
+The file contains the configs, so that a network with random weights can be built without the Hub.
+A family has a config; its rows state only differences from it. ``params`` counts the parameters of
+the backbone with the declared pooling: without a head, and without unused pooling layers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ PAPERS = "https://arxiv.org/abs/"
 
 
 def encoders() -> Iterator[BackboneSpec]:
-    """Every encoder of the catalogue, named by the id under which people know it."""
+    """Yield all text encoders of the catalogue, named by their usual ids."""
     file = Path(__file__).with_name("catalogue.json")
     data = json.loads(file.read_text(encoding="utf-8"))
     for row in data["encoders"]:

@@ -1,4 +1,4 @@
-"""A file's tensors as the library reads them: renamed, and fused where the network fuses them."""
+"""Apply the library's conversions of weights files: renamed and fused tensors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transformers.core_model_loading import (
 
 
 def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` under the names and shapes that the library's own reader gives it.
+    """Return ``state`` with the names and shapes that ``from_pretrained`` would give it.
 
-    The experts of a mixture lie singly in files and fused in networks, for example. What the
-    library does not convert, or the network does not have, keeps its name.
+    For example, files store the experts of a mixture separately and networks store them fused.
+    Tensors that the library does not convert, or that the network does not have, keep their names.
     """
-    own = net.state_dict()
+    current = net.state_dict()
     transforms = get_model_conversion_mapping(net)
     converters = {
         pattern: entry
@@ -36,9 +36,9 @@ def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Te
     fused: dict[str, WeightConverter] = {}
     for key in sorted(state, key=dot_natural_key):
         name, pattern = rename_source_key(
-            key, renamings, list(converters.values()), net.base_model_prefix, own
+            key, renamings, list(converters.values()), net.base_model_prefix, current
         )
-        if name not in own or key in own:
+        if name not in current or key in current:
             found[key] = state[key]
         elif pattern is None:
             found[name] = state[key]
@@ -46,6 +46,6 @@ def converted(net: PreTrainedModel, state: Mapping[str, Tensor]) -> dict[str, Te
             part = fused.setdefault(name, copy.deepcopy(converters[pattern]))
             part.add_tensor(name, key, pattern, state[key])  # type: ignore[arg-type]
     for name, part in fused.items():
-        with suppress(Exception):  # not of this network; the comparison of names says so in full
+        with suppress(Exception):  # missing or wrong tensors are reported when weights are loaded
             found |= part.convert(name, model=net, config=net.config)
     return found

@@ -1,4 +1,4 @@
-"""What zoo must know about a family of Transformers' text networks, as data. No torch."""
+"""Facts about families of text networks that their configs do not state. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from zoo import Pooling
 
 WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
-"""The names under which configs state the width of the hidden states."""
+"""Config fields for the width of the hidden states."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,23 +21,21 @@ class Family:
     """How the networks of one ``model_type`` are built.
 
     Attributes:
-        head: Where the head sits in the library's ``…ForSequenceClassification``; empty where it
-            is to be found by rule (the last linear layer outside the encoder).
-        pooling: What serves best while the backbone is frozen: ``pooler`` where the published
-            weights hold a trained pooling layer, ``mean`` where that layer would be random.
-        offset_positions: Whether positions are counted from ``pad_id + 1``, which takes that
-            many rows from the table of positions.
-        embedding_paths: Modules of the encoder that every layer reads, wherever they are kept:
-            they count as embeddings.
-        looks_for_padding: Whether the network reads the token ids for padding when it is given
-            no mask.
+        head: Path of the head in the library's ``…ForSequenceClassification``; if empty, it is
+            the last linear layer outside the encoder.
+        pooling: Best pooling for a frozen backbone: ``pooler`` if the published weights include a
+            trained pooling layer, ``mean`` if that layer would be random.
+        offset_positions: Whether positions are counted from ``pad_id + 1``, so that the first
+            ``pad_id + 1`` rows of the position embeddings are not used for tokens.
+        embedding_paths: Modules shared by all layers, which belong to the embedding stage.
+        infers_mask: Whether the network finds padding by its token id if it gets no mask.
     """
 
     head: str = ""
     pooling: Pooling = "mean"
     offset_positions: bool = False
     embedding_paths: tuple[str, ...] = ()
-    looks_for_padding: bool = False
+    infers_mask: bool = False
 
 
 _COUNTER = "create_position_ids_from_input_ids"
@@ -59,7 +57,7 @@ FAMILIES: Mapping[str, Family] = {
     "deberta-v2": Family(
         head="classifier",
         embedding_paths=("encoder.rel_embeddings", "encoder.LayerNorm"),
-        looks_for_padding=True,
+        infers_mask=True,
     ),
     "mpnet": Family(
         head="classifier.out_proj",
@@ -70,20 +68,20 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(model_type: str) -> Family:
-    """The family's facts; for an unknown one those that hold for most."""
+    """Return the facts about a family; the most common ones for an unknown family."""
     return FAMILIES.get(model_type, Family())
 
 
 def width_of(config: Mapping[str, Any]) -> int | None:
-    """The width of the hidden states, or ``None`` where the config states none."""
+    """Return the width of the hidden states, or ``None`` if the config does not state it."""
     found = (config[key] for key in WIDTHS if isinstance(config.get(key), int))
     return next(found, None)
 
 
 def longest_text(config: Mapping[str, Any]) -> int:
-    """The most tokens, special ones included, for which the network has positions.
+    """Return the maximum number of tokens, including special tokens.
 
-    Networks without a table of positions take any length; 512 stands for them.
+    512 for networks without position embeddings, which accept any length.
     """
     positions = config.get("max_position_embeddings") or config.get("n_positions") or 512
     model_type = str(config.get("model_type"))
@@ -94,12 +92,12 @@ def longest_text(config: Mapping[str, Any]) -> int:
 
 @cache
 def _counts_from_padding(model_type: str) -> bool:
-    """Whether the library's code for a type counts positions from the padding's id, as RoBERTa's.
+    """Whether the library's code for a type counts positions from the padding id, as RoBERTa's does.
 
-    Its source is searched for the function that does; to import it would take torch.
+    Searches the source for the name of the function, because importing it would import torch.
     """
     if not re.fullmatch(r"[\w-]+", model_type):
-        return False  # it would be a pattern, or a path
+        return False  # could be a glob pattern or a path
     library = importlib.util.find_spec("transformers")
     module = f"modeling_{model_type.replace('-', '_')}.py"
     return any(

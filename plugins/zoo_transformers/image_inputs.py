@@ -1,4 +1,4 @@
-"""What an image processor of the library does to images, as :class:`zoo.ImageInput`."""
+"""Convert the library's image processors to :class:`zoo.ImageInput`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _INTERPOLATION: Mapping[int, Interpolation] = {
     4: "bilinear",
     5: "bilinear",
 }
-"""By Pillow's numbers; its box and Hamming filters, which hardly any model uses, are near to bilinear."""
+"""Pillow's filter numbers. Its box and Hamming filters, which few models use, are close to bilinear."""
 
 _CONVNEXT_SQUASHES_FROM = 384
-"""ConvNeXt's processor squashes images to sizes from here on, and crops smaller ones."""
+"""ConvNeXt's processor squashes images to sizes of at least this, and crops to smaller sizes."""
 
 
 def read_input(name: str, folder: Path) -> ImageInput:
-    """The preprocessing that ``preprocessor_config.json`` in ``folder`` declares.
+    """Read the preprocessing from ``preprocessor_config.json`` in ``folder``.
 
     Raises:
-        NameLookupError: It is not that of images in three channels, or cannot be read.
+        NameLookupError: The file cannot be read, or is not for images with three channels.
     """
     try:
         processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             str(folder), local_files_only=True, trust_remote_code=False
         )
         return _input(processor)
-    except Exception as error:  # the library lets through whatever a damaged file runs into
+    except Exception as error:  # a damaged file makes the library raise anything
         raise NameLookupError(
             f"failed to read the image processor of {name}: {first_line(error)}",
             hint="Copy the model's preprocessor_config.json to the folder of its weights.",
@@ -58,14 +58,14 @@ def _input(processor: Any) -> ImageInput:
 
 
 def _geometry(processor: Any) -> tuple[int, float, str]:
-    """Size, share that is kept, and ``center`` or ``squash``."""
+    """Return the size in pixels, the fraction kept by the crop, and ``center`` or ``squash``."""
     sides = {key: value for key, value in dict(processor.size).items() if value}
     shorter = sides.get("shortest_edge")
     resized = int(shorter or min(sides["height"], sides["width"]))
-    if (share := getattr(processor, "crop_pct", None)) and shorter:
+    if (crop_fraction := getattr(processor, "crop_pct", None)) and shorter:
         if resized >= _CONVNEXT_SQUASHES_FROM:
             return resized, 1.0, "squash"
-        return resized, resized / int(resized / share), "center"
+        return resized, resized / int(resized / crop_fraction), "center"
     mode = "center" if shorter else "squash"
     if not getattr(processor, "do_center_crop", False):
         return resized, 1.0, mode
@@ -75,7 +75,7 @@ def _geometry(processor: Any) -> tuple[int, float, str]:
 
 
 def _normalization(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of values in [0, 1]; the library may scale them otherwise."""
+    """Return mean and standard deviation for pixel values in [0, 1], whatever the library's range."""
     scale = 255 * float(processor.rescale_factor) if processor.do_rescale else 255.0
     offset = 1.0 if getattr(processor, "rescale_offset", False) else 0.0
     mean = processor.image_mean if processor.do_normalize else (0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Builds the image encoders of Transformers as backbones."""
+"""Build the image encoders of Transformers as backbones."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from zoo_transformers.stages import stages_of
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """An image encoder.
+    """Build an image encoder.
 
-    The library's own ``…ForImageClassification`` without its last layer, where it has one; else its
-    encoder with its own pooled output (the vision towers of CLIP and SigLIP).
+    It is the library's ``…ForImageClassification`` without its last layer. For types that have no
+    classifier, such as the vision towers of CLIP and SigLIP, it is the encoder, and the features
+    are its pooled output.
 
     Args:
-        spec: A row of the catalogue, or what :mod:`.resolve` made of a name. Its ``config`` is
-            the network.
+        spec: A row of the catalogue, or a result of :mod:`.resolve`. ``spec.config`` is the
+            content of the model's config.json.
 
     Raises:
         NameLookupError: The installed Transformers does not have the architecture.
@@ -38,17 +39,17 @@ def load(spec: BackboneSpec) -> Backbone:
         )
         net = image_networks.make(config)
     head = image_networks.head_path(net)
-    own_names = names.Names(net, head)
+    converter = names.NameConverter(net, head)
     backbone = Backbone.wrap(
         net,
         spec=spec,
         head=head,
         stages=stages_of(net, head),
         extract=image_networks.features,
-        convert=own_names.to_own,
+        convert=converter.to_network,
         native=Native(
-            names=own_names.to_library,
-            file=own_names.to_file,
+            names=converter.to_library,
+            file=converter.to_file,
             files=native_files,
             code=native_code,
         ),

@@ -1,41 +1,32 @@
-"""The files that Transformers wants beside an image network's weights."""
+"""Files next to the weights, with which Transformers loads an image run without zoo."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from zoo import Backbone, ImageInput
+from zoo_transformers.loading_code import classifier_code, encoder_code
 from zoo_transformers.names import ZOO_HEAD
-from zoo_transformers.native import PROBLEMS
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from zoo_transformers.run_config import run_config
 
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 
 
 def native_files(backbone: Backbone, classes: Sequence[str], activation: str) -> Mapping[str, str]:
-    """``config.json`` and ``preprocessor_config.json``.
+    """Return ``config.json`` and ``preprocessor_config.json``.
 
-    With them ``AutoImageProcessor``, and ``AutoModelForImageClassification`` where the library has a
-    classifier, else ``AutoModel``, load the run's folder.
+    With them ``AutoImageProcessor`` loads the run folder, and so does
+    ``AutoModelForImageClassification``, or ``AutoModel`` if the library has no classifier.
     """
-    net: PreTrainedModel = backbone.net  # type: ignore[assignment]
-    config = copy.deepcopy(net.config)
-    # Without a classifier of the library's none is named: its pipeline would load the bare encoder.
-    config.architectures = None if backbone.head_path == ZOO_HEAD else [type(net).__name__]
-    config.id2label = dict(enumerate(classes))
-    config.label2id = {label: index for index, label in enumerate(classes)}
-    config.problem_type = PROBLEMS.get(activation)
+    has_classifier = backbone.head_path != ZOO_HEAD
+    config = run_config(backbone, classes, activation, has_classifier=has_classifier)
     processor = json.dumps(processor_config(backbone.spec.image_input), indent=2) + "\n"
     return {"config.json": config.to_json_string(), "preprocessor_config.json": processor}
 
 
 def processor_config(image: ImageInput) -> dict[str, object]:
-    """The library's image processor that does the same."""
+    """Return the config of a library image processor with the same preprocessing."""
     resized = round(image.size / image.crop)
     squash = image.crop_mode == "squash"
     return {
@@ -54,43 +45,7 @@ def processor_config(image: ImageInput) -> dict[str, object]:
     }
 
 
-_CLASSIFIER = """\
-from pathlib import Path
-
-from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForImageClassification
-
-
-def load(folder):
-    config = AutoConfig.from_pretrained(folder)
-    network = AutoModelForImageClassification.from_config(config)
-    state = load_file(Path(folder) / "model.safetensors")
-    state = {{k.replace("zoo_head.", "{head}."): v for k, v in state.items() if v.numel()}}
-    network.load_state_dict(state)
-    return network.eval()
-
-
-def logits(network, batch):
-    return network(pixel_values=batch["pixel_values"]{options}).logits  # (B, {outputs})
-"""
-
-_ENCODER = """\
-from pathlib import Path
-
-import torch
-from safetensors import safe_open
-from transformers import AutoModel
-
-
-class Classifier(torch.nn.Module):
-    def __init__(self, folder):
-        super().__init__()
-        self.encoder = AutoModel.from_pretrained(folder)
-        self.classifier = torch.nn.Linear({features}, {outputs})
-        with safe_open(Path(folder) / "model.safetensors", "pt") as file:
-            head = {{name: file.get_tensor(f"zoo_head.{{name}}") for name in ("weight", "bias")}}
-        self.classifier.load_state_dict(head)
-
+_FORWARD = """\
     def forward(self, pixel_values):
         output = self.encoder(pixel_values=pixel_values{options})
         return self.classifier(pooled(output))
@@ -100,29 +55,21 @@ def pooled(output):
     if output.get("pooler_output") is not None:
         return output.pooler_output.flatten(1)
     hidden = output.last_hidden_state
-    return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.flatten(2).mean(dim=2)
-
-
-def load(folder):
-    return Classifier(folder).eval()
-
-
-def logits(network, batch):
-    return network(batch["pixel_values"])  # (B, {outputs})
-"""
+    return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.flatten(2).mean(dim=2)"""
 
 
 def native_code(backbone: Backbone) -> str:
-    """How plain Transformers loads a run's folder."""
-    from zoo_transformers.image_networks import resizes
+    """Return code that loads a run folder with Transformers alone."""
+    from zoo_transformers.image_networks import needs_interpolation
 
-    size, net = backbone.spec.image_input.size, backbone.net
-    options = ", interpolate_pos_encoding=True" if resizes(net, (size, size)) else ""
-    outputs = backbone.head.out_features
-    if backbone.head_path != ZOO_HEAD:
-        return _CLASSIFIER.format(outputs=outputs, head=backbone.head_path, options=options)
-    return _ENCODER.format(
-        outputs=outputs,
-        features=backbone.spec.feature_dim,
-        options=options,
+    size = backbone.spec.image_input.size
+    interpolate = needs_interpolation(backbone.net, (size, size))
+    options = ", interpolate_pos_encoding=True" if interpolate else ""
+    pixels = 'batch["pixel_values"]'
+    if backbone.head_path == ZOO_HEAD:
+        return encoder_code(backbone, forward=_FORWARD.format(options=options), inputs=pixels)
+    return classifier_code(
+        backbone,
+        auto_class="AutoModelForImageClassification",
+        inputs=f"pixel_values={pixels}{options}",
     )

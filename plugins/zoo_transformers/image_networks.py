@@ -1,4 +1,4 @@
-"""Makes the library's image networks, and finds out what they take and give."""
+"""Build the library's image networks, and measure their feature dimensions and valid image sizes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from zoo_transformers import names, networks
 _MASK = "mask_token"
 
 SIZES = (32, 64, 128, 192, 224)
-"""Image sizes that are tried, to find the smallest that a network takes."""
+"""Image sizes, in pixels, that are tried to find the smallest valid one."""
 
 
 def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
-    """The library's config for ``spec``, with ``classes`` labels (2 where no head is published).
+    """Return the library's config for ``spec``, with ``classes`` labels (2 if ``classes`` is 0).
 
     Raises:
-        NameLookupError: The installed Transformers does not have the architecture, or a number
-            cannot be.
+        NameLookupError: The installed Transformers does not have the architecture, or a size in
+            the config is not valid.
     """
     changes = {}
     if spec.image_input.fixed_size and "image_size" in spec.config:
@@ -44,60 +44,68 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
 
 
 def make(config: PretrainedConfig) -> PreTrainedModel:
-    """The library's classifier, else its bare encoder, with random parameters, in float32."""
-    kind: Any = AutoModelForImageClassification if classifies(config) else AutoModel
+    """Build the library's classifier, or the encoder if it has none, with random weights in float32."""
+    kind: Any = AutoModelForImageClassification if has_classifier(config) else AutoModel
     net: PreTrainedModel = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    _set_mask_tokens_aside(net)
+    _freeze_mask_tokens(net)
     return net
 
 
-def _set_mask_tokens_aside(net: nn.Module) -> None:
-    """Make buffers of the parameters that stand for masked patches in pretraining alone."""
+def _freeze_mask_tokens(net: nn.Module) -> None:
+    """Turn mask tokens, which only pretraining uses, from parameters into buffers."""
     for module in net.modules():
         if isinstance(token := getattr(module, _MASK, None), nn.Parameter):
             delattr(module, _MASK)
             module.register_buffer(_MASK, token.detach())
 
 
-def classifies(config: PretrainedConfig) -> bool:
+def has_classifier(config: PretrainedConfig) -> bool:
     """Whether the library has an image classifier for ``config``."""
     return type(config) in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
 
 def head_path(net: PreTrainedModel) -> str:
-    """Where the head of a classifier sits; an encoder gets :data:`names.ZOO_HEAD`."""
-    return names.head_path(net) if classifies(net.config) else names.ZOO_HEAD
+    """Return the path of the head of a classifier; :data:`names.ZOO_HEAD` for an encoder."""
+    return names.head_path(net) if has_classifier(net.config) else names.ZOO_HEAD
 
 
 def features(net: nn.Module, batch: Batch) -> Tensor:
-    """What the head reads: ``(B, feature_dim)``.
+    """Return the inputs of the head: ``(B, feature_dim)``.
 
-    Of a classifier, what it hands to its last layer; of an encoder its own pooled output, else the
-    average of its last hidden states.
+    For a classifier, whose last layer must have been replaced by an identity, these are its
+    logits. For an encoder it is the pooled output or, without one, the mean of the last hidden
+    states.
     """
     pixels = batch["pixel_values"]
-    options = {"interpolate_pos_encoding": True} if resizes(net, pixels.shape[-2:]) else {}
+    interpolate = needs_interpolation(net, pixels.shape[-2:])
+    options = {"interpolate_pos_encoding": True} if interpolate else {}
     out = net(pixel_values=pixels, **options)
-    found: Tensor | None = out.get("logits")
-    if found is None:
-        found = out.get("pooler_output")
-    if found is None:
+    pooled: Tensor | None = out.get("logits")
+    if pooled is None:
+        pooled = out.get("pooler_output")
+    if pooled is None:
         hidden: Tensor = out.last_hidden_state  # (B, T, C), or (B, C, H, W)
         return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.flatten(2).mean(dim=2)
-    return found.flatten(1)
+    return pooled.flatten(1)
 
 
-def resizes(net: nn.Module, size: Sequence[int]) -> bool:
-    """Whether the network's positions have to be interpolated for images of height and width ``size``."""
-    own = getattr(net.config, "image_size", None)
-    sides = (own, own) if isinstance(own, int) else tuple(own or ())
-    takes = "interpolate_pos_encoding" in inspect.signature(net.forward).parameters
-    return takes and tuple(size) != sides
+def needs_interpolation(net: nn.Module, size: Sequence[int]) -> bool:
+    """Whether position embeddings must be interpolated for images of ``size`` (height, width)."""
+    configured = getattr(net.config, "image_size", None)
+    sides = (configured, configured) if isinstance(configured, int) else tuple(configured or ())
+    supported = "interpolate_pos_encoding" in inspect.signature(net.forward).parameters
+    return supported and tuple(size) != sides
 
 
 @dataclass(frozen=True)
 class MeasuredImageNetwork:
-    """What building a network on the meta device and running it shows."""
+    """Facts measured by running a network on the meta device.
+
+    Attributes:
+        feature_dim: Width of the features.
+        params: Number of parameters, including the published head.
+        input: Fields of :class:`zoo.ImageInput` about valid sizes.
+    """
 
     feature_dim: int
     params: int
@@ -105,10 +113,10 @@ class MeasuredImageNetwork:
 
 
 def measure(spec: BackboneSpec, classes: int) -> MeasuredImageNetwork:
-    """Build the network of ``spec`` and run it on images of several sizes, without values.
+    """Build the network of ``spec`` on the meta device and run it on images of several sizes.
 
     Raises:
-        NameLookupError: The library has no such network, or it does not run on images.
+        NameLookupError: The library does not have the network, or it does not run on images.
     """
     config = make_config(spec, classes)
     networks.check_size(spec, lambda: make(config), None)
@@ -116,10 +124,10 @@ def measure(spec: BackboneSpec, classes: int) -> MeasuredImageNetwork:
         with torch.device("meta"):
             net = make(config).train(mode=False)
             head = head_path(net)
-            if classifies(config):
+            if has_classifier(config):
                 net.set_submodule(head, nn.Identity())
-            width = _width(net, spec.image_input.size, spec.image_input.size)
-    except Exception as error:  # the library lets through whatever a config runs into
+            width = _feature_dim(net, spec.image_input.size, spec.image_input.size)
+    except Exception as error:  # an invalid config makes the library raise anything
         raise NameLookupError(
             f"{spec.name} does not run on images of {spec.image_input.size} pixels: "
             f"{first_line(error, kind=True)}",
@@ -131,25 +139,25 @@ def measure(spec: BackboneSpec, classes: int) -> MeasuredImageNetwork:
 
 
 def _sizes(net: nn.Module, config: PretrainedConfig, size: int) -> Mapping[str, Any]:
-    """The fields of :class:`zoo.ImageInput` that say which sizes a network takes."""
+    """Return the fields of :class:`zoo.ImageInput` about valid sizes."""
     patch = getattr(config, "patch_size", 1)
     step = max(patch) if isinstance(patch, (list, tuple)) else int(patch or 1)
     if size % step:
         step = 1
     for side in [*(each for each in SIZES if each < size), size]:
-        least = -(-side // step) * step
-        tried = copy.deepcopy(net)  # Swin's layers change when an image is too small for a window
+        smallest = -(-side // step) * step  # rounded up
+        trial = copy.deepcopy(net)  # an image smaller than a window changes Swin's layers
         try:
-            _width(tried, least, least)
-            _width(tried, least, least + max(step, 8))
-            return {"min_size": least, "multiple_of": step}
-        except Exception:  # as refusing is each network's own affair
+            _feature_dim(trial, smallest, smallest)
+            _feature_dim(trial, smallest, smallest + max(step, 8))
+            return {"min_size": smallest, "multiple_of": step}
+        except Exception:  # each network raises another type for a size that is too small
             continue
     return {"min_size": size, "multiple_of": 1, "fixed_size": True}
 
 
-def _width(net: nn.Module, height: int, width: int) -> int:
-    """The width of the features of an image, on the meta device."""
+def _feature_dim(net: nn.Module, height: int, width: int) -> int:
+    """Return the width of the features of an image, on the meta device."""
     with torch.inference_mode():
         pixels = torch.zeros(2, 3, height, width, device="meta")
         found = features(net, {"pixel_values": pixels})
@@ -159,7 +167,7 @@ def _width(net: nn.Module, height: int, width: int) -> int:
 
 
 def measured(spec: BackboneSpec, classes: int) -> BackboneSpec:
-    """``spec`` with the width, the number of parameters and the sizes that are measured."""
+    """Return ``spec`` with measured feature dimension, parameter count and image sizes."""
     found = measure(spec, classes)
     return replace(spec, feature_dim=found.feature_dim, params=found.params).with_input(
         **found.input

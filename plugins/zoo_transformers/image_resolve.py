@@ -1,7 +1,7 @@
-"""Image encoders outside the catalogue: what ``config.json`` and the image processor say. No torch.
+"""Image encoders outside the catalogue: make specs from ``config.json`` and the image processor.
 
-The width of the features and the sizes that a network takes are measured on the meta device, for
-which torch is imported.
+No torch at import. The feature dimension and the valid image sizes are measured on the meta device,
+for which torch is imported.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ LOADER = "zoo_transformers.image_loader:load"
 LIBRARY_LICENSE = "Apache-2.0"
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-"""Where the library keeps what is done to images; the second also for other inputs."""
+"""Files with the image preprocessing; the second may describe other inputs instead."""
 
 Json = Mapping[str, Any]
 
 _SAME_NETWORK = {"vit_mae": "vit"}
-"""Types whose own network leaves patches out at random, which is for pretraining, to that without."""
+"""Types that mask random patches for pretraining, to the same network without masking."""
 
 _CLASSIFIER = "ForImageClassification"
 _PROCESSOR_KEYS = ("image_processor_type", "image_mean")
 
 
 def processes_images(processor: Json) -> bool:
-    """Whether a ``preprocessor_config.json`` is that of images."""
+    """Whether the content of a ``preprocessor_config.json`` is an image processor's."""
     inner = processor.get("image_processor")
     keys = {*processor, *(inner if isinstance(inner, Mapping) else ())}
     return not keys.isdisjoint(_PROCESSOR_KEYS)
 
 
 def image_spec(name: str, config: Json, folder: Path, weights: tuple[str, str]) -> BackboneSpec:
-    """The spec of the network that ``config`` and the files beside it describe.
+    """Return the spec of the network that ``config`` describes.
 
     Args:
-        name: Canonical.
-        config: The content of ``config.json``; of one with several towers the vision tower is taken.
-        folder: Where the image processor's file is.
-        weights: Tag and address of the weights.
+        name: Canonical name.
+        config: The content of ``config.json``. If it describes several towers, the vision tower
+            is used.
+        folder: The folder of the image processor's file.
+        weights: Tag and URI of the weights.
 
     Raises:
         NameLookupError: A file is not valid, or the network does not run on images.
@@ -62,7 +63,7 @@ def image_spec(name: str, config: Json, folder: Path, weights: tuple[str, str]) 
 
 
 def image_row(name: str, config: Json, image: ImageInput, weights: Weights) -> BackboneSpec:
-    """A spec whose width is still to be measured."""
+    """Return a spec whose feature dimension has yet to be measured."""
     return BackboneSpec(
         name=name,
         modality="image",
@@ -78,7 +79,7 @@ def image_row(name: str, config: Json, image: ImageInput, weights: Weights) -> B
 
 
 def vision_config(name: str, config: Json) -> Json:
-    """The part of ``config`` that describes the network for images."""
+    """Return the part of ``config`` that describes the image network."""
     tower = config.get("vision_config")
     if tower is None:
         return {
@@ -94,7 +95,7 @@ def vision_config(name: str, config: Json) -> Json:
 
 
 def published_classes(config: Json) -> int:
-    """The outputs of the classifier that ``config`` is of; 0 for any other network."""
+    """Return the number of classes of an image classifier's config; 0 for any other network."""
     architecture = str((config.get("architectures") or [""])[0])
     if not architecture.endswith(_CLASSIFIER):
         return 0

@@ -1,4 +1,4 @@
-"""Builds the text encoders of Transformers as backbones."""
+"""Build the text encoders of Transformers as backbones."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from zoo_transformers.stages import stages_of
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """A text encoder with the pooling that ``spec.input`` declares.
+    """Build a text encoder with the pooling that ``spec.input`` declares.
 
-    ``pooler``: the library's own ``…ForSequenceClassification``, whose logits ``forward`` gives.
-    ``cls``, ``mean`` (over the mask, added in float32), ``last``: the library's encoder, and a
-    head called ``zoo_head`` on its pooled last hidden states.
+    With ``pooler`` it is the library's ``…ForSequenceClassification``, and ``forward`` returns the
+    same logits. With ``cls``, ``mean`` (masked, summed in float32) or ``last`` it is the library's
+    encoder with a head called ``zoo_head`` on the pooled last hidden states.
 
     Args:
-        spec: A row of the catalogue, or what :mod:`.resolve` made of a name. Its ``config`` is
-            the network; its ``vocab_size`` may differ, for a tokenizer trained on the data.
+        spec: A row of the catalogue, or a result of :mod:`.resolve`. ``spec.config`` is the
+            content of the model's config.json. If a tokenizer is trained on the data, the
+            ``vocab_size`` of ``spec.input`` differs from it.
 
     Raises:
         NameLookupError: The installed Transformers does not have the architecture.
-        WeightsError: The network is larger than its files or than memory, or there is no fast
-            tokenizer.
+        WeightsError: The network is larger than its files or than memory, or its tokenizer has
+            no fast version.
     """
-    spec = _with_own_vocabulary(spec)
+    spec = _with_published_vocabulary(spec)
     published = spec.default_weights
     with quiet():
         config = networks.make_config(spec, published.classes if published else 0)
@@ -46,8 +47,8 @@ def load(spec: BackboneSpec) -> Backbone:
     return _wrap(spec, net)
 
 
-def _with_own_vocabulary(spec: BackboneSpec) -> BackboneSpec:
-    """``spec`` with the vocabulary that its config states, unless a tokenizer is trained on the data."""
+def _with_published_vocabulary(spec: BackboneSpec) -> BackboneSpec:
+    """Use the ``vocab_size`` of the config, unless a tokenizer is trained on the data."""
     size = spec.config.get("vocab_size")
     if not spec.text_input.own_tokenizer or type(size) is not int:
         return spec
@@ -58,18 +59,18 @@ def _wrap(spec: BackboneSpec, net: PreTrainedModel) -> Backbone:
     pooled = networks.PLAIN_POOLING.get(spec.text_input.pooling)
     head = names.head_path(net) if pooled is None else names.ZOO_HEAD
     if pooled is not None:
-        networks.set_poolers_aside(net)
-    own_names = names.Names(net, head)
+        networks.disable_pooler(net)
+    converter = names.NameConverter(net, head)
     backbone = Backbone.wrap(
         net,
         spec=spec,
         head=head,
         stages=stages_of(net, head),
         extract=pooled or networks.library_pooling,
-        convert=own_names.to_own,
+        convert=converter.to_network,
         native=Native(
-            names=own_names.to_library,
-            file=own_names.to_file,
+            names=converter.to_library,
+            file=converter.to_file,
             files=native_files,
             code=native_code,
         ),

@@ -1,4 +1,4 @@
-"""The library's names of modules and tensors: where the encoder, its layers and the head are."""
+"""Transformers' names of modules and tensors: find the encoder and the head, rename state dicts."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ from zoo_transformers.conversion import converted
 from zoo_transformers.families import family_of
 
 POOLER = "pooler"
-"""What the library calls the pooling layer of an encoder."""
+"""The library's name for the pooling layer of an encoder."""
 
 _STANDARDISED = "standardised"
-"""What makes answers of outputs that are not yet what the library's pipeline would give out."""
+"""Activation of regression runs, whose raw outputs are not in the unit of the target."""
 
 ZOO_HEAD = "zoo_head"
-"""Where a head sits in the file that the library's own classifier has no place for."""
+"""Prefix of a head in files if the library's classifier cannot represent that head."""
 
 
 def encoder_prefix(net: PreTrainedModel) -> str:
-    """``bert.`` where the encoder is part of a classifier; empty where it is the network."""
+    """Return ``bert.`` or the like for a classifier; empty if the network is a bare encoder."""
     prefix = str(net.base_model_prefix)
     return f"{prefix}." if prefix and hasattr(net, prefix) else ""
 
 
 def encoder_of(net: PreTrainedModel) -> nn.Module:
-    """The encoder of a classifier, or the network where it is an encoder."""
+    """Return the encoder inside a classifier, or the network itself if it is a bare encoder."""
     prefix = encoder_prefix(net)
     return net.get_submodule(prefix.rstrip(".")) if prefix else net
 
 
 def head_path(net: PreTrainedModel) -> str:
-    """Where the head of the library's classifier sits.
+    """Return the path of the head in the library's classifier.
 
-    Known families state it; otherwise it is the last linear layer outside the encoder.
+    :mod:`.families` lists it for known families; otherwise it is the last linear layer outside
+    the encoder.
 
     Raises:
-        ContractError: There is no such layer.
+        ContractError: There is no linear layer outside the encoder.
     """
     if known := family_of(net.config.model_type).head:
         return known
@@ -71,7 +72,7 @@ def head_path(net: PreTrainedModel) -> str:
 
 
 def token_embedding_path(net: PreTrainedModel) -> str:
-    """Where the layer sits that makes vectors of token ids; empty where the library cannot say."""
+    """Return the path of the token embedding; empty if the library does not know it."""
     with suppress(NotImplementedError):
         layer = net.get_input_embeddings()
         return next((path for path, module in net.named_modules() if module is layer), "")
@@ -79,7 +80,7 @@ def token_embedding_path(net: PreTrainedModel) -> str:
 
 
 def classifier_head(config: PretrainedConfig) -> str:
-    """Where the head sits in the library's classifier for ``config``; empty where it has none."""
+    """Return the path of the head in the library's classifier for ``config``; empty if none."""
     kinds: Any = next((m[type(config)] for m in _CLASSIFIERS if type(config) in m), None)
     if kinds is None:
         return ""
@@ -92,20 +93,20 @@ def classifier_head(config: PretrainedConfig) -> str:
 _CLASSIFIERS = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING)
 
 
-class Names:
-    """Brings the names in a file of weights into line with a network's.
+class NameConverter:
+    """Converts state dicts between weights files and a network.
 
-    Files name an encoder's tensors with or without the prefix that it has inside a classifier,
-    hold heads of pretraining beside it, and lack pooling layers that were never trained.
+    Files may name the encoder's tensors with or without the prefix that the encoder has inside a
+    classifier; they may contain pretraining heads, and lack pooling layers that were not trained.
 
-    A head that the library's classifier would not apply as zoo does (other pooling, more
-    layers, a bias) is called :data:`ZOO_HEAD` in the file. The library would then load its
-    classifier with a random head and a warning; an empty tensor in the place of that head's weight
-    makes it refuse the file instead. ``AutoModel`` passes over both.
+    If the library's classifier would not apply a head in the same way as zoo does (other pooling,
+    more layers, no bias), the head is written as :data:`ZOO_HEAD`. The library would then load its
+    classifier with a random head and only warn, so an empty tensor is written in place of that
+    head's weight, which makes loading fail. ``AutoModel`` ignores both.
 
     Args:
-        net: The network, its head in its place.
-        head: Where the head sits, or :data:`ZOO_HEAD`.
+        net: The network, including its head.
+        head: Path of the head, or :data:`ZOO_HEAD`.
     """
 
     def __init__(self, net: PreTrainedModel, head: str) -> None:
@@ -119,66 +120,76 @@ class Names:
         self._bare = f"{net.base_model_prefix}."
         self._parts = {name for name, _ in encoder_of(net).named_children()}
         self._ignored = (*(net._keys_to_ignore_on_load_unexpected or ()), r"rotary_emb\.inv_freq")
-        self._spared = net._keys_to_ignore_on_load_missing or ()
+        self._optional = net._keys_to_ignore_on_load_missing or ()
 
-    def to_own(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``state`` under the network's names.
+    def to_network(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename the tensors of a file to the network's names.
 
-        What the file has beside encoder and head is left out, as is what the library would ignore;
-        pooling layers that it lacks keep their tensors, and so does what the library would do
-        without. Of tied tensors the file may have one. A file that shares no name with the
-        network is handed on as it is, so that the error can name both sides.
+        Drops tensors that belong neither to the encoder nor to the head, and those that the
+        library ignores. Missing pooling layers, and tensors that the library allows to be missing,
+        keep the network's current values; tied tensors may be in the file once. If no name
+        matches, ``state`` is returned unchanged, so that the error lists the file's names.
         """
-        own = self._net.state_dict()
+        current = self._net.state_dict()
         renamed = {
             self._rename(key): tensor
             for key, tensor in converted(self._net, state).items()
             if not (key.startswith(self._head) and not tensor.numel())
         }
-        if not own.keys() & renamed.keys():
+        if not current.keys() & renamed.keys():
             return dict(state)
-        kept = {
+        used = {
             key: tensor
             for key, tensor in renamed.items()
-            if key in own
+            if key in current
             or key.startswith(self._head)
             or (self._of_encoder(key) and not _any_in(self._ignored, key))
         }
-        missing = {key: tensor for key, tensor in own.items() if key not in kept}
-        places = {own[key].data_ptr(): tensor for key, tensor in kept.items() if key in own}
-        spare = {
-            key: places.get(tensor.data_ptr(), tensor)
-            for key, tensor in missing.items()
-            if tensor.data_ptr() in places
-            or not self._of_encoder(key)
-            or _any_in(self._spared, key)
+        missing = {key: tensor for key, tensor in current.items() if key not in used}
+        by_address = {
+            current[key].data_ptr(): tensor for key, tensor in used.items() if key in current
         }
-        return kept | spare
+        filled = {
+            key: by_address.get(tensor.data_ptr(), tensor)
+            for key, tensor in missing.items()
+            if tensor.data_ptr() in by_address
+            or not self._of_encoder(key)
+            or _any_in(self._optional, key)
+        }
+        return used | filled
 
     def to_file(self, state: Mapping[str, Tensor], activation: str) -> dict[str, Tensor]:
-        """``state`` as the file of a run has it whose answers ``activation`` makes of the outputs.
+        """Return the tensors to write to the file of a run.
 
-        The library's pipeline would give out numbers as the network has them, standardised; so
-        its classifier refuses their file, as it does where it would apply the head otherwise.
+        The head of a regression run is always written as :data:`ZOO_HEAD`: the library's pipeline
+        would return standardised outputs as if they were predictions.
+
+        Args:
+            state: Tensors under the network's names.
+            activation: The run's activation, which turns outputs into predictions.
         """
-        return self.to_library(state, apart=activation == _STANDARDISED)
+        return self.to_library(state, separate_head=activation == _STANDARDISED)
 
-    def to_library(self, state: Mapping[str, Tensor], *, apart: bool = False) -> dict[str, Tensor]:
-        """``state`` with the head where the library applies it likewise, else or ``apart``."""
+    def to_library(
+        self, state: Mapping[str, Tensor], *, separate_head: bool = False
+    ) -> dict[str, Tensor]:
+        """Rename the head to :data:`ZOO_HEAD` if ``separate_head``, or if it does not fit the
+        library's classifier."""
         head = {k.removeprefix(self._head): v for k, v in state.items() if k.startswith(self._head)}
-        likewise = self._shapes and _shapes(head) == self._shapes
-        if not head or (likewise and not apart):
+        fits = self._shapes and _shapes(head) == self._shapes
+        if not head or (fits and not separate_head):
             return dict(state)
-        rest = {k: v for k, v in state.items() if not k.startswith(self._head)}
-        kept = {f"{ZOO_HEAD}.{k}": v for k, v in head.items()}
-        bars = {f"{self._taken}.weight": torch.empty(0)} if self._taken else {}
-        return rest | kept | bars
+        backbone = {k: v for k, v in state.items() if not k.startswith(self._head)}
+        renamed = {f"{ZOO_HEAD}.{k}": v for k, v in head.items()}
+        library_head = self._library_head
+        blocker = {f"{library_head}.weight": torch.empty(0)} if library_head else {}
+        return backbone | renamed | blocker
 
     @cached_property
-    def _taken(self) -> str:
-        """Where the library's classifier would look for its head."""
-        own = self._head.rstrip(".")
-        return own if own != ZOO_HEAD else classifier_head(self._config)
+    def _library_head(self) -> str:
+        """Path at which the library's classifier expects its head; empty if it has none."""
+        path = self._head.rstrip(".")
+        return path if path != ZOO_HEAD else classifier_head(self._config)
 
     def _rename(self, key: str) -> str:
         if key.startswith(f"{ZOO_HEAD}."):
@@ -191,17 +202,17 @@ class Names:
 
 
 def _any_in(patterns: Iterable[str], key: str) -> bool:
-    """Whether one of the library's patterns is about ``key``."""
+    """Whether one of the library's patterns matches ``key``."""
     return any(re.search(pattern, key) for pattern in patterns)
 
 
 def _shapes(head: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a head but for the number of outputs."""
+    """Return the shape of each tensor of a head without its first dimension, the outputs."""
     return {name: tuple(tensor.shape[1:]) for name, tensor in head.items()}
 
 
 def of_encoder(key: str, prefix: str, parts: set[str]) -> bool:
-    """Whether a tensor belongs to the encoder proper: neither a head nor a pooling layer."""
+    """Whether a tensor belongs to the encoder, excluding its pooling layer."""
     first, _, rest = key.removeprefix(prefix).partition(".")
     inside = key.startswith(prefix) and first in parts and first != POOLER
     return inside and rest not in ("position_ids", "token_type_ids")

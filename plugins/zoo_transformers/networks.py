@@ -1,4 +1,4 @@
-"""Makes the library's networks, and pools their hidden states."""
+"""Build the library's text networks, and pool their hidden states."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo import BackboneSpec, Batch
 from zoo_transformers import hub, names, sizes
 from zoo_transformers.families import family_of
 
-# Settled by zoo, or said about the file and not about the network.
+# Entries of config.json that zoo sets itself, or that describe the file rather than the network.
 _NOT_OPTIONS = (
     "model_type",
     "architectures",
@@ -42,7 +42,7 @@ _NOT_OPTIONS = (
     "return_dict",
     "output_hidden_states",
     "output_attentions",
-    # May name a repository of compiled code, which the library would fetch and run.
+    # May name a Hub repository of compiled kernels, which the library would download and run.
     "attn_implementation",
     "_attn_implementation",
     "_attn_implementation_internal",
@@ -53,11 +53,11 @@ _NOT_OPTIONS = (
 
 
 def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
-    """The library's config for ``spec``, with ``classes`` labels (2 where no head is published).
+    """Return the library's config for ``spec``, with ``classes`` labels (2 if ``classes`` is 0).
 
     Raises:
-        NameLookupError: The installed Transformers does not have the architecture, or a number
-            cannot be.
+        NameLookupError: The installed Transformers does not have the architecture, or a size in
+            the config is not valid.
     """
     return library_config(
         spec, classes, vocab_size=spec.text_input.vocab_size, pad_token_id=_pad_id(spec)
@@ -65,8 +65,8 @@ def make_config(spec: BackboneSpec, classes: int) -> PretrainedConfig:
 
 
 def library_config(spec: BackboneSpec, classes: int, **changes: Any) -> PretrainedConfig:
-    """The library's config for ``spec.config`` with some entries changed; see :func:`make_config`."""
-    sizes.refuse_impossible(spec.name, spec.config)
+    """Return the library's config for ``spec.config`` with ``changes``; see :func:`make_config`."""
+    sizes.check_config(spec.name, spec.config)
     options = {k: v for k, v in spec.config.items() if k not in _NOT_OPTIONS}
     labels = options.pop("id2label", None) or {}
     options.pop("label2id", None)
@@ -84,21 +84,22 @@ def library_config(spec: BackboneSpec, classes: int, **changes: Any) -> Pretrain
             f"{spec.config['model_type']!r}, such as {spec.name}",
             hint="Try a newer version: pip install --upgrade transformers",
         ) from error
-    # Where a type has two encoders (Funnel), the library looks through these before it takes the first.
+    # If a type has two encoders (Funnel), these would decide which one AutoModel builds.
     config.architectures = []
     return config
 
 
 def _pad_id(spec: BackboneSpec) -> int:
-    """The network's own, which counts positions from it, unless the tokenizer is another."""
-    own, vocab = spec.config.get("pad_token_id"), spec.text_input.vocab_size
-    if vocab == spec.config.get("vocab_size") and isinstance(own, int):
-        return own
+    """Return the config's ``pad_token_id``, from which some networks count positions; the
+    tokenizer's if the vocabulary is not the published one."""
+    published, vocab = spec.config.get("pad_token_id"), spec.text_input.vocab_size
+    if vocab == spec.config.get("vocab_size") and isinstance(published, int):
+        return published
     return spec.text_input.pad_id if spec.text_input.pad_id < vocab else 0
 
 
 def published_folder(spec: BackboneSpec) -> Path | None:
-    """The folder of the published weights, if they are on this machine."""
+    """Return the folder of the published weights if they are on this machine."""
     published = spec.default_weights
     if published is None:
         return None
@@ -111,16 +112,16 @@ def published_folder(spec: BackboneSpec) -> Path | None:
 def check_size(
     spec: BackboneSpec, build: Callable[[], PreTrainedModel], folder: Path | None
 ) -> None:
-    """Refuse a network that is larger than its files or than memory, before it takes any.
+    """Check the size of a network, built on the meta device, before memory is allocated for it.
 
     Args:
-        spec: The network.
-        build: Makes it.
-        folder: Where its weights lie, if they lie in a folder.
+        spec: The backbone, for messages.
+        build: Builds the network.
+        folder: The folder of its weights, if they are in one.
 
     Raises:
-        WeightsError: It has more parameters than its weights have bytes, would fill this
-            machine's memory, or cannot be built at all.
+        WeightsError: The network has more parameters than its weights files have bytes, does not
+            fit into this machine's memory, or cannot be built.
     """
     if torch.get_default_device().type == "meta":
         return
@@ -151,7 +152,7 @@ def check_size(
 
 
 def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:
-    """The network with random parameters, in float32."""
+    """Build the network with random weights, in float32."""
     net: PreTrainedModel = _kind(spec, config).from_config(
         config, dtype=torch.float32, trust_remote_code=False
     )
@@ -159,7 +160,7 @@ def make(spec: BackboneSpec, config: PretrainedConfig) -> PreTrainedModel:
 
 
 def _kind(spec: BackboneSpec, config: PretrainedConfig) -> Any:
-    """The auto class that makes the network for the declared pooling."""
+    """Return the auto class that builds the network for the declared pooling."""
     if spec.text_input.pooling != "pooler":
         return AutoModel
     mapping = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
@@ -176,18 +177,21 @@ def _kind(spec: BackboneSpec, config: PretrainedConfig) -> Any:
 
 
 def library_pooling(net: nn.Module, batch: Batch) -> Tensor:
-    """What the library's own classifier hands to its last layer: ``(B, feature_dim)``."""
+    """Return the inputs of the classifier's last layer: ``(B, feature_dim)``.
+
+    The last layer must have been replaced by an identity.
+    """
     features: Tensor = _call(net, batch).logits
     return features
 
 
 def first_token(net: nn.Module, batch: Batch) -> Tensor:
-    """The hidden state of the first token: ``(B, feature_dim)``."""
+    """Return the last hidden state of the first token: ``(B, feature_dim)``."""
     return _hidden(net, batch)[:, 0]
 
 
 def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
-    """The average of the hidden states under the mask, added in float32: ``(B, feature_dim)``."""
+    """Return the masked mean of the last hidden states, summed in float32: ``(B, feature_dim)``."""
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
     mask = batch["attention_mask"].unsqueeze(-1).float()  # (B, T, 1)
     total = (hidden.float() * mask).sum(dim=1)
@@ -195,12 +199,12 @@ def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def last_token(net: nn.Module, batch: Batch) -> Tensor:
-    """The hidden state of the last token before the padding: ``(B, feature_dim)``."""
+    """Return the last hidden state of the last token before padding: ``(B, feature_dim)``."""
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
     mask = batch["attention_mask"]
-    places = torch.arange(mask.shape[1], device=mask.device) * mask
-    last = places.argmax(dim=1)[:, None, None]  # (B, 1, 1)
-    # Not indexed with arange(len(hidden)), which would fix the size of the batch in an export.
+    positions = torch.arange(mask.shape[1], device=mask.device) * mask
+    last = positions.argmax(dim=1)[:, None, None]  # (B, 1, 1)
+    # Indexing with arange(len(hidden)) instead would fix the batch size of an exported model.
     return hidden.gather(1, last.expand(-1, 1, hidden.shape[-1])).squeeze(1)
 
 
@@ -209,7 +213,7 @@ PLAIN_POOLING: Mapping[str, Any] = {
     "mean": mean_of_tokens,
     "last": last_token,
 }
-"""The poolings that work on any encoder's last hidden states."""
+"""Poolings of the last hidden states, which work for any encoder."""
 
 
 def _hidden(net: nn.Module, batch: Batch) -> Tensor:
@@ -218,37 +222,37 @@ def _hidden(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def _call(net: nn.Module, batch: Batch) -> Any:
-    """The library's output for ids and mask, and for types of tokens where it tells several apart."""
+    """Run the network on ids, mask and, if it distinguishes them, token types."""
     mask: Tensor | None = batch["attention_mask"]
     ids = batch["input_ids"]
-    if ids.is_meta and not family_of(str(getattr(net.config, "model_type", ""))).looks_for_padding:
-        mask = None  # The library asks whether it is all ones, and here it has no values.
+    if ids.is_meta and not family_of(str(getattr(net.config, "model_type", ""))).infers_mask:
+        mask = None  # The library checks whether it is all ones, which fails on the meta device.
     types = batch.get("token_type_ids")
-    if types is None or not tells_types_apart(net):
+    if types is None or not uses_token_types(net):
         return net(input_ids=ids, attention_mask=mask)
     return net(input_ids=ids, attention_mask=mask, token_type_ids=types)
 
 
-def tells_types_apart(net: nn.Module) -> bool:
-    """Whether the network learns something of each of several types of tokens."""
-    takes = "token_type_ids" in inspect.signature(net.forward).parameters
-    return takes and (getattr(net.config, "type_vocab_size", 0) or 0) > 1
+def uses_token_types(net: nn.Module) -> bool:
+    """Whether the network has an embedding for more than one token type."""
+    accepted = "token_type_ids" in inspect.signature(net.forward).parameters
+    return accepted and (getattr(net.config, "type_vocab_size", 0) or 0) > 1
 
 
-# -- pooling layers that the features do not pass through --------------------------------------
+# -- unused pooling layers ---------------------------------------------------------------------
 
 
-class SetAside(nn.Module):
-    """The tensors of a layer that the features do not need, kept for the library's own file.
+class UnusedLayer(nn.Module):
+    """Keeps the tensors of a layer that the features do not use; ``forward`` is the identity.
 
-    They are buffers under the layer's names, so that nothing trains them and a plain
-    ``AutoModel`` still finds them; called, it hands its input on.
+    The tensors become buffers with the same names, so that they are not trained but are still in
+    the file for ``AutoModel``.
     """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         for name, child in layer.named_children():
-            self.add_module(name, SetAside(child))
+            self.add_module(name, UnusedLayer(child))
         for name, tensor in [
             *layer.named_parameters(recurse=False),
             *layer.named_buffers(recurse=False),
@@ -256,12 +260,12 @@ class SetAside(nn.Module):
             self.register_buffer(name, tensor.detach())
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """``hidden``, unchanged."""
+        """Return ``hidden`` unchanged."""
         return hidden
 
 
-def set_poolers_aside(net: PreTrainedModel) -> None:
-    """Replace the pooling layer of an encoder whose hidden states are pooled otherwise."""
+def disable_pooler(net: PreTrainedModel) -> None:
+    """Replace the encoder's pooling layer, which another pooling does not use."""
     layer = getattr(net, names.POOLER, None)
     if isinstance(layer, nn.Module):
-        setattr(net, names.POOLER, SetAside(layer))
+        setattr(net, names.POOLER, UnusedLayer(layer))

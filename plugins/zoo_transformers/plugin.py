@@ -1,4 +1,4 @@
-"""Transformers' text and image encoders: a catalogue, any other Hub id, any saved folder."""
+"""Hooks for Transformers' text and image encoders: a catalogue, any Hub id, any local folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from zoo_transformers.resolve import resolve
 
 @hookimpl
 def zoo_backbones() -> Iterable[BackboneSpec]:
-    """The encoders of the catalogue."""
+    """Return the text and image encoders of the catalogues."""
     return [*encoders(), *image_encoders()]
 
 
 @hookimpl
 def zoo_resolve(name: str) -> BackboneSpec | None:
-    """``hf/<org>/<name>`` for an id outside the catalogue, ``path:<folder>`` for a local folder."""
+    """Return the spec of ``hf/<org>/<name>`` on the Hub or of a local folder, ``path:<folder>``."""
     return resolve(name)

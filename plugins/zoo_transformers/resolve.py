@@ -1,4 +1,4 @@
-"""Names outside the catalogue: Hub ids and local folders, read without torch."""
+"""Resolve names outside the catalogue: Hub ids and local folders. No torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoo_transformers.image_resolve import PROCESSOR_FILES, image_spec, processe
 NAMESPACE = "hf/"
 SCHEME = "path:"
 POOLING_KEY = "zoo_pooling"
-"""Where the config that a run writes states how its features are pooled."""
+"""Entry of a run's config.json that states the pooling."""
 
 Json = Mapping[str, Any]
 
@@ -46,8 +46,8 @@ _SENTENCE_POOLING: Mapping[str, Pooling] = {
     "cls": "cls",
     "lasttoken": "last",
 }
-_OF_SOUND = ("conv_stride", "num_mel_bins")
-"""Options that models of recordings have; some also state a vocabulary, of a transcript's letters."""
+_AUDIO_FIELDS = ("conv_stride", "num_mel_bins")
+"""Config fields of audio models, some of which also have a ``vocab_size``, that of transcripts."""
 _CLASSIFIER = "ForSequenceClassification"
 _GENERATORS = ("ForCausalLM", "LMHeadModel")
 
@@ -56,9 +56,9 @@ def resolve(name: str) -> BackboneSpec | None:
     """Return the spec of ``hf/<org>/<name>``, ``hf:<org>/<name>`` or ``path:<folder>``, or ``None``.
 
     Raises:
-        NameLookupError: There is no such folder or repository, or it holds no text encoder that
-            runs without code of its own.
-        WeightsUnavailable: The Hub's config is not on this machine and the Hub is out of reach.
+        NameLookupError: The folder or repository does not exist, or is not a model that the
+            installed Transformers supports without code from the repository.
+        WeightsUnavailable: The config is not on this machine and the Hub is unreachable.
     """
     if name.startswith(SCHEME):
         return _from_folder(Path(os.path.expanduser(name.removeprefix(SCHEME))))
@@ -157,7 +157,7 @@ def _spec(
     name: str, *, config: Json, published: Json, weights: tuple[str, str], header: sizes.Header
 ) -> BackboneSpec:
     width = _demand_encoder(name, config)
-    sizes.refuse_impossible(name, config)
+    sizes.check_config(name, config)
     pooling = _pooling(config, published, header)
     tag, uri = weights
     return BackboneSpec(
@@ -184,12 +184,12 @@ def _spec(
 
 def _image(name: str, config: Json, folder: Path, weights: tuple[str, str]) -> BackboneSpec:
     _demand_known(name, config)
-    sizes.refuse_impossible(name, config)
+    sizes.check_config(name, config)
     return image_spec(name, config, folder, weights)
 
 
 def _demand_known(name: str, config: Json) -> str:
-    """The config's type, if the library has its code."""
+    """Return the ``model_type``, if the installed library has its code."""
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise _unsupported(name, "its config.json has no model_type")
@@ -202,10 +202,10 @@ def _demand_known(name: str, config: Json) -> str:
 
 
 def _demand_encoder(name: str, config: Json) -> int:
-    """The width of the hidden states, if the config is that of a text encoder."""
+    """Return the width of the hidden states, if the config is a text encoder's."""
     model_type = _demand_known(name, config)
-    if any(key in config for key in _OF_SOUND):
-        raise _unsupported(name, f"{model_type!r} is a model of sound")
+    if any(key in config for key in _AUDIO_FIELDS):
+        raise _unsupported(name, f"{model_type!r} is an audio model")
     if config.get("is_encoder_decoder"):
         raise _unsupported(name, f"{model_type!r} is an encoder-decoder model")
     width = width_of(config)
@@ -217,15 +217,15 @@ def _demand_encoder(name: str, config: Json) -> int:
 
 
 def _library_has(model_type: str) -> bool:
-    """Whether the installed Transformers has the architecture; looks for its folder only."""
+    """Whether the installed Transformers has a folder for the architecture; does not import it."""
     library = importlib.util.find_spec("transformers")
-    places = (library.submodule_search_locations if library else None) or []
+    roots = (library.submodule_search_locations if library else None) or []
     module = model_type.replace("-", "_")
-    return any((Path(place) / "models" / module).is_dir() for place in places)
+    return any((Path(root) / "models" / module).is_dir() for root in roots)
 
 
 def _pooling(config: Json, published: Json, header: sizes.Header) -> Pooling:
-    """What the folder declares, else what suits the family (see :mod:`.families`)."""
+    """Return the declared pooling, or the family's default (see :mod:`.families`)."""
     if config.get(POOLING_KEY) in ("cls", "mean", "pooler", "last"):
         stated: Pooling = config[POOLING_KEY]
         return stated
@@ -238,8 +238,8 @@ def _pooling(config: Json, published: Json, header: sizes.Header) -> Pooling:
         return "pooler"
     if architecture.endswith(_GENERATORS):
         return "last"
-    usual = family_of(config["model_type"]).pooling
-    return "mean" if usual == "pooler" and not sizes.may_pool(header) else usual
+    default = family_of(config["model_type"]).pooling
+    return "mean" if default == "pooler" and not sizes.has_pooler(header) else default
 
 
 def _published_classes(config: Json, pooling: Pooling) -> int:
@@ -253,10 +253,9 @@ def _architecture(config: Json) -> str:
 
 
 def _pad_id(config: Json) -> int:
-    """The token that fills short texts: of networks that have none, the one that ends a text.
+    """Return the padding token's id; without one, that of the end-of-text or start-of-text token.
 
-    Never the first of the vocabulary, which is a token of texts there (``!`` of GPT-2's), unless
-    nothing else is stated.
+    0 only if the config states none of them: it may be a normal token (``!`` in GPT-2).
     """
     for key in ("pad_token_id", "eos_token_id", "bos_token_id"):
         stated = config.get(key)
@@ -267,7 +266,7 @@ def _pad_id(config: Json) -> int:
 
 
 def _usual_length(published: Json) -> int:
-    """Where sentence-transformers cuts texts for this network; 0 where it does not say."""
+    """Return sentence-transformers' ``max_seq_length``, in tokens; 0 if it is not stated."""
     length = published.get("max_seq_length")
     return length if type(length) is int and length > 0 else 0
 

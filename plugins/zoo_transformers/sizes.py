@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from zoo import NameLookupError, Pooling
 
 Header = Mapping[str, int]
-"""Names of floating-point tensors to their number of elements."""
+"""Numbers of elements by tensor name, for floating-point tensors."""
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
-# What the library's networks hold besides the encoder: heads of pretraining and of tasks.
+# Parts of the library's networks outside the encoder: heads for pretraining and for tasks.
 _HEADS = (
     "cls",
     "lm_head",
@@ -36,7 +36,7 @@ _HEADS = (
     "logits",
     "score",
 )
-# Pooling layers and classifiers, which take part only where the library's own pooling is used.
+# Pooling layers and classifiers, which are used only with the library's own pooling.
 _POOLERS = ("pooler", "classifier", "pre_classifier", "head")
 
 
@@ -45,7 +45,7 @@ _COUNTS = (
     *("intermediate_size", "hidden_dim", "n_inner"),
     *("max_position_embeddings", "n_positions", "type_vocab_size"),
 )
-# Building each takes time before it takes memory, so the size of the weights file is no limit.
+# Too many of these make building slow before memory runs out, so check_size does not catch them.
 _MOST = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_hidden_groups"), 1000),
     **dict.fromkeys(("num_attention_heads", "n_heads", "n_head"), 100_000),
@@ -70,13 +70,13 @@ _ITEMS = 100_000
 """Maximum length of any list in a config, except its labels."""
 
 
-def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
-    """Check that all numbers are possible sizes.
+def check_config(name: str, config: Mapping[str, Any]) -> None:
+    """Check that all sizes in a config are valid.
 
     Raises:
-        NameLookupError: A number is not possible; the message names it.
+        NameLookupError: A size is not valid; the message names it.
     """
-    _refuse_endless(name, config)
+    _check_counts(name, config)
     for key in (*_COUNTS, *_MOST):
         value = config.get(key)
         if value is None:
@@ -92,11 +92,11 @@ def refuse_impossible(name: str, config: Mapping[str, Any]) -> None:
             )
 
 
-def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> None:
+def _check_counts(name: str, config: Mapping[str, Any], prefix: str = "") -> None:
     """Check the numbers of layers and the lengths of lists, which could keep the library busy for
     minutes."""
     for key, value in config.items():
-        where = f"{place}{key}"
+        where = f"{prefix}{key}"
         most = _ITEMS
         many = isinstance(value, (list, Mapping)) and key not in _LABELS and len(value) > most
         if type(value) is int and (counted := _COUNTED.search(key)):
@@ -108,11 +108,11 @@ def _refuse_endless(name: str, config: Mapping[str, Any], place: str = "") -> No
                 hint="Use the config.json that belongs to the weights.",
             )
         if isinstance(value, Mapping):
-            _refuse_endless(name, value, f"{where}.")
+            _check_counts(name, value, f"{where}.")
 
 
 def of_files(folder: Path) -> int:
-    """Return the size of all weights files in ``folder``; 0 if there are none."""
+    """Return the size in bytes of all weights files in ``folder``; 0 if there are none."""
     files = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     return sum(path.stat().st_size for path in files if path.is_file())
 
@@ -128,7 +128,7 @@ def read_header(folder: Path) -> Header:
     """Return the tensors of all ``.safetensors`` files in ``folder``; empty if there are none."""
     sizes: dict[str, int] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        # A damaged file is reported when its weights are read.
+        # A damaged file is reported later, when its weights are loaded.
         with contextlib.suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
             for name in opened.keys():  # noqa: SIM118 - it has keys, and is not a mapping
                 tensor = opened.get_slice(name)
@@ -137,19 +137,19 @@ def read_header(folder: Path) -> Header:
     return sizes
 
 
-def may_pool(header: Header) -> bool:
+def has_pooler(header: Header) -> bool:
     """Whether the file has a pooling layer; true if its header is unknown."""
     return not header or any({"pooler", "head"} & set(name.split(".")) for name in header)
 
 
 def count(header: Header, pooling: Pooling) -> int:
-    """Number of parameters of the backbone built from the file with ``pooling``."""
+    """Return the number of parameters of a backbone with ``pooling`` and the file's tensors."""
     left_out = set(_HEADS) if pooling == "pooler" else {*_HEADS, *_POOLERS}
     return sum(size for name, size in header.items() if left_out.isdisjoint(name.split(".")[:2]))
 
 
 def estimate(config: Mapping[str, Any], width: int) -> int:
-    """Number of parameters of a BERT-like encoder; approximate for others."""
+    """Return the number of parameters of a BERT-like encoder; approximate for others."""
     layers = int(config.get("num_hidden_layers") or config.get("n_layers") or 12)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width)
     rows = sum(

@@ -19,7 +19,7 @@ from zoo.engine.feature_files import describe, feature_files
 from zoo.errors import NameLookupError, RunError, WeightsError
 from zoo.system.small_files import read_small
 from zoo.weights.first_hashes import first_hash, record_of, remember
-from zoo_transformers.sizes import refuse_impossible
+from zoo_transformers.sizes import check_config
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
 
@@ -192,8 +192,8 @@ def test_millions_of_layers_in_any_field_are_refused(
 
 
 def test_sizes_whose_names_speak_of_layers_count_none() -> None:
-    refuse_impossible("net", {"text_config": {"vocab_size_per_layer_input": 262_144}})
-    refuse_impossible("net", {"block_size": 4096, "layer_norm_eps": 1e-6, "num_experts": 512})
+    check_config("net", {"text_config": {"vocab_size_per_layer_input": 262_144}})
+    check_config("net", {"block_size": 4096, "layer_norm_eps": 1e-6, "num_experts": 512})
 
 
 def test_a_run_of_too_many_layers_is_refused(
