@@ -20,12 +20,11 @@ from zoo.engine.surgery import Surgery, name_of
 from zoo.engine.user_network.network import OwnBackbone, OwnNetwork
 from zoo.engine.user_network.wrapping import NetworkLike, named_network
 from zoo.engine.user_network.wrapping import wrap as wrap_network
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, in_python
 from zoo.registry.listed import BackboneNames
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import FinishedRun
 from zoo.runs.option_types import FinetuneOptions
-from zoo.runs.python_names import python_names
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import find_rate, run
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-@python_names()
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> BackboneNames:
     """Canonical names that match ``pattern``: a glob, or a part of the name.
 
@@ -50,7 +48,6 @@ def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> B
     return BackboneNames((registry or Registry.discover()).rows(pattern))
 
 
-@python_names()
 def load(
     name: str,
     *,
@@ -115,7 +112,6 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     return backbone
 
 
-@python_names()
 def wrap(
     network: NetworkLike,
     *,
@@ -154,7 +150,6 @@ def wrap(
     )
 
 
-@python_names()
 def open_run(
     folder: str | Path,
     *,
@@ -175,7 +170,6 @@ def open_run(
     return Run(folder, surgery=surgery, network=network, base=base)
 
 
-@python_names()
 def finetune(
     backbone: str | Backbone,
     data: DataSource = None,
@@ -226,7 +220,6 @@ def finetune(
     return run(request, Path(output) if output else None, run_options)
 
 
-@python_names()
 def find_lr(
     backbone: str | Backbone,
     data: DataSource = None,
@@ -276,7 +269,7 @@ def _run_options(
 ) -> RunOptions:
     return RunOptions(
         registry=registry or Registry.discover(),
-        reporter=reporter or Console(),
+        reporter=reporter or Console(in_python),
         surgery=surgery,
         network=network,
         save_every=save_every,
@@ -286,7 +279,6 @@ def _run_options(
     )
 
 
-@python_names()
 def resume(
     folder: str | Path,
     *,
@@ -321,7 +313,6 @@ def resume(
     return go_on(Path(folder), options, None if data is None else source_name(data), network)
 
 
-@python_names()
 def rerun(
     run: Run | str | Path,
     *,

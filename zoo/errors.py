@@ -21,13 +21,15 @@
     ├── RunError              a run folder that cannot be read or written
     └── Stopped               a run stopped by a signal, which can be resumed
 
-The message says what was given and what was expected; ``hint`` says what to do next. The command
-line prints the two on two lines, without a traceback.
+The message says what was given and what was expected; ``hint`` says what to do next. Both are written
+with the options of the command line, which prints them on two lines, without a traceback. Python shows
+``str(error)``, where :func:`in_python` has put the names of parameters.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -37,13 +39,7 @@ class ZooError(Exception):
     Args:
         message: What was given, and what was expected.
         hint: What to do or type next; may be empty.
-
-    Attributes:
-        in_shell: Message and hint with the options of the command line, once a public function
-            has put the names of Python's parameters into ``message`` and ``hint``.
     """
-
-    in_shell: tuple[str, str] | None = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -51,7 +47,7 @@ class ZooError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return in_python(f"{self.message}\n{self.hint}" if self.hint else self.message)
 
 
 class UsageError(ZooError):
@@ -153,7 +149,57 @@ def first_line(error: BaseException, *, kind: bool = False) -> str:
         kind: Prefix the class name: ``ValueError: it is too large``.
     """
     name = type(error).__name__
-    lines = str(error).strip().splitlines()
+    text = error.message if isinstance(error, ZooError) else str(error)
+    lines = text.strip().splitlines()
     if not lines:
         return name
     return f"{name}: {lines[0]}" if kind else lines[0]
+
+
+# -- the names of options in Python --------------------------------------------------------------
+
+PARAMETERS = {
+    "clip": "max_grad_norm",
+    "crop": "random_crop",
+    "range": "value_range",
+    "no-plugin": "ZOO_NO_PLUGIN",
+}
+"""Options that have another name in Python: of a parameter, or of an environment variable."""
+
+_PROSE = re.compile(
+    "alone|also|and|are|as|at|but|by|can|cannot|does|for|from|gives|has|have|if|in|is|keeps|may|must|"
+    "names|needs|of|once|only|or|other|out|over|reads|removes|sets|takes|than|then|to|too|twice|was|were|"
+    "with|without|works"
+)
+"""Words that follow an option in a sentence; any other is its value."""
+
+_COMMAND = (
+    r"(?:zoo|pip|hf|python|ulimit) [a-z-]+(?:(?!\. )[^'\n])*"  # to the end of a sentence or quote
+)
+_PLACE = r"[^\s'\",;()]*[/:][^\s'\",;()]*(?<![.:])"  # a path, or FILE.py:NAME
+_NUMBER = r"-?[\d.]*\d"
+_VALUE = rf"{_PLACE}|{_NUMBER}(?: {_NUMBER})?|[A-Z]+\b|[a-z][\w-]*\b"
+_OPTION = re.compile(rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)(?: ({_VALUE}))?")
+
+
+def in_python(text: str) -> str:
+    """``text`` with parameters of Python in the place of options of the command line.
+
+    ``--batch-size 8`` becomes ``batch_size=8``, and ``--weights none`` ``weights="none"``. Commands stay.
+    """
+    return _OPTION.sub(_parameter, text)
+
+
+def _parameter(match: re.Match[str]) -> str:
+    command, flag, value = match.groups()
+    if command:
+        return str(command)
+    name = PARAMETERS.get(flag, flag.replace("-", "_"))
+    if value is None:
+        return name
+    if _PROSE.fullmatch(value):
+        return f"{name} {value}"
+    if " " in value:
+        return f"{name}=({value.replace(' ', ', ')})"
+    is_text = value[0].islower() or "/" in value or ":" in value
+    return f'{name}="{value}"' if is_text else f"{name}={value}"

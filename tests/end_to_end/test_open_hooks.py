@@ -263,7 +263,7 @@ def test_what_a_plugin_does_wrong_is_its_fault_by_name(
         ({"metric": "acme/above:2"}, "must be from 0 to 1"),
         ({"metric": "acme/unknown"}, "'acme/unknown' is not a metric of regression, multi-label"),
         ({"loss": "acme/unknown"}, "'acme/unknown' is not a loss for regression, multi-label"),
-        ({"augment": "words"}, "augment words is for the modality 'text', not 'image'"),
+        ({"augment": "words"}, "augment=\"words\" is for the modality 'text', not 'image'"),
         ({"loss": "double", "focal": 2.0}, "focal.* is not supported by the loss 'acme/double'"),
     ],
 )

@@ -294,7 +294,7 @@ def test_channels_that_cannot_be_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     asked = dict.fromkeys(("image_size", "resize", "value_range"))
     spec = zoo.Registry.discover().resolve("cnn").spec
-    with pytest.raises(UsageError, match="--augment acme/blur takes RGB images, not 4 channels"):
+    with pytest.raises(UsageError, match='augment="acme/blur" takes RGB images, not 4 channels'):
         IMAGE.fitted(
             spec,
             {**asked, "channels": 4, "augment": "acme/blur"},

@@ -83,7 +83,7 @@ def test_an_argument_is_handed_to_the_strategy() -> None:
     made.check_argument()
     assert made.name == "acme/odd:1"
     assert made.phases(RECIPE, STAGES)[0].freeze_until == "layer1"
-    with pytest.raises(UsageError, match=r"--strategy acme/odd:x is not valid: invalid literal"):
+    with pytest.raises(UsageError, match='strategy="acme/odd:x" is not valid: invalid literal'):
         chosen(until, "x").phases(RECIPE, STAGES)
     with pytest.raises(PluginError, match="IndexError"):
         chosen(until, "7").phases(RECIPE, STAGES)

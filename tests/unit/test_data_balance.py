@@ -91,7 +91,7 @@ def test_chances_of_several_labels_are_those_of_drawing_a_class_and_then_a_sampl
 
 @pytest.mark.parametrize("labels", [None, np.array([[0.5], [1.0]])])
 def test_numbers_have_no_balance(labels):
-    with pytest.raises(UsageError, match="--balanced") as error:
+    with pytest.raises(UsageError, match="balanced") as error:
         balanced_probabilities(labels)
     assert "--balanced" in error.value.hint
 

@@ -283,7 +283,9 @@ def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
 
 def test_a_range_that_makes_all_images_white_is_refused(tmp_path):
     data = folder_of(tmp_path / "data", "12 bits of 16")
-    with pytest.raises(UsageError, match=r"--range 0 1 does not fit .* 6 of 6|5 of 5|4 of 4"):
+    with pytest.raises(
+        UsageError, match=r"value_range=\(0, 1\) does not fit .* 6 of 6|5 of 5|4 of 4"
+    ):
         zoo.finetune("cnn", data, value_range=(0, 1), output=tmp_path / "run", reporter=Quiet())
 
 

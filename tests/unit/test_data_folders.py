@@ -177,7 +177,7 @@ def test_two_validation_folders_are_one_too_many(tmp_path):
 
 def test_another_number_of_classes_than_expected_names_both_and_the_folders(tmp_path):
     root = class_folders(tmp_path, dict.fromkeys("abcdef", 2))
-    with pytest.raises(ClassesError, match=r"--classes.*5.*6.*'a'.*'b'.*'f'"):
+    with pytest.raises(ClassesError, match=r"classes.*5.*6.*'a'.*'b'.*'f'"):
         open_images(root, classes=5)
     assert len(open_images(root, classes=6).classes) == 6
 

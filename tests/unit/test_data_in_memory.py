@@ -184,7 +184,7 @@ def test_a_run_in_memory_is_recorded_stopped_and_resumed_with_its_data(tmp_path:
     assert not (tmp_path / "other").exists()
     with pytest.raises(RunError, match="already finished") as finished:
         zoo.resume(whole.folder, data=IMAGES)
-    assert f'weights="{whole.folder}"' in finished.value.hint
+    assert f'weights="{whole.folder}"' in str(finished.value)
 
 
 def test_predictions_of_anything_in_memory_become_a_data_frame(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_label_in_validation_that_training_lacks_is_named(tmp_path):
 
 def test_the_number_of_several_classes_is_checked(tmp_path):
     path = write(tmp_path / "x.csv", tagged(), ("text", "labels"))
-    with pytest.raises(ClassesError, match=r"--classes.*4.*3"):
+    with pytest.raises(ClassesError, match=r"classes.*4.*3"):
         open_texts(path, classes=4)
 
 
@@ -323,7 +323,7 @@ def test_numbers_that_repeat_are_classes(tmp_path):
 
 def test_the_number_of_columns_is_checked(tmp_path):
     path = numbers(tmp_path / "x.csv")
-    with pytest.raises(ClassesError, match=r"--classes.*2.*1.*'price'"):
+    with pytest.raises(ClassesError, match=r"classes.*2.*1.*'price'"):
         open_texts(path, task="regression", label_column="price", classes=2)
 
 
@@ -416,9 +416,9 @@ def test_pairs_where_none_are_taken(tmp_path):
         open_inputs([("a", "b")], TEXT)
     with pytest.raises(DataError, match="takes images, but input 1 is a pair"):
         open_inputs([("a", "b")], IMAGE)
-    with pytest.raises(DataError, match=r"--text-column.*2"):
+    with pytest.raises(DataError, match=r"text_column.*2"):
         open_inputs([paired(tmp_path / "x.csv")], TEXT, ["premise", "hypothesis"])
-    with pytest.raises(DataError, match=r"--text-column.*1"):
+    with pytest.raises(DataError, match=r"text_column.*1"):
         open_inputs([tmp_path / "x.csv"], TEXT, "premise", pairs=True)
     with pytest.raises(DataError, match="takes texts, not images: input 1"):
         open_inputs([b"png"], TEXT, pairs=True)

@@ -12,10 +12,10 @@ import pytest
 import zoo
 from tests import options as made
 from zoo.cli.finetune import command
-from zoo.engine.hyperparameters import SECTIONS, Use, in_python, rows
+from zoo.engine.hyperparameters import SECTIONS, Use, rows
 from zoo.engine.progress import Quiet
 from zoo.engine.recipe import Recipe
-from zoo.errors import UsageError
+from zoo.errors import PARAMETERS, UsageError, in_python
 from zoo.runs.request import OPTIONS, Request
 
 NAN, INF = float("nan"), float("inf")
@@ -124,7 +124,7 @@ def test_python_is_told_of_an_option_by_its_name_there(
 ) -> None:
     with pytest.raises(UsageError) as error:
         find("cnn", reporter=Quiet(), **options)
-    assert error.value.message.startswith(message)
+    assert str(error.value).startswith(message)
     assert "--" not in str(error.value)
 
 
@@ -142,11 +142,29 @@ def test_python_is_told_of_an_option_by_its_name_there(
             'Do: zoo predict a/b INPUT. Use weights="a/b"',
         ),
         ("pass --network my/f.py:build.", 'pass network="my/f.py:build".'),
+        ("use --weights none or --weights PATH", 'use weights="none" or weights=PATH'),
+        (
+            "without '--bad-files skip' or --network out",
+            "without 'bad_files=\"skip\"' or network out",
+        ),
+        (
+            "--range 0 1 does not fit. Leave --lr out.",
+            "value_range=(0, 1) does not fit. Leave lr out.",
+        ),
+        ("pip install --no-deps x. Or --device cpu", 'pip install --no-deps x. Or device="cpu"'),
+        ("leave it out: --no-plugin NAME", "leave it out: ZOO_NO_PLUGIN=NAME"),
         ("a--b and ---", "a--b and ---"),
     ],
 )
 def test_a_message_names_options_as_python_spells_them(shell: str, python: str) -> None:
-    assert in_python(shell, OPTIONS) == python
+    assert in_python(shell) == python
+
+
+def test_options_with_another_name_in_python_are_those_of_the_table() -> None:
+    other = {
+        row.flag: row.name for row in OPTIONS.values() if row.flag.replace("-", "_") != row.name
+    }
+    assert {flag: PARAMETERS[flag] for flag in PARAMETERS if flag != "no-plugin"} == other
 
 
 def test_the_help_needs_no_torch() -> None:

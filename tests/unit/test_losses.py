@@ -8,7 +8,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, in_python
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
@@ -158,7 +158,7 @@ def test_regression_is_the_squared_error_averaged_over_the_numbers_of_a_sample()
     ],
 )
 def test_regression_has_no_classes_to_weigh(options, named):
-    with pytest.raises(UsageError, match=f"{named}") as error:
+    with pytest.raises(UsageError, match=in_python(named)) as error:
         task_named("regression").loss(np.zeros((2, 1)), LossOptions(**options))
     assert named.split()[0] in str(error.value.hint)
 
@@ -184,6 +184,6 @@ def test_every_loss_is_what_its_name_says():
 
 
 def test_a_loss_of_another_task_is_refused_with_those_of_this_one():
-    with pytest.raises(UsageError, match=r"--loss 'huber'.*single-label") as error:
+    with pytest.raises(UsageError, match=r"loss 'huber'.*single-label") as error:
         find_loss("huber", task_named("single-label"), registry=Registry((), Policy(), Index()))
     assert "generalized-cross-entropy" in str(error.value.hint)

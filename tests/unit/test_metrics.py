@@ -138,7 +138,7 @@ def test_what_is_undefined_is_refused_before_training_and_never_0(metric: str, w
     assert math.isnan(value)
     assert why in remarks[0]
     plain = task_named("single-label")
-    with pytest.raises(UsageError, match=f"--metric {metric}.*{why}"):
+    with pytest.raises(UsageError, match=f"metric.*{metric}.*{why}"):
         require_defined(
             plain.fitted(labels, find_metric(metric, plain, registry=NONE)), labels, "abcd"
         )

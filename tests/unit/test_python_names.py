@@ -1,4 +1,4 @@
-"""Errors name Python's parameters for a caller in Python, and options in a shell."""
+"""Errors and notes name Python's parameters to a caller in Python, and options in a shell."""
 
 from __future__ import annotations
 
@@ -10,34 +10,22 @@ import pytest
 
 import zoo
 from zoo.cli.output import fail_cleanly
-from zoo.errors import UsageError
-from zoo.runs.python_names import python_names
+from zoo.engine.progress import Console
+from zoo.errors import UsageError, in_python
+
+ERROR = UsageError("--batch-size must be at least 1, got 0", hint="Use --weights none.")
 
 
-@python_names()
-def _inner() -> None:
-    raise UsageError("--batch-size must be at least 1, got 0", hint="Leave --batch-size out.")
-
-
-@python_names()
-def _outer() -> None:
-    _inner()
-
-
-def test_an_error_has_the_names_of_python_and_keeps_those_of_the_shell() -> None:
-    with pytest.raises(UsageError) as caught:
-        _outer()
-    assert str(caught.value) == "batch_size must be at least 1, got 0\nLeave batch_size out."
-    assert caught.value.in_shell == (
-        "--batch-size must be at least 1, got 0",
-        "Leave --batch-size out.",
-    )
+def test_python_shows_an_error_with_the_names_of_python() -> None:
+    assert str(ERROR) == 'batch_size must be at least 1, got 0\nUse weights="none".'
 
 
 def test_the_command_line_prints_the_names_of_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit), fail_cleanly({}):
-        _outer()
-    assert capsys.readouterr().err.count("--batch-size") == 2
+        raise ERROR
+    printed = capsys.readouterr().err
+    assert "--batch-size must be" in printed
+    assert "Use --weights none." in printed
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,18 @@ def test_public_functions_name_their_parameters(
 ) -> None:
     with pytest.raises(UsageError) as caught:
         call(tmp_path)
-    assert parameter in caught.value.message
+    assert parameter in str(caught.value)
     assert "--" not in str(caught.value)
-    assert caught.value.in_shell is not None
-    assert f"--{parameter.replace('_', '-')}" in caught.value.in_shell[0]
+    assert f"--{parameter.replace('_', '-')}" in caught.value.message
+
+
+def test_notes_and_headers_in_python_name_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    for console in (Console(in_python), Console()):
+        console.header({"leakage": "use --dedupe to train without them"})
+        console.note("change with --text-column")
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[:2] == ["leakage  use dedupe to train without them", "change with text_column"]
+    assert printed[2:] == [
+        "leakage  use --dedupe to train without them",
+        "change with --text-column",
+    ]

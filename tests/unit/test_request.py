@@ -53,11 +53,11 @@ def test_a_damaged_request_is_told(data: object) -> None:
 
 
 def test_values_that_are_not_valid_are_told_at_once() -> None:
-    with pytest.raises(UsageError, match=r"--val-split must be in \(0, 1\), got 2"):
+    with pytest.raises(UsageError, match=r"val_split must be in \(0, 1\), got 2"):
         Request.from_options("cnn", None, {"val_split": 2})
-    with pytest.raises(UsageError, match=r"--lr.*0.*0"):
+    with pytest.raises(UsageError, match=r"lr.*0.*0"):
         Request.from_options("cnn", None, {"lr": 0.0})
-    with pytest.raises(UsageError, match=r"--range.*9.*3"):
+    with pytest.raises(UsageError, match=r"value_range.*9.*3"):
         Request.from_options("cnn", None, {"value_range": (9, 3)})
 
 
@@ -86,11 +86,11 @@ def test_options_are_kept_as_plain_values_and_none_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("modality", "options", "message"),
     [
-        ("text", {"mixup": 0.2}, "--mixup is for images, and acme takes texts"),
-        ("text", {"cached_views": 2}, "--cached-views is for images, and acme takes texts"),
-        ("text", {"image_size": 32}, "--image-size is for images"),
-        ("image", {"max_length": 32}, "--max-length is for texts, and acme takes images"),
-        ("image", {"pooling": "mean"}, "--pooling is for texts"),
+        ("text", {"mixup": 0.2}, "mixup is for images, and acme takes texts"),
+        ("text", {"cached_views": 2}, "cached_views is for images, and acme takes texts"),
+        ("text", {"image_size": 32}, "image_size is for images"),
+        ("image", {"max_length": 32}, "max_length is for texts, and acme takes images"),
+        ("image", {"pooling": "mean"}, "pooling is for texts"),
         ("text", {"augment": "none", "mixup": 0.0, "max_length": 32, "pooling": "cls"}, None),
         ("image", {"augment": "trivial", "mixup": 0.2, "image_size": 32}, None),
     ],
@@ -116,7 +116,7 @@ def test_the_options_of_modalities_are_in_the_table() -> None:
 
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_the_demo_data_have_one_task(task: str) -> None:
-    with pytest.raises(UsageError, match=f"--task.*{task}"):
+    with pytest.raises(UsageError, match=f"task.*{task}"):
         opened(Request(backbone="acme", task=task))
 
 
@@ -132,8 +132,7 @@ def test_the_demo_data_have_one_task(task: str) -> None:
     ],
 )
 def test_options_about_data_are_refused_for_the_demo_data(option: str, value: object) -> None:
-    name = f"--{option.replace('_', '-')}"
-    with pytest.raises(UsageError, match=f"{name}") as error:
+    with pytest.raises(UsageError, match=option) as error:
         opened(Request(backbone="acme", **{option: value}))
     assert "--data PATH" in error.value.hint
 
@@ -151,8 +150,7 @@ def folders(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("option", ["text_column", "label_column"])
 def test_a_column_is_refused_where_there_is_no_table(folders: Path, option: str) -> None:
-    name = f"--{option.replace('_', '-')} body"
-    with pytest.raises(UsageError, match=f"{name}") as error:
+    with pytest.raises(UsageError, match=f'{option}="body"') as error:
         opened(Request(backbone="acme", data=str(folders), **{option: "body"}))
     assert "--data" in error.value.hint
 
@@ -170,7 +168,7 @@ def test_a_share_to_hold_out_is_said_not_to_be_used_where_a_split_is_there(folde
     [
         ({"metric": "acuracy"}, "metric 'acuracy' .*Did you mean 'accuracy'"),
         ({"metric": "rmse", "task": "single-label"}, "'rmse' is not a metric of single-label data"),
-        ({"metric": "top_k:0"}, "top_k:0: the number must be"),
+        ({"metric": "top_k:0"}, 'metric="top_k:0": the number must be'),
         ({"loss": "hubber"}, "loss 'hubber' .*Did you mean 'huber'"),
         ({"loss": "huber", "task": "multi-label"}, "'huber' is not a loss for multi-label data"),
         ({"augment": "trivail"}, "'trivail'.*Did you mean 'trivial'"),

@@ -59,10 +59,9 @@ def check(strategy: str, **overrides: Any) -> None:
 
 @pytest.mark.parametrize("option", FOR_BACKBONE)
 def test_what_a_head_that_is_solved_for_cannot_use_is_refused_under_probe(option: str) -> None:
-    name = option.replace("_", "-")
-    with pytest.raises(UsageError, match=f"--{name}.*'probe'") as e:
+    with pytest.raises(UsageError, match=f"{option}.*'probe'") as e:
         check("probe", **{option: FOR_BACKBONE[option]})
-    assert f"--{name}" in e.value.hint
+    assert f"--{option.replace('_', '-')}" in e.value.hint
 
 
 @pytest.mark.parametrize("strategy", ["full", "two-stage", "gradual"])
@@ -95,8 +94,9 @@ def test_the_loss_the_metric_and_what_is_about_steps_are_for_every_strategy(stra
 def test_an_option_for_another_strategy_is_refused_with_a_way_out(
     strategy: str, overrides: dict[str, Any], option: str, way_out: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"{option}") as error:
+    with pytest.raises(UsageError) as error:
         check(strategy, **overrides)
+    assert option in error.value.message
     assert way_out in error.value.hint
 
 
@@ -123,7 +123,7 @@ def test_a_plugin_s_strategy_that_reads_no_epochs_has_them_refused() -> None:
 
     recipe = Recipe.default("image", pretrained=True).changed(epochs=9, lr=0.5)
     refuse_unused({"lr": 0.5}, recipe, fixed(recipe), fixed)
-    with pytest.raises(UsageError, match="--epochs"):
+    with pytest.raises(UsageError, match="epochs"):
         refuse_unused({"epochs": 9}, recipe, fixed(recipe), fixed)
 
 

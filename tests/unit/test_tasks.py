@@ -264,7 +264,7 @@ def test_each_metric_ranks_epochs_in_its_own_direction(name, metric) -> None:
     ],
 )
 def test_a_metric_of_another_task_is_refused_with_those_of_this_one(name, labels, metric) -> None:
-    with pytest.raises(UsageError, match=f"--metric.*'{metric}'.*{name}") as error:
+    with pytest.raises(UsageError, match=f"metric.*'{metric}'.*{name}") as error:
         task_of(splits(name, labels), metric)
     assert all(known in error.value.hint for known in metrics_of(task_named(name)))
 

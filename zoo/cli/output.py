@@ -232,12 +232,11 @@ def _report(error: BaseException) -> int:
         _discard_buffers()
         return 1
     if isinstance(error, Stopped):
-        message, hint = error.in_shell or (error.message, error.hint)
-        note(f"{message} {hint}")
+        note(f"{error.message} {error.hint}")
         _discard_buffers()
         return 128 + error.signal
     if isinstance(error, ZooError):
-        _print_error(*(error.in_shell or (error.message, error.hint)))
+        _print_error(error.message, error.hint)
         _discard_buffers()
         return 1
     elif isinstance(error, MemoryError):

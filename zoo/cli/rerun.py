@@ -48,11 +48,19 @@ def command(
     identical, byte for byte.
     """
     import zoo
+    from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery
     from zoo.tasks.metrics import number, title_of
 
     operation = find_surgery(surgery) if surgery else None
-    repeat = zoo.rerun(run, data=data, output=output, surgery=operation, network=network)
+    repeat = zoo.rerun(
+        run,
+        data=data,
+        output=output,
+        surgery=operation,
+        network=network,
+        reporter=Console(),
+    )
     first, second = repeat.first.metrics, repeat.second.metrics
     if as_json:
         emit_json(

@@ -37,7 +37,6 @@ from zoo.modalities import modality_of
 from zoo.modalities.image.not_seen import Reading
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
-from zoo.runs.python_names import python_names
 from zoo.runs.request import OPTIONS, Request, Resize
 from zoo.runs.run import Run
 from zoo.system.paths import cache_folder
@@ -93,7 +92,6 @@ class Embedded:
         }
 
 
-@python_names()
 def embed(
     backbone: str | Path | Run | Backbone,
     data: DataSource,

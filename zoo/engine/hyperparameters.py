@@ -222,31 +222,5 @@ def refuse_unknown(names: Iterable[str], known: Mapping[str, Hyperparameter]) ->
         )
 
 
-_COMMAND = r"zoo [a-z-]+(?:(?!\. )[^'\n])*"  # up to the end of a sentence or quotation
-_PLACE = r"[^\s'\",;()]*[/:][^\s'\",;()]*(?<![.:])"  # a path, or FILE.py:NAME
-_OPTION = re.compile(
-    rf"({_COMMAND})|(?<![\w-])--([a-z][a-z0-9-]*)(?: ({_PLACE}|[A-Z]+|-?[\d.]*\d|[a-z][\w-]*\b))?"
-)
-
-
-def in_python(text: str, known: Mapping[str, Hyperparameter]) -> str:
-    """``text`` with command-line options replaced by keywords; quoted commands stay."""
-    by_flag = {row.flag: row for row in known.values()}
-
-    def spelled(match: re.Match[str]) -> str:
-        command, flag, value = match.groups()
-        if command:
-            return str(command)
-        row = by_flag.get(flag)
-        name = row.name if row else flag.replace("-", "_")
-        if value is None:
-            return name
-        if "/" in value or ":" in value or (row and value in (*row.choices, *row.words)):
-            return f'{name}="{value}"'
-        return f"{name} {value}" if value.islower() else f"{name}={value}"
-
-    return _OPTION.sub(spelled, text)
-
-
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, Real) and not isinstance(value, bool) else repr(value)

@@ -115,15 +115,19 @@ class Console:
     """Writes lines, and on a terminal or in a notebook a progress bar.
 
     To standard error; in a notebook, which would colour that red, to the output of the cell.
+
+    Args:
+        spelled: What headers and notes go through; they name the options of the command line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spelled: Callable[[str], str] = str) -> None:
         from rich.console import Console as RichConsole
 
         class PipeErrorConsole(RichConsole):
             def on_broken_pipe(self) -> None:
                 raise  # rich calls this while it handles the error, and would exit
 
+        self._spelled = spelled
         self._bar = NotebookBar() if in_notebook() else None
         # There is no standard error under pythonw.
         self._console = PipeErrorConsole(
@@ -138,11 +142,11 @@ class Console:
         """The lines, aligned."""
         width = max(len(name) for name in facts)
         for name, fact in facts.items():
-            self._print(f"{name:<{width}}  {fact}")
+            self._print(f"{name:<{width}}  {self._spelled(fact)}")
 
     def note(self, text: str) -> None:
         """The message, on a line of its own."""
-        self._print(text)
+        self._print(self._spelled(text))
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Advance]:

@@ -26,7 +26,6 @@ from zoo.registry.offers import Offer
 from zoo.registry.registry import Registry
 from zoo.registry.run_record import TOKENIZER
 from zoo.runs.folder import new_folder, refuse_existing
-from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.system import files
 
@@ -68,7 +67,6 @@ class Exported:
         }
 
 
-@python_names()
 def export_run(
     run: Run | str | Path,
     *,

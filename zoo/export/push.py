@@ -19,7 +19,6 @@ from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import LOCK_FILE, read_run
 from zoo.runs.folder import CARD, METRICS
 from zoo.runs.model_card import hub_card
-from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.system.hub import hub_error_in_words
 from zoo.system.network import hub_reachable
@@ -99,7 +98,6 @@ class Pushed:
         }
 
 
-@python_names()
 def push_run(
     run: Run | str | Path, repo: str, *, private: bool = False, dry_run: bool = False
 ) -> Pushed:

@@ -27,7 +27,6 @@ from zoo.ranking.results import Ranked, Ranking, left_out_lines
 from zoo.ranking.scores import logme, probe
 from zoo.registry.registry import Registry
 from zoo.registry.resolution import Resolved
-from zoo.runs.python_names import python_names
 from zoo.tasks import AUTO, task_named, tasks_for
 
 SAMPLES = 1000
@@ -51,7 +50,6 @@ class Watch:
     added: Callable[[Ranking, Ranked], None] = lambda *_: None
 
 
-@python_names()
 def recommend(
     data: DataSource,
     backbones: Sequence[str | Backbone] = (),

@@ -118,7 +118,7 @@ class Index:
             if isinstance(error, PluginTimeoutError):
                 warnings.warn(
                     f"the plugin {source.name!r} is ignored: {error.message}. To leave it out "
-                    f"without waiting: --no-plugin {source.name}",
+                    f"without waiting: ZOO_NO_PLUGIN={source.name}",
                     stacklevel=2,
                 )
             return Catalogue("broken", error.message, {})

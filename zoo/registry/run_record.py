@@ -17,7 +17,7 @@ from typing import Any
 
 from zoo.contract.modalities import registered
 from zoo.contract.spec import BackboneSpec, Weights
-from zoo.errors import RunError, ZooError
+from zoo.errors import RunError, ZooError, first_line
 from zoo.registry.adapter_record import ADAPTER_FILE, MODEL, adapter_of, weights_file
 from zoo.registry.requirements import install, requirements_flaw
 from zoo.system.files import sha256_of
@@ -227,7 +227,9 @@ def lineage(record: Mapping[str, Any]) -> str:
 
 def damaged(folder: Path, error: Exception) -> RunError:
     """The error for a ``run.json`` that lacks a key, or has a value of another kind."""
-    reason = f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {error}"
+    reason = (
+        f"has no {error}" if isinstance(error, KeyError) else f"is damaged: {first_line(error)}"
+    )
     return RunError(f"{folder / LOCK_FILE} {reason}", hint=_RESTORE)
 
 

@@ -18,7 +18,6 @@ from zoo.engine.forward import EXACT, Forward
 from zoo.errors import NameLookupError, RunError, UsageError, ZooError, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.runs.predictor import Predictor
-from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.weights.loading import adapter_layers
 from zoo.weights.loading.adapter_file import AdapterParts, put_on
@@ -89,7 +88,6 @@ class AdapterSet:
         """The run of an adapter."""
         return self._named(name).run
 
-    @python_names()
     def use(self, name: str) -> Backbone:
         """Use another adapter; returns the backbone with it, in evaluation mode.
 
@@ -151,7 +149,6 @@ class AdapterSet:
         return self._adapters[name]
 
 
-@python_names()
 def load_adapters(
     runs: Sequence[Run | str | Path] | Mapping[str, Run | str | Path],
     *,
@@ -194,7 +191,6 @@ def load_adapters(
     return AdapterSet(backbone.eval(), loaded)
 
 
-@python_names()
 def load_predictors(
     runs: Sequence[Run | str | Path], *, device: str = "auto", registry: Registry | None = None
 ) -> dict[str, Predictor]:

@@ -14,7 +14,6 @@ from zoo.errors import RunError, UsageError
 from zoo.registry.adapter_record import weights_file
 from zoo.runs.contests import Contest, contests
 from zoo.runs.predictions import EvaluatedSamples
-from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.tasks.evaluation import Evaluation
 from zoo.tasks.metrics import Selection
@@ -79,7 +78,6 @@ class Comparison:
         }
 
 
-@python_names()
 def compare(
     runs: Sequence[str | Path | Run],
     *,

@@ -18,7 +18,6 @@ from zoo.runs.folder import (
     write_model,
 )
 from zoo.runs.model_card import model_card
-from zoo.runs.python_names import python_names
 from zoo.runs.run import Run
 from zoo.system import files
 from zoo.weights.loading.load import file_sha256
@@ -26,7 +25,6 @@ from zoo.weights.loading.load import file_sha256
 _REWRITTEN = (ADAPTER_FILE, LOCK_FILE, CARD)
 
 
-@python_names()
 def merge_run(run: Run | str | Path, output: str | Path | None = None) -> Run:
     """Write an adapter run as a run with the whole network, which needs no base.
 

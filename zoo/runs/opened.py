@@ -39,7 +39,6 @@ from zoo.registry.registry import Registry
 from zoo.registry.run_record import damaged, require_modality
 from zoo.runs.folder import METRICS, MODEL, PREDICTIONS, TOKENIZER, Finished, read_record
 from zoo.runs.predictions import EvaluatedSamples, read_predictions
-from zoo.runs.python_names import python_names
 from zoo.runs.report.subject import read_history
 from zoo.runs.tokenizer_file import read_tokenizer
 from zoo.runs.training_data import TrainingData
@@ -153,7 +152,6 @@ class OpenedRun:
         """The columns of the table that it was trained on; none for folders."""
         return self.training_data.learned
 
-    @python_names()
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 

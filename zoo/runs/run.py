@@ -24,7 +24,6 @@ from zoo.runs.folder import EXAMPLE, PREDICTIONS
 from zoo.runs.mistakes import Mistakes, read_mistakes
 from zoo.runs.predictions import EvaluatedSamples, PredictionList, predictions_of
 from zoo.runs.predictor import Predictor
-from zoo.runs.python_names import python_names
 from zoo.runs.report.page import Report
 from zoo.runs.shown import ShownRun
 from zoo.tasks.evaluation import Evaluation
@@ -60,7 +59,6 @@ class Run(ShownRun):
         given = str(self.folder / example) if own else example
         return self.modality.predict_command(shlex.quote(str(self.folder)), given)
 
-    @python_names()
     def predict(
         self,
         inputs: Any,
@@ -126,7 +124,6 @@ class Run(ShownRun):
             predictions.insert(place, NoPrediction(*unreadable[place]))
         return PredictionList(predictions, self.classes)
 
-    @python_names()
     def predictor(self, *, device: str = "auto") -> Predictor:
         """A loaded run for a few inputs at a time, as a server needs it.
 
@@ -171,7 +168,6 @@ class Run(ShownRun):
                 hint="It is the probability from which a label is predicted.",
             )
 
-    @python_names()
     def evaluate(
         self,
         data: DataSource,
@@ -223,7 +219,6 @@ class Run(ShownRun):
             self, held_out, task=task, device=device, workers=workers, reporter=reporter
         )
 
-    @python_names()
     def evaluated(
         self,
         data: DataSource | None = None,
@@ -255,7 +250,6 @@ class Run(ShownRun):
             self, data, split=split, device=device, workers=workers, reporter=reporter
         )
 
-    @python_names()
     def report(
         self,
         output: str | Path | None = None,
@@ -290,7 +284,6 @@ class Run(ShownRun):
             self, output, evaluated, samples=samples, device=device, workers=workers
         )
 
-    @python_names()
     def worst_mistakes(self) -> Mistakes:
         """The worst mistakes on the validation samples, with thumbnails of images.
 

@@ -18,7 +18,6 @@ from zoo.runs.notebook import (
 )
 from zoo.runs.opened import OpenedRun
 from zoo.runs.predictions import EvaluatedSamples
-from zoo.runs.python_names import python_names
 from zoo.system.html import html_facts
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ class ShownRun(OpenedRun):
         """
         return history_frame(self.epochs())
 
-    @python_names()
     def plot(self) -> Plot:
         """Losses and the selection metric by epoch, as a Matplotlib figure.
 
@@ -57,7 +55,6 @@ class ShownRun(OpenedRun):
             self.epochs(), self.record["results"]["best_epoch"], title, self.task.selection
         )
 
-    @python_names()
     def confusion(
         self,
         data: DataSource = None,
@@ -83,7 +80,6 @@ class ShownRun(OpenedRun):
         evaluated = self._evaluated(data, split, device, workers, reporter)
         return confusion_frame(evaluated, self.task, self.classes)
 
-    @python_names()
     def mistakes(
         self,
         data: DataSource = None,
@@ -124,12 +120,10 @@ class ShownRun(OpenedRun):
             self, data, split=split, device=device, workers=workers, reporter=reporter
         )[0]
 
-    @python_names()
     def export(self, format: str, *, output: str | Path | None = None) -> Any:  # noqa: A002
         """Export the run; see :func:`zoo.export_run`."""
         return imported("zoo.export:export_run")(self, format=format, output=output)
 
-    @python_names()
     def push(self, repo: str, *, private: bool = False, dry_run: bool = False) -> Any:
         """Upload the run to the Hub; see :func:`zoo.push_run`."""
         return imported("zoo.export.push:push_run")(self, repo, private=private, dry_run=dry_run)
