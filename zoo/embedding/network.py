@@ -26,6 +26,7 @@ from zoo.registry.resolution import Resolved
 from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import OPTIONS, Request
 from zoo.runs.run import Run
+from zoo.system.tensors.seeds import seed_devices
 from zoo.training.start import start_from
 from zoo.weights.find import choose
 
@@ -137,7 +138,7 @@ def network_of_backbone(
             hint="Use --weights PATH, or --weights none for random features.",
         )
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        seed_devices(0)
         training = _as_training(rows, request.data or "")
         start = start_from(request, resolved, training, computing.reporter)
     backbone = start.backbone

@@ -19,7 +19,7 @@ from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained, trained_names
 from zoo.engine.training_setup import TrainingSetup
-from zoo.system.tensors.seeds import mixed_seed
+from zoo.system.tensors.seeds import mixed_seed, seed_devices
 
 
 class Learner:
@@ -109,7 +109,7 @@ class Learner:
     def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> float:
         """Gradients of the mean loss over the step's samples of all processes."""
         accelerator = self._setup.accelerator
-        torch.manual_seed(
+        seed_devices(
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
         )  # dropout depends only on the step
         total = torch.zeros((), device=self._forward.device)

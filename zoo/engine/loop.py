@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from zoo.engine import adapters
@@ -24,7 +23,7 @@ from zoo.engine.strategies import Phase
 from zoo.engine.trainable import choose_trained
 from zoo.engine.training_setup import TrainingSetup
 from zoo.errors import RunError, WorkersError
-from zoo.system.tensors.seeds import mixed_seed
+from zoo.system.tensors.seeds import mixed_seed, seed_devices
 from zoo.weights.loading import adapter_layers
 
 
@@ -123,7 +122,7 @@ class _Fit:
     def _prepare(self, phase: Phase) -> RunningPhase:
         """The phase's batches and learner, with the saved state if it was stopped in this phase."""
         setup, progress = self.setup, self.progress
-        torch.manual_seed(mixed_seed(self.recipe.seed, progress.phase))  # for adapters
+        seed_devices(mixed_seed(self.recipe.seed, progress.phase))  # for adapters
         choose_trained(self.backbone, phase, self.recipe)
         if kept := self.kept:
             self.backbone.load_state_dict(kept.of("backbone/"))

@@ -36,6 +36,7 @@ from zoo.registry.run_record import TOKENIZER
 from zoo.runs.request import Request
 from zoo.system.files import sha256_of
 from zoo.system.paths import cache_folder
+from zoo.system.tensors.seeds import seed_devices
 from zoo.training.start import Start, start_from
 from zoo.version import __version__
 from zoo.weights.loading.load import fetch, file_sha256
@@ -145,7 +146,7 @@ def _start(candidate: Candidate, setup: RankingSetup) -> Start:
         overrides={"seed": setup.seed},
     )
     with torch.random.fork_rng():
-        torch.manual_seed(setup.seed)
+        seed_devices(setup.seed)
         return start_from(request, candidate.resolved, setup.sample, setup.reporter)
 
 

@@ -29,6 +29,7 @@ from zoo.modalities.augmentations import AUGMENTATION
 from zoo.registry.discovery import PluginSource
 from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.side_effects import MAX_SECONDS
+from zoo.system.tensors.seeds import seed_devices
 from zoo.tasks import TASK
 from zoo.tasks.losses import LOSS
 from zoo.tasks.metrics import METRIC
@@ -155,7 +156,7 @@ def commands_can_be_imported(plugin: PublishedCatalogue) -> None:
 def heads_can_be_trained(plugin: PublishedCatalogue) -> None:
     """Every head has as many outputs as asked for, takes gradients, and can be opened again."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        seed_devices(0)
         _each(plugin.offers(HEAD), check_head)
 
 

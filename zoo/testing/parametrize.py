@@ -122,6 +122,8 @@ def _built(spec: BackboneSpec, real: bool) -> Backbone:
     """Build a backbone; the last one is cached, as its checks run one after another."""
     import torch
 
+    from zoo.system.tensors.seeds import seed_devices
+
     with torch.random.fork_rng(), nullcontext() if real else without_values():
-        torch.manual_seed(0)
+        seed_devices(0)
         return build(spec, None)

@@ -18,6 +18,7 @@ from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import first_line
 from zoo.registry.registry import Registry
+from zoo.system.tensors.seeds import seed_devices
 from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
@@ -97,7 +98,7 @@ def examine(
 
     def make() -> None:
         with torch.random.fork_rng(), place:
-            torch.manual_seed(0)
+            seed_devices(0)
             built.append(build(spec, None))
 
     yield (first := _run(spec.name, BUILT, make))
@@ -130,7 +131,7 @@ def run_check(check: Check, backbone: Backbone, exempted: str = "") -> CheckResu
     def run() -> None:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # libraries warn in torch.export
-            torch.manual_seed(0)
+            seed_devices(0)
             check(backbone)
 
     outcome = _run(backbone.spec.name, check.name, run)

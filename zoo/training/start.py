@@ -25,6 +25,7 @@ from zoo.registry.resolution import Resolved
 from zoo.registry.run_record import TOKENIZER, origin_of
 from zoo.runs.request import Request
 from zoo.runs.tokenizer_file import read_tokenizer
+from zoo.system.tensors.seeds import seed_devices
 from zoo.training.opened import Opened
 from zoo.training.run_options import RunOptions
 from zoo.weights.adapter_kinds import ADAPTERS
@@ -74,7 +75,7 @@ def build_start(request: Request, opened: Opened, options: RunOptions) -> Traini
         ZooError: As :func:`start_from`; or the head or the surgery is not valid.
     """
     splits = opened.splits
-    torch.manual_seed(request.seed)
+    seed_devices(request.seed)
     start = start_from(request, opened.resolved, splits, options.reporter)
     backbone = start.backbone
     head = make_head(

@@ -22,6 +22,7 @@ from zoo.contract.spec import BackboneSpec, Weights
 from zoo.engine.user_network.code import CodeSource
 from zoo.errors import UsageError, ZooError, first_line
 from zoo.registry.resolution import Resolved
+from zoo.system.tensors.seeds import seed_devices
 from zoo.weights.loading.load import read_state_dict
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class OwnNetwork:
         extract = self.extract
         with torch.random.fork_rng(enabled=self.pretrained), _building():
             if self.pretrained:  # layers that are new in it are the same in every process
-                torch.manual_seed(SEEDS[0])
+                seed_devices(SEEDS[0])
             made = made_network(self.make, self.spec.name)
             if isinstance(made, OwnBackbone):
                 extract, made = made.extract, _whole(made)

@@ -26,6 +26,7 @@ from zoo.engine.user_network.network import (
 )
 from zoo.errors import ContractError, UsageError, closest, first_line
 from zoo.modalities import modality_of
+from zoo.system.tensors.seeds import seed_devices
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -163,7 +164,7 @@ def _maker(network: Any) -> tuple[Callable[[], nn.Module], CodeSource, nn.Module
         )
     source = source_of(network)
     with torch.random.fork_rng():
-        torch.manual_seed(SEEDS[0])
+        seed_devices(SEEDS[0])
         return network, source, made_network(network, source.name)
 
 
@@ -286,7 +287,7 @@ def _require_head(module: nn.Module, head: str, name: str) -> None:
 def _is_random(make: Callable[[], nn.Module], first: nn.Module, head: str) -> bool:
     """Whether most values differ when the network is made again with another seed."""
     with torch.random.fork_rng():
-        torch.manual_seed(SEEDS[1])
+        seed_devices(SEEDS[1])
         again = dict(made_network(make, "the network").named_parameters())
     shared = [
         (p, again[k])
@@ -379,7 +380,7 @@ def _in_words(output: Any) -> str:
 
 def _build(own: OwnNetwork) -> OwnBackbone:
     with torch.random.fork_rng():
-        torch.manual_seed(SEEDS[0])
+        seed_devices(SEEDS[0])
         backbone = own.build(own.spec)
     backbone.own = replace(own, as_wrapped=backbone.values())
     return backbone

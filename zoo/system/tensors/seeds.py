@@ -20,6 +20,16 @@ def seeded(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
+def seed_devices(seed: int) -> None:
+    """Seed torch's random numbers on the CPU and on the accelerator, if there is one.
+
+    Without one, ``torch.manual_seed`` would keep a stack trace for each kind of device at each call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+
+
 def mixed_seed(*numbers: int) -> int:
     """One 63-bit seed from several numbers."""
     sequence = np.random.SeedSequence([number % 2**64 for number in numbers])
