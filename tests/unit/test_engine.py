@@ -25,6 +25,7 @@ from zoo.errors import NameLookupError, RunError, UsageError
 from zoo.registry.index import Index
 from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
+from zoo.system.tensors.seeds import seed_devices
 from zoo.tasks.single_label import SingleLabel
 from zoo.training.curve import write_curve
 
@@ -200,3 +201,12 @@ def test_a_curve_that_cannot_be_written_says_where_to() -> None:
     with pytest.raises(RunError, match="/dev/null/rates") as caught:
         write_curve(Path("/dev/null/rates"), curve)
     assert "--output DIR" in caught.value.hint
+
+
+def test_without_an_accelerator_the_cpu_alone_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.manual_seed`` would keep a stack trace at every step of training."""
+    expected = torch.rand(4, generator=torch.Generator().manual_seed(3))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "manual_seed", None)
+    seed_devices(3)
+    assert torch.equal(torch.rand(4), expected)
