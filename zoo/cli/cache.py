@@ -43,10 +43,18 @@ Examples:
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
     """List or prune cached features and decoded images.
 
-    The cache holds features of frozen backbones, decoded images and compiled networks, so that
-    none is computed twice for the same data. What is removed is computed again when needed.
+    The cache holds features of frozen backbones, decoded images, compiled networks and what
+    checking the files of a dataset has found, so that none is computed twice for the same data.
+    What is removed is computed again when needed.
     """
-    from zoo.engine.feature_files import compiled_code, feature_files, remove, remove_left
+    from zoo.data.examined_cache import cache_file
+    from zoo.engine.feature_files import (
+        compiled_code,
+        examined_files,
+        feature_files,
+        remove,
+        remove_left,
+    )
     from zoo.system.paths import COMPILED, cache_folder
 
     if not prune and (older_than is not None or keep is not None):
@@ -56,7 +64,8 @@ def command(prune: bool, older_than: float | None, keep: int | None, as_json: bo
         )
     folder = cache_folder() / "features"
     compiled = compiled_code(cache_folder() / COMPILED)
-    files = sorted((*feature_files(folder), *compiled), key=lambda file: -file.used)
+    examined = examined_files(cache_file())
+    files = sorted((*feature_files(folder), *compiled, *examined), key=lambda file: -file.used)
     if prune:
         files = _chosen(files, older_than, keep)
         remove(files)

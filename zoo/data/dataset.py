@@ -15,6 +15,7 @@ from zoo.data.classes import (
     unify_integer_labels,
 )
 from zoo.data.conflicts import label_conflicts
+from zoo.data.examined_cache import examine
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of, training_key
@@ -169,7 +170,7 @@ def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples
 
 def _compared(kind: InputKind, part: Part) -> Samples:
     """Samples with contents and hashes, for comparison only."""
-    seen = kind.examine(part.inputs)
+    seen = examine(kind, part.inputs)
     return Samples(kind, part.inputs, contents=seen.contents, hashes=seen.hashes)
 
 

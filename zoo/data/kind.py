@@ -107,6 +107,13 @@ class InputKind(Protocol):
     def inputs_of(self, table: Table, columns: Sequence[str], rows: Indices) -> Inputs:
         """The inputs in ``rows`` of a table, not yet read."""
 
+    @property
+    def examiner(self) -> str:
+        """What :meth:`examine` runs, with its version: its results for unchanged files are kept.
+
+        Empty if they must not be kept.
+        """
+
     def examine(self, inputs: Inputs) -> Examined:
         """Read every input once."""
 

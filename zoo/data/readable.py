@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from zoo.data.examined import Examined
+from zoo.data.examined_cache import examine
 from zoo.data.kind import InputKind
 from zoo.data.labels import Part
 from zoo.data.reports import Findings
@@ -40,7 +41,7 @@ def readable(part: Part, kind: InputKind, findings: Findings) -> Readable:
         kind: The modality of its inputs.
         findings: Collects unreadable inputs.
     """
-    found = kind.examine(part.inputs)
+    found = examine(kind, part.inputs)
     for index, reason in found.reasons.items():
         findings.add(part.inputs.name(index), reason)
     if found.reasons:

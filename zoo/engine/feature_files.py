@@ -118,6 +118,15 @@ def compiled_code(folder: Path) -> list[FeatureFile]:
     return [FeatureFile(folder, {"data": "compiled networks"}, size, used)] if used else []
 
 
+def examined_files(database: Path) -> list[FeatureFile]:
+    """What was found in the files of datasets, as one entry; empty if there is nothing."""
+    with suppress(OSError):  # there is none, or it was removed meanwhile
+        status = database.stat()
+        facts = {"data": "checked files"}
+        return [FeatureFile(database, facts, status.st_size, status.st_mtime)]
+    return []
+
+
 def remove(files: Iterable[FeatureFile]) -> None:
     """Remove cached files; processes that have them open can still read them."""
     for file in files:

@@ -69,6 +69,11 @@ class Defaults:
     def decoding(self, spec: BackboneSpec, *, train: bool) -> Any:
         """Inputs are decoded in each epoch."""
 
+    @property
+    def examiner(self) -> str:
+        """Empty: every input is read in every run."""
+        return ""
+
     def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
         """None: there are no hashes to be near by."""
         import numpy as np

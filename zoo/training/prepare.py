@@ -35,7 +35,8 @@ def prepare(
     Raises:
         ZooError: An input, option or file is at fault.
     """
-    opened = open_request(request, options.registry, options.data, options.network)
+    with accelerator.main_process_first():  # the others find what it has read in the cache
+        opened = open_request(request, options.registry, options.data, options.network)
     start = build_start(request, opened, options)
     plan = make_plan(request, opened, start, options, accelerator)
     options.reporter.header(summarize(plan))

@@ -258,6 +258,13 @@ class ImageModality(DefaultsOfFiles):
 
         return holds_files_of(self, table, column)
 
+    @property
+    def examiner(self) -> str:
+        """Pillow's version; see :mod:`zoo.modalities.image.examining`."""
+        from zoo.modalities.image.examining import examiner
+
+        return examiner()
+
     def examine(self, inputs: Inputs) -> Examined:
         """Decode every image once; only that finds every damaged file."""
         from zoo.modalities.image.examining import examine
