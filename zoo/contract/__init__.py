@@ -1,1 +1,1 @@
-"""What a backbone is, as data and as behaviour, and the hooks that a plugin implements."""
+"""The contract of backbones, as data and as behaviour, and the hooks that plugins implement."""

@@ -19,11 +19,11 @@ ParameterChoice = Callable[["nn.Module"], Iterable[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterOptions(JsonData):
-    """The options of an adapter, from ``--lora-rank``, ``--lora-alpha`` and ``--lora-dropout``.
+    """Options of an adapter, from ``--lora-rank``, ``--lora-alpha`` and ``--lora-dropout``.
 
     Attributes:
         rank: Rank of its matrices.
-        alpha: Its scale is ``alpha / rank``.
+        alpha: Its output is scaled by ``alpha / rank``.
         dropout: Dropout rate of its inputs.
     """
 
@@ -42,11 +42,11 @@ class AdapterKind:
             adapted layers to a ``peft.PeftConfig``; or its ``module:function``.
         parameters: Function from a network without its head to the names of the parameters that
             train; or its ``module:function``. Exactly one of ``config`` and ``parameters`` is set.
-        layers: Classes of layers that it can adapt, with their subclasses; the conformance of each
-            layer is tested besides. For ``config`` only.
+        layers: Layer classes that it can adapt, including subclasses; each layer is also tested
+            before it is adapted. For ``config`` only.
         rank: Whether it uses ``rank`` and ``alpha``.
         dropout: Whether it uses ``dropout``.
-        lr: Factor on the default learning rate: few parameters train with a larger one.
+        lr: Factor on the default learning rate; fewer parameters need a larger one.
     """
 
     title: str
@@ -66,7 +66,7 @@ class AdapterKind:
 
     @property
     def inserts(self) -> bool:
-        """Whether it inserts layers; else it trains parameters that the network has."""
+        """Whether it inserts layers, rather than train some of the network's parameters."""
         return bool(self.config)
 
     def layers_include(self, layer: type) -> bool:

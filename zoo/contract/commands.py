@@ -15,15 +15,15 @@ _TARGET = re.compile(r"[\w.]+:\w+")
 class CommandSpec:
     """A command of ``zoo`` that a plugin adds.
 
-    It is kept in the index, so that ``zoo --help`` lists the command without importing it.
+    It is stored in the index, so that ``zoo --help`` lists the command without importing it.
 
     Attributes:
-        name: What is typed after ``zoo``: lowercase letters, digits and hyphens.
-        target: Where the ``click.Command`` is, as ``module:attribute``; imported when it is used.
+        name: The word after ``zoo``: lowercase letters, digits and hyphens.
+        target: ``module:attribute`` of the ``click.Command``, imported when it is run.
         help: One line for the list of commands in ``zoo --help``.
 
     Raises:
-        ContractError: One of them is not of that form.
+        ContractError: A value is not valid.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Contract checks that a plugin's backbones are known not to pass. No torch."""
+"""Contract checks that a plugin's backbones are known to fail. No torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zoo.errors import ContractError
 
 @dataclass(frozen=True, kw_only=True)
 class Exemption:
-    """A check that some backbones of a plugin are known not to pass.
+    """A check that some backbones of a plugin are known to fail.
 
-    It is strict: a backbone that passes an exempted check fails the suite, so that exemptions go
-    when their reason goes.
+    Exemptions are strict: a backbone that passes an exempted check fails the suite, so that
+    exemptions are removed when they are no longer needed.
 
     Attributes:
         check: The check's name, as ``zoo check`` prints it.
-        reason: Why it cannot pass; shown wherever the exemption is used.
+        reason: Why it fails; shown wherever the exemption applies.
         backbones: Names within the plugin's namespace, or globs over them.
     """
 

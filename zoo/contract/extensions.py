@@ -1,7 +1,7 @@
-"""What plugins add besides backbones: metrics, losses, augmentations, exporters. No torch.
+"""Metrics, losses, augmentations and exporters of plugins. No torch.
 
-Each hook returns a mapping from names to these. A function may be given itself, or as
-``module:attribute``, which is imported when it is used.
+Each hook returns a mapping from names to these. Instead of a function, its ``module:attribute``
+may be given, which is imported when it is used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MetricInput:
         labels: ``(N,)`` class indices, ``(N, classes)`` of 0 and 1, or ``(N, targets)`` values.
         classes: Class names or target columns.
         argument: The number after the colon in ``--metric name:number``, or its default.
-        remarks: Collects what :meth:`remark` is told.
+        remarks: The messages passed to :meth:`remark`.
     """
 
     predicted: NDArray[Any]
@@ -52,7 +52,7 @@ class MetricInput:
     remarks: list[str] = field(default_factory=list)
 
     def remark(self, text: str) -> None:
-        """Tell the user what the value leaves out, or why it is undefined (NaN)."""
+        """Add a note for the user: what the value leaves out, or why it is undefined (NaN)."""
         if text not in self.remarks:
             self.remarks.append(text)
 
@@ -80,15 +80,15 @@ class Metric:
 
     Attributes:
         title: Its name in tables and reports; ``{}`` stands for the argument.
-        measures: By task: the function from :class:`MetricInput` to the value, NaN where it is
+        measures: By task: a function from :class:`MetricInput` to the value, NaN if it is
             undefined. Tasks are ``single-label``, ``multi-label``, ``regression``, or a plugin's.
         higher: Whether higher is better.
-        meaning: A few words of explanation for the report.
+        meaning: A short explanation for the report.
         share: Whether it is a proportion of samples, which has a confidence interval.
-        argument: The number that its name may be given, if any.
-        always: Whether it is computed every epoch; else only as the selection metric. Of zoo's own
-            alone.
-        leads: Whether it is the main metric of runs selected by loss. Of zoo's own alone.
+        argument: The number in ``name:number``, if the metric has one.
+        always: Whether it is computed every epoch, rather than only as the selection metric. Only
+            for zoo's own metrics.
+        leads: Whether it is the main metric of runs selected by loss. Only for zoo's own metrics.
     """
 
     title: str
@@ -111,11 +111,11 @@ class LossSpec:
     Attributes:
         formula: From logits ``(B, outputs)`` of float32, targets, class weights ``(outputs,)`` or
             ``None``, and the supported options by keyword, to one loss per sample, ``(B,)``.
-            Targets are ``(B,)`` class indices, or with MixUp shares ``(B, classes)``; for
-            multi-label ``(B, classes)`` of 0 to 1; for regression standardised values.
-        tasks: Names of the tasks that it is for.
+            Targets are ``(B,)`` class indices or, with MixUp, class proportions ``(B, classes)``;
+            for multi-label ``(B, classes)`` of 0 to 1; for regression standardised values.
+        tasks: Names of the supported tasks.
         options: Which of ``class_weights``, ``focal`` and ``label_smoothing`` it supports; the
-            others are refused. The last two are keywords of the formula.
+            others are rejected. The last two are keywords of the formula.
     """
 
     formula: Function
@@ -131,10 +131,9 @@ class AugmentationSpec:
     """An augmentation of training inputs.
 
     Attributes:
-        apply: From an input to an augmented one. For images: a Pillow image, cropped and resized,
-            to another of the same size. The keyword ``flip`` says whether a mirrored image still
-            shows its class. Random numbers of torch, NumPy and ``random`` are seeded for each
-            sample and epoch.
+        apply: From an input to an augmented one. For images, from a cropped and resized Pillow
+            image to one of the same size. The keyword ``flip`` says whether a mirrored image
+            keeps its label. torch, NumPy and ``random`` are seeded for each sample and epoch.
         modality: The modality of its inputs.
     """
 
@@ -150,7 +149,7 @@ class ExporterSpec:
     """A format of ``zoo export``.
 
     Attributes:
-        write: ``write(run, backbone, inputs, folder)`` writes its files to the folder.
+        write: ``write(run, backbone, inputs, folder)`` writes the exported files to the folder.
         run: ``run(folder)`` loads the folder as a user would, and returns a function from a batch
             of tensors by name to logits ``(B, outputs)``, which are compared with the run's.
         model: Name of the main file.

@@ -38,8 +38,8 @@ training (:class:`zoo.Phase`); with a third parameter, also from the argument of
 def zoo_backbones() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
     """The plugin's catalogue.
 
-    Called when the plugin is new or has changed, then kept in the index; it must not import
-    torch. Names are within the plugin's namespace.
+    Called when the plugin is new or has changed; the result is stored in the index. It must not
+    import torch. Names are within the plugin's namespace.
     """
 
 
@@ -47,11 +47,12 @@ def zoo_backbones() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
 def zoo_resolve(name: str) -> BackboneSpec | None:
     """The backbone of a canonical ``name`` outside the catalogue, or ``None``.
 
-    The spec's own name is canonical too: ``hf/<org>/<name>``, or ``path:<absolute folder>``.
-    Called for names that begin with the plugin's namespace (``hf/<org>/<name>``), for those of
-    another namespace that its plugin does not know, and for names with a scheme
-    (``path:<folder>``, ``hf:<org>/<name>``), for which every plugin is asked. It may read files
-    and the network, and raise a :class:`zoo.ZooError` for a name that is its own but wrong.
+    The name of the returned spec is canonical too: ``hf/<org>/<name>`` or
+    ``path:<absolute folder>``. Called for names in the plugin's namespace (``hf/<org>/<name>``),
+    for names in another namespace whose plugin does not know them, and for names with a scheme
+    (``path:<folder>``, ``hf:<org>/<name>``), which all plugins are asked for. It may read files
+    and use the network. For a name of the plugin's that is not valid, raise a
+    :class:`zoo.ZooError`.
     """
 
 
@@ -92,9 +93,9 @@ def zoo_augmentations() -> Mapping[str, AugmentationSpec | str]:  # type: ignore
 
 @hookspec
 def zoo_readers() -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
-    """Formats of data that ``--data`` takes: files with a suffix, or sources with a scheme.
+    """Data formats for ``--data``: files with a suffix, or sources with a scheme.
 
-    Called with ``zoo_backbones``, and kept in the index with its answer.
+    Called together with ``zoo_backbones``; the result is stored in the index.
     """
 
 
@@ -107,45 +108,45 @@ def zoo_exporters() -> Mapping[str, ExporterSpec | str]:  # type: ignore[empty-b
 def zoo_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Commands that the plugin adds to ``zoo``.
 
-    Called with ``zoo_backbones``, and kept in the index with its answer. A command must not have
-    the name of one of zoo's own, nor of another plugin's.
+    Called together with ``zoo_backbones``; the result is stored in the index. A name that zoo or
+    another plugin uses already is an error.
     """
 
 
 @hookspec
 def zoo_modalities() -> Iterable[ModalitySpec]:  # type: ignore[empty-body]
-    """Kinds of input beside images and texts.
+    """Modalities besides images and texts.
 
-    Called with ``zoo_backbones``, and kept in the index with its answer. A name belongs to the
-    plugin that registers it; another plugin that has it too is in conflict.
+    Called together with ``zoo_backbones``; the result is stored in the index. A name belongs to
+    the plugin that registers it first; a second plugin with the same name is in conflict.
     """
 
 
 @hookspec
 def zoo_exemptions() -> Iterable[Exemption]:  # type: ignore[empty-body]
-    """Checks that some of the plugin's backbones are known not to pass, each with its reason."""
+    """Checks that some of the plugin's backbones are known to fail, each with its reason."""
 
 
 @hookspec
 def zoo_sync() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
     """The catalogue rebuilt from the installed library, for ``zoo sync``.
 
-    It may import torch and take minutes. A plugin whose ``zoo_backbones`` is written by hand
-    does not implement it.
+    It may import torch and take minutes. Plugins with a handwritten catalogue do not implement it.
     """
 
 
 @hookspec
 def zoo_featured() -> Iterable[str]:  # type: ignore[empty-body]
-    """Names in the plugin's catalogue that ``zoo list`` shows without ``--all``, the best first.
+    """Backbones that ``zoo list`` shows without ``--all``, by name, the best first.
 
-    Called with ``zoo_backbones``. Without it, the first eight of the catalogue are shown.
+    Called together with ``zoo_backbones``. By default the first eight of the catalogue are shown.
     """
 
 
 @hookspec
 def zoo_library() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """The library that the catalogue was made from: its distribution, and the version.
+    """The distribution and version of the library that the catalogue was generated from.
 
-    Called with ``zoo_backbones``. When another version is installed, ``zoo plugins`` suggests ``zoo sync``.
+    Called together with ``zoo_backbones``. If another version is installed, ``zoo plugins``
+    suggests ``zoo sync``.
     """

@@ -1,4 +1,4 @@
-"""Data that become JSON and back without loss, and the record of what a network takes."""
+"""Dataclasses with a lossless JSON form, and the description of a network's input."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class JsonData:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec(JsonData):
-    """What a network takes; each modality has a subclass, a frozen, keyword-only dataclass.
+    """Description of a network's input; each modality has a frozen, keyword-only subclass.
 
     Attributes:
         modality: The name of the modality.
-        tokens: Whether batches hold ``input_ids`` and a tokenizer makes them.
+        tokens: Whether batches contain ``input_ids``, made by a tokenizer.
         needs_tokenizer: Whether a tokenizer is trained on the data, and saved with the run.
     """
 
@@ -62,24 +62,24 @@ class InputSpec(JsonData):
         return False
 
     def example(self) -> Mapping[str, tuple[tuple[int, ...], str]]:
-        """The tensors of one sample in a batch: shape without the batch, and dtype.
+        """The tensors of one sample: shape without the batch dimension, and dtype.
 
-        zoo measures the width of the features with them, where neither spec nor head states it.
+        zoo uses them to measure the feature dimension if neither spec nor head states it.
         """
         return {}
 
     @property
     def flaw(self) -> str:
-        """What is wrong with it, if it can be made nonetheless; empty if nothing is.
+        """Why the values are not valid; empty if they are.
 
-        The registry leaves out a spec with such an input, and names it: an error in the record
-        itself would break the whole catalogue of its plugin.
+        The registry reports and skips a spec whose input is not valid. Raising an error here
+        instead would break the plugin's whole catalogue.
         """
         return ""
 
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
-        """The input in a few characters, of the JSON form, for ``zoo list``: the first field."""
+        """Describe an input in its JSON form in a few characters, for ``zoo list``: the first field."""
         return str(next(iter(given.values()), ""))
 
 

@@ -1,7 +1,7 @@
-"""The table of modalities: those that the zoo has, and those that plugins register.
+"""The table of modalities: zoo's own, and those that plugins register.
 
-A row names two objects by ``module:attribute``, which are imported when they are needed: the record
-of what a network takes, without torch, and the implementation.
+A row refers to two objects by ``module:attribute``, which are imported when they are needed: the
+input class, without torch, and the implementation.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class ModalitySpec:
 
     Attributes:
         name: The value of ``BackboneSpec.modality``, such as ``audio``.
-        input: The subclass of :class:`zoo.InputSpec` that says what a network takes, or its
+        input: The subclass of :class:`zoo.InputSpec` that describes a network's input, or its
             ``module:attribute``; its module must not import torch.
         implementation: ``module:attribute`` of a :class:`zoo.FileModality`; imported when inputs
             are read.
-        plugin: The plugin that registers it; set by the registry, empty for the zoo's own.
+        plugin: The plugin that registers it; set by the registry, empty for zoo's own.
     """
 
     name: str
@@ -85,9 +85,9 @@ _known: dict[str, ModalitySpec] = {each.name: each for each in BUILT_IN}
 
 
 def register(modality: ModalitySpec) -> ModalitySpec:
-    """Add a modality to the table, and return the one that has the name.
+    """Add a modality to the table, and return the one that is registered under the name.
 
-    A name stays with the plugin that has it: of two plugins with one name the first counts.
+    If two plugins register the same name, the first one keeps it.
     """
     return _known.setdefault(modality.name, modality)
 
@@ -99,7 +99,7 @@ def withdraw(plugin: str) -> None:
 
 
 def registered() -> Mapping[str, ModalitySpec]:
-    """The table, by name; plugins are in it once they are discovered."""
+    """The table, by name; includes plugins once they have been discovered."""
     return MappingProxyType(_known)
 
 

@@ -1,6 +1,6 @@
-"""The table of readers: formats of data that the zoo reads, and those that plugins add. No torch.
+"""The table of data readers: zoo's own, and those that plugins add. No torch.
 
-A row names its function by ``module:attribute``, which is imported when data is read.
+A row refers to its function by ``module:attribute``, which is imported when data is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSpec:
-    """A format of data: files with a suffix, or sources with a scheme.
+    """A data format: files with a suffix, or sources with a scheme.
 
     Attributes:
         name: Its name in messages.
@@ -31,9 +31,9 @@ class ReaderSpec:
             whole source, such as ``acme:reviews``, to tables by split: ``train``, ``val``, ``test``
             or, without splits, ``all``.
         suffixes: File suffixes in lower case, with the dot.
-        scheme: What sources begin with, without the colon.
-        options: Keywords that ``read`` takes: ``quoting``.
-        plugin: The plugin that adds it; set by the registry, empty for the zoo's own.
+        scheme: Prefix of sources, without the colon.
+        options: Keyword arguments that ``read`` accepts: ``quoting``.
+        plugin: The plugin that adds it; set by the registry, empty for zoo's own.
 
     Raises:
         ContractError: A value is not valid.
@@ -62,11 +62,11 @@ class ReaderSpec:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What it reads: its suffixes, or its scheme with the colon."""
+        """Its suffixes, or its scheme with the colon."""
         return self.suffixes or (f"{self.scheme}:",)
 
     def __call__(self, source: Any, **options: Any) -> Any:
-        """Read a path, or a source with the scheme; ``options`` that it does not take are left out."""
+        """Read a path, or a source with the scheme; unsupported ``options`` are ignored."""
         module, _, attribute = str(self.read).partition(":")
         function = getattr(importlib.import_module(module), attribute)
         return function(source, **{k: v for k, v in options.items() if k in self.options})
@@ -91,9 +91,9 @@ _known: dict[str, ReaderSpec] = {key: each for each in BUILT_IN for key in each.
 
 
 def register_reader(reader: ReaderSpec) -> ReaderSpec:
-    """Add a reader to the table, and return the one that has its suffixes or scheme.
+    """Add a reader to the table, and return the one that is registered for its suffixes or scheme.
 
-    They stay with the plugin that has them: of two plugins the first counts.
+    If two plugins register the same suffix or scheme, the first one keeps it.
     """
     taken = [_known[key] for key in reader.keys if key in _known]
     for each in taken:
@@ -110,5 +110,5 @@ def withdraw_readers(plugin: str) -> None:
 
 
 def registered_readers() -> Mapping[str, ReaderSpec]:
-    """The table, by suffix (``.csv``) and scheme (``hf:``); plugins are in it once discovered."""
+    """The table, by suffix (``.csv``) and scheme (``hf:``); includes plugins once discovered."""
     return MappingProxyType(_known)

@@ -27,7 +27,7 @@ def reference_to(target: str | Callable[..., Any]) -> str:
 
 
 class Reference:
-    """A field of a frozen dataclass that takes a string or the object itself, and holds the string."""
+    """A field of a frozen dataclass that accepts an object or its reference, and stores the reference."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name

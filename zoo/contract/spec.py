@@ -1,8 +1,8 @@
 """Specifications of backbones, as plain data without torch.
 
-A plugin publishes :class:`BackboneSpec` rows. They are frozen, keyword-only, and become JSON
-without loss (``BackboneSpec.from_json(spec.to_json()) == spec``), so that the catalogue can be
-kept in an index and a run can record exactly what it was built from.
+A plugin publishes :class:`BackboneSpec` rows. They are frozen and keyword-only, and have a lossless
+JSON form (``BackboneSpec.from_json(spec.to_json()) == spec``), so that the catalogue can be stored
+in an index and a run can record exactly what it was built from.
 """
 
 from __future__ import annotations
@@ -50,22 +50,23 @@ class ImageInput(InputSpec):
 
     Attributes:
         size: Height and width in pixels after cropping.
-        channels: Bands of an image: 1 for grey, 3 for RGB, 4 for RGBA, or those of a multispectral
-            image. A network is built for the channels of its weights; for others zoo fits its
-            first convolution.
-        crop: Share of the shorter side that the centre crop keeps, in (0, 1].
-        mean: One mean a channel, of values in [0, 1]; by default ImageNet's.
-        std: One standard deviation a channel, of values in [0, 1]; by default ImageNet's.
-        interpolation: How images are resized.
-        fixed_size: Whether the network is built for images of ``size``, and may refuse others.
-            A loader builds a fixed-size network for the size that the spec it is given states.
-        min_size: The smallest height and width that the network takes.
-        multiple_of: What height and width must be multiples of, where any size is taken.
+        channels: Number of bands: 1 for grey, 3 for RGB, 4 for RGBA, or those of a multispectral
+            image. A network is built for the channels of its weights; for another number zoo
+            adapts its first convolution.
+        crop: Fraction of the shorter side that the centre crop keeps, in (0, 1].
+        mean: One mean per channel, for values in [0, 1]; ImageNet's by default.
+        std: One standard deviation per channel, for values in [0, 1]; ImageNet's by default.
+        interpolation: Interpolation for resizing.
+        fixed_size: Whether the network is built for images of ``size`` and may not accept others.
+            The loader builds it for the size in the spec that it gets.
+        min_size: The smallest valid height and width, in pixels.
+        multiple_of: Height and width must be multiples of this many pixels.
         crop_mode: ``center``: resize the shorter side, then crop. ``squash``: resize both
-            sides, whatever the proportions. ``border``: pad the shorter side.
-        value_range: The values that are black and white in images with more than 8 bits a pixel;
-            empty where images have 8.
-        flip: Whether training may mirror images: not for writing, spectrograms, left and right.
+            sides, whatever the aspect ratio. ``border``: pad the shorter side.
+        value_range: The values of black and white in images with more than 8 bits per pixel; empty
+            for 8-bit images.
+        flip: Whether training may mirror images. Not valid for writing, spectrograms, or classes
+            that differ in left and right.
         random_crop: Whether training may crop images at random.
     """
 
@@ -134,7 +135,7 @@ class ImageInput(InputSpec):
         return {"pixel_values": ((len(self.mean), side, side), "float32")}
 
     def fitting(self, size: int) -> int:
-        """The smallest height and width from ``size`` on that the network takes."""
+        """Return the smallest valid height and width of at least ``size``."""
         least = max(size, self.min_size)
         return -(-least // self.multiple_of) * self.multiple_of
 
@@ -144,20 +145,20 @@ class TextInput(InputSpec):
     """Text input of a network.
 
     Attributes:
-        max_length: The most tokens, special ones included, that the network takes.
-        pooling: How one vector is made of a sequence: the first token's (``cls``), the
-            average over the mask (``mean``), the last token's (``last``), or the published
-            network's own pooling layer (``pooler``).
-        vocab_size: Rows of the token embedding. Where ``own_tokenizer`` is false, the most that
-            the tokenizer trained on the data may have; the loader is given the real number.
+        max_length: The maximum number of tokens, including special tokens.
+        pooling: How token vectors are pooled into one: the first token's (``cls``), the masked
+            mean (``mean``), the last token's (``last``), or the published network's own pooling
+            layer (``pooler``).
+        vocab_size: Rows of the token embedding. If ``own_tokenizer`` is false, the maximum size of
+            the tokenizer that is trained on the data; the loader gets its real size.
         own_tokenizer: Whether the loaded backbone has a tokenizer. If not, one is trained on the
             training split and saved with the run.
-        pad_id: The token id that fills short sequences.
-        usual_length: The publisher's maximum length, used without ``--max-length``; 0 for 512.
-        longest: Of a run, the most tokens that its network takes, where it was trained on fewer;
-            0 for ``max_length``.
-        own_pooling: Whether the network pools as ``pooling`` says whatever else is asked for;
-            ``--pooling`` is refused then.
+        pad_id: The id of the padding token.
+        usual_length: The publisher's maximum length in tokens, used without ``--max-length``; 0
+            for 512.
+        longest: For a run trained with a smaller ``max_length``, the network's maximum number of
+            tokens; 0 for ``max_length``.
+        own_pooling: Whether ``pooling`` cannot be changed, so that ``--pooling`` is an error.
     """
 
     modality: ClassVar[str] = "text"
@@ -197,22 +198,22 @@ class Weights(JsonData):
     """A named set of pretrained parameters.
 
     Attributes:
-        tag: The name among the backbone's weights, e.g. ``IMAGENET1K_V1``.
-        uri: ``https://…`` (kept in torch.hub's cache), ``hf:<org>/<name>[/<file>]`` (kept in the
-            Hub's cache), ``package:<package>/<file>`` (in an installed Python package, such as the
-            plugin's own), or the path of a local file or folder.
-        sha256: The leading hexadecimal digits that the publisher gives, or all 64; empty where
-            none are given.
-        license: SPDX identifier of the weights' license; empty where the publisher gives none.
+        tag: Name of these weights, unique within the backbone, e.g. ``IMAGENET1K_V1``.
+        uri: ``https://…`` (cached by torch.hub), ``hf:<org>/<name>[/<file>]`` (cached by the Hub
+            client), ``package:<package>/<file>`` (in an installed Python package, such as the
+            plugin itself), or the path of a local file or folder.
+        sha256: The leading hexadecimal digits that the publisher states, or all 64; empty if none
+            are stated.
+        license: SPDX identifier of the weights' license; empty if the publisher states none.
         metrics: Published metrics by ``dataset/metric``, in the publisher's unit.
         default: Whether ``--weights auto`` uses these.
-        classes: Width of the published head; 0 where the weights have none, or it is unknown.
-        input: How these weights want their input, where that differs from the spec's.
-        lacks: Patterns of the network's tensors that the file does not have, or not with valid
-            values (``classifier.*``). They start random, and zoo says so; any other missing
-            tensor is an error.
-        config: Name of a JSON file beside the weights whose entries replace those of the spec's
-            ``config``, e.g. ``config.json``; empty where there is none.
+        classes: Number of outputs of the published head; 0 if there is none, or it is unknown.
+        input: The input for these weights, if it differs from the spec's.
+        lacks: Patterns of tensors that are missing from the file, or have no valid values there
+            (``classifier.*``). They are initialised randomly, with a note to the user; any other
+            missing tensor is an error.
+        config: Name of a JSON file next to the weights whose entries replace those of the spec's
+            ``config``, e.g. ``config.json``; empty if there is none.
     """
 
     tag: str
@@ -229,26 +230,25 @@ class Weights(JsonData):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(JsonData):
-    """A row of the catalogue: the description of a backbone.
+    """The description of a backbone: a row of the catalogue.
 
     Attributes:
-        name: Within the plugin's namespace when the plugin states it (``resnet18``), canonical
-            when the registry hands it out (``torchvision/resnet18``).
-        input: How the input is prepared.
+        name: Name within the plugin's namespace (``resnet18``); in specs from the registry, the
+            canonical name (``torchvision/resnet18``).
+        input: The input, and how it is preprocessed.
         modality: The name of a registered modality; that of ``input`` by default.
-        feature_dim: Width of ``features(batch)``, that is ``in_features`` of the head. Measured
-            when the backbone is built if it is not stated; ``zoo check --fix`` writes it.
-        params: Number of parameters with the published head; likewise.
+        feature_dim: Width of ``features(batch)``, the ``in_features`` of the head. If it is not
+            stated, it is measured when the backbone is built; ``zoo check --fix`` writes it.
+        params: Number of parameters including the published head; measured likewise.
         loader: ``module:function``, or the function itself, which is stored as such a string;
-            imported only when the backbone is built. Called as ``function(spec)``, it builds the
-            network with random parameters and returns a :class:`zoo.Backbone`; zoo loads the
-            weights.
-        weights: The pretrained parameters on offer; at most one is the default.
+            imported only when the backbone is built. ``function(spec)`` builds the network with
+            random weights and returns a :class:`zoo.Backbone`; zoo loads the weights.
+        weights: The available pretrained weights; at most one is the default.
         license: SPDX identifier of the architecture's code.
-        paper: Address of the paper that describes it.
-        tags: Free words to search by.
-        config: The loader's own options, as JSON data; recorded with every run, so that a run
-            folder alone rebuilds its network.
+        paper: URL of the paper that describes it.
+        tags: Search terms.
+        config: Options of the loader, as JSON data; recorded with every run, so that the network
+            can be rebuilt from a run folder alone.
     """
 
     name: str
@@ -280,10 +280,11 @@ class BackboneSpec(JsonData):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`; the inputs are those of the modality.
+        """The inverse of :meth:`to_json`; inputs are of the modality's class.
 
         Raises:
-            ContractError: No modality has that name, or as for other data.
+            ContractError: The modality is unknown, a field is missing, or a value has the wrong
+                type.
         """
         if not isinstance(data, Mapping) or "modality" not in data:
             return super().from_json(data)  # which says what is missing
@@ -292,7 +293,7 @@ class BackboneSpec(JsonData):
 
     @property
     def flaw(self) -> str:
-        """What is wrong with its inputs, those of the weights included; empty if nothing is."""
+        """Why its inputs, or those of its weights, are not valid; empty if they are."""
         inputs = [self.input, *(weights.input for weights in self.weights)]
         return next((each.flaw for each in inputs if each is not None and each.flaw), "")
 
@@ -329,20 +330,20 @@ class BackboneSpec(JsonData):
 
     @property
     def default_weights(self) -> Weights | None:
-        """The weights that ``--weights auto`` takes, or ``None`` where there are none."""
+        """The weights that ``--weights auto`` uses; ``None`` without default weights."""
         return next((w for w in self.weights if w.default), None)
 
     def in_namespace(self, plugin: str) -> BackboneSpec:
-        """A copy with the canonical name, as the registry hands it out."""
+        """Return a copy with the canonical name in a namespace."""
         return replace(self, name=f"{plugin}/{self.name}")
 
     def with_input(self, **changes: Any) -> BackboneSpec:
-        """A copy whose input has some fields changed, e.g. ``spec.with_input(size=64)``."""
+        """Return a copy with some fields of the input changed, e.g. ``spec.with_input(size=64)``."""
         return replace(self, input=replace(self.input, **changes))
 
 
 def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any]:
-    """JSON data whose inputs, the weights' own included, are of ``kind`` already."""
+    """Return JSON data with its inputs, and those of its weights, decoded to ``kind``."""
     decoded = dict(data)
     if isinstance(given := data.get("input"), Mapping):
         if given and not given.keys() & {each.name for each in fields(kind)}:
@@ -360,7 +361,7 @@ def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any
 
 
 def for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """A value per channel from those of RGB: these for the first three, their average for others."""
+    """Adapt RGB values to more channels by appending their mean; for fewer, use the mean alone."""
     average = sum(values) / len(values)
     if channels < len(values):
         return (average,) * channels

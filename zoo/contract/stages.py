@@ -13,9 +13,9 @@ class Stage:
     """An ordered, freezable group of backbone modules.
 
     Attributes:
-        name: How the user calls it, e.g. in ``--freeze-until layer2``.
-        paths: Modules or parameters of the network that belong to it. Where a parameter lies
-            under paths of two stages, the longer path decides.
+        name: The name, as in ``--freeze-until layer2``.
+        paths: Paths of the modules or parameters that belong to it. If a parameter is under paths
+            of two stages, the longer path decides.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Stages:
         return self._owners.get(path)
 
     def index(self, name: str) -> int:
-        """The place of ``name`` in the order.
+        """The position of ``name`` in the order.
 
         Raises:
             StageError: There is no such stage.
@@ -75,10 +75,10 @@ class Stages:
         )
 
     def check(self, parameters: Iterable[str]) -> None:
-        """Demand that every parameter lies in one stage, and that no stage is empty.
+        """Check that every parameter is in one stage, and that no stage is empty.
 
         Raises:
-            ContractError: It is not so; the message names the parameters or the stages.
+            ContractError: The check failed; the message names the parameters or the stages.
         """
         if len(set(self.names)) != len(self.names):
             raise ContractError(f"{self._backbone}: two stages have one name: {self.names}")

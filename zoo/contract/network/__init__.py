@@ -1,1 +1,1 @@
-"""The parts of a backbone, which work on its network: head, freezing, adapters, weights. With torch."""
+"""The parts of a backbone: head, freezing, adapters, weights. Imports torch."""

@@ -19,7 +19,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def adapter_targets(
     net: nn.Module, adaptable: AbstractSet[str], unadaptable: AbstractSet[str]
 ) -> list[str]:
-    """As :meth:`zoo.contract.network.backbone.Backbone.adapter_targets`, of a network without its head."""
+    """See :meth:`zoo.contract.network.backbone.Backbone.adapter_targets`; the head must be removed."""
     fused = unadaptable | {
         f"{path}.out_proj"
         for path, module in net.named_modules()
@@ -45,11 +45,11 @@ def left_unadapted(net: nn.Module, targets: Iterable[str]) -> Counter[str]:
 
 
 def _merges(module: nn.Module) -> bool:
-    """Whether a module is a layer that an adapter fits, and can be merged into.
+    """Whether an adapter can be added to a layer and merged into it.
 
-    PEFT makes the adapter of a convolution with the convolution's own class, without its dilation
-    and padding mode; and layers that change their weight before use, as weight standardisation
-    does, differ after merging. All but torch's own plain layers are therefore tried.
+    PEFT builds the adapter of a convolution from the convolution's class, without its dilation and
+    padding mode. Layers that transform their weight before use, such as weight standardisation,
+    give other outputs after merging. So all layers except torch's plain ones are tested.
     """
     if isinstance(module, _CONVOLUTIONS):
         if module.groups != 1:
@@ -72,7 +72,7 @@ def _pixels(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
 
 
 def _takes_an_adapter(module: nn.Module, given: Tensor) -> bool:
-    """Whether a copy of a layer computes the same with an adapter beside it, and merged into it."""
+    """Whether a copy of a layer gives the same outputs with a separate and with a merged adapter."""
     from peft import LoraConfig, inject_adapter_in_model
 
     generator = _seeded()

@@ -1,4 +1,4 @@
-"""The interface of every network: features, head, stages, freezing, native weights."""
+"""The interface of all networks: features, head, stages, freezing, native weights."""
 
 from __future__ import annotations
 
@@ -46,22 +46,26 @@ declare_missing_operators()
 
 
 class Backbone(StagedNetwork):
-    """A network without its head, and the head.
+    """A network and its head.
 
-    ``net`` is the library's own network with an identity in place of the head, so that its modules
-    keep the library's names.
+    ``net`` is the library's network with an identity in place of the head, so that its modules keep
+    the library's names. Build a backbone with :meth:`wrap`.
 
-    Build one with :meth:`wrap`. Attributes: ``spec`` (what it was built from), ``net``, ``head``
-    (from ``(B, feature_dim)`` to ``(B, outputs)``; an identity where no head was published),
-    ``head_path`` (where the head sits among the native names), ``head_bias`` (whether a linear
-    head has a bias: the library's own classifier would drop one that it has no place for),
-    ``tokenizer`` (texts only), ``prefix_tokens`` (``prefix`` of :class:`zoo.TokenOptions`),
-    ``unpadded`` (whether the texts of each length are
-    computed apart, because padding would change their features; :func:`build` measures it),
-    ``extract`` (from the network and a batch to the features, as the plugin calls it),
-    ``weights_notes`` (which parameters the loaded weights do not hold, in words), ``head_flaw``
-    (why the published head is not there, or not as its plugin states; empty where it is),
-    ``channels_note`` (how the first convolution was fitted to the channels, in words).
+    Attributes:
+        spec: The specification that it was built from.
+        net: The network without its head.
+        head: Maps ``(B, feature_dim)`` to ``(B, outputs)``; an identity if none was published.
+        head_path: Path of the head in the library's network.
+        head_bias: Whether a linear head has a bias. The library's classifier would drop it if it
+            has none itself.
+        tokenizer: For texts, the tokenizer.
+        prefix_tokens: ``prefix`` of :class:`zoo.TokenOptions`.
+        unpadded: Whether texts of different lengths are computed separately, because padding would
+            change their features; measured by :func:`build`.
+        extract: Function from the network and a batch to the features, as the plugin gave it.
+        weights_notes: Which parameters are missing from the loaded weights, in words.
+        head_flaw: Why the published head is missing or not as its plugin states; empty if it is.
+        channels_note: How the first convolution was adapted to the channels, in words.
     """
 
     def __init__(
@@ -120,15 +124,15 @@ class Backbone(StagedNetwork):
         Args:
             net: The network. A module at ``head`` is replaced by an identity.
             spec: What the network was built from.
-            head: Path of the head, e.g. ``classifier.6``. A network without a head keeps the
-                path as the place of a later head among the native names.
-            stages: Ordered, input first: names to module (or parameter) paths, or paths alone,
-                which are then the names. Together they hold every parameter but the head's.
-                By default one per child module.
+            head: Path of the head, e.g. ``classifier.6``. For a network without a head, the path
+                that a later head has in weights files.
+            stages: Names to module (or parameter) paths, input first; or a list of paths, which
+                are then the names. Together they contain all parameters except the head's. By
+                default one stage per child module.
             extract: From the network and a batch to ``(B, feature_dim)``; the default calls the
                 network on ``pixel_values``.
-            convert: From the names and shapes in a weights file to the network's, the head's
-                included, where the two differ.
+            convert: Converts a state dict from a weights file to the names and shapes of the
+                network, including its head, if they differ.
             native: How the library itself names, builds and loads the network.
             adapters: Corrections to the layers that adapters are added to.
             tokens: The tokenizer, and where tokens are in the network's layers.
@@ -151,10 +155,10 @@ class Backbone(StagedNetwork):
         )
 
     def read_tokenizer(self, folder: Path | None) -> None:
-        """Set ``tokenizer`` to the network's own.
+        """Set ``tokenizer`` to the published one.
 
         Args:
-            folder: Where its weights are; ``None`` for random initialisation.
+            folder: The folder of the weights; ``None`` for random initialisation.
         """
         own = self._tokens.tokenizer
         self.tokenizer = own(folder) if callable(own) else own
@@ -162,10 +166,10 @@ class Backbone(StagedNetwork):
     # -- forward pass -----------------------------------------------------------------------
 
     def features(self, batch: Batch | Tensor) -> Tensor:
-        """Return ``(B, feature_dim)``. A tensor is taken as ``pixel_values``.
+        """Return features ``(B, feature_dim)``. A tensor is used as ``pixel_values``.
 
         Raises:
-            ContractError: The features have another shape than the spec declares.
+            ContractError: The shape of the features differs from the spec.
         """
         plain = as_batch(batch)
         if self.unpadded and not plain["attention_mask"].is_meta:
@@ -176,7 +180,7 @@ class Backbone(StagedNetwork):
         return features
 
     def forward(self, batch: Batch | Tensor) -> Tensor:
-        """``head(features(batch))``: ``(B, outputs)``."""
+        """Return ``head(features(batch))``: ``(B, outputs)``."""
         logits: Tensor = self.head(self.features(batch))
         return logits
 
@@ -187,10 +191,10 @@ class Backbone(StagedNetwork):
 
         Args:
             head: Maps ``(B, feature_dim)`` to ``(B, n)``; moved to the backbone's device and
-                dtype. An integer ``n`` means a linear layer with ``n`` outputs.
+                dtype. An integer ``n`` creates a linear layer with ``n`` outputs.
 
         Raises:
-            HeadWidthError: ``head`` expects another width than ``feature_dim``.
+            HeadWidthError: ``head`` does not accept features of width ``feature_dim``.
         """
         reference = next(self.net.parameters())
         if isinstance(head, int):
@@ -202,9 +206,10 @@ class Backbone(StagedNetwork):
     # -- channels ----------------------------------------------------------------------------
 
     def fit_channels(self, channels: int) -> None:
-        """Give the first convolution another number of input channels; its weights are kept.
+        """Adapt the first convolution and its weights to another number of input channels.
 
-        They are summed for one channel, else repeated and scaled; ``channels_note`` says so.
+        Weights are summed for one channel, or else repeated and scaled, and ``channels_note`` is
+        set.
 
         Raises:
             ContractError: The network has no first convolution.
@@ -212,26 +217,26 @@ class Backbone(StagedNetwork):
         self.channels_note = fit_channels(self.net, channels, self.spec.name)
 
     def channels_in(self, state: Mapping[str, Tensor]) -> int | None:
-        """The input channels of the first convolution in weights; ``None`` if it is not in them."""
+        """Return the number of input channels in a state dict; ``None`` if it has no first convolution."""
         return channels_of(self.net, state)
 
     # -- adapters ----------------------------------------------------------------------------
 
     def adapter_targets(self) -> list[str]:
-        """Modules of ``net`` where LoRA may be inserted: linear layers and full convolutions.
+        """Return the paths of the modules of ``net`` that can be adapted.
 
-        Besides them ``also`` of :class:`zoo.AdapterTargets`; in a network without any of these,
-        embeddings. Never the head, a depthwise or grouped convolution, the projection inside
-        ``nn.MultiheadAttention``, which reads the weight without calling the module, or
-        ``never`` of :class:`zoo.AdapterTargets`.
+        These are linear layers, full convolutions and ``also`` of :class:`zoo.AdapterTargets`, or
+        embeddings if the network has none of them. Never included are the head, depthwise and
+        grouped convolutions, the projection inside ``nn.MultiheadAttention``, whose weight is used
+        without calling the module, and ``never`` of :class:`zoo.AdapterTargets`.
         """
         also, never = frozenset(self._adapters.also), frozenset(self._adapters.never)
         return adapter_targets(self.net, also, never)
 
     def left_unadapted(self) -> Counter[str]:
-        """Convolutions that :meth:`adapter_targets` leaves out for how they use their weights.
+        """Count full convolutions that cannot be adapted because of how they use their weights.
 
-        Their classes, and how many there are; depthwise and grouped ones are not among them.
+        By class; depthwise and grouped convolutions are not counted.
         """
         return left_unadapted(self.net, self.adapter_targets())
 
@@ -260,10 +265,10 @@ class Backbone(StagedNetwork):
     # -- native weights ----------------------------------------------------------------------
 
     def native_network(self) -> nn.Module | None:
-        """The library's own network with these parameters, in the mode that the backbone is in.
+        """Return the library's network with these parameters, in the same mode as the backbone.
 
-        A copy with the head put back, or the one that ``network`` of :class:`zoo.Native` builds.
-        ``None`` where ``head_path`` is not a module of the network.
+        It is a copy of ``net`` with the head, or the network that ``network`` of
+        :class:`zoo.Native` builds. ``None`` if ``head_path`` is not a module of the network.
         """
         if self._native.network:
             net = self._native.network(self.outputs())
@@ -281,18 +286,18 @@ class Backbone(StagedNetwork):
             return int(copy.deepcopy(self.head).eval()(features).shape[-1])
 
     def native_state_dict(self) -> StateDict:
-        """Parameters and buffers, the head's included, under the library's own names.
+        """Return parameters and buffers, including the head's, under the library's names.
 
-        A plain network of the library, built for as many outputs as the head has, loads it.
-        The tensors are the backbone's own, not copies.
+        The library's own network, built with the same number of outputs, can load it. Tensors are
+        not copied.
         """
         state = self._plain_state_dict()
         return self._native.names(state) if self._native.names else state
 
     def file_state_dict(self, activation: str) -> StateDict:
-        """Tensors for the weights file of a run; mostly those of :meth:`native_state_dict`.
+        """Return the tensors for the weights file of a run, usually :meth:`native_state_dict`.
 
-        They differ where the library would use the head's outputs without ``activation``.
+        They differ if the library would use the head's outputs without applying ``activation``.
         """
         if self._native.file:
             return self._native.file(self._plain_state_dict(), activation)
@@ -319,19 +324,19 @@ class Backbone(StagedNetwork):
 
         Args:
             state: Names to tensors, e.g. from ``model.safetensors`` or torchvision's files.
-            strict_head: Whether the head's tensors must be there and fit. Otherwise a head of any
-                number of outputs is taken over if it is linear or as the network's own, and
-                another one is left out.
-            lacks: Patterns of the network's tensors that are not taken from the weights.
-            source: Where the weights are, for error messages: a path.
+            strict_head: Whether the weights must contain a head that fits. Otherwise a head with
+                another number of outputs replaces the network's if it is linear or of the same
+                structure, and any other head is ignored.
+            lacks: Patterns of tensors that are missing from the weights, or not valid there.
+            source: Path of the weights, for error messages.
 
         Returns:
             Whether the head was loaded.
 
         Raises:
-            WeightsError: Tensors are missing, unknown or of another shape; the message names
-                them, and nothing has been changed then. Or the network does not
-                hold their values afterwards: it is of a narrower type, or shares tensors that
+            WeightsError: Tensors are missing, unknown or have the wrong shape; the message lists
+                them, and nothing is changed. Or the network does not have the values of the
+                weights after loading, because its dtype is narrower or it shares tensors that
                 differ in the file.
         """
         self.weights_notes, self.head_flaw = (), ""
@@ -350,7 +355,7 @@ class Backbone(StagedNetwork):
     def native_files(
         self, classes: Sequence[str], activation: str = "softmax"
     ) -> Mapping[str, str]:
-        """Return text files that the library needs beside the weights, by name; often none.
+        """Return text files that the library needs next to the weights, by name; may be empty.
 
         Args:
             classes: Names of the outputs.
@@ -360,5 +365,5 @@ class Backbone(StagedNetwork):
         return files(self, classes, activation) if files else {}
 
     def native_code(self) -> str:
-        """Python source that loads a run of this backbone without zoo; empty if there is none."""
+        """Return Python code that loads a run of this backbone without zoo; empty if there is none."""
         return self._native.code(self) if self._native.code else ""

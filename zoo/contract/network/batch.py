@@ -1,4 +1,4 @@
-"""What a network is called with, and how it is called for its features."""
+"""Batches, and how a network computes features from them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Extract = Callable[[nn.Module, Batch], Tensor]
 
 
 def image_features(net: nn.Module, batch: Batch) -> Tensor:
-    """Features of an image network without its head: ``(B, feature_dim)``."""
+    """Call an image network, whose head is removed, on ``pixel_values``: ``(B, feature_dim)``."""
     features: Tensor = net(batch["pixel_values"])
     return features
 
 
 def as_batch(batch: Batch | Tensor) -> Batch:
-    """The batch; a tensor is taken as ``pixel_values``."""
+    """Return the batch; a tensor becomes its ``pixel_values``."""
     return {"pixel_values": batch} if isinstance(batch, Tensor) else batch
 
 
@@ -38,7 +38,7 @@ def require_width(features: Tensor, spec: BackboneSpec) -> None:
 
 
 def embedding_of(net: nn.Module, path: str, rows: int) -> nn.Module | None:
-    """The layer that embeds tokens: at ``path``, or the first with ``rows`` rows."""
+    """Return the token embedding: the layer at ``path``, or the first ``nn.Embedding`` with ``rows`` rows."""
     if path:
         return net.get_submodule(path)
     tables = (module for module in net.modules() if isinstance(module, nn.Embedding))

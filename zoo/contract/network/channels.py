@@ -1,4 +1,4 @@
-"""Fit the first convolutions of a network to another number of channels."""
+"""Adapt the first convolutions of a network to another number of channels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _RGB = 3
 
 
 def first_convolutions(net: nn.Module) -> tuple[str, ...]:
-    """Paths of the convolutions that read the image.
+    """Return the paths of the convolutions that process the image.
 
-    All with three input channels, or if there are none the first one. Grouped convolutions, which
-    take their channels apart, do not count.
+    These are all convolutions with three input channels or, if there are none, the first one.
+    Grouped convolutions are ignored.
     """
     found = _convolutions(net)
     colour = tuple(path for path, module in found.items() if module.in_channels == _RGB)
@@ -32,7 +32,7 @@ def _convolutions(net: nn.Module) -> dict[str, nn.Conv2d]:
 
 
 def channels_of(net: nn.Module, state: Mapping[str, Tensor]) -> int | None:
-    """The input channels of the first convolution in weights; ``None`` if it is not in them."""
+    """Return the number of input channels in a state dict; ``None`` if it has no first convolution."""
     for path in first_convolutions(net)[:1]:
         weight = state.get(f"{path}.weight")
         return weight.shape[1] if weight is not None and weight.ndim == 4 else None
@@ -40,22 +40,22 @@ def channels_of(net: nn.Module, state: Mapping[str, Tensor]) -> int | None:
 
 
 def fit_channels(net: nn.Module, channels: int, name: str) -> str:
-    """Give the first convolutions ``channels`` input channels; return how, in words.
+    """Adapt the first convolutions to ``channels`` input channels; return a description.
 
-    For one channel the weights are summed: a grey image has the outputs of the same image in
-    colour. For others they are repeated in turn and scaled by old / new channels, as in timm
+    For one channel, weights are summed, so that a grey image gives the same outputs as if it were
+    repeated in all channels. Otherwise they are repeated and scaled by old / new channels, as in timm
     (https://github.com/huggingface/pytorch-image-models, ``adapt_input_conv``).
 
     Args:
         net: The network.
-        channels: How many it is to have.
+        channels: The number of input channels.
         name: The backbone's name, for the error.
 
     Returns:
-        Nothing where the network has that many channels already.
+        A note for the user; empty if the network has that many channels already.
 
     Raises:
-        ContractError: The network has no such convolution.
+        ContractError: The network has no first convolution.
     """
     paths = first_convolutions(net)
     if not paths:
@@ -82,7 +82,7 @@ def fit_channels(net: nn.Module, channels: int, name: str) -> str:
 
 
 def fitted_weight(weight: Tensor, channels: int) -> Tensor:
-    """The weight ``(out, in, h, w)`` of a convolution for another number of input channels."""
+    """Convert a convolution's weight ``(out, in, h, w)`` to another number of input channels."""
     before = weight.shape[1]
     if channels == 1:
         return weight.sum(dim=1, keepdim=True)
@@ -103,10 +103,10 @@ def require_all_channels(features: Tensor, without: Tensor, name: str, channel: 
     """Raise a :class:`ContractError` if the features do not depend on a channel.
 
     Args:
-        features: Of a batch.
-        without: Of the batch with other values in one channel.
+        features: Features of a batch.
+        without: Features of the same batch with other values in one channel.
         name: The backbone's name.
-        channel: The number of that channel, from 1.
+        channel: The number of that channel, starting at 1.
     """
     if torch.equal(features, without):
         raise ContractError(

@@ -1,4 +1,4 @@
-"""Stages of a network: those that its plugin states, or one per child module."""
+"""Stages of a network: those of its plugin, or one per child module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.contract.stages import Stage
 def stages_of(
     net: nn.Module, head: str, stages: Mapping[str, Iterable[str]] | Iterable[str] | None
 ) -> list[Stage]:
-    """The stages that a plugin states: by name, or paths alone; by default one per child module."""
+    """Make stages from a plugin's mapping or list of paths; by default one per child module."""
     if stages is None:
         return default_stages(net, head)
     if isinstance(stages, Mapping):
@@ -21,11 +21,11 @@ def stages_of(
 
 
 def default_stages(net: nn.Module, head: str) -> list[Stage]:
-    """One stage per child module of a network whose head is taken out, in the order of the children.
+    """Return one stage per child module, in order; the network's head must be removed.
 
-    A stage is named by the child's path. A child without parameters belongs to the stage before
-    it, and parameters of the network itself to the first one. If one child has all parameters,
-    its children are the stages, provided that at least two of them have parameters.
+    A stage has the name of the child's path. A child without parameters belongs to the stage before
+    it, and the network's own parameters belong to the first stage. If one child has all parameters,
+    its children are the stages instead, if at least two of them have parameters.
     """
     container = _container(net)
     parent = net.get_submodule(container)
@@ -44,7 +44,7 @@ def default_stages(net: nn.Module, head: str) -> list[Stage]:
 
 
 def _container(net: nn.Module) -> str:
-    """The path of the module whose children are the stages."""
+    """Return the path of the module whose children are the stages."""
     path, module = "", net
     while not [*module.parameters(recurse=False)]:
         held = [(name, child) for name, child in module.named_children() if _has_parameters(child)]

@@ -14,8 +14,8 @@ def as_maps(output: Tensor, prefix_tokens: int | None) -> Tensor | None:
     Images are square, so two sides of equal length tell channels-first from channels-last.
 
     Args:
-        output: Of a convolution, or tokens ``(B, T, width)``.
-        prefix_tokens: Tokens before those of the image patches; ``None`` if tokens are no patches.
+        output: A convolution's output, or tokens ``(B, T, width)``.
+        prefix_tokens: Number of tokens before the image patches; ``None`` if tokens are not patches.
     """
     if output.ndim == 4:
         _, first, second, third = output.shape

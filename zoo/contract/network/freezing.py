@@ -1,4 +1,4 @@
-"""Select parameters to freeze, and the modules that stay in evaluation mode."""
+"""Select parameters to freeze, and modules that stay in evaluation mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head of a network: taken out, put back, and the width of a new one checked."""
+"""Remove and replace the head of a network, and check the width of a new one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.errors import HeadWidthError, first_line
 
 
 def take_out(net: nn.Module, path: str) -> nn.Module:
-    """Replace the module at ``path`` by an identity and return it (an identity if there is none)."""
+    """Replace the module at ``path`` by an identity and return it; an identity if there is none."""
     parent_path, _, name = path.rpartition(".")
     try:
         parent = net.get_submodule(parent_path)
@@ -23,7 +23,7 @@ def take_out(net: nn.Module, path: str) -> nn.Module:
 
 
 def with_head(net: nn.Module, head: nn.Module, path: str) -> nn.Module | None:
-    """A copy of a network with its head put back; ``None`` if ``path`` is not one of its modules."""
+    """Return a copy of a network with its head; ``None`` if ``path`` is not one of its modules."""
     whole = copy.deepcopy(net)
     try:
         whole.set_submodule(path, copy.deepcopy(head), strict=True)
@@ -36,13 +36,13 @@ def check_head(head: nn.Module, width: int, name: str, reference: Tensor) -> Non
     """Check that ``head`` maps ``(B, width)`` to ``(B, outputs)``.
 
     Args:
-        head: On the device of ``reference``, in its dtype.
-        width: Of the features.
-        name: Of the backbone.
-        reference: One of its parameters.
+        head: The head, with the device and dtype of ``reference``.
+        width: Width of the features.
+        name: The backbone's name.
+        reference: A parameter of the backbone.
 
     Raises:
-        HeadWidthError: It does not.
+        HeadWidthError: The head does not accept the features, or has another output shape.
     """
     training = head.training
     probe = torch.zeros(2, width, device=reference.device, dtype=reference.dtype)

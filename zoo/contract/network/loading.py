@@ -14,22 +14,22 @@ from zoo.errors import ContractError, WeightsError
 
 
 def some(names: Iterable[str]) -> str:
-    """The first few of many names."""
+    """List the first few names."""
     listed = list(names)
     return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
 
 
 def part_head(plain: Mapping[str, Tensor], head_path: str) -> tuple[StateDict, StateDict]:
-    """Split tensors into the head's, by their names within it, and the others."""
+    """Split tensors into the head's, named relative to the head, and the others."""
     prefix = f"{head_path}."
     head = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
     return head, {k: v for k, v in plain.items() if not k.startswith(prefix)}
 
 
 def head_for(head: Mapping[str, Tensor], own: nn.Module, width: int) -> nn.Module | None:
-    """A head of the shape of a file's: linear, or as the network's own with other outputs.
+    """Build a head for the tensors of a file: linear, or the network's with more or fewer outputs.
 
-    ``None`` if it is of another kind.
+    ``None`` if the file's head has another structure.
     """
     weight = head.get("weight", torch.empty(0))
     if weight.ndim == 2 and weight.shape[1] == width and head.keys() <= {"weight", "bias"}:
@@ -55,22 +55,22 @@ def load_net(
     name: str,
     source: str,
 ) -> tuple[str, ...]:
-    """Load tensors into a network whose head is taken out.
+    """Load tensors into a network whose head is removed.
 
     Args:
         net: The network.
-        given: The tensors of a file without the head's, converted.
-        lacks: Patterns of the network's tensors that are not taken from the file.
-        flaws: What else is wrong with the file, in words.
+        given: The converted tensors of a file, without the head's.
+        lacks: Patterns of tensors that are missing from the file, or not valid there.
+        flaws: Other problems of the file, in words.
         name: The backbone's name.
         source: The file.
 
     Returns:
-        Which parameters are not in the file, in words.
+        Which parameters are missing from the file, in words.
 
     Raises:
-        WeightsError: The tensors do not fit, and nothing has been changed then; or the network
-            does not hold their values afterwards.
+        WeightsError: The tensors do not fit, and nothing is changed; or the network does not have
+            their values after loading.
     """
     own = net.state_dict()
     left = {k: own.get(k) for k in {**own, **given} if any(fnmatchcase(k, p) for p in lacks)}
@@ -91,17 +91,17 @@ def load_net(
 def load_head(
     head: nn.Module, given: Mapping[str, Tensor], *, path: str, name: str, source: str
 ) -> str:
-    """Load a head's tensors into it if they fit; returns why they do not, in words.
+    """Load a head's tensors if they fit; return why they do not, in words.
 
     Args:
         head: The head.
         given: Its tensors in a file; may be empty.
-        path: Where the head is in the network.
+        path: Path of the head in the network.
         name: The backbone's name.
         source: The file.
 
     Raises:
-        WeightsError: The head does not hold their values afterwards.
+        WeightsError: The head does not have their values after loading.
     """
     if not given:
         return ""
@@ -114,7 +114,7 @@ def load_head(
 
 
 def missing_in_words(net: nn.Module, given: set[str]) -> tuple[str, ...]:
-    """That parameters of ``net`` are missing from the weights, if some are."""
+    """Describe the parameters of ``net`` that are missing from the weights, if there are any."""
     missing = [key for key, _ in net.named_parameters() if key not in given]
     if not missing:
         return ()
@@ -164,7 +164,7 @@ def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> lis
 def check_values(
     given: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str, source: str
 ) -> None:
-    """Raise if tensors of ``given`` have other values in ``own``."""
+    """Raise a :class:`WeightsError` if tensors of ``given`` have other values in ``own``."""
     others = [key for key, tensor in given.items() if not _holds(own[key], tensor)]
     if others:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""Measure what a spec leaves open: the width of the features, the number of parameters."""
+"""Measure the feature dimension and the number of parameters that a spec does not state."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DTYPES = {"float32": torch.float32, "int64": torch.int64}
 
 
 def measure(backbone: Backbone) -> None:
-    """Put the real ``feature_dim`` and ``params`` into the spec of a backbone that states none.
+    """Set ``feature_dim`` and ``params`` in the spec of a backbone if they are not stated.
 
     Raises:
-        ContractError: The features have no width to measure.
+        ContractError: The feature dimension cannot be measured.
     """
     spec = backbone.spec
     if not spec.params:
@@ -28,16 +28,16 @@ def measure(backbone: Backbone) -> None:
 
 
 def _width_of(head: nn.Module) -> int:
-    """The width that a head reads, if it begins with a linear layer; else 0."""
+    """Return the input width of a head that begins with a linear layer; else 0."""
     first = next((m for m in head.modules() if not [*m.children()]), None)
     return first.in_features if isinstance(first, nn.Linear) else 0
 
 
 def measured_width(backbone: Backbone) -> int:
-    """The width of the features of an example.
+    """Measure the width of the features of an example.
 
     Raises:
-        ContractError: The network fails, or its features have no width.
+        ContractError: The network fails, or its features do not have two dimensions.
     """
     name, training = backbone.spec.name, backbone.net.training
     try:

@@ -1,4 +1,4 @@
-"""Grouped options of :meth:`zoo.Backbone.wrap`, for what only a few networks need."""
+"""Grouped options of :meth:`zoo.Backbone.wrap` that only a few networks need."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ Convert = Callable[[StateDict], StateDict]
 
 @dataclass(frozen=True, kw_only=True)
 class Native:
-    """How the library itself names, builds and loads such a network.
+    """How the library itself names, builds and loads a network.
 
     Attributes:
-        names: Turns the network's names and shapes into the library's, where they differ; the
-            inverse of ``convert``.
-        file: From the network's names and shapes and the task's activation to the tensors of a
-            run's weights file, where that depends on the task.
-        network: Builds the library's own network with that many outputs, where putting the
-            head back at its path does not make one.
-        files: From the backbone, the class names and the task's activation to the text files
-            that the library needs beside the weights, e.g. ``config.json``.
-        code: From the backbone, whose head is linear, to Python source that needs no zoo:
-            ``load(folder)``, the library's network with the ``model.safetensors`` in
-            ``folder``, in evaluation mode; ``logits(network, batch)``, its outputs.
+        names: Converts a state dict of the network to the library's names and shapes, if they
+            differ; the inverse of ``convert``.
+        file: From a state dict of the network and the task's activation to the tensors of a run's
+            weights file, if they depend on the task.
+        network: Builds the library's network for a number of outputs, if it is not simply ``net``
+            with the head at its path.
+        files: From the backbone, the class names and the task's activation to text files that the
+            library needs next to the weights, e.g. ``config.json``.
+        code: From the backbone, whose head is linear, to Python code that does not import zoo.
+            It defines ``load(folder)``, which returns the library's network with the
+            ``model.safetensors`` in ``folder`` in evaluation mode, and
+            ``logits(network, batch)``.
     """
 
     names: Convert | None = None
@@ -46,10 +47,10 @@ class AdapterTargets:
     """Corrections to the layers that adapters are added to.
 
     Attributes:
-        also: Modules of the library's own that PEFT can add LoRA to, although they are none of
-            torch's linear layers or convolutions.
-        never: Modules whose weights the network reads without calling the module, so that an
-            adapter there would have no effect.
+        also: Modules that PEFT can adapt although they are not torch's linear layers or
+            convolutions.
+        never: Modules whose weights the network uses without calling the module, so that an
+            adapter would have no effect.
     """
 
     also: Iterable[str] = ()
@@ -58,17 +59,16 @@ class AdapterTargets:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenOptions:
-    """The tokens of a network: how a text becomes some, and where they are in its layers.
+    """A network's tokenizer, token embedding and prefix tokens.
 
     Attributes:
-        tokenizer: The network's own ``tokenizers.Tokenizer``, or a function that reads it from
-            the folder of the weights (``None`` without weights) and returns ``None`` if there
-            is none.
-        embedding: Path of the layer that embeds token ids, where it is not the first
-            ``nn.Embedding`` with a row for each token.
-        prefix: Of an image network whose layers output tokens, ``(B, T, width)``, for the
-            patches of the image, row by row: the number of tokens before them, such as 1 for a
-            class token. ``None`` for any other network.
+        tokenizer: The published ``tokenizers.Tokenizer``, or a function that reads it from the
+            folder of the weights (``None`` without weights) and returns ``None`` if there is none.
+        embedding: Path of the token embedding, if it is not the first ``nn.Embedding`` with a row
+            for each token.
+        prefix: For image networks whose layers output tokens ``(B, T, width)``, with the image
+            patches in row-major order: the number of tokens before them, such as 1 for a class
+            token. ``None`` for any other network.
     """
 
     tokenizer: Tokenizer | Callable[[Path | None], Tokenizer | None] | None = None

@@ -23,13 +23,13 @@ _LARGEST = 1e-4
 
 
 def padding_matters(backbone: Backbone) -> bool:
-    """Whether the features of a text depend on the padding beside it, measured on random tokens.
+    """Measure on random tokens whether padding changes the features of a text.
 
-    They do if noise in the embeddings of padding changes a single bit (nothing else differs
-    then, so that a sound mask leaves none), or if a text alone gives other features than padded.
+    It does if noise in the embeddings of padding changes a single bit (a correct mask leaves none,
+    since nothing else differs), or if the features of a text differ with and without padding.
 
     Raises:
-        ContractError: They do, and the network does not take short texts without padding.
+        ContractError: It does, and the network does not support short texts without padding.
     """
     spec = backbone.spec
     if not spec.input.tokens or next(backbone.net.parameters()).is_meta:
@@ -48,7 +48,7 @@ def padding_matters(backbone: Backbone) -> bool:
 
 
 def _measured(backbone: Backbone, tokens: int) -> bool | None:
-    """Whether padding matters to texts of that many tokens; ``None`` where it takes none such."""
+    """Whether padding matters for texts of a length; ``None`` if the network does not support it."""
     if backbone.spec.text_input.max_length <= tokens:
         return None
     alone, padded = _examples(backbone, tokens)
@@ -67,7 +67,7 @@ def _measured(backbone: Backbone, tokens: int) -> bool | None:
 
 
 def _examples(backbone: Backbone, tokens: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Two texts without padding, and the same with it."""
+    """Return two texts without padding, and the same texts with padding."""
     text, device = backbone.spec.text_input, next(backbone.net.parameters()).device
     padding = min(_PADDING, text.max_length - tokens)
     generator = torch.Generator().manual_seed(0)
@@ -89,7 +89,7 @@ def _on(device: torch.device, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextmanager
 def _evaluated(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, and every module's own mode after."""
+    """Set evaluation mode in the block, and restore the mode of every module after it."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
@@ -101,7 +101,7 @@ def _evaluated(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _noise_in_padding(backbone: Backbone, mask: Tensor) -> Iterator[None]:
-    """Other embeddings where the mask is 0; the ids stay, which some networks look at."""
+    """Change embeddings where the mask is 0. Ids are unchanged, because some networks use them."""
     layer = backbone.token_embedding()
 
     def disturb(_: nn.Module, output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A backbone in a notebook."""
+"""Display a backbone in a notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.system.html import html_facts, html_table
 def html_of(
     spec: BackboneSpec, head: nn.Module, stages: Mapping[str, Iterable[nn.Parameter]]
 ) -> str:
-    """What a backbone is, and a row per stage, in HTML.
+    """Return an HTML table with the facts about a backbone and a row per stage.
 
     Args:
         spec: Its spec.

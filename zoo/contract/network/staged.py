@@ -13,7 +13,7 @@ from zoo.contract.stages import Stage, Stages
 
 
 class StagedNetwork(nn.Module):
-    """``net``, and the ordered groups of its modules.
+    """A network whose modules are grouped into ordered stages.
 
     Args:
         name: The backbone's name, for errors.
@@ -54,7 +54,7 @@ class StagedNetwork(nn.Module):
         return {path: tensor for path, tensor in named if self._stages.of(path) == name}
 
     def stage_of(self, path: str) -> str | None:
-        """The stage of a module, parameter or buffer of ``net``; ``None`` if it lies in none."""
+        """The stage of a module, parameter or buffer of ``net``; ``None`` if it is in none."""
         return self._stages.of(path)
 
     def freeze(self, *layers: str, upto: str | None = None) -> None:
@@ -81,7 +81,7 @@ class StagedNetwork(nn.Module):
         self._require_grad(True, layers, self._stages.downto(downto) if downto else ())
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but frozen modules stay in evaluation mode."""
+        """Like ``nn.Module.train``, but frozen modules stay in evaluation mode."""
         super().train(mode)
         if mode:
             for module in resting(self.net, self._stages):

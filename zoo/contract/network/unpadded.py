@@ -1,4 +1,4 @@
-"""The features of texts without padding: those of each length are computed together."""
+"""Compute features of texts without padding, by batching texts of equal length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Features = Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
 
 
 def by_length(extract: Features, net: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """The features of a batch, the texts of each length computed together: ``(B, feature_dim)``."""
+    """Return the features of a batch, computed for texts of equal length together: ``(B, feature_dim)``."""
     mask = batch["attention_mask"]  # (B, T), padding on the right
     lengths = mask.sum(dim=1)
     parts, places = [], []
