@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS examined (
 _SELECT = "SELECT path, size, inode, modified, changed, digest, content, hash, traits FROM examined"
 
 
-class _State(NamedTuple):
+class _FileState(NamedTuple):
     """What tells whether a file has changed."""
 
     size: int
@@ -49,7 +49,7 @@ class _State(NamedTuple):
     changed: int
 
 
-class _Row(NamedTuple):
+class _FoundBytes(NamedTuple):
     """What was found in one file, as bytes."""
 
     digest: bytes
@@ -92,13 +92,13 @@ def examine(kind: InputKind, inputs: Inputs) -> Examined:
     return _joined([both[index] for index in range(len(inputs))], fresh, bad)
 
 
-def _state(raw: Any) -> _State | None:
+def _state(raw: Any) -> _FileState | None:
     """The state of a regular file; ``None`` for anything else."""
     if not isinstance(raw, str):
         return None
     with suppress(OSError, ValueError):
         seen = os.stat(raw)
-        return _State(seen.st_size, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns)
+        return _FileState(seen.st_size, seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns)
     return None
 
 
@@ -106,19 +106,19 @@ def _path(raw: str) -> bytes:
     return os.fsencode(os.path.abspath(raw))
 
 
-def _settled(state: _State, began: float) -> bool:
+def _settled(state: _FileState, began: float) -> bool:
     return max(state.modified, state.changed) / 1e9 < began - SETTLED
 
 
-def _rows_of(found: Examined) -> Iterator[_Row]:
+def _rows_of(found: Examined) -> Iterator[_FoundBytes]:
     for index, digest in enumerate(found.digests):
         hashes, traits = (
             b"" if each is None else each[index].tobytes() for each in (found.hashes, found.traits)
         )
-        yield _Row(digest, found.contents[index].tobytes(), hashes, traits)
+        yield _FoundBytes(digest, found.contents[index].tobytes(), hashes, traits)
 
 
-def _joined(rows: Sequence[_Row], like: Examined, reasons: dict[int, str]) -> Examined:
+def _joined(rows: Sequence[_FoundBytes], like: Examined, reasons: dict[int, str]) -> Examined:
     """The rows as arrays, of the same types as those of ``like``."""
     hashes = None
     if like.hashes is not None:
@@ -132,17 +132,17 @@ def _joined(rows: Sequence[_Row], like: Examined, reasons: dict[int, str]) -> Ex
 
 
 def _find(
-    examiner: str, paths: Sequence[bytes], states: Sequence[_State | None]
-) -> dict[int, _Row]:
+    examiner: str, paths: Sequence[bytes], states: Sequence[_FileState | None]
+) -> dict[int, _FoundBytes]:
     """The rows of unchanged files, by index."""
-    known = dict[bytes, tuple[_State, _Row]]()
+    known = dict[bytes, tuple[_FileState, _FoundBytes]]()
     asked = sorted({path for path in paths if path})
     with _reported(), closing(_opened()) as database:
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
             query = f"{_SELECT} WHERE examiner = ? AND path IN ({','.join('?' * len(some))})"
             for path, *values in database.execute(query, (examiner, *some)):
-                known[path] = _State(*values[:4]), _Row(*values[4:])
+                known[path] = _FileState(*values[:4]), _FoundBytes(*values[4:])
     return {
         index: known[path][1]
         for index, (path, state) in enumerate(zip(paths, states, strict=True))
@@ -150,7 +150,7 @@ def _find(
     }
 
 
-def _keep(examiner: str, rows: Sequence[tuple[bytes, _State, _Row]]) -> None:
+def _keep(examiner: str, rows: Sequence[tuple[bytes, _FileState, _FoundBytes]]) -> None:
     if not rows:
         return
     with _reported(), closing(_opened()) as database, database:
