@@ -68,6 +68,9 @@ class Tones:
     def open_given(self, given: Any, number: int, asked: ReadContext) -> Inputs:
         return one(given, f"tone {number}") if isinstance(given, float) else asked.table(given)
 
+    def example_file(self, raw: Any) -> tuple[str, bytes]:
+        return ".tone", str(raw).encode()
+
     @property
     def demo(self) -> DemoData:
         def make(names: Sequence[str], seed: int) -> tuple[Listed, Any, list[bytes]]:
