@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from zoo.contract.extensions import LossSpec, Metric
+from zoo.contract.extensions import LossSpec, Metric, MetricInput
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.engine.strategies import Phase
 from zoo.registry.offers import Offer, OfferKind
-from zoo.tasks.losses import LOSS
-from zoo.tasks.metrics import METRIC
+from zoo.tasks.losses import LOSS, LOSSES
+from zoo.tasks.metrics import METRIC, METRICS
 from zoo.testing.catalogue import (
     functions_can_be_imported,
     heads_can_be_trained,
+    losses_can_be_trained,
+    metrics_have_sensible_values,
     strategies_make_valid_phases,
 )
+from zoo.testing.offered.losses import check_loss
+from zoo.testing.offered.metrics import check_metric
 
 
 def offering(kind: OfferKind, thing: Callable[..., Any]) -> Any:
@@ -86,3 +93,107 @@ def test_functions_that_are_not_there_are_found() -> None:
     for kind, thing in ((METRIC, gone), (LOSS, lost)):
         with pytest.raises(AssertionError, match="acme/odd"):
             functions_can_be_imported(offering(kind, thing))  # type: ignore[arg-type]
+
+
+def errors(given: MetricInput) -> float:
+    return float((given.predicted != given.labels).mean())
+
+
+def by_place(given: MetricInput) -> float:
+    return float((np.arange(len(given.labels)) * (given.predicted == given.labels)).mean())
+
+
+def unexplained(given: MetricInput) -> float:
+    return math.nan if len(given.classes) > 2 else errors(given)
+
+
+def explained(given: MetricInput) -> float:
+    if len(given.classes) > 2:
+        given.remark("it is for two classes")
+        return math.nan
+    return errors(given)
+
+
+@pytest.mark.parametrize(
+    ("measure", "higher", "fact"),
+    [
+        (
+            errors,
+            True,
+            r"higher=True, but .* not that of a perfect prediction: 0, and 0\.\d+ for a",
+        ),
+        (by_place, True, "for the same samples in another order"),
+        (unexplained, False, "NaN for a perfect prediction .* without a reason"),
+        (lambda given: math.inf, False, "inf for a perfect prediction"),
+        (lambda given: 1.0, True, "the same value for perfect, wrong and random"),
+        (lambda given: given.nothing, True, "raised AttributeError"),
+        (lambda given: None, True, "returned None, not a number"),
+    ],
+)
+def test_a_metric_with_wrong_values_fails(measure: Any, higher: bool, fact: str) -> None:
+    metric = Metric(title="odd", measures={"single-label": measure}, higher=higher)
+    with pytest.raises(AssertionError, match=f"metric 'acme/odd'.*{fact}"):
+        metrics_have_sensible_values(offering(METRIC, metric))  # type: ignore[arg-type]
+
+
+def test_a_metric_with_sensible_values_passes() -> None:
+    for measure in (errors, explained):
+        metric = Metric(title="right", measures={"single-label": measure}, higher=False)
+        metrics_have_sensible_values(offering(METRIC, metric))  # type: ignore[arg-type]
+    misspelt = Metric(title="odd", measures={"single-labels": errors})
+    with pytest.raises(AssertionError, match="no task is called 'single-labels'"):
+        metrics_have_sensible_values(offering(METRIC, misspelt))  # type: ignore[arg-type]
+
+
+def in_numpy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    return functional.cross_entropy(logits.detach(), targets, reduction="none")
+
+
+def upside_down(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    return -functional.cross_entropy(logits, targets, reduction="none")
+
+
+def logarithm(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    return (logits.clamp(min=0).log() * -1).mean(dim=1)
+
+
+def no_shares(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    return functional.cross_entropy(
+        logits, targets.long().reshape(len(logits), -1)[:, 0], reduction="none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "fact"),
+    [
+        (in_numpy, (), "no gradient reaches the logits"),
+        (upside_down, (), "for right predictions on single-label data with 2 classes, not lower"),
+        (logarithm, (), "inf for right predictions"),
+        (lambda logits, targets, weights: logits.mean(), (), "returned a tensor of shape"),
+        (no_shares, (), "another value for shares"),
+        (upside_down, ("focal",), "not lower"),
+        (
+            LOSSES["generalized-cross-entropy"].formula,
+            ("focal",),
+            "unexpected keyword argument 'focal'",
+        ),
+        (LOSSES["generalized-cross-entropy"].formula, ("gamma",), "no option called 'gamma'"),
+    ],
+)
+def test_a_loss_that_does_not_train_fails(
+    formula: Any, options: tuple[str, ...], fact: str
+) -> None:
+    loss = LossSpec(formula=formula, tasks=("single-label",), options=options)
+    with pytest.raises(AssertionError, match=f"loss 'acme/odd'.*{fact}"):
+        losses_can_be_trained(offering(LOSS, loss))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_losses_of_zoo_train(name: str) -> None:
+    check_loss(Offer(kind=LOSS, bare=name, plugin="", given=LOSSES[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.measures])
+def test_the_metrics_of_zoo_have_sensible_values(name: str) -> None:
+    check_metric(Offer(kind=METRIC, bare=name, plugin="", given=METRICS[name]))

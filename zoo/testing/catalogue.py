@@ -34,7 +34,10 @@ from zoo.tasks import TASK
 from zoo.tasks.losses import LOSS
 from zoo.tasks.metrics import METRIC
 from zoo.testing.checks import CHECKS
-from zoo.testing.offered import check_head, check_strategy
+from zoo.testing.offered.heads import check_head
+from zoo.testing.offered.losses import check_loss
+from zoo.testing.offered.metrics import check_metric
+from zoo.testing.offered.strategies import check_strategy
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 """Names without special meaning in a shell, a file system or the command line."""
@@ -165,6 +168,16 @@ def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
     _each(plugin.offers(STRATEGY), check_strategy)
 
 
+def metrics_have_sensible_values(plugin: PublishedCatalogue) -> None:
+    """Every metric is finite, or says why not; a perfect prediction is the best; order does not matter."""
+    _each(plugin.offers(METRIC), check_metric)
+
+
+def losses_can_be_trained(plugin: PublishedCatalogue) -> None:
+    """Every loss is finite, lower for right than for wrong predictions, and has a gradient."""
+    _each(plugin.offers(LOSS), check_loss)
+
+
 def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
     """Tasks, metrics, losses, augmentations, formats and readers name functions that are there."""
     for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
@@ -224,6 +237,8 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         heads_can_be_trained,
         strategies_make_valid_phases,
         functions_can_be_imported,
+        metrics_have_sensible_values,
+        losses_can_be_trained,
         exemptions_are_of_something,
     )
 }

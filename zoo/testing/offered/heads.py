@@ -1,4 +1,4 @@
-"""What a plugin offers beside backbones, used as a fine-tune uses it: heads and strategies."""
+"""Heads, used as a fine-tune and a reopened run use them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import torch
 from torch import nn
 
 from zoo.contract.hookspecs import HeadFactory
-from zoo.engine.chosen_strategy import ChosenStrategy
 from zoo.engine.heads import make_head, solver_of
-from zoo.engine.recipe import Recipe
-from zoo.engine.strategies import Strategy
-from zoo.errors import UsageError
 from zoo.registry.offers import Offer
 
 FEATURE_DIM = 512
-STAGES = (("all",), ("stem", "layer1", "layer2", "layer3", "layer4"))
-"""Names of stages: of the simplest network, and of a usual one."""
 
 
 def check_head(offer: Offer[HeadFactory]) -> None:
@@ -45,17 +39,3 @@ def _check_reopened(
         alone = torch.cat([head(row) for row in torch.split(features, 1)])
     same = torch.allclose(alone, wanted, rtol=1e-4, atol=1e-4)
     assert same, f"{offer}: a sample alone has other outputs than in a batch"
-
-
-def check_strategy(offer: Offer[Strategy]) -> None:
-    """Make the phases of several recipes and backbones; raises where they are not valid."""
-    chosen = ChosenStrategy(offer)
-    try:
-        chosen.check_argument()
-    except UsageError:  # which arguments it takes is not known
-        return
-    for stages in STAGES:
-        for pretrained in (True, False):
-            recipe = Recipe.default("image", pretrained=pretrained)
-            chosen.phases(recipe, stages)
-            chosen.phases(recipe.changed(freeze_until=stages[0]), stages)
