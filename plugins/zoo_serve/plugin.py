@@ -13,5 +13,5 @@ def zoo_commands() -> Iterator[zoo.CommandSpec]:
     yield zoo.CommandSpec(
         name="serve",
         target="zoo_serve.command:command",
-        help="Serve a run as a web page and an HTTP API.",
+        help="Serve runs as web pages and an HTTP API.",
     )

@@ -25,10 +25,10 @@ Examples:
 @click.argument("backbone", default="*", shell_complete=completion.names)
 @json_option()
 def command(backbone: str, as_json: bool) -> None:
-    """List the adapter runs on this machine by their backbone.
+    """List the adapter runs on this machine, by backbone.
 
-    BACKBONE is a name or a pattern. Listed are the runs in the folder 'runs' and those
-    registered with 'zoo add'.
+    Lists the runs in the folder 'runs' and those registered with 'zoo add'. BACKBONE is a name
+    or a pattern.
     """
     from zoo.errors import RunError
     from zoo.registry.adapters_here import adapters_here

@@ -43,9 +43,9 @@ Examples:
 def command(prune: bool, older_than: float | None, keep: int | None, as_json: bool) -> None:
     """List or prune cached features and decoded images.
 
-    The cache holds features of frozen backbones, decoded images, compiled networks and what
-    checking the files of a dataset has found, so that none is computed twice for the same data.
-    What is removed is computed again when needed.
+    The cache contains features of frozen backbones, decoded images, compiled networks and the
+    results of checking datasets, so that they are not computed twice for the same data. Removed
+    entries are computed again when needed.
     """
     from zoo.data.examined_cache import cache_file
     from zoo.engine.feature_files import (

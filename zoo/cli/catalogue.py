@@ -78,7 +78,7 @@ Examples:
     "--since",
     metavar="YEAR[-MONTH]",
     callback=year_or_month,
-    help="List only networks whose paper is from then or later.",
+    help="List only networks whose paper was published since then.",
 )
 @click.option(
     "--cached", is_flag=True, help="List only backbones whose weights are on this machine."
@@ -99,11 +99,11 @@ def command(
     """List available backbones.
 
     Without PATTERN, lists backbones with short names and those that plugins feature, or all others
-    if filters leave none of those. With PATTERN (part of a name, or a glob such as 'resnet*') or --all, lists everything.
-    Runs registered with 'zoo add' come first, with the accuracy on their validation data. The
-    license is that of the default weights; 'cached' says whether they are on this machine.
-    --commercial lists standard licenses only: custom ones have to be read. The date of a paper
-    is that of its first version on arXiv.
+    if none of these match the filters. With PATTERN (part of a name, or a glob such as 'resnet*')
+    or --all, lists everything. Runs registered with 'zoo add' come first, with the accuracy on
+    their validation data. The license is that of the default weights; 'cached' is 'yes' if they
+    are on this machine. --commercial lists only standard licenses, since custom ones have to be
+    read. Papers are dated by their first version on arXiv.
     """
     from zoo.registry.registry import Registry
 

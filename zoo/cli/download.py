@@ -1,4 +1,4 @@
-"""``zoo download``: download weights for use without a network."""
+"""``zoo download``: download weights."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Examples:
 @json_option("Print a JSON list.")
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Download weights for use without a network.
+    """Download weights, for example to work offline later.
 
     Weights go to the usual caches of torch.hub and the Hugging Face Hub, where 'zoo finetune' finds
     them. NAME may include a tag, as in 'zoo show'. Exit status 1 if a download fails; the others
-    are downloaded all the same.
+    are still downloaded.
     """
     from zoo.registry.registry import Registry
 

@@ -46,10 +46,10 @@ Examples:
 def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
     """Write the features of a dataset to a file.
 
-    BACKBONE is a name from 'zoo list'; a RUN brings its own preprocessing and fine-tuned
-    backbone. DATA is what 'zoo finetune' takes, with or without labels, or a folder of loose
-    images. Rows are in the order of the data. Parquet keeps the input's name and label beside
-    each vector; for .npy and .safetensors they go to a .jsonl file, one line per row.
+    BACKBONE is a name from 'zoo list'. For a RUN, its fine-tuned backbone and its preprocessing
+    are used. DATA is as for 'zoo finetune', with or without labels, or a folder of loose images.
+    Rows are in the order of the data. Parquet files also contain the name and label of each
+    input; for .npy and .safetensors these are written to a .jsonl file, one line per row.
     """
     import zoo
     from zoo.engine.progress import Console

@@ -65,10 +65,10 @@ def command(
 
     Prints overall and per-class metrics: the selection metric, accuracy, macro F1 and the
     confusion matrix; for multi-label runs mAP and F1 at a threshold of 0.5; for regression MAE,
-    RMSE and R². A metric that the data leaves undefined is reported as such.
+    RMSE and R². A metric that is undefined for the data is reported as such.
 
-    A test split is used if the data has one, and the validation split is printed beside it.
-    Samples that the run was trained on are recognised by their contents and left out.
+    If the data has a test split, prints the metrics of both validation and test. Samples that the
+    run was trained on are recognised by their contents and left out.
     """
     import zoo
     from zoo.engine.progress import Console

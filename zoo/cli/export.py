@@ -42,8 +42,8 @@ def command(
 ) -> None:
     """Export a run to a format that does not need zoo.
 
-    Batches may have any size and texts any length; images keep the size used in training. The
-    preprocessing is described beside the model. The export is loaded again and its outputs are
+    Batches may have any size and texts any length; images keep the size used in training. A file
+    next to the model describes the preprocessing. The export is loaded again and its outputs are
     compared with the run's; if they differ by more than 1e-4, nothing is kept.
     """
     import zoo

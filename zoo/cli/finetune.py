@@ -67,7 +67,7 @@ Examples:
 @_run_option(
     "--network",
     metavar="FILE.py:NAME",
-    help="Builds the own network of the run that --resume names.",
+    help="Function that builds the network of the run, for --resume.",
 )
 @_run_option(
     "--save-every",
@@ -84,7 +84,7 @@ Examples:
 @json_option(option=_run_option)
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
-    """Fine-tune a backbone on your images or texts.
+    """Fine-tune a backbone on your images, texts or recordings.
 
     With pretrained weights, trains the head first on cached features, then the whole network
     (two-stage); from scratch, trains the whole network (full). Writes a run folder. Without

@@ -28,9 +28,10 @@ Examples:
 )
 @json_option()
 def command(run: Path, output: Path | None, base: Path | None, as_json: bool) -> None:
-    """Merge an adapter run into a whole network.
+    """Merge an adapter run and its base into a whole network.
 
-    Writes a new run folder, which needs no base. Its outputs are those of the adapter run but for rounding.
+    Writes a new run folder, which does not need the base. Its outputs equal those of the adapter
+    run, up to rounding.
     """
     from zoo.runs.merging import merge_run
     from zoo.runs.run import Run

@@ -32,7 +32,8 @@ def network_option(command: Command) -> Command:
     return click.option(
         "--network",
         metavar="FILE.py:NAME",
-        help="Builds the run's own network; needed if its file is new here or changed.",
+        help="Function that builds the run's network; needed if its code has changed or is "
+        "unknown on this machine.",
     )(command)
 
 

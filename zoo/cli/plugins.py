@@ -27,10 +27,11 @@ Examples:
 def command(as_json: bool) -> None:
     """List installed plugins and their status.
 
-    The reason also says when a catalogue is of another version of its library than is installed.
-
     Status: ok; broken (failed, see the reason); incompatible (needs another version of zoo);
     conflict (two distributions publish one name); disabled (by registry.toml or ZOO_PLUGINS).
+
+    For an outdated catalogue, made from another version of the library than the installed one,
+    the reason says so.
     """
     from zoo.cli import COMMANDS
     from zoo.cli.plugin_commands import PluginCommands

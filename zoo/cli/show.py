@@ -47,9 +47,9 @@ Examples:
 def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) -> None:
     """Show facts, weights, stages and head of a backbone.
 
-    --freeze-until takes the name of a stage. The network is built without its weights and, where
-    its library allows it, without memory for them. For a run registered with 'zoo add', also
-    shows what it was trained on and what it started from.
+    The network is built without weights and, if its library allows it, without allocating memory
+    for them. For a run registered with 'zoo add', also shows what it was trained on and what it
+    started from.
     """
     from zoo.registry.registry import Registry
 

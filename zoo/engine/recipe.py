@@ -98,7 +98,7 @@ class Recipe:
         default=(),
     )
     unfreeze: tuple[str, ...] = option(
-        "Train this layer even where others are frozen; may be repeated.",
+        "Train this layer even if its stage is frozen; may be repeated.",
         section=_MODEL,
         metavar="LAYER",
         several=True,
@@ -249,14 +249,14 @@ class Recipe:
         default=0.0,
     )
     flip: bool | None = option(
-        "Mirror training images at random (default: yes, unless the network says no).",
+        "Mirror training images at random (default: on, if the data and the network allow it).",
         section=_REGULARISATION,
         use="augmentation",
         header=True,
         default=None,
     )
     random_crop: bool | None = option(
-        "Crop training images at random (default: yes, unless the network says no).",
+        "Crop training images at random (default: on, if the network allows it).",
         section=_REGULARISATION,
         flag="crop",
         use="augmentation",

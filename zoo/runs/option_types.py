@@ -77,7 +77,7 @@ class FinetuneOptions(TypedDict, total=False):
     freeze: Sequence[str] | None
     """Freeze this layer; may be repeated."""
     unfreeze: Sequence[str] | None
-    """Train this layer even where others are frozen; may be repeated."""
+    """Train this layer even if its stage is frozen; may be repeated."""
     lora_rank: int | None
     """Rank of the LoRA matrices (default: 8)."""
     lora_alpha: int | None
@@ -111,9 +111,9 @@ class FinetuneOptions(TypedDict, total=False):
     label_smoothing: float | None
     """Probability spread over all classes."""
     flip: bool | None
-    """Mirror training images at random (default: yes, unless the network says no)."""
+    """Mirror training images at random (default: on, if the data and the network allow it)."""
     random_crop: bool | None
-    """Crop training images at random (default: yes, unless the network says no)."""
+    """Crop training images at random (default: on, if the network allows it)."""
     augment: str | None
     """Augmentation beyond crops and flips: none (default), trivial (TrivialAugment), or a plugin's."""
     mixup: float | None
