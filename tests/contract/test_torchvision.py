@@ -1,8 +1,8 @@
 """Every torchvision classifier keeps the contract, and stays exchangeable with torchvision.
 
 Networks of up to ``REAL`` parameters have values, on images of 32 pixels where they take them;
-the giants beyond live on the meta device, where shapes and names are checked. Every day a small
-network of every kind is checked; the others are marked slow.
+the giants beyond live on the meta device, where shapes and names are checked. Every day the small
+networks are checked, in CI one of every kind and some of the others; the rest is marked long.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -46,14 +47,19 @@ giants = sorted(ROWS.keys() - real_ones)
 
 
 EVERYDAY = {
-    *("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3"),
-    *("mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"),
-    *("shufflenet_v2_x0_5", "squeezenet1_0", "squeezenet1_1", "swin_t", "vgg16"),
+    *("efficientnet_b0", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet18"),
+    *("shufflenet_v2_x0_5", "squeezenet1_1"),
 }
-"""A small network of every loader, ViT and MaxViT apart, whose parameters or images are many."""
+IN_CI = {
+    *("convnext_tiny", "densenet121", "googlenet", "inception_v3", "mobilenet_v2"),
+    *("squeezenet1_0", "swin_t", "vgg16"),
+}
+"""With those of every day a small network of every loader, ViT and MaxViT apart, whose parameters
+or images are many."""
 
-TRAINED = ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "swin_t"]
-"""Of these the whole quick contract is tried every day."""
+TRAINED = ["resnet18", "squeezenet1_1"]
+TRAINED_IN_CI = ["mobilenet_v3_small", "swin_t"]
+"""Of these the whole quick contract is tried."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -101,11 +107,16 @@ def settled(backbone: Backbone) -> Backbone:
 
 
 def over(names: Iterable[str]) -> pytest.MarkDecorator:
-    """The ``backbone`` of every name; of those that are not of every day, CI takes every third."""
-    others = sorted({*ROWS} - EVERYDAY)
-    marks = {n: pytest.mark.long if i % 3 else pytest.mark.slow for i, n in enumerate(others)}
-    cases = [pytest.param(n, marks=marks.get(n, ())) for n in names]
-    return pytest.mark.parametrize("backbone", cases, indirect=True)
+    """The ``backbone`` of every name."""
+    return pytest.mark.parametrize("backbone", marked(names), indirect=True)
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Those of every day without a mark; of others than in ``IN_CI``, CI takes every tenth."""
+    others = sorted({*ROWS} - EVERYDAY - IN_CI)
+    marks = {n: pytest.mark.long if i % 10 else pytest.mark.slow for i, n in enumerate(others)}
+    marks |= dict.fromkeys(IN_CI, pytest.mark.slow)
+    return [pytest.param(n, marks=marks.get(n, ())) for n in names]
 
 
 def plain(arch: str, classes: int, state: Mapping[str, Tensor]) -> nn.Module:
@@ -205,18 +216,24 @@ def test_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
+@pytest.mark.slow
+@parametrize_backbones([small(ROWS[name]) for name in TRAINED_IN_CI], checks=checks.QUICK)
+def test_more_small_networks_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(EVERYDAY) if name not in TRAINED],
+    [small(ROWS[name]) for name in sorted(EVERYDAY.difference(TRAINED, TRAINED_IN_CI))],
     checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
-def test_a_network_of_every_kind_keeps_the_contract_in_shapes(check: Callable[[], None]) -> None:
+def test_small_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
     check()
 
 
 @pytest.mark.slow
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(EVERYDAY) if name not in TRAINED],
-    checks=[name for name in SHAPES if name not in checks.SHAPES], max_params=REAL,
+    [small(ROWS[name]) for name in sorted((EVERYDAY | IN_CI).difference(TRAINED, TRAINED_IN_CI))],
+    checks=SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_a_network_of_every_kind_keeps_all_that_needs_no_values(check: Callable[[], None]) -> None:
     check()
@@ -224,7 +241,7 @@ def test_a_network_of_every_kind_keeps_all_that_needs_no_values(check: Callable[
 
 @pytest.mark.slow
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY)[::3]],
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY - IN_CI)[::10]],
     checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_some_more_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
@@ -233,7 +250,7 @@ def test_some_more_networks_keep_the_contract_in_shapes(check: Callable[[], None
 
 @pytest.mark.long
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY)],
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY - IN_CI)],
     checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_all_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:
@@ -242,7 +259,7 @@ def test_all_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> 
 
 @pytest.mark.long
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(ROWS) if name not in EVERYDAY],
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY - IN_CI)],
     checks=[name for name in SHAPES if name not in checks.SHAPES], max_params=REAL,
 )  # fmt: skip
 def test_all_networks_keep_all_that_needs_no_values(check: Callable[[], None]) -> None:
@@ -251,7 +268,7 @@ def test_all_networks_keep_all_that_needs_no_values(check: Callable[[], None]) -
 
 @pytest.mark.long
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted(EVERYDAY - {"vgg16"})],
+    [small(ROWS[name]) for name in sorted((EVERYDAY | IN_CI) - {"vgg16"})],
     checks=[*checks.QUICK, checks.FREEZING],
 )
 def test_networks_of_every_kind_keep_all_of_the_contract(check: Callable[[], None]) -> None:
@@ -317,7 +334,7 @@ def test_frozen_vgg_rests_its_dropout_and_an_unfrozen_linear_layer_does_not() ->
 same_as_native = [name for name in real_ones if not name.startswith("squeezenet")]
 
 
-@over([name for name in same_as_native if name in EVERYDAY | ONE_OF_A_HEAVY_FAMILY])
+@over([name for name in same_as_native if name in EVERYDAY | IN_CI | ONE_OF_A_HEAVY_FAMILY])
 def test_outputs_equal_those_of_the_plain_network(backbone: Backbone) -> None:
     """With a head of the published shape."""
     _assert_same_outputs(with_head(backbone, catalogue.PUBLISHED_CLASSES))
@@ -379,7 +396,10 @@ def test_squeezenet_differs_from_torchvision_by_one_relu_alone(backbone: Backbon
         torch.testing.assert_close(ours, net(batch["pixel_values"]))
 
 
-@pytest.mark.parametrize("arch", ["googlenet", "inception_v3"])
+PUBLISHED_OF_TENSORFLOW = ["googlenet", pytest.param("inception_v3", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("arch", PUBLISHED_OF_TENSORFLOW)
 def test_an_image_gives_what_torchvisions_transform_input_gives(arch: str) -> None:
     model = settled(load(small(ROWS[arch]))).double()
     published = network(arch, transform_input=True, **NO_AUXILIARY).double().eval()
@@ -407,14 +427,14 @@ def random_state(backbone: Backbone, prefix: str = "") -> dict[str, Tensor]:
     return {k: torch.randn(v.shape) for k, v in native.items() if k.startswith(prefix)}
 
 
-def test_auxiliary_classifiers_of_a_published_file_are_dropped(tmp_path: Path) -> None:
-    for arch in ("googlenet", "inception_v3"):
-        source = network(arch, aux_logits=True, init_weights=False).eval()
-        model = load(small(ROWS[arch]), published(source.state_dict(), tmp_path))
-        assert not [name for name in model.native_state_dict() if name.lower().startswith("aux")]
-        batch = sample_batch(model)
-        with torch.no_grad():
-            torch.testing.assert_close(model(batch), source(batch["pixel_values"]))
+@pytest.mark.parametrize("arch", PUBLISHED_OF_TENSORFLOW)
+def test_auxiliary_classifiers_of_a_published_file_are_dropped(arch: str, tmp_path: Path) -> None:
+    source = network(arch, aux_logits=True, init_weights=False).eval()
+    model = load(small(ROWS[arch]), published(source.state_dict(), tmp_path))
+    assert not [name for name in model.native_state_dict() if name.lower().startswith("aux")]
+    batch = sample_batch(model)
+    with torch.no_grad():
+        torch.testing.assert_close(model(batch), source(batch["pixel_values"]))
 
 
 def test_old_densenet_names_without_counters_are_understood(tmp_path: Path) -> None:
@@ -430,6 +450,7 @@ def test_old_densenet_names_without_counters_are_understood(tmp_path: Path) -> N
     assert _equal(model.native_state_dict(), source.native_state_dict())
 
 
+@pytest.mark.slow
 def test_old_vit_names_are_understood_and_positions_interpolated(tmp_path: Path) -> None:
     spec = ROWS["vit_b_32"].in_namespace("torchvision")
     state = random_state(load(spec.with_input(size=64), device="meta"))
@@ -496,8 +517,9 @@ def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
 @pytest.mark.parametrize(
     "arch",
     [
-        *("alexnet", "convnext_tiny", "densenet121", "googlenet", "inception_v3"),
-        *("squeezenet1_0", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11"),
+        *("alexnet", "squeezenet1_1", "vgg11"),
+        *marked(["convnext_tiny", "densenet121", "googlenet", "inception_v3", "swin_t"]),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("squeezenet1_0", "swin_v2_t")),
     ],
 )
 def test_the_smallest_size_works_and_one_pixel_less_does_not(arch: str) -> None:

@@ -96,6 +96,11 @@ LORA = Recipe(
     weight_decay=0.0,
     lora_rank=2,
 )
+EVERYDAY = ("bert", "deberta-v2", "modernbert", "roberta")
+"""The others are built as these are; CI checks them."""
+FAMILIES_OF_NETWORKS = [
+    pytest.param(name, marks=() if name in EVERYDAY else pytest.mark.slow) for name in TINY
+]
 PLAIN: tuple[Pooling, ...] = ("cls", "mean", "last")
 UNKNOWN = {
     "ernie": _BERT,
@@ -181,10 +186,30 @@ def _one_thread() -> Iterator[None]:
 # -- the contract ------------------------------------------------------------------------------
 
 
+@parametrize_backbones([tiny(name, "pooler") for name in EVERYDAY], checks=checks.QUICK)
+def test_some_families_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@parametrize_backbones([tiny("bert", "pooler")], checks=[checks.FREEZING])
+def test_a_bert_rests_where_it_is_frozen(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
 @parametrize_backbones(
-    [tiny(model_type, "pooler") for model_type in TINY], checks=[*checks.QUICK, checks.FREEZING]
+    [tiny(name, "pooler") for name in TINY if name not in EVERYDAY],
+    checks=[*checks.QUICK, checks.FREEZING],
 )
-def test_every_family_keeps_the_contract(check: Callable[[], None]) -> None:
+def test_the_other_families_keep_the_contract(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(
+    [tiny(name, "pooler") for name in EVERYDAY if name != "bert"], checks=[checks.FREEZING]
+)
+def test_some_families_rest_where_they_are_frozen(check: Callable[[], None]) -> None:
     check()
 
 
@@ -192,8 +217,16 @@ OF_POOLING = [*checks.SHAPES, "padding_does_not_change_features", "native_weight
 """What of the contract depends on how the vectors of tokens become one."""
 
 
-@parametrize_backbones([tiny(model_type, "mean") for model_type in TINY], checks=OF_POOLING)
-def test_every_family_keeps_the_contract_with_another_pooling(check: Callable[[], None]) -> None:
+@parametrize_backbones([tiny(name, "mean") for name in EVERYDAY], checks=OF_POOLING)
+def test_some_families_keep_the_contract_with_another_pooling(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.slow
+@parametrize_backbones(
+    [tiny(name, "mean") for name in TINY if name not in EVERYDAY], checks=OF_POOLING
+)
+def test_the_others_keep_the_contract_with_another_pooling(check: Callable[[], None]) -> None:
     check()
 
 
@@ -224,10 +257,12 @@ def real_size(network: str) -> int:
 
 
 def _sizes() -> list[Any]:
-    """Of every type the smallest network every day; the others are of ``./check --long``."""
+    """Of every type the smallest network every day or in CI; the others are of ``./check --long``."""
     ranked = sorted(CATALOGUE.values(), key=lambda spec: -spec.params)
-    smallest = {spec.config["model_type"]: spec.name for spec in ranked}.values()
-    return [pytest.param(n, marks=() if n in smallest else pytest.mark.long) for n in CATALOGUE]
+    smallest = {spec.config["model_type"]: spec.name for spec in ranked}
+    marks: dict[str, Any] = dict.fromkeys(CATALOGUE, pytest.mark.long)
+    marks |= {name: () if t in EVERYDAY else pytest.mark.slow for t, name in smallest.items()}
+    return [pytest.param(name, marks=mark) for name, mark in marks.items()]
 
 
 @pytest.mark.parametrize("name", _sizes())
@@ -335,7 +370,7 @@ def test_what_all_layers_share_is_one_stage() -> None:
 # -- pooling -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model_type", TINY)
+@pytest.mark.parametrize("model_type", FAMILIES_OF_NETWORKS)
 def test_pooling_takes_what_it_says_from_the_last_hidden_states(model_type: str) -> None:
     batch = encoded(word_tokenizer(0), TINY[model_type]["pad_token_id"])
     lengths = batch["attention_mask"].sum(dim=1)
@@ -373,7 +408,7 @@ def test_an_encoder_without_a_classifier_of_its_own_says_which_poolings_work() -
 # -- plain Transformers --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model_type", TINY)
+@pytest.mark.parametrize("model_type", FAMILIES_OF_NETWORKS)
 def test_plain_transformers_gives_the_same_logits(model_type: str, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -399,7 +434,7 @@ def test_plain_transformers_gives_the_same_logits(model_type: str, tmp_path: Pat
     assert net.config.label2id["good"] == 2
 
 
-@pytest.mark.parametrize("model_type", TINY)
+@pytest.mark.parametrize("model_type", FAMILIES_OF_NETWORKS)
 def test_plain_transformers_gives_the_same_hidden_states(model_type: str, tmp_path: Path) -> None:
     from transformers import AutoModel, AutoTokenizer
 
