@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from zoo.contract.modalities import registered
 from zoo.engine import recipe
 from zoo.engine.hyperparameters import SECTIONS, Hyperparameter
 from zoo.engine.recipe import Recipe
@@ -110,7 +111,8 @@ def _line(row: Hyperparameter) -> str:
     if row.default is not None and row.default is not False and row.default != ():
         default = f"`{row.default:g}`" if isinstance(row.default, float) else f"`{row.default}`"
         text = re.sub(rf" \(default: {re.escape(default.strip('`'))}\)", "", text)
-    if owners := [each.nouns for each in all_modalities() if row.name in each.options]:
+    ours = [each for each in all_modalities() if registered()[each.name].plugin in ("", "audio")]
+    if owners := [each.nouns for each in ours if row.name in each.options]:
         text += f" For {' and '.join(owners)} only."
     return f"| `{row.typed}` | `{row.name}` | {_value(row)} | {default} | {text} |"
 

@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_audio.inputs import AudioInput
+from zoo_audio.inputs import HOP, AudioInput
 
 Json = Mapping[str, Any]
-
-HOP = 160
-"""Samples between the frames of a spectrogram, in all families that take one."""
 
 ZOO_HEAD = "zoo_head"
 """Where a head is in the file of an encoder that the library has no such classifier for."""
@@ -54,10 +51,10 @@ class EncoderFamily:
 
 
 def _spectrogram_transformer(config: Json, prepared: Json) -> AudioInput:
-    frames = int(config.get("max_length", 1024))
+    frames, rate = int(config.get("max_length", 1024)), int(prepared.get("sampling_rate", 16_000))
     return AudioInput(
-        sample_rate=int(prepared.get("sampling_rate", 16_000)),
-        seconds=frames * HOP / 16_000,
+        sample_rate=rate,
+        seconds=frames * HOP / rate,
         features="kaldi",
         mels=int(config.get("num_mel_bins", 128)),
         frames=frames,
@@ -79,10 +76,12 @@ def _waveform(config: Json, prepared: Json) -> AudioInput:
 
 def _whisper(config: Json, prepared: Json) -> AudioInput:
     frames = 2 * int(config.get("max_source_positions", 1500))
+    rate = int(prepared.get("sampling_rate", 16_000))
     return AudioInput(
-        sample_rate=int(prepared.get("sampling_rate", 16_000)),
-        seconds=frames * HOP / 16_000,
+        sample_rate=rate,
+        seconds=frames * HOP / rate,
         features="whisper",
+        frames=frames,
         mels=int(config.get("num_mel_bins", 80)),
     )
 

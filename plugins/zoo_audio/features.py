@@ -11,12 +11,12 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from zoo_audio.inputs import AudioInput, Features
+from zoo_audio.inputs import HOP, AudioInput, Features
 
 Scale = Literal["htk", "slaney"]
 
-WINDOW, HOP = 400, 160
-"""Samples of a frame and between frames: 25 and 10 ms at 16 kHz."""
+WINDOW = 400
+"""Samples of a frame, 25 ms at 16 kHz."""
 
 _KALDI_FLOOR = 1.192092955078125e-07
 
@@ -27,7 +27,7 @@ def shape_of(given: AudioInput) -> tuple[int, ...]:
         return (given.samples,)
     if given.features == "kaldi":
         return (given.frames, given.mels)
-    frames = given.samples // HOP
+    frames = given.padded // HOP
     return (given.mels, frames if given.features == "whisper" else frames + 1)
 
 

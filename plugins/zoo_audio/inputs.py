@@ -10,8 +10,11 @@ from zoo import ContractError, InputSpec
 
 Features = Literal["log-mel", "kaldi", "whisper", "waveform"]
 
-LONGEST = 3600.0
+SHORTEST, LONGEST = 0.1, 3600.0
 """Seconds of a recording; an hour at 48 kHz takes 0.7 GB."""
+
+HOP = 160
+"""Samples between the frames of a spectrogram."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,8 @@ class AudioInput(InputSpec):
             Spectrogram Transformer takes it. ``whisper``: ``(mels, frames)``. ``waveform``:
             ``(samples,)``.
         mels: Bands of the mel spectrogram.
-        frames: Length of ``kaldi`` features, which are padded or cut; 0 for others.
+        frames: Length of ``kaldi`` and ``whisper`` features in a network of fixed length; shorter
+            ones are padded.
         mean: Of ``kaldi`` features, from the training data of the weights.
         std: The same; features are divided by twice the value.
         normalize: Whether a ``waveform`` has mean 0 and standard deviation 1.
@@ -37,6 +41,10 @@ class AudioInput(InputSpec):
     """
 
     modality: ClassVar[str] = "audio"
+    options: ClassVar[Mapping[str, str]] = {
+        "seconds": "length of a recording that the network takes",
+        "augment": "whether training crops, shifts and masks at random: true or false",
+    }
 
     sample_rate: int = 16_000
     seconds: float = 10.0
@@ -50,16 +58,17 @@ class AudioInput(InputSpec):
     augment: bool = True
 
     def __post_init__(self) -> None:
-        for holds, what in (
-            (1_000 <= self.sample_rate <= 768_000, f"a sample_rate of {self.sample_rate}"),
-            (0.05 <= self.seconds <= LONGEST, f"an input of {self.seconds} seconds"),
-            (8 <= self.mels <= 512, f"{self.mels} mels"),
-            (0 <= self.frames <= 100_000, f"{self.frames} frames"),
-            (self.std > 0, f"a std of {self.std}"),
+        for name, least, most in (
+            ("sample_rate", 1_000, 768_000),
+            ("seconds", SHORTEST, self.frames * HOP / self.sample_rate if self.frames else LONGEST),
+            ("mels", 8, 512),
+            ("frames", 0, 100_000),
+            ("std", 1e-12, 1e12),
         ):
-            if not holds:
+            if not least <= (value := getattr(self, name)) <= most:
                 raise ContractError(
-                    f"invalid spec: {what}", hint="See AudioInput in docs/audio.md for the ranges."
+                    f"invalid spec: {name} must be {least:g} to {most:g}, got {value:g}",
+                    hint="See AudioInput in docs/audio.md for the ranges.",
                 )
 
     @staticmethod
@@ -71,3 +80,8 @@ class AudioInput(InputSpec):
     def samples(self) -> int:
         """Samples of an input."""
         return round(self.seconds * self.sample_rate)
+
+    @property
+    def padded(self) -> int:
+        """Samples of an input with the padding that its features need."""
+        return self.frames * HOP if self.features == "whisper" and self.frames else self.samples

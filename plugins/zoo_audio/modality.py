@@ -11,7 +11,7 @@ import numpy as np
 
 import zoo
 from zoo_audio import demo, reading
-from zoo_audio.inputs import AudioInput
+from zoo_audio.inputs import HOP, SHORTEST, AudioInput
 from zoo_audio.reading import Recording
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def prepare(recording: Recording, given: AudioInput, generator: Generator | None
     part = _part(recording.samples, wanted, random)
     samples = reading.resampled(part, recording.rate, given.sample_rate)
     samples = _part(samples, given.samples, random)
-    padding = 0 if given.mask else given.samples - len(samples)  # masked ones are padded in batches
+    padding = 0 if given.mask else given.padded - len(samples)  # masked ones are padded in batches
     before = 0 if random is None else int(random.integers(0, padding + 1))
     waveform = torch.from_numpy(np.pad(samples, (before, padding - before)))
     prepared = features(waveform, given)
@@ -122,7 +122,7 @@ def image(prepared: Tensor, given: AudioInput) -> Any:
 
 def preview(recording: Recording) -> Any:
     """The spectrogram of the first seconds."""
-    given = AudioInput(seconds=max(0.05, min(10.0, recording.seconds)), augment=False)
+    given = AudioInput(seconds=max(SHORTEST, min(10.0, recording.seconds)), augment=False)
     return image(prepare(recording, given, None), given)
 
 
@@ -133,7 +133,7 @@ def across(given: AudioInput) -> int:
 
 def steps(given: AudioInput) -> list[dict[str, Any]]:
     """From a file to the tensor."""
-    from zoo_audio.features import HOP, WINDOW
+    from zoo_audio.features import WINDOW
 
     spectrogram = {"window": WINDOW, "hop": HOP, "mels": given.mels}
     how: dict[str, dict[str, Any]] = {
@@ -146,7 +146,7 @@ def steps(given: AudioInput) -> list[dict[str, Any]]:
         {"do": "middle", "seconds": given.seconds},
         {"do": "resample", "rate": given.sample_rate},
     ]
-    pad = {"do": "pad", "samples": given.samples, "where": "end"}
+    pad = {"do": "pad", "samples": given.padded, "where": "end"}
     if given.mask:
         standardise = [{"do": "standardise"}] if given.normalize else []
         return [*parts, *standardise, {**pad, "mask": "attention_mask"}]

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -26,6 +27,7 @@ from zoo.export import export_run
 from zoo.modalities.files.reading import examine as examine_files
 from zoo.modalities.files.reading import read_sample
 from zoo.registry.registry import Registry
+from zoo.runs.request import Request
 from zoo.testing import examine
 from zoo.weights.loading.load import read_state_dict
 from zoo_audio import reading
@@ -177,7 +179,7 @@ def test_kaldi_features_are_those_of_the_library() -> None:
 
 @pytest.mark.parametrize("kind", ["log-mel", "kaldi", "whisper", "waveform"])
 def test_every_kind_has_its_shape_and_is_augmented_by_the_generator_alone(kind: Any) -> None:
-    given = AudioInput(seconds=0.5, features=kind, frames=48)
+    given = AudioInput(seconds=0.5, features=kind, frames=50)
     for seconds in (0.1, 0.5, 2.0):
         recording = Recording(tone(900, 22_050, seconds), 22_050)
         plain = prepare(recording, given, None)
@@ -213,6 +215,33 @@ def test_the_input_is_fitted_to_recordings_where_the_network_takes_any_length() 
     assert facts(given, short) == {}
     assert "1 of 2" in facts(replace(given, seconds=1.0), short)["cut"]
     assert preview(short[0]).shape[0] == 64
+
+
+def test_users_set_the_length_of_an_input() -> None:
+    spec, train = SPECS["audio-cnn"], SimpleNamespace(inputs=[Recording(tone(440, 8000, 3), 8000)])
+    splits: Any = SimpleNamespace(train=train)
+    given = {"seconds": 2, "augment": False}
+    asked = Request.from_options("audio-cnn", None, {"input": given}).of(AUDIO.options)
+    assert asked["input"] == ("seconds=2", "augment=false")
+    fitted = AUDIO.fitted(spec, asked, splits, pretrained=False)
+    assert fitted.input == AudioInput(seconds=2.0, augment=False)
+    plain = AUDIO.fitted(spec, {"input": None}, splits, pretrained=False)
+    assert plain.input == AudioInput(seconds=3.0)
+    for name, text, words in (
+        ("audio-cnn", "second=2", "'seconds'"),
+        ("audio-cnn", "mels=32", "mels"),
+        ("audio-cnn", "seconds=long", "a number"),
+        ("audio-cnn", "augment=1", "true or false"),
+        ("audio-cnn", "seconds=0", "0.1 to 3600"),
+        ("ast-audioset", "seconds=11", "0.1 to 10.24"),
+        ("whisper-tiny", "seconds=31", "0.1 to 30"),
+        ("audio-cnn", "seconds", "NAME=VALUE"),
+    ):
+        with pytest.raises(UsageError, match=rf"input.*{words}") as caught:
+            Request.from_options(name, None, {"input": text}).refuse_for(SPECS[name])
+        assert caught.value.hint
+    short = replace(SPECS["whisper-tiny"].input, seconds=0.5)
+    assert tuple(prepare(Recording(tone(440, 8000), 8000), short, None).shape) == (80, 3000)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,9 @@ def test_the_tutorials_file_is_what_new_plugin_writes(tmp_path: Path) -> None:
 def test_the_modality_of_the_guide_trains_and_predicts(
     acme: str, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
-    run = zoo.finetune("acme_series/tiny", output=tmp_path / "run", epochs=8, report=False)
+    options: zoo.FinetuneOptions = {"epochs": 8, "report": False, "input": {"length": 32}}
+    run = zoo.finetune("acme_series/tiny", output=tmp_path / "run", **options)
+    assert run.spec.input.to_json() == {"length": 32}
     assert run.metrics["accuracy"] == 1.0
     file = tmp_path / "new.series"
     file.write_text(" ".join(str(number / 32) for number in range(-32, 32)))

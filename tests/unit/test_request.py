@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.contract.spec import BackboneSpec, ImageInput, TextInput
 from zoo.data.samples import Splits
 from zoo.engine.progress import Quiet
 from zoo.errors import RunError, UsageError, ZooError
@@ -83,6 +84,9 @@ def test_options_are_kept_as_plain_values_and_none_is_the_default() -> None:
     assert (named.data, named.weights) == ("photos", "w.pth")
 
 
+INPUTS = {"image": ImageInput(), "text": TextInput(vocab_size=9)}
+
+
 @pytest.mark.parametrize(
     ("modality", "options", "message"),
     [
@@ -91,6 +95,7 @@ def test_options_are_kept_as_plain_values_and_none_is_the_default() -> None:
         ("text", {"image_size": 32}, "image_size is for images"),
         ("image", {"max_length": 32}, "max_length is for texts, and acme takes images"),
         ("image", {"pooling": "mean"}, "pooling is for texts"),
+        ("image", {"input": {"size": 32}}, "input is for recordings"),
         ("text", {"augment": "none", "mixup": 0.0, "max_length": 32, "pooling": "cls"}, None),
         ("image", {"augment": "trivial", "mixup": 0.2, "image_size": 32}, None),
     ],
@@ -99,11 +104,12 @@ def test_options_of_the_other_modality_are_refused(
     modality: str, options: dict[str, object], message: str | None
 ) -> None:
     request = Request.from_options("acme", None, options)
+    given = BackboneSpec(name="acme", input=INPUTS[modality], loader="acme:load")
     if message is None:
-        request.refuse_for(modality)
+        request.refuse_for(given)
         return
     with pytest.raises(UsageError, match=message):
-        request.refuse_for(modality)
+        request.refuse_for(given)
 
 
 def opened(request: Request) -> Splits:

@@ -32,6 +32,7 @@ Examples:
     channels="Channels of a BACKBONE's images (default: 3, or those of DATA).",
     resize="How a BACKBONE's images are made square.",
     value_range="Black and white level of images deeper than 8 bits, for a BACKBONE (default: from DATA).",
+    input="Input of a BACKBONE of a plugin's kind of data, such as seconds=5.",
     max_length=None,
 )
 @labelled_data

@@ -51,10 +51,12 @@ class InputSpec(JsonData):
         modality: The name of the modality.
         tokens: Whether batches contain ``input_ids``, made by a tokenizer.
         needs_tokenizer: Whether a tokenizer is trained on the data, and saved with the run.
+        options: Fields that users may set with ``--input NAME=VALUE``, each with what it does.
     """
 
     modality: ClassVar[str]
     tokens: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, str]] = {}
 
     @property
     def needs_tokenizer(self) -> bool:

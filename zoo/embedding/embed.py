@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.contract.input_options import InputOptions
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import ImageInput
 from zoo.data.kind import InputKind
@@ -103,6 +104,7 @@ def embed(
     channels: int | None = None,
     resize: Resize | None = None,
     value_range: tuple[float, float] | None = None,
+    input: InputOptions = None,  # noqa: A002 - as for zoo.finetune
     max_length: int | None = None,
     task: str = AUTO,
     precision: str = EXACT,
@@ -123,11 +125,12 @@ def embed(
         data: As for :func:`zoo.finetune`, with or without labels.
         output: ``.parquet``, ``.npy`` or ``.safetensors``; docs/choosing.md describes each.
         split: Embed this split only.
-        weights: As for :func:`zoo.finetune`; not for a run, nor the next five.
+        weights: As for :func:`zoo.finetune`; not for a run, nor the next six.
         image_size: As for :func:`zoo.finetune`.
         channels: As for :func:`zoo.finetune`.
         resize: As for :func:`zoo.finetune`.
         value_range: As for :func:`zoo.finetune`; by default found from the first split.
+        input: As for :func:`zoo.finetune`.
         max_length: As for :func:`zoo.finetune`.
         task: As for :func:`zoo.finetune`.
         precision: ``fp32``, ``bf16``, or ``auto``, which is bf16 where that is fast.
@@ -153,6 +156,7 @@ def embed(
         "channels": channels,
         "resize": resize,
         "value_range": value_range,
+        "input": input,
         "max_length": max_length,
     }
     run = run_of(backbone, registry, own)

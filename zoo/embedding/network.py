@@ -129,7 +129,7 @@ def network_of_backbone(
         UsageError: It has no weights, or an option has no effect on it.
     """
     name = request.backbone
-    request.refuse_for(resolved.spec.modality)
+    request.refuse_for(resolved.spec)
     wanted = resolved.weights if request.weights == "auto" else request.weights
     known = resolved.own if resolved.loader and wanted == "auto" else choose(resolved.spec, wanted)
     if wanted != "none" and known is None:

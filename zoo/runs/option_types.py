@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from zoo.contract.input_options import InputOptions
     from zoo.contract.spec import Pooling
     from zoo.data.reports import BadFiles
     from zoo.data.sources.columns import ColumnNames
@@ -44,6 +45,8 @@ class FinetuneOptions(TypedDict, total=False):
     """How images are made square (default: as the weights were trained)."""
     value_range: tuple[float, float] | None
     """Black and white level of images deeper than 8 bits (default: from the training images)."""
+    input: InputOptions | None
+    """Input of a plugin's kind of data, such as seconds=5; 'zoo show MODEL' lists the names."""
     max_length: int | None
     """Maximum tokens per text; longer texts are truncated."""
     pooling: Pooling | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from zoo.contract.input_options import are_texts, as_texts, with_options
 from zoo.contract.spec import Pooling, is_range
 from zoo.data.memory.source import source_name
 from zoo.engine.hyperparameters import Hyperparameter, check, option, refuse_unknown, rows
@@ -15,6 +16,8 @@ from zoo.engine.recipe import Recipe
 from zoo.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from zoo.contract.input_options import InputOptions
+    from zoo.contract.spec import BackboneSpec
     from zoo.data.memory.source import DataSource
     from zoo.data.reports import BadFiles
     from zoo.data.sources.columns import ColumnNames
@@ -132,6 +135,15 @@ class Request:
         expected="two numbers, black below white",
         default=None,
     )
+    input: InputOptions = option(
+        "Input of a plugin's kind of data, such as seconds=5; 'zoo show MODEL' lists the names.",
+        section=_DATA,
+        metavar="NAME=VALUE",
+        several=True,
+        holds=are_texts,
+        expected="NAME=VALUE, such as seconds=5",
+        default=None,
+    )
     max_length: int | None = option(
         "Maximum tokens per text; longer texts are truncated.",
         section=_DATA,
@@ -191,6 +203,7 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "input", as_texts(self.input))
         check(Request, vars(self))
         check(Recipe, self.overrides)
 
@@ -237,11 +250,11 @@ class Request:
         """
         return default.changed(**self.overrides)
 
-    def refuse_for(self, modality: str) -> None:
+    def refuse_for(self, spec: BackboneSpec) -> None:
         """Raise a :class:`UsageError` for an option that has no effect on such inputs."""
         from zoo.modalities import all_modalities, modality_named
 
-        own = modality_named(modality)
+        own = modality_named(spec.modality)
         for other in all_modalities():
             for name in sorted(other.options - own.options):
                 value = self.overrides.get(name, getattr(self, name, None))
@@ -251,6 +264,7 @@ class Request:
                         f"{typed} is for {other.nouns}, and {self.backbone} takes {own.nouns}",
                         hint=f"Leave {typed} out.",
                     )
+        with_options(spec.input, tuple(self.input or ()), self.backbone)
 
     def of(self, options: Iterable[str]) -> dict[str, Any]:
         """The values of those ``options`` by name; ``None`` for one of the recipe that is not given."""

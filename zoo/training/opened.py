@@ -84,7 +84,7 @@ def open_request(
     """
     resolved = network.resolved() if network else registry.resolve(request.backbone)
     name = resolved.spec.modality
-    request.refuse_for(name)
+    request.refuse_for(resolved.spec)
     strategy = find_strategy(request.strategy, registry) if request.strategy else None
     head = find_head(request.head, registry)
     requested = request.recipe(Recipe.default(name, pretrained=False))

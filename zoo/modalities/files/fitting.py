@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zoo.contract.input_options import with_options
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Splits
 from zoo.modalities.files.reading import calling
@@ -14,13 +16,23 @@ if TYPE_CHECKING:
 
 
 def fitted(
-    modality: FileFunctions, spec: BackboneSpec, splits: Splits, *, pretrained: bool
+    modality: FileFunctions,
+    spec: BackboneSpec,
+    asked: Mapping[str, Any],
+    splits: Splits,
+    *,
+    pretrained: bool,
 ) -> BackboneSpec:
-    """The spec with the input that the plugin chooses for the training inputs."""
-    if modality.fit is None:
-        return spec
-    with calling(modality, "fit"):
-        return replace(spec, input=modality.fit(spec.input, splits.train.inputs, pretrained))
+    """The spec with the input that the plugin chooses for the training inputs, and the user's options.
+
+    Raises:
+        UsageError: The input does not take an option.
+    """
+    given = spec.input
+    if modality.fit is not None:
+        with calling(modality, "fit"):
+            given = modality.fit(given, splits.train.inputs, pretrained)
+    return replace(spec, input=with_options(given, asked["input"] or (), spec.name))
 
 
 def facts_of(modality: FileFunctions, spec: BackboneSpec, splits: Splits) -> dict[str, str]:

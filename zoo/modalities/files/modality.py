@@ -81,8 +81,8 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
     @property
     def options(self) -> frozenset[str]:
-        """Augmented inputs have views to cache."""
-        return frozenset({"cached_views"} if self.augmented else ())
+        """Those of the input; augmented inputs have views to cache."""
+        return frozenset({"input", "cached_views"} if self.augmented else {"input"})
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """What the plugin says."""
@@ -99,10 +99,10 @@ class FileModality(FileFunctions, DefaultsOfFiles):
     def fitted(
         self, spec: BackboneSpec, asked: Mapping[str, Any], splits: Splits, *, pretrained: bool
     ) -> BackboneSpec:
-        """As the plugin fits the input to the training data."""
+        """As the plugin fits the input to the training data, with the user's options."""
         from zoo.modalities.files.fitting import fitted
 
-        return fitted(self, spec, splits, pretrained=pretrained)
+        return fitted(self, spec, asked, splits, pretrained=pretrained)
 
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
