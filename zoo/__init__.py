@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.api import wrap as wrap
     from zoo.cli.options import device_option as device_option
     from zoo.cli.options import network_option as network_option
+    from zoo.cli.options import networks_option as networks_option
     from zoo.cli.options import run_argument as run_argument
     from zoo.cli.options import runs_argument as runs_argument
     from zoo.cli.output import emit_json as emit_json
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from zoo.runs.merging import merge_run as merge_run
     from zoo.runs.mistakes import Mistake as Mistake
     from zoo.runs.mistakes import Mistakes as Mistakes
+    from zoo.runs.opening import open_runs as open_runs
     from zoo.runs.option_types import FinetuneOptions as FinetuneOptions
     from zoo.runs.predictor import Predictor as Predictor
     from zoo.runs.predictor import PreparedInput as PreparedInput
@@ -159,8 +161,10 @@ _PUBLIC = {
     "NameLookupError": "zoo.errors",
     "Native": "zoo.contract.network.options",
     "network_option": "zoo.cli.options",
+    "networks_option": "zoo.cli.options",
     "note": "zoo.cli.output",
     "open_run": "zoo.api",
+    "open_runs": "zoo.runs.opening",
     "own_metric": "zoo.tasks.metrics",
     "panics_are_errors": "zoo.system.panics",
     "Phase": "zoo.engine.strategies",

@@ -69,7 +69,7 @@ Examples:
     help="Maximum number of inputs per batch, over all clients (default: 32).",
 )
 @zoo.device_option
-@zoo.network_option
+@zoo.networks_option
 @zoo.json_option("Print one JSON document when the server is ready.")
 def command(
     runs: tuple[Path, ...],
@@ -81,7 +81,7 @@ def command(
     max_mb: float,
     batch_size: int,
     device: str,
-    network: str | None,
+    networks: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Serve runs as web pages and an HTTP API.
@@ -94,7 +94,7 @@ def command(
     from zoo_serve import Limits, is_loopback, open_socket
     from zoo_serve import serve as answer_requests
 
-    opened = [zoo.open_run(run, network=network) for run in runs]
+    opened = zoo.open_runs(runs, networks=networks)
     local = is_loopback(host)
     show = local if mistakes is None else mistakes
     shown = [_mistakes(run) if show else None for run in opened]

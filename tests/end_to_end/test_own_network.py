@@ -20,6 +20,7 @@ from tests.end_to_end.forked import Forked
 from tests.end_to_end.test_resume import StopsAt
 from zoo.engine.progress import Quiet
 from zoo.errors import ContractError, RunError, Stopped, UsageError
+from zoo.system.paths import config_folder
 
 SOURCE = """
 import torch
@@ -450,6 +451,27 @@ def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, sour
         zoo.embed(random, photos, output=tmp_path / "random.npy")
     with pytest.raises(UsageError, match="no effect on a run"):
         zoo.embed(run, photos, output=tmp_path / "x.npy", image_size=32)
+
+
+def test_several_runs_are_opened_with_the_networks_of_their_names(
+    source: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
+) -> None:
+    typed = [f"{source}:build_net", f"{source}:pretrained"]
+    runs = [trained(name, photos, tmp_path / name[-5:]) for name in typed]
+    folders = [run.folder for run in runs]
+    expected = [run.predict([image(photos)]) for run in runs]
+    shutil.rmtree(config_folder() / "networks")  # as on another machine
+    opened = zoo.open_runs(folders, networks=typed[::-1])
+    assert [run.predict([image(photos)]) for run in opened] == expected
+    networks = [word for name in typed for word in ("--network", name)]
+    compared = zoo_cli("compare", *folders, "--data", photos, *networks, "--json")
+    assert [run["run"] for run in compared.json["runs"]] == list(map(str, folders))
+    shutil.rmtree(config_folder() / "networks")
+    features = ("--output", tmp_path / "features.npy", *networks[:2])
+    assert zoo_cli("embed", folders[0], photos, *features).code == 0
+    assert np.load(tmp_path / "features.npy").shape[1] == 8
+    with pytest.raises(UsageError, match="'other'; their networks: build_net, pretrained"):
+        zoo.open_runs(folders, networks=[*typed, f"{source}:other"])
 
 
 def test_code_of_a_notebook_is_nowhere(

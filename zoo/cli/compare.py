@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import evaluated_on
+from zoo.cli.options import evaluated_on, networks_option, runs_argument
 from zoo.cli.output import clean, emit_json, json_option, note, print_table, say
 
 if TYPE_CHECKING:
@@ -39,16 +38,10 @@ Examples:
   zoo compare runs/lstm-1 runs/minilm-1 --metric auroc --json
 """
 )
-@click.argument(
-    "runs",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="RUN...",
-    shell_complete=completion.runs,
-)
+@runs_argument
 @evaluated_on("the validation samples that all runs share")
 @shared(metric="Metric to compare (default: the first run's selection metric).")
+@networks_option
 @shared(device=None, workers=None)
 @json_option()
 def command(
@@ -56,6 +49,7 @@ def command(
     data: str | None,
     split: str | None,
     metric: str | None,
+    networks: tuple[str, ...],
     device: str,
     workers: int | None,
     as_json: bool,
@@ -68,9 +62,10 @@ def command(
     """
     from zoo.engine.progress import Console
     from zoo.runs.compare import compare
+    from zoo.runs.opening import open_runs
 
     found = compare(
-        runs,
+        open_runs(runs, networks=networks),
         data=data,
         split=split,
         metric=metric,

@@ -8,7 +8,7 @@ import click
 
 from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import labelled_data, output_option
+from zoo.cli.options import labelled_data, network_option, output_option
 from zoo.cli.output import clean, emit_json, json_option, say
 
 
@@ -42,9 +42,10 @@ Examples:
     default="fp32",
     help="Numerical precision (default: fp32); auto: bf16 where it is fast.",
 )
+@network_option
 @shared(device=None, workers=None)
 @json_option()
-def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
+def command(backbone: str, data: str, network: str | None, as_json: bool, **options: Any) -> None:
     """Write the features of a dataset to a file.
 
     BACKBONE is a name from 'zoo list'. For a RUN, its fine-tuned backbone and its preprocessing
@@ -55,7 +56,8 @@ def command(backbone: str, data: str, as_json: bool, **options: Any) -> None:
     import zoo
     from zoo.engine.progress import Console
 
-    embedded = zoo.embed(backbone, data, reporter=Console(), **options)
+    model = zoo.open_run(backbone, network=network) if network else backbone
+    embedded = zoo.embed(model, data, reporter=Console(), **options)
     if as_json:
         emit_json(embedded.to_json())
         return

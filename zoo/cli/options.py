@@ -37,6 +37,17 @@ def network_option(command: Command) -> Command:
     )(command)
 
 
+def networks_option(command: Command) -> Command:
+    """The same for a command that opens several runs: ``networks``, for :func:`zoo.open_runs`."""
+    return click.option(
+        "--network",
+        "networks",
+        multiple=True,
+        metavar="FILE.py:NAME",
+        help="Builds the own network of runs; may be repeated for several networks.",
+    )(command)
+
+
 def runs_argument(command: Command) -> Command:
     """Give ``command`` the argument RUN..., one run folder or more: ``runs``, ``Path`` objects."""
     return click.argument(
