@@ -14,6 +14,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_StopsAtAnImportError(config))
+
+
+class _StopsAtAnImportError:
+    """pytest stops when a module of tests cannot be imported; pytest-xdist would run all others."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        distributed = self._config.pluginmanager.getplugin("dsession")
+        if report.failed and distributed and not self._config.option.continue_on_collection_errors:
+            distributed.shouldstop = "a module of tests cannot be imported"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the proofs that say how many minutes they take, so that none is left for last."""
     items.sort(key=lambda item: -_minutes(item.get_closest_marker("slow")))
