@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from zoo.contract.adapters import AdapterKind, AdapterOptions
 from zoo.contract.extensions import LossSpec, Metric, MetricInput
+from zoo.contract.network.backbone import Backbone
+from zoo.engine import adapters
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.engine.strategies import Phase
@@ -21,14 +24,18 @@ from zoo.registry.offers import Offer, OfferKind
 from zoo.tasks.losses import LOSS, LOSSES
 from zoo.tasks.metrics import METRIC, METRICS
 from zoo.testing.catalogue import (
+    adapters_can_be_trained,
     functions_can_be_imported,
     heads_can_be_trained,
     losses_can_be_trained,
     metrics_have_sensible_values,
     strategies_make_valid_phases,
 )
+from zoo.testing.checks import NotApplicable
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
+from zoo.weights.adapter_kinds import ADAPTERS
+from zoo.weights.find_adapter import ADAPTER
 
 
 def offering(kind: OfferKind, thing: Callable[..., Any]) -> Any:
@@ -191,6 +198,52 @@ def test_a_loss_that_does_not_train_fails(
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_losses_of_zoo_train(name: str) -> None:
     check_loss(Offer(kind=LOSS, bare=name, plugin="", given=LOSSES[name]))
+
+
+def lora(**changes: Any) -> Callable[[AdapterOptions, str], Any]:
+    def config(options: AdapterOptions, layers: str) -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig(r=options.rank, target_modules=layers, **changes)
+
+    return config
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fact"),
+    [
+        (
+            {"config": lora(bias="all")},
+            r"a step, besides the adapter's, changed \d+ tensors: .*bias",
+        ),
+        ({"config": lora(init_lora_weights=False)}, "adding adapters changes the features"),
+        ({"config": lambda options, layers: options.nothing}, "raised AttributeError"),
+        ({"parameters": lambda net: ["nothing.here"]}, "no stage called 'nothing.here'"),
+    ],
+)
+def test_an_adapter_that_a_run_cannot_use_fails(adapter: dict[str, Any], fact: str) -> None:
+    kind = AdapterKind(title="odd", **adapter)
+    with pytest.raises(AssertionError, match=f"adapter 'acme/odd'.*{fact}"):
+        adapters_can_be_trained(offering(ADAPTER, kind))  # type: ignore[arg-type]
+
+
+def test_adapters_that_fit_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ADAPTERS.values():
+        adapters_can_be_trained(offering(ADAPTER, kind))  # type: ignore[arg-type]
+    of_ids = AdapterKind(title="of ids", config=lora(), layers=("Embedding",))
+    adapters_can_be_trained(offering(ADAPTER, of_ids))  # type: ignore[arg-type]
+    nowhere = AdapterKind(title="nowhere", config=lora(), layers=("Conv3d",))
+    with pytest.raises(NotApplicable, match="fits no layer"):
+        adapters_can_be_trained(offering(ADAPTER, nowhere))  # type: ignore[arg-type]
+    merge = adapters.merge
+    monkeypatch.setattr(adapters, "merge", lambda backbone: (merge(backbone), spoil(backbone)))
+    with pytest.raises(AssertionError, match="merging the adapters changes"):
+        adapters_can_be_trained(offering(ADAPTER, ADAPTERS["lora"]))  # type: ignore[arg-type]
+
+
+def spoil(backbone: Backbone) -> None:
+    with torch.no_grad():
+        next(backbone.net.parameters()).mul_(2)
 
 
 @pytest.mark.slow

@@ -79,6 +79,11 @@ def layers(backbone: Backbone) -> Iterator[tuple[str, Any]]:
     return adapter_layers.layers(backbone.net)
 
 
+def parameter_names(backbone: Backbone) -> set[str]:
+    """Names in ``net`` of the parameters that belong to adapters."""
+    return adapter_layers.parameter_names(backbone.net)
+
+
 def merge(backbone: Backbone) -> None:
     """Merge the adapters into the weights, and remove them."""
     adapter_layers.merge(backbone.net)

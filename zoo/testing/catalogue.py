@@ -33,11 +33,13 @@ from zoo.system.tensors.seeds import seed_devices
 from zoo.tasks import TASK
 from zoo.tasks.losses import LOSS
 from zoo.tasks.metrics import METRIC
-from zoo.testing.checks import CHECKS
+from zoo.testing.checks import CHECKS, NotApplicable
+from zoo.testing.offered.adapters import check_adapter
 from zoo.testing.offered.heads import check_head
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
 from zoo.testing.offered.strategies import check_strategy
+from zoo.weights.find_adapter import ADAPTER
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 """Names without special meaning in a shell, a file system or the command line."""
@@ -178,6 +180,13 @@ def losses_can_be_trained(plugin: PublishedCatalogue) -> None:
     _each(plugin.offers(LOSS), check_loss)
 
 
+def adapters_can_be_trained(plugin: PublishedCatalogue) -> None:
+    """Every adapter changes nothing at first, alone changes in a step, and merges without a difference."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _each(plugin.offers(ADAPTER), check_adapter)
+
+
 def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
     """Tasks, metrics, losses, augmentations, formats and readers name functions that are there."""
     for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
@@ -199,16 +208,25 @@ def _check_functions(offer: Offer[Any]) -> None:
 
 
 def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> None:
-    """Check all, and name every one that fails."""
-    failures = []
+    """Check all, and name every one that fails.
+
+    Raises:
+        NotApplicable: None fails, and some cannot be checked.
+    """
+    failures, skipped = [], []
     for offer in offers:
         try:
             check(offer)
+        except NotApplicable as reason:
+            skipped.append(str(reason))
         except (AssertionError, ZooError) as error:
-            failures.append(getattr(error, "message", str(error)))
+            message = getattr(error, "message", str(error))
+            failures.append(message if str(offer) in message else f"{offer}: {message}")
         except Exception as error:
             failures.append(f"{offer} raised {first_line(error, kind=True)}")
     assert not failures, "; ".join(failures)
+    if skipped:
+        raise NotApplicable("; ".join(skipped))
 
 
 def exemptions_are_of_something(plugin: PublishedCatalogue) -> None:
@@ -239,6 +257,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         functions_can_be_imported,
         metrics_have_sensible_values,
         losses_can_be_trained,
+        adapters_can_be_trained,
         exemptions_are_of_something,
     )
 }
