@@ -151,6 +151,20 @@ def test_a_path_with_splits_of_its_own_is_no_split(tmp_path: Path) -> None:
         open_data({"train": tmp_path, "val": FRAME}, kind=TEXT)
 
 
+class Flipped(Items):
+    """As :class:`Items`, but mirrored at random."""
+
+    def __getitem__(self, index: int) -> Any:
+        pixels, label = super().__getitem__(index)
+        return (pixels.flip(2) if torch.rand(()) < 0.5 else pixels), label
+
+
+def test_random_transforms_of_a_dataset_are_told() -> None:
+    assert open_data(Items(), kind=IMAGE).notes == ()
+    [note] = open_data(Flipped(), kind=IMAGE).notes
+    assert note.startswith("items of Flipped differ each time they are read")
+
+
 def test_bad_samples_are_skipped_and_told() -> None:
     frame = pandas.DataFrame({"image": [a for a, _ in IMAGES], "label": [b for _, b in IMAGES]})
     frame.at[2, "image"] = None

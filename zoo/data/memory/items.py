@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+import numpy as np
 
 from zoo.data.kind import InputKind
 from zoo.data.sequences import Indices, Inputs, Listed, Paths, Raw
@@ -60,6 +62,36 @@ def item_of(dataset: Any, index: int, title: str) -> tuple[Any, Any]:
             hint="A dataset must yield tuples of an input and its label.",
         )
     return item[0], item[1]
+
+
+_READ_TWICE = 8
+"""Items that are read twice to find random transforms; a flip of every other one hides in 1 of 256."""
+
+
+def random_transforms(dataset: Any, title: str) -> str:
+    """A note if items of a torch dataset differ when they are read again; empty if they do not."""
+    for index in range(min(_READ_TWICE, len(dataset))):
+        first, second = (item_of(dataset, index, title)[0] for _ in range(2))
+        if not _same(first, second):
+            return (
+                f"items of {title} differ each time they are read: its random transforms also change "
+                "validation samples, features are cached of one variant, and the run cannot be resumed; "
+                "remove them, as training has zoo's own augmentation"
+            )
+    return ""
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(
+            _same(first[key], second[key]) for key in first
+        )
+    if hasattr(first, "__array__") or hasattr(first, "__array_interface__"):
+        one, other = np.asarray(first), np.asarray(second)
+        return one.shape == other.shape and one.tobytes() == other.tobytes()
+    return bool(first == second)
 
 
 def is_labelled(item: Any) -> bool:

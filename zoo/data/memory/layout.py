@@ -75,6 +75,8 @@ def read_given(
     Raises:
         DataError: It has no labels, and must have; or columns are missing or hold something else.
     """
+    if split.note:
+        findings.note(split.note)
     if split.columns and not columns.inputs:
         columns = replace(columns, inputs=split.columns)
     if labelled and (split.columns or split.inputs is not None):

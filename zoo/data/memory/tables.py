@@ -17,6 +17,7 @@ from zoo.data.memory.items import (
     item_of,
     listed_inputs,
     plain_label,
+    random_transforms,
 )
 from zoo.data.sequences import Inputs, Listed
 from zoo.data.sources.tables import quiet
@@ -39,11 +40,13 @@ class GivenSplit:
         table: Its labels, and its inputs unless they are given beside it.
         inputs: The inputs, row by row; ``None`` if they are in the table.
         columns: The input columns of a table that was made here.
+        note: What the user should know of it; empty for nothing.
     """
 
     table: Table
     inputs: Inputs | None = None
     columns: tuple[str, ...] = ()
+    note: str = ""
 
 
 def given_split(data: Any, kind: InputKind, title: str) -> GivenSplit:
@@ -207,7 +210,8 @@ def _of_dataset(dataset: Any, kind: InputKind, title: str) -> GivenSplit:
         else [plain_label(item_of(dataset, i, title)[1]) for i in range(count)]
     )
     table = _labels_table(_class_names(dataset, labels), count, title)
-    return GivenSplit(table, DatasetItems(dataset, np.arange(count), title))
+    note = random_transforms(dataset, title)
+    return GivenSplit(table, DatasetItems(dataset, np.arange(count), title), note=note)
 
 
 def _class_names(dataset: Any, labels: Sequence[Any]) -> Sequence[Any]:
