@@ -55,7 +55,7 @@ def read(raw: Any) -> Recording:
         if file.frames / file.samplerate > LONGEST:
             raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
         if _is_cut_off(file.extra_info):
-            raise ValueError("it is cut off: its header promises more samples than there are")
+            raise ValueError("it is truncated: its header declares more samples than it contains")
         channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
         rate = int(file.samplerate)
     return _mixed(channels, rate)

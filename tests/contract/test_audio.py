@@ -84,7 +84,7 @@ def _bad(folder: Path) -> dict[str, str]:
     header = whole[:24] + (1).to_bytes(4, "little") + whole[28:]  # one sample a second
     (folder / "long.wav").write_bytes(header)
     return {
-        "noise.wav": "not recognised", "nothing.flac": "not recognised", "cut.wav": "cut off",
+        "noise.wav": "not recognised", "nothing.flac": "not recognised", "cut.wav": "truncated",
         "zero.wav": "no samples", "nan.wav": "not finite", "long.wav": "longer than 3,600 seconds",
         "absent.wav": "no such file",
     }  # fmt: skip

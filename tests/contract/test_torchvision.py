@@ -503,7 +503,7 @@ def test_vgg_weights_of_the_convolutions_alone_leave_the_linear_layers_random(
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     weights = published(network("resnet34").state_dict(), tmp_path)
-    with pytest.raises(WeightsError, match="not of torchvision/resnet18"):
+    with pytest.raises(WeightsError, match="do not fit torchvision/resnet18"):
         load(small(ROWS["resnet18"]), weights)
 
 

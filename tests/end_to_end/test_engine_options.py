@@ -169,7 +169,7 @@ def test_a_backbone_changed_inside_trains_saves_and_predicts(tmp_path: Path) -> 
 
 
 def test_surgery_that_leaves_a_parameter_in_no_stage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(zoo.ZooError, match=r"lie in no stage: stray.weight"):
+    with pytest.raises(zoo.ZooError, match=r"are in no stage: stray.weight"):
         zoo.finetune(
             "cnn", **QUICK, surgery=stray, output=tmp_path / "run", reporter=Quiet(), report=False
         )

@@ -383,7 +383,7 @@ def test_own_extract_and_stages_are_found_again(
     monkeypatch.syspath_prepend(elsewhere)
     import own_nets
 
-    with pytest.raises(UsageError, match="is another one here"):
+    with pytest.raises(UsageError, match="is another file here"):
         zoo.open_run(tmp_path / "run").load()
 
 

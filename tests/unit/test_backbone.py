@@ -162,7 +162,7 @@ def test_weights_of_another_architecture_are_refused_by_name(backbone: Backbone)
     state = dict(backbone.native_state_dict())
     state["0.0.weight"] = torch.zeros(4, 3, 5, 5)
     state["layer9.weight"] = state.pop("1.0.bias")
-    with pytest.raises(WeightsError, match="not of test/small") as error:
+    with pytest.raises(WeightsError, match="do not fit test/small") as error:
         backbone.load_native_state_dict(state)
     for part in ("1 missing: 1.0.bias", "1 unknown: layer9.weight", "(4, 3, 5, 5)"):
         assert part in error.value.message
@@ -188,7 +188,7 @@ def test_a_loader_that_does_not_exist_is_the_plugins_fault() -> None:
 
 
 def test_two_stages_of_one_name_are_a_broken_contract() -> None:
-    with pytest.raises(ContractError, match="two stages have one name"):
+    with pytest.raises(ContractError, match="two stages have the same name"):
         Stages("test/small", [Stage("a", ("0",)), Stage("a", ("1",))]).check(["0.w", "1.w"])
 
 

@@ -105,7 +105,7 @@ def test_arrays_that_claim_too_much_are_refused_before_they_are_read(
     good = _npy(tmp_path, SIX).read_bytes()
     more = good.replace(b"(20, 24, 6), }    ", b"(200000, 24, 6), }")
     assert len(more) == len(good)
-    with pytest.raises(NoArray, match="claims 57,600,000 bytes of values and has 5,760"):
+    with pytest.raises(NoArray, match="declares 57,600,000 bytes of values, but it contains 5,760"):
         read_npy(more)
     tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
     monkeypatch.setattr("zoo.modalities.image.arrays.MAX_BYTES", 5000)
@@ -190,9 +190,9 @@ def test_means_and_deviations_have_one_value_a_channel() -> None:
     assert ImageInput(channels=1).mean == pytest.approx((0.449,))
     assert ImageInput(channels=4).std == pytest.approx((0.229, 0.224, 0.225, 0.226))
     given = ImageInput(channels=4, mean=(0.1, 0.2, 0.3), std=(1, 1, 1, 1))
-    assert given.flaw == "a mean of 3 values for 4 channels"
+    assert given.flaw == "mean must have one value per channel, got 3 for 4"
     cnn = zoo.load("cnn", weights="none")
-    with pytest.raises(ContractError, match="spec of basics/cnn is not valid: a mean of 3 values"):
+    with pytest.raises(ContractError, match="spec of basics/cnn is not valid: mean must have one value"):
         zoo.Backbone.wrap(cnn.net, spec=dataclasses.replace(cnn.spec, input=given), head="fc")
 
 

@@ -314,8 +314,8 @@ def zoo_featured():
     assert catalogue.status == "ok"
     assert list(catalogue.rows) == ["net"]
     assert catalogue.featured == ("net",)
-    assert "'wide' is left out: its spec has a mean of 4 values for 3 channels" in catalogue.remarks
-    assert "'bytes' is left out: its spec has a mean of (127.0, 127.0, 127.0)" in catalogue.remarks
+    assert "'wide' is ignored: its spec is not valid: mean must have one value" in catalogue.remarks
+    assert "'bytes' is ignored: its spec is not valid: mean must be in [0, 1]" in catalogue.remarks
     wide = importlib.import_module(source.value).zoo_backbones()[1:2]
-    with pytest.raises(PluginError, match="'wide' is not valid: a mean of 4 values"):
+    with pytest.raises(PluginError, match="'wide' is not valid: mean must have one value"):
         index.replace(source, wide, catalogue)

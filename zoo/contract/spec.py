@@ -87,30 +87,30 @@ class ImageInput(InputSpec):
     random_crop: bool = True
 
     def __post_init__(self) -> None:
-        _require(1 <= self.size <= LARGEST_SIZE, f"an image size of {self.size}")
-        for name in ("min_size", "multiple_of"):
-            _require(1 <= getattr(self, name) <= LARGEST_SIZE, f"a {name} of {getattr(self, name)}")
-        _require(LEAST_CROP <= self.crop <= 1, f"a crop of {self.crop}")
-        resized = self.size / self.crop
-        _require(resized <= LARGEST_RESIZED, f"images that are resized to {resized:.0f} pixels")
-        _require(1 <= self.channels <= MOST_CHANNELS, f"an image of {self.channels} channels")
+        for name in ("size", "min_size", "multiple_of"):
+            _require_range(name, getattr(self, name), 1, LARGEST_SIZE)
+        _require_range("crop", self.crop, LEAST_CROP, 1)
+        _require_range("size / crop", round(self.size / self.crop), 1, LARGEST_RESIZED)
+        _require_range("channels", self.channels, 1, MOST_CHANNELS)
         for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             if getattr(self, name) == usual and self.channels != len(usual):
                 object.__setattr__(self, name, for_channels(usual, self.channels))
-        _require(is_range(self.value_range), f"a value_range of {self.value_range}")
+        _require(
+            is_range(self.value_range),
+            f"value_range must be (black, white) or empty, got {self.value_range}",
+        )
 
     @property
     def flaw(self) -> str:
-        """What is wrong with mean and std; empty if nothing is."""
+        """Why mean or std is not valid; empty if they are."""
         for name in ("mean", "std"):
             count = len(getattr(self, name))
             if count != self.channels:
-                values = "value" if count == 1 else "values"
-                return f"a {name} of {count} {values} for {self.channels} channels"
+                return f"{name} must have one value per channel, got {count} for {self.channels}"
         if not all(0 <= mean <= 1 for mean in self.mean):
-            return f"a mean of {self.mean}, which must be in [0, 1]: divide by 255"
+            return f"mean must be in [0, 1] (divide by 255), got {self.mean}"
         if not all(LEAST_STD <= std <= 1e3 for std in self.std):
-            return f"a std of {self.std}, which must be greater than 0"
+            return f"std must be greater than 0, got {self.std}"
         return ""
 
     @classmethod
@@ -118,7 +118,7 @@ class ImageInput(InputSpec):
         """The inverse of :meth:`to_json`.
 
         Raises:
-            ContractError: As for other data, or mean and std are not valid.
+            ContractError: A field is missing, or a value is not valid.
         """
         made = super().from_json(data)
         _require(not made.flaw, made.flaw)
@@ -174,8 +174,8 @@ class TextInput(InputSpec):
     own_pooling: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.max_length >= 1, f"a maximum length of {self.max_length}")
-        _require(self.vocab_size >= 1, f"a vocabulary of {self.vocab_size}")
+        _require(self.max_length >= 1, f"max_length must be at least 1, got {self.max_length}")
+        _require(self.vocab_size >= 1, f"vocab_size must be at least 1, got {self.vocab_size}")
 
     @staticmethod
     def in_short(given: Mapping[str, Any]) -> str:
@@ -264,19 +264,27 @@ class BackboneSpec(JsonData):
     config: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _require(bool(self.name) and self.name == self.name.strip(), f"the name {self.name!r}")
-        _require(isinstance(self.input, InputSpec), f"an input of {type(self.input).__name__}")
+        stripped = bool(self.name) and self.name == self.name.strip()
+        _require(
+            stripped, f"name must not be empty or begin or end with a space, got {self.name!r}"
+        )
+        kind = type(self.input).__name__
+        _require(isinstance(self.input, InputSpec), f"input must be an InputSpec, got {kind}")
         if not self.modality:
             object.__setattr__(self, "modality", self.input.modality)
-        what = f"an input of {type(self.input).__name__} for the modality {self.modality!r}"
-        _require(self.input.modality == self.modality, what)
-        _require(self.feature_dim >= 0, f"a feature_dim of {self.feature_dim}")
-        counted = isinstance(self.params, int)  # other kinds are refused by the index, by name
-        _require(not counted or self.params >= 0, f"{self.params} params")
-        _require(":" in self.loader, f"the loader {self.loader!r}")
-        _require(sum(w.default for w in self.weights) <= 1, "several default weights")
+        _require(
+            self.input.modality == self.modality,
+            f"input is of type {kind}, but the modality is {self.modality!r}",
+        )
+        _require(self.feature_dim >= 0, f"feature_dim must be at least 0, got {self.feature_dim}")
+        counted = isinstance(self.params, int)  # the index rejects other types, with the name
+        _require(not counted or self.params >= 0, f"params must be at least 0, got {self.params}")
+        _require(":" in self.loader, f"loader must be 'module:function', got {self.loader!r}")
+        _require(
+            sum(w.default for w in self.weights) <= 1, "only one of weights may be the default"
+        )
         tags = [w.tag for w in self.weights]
-        _require(len(tags) == len(set(tags)), "two weights of one tag")
+        _require(len(tags) == len(set(tags)), "two weights have the same tag")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -348,8 +356,8 @@ def _with_input(data: Mapping[str, Any], kind: type[InputSpec]) -> dict[str, Any
     if isinstance(given := data.get("input"), Mapping):
         if given and not given.keys() & {each.name for each in fields(kind)}:
             raise ContractError(
-                f"invalid spec: an input of {kind.modality} that has {', '.join(map(str, given))}",
-                hint=f"Write an input as {kind.__name__}.to_json() does.",
+                f"invalid spec: input has the unknown fields {', '.join(map(str, given))}",
+                hint=f"Use the fields that {kind.__name__}.to_json() writes.",
             )
         decoded["input"] = kind.from_json(given)
     if isinstance(data.get("weights"), (list, tuple)):
@@ -371,6 +379,10 @@ def for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 def is_range(values: Sequence[float]) -> bool:
     """Whether these are the values of black and of white, or none."""
     return not values or (len(values) == 2 and -inf < values[0] < values[1] < inf)
+
+
+def _require_range(name: str, value: float, least: float, most: float) -> None:
+    _require(least <= value <= most, f"{name} must be between {least} and {most}, got {value}")
 
 
 def _require(holds: bool, what: str) -> None:

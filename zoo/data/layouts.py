@@ -76,7 +76,7 @@ def layout_of(request: DataRequest) -> Layout:
         return _tables(request, read_source(request.source, reader))
     if is_in_memory(request.source):
         raise DataError(
-            f"{request.source} was data in memory, and is not at hand",
+            f"{request.source} was data in memory, which is not available now",
             hint="In Python, pass it again: zoo.resume(RUN, data=…), zoo.rerun(RUN, data=…), "
             "run.evaluate(data) or run.report(data=…). Or use a folder or table with --data PATH.",
         )

@@ -60,7 +60,7 @@ def named(answer: object, hook: str, kind: type[Named]) -> tuple[Named, ...]:
             if not isinstance(given, kind):
                 raise PluginError(f"{hook} yielded {type(given).__name__}, not {kind.__name__}")
             if given.name in found:
-                raise PluginError(f"{hook} yielded two called {given.name!r}")
+                raise PluginError(f"{hook} yielded two entries called {given.name!r}")
             found[given.name] = given
     return tuple(found.values())
 

@@ -338,7 +338,7 @@ def _offers(plugin: Plugin) -> Iterator[tuple[str, list[str]]]:
 
 def _in_words(left_out: Mapping[str, str]) -> Iterator[str]:
     for name, reason in left_out.items():
-        yield f"{name!r} is left out: its spec has {reason}"
+        yield f"{name!r} is ignored: its spec is not valid: {reason}"
 
 
 def _packages(rows: Mapping[str, Row]) -> list[str]:

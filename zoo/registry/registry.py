@@ -287,9 +287,9 @@ class Registry:
             return
         if spec.loader == OWN_LOADER:
             raise RunError(
-                f"the network of {folder} is the user's own, {spec.name}, and no plugin has it",
-                hint="Open the run with zoo.open_run(folder, network=…). To give the network a name: "
-                "docs/plugins.md.",
+                f"the network of {folder}, {spec.name}, does not come from a plugin",
+                hint="Open the run with zoo.open_run(folder, network=…). To make it a named "
+                "backbone: docs/plugins.md.",
             )
         raise RunError(
             f"the run {folder} needs the loader {spec.loader!r} for {spec.name}, which does not "

@@ -114,7 +114,7 @@ def require_modality(folder: Path, record: Mapping[str, Any]) -> None:
     needed = {} if requirements_flaw(plugins := record.get("plugins", {})) else plugins
     by = [entry for entry in needed.values() if f"modality {name!r}" in entry["opening"]]
     raise RunError(
-        f"the run {folder} takes inputs of the modality {name!r}, which no plugin in use has",
+        f"the run {folder} takes inputs of the modality {name!r}, which no active plugin provides",
         hint=f"{install(by[0])}. If it is disabled, enable it: 'zoo plugins' shows the status."
         if by
         else f"Install the plugin of {record.get('backbone')}; 'zoo plugins' lists the installed ones.",

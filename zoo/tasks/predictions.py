@@ -76,6 +76,6 @@ def rows_in(table: pa.Table, column: str, dtype: type[np.floating[Any]]) -> NDAr
         raise ValueError(f"rows of different lengths in {column!r}")
     numbers = pc.list_flatten(lists)
     if numbers.null_count:
-        raise ValueError(f"nothing in some places of {column!r}")
+        raise ValueError(f"missing values in {column!r}")
     # A copy, because Arrow's buffers are read-only and PyTorch needs writable ones.
     return np.array(numbers.to_numpy(), dtype=dtype).reshape(len(lists), *widths)

@@ -71,7 +71,7 @@ def require_same_values(
     backbone = network.build(BackboneSpec.from_json(record["spec"]))
     if sha256_of_values(backbone) != weights["sha256"]:
         raise RunError(
-            f"{folder} started from other values than {network.source.short} has now",
+            f"the values of {network.source.short} differ from those that {folder} started from",
             hint="Pass the module with those values: zoo.finetune(zoo.wrap(module, …), data, …) repeats "
             "the run.",
         )

@@ -60,7 +60,7 @@ def fit_channels(net: nn.Module, channels: int, name: str) -> str:
     paths = first_convolutions(net)
     if not paths:
         raise ContractError(
-            f"{name} has no first convolution that could be given {channels} channels",
+            f"{name} has no first convolution to adapt to {channels} channels",
             hint="Use --channels 3, or a convolutional backbone such as resnet18.",
         )
     if next(iter(_convolutions(net).values())).in_channels == channels:

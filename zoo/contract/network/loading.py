@@ -77,7 +77,7 @@ def load_net(
     given = {k: v for k, v in {**given, **left}.items() if v is not None}
     if wrong := [*difference(given, own), *flaws]:
         raise WeightsError(
-            f"the weights in {source} are not of {name}: {'; '.join(wrong)}",
+            f"the weights in {source} do not fit {name}: {'; '.join(wrong)}",
             hint="Use weights of this architecture, or '--weights none' (random initialisation).",
         )
     # A conversion hands the network's own tensors on where the file has none.

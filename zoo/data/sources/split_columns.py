@@ -75,7 +75,7 @@ def _split_column(table: Table, columns: Columns) -> tuple[str, list[str]] | Non
         if distinct != known:
             odd = ", ".join(map(repr, sorted(distinct - known)[:5]))
             raise DataError(
-                f"the split column {name!r} of {table.title} has other values too: {odd}",
+                f"the split column {name!r} of {table.title} has values that are not names of splits: {odd}",
                 hint="Name the splits train, val and test, or rename the column.",
             )
         return str(name), values

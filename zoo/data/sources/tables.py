@@ -81,7 +81,7 @@ def read_table(path: Path, quoting: Quoting = "auto") -> Table:
     with quiet():
         try:
             if reader is None:
-                raise ValueError(f"no reader is for {path.suffix or 'files without a suffix'}")
+                raise ValueError(f"no reader supports {path.suffix or 'files without a suffix'}")
             data, note = as_dataset(reader(path, quoting=quoting))
             if not len(data):
                 raise _empty(path)

@@ -163,7 +163,7 @@ def code_at(source: CodeSource) -> Callable[..., Any]:
         module = _imported(source.module, source.typed)
     if getattr(module, "__file__", None) != source.file:
         raise UsageError(
-            f"the module {source.module} is another one here: {getattr(module, '__file__', '')}, "
+            f"the module {source.module} is another file here: {getattr(module, '__file__', '')}, "
             f"not {source.file}",
             hint=f"Name the file instead: {source.file}:{source.name}",
         )

@@ -176,7 +176,9 @@ def _require_whole(content: bytes) -> None:
     shape, _, dtype = read(file)
     claimed, there = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
     if claimed > there:
-        raise ValueError(f"it claims {claimed:,} bytes of values and has {there:,}")
+        raise ValueError(
+            f"its header declares {claimed:,} bytes of values, but it contains {there:,}"
+        )
 
 
 def read_tiff(content: bytes) -> FoundArray:

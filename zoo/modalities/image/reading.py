@@ -114,8 +114,8 @@ def read_image(
         if values == "own":
             return shown(found)
         raise BadFilesError(
-            f"{path} has {found.values.shape[-1]} channels of {found.values.dtype}, not an image "
-            "of 8 bits or a grey one",
+            f"{path} has {found.values.shape[-1]} channels of {found.values.dtype}, so it is "
+            "neither an 8-bit image nor a grey one",
             paths=(path,),
             hint="Train with --channels N to use all of them.",
         )

@@ -31,7 +31,7 @@ class Subject:
         task: What the outputs mean.
         evaluated: The samples with labels and outputs.
         evaluated_on: What they are, in words: ``the validation samples``.
-        samples: The same samples to be read; ``None`` where they are not at hand.
+        samples: The same samples to be read; ``None`` if they are not available.
         absent: Why they are not.
         network: Gives the fine-tuned backbone.
         loaders: Prepares samples as in training.
@@ -69,11 +69,11 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"{path} cannot be read: {reason}", hint="Put it back from a copy of the run."
+            f"{path} cannot be read: {reason}", hint="Restore it from a copy of the run."
         ) from error
     if not all(isinstance(line, dict) and isinstance(line.get("phase"), str) for line in lines):
         raise RunError(
             f"{path} is damaged: a line does not describe an epoch",
-            hint="Put it back from a copy of the run.",
+            hint="Restore it from a copy of the run.",
         )
     return [{k: math.nan if v is None else v for k, v in line.items()} for line in lines]
