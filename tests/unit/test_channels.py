@@ -192,7 +192,9 @@ def test_means_and_deviations_have_one_value_a_channel() -> None:
     given = ImageInput(channels=4, mean=(0.1, 0.2, 0.3), std=(1, 1, 1, 1))
     assert given.flaw == "mean must have one value per channel, got 3 for 4"
     cnn = zoo.load("cnn", weights="none")
-    with pytest.raises(ContractError, match="spec of basics/cnn is not valid: mean must have one value"):
+    with pytest.raises(
+        ContractError, match="spec of basics/cnn is not valid: mean must have one value"
+    ):
         zoo.Backbone.wrap(cnn.net, spec=dataclasses.replace(cnn.spec, input=given), head="fc")
 
 
