@@ -98,7 +98,7 @@ def validate_epoch(running: RunningPhase, best: Best, *, final: Set[str]) -> Non
 
 
 def four_digits(speed: float) -> float:
-    """A speed with four significant digits: not 0, even if the process was paused for long."""
+    """Round a speed to four significant digits: not 0, even if the process was paused for long."""
     return float(f"{speed:.4g}")
 
 

@@ -119,7 +119,7 @@ def compiled_code(folder: Path) -> list[FeatureFile]:
 
 
 def examined_files(database: Path) -> list[FeatureFile]:
-    """What was found in the files of datasets, as one entry; empty if there is nothing."""
+    """All results of checking datasets, as one entry; empty if there are none."""
     with suppress(OSError):  # there is none, or it was removed meanwhile
         status = database.stat()
         facts = {"data": "checked files"}

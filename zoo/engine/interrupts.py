@@ -66,7 +66,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def pipe_closed(self) -> None:
-        """Record that nobody reads the messages any more, which counts as a signal to stop."""
+        """Record that the reader of the output has gone, which counts as a signal to stop."""
         if self.received is None:
             self._since, self.received = time.monotonic(), CLOSED_PIPE
 

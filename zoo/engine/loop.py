@@ -32,12 +32,12 @@ class FitResult:
     """The result of training; the backbone holds the best epoch's parameters.
 
     Attributes:
-        history: A record an epoch, as in ``metrics.jsonl``.
+        history: One record per epoch, as in ``metrics.jsonl``.
         best_epoch: Counted over all phases, from 1.
         metrics: The best epoch's metrics on the validation split.
-        logits: The best epoch's outputs there: ``(M, outputs)``.
-        seconds: Training and validation together, interruptions aside.
-        samples_per_second: Training samples a second of training time in the last phase.
+        logits: The best epoch's outputs on it: ``(M, outputs)``.
+        seconds: Time for training and validation, without interruptions.
+        samples_per_second: Training samples per second of training time in the last phase.
     """
 
     history: list[dict[str, Any]]
@@ -183,7 +183,7 @@ def _position(progress: Progress, phases: Sequence[Phase]) -> str:
 
 
 def _speed(history: Sequence[Mapping[str, Any]]) -> float:
-    """Training samples a second of training time in the last phase."""
+    """Training samples per second of training time in the last phase."""
     last = [record for record in history if record["phase"] == history[-1]["phase"]]
     times = [1 / float(record["samples_per_second"]) for record in last]
     return four_digits(len(times) / sum(times))

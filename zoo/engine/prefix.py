@@ -1,9 +1,9 @@
-"""The frozen beginning of a network: run once, after which the rest goes on from what it gave.
+"""Run the frozen first layers of a network once, and the rest of it from their cached outputs.
 
-Nothing in the contract says how a network's modules hang together. So one looks on: while an example
-runs, it is noted which modules end before one that trains begins; the last of them is the cut. From
-then on the cut gives what it is told to, the modules before it give tensors without memory, and
-whether that is all that the rest needs, two examples decide: equal to the bit, or not at all.
+The contract does not state in which order a network's modules run, so this is observed on an example:
+of the modules that finish before the first trained module starts, the last one is the cut. When the
+rest is run, the cut returns the cached outputs, and the modules before it return zeros that take no
+memory. The prefix is used only if the features of two examples are then identical, bit for bit.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Prefix:
     """The frozen beginning of a backbone.
 
     Attributes:
-        backbone: Whose it is.
-        cut: The module from whose output the rest goes on.
-        before: Modules that run before it, and the shapes of their outputs on the example.
+        backbone: The backbone.
+        cut: The module whose output is the input of the rest.
+        before: Modules that run before it, and the shapes of their outputs for the example.
         example: The shape of the example's input.
-        outputs: The cut's outputs on the example.
+        outputs: The cut's outputs for the example.
     """
 
     backbone: Backbone
@@ -50,16 +50,16 @@ class Prefix:
 
     @property
     def fixed(self) -> int:
-        """Leading dimensions that differ from batch to batch: samples, and with texts, tokens."""
+        """Leading dimensions that differ between batches: samples and, for texts, tokens."""
         return 2 if modality_of(self.backbone.spec).ragged else 1
 
     @property
     def shape(self) -> Shape:
-        """Of the cut's output for one image, or for one token of a text."""
+        """Shape of the cut's output for one image, or for one token of a text."""
         return tuple(self.outputs.shape[self.fixed :])
 
     def run(self, batch: Batch) -> Tensor:
-        """The cut's outputs for a batch on the device. What comes after does not run."""
+        """Return the cut's outputs for a batch on the device; later layers do not run."""
 
         def stop(_: nn.Module, output: Tensor) -> None:
             raise _Enough(output)
@@ -97,10 +97,10 @@ class Prefix:
 
 @torch.no_grad()
 def find_prefix(backbone: Backbone, examples: Sequence[Batch]) -> Prefix | None:
-    """The frozen beginning of ``backbone``, if it has one that the rest can do without.
+    """Find the frozen first layers of ``backbone``, if the rest can run from their outputs alone.
 
     Args:
-        backbone: Put into evaluation mode.
+        backbone: The backbone; it is set to evaluation mode.
         examples: Two batches on the device, of different shapes.
     """
     backbone.eval()
@@ -125,7 +125,7 @@ def find_prefix(backbone: Backbone, examples: Sequence[Batch]) -> Prefix | None:
 
 
 class AfterPrefix(nn.Module):
-    """What comes after a prefix, with the head: from a batch with ``OUTPUTS`` to ``(B, outputs)``."""
+    """The layers after a prefix, with the head: from a batch with ``OUTPUTS`` to ``(B, outputs)``."""
 
     def __init__(self, prefix: Prefix) -> None:
         super().__init__()
@@ -139,16 +139,16 @@ class AfterPrefix(nn.Module):
 
 
 class _Enough(Exception):
-    """Raised at the cut, past which nothing need run."""
+    """Raised at the cut, after which nothing has to run."""
 
     def __init__(self, output: Tensor) -> None:
         self.output = output
 
 
 def _ended_before_training(backbone: Backbone, example: Batch) -> list[tuple[nn.Module, Tensor]]:
-    """The outermost modules that end before one with a parameter that trains begins, in order.
+    """Return the outermost modules that finish before the first trained module starts, in order.
 
-    Those that run more than once are left out, and those that give anything but one tensor.
+    Modules that run more than once, or do not return a single tensor, are excluded.
     """
     net = backbone.net
     training = {m for m in net.modules() if any(p.requires_grad for p in m.parameters(False))}
@@ -180,7 +180,7 @@ def _ended_before_training(backbone: Backbone, example: Batch) -> list[tuple[nn.
 
 
 def _weighs(module: nn.Module) -> bool:
-    """Whether it multiplies by a matrix, so that not to run it is worth something."""
+    """Whether a module contains a matrix multiplication, so that skipping it saves time."""
     return any(
         parameter.ndim > 1 and not isinstance(part, nn.Embedding)
         for part in module.modules()
@@ -189,7 +189,7 @@ def _weighs(module: nn.Module) -> bool:
 
 
 def _suffices(prefix: Prefix, example: Batch) -> bool:
-    """Whether the rest gives the same features from the cut's outputs, to the bit."""
+    """Whether the rest computes identical features from the cut's outputs, bit for bit."""
     whole = prefix.backbone.features(example)
     try:
         alone = prefix.features({**example, OUTPUTS: prefix.run(example)})
@@ -199,12 +199,12 @@ def _suffices(prefix: Prefix, example: Batch) -> bool:
 
 
 def _hollow(shape: Shape, like: Tensor) -> Tensor:
-    """Zeros of any shape in the memory of one."""
+    """Return zeros of any shape that take the memory of a single number."""
     return torch.zeros((), dtype=like.dtype, device=like.device).expand(shape)
 
 
 def _resized(shape: Shape, was: Shape, now: Shape) -> Shape:
-    """``shape`` where the leading dimensions that were ``was`` are ``now``."""
+    """Replace the leading dimensions ``was`` of ``shape`` by ``now``."""
     leading = [
         new if size == old else size for size, old, new in zip(shape, was, now, strict=False)
     ]

@@ -24,19 +24,19 @@ class Reporter(Protocol):
     """Receives the header, notes, progress and epochs of a fine-tune."""
 
     def header(self, facts: Mapping[str, str]) -> None:
-        """What is about to be trained: names of lines, and their text."""
+        """Print a summary of the training that is about to start: labels of lines, and their text."""
 
     def note(self, text: str) -> None:
-        """A message to the user."""
+        """Print a message to the user."""
 
     def steps(self, what: str, total: int) -> contextlib.AbstractContextManager[Advance]:
-        """A progress bar of ``total`` steps; call the function it yields after each."""
+        """Show a progress bar of ``total`` steps; call the yielded function after each step."""
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """A finished epoch.
+        """Print a finished epoch.
 
         Args:
-            record: Its line of ``metrics.jsonl``, and ``title``, that of the selection metric.
+            record: Its line of ``metrics.jsonl``, and the ``title`` of the selection metric.
             epochs: The number of epochs of the phase.
         """
 
@@ -166,10 +166,10 @@ class Console:
             yield lambda: progress.advance(task)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        """One line: phase and epoch, losses, the selection metric, samples a second.
+        """Print one line: phase and epoch, losses, the selection metric, samples per second.
 
-        Then the share of padding among the tokens, and that of the time spent waiting for data if
-        it is high. A star marks the best epoch so far.
+        It continues with the fraction of padding among the tokens, and with that of the time spent
+        waiting for data if it is high. A star marks the best epoch so far.
         """
         chosen = str(record.get("metric", ""))
         metric = main_metric(record, chosen)

@@ -104,7 +104,7 @@ class Solver:
 
 
 class AllFeatures:
-    """Features as a source of one step an epoch."""
+    """Features as a source with one step per epoch."""
 
     compilable, steps = False, 1
 

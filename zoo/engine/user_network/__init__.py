@@ -1,1 +1,1 @@
-"""A user's own network, without a plugin: wrapped, measured, and found again when a run is opened."""
+"""Networks of users, without a plugin: wrap, measure, and rebuild them when a run is opened."""

@@ -1,7 +1,7 @@
-"""Where the code of a user's network is: a function in a file or module, and its hash.
+"""The code of a user's network: a function in a file or module, and its hash.
 
-A run folder records this, and is data: code that it names is executed only if the user names it
-again, or has named the very same code on this machine before (:func:`trust`).
+A run folder records it, but is only data: code that it names is executed only if the user names it
+too, or has named the same code on this machine before (:func:`trust`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CodeSource:
     """The function or class that makes a network.
 
     Attributes:
-        name: Its qualified name within the module; of a module given as an object, its class.
+        name: Its qualified name within the module; for a ``torch.nn.Module``, that of its class.
         module: The module; empty for a file that is executed by its path.
         file: Path of the file, absolute; empty if there is none.
         sha256: Hash of the file; in a script or notebook, of the function alone.
@@ -57,7 +57,7 @@ class CodeSource:
 
     @property
     def typed(self) -> str:
-        """As the user types it: ``my_file.py:build_net`` or ``package.module:build_net``."""
+        """The name on the command line: ``my_file.py:build_net`` or ``package.module:build_net``."""
         place = self.module if self.module and self.module != "__main__" else self.file
         return f"{place or 'FILE.py'}:{self.name}"
 
@@ -105,7 +105,7 @@ def source_of(made_by: Callable[..., Any], *, callable: bool = True) -> CodeSour
 
 
 def _found_again(made_by: Callable[..., Any], module: str, name: str) -> bool:
-    """Whether its module has it by its name; not so of methods, partials and inner functions."""
+    """Whether its module has it under its name; false for methods, partials and inner functions."""
     try:
         found: Any = reduce(getattr, name.split("."), sys.modules.get(module))
     except AttributeError:
@@ -152,7 +152,7 @@ def code_at(source: CodeSource) -> Callable[..., Any]:
     """Import the code of ``source``, from its own file.
 
     Raises:
-        UsageError: It is not there any more, or fails while it is imported.
+        UsageError: It does not exist any more, or importing it fails.
     """
     if not source.module:
         return find_code(f"{source.file}:{source.name}")
@@ -229,7 +229,7 @@ def _attribute(module: ModuleType, name: str, typed: str) -> Callable[..., Any]:
 
 
 def trust(source: CodeSource) -> None:
-    """Remember code that the user has named, so that runs made with it open without naming it."""
+    """Record code that the user has named, so that its runs can be opened without naming it again."""
     if not source.importable:
         return
     with suppress(OSError):  # it has to be named again then
@@ -237,7 +237,7 @@ def trust(source: CodeSource) -> None:
 
 
 def is_trusted(source: CodeSource) -> bool:
-    """Whether the user has named this very code before: same file, same contents, same name."""
+    """Whether the user has named this code before: same file, same contents, same name."""
     return source.importable and _trusted_file(source).is_file() and not has_changed(source)
 
 

@@ -1,4 +1,4 @@
-"""A user's own network: how it is made, where its head is, and the backbone made of it."""
+"""A user's network: how to build it, where its head is, and the backbone made from it."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class OwnBackbone(Backbone):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnNetwork:
-    """How a user's own network is made.
+    """How to build a user's network.
 
     Attributes:
-        make: Returns the network with its own head; each time a new one.
+        make: Builds a new network, with its head.
         spec: Its description, with the input that the user states.
         head: Path of the head.
         stages: As for :func:`zoo.wrap`.
         extract: As for :func:`zoo.wrap`.
         source: Where ``make`` is defined.
-        pretrained: Whether the network has its values from ``make``, rather than from a seed.
+        pretrained: Whether ``make`` sets the network's values, rather than the random seed.
         tokenizer: The network's own tokenizer; texts only.
         frozen: Parameters that stay frozen.
         values: A file with other values, without the head's.
@@ -86,7 +86,7 @@ class OwnNetwork:
 
     @property
     def weights(self) -> Weights | None:
-        """What training starts from: the network's values; ``None`` where they are random."""
+        """The values that training starts from; ``None`` if they are random."""
         if not self.pretrained:
             return None
         return Weights(tag=TAG, uri=self.source.short, classes=0)
@@ -96,7 +96,7 @@ class OwnNetwork:
         return Resolved(self.spec, loader=self.build, own=self.weights)
 
     def build(self, spec: BackboneSpec) -> OwnBackbone:
-        """The backbone, on the CPU in float32, with the network's own values.
+        """Build the backbone, on the CPU in float32, with the network's values.
 
         Raises:
             UsageError: The network cannot be made, or takes inputs of one size only.
@@ -126,7 +126,7 @@ class OwnNetwork:
     def around(
         self, network: nn.Module, spec: BackboneSpec, extract: Extract | None = None
     ) -> OwnBackbone:
-        """The backbone around a network that has been made, which it takes over."""
+        """Make a backbone of a network that has been built; the network is not copied."""
         backbone = OwnBackbone.wrap(
             network.cpu().float(),
             spec=spec,
@@ -140,7 +140,7 @@ class OwnNetwork:
         return backbone
 
     def sources(self) -> tuple[CodeSource, ...]:
-        """Where its code is: what builds it and, if that is apart, ``extract``."""
+        """The code that builds it and, if it is elsewhere, that of ``extract``."""
         name = getattr(self.extract, "__qualname__", None)
         return (self.source, *([replace(self.source, name=name)] if name else []))
 

@@ -1,4 +1,4 @@
-"""Making a run's network again, from what the user passes or has named before."""
+"""Rebuild the network of a run, from code that the user passes or has named before."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def network_of_run(
 
     Raises:
         RunError: Nothing is given, and the code is not known or has changed.
-        UsageError: Something is given that the run does not need, or that makes no network.
+        UsageError: ``given`` is not needed, or does not build a network.
     """
     known = record.get("network")
     if known is None:
@@ -101,7 +101,7 @@ def _maker(given: Any) -> tuple[Callable[[], Any], CodeSource | None]:
 
 
 def _extract(name: str, given: Any, source: CodeSource, folder: Path) -> Extract:
-    """The function ``extract`` of the same file, which the user has named too."""
+    """Return the function ``extract`` of the same file, if the user has named that too."""
     function = replace(source, name=name)
     if isinstance(given, nn.Module) or not is_trusted(function):
         raise RunError(
@@ -112,7 +112,7 @@ def _extract(name: str, given: Any, source: CodeSource, folder: Path) -> Extract
 
 
 def _what_to_pass(folder: Path, source: CodeSource) -> RunError:
-    """What the user has to pass, to open a run of their own network."""
+    """The error that says what to pass to open a run of a user's network."""
     made_by = source.typed if source.importable else f"{source.name!r}"
     if not source.importable:
         where = f" of {source.file}" if source.file else ""

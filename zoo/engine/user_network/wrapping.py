@@ -1,4 +1,4 @@
-"""``zoo.wrap``: a module, or a function that makes one, as a backbone."""
+"""``zoo.wrap``: make a backbone of a module, or of a function that builds one."""
 
 from __future__ import annotations
 
@@ -358,7 +358,7 @@ def _called(own: OwnNetwork, net: nn.Module, batch: Mapping[str, Tensor], how: s
 
 
 def _require_last(own: OwnNetwork, layer: nn.Module, features: Tensor, native: Any) -> None:
-    """Raise if the network does something with the head's outputs, or with its inputs."""
+    """Raise a :class:`ContractError` if the network changes the head's outputs or its inputs."""
     try:
         outputs = layer(features)
     except RuntimeError:
