@@ -234,7 +234,7 @@ def _features(backbone: zoo.Backbone, samples: Any) -> NDArray[np.float32]:
     forward = Forward(backbone, device=torch.device("cpu"), precision="fp32")
     rows = np.empty((len(samples), backbone.spec.feature_dim), dtype=np.float32)
     for batch in LoaderFactory(spec=backbone.spec, tokenizer=backbone.tokenizer).plain(samples):
-        rows[batch["index"].numpy()] = forward.features(batch).numpy()
+        rows[batch["index"].numpy()] = forward.features(batch).cpu().numpy()
     return rows
 
 

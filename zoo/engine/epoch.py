@@ -9,32 +9,29 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from accelerate.utils import broadcast
-from torch import Tensor
 
 from zoo.engine import adapters
 from zoo.engine.checkpoint import Best, Progress
 from zoo.engine.interrupts import Interrupted
 from zoo.engine.learner import Learner
+from zoo.engine.readings import Readings
 from zoo.engine.solver import Solver
 from zoo.engine.sources import Source, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.training_setup import TrainingSetup
-from zoo.errors import RunError
-
-_NAMED = 32  # samples listed in an error
 
 
 @dataclass(frozen=True)
 class RunningPhase:
-    """A phase in training: its batches, learner and progress."""
+    """A phase in training: its batches, learner, progress and readings."""
 
     setup: TrainingSetup
     phase: Phase
     source: Source
     learner: Learner | Solver
     progress: Progress
+    readings: Readings
 
 
 def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
@@ -45,24 +42,24 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
         RunError: The loss or the gradient is not finite.
     """
     setup, phase, source = running.setup, running.phase, running.source
-    progress, learner = running.progress, running.learner
-    began, before = time.perf_counter(), progress.seconds
+    progress, learner, readings = running.progress, running.learner, running.readings
+    readings.begin()
     learner.begin()
     what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
     with setup.reporter.steps(what, source.steps - progress.step) as tick:
-        for step in _timed(source.epoch(len(progress.history), progress.step), progress):
+        steps = source.epoch(len(progress.history), progress.step)
+        for step, waited in _timed(steps, progress):
             number = progress.epoch * source.steps + progress.step
-            loss, stop, due = _synchronized(setup, learner.step(number, step))
-            _refuse_not_finite(running, step, {"loss": loss, "gradient": learner.norm})
-            progress.loss += loss
-            progress.samples += step.samples
-            progress.step += 1
+            with readings.pace.step(waited):
+                result = learner.step(number, step)
+            readings.add(step, result)
             progress.accumulate = learner.accumulate
-            progress.seconds = before + time.perf_counter() - began
-            if due:
-                save()
-            if stop:
-                raise Interrupted
+            if readings.due() or progress.step == source.steps:
+                stop, due = readings.read()
+                if due:
+                    save()
+                if stop:
+                    raise Interrupted
             tick()
 
 
@@ -105,55 +102,19 @@ def four_digits(speed: float) -> float:
 # -- steps -----------------------------------------------------------------------------------
 
 
-def _timed(steps: Iterator[Step], progress: Progress) -> Iterator[Step]:
-    """The steps; adds waiting times and padding to ``progress``."""
+def _timed(steps: Iterator[Step], progress: Progress) -> Iterator[tuple[Step, float]]:
+    """The steps, each with the seconds waited for it; adds padding to ``progress``."""
     while True:
         began = time.perf_counter()
         step = next(steps, None)
-        progress.waited += time.perf_counter() - began
+        waited = time.perf_counter() - began
         if step is None:
             return
         if isinstance(step.inputs, Mapping) and "attention_mask" in step.inputs:
-            mask = step.inputs["attention_mask"]
+            mask = step.inputs["attention_mask"]  # on the CPU still
             progress.tokens += mask.numel()
             progress.padding += mask.numel() - int(mask.sum())
-        yield step
-
-
-def _synchronized(setup: TrainingSetup, loss: float) -> tuple[float, bool, bool]:
-    """The loss summed over all processes, whether to stop, and whether to save."""
-    accelerator, checkpoints = setup.accelerator, setup.checkpoints
-    stop = setup.interrupts.received is not None
-    if accelerator.num_processes == 1:
-        return loss, stop, checkpoints.due()
-    due = accelerator.is_main_process and checkpoints.due()
-    local = torch.tensor([loss, stop, due], dtype=torch.float64, device=accelerator.device)
-    total, stops, saves = accelerator.reduce(local, reduction="sum").tolist()
-    return float(total), stops > 0, saves > 0
-
-
-def _refuse_not_finite(running: RunningPhase, step: Step, values: Mapping[str, float]) -> None:
-    progress = running.progress
-    for what, value in values.items():
-        if not math.isfinite(value):
-            raise RunError(
-                f"the {what} became {value} in step {progress.step + 1} of epoch "
-                f"{progress.epoch + 1} of phase {running.phase.name!r}"
-                f"{_samples_in_words(step, running.setup)}",
-                hint="Check these samples and their labels; then try a smaller --lr or --precision fp32.",
-            )
-
-
-def _samples_in_words(step: Step, setup: TrainingSetup) -> str:
-    """The samples of the step, or those whose features are not finite."""
-    indices, what = step.indices, "with the samples"
-    if isinstance(step.inputs, Tensor):
-        odd = ~step.inputs.isfinite().all(dim=1)
-        if odd.any():
-            indices, what = indices[odd], "where these samples have features that are not finite:"
-    names = setup.dataloaders.train.names(indices[:_NAMED].tolist())
-    more = ", …" if len(indices) > _NAMED else ""
-    return f", {what} {', '.join(names)}{more}"
+        yield step, waited
 
 
 # -- validation ------------------------------------------------------------------------------

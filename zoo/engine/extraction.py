@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from zoo.data.loader import Loader
 from zoo.data.samples import Samples
@@ -15,6 +16,7 @@ from zoo.engine.feature_files import facts_beside
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
 from zoo.engine.progress import Reporter
+from zoo.engine.streams import Fetched
 from zoo.system.memory import give_back
 
 CUT = "cut"
@@ -78,9 +80,15 @@ def fill_from(
     steps = reporter.steps("features", len(loader))
     # The workers must end even if an exception is kept alive.
     inference = forward.inference(len(array), compiled=compiled)
+
+    def write(index: Tensor, rows: Tensor) -> None:
+        array[index.numpy()] = rows.numpy()
+
+    fetched = Fetched(forward.device, write)
     with loader, inference as features, steps as advance:
         for batch in forward.batches(loader):
             check()
-            array[batch["index"].numpy()] = features(batch, exact=exact).numpy()
+            fetched.add(batch["index"], features(batch, exact=exact))
             advance()
+        fetched.finish()
     give_back()

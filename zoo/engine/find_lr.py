@@ -64,7 +64,7 @@ def find_lr(setup: TrainingSetup, phase: Phase, *, steps: int = STEPS) -> Curve:
                 epoch = source.epoch(number // source.steps, 0)
                 learner.begin()
             step = next(epoch)
-            loss = learner.step(number, step) / step.samples
+            loss = float(learner.step(number, step).loss) / step.samples
             if not math.isfinite(loss):
                 break
             past = losses[-1] if losses else loss

@@ -16,6 +16,7 @@ from zoo.engine.compiled import Compiler
 from zoo.engine.folding import Pair, find_pairs, folded
 from zoo.engine.loader_factory import PLAIN_BATCH
 from zoo.engine.progress import Reporter
+from zoo.engine.streams import Copies, Fetched
 from zoo.modalities import modality_of
 from zoo.system.memory import trimmed
 
@@ -30,7 +31,7 @@ class FeaturesOf(Protocol):
     """As :meth:`Forward.features`."""
 
     def __call__(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
-        """``(B, feature_dim)``, float32, on the CPU."""
+        """``(B, feature_dim)``, float32, on the device."""
 
 
 EXACT = "fp32"
@@ -70,6 +71,7 @@ class Forward:
         self.precision = precision
         self.compiler = compiler
         self.ragged = self._modality.ragged
+        self._copies = Copies(device)
         self.backbone = backbone.to(device)
         self._normalise = self._modality.normaliser(backbone.spec)
         self._layout = torch.contiguous_format
@@ -83,10 +85,9 @@ class Forward:
 
         Images that are bytes are normalised.
         """
-        return {key: self._on_device(value) for key, value in batch.items()}
+        return {key: self._prepared(value) for key, value in self._copies(batch).items()}
 
-    def _on_device(self, value: Tensor) -> Tensor:
-        value = value.to(self.device, non_blocking=True)
+    def _prepared(self, value: Tensor) -> Tensor:
         if value.ndim == 4:
             value = value.contiguous(memory_format=self._layout)
         return self._normalise(value) if self._normalise and value.dtype == torch.uint8 else value
@@ -101,7 +102,7 @@ class Forward:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
-        """``(B, feature_dim)``, float32, on the CPU; the backbone in evaluation mode.
+        """``(B, feature_dim)``, float32, on the device; the backbone in evaluation mode.
 
         Args:
             batch: On any device.
@@ -114,7 +115,7 @@ class Forward:
         self.backbone.eval()
         placed = self.place(batch)
         with self.autocast(exact=exact):
-            return call(placed).float().cpu()
+            return call(placed).float()
 
     @torch.inference_mode()
     def logits(
@@ -122,7 +123,7 @@ class Forward:
         batch: Mapping[str, Tensor],
         features: _Call | None = None,
     ) -> Tensor:
-        """``(B, outputs)``, computed in float32, on the CPU; the backbone in evaluation mode.
+        """``(B, outputs)``, computed in float32, on the device; the backbone in evaluation mode.
 
         Args:
             batch: Input of ``features``, on any device.
@@ -196,13 +197,19 @@ class Forward:
             rank, processes = accelerator.process_index, accelerator.num_processes
         loader.set_epoch(0, start=rank, stride=processes)
         logits: Tensor | None = None
+
+        def write(index: Tensor, part: Tensor) -> None:
+            nonlocal logits
+            if logits is None:
+                logits = torch.zeros(count, part.shape[1])
+            logits[index] = part
+
+        fetched = Fetched(self.device, write)
         with self.inference(count), reporter.steps(title, len(loader)) as advance:
             for batch in self.batches(loader):
-                part = self.logits(batch, features)
-                if logits is None:
-                    logits = torch.zeros(count, part.shape[1])
-                logits[batch["index"]] = part
+                fetched.add(batch["index"], self.logits(batch, features))
                 advance()
+            fetched.finish()
         if accelerator is not None and processes > 1:
             return _summed(logits, count, self.backbone, accelerator)
         assert logits is not None
@@ -224,6 +231,6 @@ def _summed(
 
 
 def head_logits(backbone: Backbone, features: Tensor) -> Tensor:
-    """The head's outputs, float32, on the CPU."""
+    """The head's outputs, float32, on the device."""
     logits: Tensor = backbone.head(features)
-    return logits.float().cpu()
+    return logits.float()

@@ -65,6 +65,11 @@ class Interrupts:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def elsewhere(self) -> None:
+        """Record that another process has received a signal, which stops all of them."""
+        if self.received is None:
+            self._since, self.received = time.monotonic(), signal.SIGINT
+
     def pipe_closed(self) -> None:
         """Record that the reader of the output has gone, which counts as a signal to stop."""
         if self.received is None:

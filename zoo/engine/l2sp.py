@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -39,16 +41,18 @@ class L2SP:
     @torch.no_grad()
     def add_gradients(self) -> None:
         """Add the gradients of the penalty; call it once before each optimiser step."""
-        for parameter, start in self._starts:
-            if parameter.requires_grad:
-                _add(parameter, parameter - start, self._alpha)
-        for parameter in self._backbone.head.parameters():
-            if parameter.requires_grad:
-                _add(parameter, parameter, self._beta)
+        moved = [(p, start) for p, start in self._starts if p.requires_grad]
+        if moved:
+            parameters, starts = (list(each) for each in zip(*moved, strict=True))
+            _add(parameters, torch._foreach_sub(parameters, starts), self._alpha)
+        head = [p for p in self._backbone.head.parameters() if p.requires_grad]
+        if head:
+            _add(head, head, self._beta)
 
 
-def _add(parameter: nn.Parameter, direction: Tensor, strength: float) -> None:
-    if parameter.grad is None:
-        parameter.grad = direction * strength
-    else:
-        parameter.grad.add_(direction, alpha=strength)
+def _add(parameters: Sequence[nn.Parameter], directions: Sequence[Tensor], strength: float) -> None:
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    torch._foreach_add_(gradients, list(directions), alpha=strength)

@@ -14,6 +14,7 @@ from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
 from zoo.engine.micro_batches import micro_batches
+from zoo.engine.readings import StepResult
 from zoo.engine.schedules import schedule
 from zoo.engine.sources import Inputs, Source, Step
 from zoo.engine.strategies import Phase
@@ -31,7 +32,6 @@ class Learner:
     Attributes:
         accumulate: Micro-batches per step.
         average: The EMA of the weights, if the recipe has one.
-        norm: Gradient norm of the last step, before clipping.
 
     Args:
         setup: Everything that the phases share.
@@ -62,7 +62,6 @@ class Learner:
         self._factor = factor or schedule(self._recipe.schedule, self._total, self._recipe.warmup)
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
-        self.norm = 0.0
         self._min_part = 1
         self._l2sp = l2sp if phase.trains_backbone else None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -76,8 +75,8 @@ class Learner:
 
     # -- one step ----------------------------------------------------------------------------
 
-    def step(self, number: int, step: Step) -> float:
-        """Take one step; return the sum of the losses of this process's samples.
+    def step(self, number: int, step: Step) -> StepResult:
+        """Take one step, without waiting for the device.
 
         Args:
             number: Number of the step in the phase, from 0.
@@ -99,15 +98,15 @@ class Learner:
         if self._l2sp:
             self._l2sp.add_gradients()
         clip = self._setup.accelerator.clip_grad_norm_
-        self.norm = float(sharding.gather(clip(self._trained, self._recipe.max_grad_norm)))
+        norm = sharding.gather(clip(self._trained, self._recipe.max_grad_norm))
         self._prepared.step()
         self._prepared.zero_grad()
         if self.average:
             self.average.update()
-        return loss
+        return StepResult(loss, norm)
 
-    def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> float:
-        """Gradients of the mean loss over the step's samples of all processes."""
+    def _gradients(self, inputs: Inputs, targets: Tensor, samples: int, number: int) -> Tensor:
+        """Gradients of the mean loss over the step's samples of all processes; the loss's sum."""
         accelerator = self._setup.accelerator
         seed_devices(
             mixed_seed(self._recipe.seed, self._number, number, accelerator.process_index)
@@ -125,7 +124,7 @@ class Learner:
                 losses = self._setup.loss(logits.float(), expected)  # (b,)
                 accelerator.backward(losses.sum() * (accelerator.num_processes / samples))
             total += losses.detach().sum()
-        return float(total)
+        return total
 
     def _halve(self, error: RuntimeError, samples: int) -> bool:
         """Halve the micro-batches to retry the step after running out of memory, if allowed."""

@@ -17,6 +17,7 @@ from zoo.engine.interrupts import Interrupted
 from zoo.engine.l2sp import L2SP
 from zoo.engine.learner import Learner
 from zoo.engine.prefixed import prefixed
+from zoo.engine.readings import Readings
 from zoo.engine.solver import AllFeatures, Solver
 from zoo.engine.sources import Batches, Features, Source
 from zoo.engine.strategies import Phase
@@ -85,6 +86,7 @@ class _Fit:
                 progress.phase, progress.epoch = progress.phase + 1, 0
         except Interrupted:
             self._save()
+            self.setup.accelerator.wait_for_everyone()  # a launcher ends them all with the first
             raise
         except WorkersError:  # raised between two steps, while waiting for a batch
             if self.setup.accelerator.num_processes == 1:  # else the others have not stopped
@@ -140,7 +142,8 @@ class _Fit:
         if kept and (state := kept.of("learner/")):  # empty: stopped before the first step
             learner.load_tensors(state, accumulate=progress.accumulate)
         self.kept = None
-        return RunningPhase(setup, phase, source, learner, progress)
+        readings = Readings(setup, phase, progress)
+        return RunningPhase(setup, phase, source, learner, progress, readings)
 
     def _source(self, phase: Phase) -> Source:
         if not phase.trains_backbone:
@@ -166,7 +169,8 @@ class _Fit:
         if self.kept:
             return  # stopped again before the first step: the state on disk is still valid
         learner = self.running.learner if self.running else None
-        if learner is not None:
+        if self.running and learner is not None:
+            self.running.readings.read()  # nothing that is not finite is saved
             learner.gather()
         tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
         if learner is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from zoo.system.tensors.seeds import mixed_seed, seeded
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
@@ -45,8 +44,9 @@ class Mixer:
         Returns:
             The pixels in their memory layout, and targets ``(B, outputs)``, float32.
         """
-        if targets.ndim == 1:
-            targets = functional.one_hot(targets, self._outputs)
+        if targets.ndim == 1:  # one_hot would read the largest index on the host
+            shares = torch.zeros(len(targets), self._outputs, device=targets.device)
+            targets = shares.scatter_(1, targets.unsqueeze(1), 1.0)
         targets = targets.float()  # (B, outputs)
         if len(pixels) == 1 or not self._mixes:
             return pixels, targets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from zoo.engine import features as feature_cache
 from zoo.engine.prefix import OUTPUTS, AfterPrefix, Prefix, find_prefix
 from zoo.engine.sources import Batches, training_views
 from zoo.engine.strategies import Phase
+from zoo.engine.streams import Fetched
 from zoo.engine.training_setup import TrainingSetup
 from zoo.modalities import modality_of
 from zoo.system.byte_sizes import in_bytes
@@ -115,16 +117,23 @@ class Prefixed(Batches):
         forward.backbone.eval()
         reporter = self._setup.reporter
         steps = reporter.steps("frozen layers", len(loader))
+        masks: deque[Tensor] = deque()
+
+        def write(index: Tensor, outputs: Tensor) -> None:
+            if prefix.fixed > 1:
+                outputs = outputs[masks.popleft().bool()]  # (tokens, …)
+            array[rows.places(index.tolist())] = _as_stored(outputs)
+
+        fetched = Fetched(forward.device, write)
         # The workers must end even if an exception is kept alive.
         with loader, forward.inference(count), steps as advance:
             for batch in forward.batches(loader):
-                placed = forward.place(batch)
-                with forward.autocast(exact=exact):
-                    outputs = prefix.run(placed)
                 if prefix.fixed > 1:
-                    outputs = outputs[placed["attention_mask"].bool()]  # (tokens, …)
-                array[rows.places(batch["index"].tolist())] = _as_stored(outputs)
+                    masks.append(batch["attention_mask"])
+                with forward.autocast(exact=exact):
+                    fetched.add(batch["index"], prefix.run(forward.place(batch)))
                 advance()
+            fetched.finish()
         give_back()
 
 
@@ -191,7 +200,7 @@ def _lengths(loader: Loader, count: int) -> NDArray[np.int64]:
 
 def _as_stored(outputs: Tensor) -> NDArray[Any]:
     bits = outputs.view(torch.int16) if outputs.dtype == torch.bfloat16 else outputs
-    return bits.cpu().numpy()
+    return bits.numpy()
 
 
 def _path(prefix: Prefix) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from zoo.engine.readings import StepResult
 from zoo.engine.sources import Features, Step
 from zoo.engine.strategies import Phase, strength_of
 from zoo.engine.trainable import choose_trained
@@ -28,7 +29,6 @@ class Solver:
     """
 
     average = None
-    norm = 0.0  # at the solution
 
     def __init__(self, setup: TrainingSetup, phase: Phase, source: Features) -> None:
         choose_trained(setup.forward.backbone, phase, setup.recipe)
@@ -41,7 +41,12 @@ class Solver:
         """Evaluation mode: a line search needs the same loss for the same parameters."""
         self._head.eval()
 
-    def step(self, number: int, step: Step) -> float:
+    def step(self, number: int, step: Step) -> StepResult:
+        """Fit with the strength of this epoch."""
+        loss = torch.tensor(self._solve(number, step), dtype=torch.float64)
+        return StepResult(loss, torch.zeros(()))  # the norm at the solution
+
+    def _solve(self, number: int, step: Step) -> float:
         """Fit with the strength of this epoch; returns the sum of the samples' losses."""
         assert isinstance(step.inputs, Tensor)
         scale = float(step.inputs[:_ROWS].square().mean())

@@ -149,20 +149,20 @@ class Features:
     def place(self, step: Step, number: int) -> tuple[Inputs, Tensor]:  # noqa: ARG002 - nothing random
         """On the device."""
         assert isinstance(step.inputs, Tensor)
-        device = self._setup.forward.device
-        return step.inputs.to(device), self._setup.task.targets(step.labels.to(device))
+        placed = self._setup.forward.place({"rows": step.inputs, "labels": step.labels})
+        return placed["rows"], self._setup.task.targets(placed["labels"])
 
     @torch.inference_mode()
     def validate(self) -> Tensor:
         """By the head alone."""
         forward = self._setup.forward
         forward.backbone.eval()
-        parts = [torch.from_numpy(self._val[chosen]) for chosen in self._partition]
+        parts = [{"rows": torch.from_numpy(self._val[chosen])} for chosen in self._partition]
         gathered = torch.cat(
-            [head_logits(forward.backbone, part.to(forward.device)) for part in parts]
+            [head_logits(forward.backbone, forward.place(part)["rows"]) for part in parts]
         )
-        logits = torch.empty_like(gathered)
-        logits[torch.from_numpy(np.concatenate(self._partition))] = gathered
+        logits = torch.empty(gathered.shape)
+        logits[torch.from_numpy(np.concatenate(self._partition))] = gathered.cpu()
         return logits
 
     def _cached(

@@ -72,7 +72,7 @@ class Predictor:
         """
         batch = self._preparer.batch(prepared)
         with self._using():
-            logits = self._forward.logits(batch)
+            logits = self._forward.logits(batch).cpu()
         return self._task.decode(logits)
 
     def answer(
