@@ -160,7 +160,7 @@ def open_run(
     """Open a run folder of ``zoo finetune``.
 
     Args:
-        folder: A run folder.
+        folder: A run folder, or the name that ``zoo add`` gave it.
         surgery: The function that changed the backbone before training, if one did.
         network: Your own network that was trained, or a function that builds it, also as
             ``"my_file.py:build_net"``; not needed for a function that you have fine-tuned on this

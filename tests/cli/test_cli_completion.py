@@ -122,6 +122,7 @@ def test_published_runs_are_names(asked: Zoo, tmp_path: Path) -> None:
     made_run(tmp_path / "runs" / "cnn-1", SPEC)
     assert asked("add", "runs/cnn-1", "--name", "my-ferns").code == 0
     assert words("finetune my") == ["my-ferns"]
+    assert words("predict my") == ["my-ferns"]
 
 
 def test_runs_are_those_that_the_command_can_take(asked: Zoo, tmp_path: Path) -> None:

@@ -270,6 +270,22 @@ def test_adapters_are_listed_by_the_backbone_that_they_fit(
     assert "runs/cnn-1" in zoo_cli("adapters").out
     assert zoo_cli("adapters", "resnet*", "--json").json == []
     assert torch.equal(zoo.load("my-adapter").eval()(PIXELS), logits(zoo.merge_run(lora, "x")))
+    assert "no adapter runs of resnet*" in zoo_cli("adapters", "resnet*").err
+
+
+def test_the_name_of_a_run_stands_for_its_folder(
+    lora: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(lora, tmp_path / "runs" / "cnn-1")
+    assert zoo_cli("add", "runs/cnn-1", "--name", "named").code == 0
+    assert zoo.open_run("named").folder == tmp_path / "runs" / "cnn-1"
+    merged = zoo_cli("merge", "runs/cnn-1")
+    assert "run: runs/cnn-1-merged" in merged.out, merged.err
+    assert zoo_cli("report", "named").code == 0
+    shutil.rmtree(tmp_path / "runs" / "cnn-1")
+    gone = zoo_cli("report", "named")
+    assert (gone.code, "zoo add --remove named" in gone.err) == (1, True), gone.err
 
 
 # -- several adapters on one base ------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli import completion
-from zoo.cli.output import emit_json, json_option, note, print_table
+from zoo.cli.output import clean, emit_json, json_option, note, print_table
 
 if TYPE_CHECKING:
     from zoo.registry.adapters_here import FoundAdapter
@@ -46,7 +46,8 @@ def command(backbone: str, as_json: bool) -> None:
         columns = ["backbone", "weights", "adapter", "run", "size", "metric", "data"]
         print_table(columns, [_row(each) for each in found])
     else:
-        note("no adapter runs here; 'zoo finetune NAME --strategy lora' makes one")
+        fitting = "" if backbone == "*" else f" of {clean(backbone)}"
+        note(f"no adapter runs{fitting} here; 'zoo finetune NAME --strategy lora' makes one")
 
 
 def _document(each: FoundAdapter) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _layers(ctx: click.Context, _: str) -> Iterable[str]:
 
 
 def _finished_runs(_: click.Context, incomplete: str) -> Iterable[str]:
-    return _runs(incomplete, finished=True)
+    return [*_runs(incomplete, finished=True), *kept_registry().policy.runs]
 
 
 def _unfinished_runs(_: click.Context, incomplete: str) -> Iterable[str]:

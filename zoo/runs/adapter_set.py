@@ -257,13 +257,7 @@ def _named_runs(
 
 
 def _opened(given: Run | str | Path, registry: Registry) -> Run:
-    if isinstance(given, Run):
-        return given
-    if str(given) in registry.policy.runs:
-        resolved = registry.resolve(str(given)).run
-        assert resolved is not None
-        given = resolved.folder
-    return Run(given, registry=registry)
+    return given if isinstance(given, Run) else Run(given, registry=registry)
 
 
 def _read(run: Run, registry: Registry) -> AdapterParts:

@@ -45,8 +45,9 @@ def merge_run(run: Run | str | Path, output: str | Path | None = None) -> Run:
             f"{run.folder} holds a whole network; there is nothing to merge",
             hint="zoo merge is for adapter runs; 'zoo adapters' lists them.",
         )
-    given = run.folder.resolve()
-    folder = Path(output) if output else given.with_name(f"{given.name}-merged")
+    name = run.folder.resolve().name
+    beside = run.folder if run.folder.name == name else run.folder.resolve()
+    folder = Path(output) if output else beside.with_name(f"{name}-merged")
     refuse_existing(folder)
     backbone = run.load()
     merge(backbone)

@@ -53,7 +53,7 @@ class OpenedRun:
     """A finished fine-tune, opened from its folder; :class:`zoo.Run` adds what it can do.
 
     Args:
-        folder: Written by ``zoo finetune``.
+        folder: Written by ``zoo finetune``, or the name that ``zoo add`` gave it.
         surgery: The function that changed the backbone before training, if one did.
         network: The user's own network that was trained, if no plugin has it, or a function that
             builds it; needed where zoo cannot or may not import it from where it was.
@@ -86,7 +86,8 @@ class OpenedRun:
         backbone: Backbone | None = None,
         finished: Finished | None = None,
     ) -> None:
-        self._given, self._absolute = Path(folder), Path(os.path.abspath(folder))
+        self._given = _folder_of(folder, registry)
+        self._absolute = Path(os.path.abspath(self._given))
         self.surgery, self._network, self._registry = surgery, network, registry
         self._base = Path(os.path.expanduser(base)) if base else None
         self._backbone, self._finished = backbone, finished
@@ -295,3 +296,18 @@ class OpenedRun:
     def epochs(self) -> Sequence[Mapping[str, Any]]:
         """The lines of ``metrics.jsonl``, one per epoch."""
         return self._finished.history if self._finished else read_history(self.folder / METRICS)
+
+
+def _folder_of(given: str | Path, registry: Registry | None) -> Path:
+    """The folder ``given``; if there is none, that of the run which ``zoo add`` gave this name.
+
+    Raises:
+        RunError: The run of that name cannot be read.
+    """
+    if not os.path.exists(given):
+        registry = registry or Registry.discover()
+        if str(given) in registry.policy.runs:
+            run = registry.resolve(str(given)).run
+            assert run is not None
+            return run.folder
+    return Path(given)

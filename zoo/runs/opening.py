@@ -14,7 +14,7 @@ def open_runs(folders: Sequence[str | Path], *, networks: Sequence[NetworkLike] 
     """Open run folders, as :func:`zoo.open_run` opens one.
 
     Args:
-        folders: Run folders.
+        folders: Run folders, or names from ``zoo add``.
         networks: Your own networks, or functions that build them. One is for all runs of such a
             network; of several, each is for the runs that were trained with a function of its name.
 

@@ -35,7 +35,7 @@ class Run(ShownRun):
     """A finished fine-tune, opened from its folder. It needs nothing but that folder.
 
     Args:
-        folder: Written by ``zoo finetune``.
+        folder: Written by ``zoo finetune``, or the name that ``zoo add`` gave it.
         surgery: The function that changed the backbone before training, if one did.
         network: Your own network that was trained, or a function that builds it; needed where zoo
             cannot or may not import it from where it was.
