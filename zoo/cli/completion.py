@@ -294,7 +294,7 @@ def _own_losses() -> Iterable[str]:
 
 
 def _offered(own: Callable[[], Iterable[str]], *hooks: str) -> Complete:
-    """Complete the zoo's own names, then those of plugins: bare if unique, or as typed."""
+    """Complete zoo's own names, then those of plugins: bare if unique, or as typed."""
 
     def find(_: click.Context, incomplete: str) -> Iterable[str]:
         canonical, mine = kept_registry().offered(*hooks), list(own())

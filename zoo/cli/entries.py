@@ -78,7 +78,7 @@ class Entry:
         return f"20{found[1]}-{found[2]}" if found else ""
 
     def to_json(self) -> dict[str, Any]:
-        """The spec's own fields, with the canonical name, and what the zoo knows beside them."""
+        """The spec's own fields, with the canonical name, and facts that zoo adds."""
         added = {
             "alias": self.alias or None,
             "cached": self.cached,

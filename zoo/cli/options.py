@@ -104,7 +104,7 @@ def evaluated_on(default: str) -> Callable[[Command], Command]:
 
 
 class ModalityName(click.Choice[str]):
-    """A choice of the modalities of the zoo and of plugins, which are looked up when asked for."""
+    """A choice of the modalities of zoo and of plugins, which are looked up when asked for."""
 
     def __init__(self) -> None:
         self.case_sensitive = True

@@ -1,7 +1,7 @@
 """Modalities, one folder each: reading, augmenting, collating, rendering. Start at modality.py.
 
-The zoo's own and those of plugins are rows of one table, :mod:`zoo.contract.modalities`; a row's
-implementation is imported when it is first needed.
+Zoo's own modalities and those of plugins are rows of one table, :mod:`zoo.contract.modalities`; the
+implementation of a row is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def modality_of(spec: BackboneSpec) -> Modality:
 
 
 def modality_named(name: str) -> Modality:
-    """The modality of that name. Raises as :func:`modality_of`."""
+    """The modality of that name; raises the same errors as :func:`modality_of`."""
     found = find_modality(name)
     if found is None:
         raise ContractError(
@@ -41,9 +41,9 @@ def modality_named(name: str) -> Modality:
 
 
 def all_modalities() -> tuple[Modality, ...]:
-    """Every modality, in the order in which help and tables list them.
+    """All modalities, in the order of help and tables.
 
-    One whose plugin fails is left out, with a warning.
+    Modalities of failing plugins are omitted, with a warning.
     """
     found: list[Modality] = []
     for each in installed_modalities().values():

@@ -1,4 +1,4 @@
-"""What most modalities answer alike. Imports torch only inside functions."""
+"""Default implementations, which most modalities share. Imports torch only inside functions."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Defaults:
         return tuple(each for each in all_modalities() if each.name != self.name)
 
     def side(self, spec: BackboneSpec) -> int:
-        """0: an image alone has a side."""
+        """0: only images have a side."""
         return 0
 
     def normaliser(self, spec: BackboneSpec) -> Any:
-        """``None``: what is prepared is what the network takes."""
+        """``None``: prepared inputs need no normalisation."""
 
     def with_tokenizer(
         self, spec: BackboneSpec, train: Samples, found: Any
@@ -54,11 +54,11 @@ class Defaults:
     def input_record(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Nothing: the spec's input says it all."""
+        """Empty: the spec's input is a complete description."""
         return {}
 
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Any:
-        """Inputs are read completely, as the spec's input says."""
+        """``None``: inputs are read completely."""
 
     def truncation_note(
         self, cut: int, count: int, spec: BackboneSpec, *, trained: bool = False, command: str = ""
@@ -71,11 +71,11 @@ class Defaults:
 
     @property
     def examiner(self) -> str:
-        """Empty: every input is read in every run."""
+        """Empty: the results of reading inputs are not cached."""
         return ""
 
     def near_duplicates(self, train: Hashes, held: Hashes) -> tuple[Flags, Flags]:
-        """None: there are no hashes to be near by."""
+        """None: there are no perceptual hashes."""
         import numpy as np
 
         return np.zeros(len(train), dtype=np.bool_), np.zeros(len(held), dtype=np.bool_)
@@ -85,7 +85,7 @@ class DefaultsOfFiles(Defaults):
     """The same for inputs that are files."""
 
     def predict_command(self, folder: str, example: Any) -> str:
-        """The file's path follows the run's."""
+        """``zoo predict RUN FILE``."""
         return f"zoo predict {folder} {shlex.quote(str(example))}"
 
     def plainly(self, shown: str | tuple[str, ...]) -> Attribution:

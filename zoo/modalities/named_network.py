@@ -13,7 +13,7 @@ from zoo.contract.network.backbone import Backbone
 def named_network(names: Sequence[str], backbone: Backbone) -> nn.Module:
     """The network with the tensors of a batch as keyword arguments ``names``.
 
-    Exporters read them from the signature, and call inputs so.
+    Exporters use the names in the signature as names of the inputs.
     """
 
     def forward(self: nn.Module, **batch: Tensor) -> Tensor:

@@ -310,7 +310,7 @@ def _ask(source: PluginSource) -> Catalogue:
         readers = named(plugin.call("zoo_readers"), "zoo_readers", ReaderSpec)
         if plugin.implements("zoo_featured"):
             featured = featured_of(plugin.call("zoo_featured"), rows, left_out)
-        else:  # the short names of the zoo's own plugins are in registry.toml
+        else:  # the short names of zoo's own plugins are in registry.toml
             featured = () if source.distribution == CORE else tuple(rows)[:FEATURED]
         library = library_of(plugin.call("zoo_library"))
     return Catalogue(

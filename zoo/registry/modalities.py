@@ -1,4 +1,4 @@
-"""The modalities of the zoo and of the installed plugins."""
+"""The modalities of zoo and of the installed plugins."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.system.paths import cache_folder
 
 
 def installed_modalities() -> Mapping[str, ModalitySpec]:
-    """All modalities by name, the zoo's own first; the plugins come from the index."""
+    """All modalities by name, zoo's own first; the plugins come from the index."""
     PluginSet(discovery.installed(cache_folder() / "plugins.json"), load_policy(), Index())
     return registered()
 
 
 def find_modality(name: str) -> ModalitySpec | None:
-    """The modality of a name; ``None`` if neither the zoo nor an installed plugin has it."""
+    """The modality of a name; ``None`` if neither zoo nor an installed plugin has it."""
     return registered().get(name) or installed_modalities().get(name)

@@ -1,6 +1,6 @@
 """Named things that plugins offer: heads, strategies and others, each kind through one hook.
 
-A plugin's thing is called ``plugin/name``; the bare name is enough where it is unique. The zoo's own
+A plugin's thing is called ``plugin/name``; the bare name is enough where it is unique. Zoo's own
 have no namespace, and take precedence over a plugin's of the same bare name.
 """
 
@@ -54,12 +54,12 @@ class OfferKind:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer(Generic[Thing]):
-    """A named thing of the zoo or of a plugin.
+    """A named thing of zoo or of a plugin.
 
     Attributes:
         kind: Its kind.
         bare: Its name without namespace.
-        plugin: The plugin that offers it; empty for the zoo's own.
+        plugin: The plugin that offers it; empty for zoo's own.
         given: The thing, or a ``module:attribute`` to import it from.
     """
 
@@ -70,7 +70,7 @@ class Offer(Generic[Thing]):
 
     @property
     def name(self) -> str:
-        """The canonical name: ``plugin/name``, or the bare name of the zoo's own."""
+        """The canonical name: ``plugin/name``, or the bare name of zoo's own."""
         return f"{self.plugin}/{self.bare}" if self.plugin else self.bare
 
     def __str__(self) -> str:

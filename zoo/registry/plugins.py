@@ -74,7 +74,7 @@ class PluginSet:
         self._register()
 
     def _register(self) -> None:
-        """Add the plugins' modalities and readers to the tables, the zoo's own plugins first."""
+        """Add the plugins' modalities and readers to the tables, zoo's own plugins first."""
         for name in self.sources.keys() - self.catalogues.keys():
             withdraw(name)
             withdraw_readers(name)
@@ -85,7 +85,7 @@ class PluginSet:
             for modality in self.catalogues[plugin].modalities:
                 owner = register(modality)
                 if owner.plugin != plugin:
-                    having = f"the plugin {owner.plugin!r}" if owner.plugin else "the zoo itself"
+                    having = f"the plugin {owner.plugin!r}" if owner.plugin else "zoo itself"
                     reason = f"{having} has a modality {modality.name!r} too; rename or disable one"
                     self._statuses[self.sources[plugin]] = "conflict", reason
                     del self.catalogues[plugin]
@@ -98,7 +98,7 @@ class PluginSet:
         for reader in self.catalogues[plugin].readers:
             other = register_reader(reader)
             if other is not reader:
-                having = f"the plugin {other.plugin!r}" if other.plugin else "the zoo itself"
+                having = f"the plugin {other.plugin!r}" if other.plugin else "zoo itself"
                 what = ", ".join(reader.keys)
                 reason = f"{having} reads {what} too; rename or disable one"
                 self._statuses[self.sources[plugin]] = "conflict", reason

@@ -110,25 +110,25 @@ class Registry:
         self._plugins.set_verdict(name, verdict)
 
     def offers(self, kind: OfferKind, own: Mapping[str, Any]) -> list[Offer[Any]]:
-        """Return all heads, strategies or other things of a kind, the zoo's own first.
+        """Return all heads, strategies or other things of a kind, zoo's own first.
 
         A plugin that fails is left out, with a warning.
 
         Args:
             kind: What to look for.
-            own: The zoo's own, by name.
+            own: Zoo's own, by name.
         """
         return [*_own(kind, own), *self._plugins.offers(kind)]
 
     def offer(self, kind: OfferKind, name: str, own: Mapping[str, Thing | str]) -> Offer[Thing]:
         """Return the head, strategy or other thing of a name, as a user types it.
 
-        ``plugin/name`` asks only that plugin, a name of the zoo's own asks none.
+        ``plugin/name`` asks only that plugin, a name of zoo's own asks none.
 
         Args:
             kind: What to look for.
             name: Bare or canonical.
-            own: The zoo's own, by name.
+            own: Zoo's own, by name.
 
         Raises:
             NameLookupError: The name is unknown; the message lists the closest ones.

@@ -105,7 +105,7 @@ def require_modality(folder: Path, record: Mapping[str, Any]) -> None:
         record: Its ``run.json``.
 
     Raises:
-        RunError: It is a name that neither the zoo nor a discovered plugin has.
+        RunError: It is a name that neither zoo nor a discovered plugin has.
     """
     spec = record.get("spec")
     name = spec.get("modality") if isinstance(spec, Mapping) else None

@@ -1,4 +1,4 @@
-"""Which reader reads a file or a source, the zoo's own or a plugin's."""
+"""Which reader reads a file or a source, zoo's own or a plugin's."""
 
 from __future__ import annotations
 

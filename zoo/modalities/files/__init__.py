@@ -1,1 +1,1 @@
-"""Modalities whose inputs are files: a plugin gives a few functions, and this the rest of a modality."""
+"""Modalities whose inputs are files: plugins provide a few functions, and this package the rest."""

@@ -1,4 +1,4 @@
-"""Attribution for files: which part of an input the prediction depends on, by blanking each in turn."""
+"""Attribution for files by occlusion: set each part of an input to zero in turn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEAST_SEEN = 1e-30
 
 
 def attribute(modality: FileFunctions, question: Question) -> Attributed:
-    """The inputs as the network sees them, with the parts that speak for the output."""
+    """Return the inputs as the network sees them, with the evidence for the output."""
     names = [question.samples.input(i) for i in range(len(question.samples))]
     if modality.image is None:
         plain = tuple(Attribution(name) for name in names)

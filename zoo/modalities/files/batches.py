@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FileBatches(BatchReader):
-    """Batches of files: the main input ``(B, *shape)``, what the plugin adds, ``index``, ``labels``."""
+    """Batches of files: the main input ``(B, *shape)``, tensors of the plugin, ``index``, ``labels``."""
 
     def __init__(
         self, modality: FileFunctions, samples: Samples, given: InputSpec, options: BatchOptions

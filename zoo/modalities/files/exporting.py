@@ -1,4 +1,4 @@
-"""What an export says of files: tensors of fixed shapes, and the steps that prepare it."""
+"""Exports for files: tensors of fixed shapes, and the preprocessing steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network takes, by the data, and what is said of them."""
+"""Adapt the input of a network to the data and the options, and summarise the data."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def fitted(
     *,
     pretrained: bool,
 ) -> BackboneSpec:
-    """The spec with the input that the plugin chooses for the training inputs, and the user's options.
+    """Return the spec with the input that the plugin chooses for the data, and the user's options.
 
     Raises:
-        UsageError: The input does not take an option.
+        UsageError: The input does not support an option.
     """
     given = spec.input
     if modality.fit is not None:

@@ -1,4 +1,4 @@
-"""What a plugin gives for a modality of files: plain data and functions."""
+"""The part of a file modality that a plugin provides: plain data and functions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class FileFunctions:
     """A kind of input that is read from files, as plain data and functions.
 
-    ``raw`` is one input as it is stored: the path of a file, the bytes of one, or an object in
-    memory. ``sample`` is what ``read`` makes of it. Functions are defined at the top of a module,
-    since worker processes receive them by name.
+    ``raw`` is an input as it is stored: the path of a file, encoded bytes, or an object in memory.
+    ``sample`` is the result of ``read``. Functions must be defined at the top level of a module,
+    since worker processes import them by name.
 
     Attributes:
         name: As in ``BackboneSpec.modality``.
@@ -30,11 +30,11 @@ class FileFunctions:
         endings: File extensions in lower case, with the dot; the first is that of ``encode``.
         main_input: The key of the input tensor in a batch.
         shape: The shape of one prepared input, without the batch.
-        in_words: What a network takes, in a few words.
+        in_words: Function from an input to a short description of it.
         read: From ``raw`` to a sample. A ``ValueError`` or ``OSError`` says why an input cannot be
-            read; any other exception is a fault of the plugin.
-        prepare: From ``(sample, input, generator)`` to a float tensor of ``shape``. Without a
-            generator (``None``) it is not augmented; with one, randomness comes from it alone.
+            read; any other exception is a bug of the plugin.
+        prepare: From ``(sample, input, generator)`` to a float tensor of ``shape``. It is augmented
+            only with a generator, and random numbers must come from that; ``None`` in evaluation.
         collate: From ``(prepared, input)``, a list of prepared inputs, to the tensors of a batch, the
             main input ``(B, *shape)`` among them; by default that alone, stacked. With it, prepared
             inputs may be shorter than ``shape`` along the last axis.
@@ -46,18 +46,20 @@ class FileFunctions:
         takes: Whether an object is a raw input in memory; bytes always are.
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
-        fit: From ``(input, inputs, pretrained)`` to what the network takes for these training
-            inputs, a sequence of raw ones; ``pretrained`` says whether it starts from weights.
+        fit: From ``(input, inputs, pretrained)`` to the input adapted to the training data;
+            ``inputs`` is a sequence of raw inputs, and ``pretrained`` says whether training starts
+            from weights.
         facts: From ``(input, inputs)`` to lines of the summary, by title.
         image: From ``(prepared, input)`` to pixels ``(height, width)`` or ``(height, width, 3)``
             of 0 to 255, for reports; NumPy.
         preview: The same from a sample, for lists of files.
-        across: From ``input`` to the axis of a prepared input that runs from left to right in its
-            image. Parts along it are blanked in turn to find the evidence for a prediction.
-        steps: How an input is prepared, step by step, for the users of an export.
+        across: From ``input`` to the axis of a prepared input that is horizontal in its image.
+            Attribution sets parts along this axis to zero in turn.
+        steps: The preprocessing steps, for users of an export.
         augmented: Whether ``prepare`` augments.
-        pretrained: Default hyperparameters that differ from those for images, from weights.
-        scratch: The same from random parameters.
+        pretrained: Default hyperparameters from pretrained weights, where they differ from those
+            for images.
+        scratch: The same for training from scratch.
     """
 
     name: str
@@ -106,5 +108,5 @@ class FileFunctions:
         return os.path.splitext(path)[1].lower() in self.endings
 
     def in_memory(self, given: object) -> bool:
-        """Encoded inputs, and what the plugin takes."""
+        """Whether an object is encoded bytes, or accepted by ``takes``."""
         return isinstance(given, bytes) or bool(self.takes is not None and self.takes(given))

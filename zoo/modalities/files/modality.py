@@ -85,11 +85,11 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         return frozenset({"input", "cached_views"} if self.augmented else {"input"})
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
-        """What the plugin says."""
+        """The plugin's description."""
         return self.in_words(spec.input)
 
     def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
-        """The plugin's hyperparameters over the usual ones."""
+        """The plugin's hyperparameters; the usual ones for the rest."""
         if pretrained:
             return {**PRETRAINED, **self.pretrained}
         return {**SCRATCH, **self.scratch}
@@ -107,7 +107,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
-        """What the plugin says of the training inputs."""
+        """The plugin's summary of the training inputs."""
         from zoo.modalities.files.fitting import facts_of
 
         return facts_of(self, spec, splits)
@@ -161,7 +161,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
     def batch_reader(
         self, samples: Samples, spec: BackboneSpec, options: BatchOptions
     ) -> BatchReader:
-        """Reads and augments each when it is wanted."""
+        """Reads and augments inputs as they are needed."""
         from zoo.modalities.files.batches import FileBatches
 
         return FileBatches(self, samples, spec.input, options)
@@ -189,7 +189,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         """There is one shape."""
 
     def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Of the tensor by its name, as Transformers' networks take it."""
+        """The network gets the tensor by name, as in Transformers."""
         outputs: Any = network(**batch)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
@@ -208,7 +208,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         return holds_files_of(self, table, column)
 
     def examine(self, inputs: Inputs) -> Examined:
-        """Read every file once; only that finds every damaged one."""
+        """Read every file once, the only way to find all damaged ones."""
         from zoo.modalities.files.reading import examine
 
         return examine(self, inputs)

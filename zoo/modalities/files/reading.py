@@ -1,4 +1,4 @@
-"""Reading files by a plugin's functions; its faults become errors that name it."""
+"""Read files with a plugin's functions; exceptions become errors that name the plugin."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plugin_of(modality: FileFunctions) -> str:
 
 
 def read_sample(modality: FileFunctions, raw: Raw, name: str) -> Any:
-    """What the plugin reads of an input.
+    """Read an input with the plugin.
 
     Raises:
         BadFilesError: It cannot be read.
@@ -71,7 +71,7 @@ def read_sample(modality: FileFunctions, raw: Raw, name: str) -> Any:
 def prepare(
     modality: FileFunctions, sample: Any, name: str, given: InputSpec, seed: int | None = None
 ) -> Tensor:
-    """A sample as the network takes it: float32, of the modality's shape, or shorter if it collates.
+    """Prepare a sample: float32, of the modality's shape, or shorter if the plugin collates.
 
     Args:
         modality: The modality.

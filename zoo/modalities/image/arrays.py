@@ -30,7 +30,7 @@ _FEW = 64  # channels; an array with fewer rows than that, and fewer than column
 
 
 class FoundArray(NamedTuple):
-    """An image that Pillow does not have: ``(H, W, C)``, and the value of pixels without data."""
+    """An image that Pillow cannot represent: ``(H, W, C)``, and the value of pixels without data."""
 
     values: Array
     nodata: float | None = None
@@ -86,7 +86,7 @@ def image_of(array: Array) -> Image.Image | None:
 
 
 def _as_bytes(array: Array) -> Array | None:
-    """Floats of 0 to 1 that were bytes of 0 to 255, as those; ``None`` for others."""
+    """Convert floats that are bytes divided by 255 back to bytes; ``None`` for other values."""
     if not in_unit_range(array):
         return None
     scaled = array.astype(np.float32) * 255
@@ -95,7 +95,7 @@ def _as_bytes(array: Array) -> Array | None:
 
 
 def has_tifffile() -> bool:
-    """Whether the library is installed that reads TIFFs of any bands."""
+    """Whether tifffile is installed, which reads TIFFs with any number of bands."""
     return importlib.util.find_spec("tifffile") is not None
 
 
@@ -107,7 +107,7 @@ def in_unit_range(array: Array) -> bool:
 
 
 def shown(found: FoundArray) -> Image.Image:
-    """An array as RGB, to be shown: its first three bands, or the first, each on its own scale."""
+    """Convert an array to RGB for display: its first three bands, or the first, each rescaled."""
     array = found.values.astype(np.float64)
     if found.nodata is not None:
         array[array == found.nodata] = np.nan
@@ -116,7 +116,7 @@ def shown(found: FoundArray) -> Image.Image:
 
 
 def grey(found: FoundArray) -> Image.Image:
-    """The mean of all bands, each on its own scale."""
+    """The mean of all bands, each rescaled to its own range."""
     bands = [_stretched(found.values[..., i]) for i in range(found.values.shape[-1])]
     return Image.fromarray(np.mean(bands, axis=0).astype(np.uint8))
 

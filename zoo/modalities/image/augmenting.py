@@ -87,10 +87,9 @@ def trivial(image: Image.Image, *, flip: bool) -> Image.Image | Tensor:
     """One operation of TrivialAugment Wide, drawn at random with its strength.
 
     Müller and Hutter 2021, arXiv:2103.10158: shear, translate, rotate, brightness, colour,
-    contrast, sharpness, posterise, solarise, equalise, or nothing. Without ``flip`` none is rotated:
-    by up to 135 degrees, a 6 becomes a 9 and an arrow to the left one to the right, and what must
-    not be mirrored mostly must not be turned either. The others leave left and right, above and
-    below as they are.
+    contrast, sharpness, posterise, solarise, equalise, or identity. Without ``flip``, images are not
+    rotated: at up to 135 degrees a 6 becomes a 9, and classes that must not be mirrored can mostly
+    not be rotated either. The other operations keep the orientation.
     """
     if image.mode == "F":  # Pillow's own operations know bytes alone
         grey = torch.from_numpy(np.array(image)).clamp_(0, 255).expand(3, -1, -1)

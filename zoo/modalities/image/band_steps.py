@@ -1,4 +1,4 @@
-"""The same steps as of images for arrays of any number of channels, on tensors."""
+"""Resize, crop and pad arrays with any number of channels, as tensors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def crop_steps(image_input: ImageInput, min_scale: float) -> Step:
 
 
 def _interpolation(image_input: ImageInput) -> Any:
-    """Tensors cannot be resized by Lanczos' filter; the bicubic one is close."""
+    """The interpolation for tensors: bicubic instead of Lanczos, which torch does not support."""
     from torchvision.transforms import InterpolationMode
 
     name = image_input.interpolation.upper()
@@ -63,7 +63,7 @@ def _interpolation(image_input: ImageInput) -> Any:
 
 
 def _middle(pixels: Tensor) -> Tensor:
-    """Of an image that is 16 times as long as wide or more, the middle."""
+    """Crop an image with an aspect ratio of 16 or more to its middle."""
     height, width = pixels.shape[-2:]
     top, left = max(0, (height - LONGEST * width) // 2), max(0, (width - LONGEST * height) // 2)
     return pixels[..., top : height - top, left : width - left]

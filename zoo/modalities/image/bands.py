@@ -36,15 +36,15 @@ def read_bands(
     name: str,
     traits: Traits | None = None,
 ) -> Bands:
-    """Decode an image to an array of so many channels.
+    """Decode an image to an array with ``channels`` channels.
 
-    Bytes stay bytes. Floats of 0 to 1, where there is no range, become 0 to 255; so do deeper
-    values by the range of the run.
+    8-bit values stay bytes. Floats in [0, 1], if there is no value range, and values of more than
+    8 bits, by the value range of the run, become floats from 0 to 255.
 
     Args:
         source: A path, encoded bytes, an image of Pillow's, an array or a tensor.
-        channels: How many the network takes. A coloured image becomes grey for 1; an image without
-            alpha is opaque for 4; of more bands than 3, the first are taken for 3.
+        channels: Number of channels. For 1, colour images become grey; for 4, images without alpha
+            are opaque; for 3, the first three of more bands are used.
         values: The values of black and white in images with more than 8 bits.
         name: The name of the image in errors.
         traits: One row to fill with the image's traits.
@@ -108,7 +108,7 @@ def _pages(source: Any, name: str) -> FoundArray | None:
 
 
 def _of_bytes(image: Image.Image, channels: int) -> Array:
-    """An image of 8 bits; grey or in colour where Pillow has no mode of so many channels."""
+    """An 8-bit image; grey or colour if Pillow has no mode with that number of channels."""
     mode = MODES.get(channels, "RGB")
     if "A" not in mode and image.has_transparency_data:
         image = on_white(image)

@@ -19,7 +19,7 @@ from zoo.system.tensors.seeds import mixed_seed
 
 
 def _forks() -> bool:
-    """Whether worker processes share the memory of this one: others would be sent a copy of it."""
+    """Whether worker processes share this one's memory; otherwise they would get a copy of it."""
     return torch.multiprocessing.get_start_method() == "fork"
 
 

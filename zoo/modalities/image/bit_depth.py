@@ -1,8 +1,8 @@
-"""Images with more than 8 bits a pixel: one scale of grey for a whole dataset.
+"""Images with more than 8 bits per pixel: one value range for a whole dataset.
 
-X-rays have 12 bits in 16, CT numbers are negative, satellite images are floats: what counts as
-black and as white is not in the file. It is found over all training images, or given, recorded with
-the run, and the same wherever the run is used. Values stay 32-bit floats up to the network.
+X-rays store 12 bits in 16, CT numbers are negative, satellite images are floats: files do not state
+which values are black and white. The range is estimated from all training images, or given by the
+user, and recorded with the run, which always uses the same one. Values stay 32-bit floats.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _NODATA = 42113  # GDAL's tag of TIFF
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image is a grey one of 16 or 32 bits, or of floats, and not scaled yet."""
+    """Whether an image is grey with 16 or 32 bits or floats, and not scaled yet."""
     return SCALED not in image.info and image.mode.startswith(("I", "F"))
 
 
 def nodata_of(image: Image.Image) -> float | None:
-    """The value that stands for "nothing was measured here" in an image as it was opened.
+    """Return the value of pixels without data in an image as it was opened.
 
-    GDAL writes it into TIFFs; ``None`` where there is none, and for NaN, which is none anyway.
+    GDAL writes it to TIFFs. ``None`` if there is none, or it is NaN, which is never data.
     """
     try:
         value = float(str(getattr(image, "tag_v2", {}).get(_NODATA, "nan")).strip(" \0"))
@@ -64,10 +64,10 @@ def scaled(
     """A deep image as floats of 0 to 255, mode ``F``.
 
     Args:
-        image: As it was opened, or turned.
-        values: What becomes 0, and what 255; beyond them is cut off. NaN becomes 0.
-        size: The shorter side in pixels that is needed; a larger image is reduced by a whole
-            factor, the mean of a block, to no less than twice that.
+        image: As it was opened, or rotated.
+        values: The values that become 0 and 255; others are clipped. NaN becomes 0.
+        size: The shorter side needed, in pixels; a larger image is averaged over blocks, to at
+            least twice that size.
         nodata: The value of pixels without data, which become 0.
     """
     factor = 1 if size is None else max(1, min(image.size) // (OVERSAMPLING * size))
@@ -84,7 +84,7 @@ def scaled(
 def scaled_values(
     grey: NDArray[np.generic], values: ValueRange, nodata: float | None
 ) -> NDArray[np.float32]:
-    """Values of an array of any shape as floats of 0 to 255; arguments as of :func:`scaled`."""
+    """Scale an array of any shape to floats from 0 to 255; arguments as for :func:`scaled`."""
     low, high = values
     wide = np.nan_to_num(grey.astype(np.float64), nan=low, posinf=high, neginf=low)
     if nodata is not None:
@@ -93,30 +93,30 @@ def scaled_values(
 
 
 def without_data(grey: NDArray[np.generic], nodata: float) -> NDArray[np.bool_]:
-    """Where the pixels have the value of those without data, in the file's own precision."""
+    """Which pixels have no data: ``nodata`` in the precision of the file."""
     close: NDArray[np.bool_] = np.isclose(grey.astype(np.float64), nodata, rtol=1e-6, atol=0)
     return close
 
 
 def own_range(image: Image.Image, nodata: float | None = None) -> ValueRange:
-    """The values between which nearly all pixels of one image lie; they are never equal."""
+    """The range of nearly all pixels of one image; its ends are never equal."""
     low, high = extent(image, nodata)
     return (low, high) if low < high else (low, low + 1)
 
 
 def extent(image: Image.Image, nodata: float | None = None) -> tuple[float, float]:
-    """The least and the greatest value of an image, but for one pixel in a thousand at each end."""
+    """The 0.1 % and 99.9 % quantiles of an image."""
     found = spread(image, nodata)
     return (found.low, found.high) if np.isfinite(found.low) else (0.0, 0.0)
 
 
 class Spread(NamedTuple):
-    """Where the values of an image lie; NaN where it has none.
+    """Quantiles of the values of an image; NaN if it has none.
 
     Attributes:
-        low: The least but for one pixel in a thousand.
+        low: The 0.1 % quantile.
         middle: The median.
-        high: The greatest but for one pixel in a thousand.
+        high: The 99.9 % quantile.
         lacks: Whether there are pixels without data.
     """
 
@@ -127,12 +127,12 @@ class Spread(NamedTuple):
 
 
 def spread(image: Image.Image, nodata: float | None = None) -> Spread:
-    """Where the values of a deep image lie; pixels of ``nodata``, and NaN, do not count."""
+    """Quantiles of a deep image, without ``nodata`` pixels and NaN."""
     return spread_of(_sampled(image), nodata)
 
 
 def spread_of(grey: NDArray[Any], nodata: float | None = None) -> Spread:
-    """As :func:`spread`, of values in a row."""
+    """Like :func:`spread`, for a flat array."""
     lacks = False
     if nodata is not None:
         none = without_data(grey, nodata)
@@ -150,7 +150,7 @@ def spread_of(grey: NDArray[Any], nodata: float | None = None) -> Spread:
 
 
 def _sampled(image: Image.Image) -> NDArray[Any]:
-    """The values of an image, of a large one some, in a row."""
+    """The values of an image as a flat array; a sample of them if it is large."""
     stride = max(1, round((image.width * image.height / _MOST_SAMPLED) ** 0.5))
     rows = range(0, image.height, stride)
     if stride == 1:
@@ -165,10 +165,10 @@ def common_range(
     """One range for the images of a dataset.
 
     Args:
-        lows: :func:`extent` of each.
-        highs: Likewise.
-        whole: Whether the values are whole numbers. Where none is negative, the range is that of
-            their bits: 0 to 255, 4095, 65535, ….
+        lows: The lower ends of :func:`extent`.
+        highs: The upper ends.
+        whole: Whether the values are integers. If none is negative, the range is that of a bit
+            depth: 0 to 255, 4095, 65535, ….
     """
     lows, highs = lows[np.isfinite(lows)], highs[np.isfinite(highs)]
     if not len(lows):  # images without any data

@@ -28,9 +28,9 @@ _LEAST_DEEP = 1e-6
 
 
 def channels_for(given: ImageInput, wanted: int | None, traits: Traits | None) -> int:
-    """The channels to train on: those asked for; the network's; or those of all images.
+    """The number of channels to train on: the requested one, the network's, or that of all images.
 
-    Images that Pillow has, such as RGBA, are read as RGB unless other channels are asked for.
+    Images that Pillow can represent, such as RGBA, are read as RGB unless requested otherwise.
     """
     if wanted is not None or given.channels != RGB:
         return wanted or given.channels
@@ -39,7 +39,7 @@ def channels_for(given: ImageInput, wanted: int | None, traits: Traits | None) -
 
 
 def derived(traits: Traits | None) -> int | None:
-    """The channels that all images have, where they cannot be read as RGB or as grey."""
+    """The number of channels of all images, if they cannot be read as RGB or grey."""
     if traits is None or not len(traits) or not traits["array"].all():
         return None
     counts = np.unique(traits["channels"])
@@ -47,7 +47,7 @@ def derived(traits: Traits | None) -> int | None:
 
 
 def with_channels(given: ImageInput, channels: int) -> dict[str, object]:
-    """The changes of an input for so many channels, with ImageNet's means or those it has."""
+    """The changes to an input for a number of channels, with its means or ImageNet's."""
     if channels == given.channels:
         return {}
     mean, std = given.mean, given.std
@@ -61,9 +61,9 @@ def with_channels(given: ImageInput, channels: int) -> dict[str, object]:
 
 
 def measured(given: ImageInput, train: Samples) -> ImageInput | None:
-    """The input with means and deviations of the training images; ``None`` where it stays.
+    """The input with means and deviations of the training images; ``None`` if it does not change.
 
-    Measured are all channels of images with more than 8 bits, and those beyond RGB of others.
+    For images with more than 8 bits all channels are measured, for others those beyond RGB.
     """
     deep = bool(given.value_range)
     if not len(train) or (given.channels <= RGB and not deep):
@@ -98,7 +98,7 @@ def _moments(given: ImageInput, train: Samples) -> tuple[NDArray[np.float64], ND
 
 
 def refuse_mixed(traits: Traits | None, channels: int, wanted: int | None) -> None:
-    """Raise a :class:`UsageError` if no image has the channels asked for, nor could have."""
+    """Raise a :class:`UsageError` if no image can be read with the requested channels."""
     if traits is None or not len(traits) or wanted is None or channels <= RGB + 1:
         return
     most = int(traits["channels"].max())

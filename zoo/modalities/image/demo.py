@@ -1,4 +1,4 @@
-"""Images for a first try: handwritten digits."""
+"""Demo images: handwritten digits."""
 
 from __future__ import annotations
 

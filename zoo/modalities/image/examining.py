@@ -1,4 +1,4 @@
-"""Decode every image once: find unreadable ones, duplicates, and what is not seen of the others."""
+"""Decode every image once to find unreadable ones, duplicates, and parts that will not be seen."""
 
 from __future__ import annotations
 

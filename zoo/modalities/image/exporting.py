@@ -1,4 +1,4 @@
-"""What an export says of images: one tensor of pixels, and the steps that prepare it."""
+"""Exports for images: one tensor of pixels, and the preprocessing steps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ImageExport:
 
 
 def steps(given: ImageInput) -> list[dict[str, Any]]:
-    """From an encoded image to ``pixel_values``, as Pillow's resampling does it."""
+    """The steps from an encoded image to ``pixel_values``, with Pillow's resampling."""
     before, how = resized(given), {"interpolation": given.interpolation}
     decode = {
         "do": "decode",
@@ -93,7 +93,7 @@ def steps(given: ImageInput) -> list[dict[str, Any]]:
 
 
 def _deep(given: ImageInput, before: int) -> dict[str, float] | None:
-    """What becomes of grey images with more than 8 bits; ``None`` where the run takes none."""
+    """How grey images with more than 8 bits are scaled; ``None`` if the run does not accept them."""
     if not given.value_range:
         return None
     black, white = given.value_range

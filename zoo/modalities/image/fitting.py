@@ -36,10 +36,11 @@ def fitted(
 ) -> BackboneSpec:
     """The spec with size, channels, resizing and value range for the options and the data.
 
-    Value range, and means and deviations of its channels, are those of this data, even if training starts from a run with another.
+    The value range, means and deviations are those of this data, even if training starts from a run
+    with others.
 
     Raises:
-        UsageError: The network does not take that size, or the range does not fit the data.
+        UsageError: The network does not support the size, or the range does not fit the data.
     """
     found = range_of(splits.train.traits) or range_of(splits.val.traits if splits.val else None)
     square = SQUARES[asked["resize"]] if asked["resize"] else {}

@@ -1,4 +1,4 @@
-"""Image formats: what Pillow reads by itself, what its plugins add, and metadata that it refuses."""
+"""Image formats: those that Pillow reads, those that its plugins add, and oversized metadata."""
 
 from __future__ import annotations
 

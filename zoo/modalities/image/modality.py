@@ -91,7 +91,7 @@ class ImageModality(DefaultsOfFiles):
         return Normalise(spec.image_input)
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
-        """Pixels of a side, and channels other than RGB."""
+        """Height and width in pixels, and the number of channels unless it is 3."""
         given = spec.image_input
         channels = f" of {given.channels} channels" if given.channels != _RGB else ""
         return f"{given.size} pixels{channels}".replace("of 1 channels", "of 1 channel")
@@ -107,7 +107,7 @@ class ImageModality(DefaultsOfFiles):
     def input_facts(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, str]:
-        """How images become square, their scale of grey, and what is left out of them."""
+        """How images are made square, their value range, and parts that are not seen."""
         from zoo.modalities.image.not_seen import reading_in_words, steps_in_words
 
         square = {"resize": asked["resize"]} if asked["resize"] else {}
@@ -121,14 +121,14 @@ class ImageModality(DefaultsOfFiles):
     def input_record(
         self, spec: BackboneSpec, splits: Splits, asked: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """``images``: their scale of grey, and of how many something is left out."""
+        """``images``: their value range, and how many have parts that are not seen."""
         from zoo.modalities.image.not_seen import reading_record
 
         given = asked["value_range"] is not None
         return {"images": reading_record(spec.image_input, splits, given=given)}
 
     def reading(self, spec: BackboneSpec, data: Mapping[str, Any]) -> Reading:
-        """With the scale of grey that the training images had."""
+        """Uses the value range of the training images."""
         from zoo.modalities.image.not_seen import Reading
 
         images = data.get("images") or {}
@@ -140,7 +140,7 @@ class ImageModality(DefaultsOfFiles):
         )
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
-        """What the loader's reading has watched."""
+        """The parts that were recorded while the loader read images."""
         from zoo.modalities.image.not_seen import Reading
         from zoo.modalities.not_seen import NotSeen
 
@@ -200,11 +200,11 @@ class ImageModality(DefaultsOfFiles):
         )
 
     def largest_size(self, spec: BackboneSpec) -> int:
-        """The very size that the spec states."""
+        """The size in the spec."""
         return spec.image_input.size
 
     def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Of the pixels; libraries' networks take no names."""
+        """The network gets the pixels as its only argument."""
         outputs: Any = network(batch["pixel_values"])
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
@@ -214,7 +214,7 @@ class ImageModality(DefaultsOfFiles):
     def batch_reader(
         self, samples: Samples, spec: BackboneSpec, options: BatchOptions
     ) -> BatchReader:
-        """Reads and augments each when it is wanted."""
+        """Reads and augments images as they are needed."""
         from zoo.modalities.image.batches import ImageBatches
         from zoo.modalities.image.transforms import make_transform
 
@@ -228,7 +228,7 @@ class ImageModality(DefaultsOfFiles):
         return ImageBatches(samples, transform, options.seed, options.reading)
 
     def decoding(self, spec: BackboneSpec, *, train: bool) -> Decoding | None:
-        """Into pixels, no larger than the network needs; ``None`` for other channels than RGB."""
+        """To pixels, no larger than needed; ``None`` for other channels than RGB."""
         from zoo.modalities.image.decoded import ImageDecoding
         from zoo.modalities.image.transforms import RGB, resized
 
@@ -247,7 +247,7 @@ class ImageModality(DefaultsOfFiles):
         return NAMES
 
     def is_file(self, path: str | Path) -> bool:
-        """Whether a file name ends as those of images do."""
+        """Whether a file name has the extension of an image."""
         from zoo.modalities.image.reading import looks_like_image
 
         return looks_like_image(path)
@@ -266,7 +266,7 @@ class ImageModality(DefaultsOfFiles):
         return examiner()
 
     def examine(self, inputs: Inputs) -> Examined:
-        """Decode every image once; only that finds every damaged file."""
+        """Decode every image once, the only way to find all damaged files."""
         from zoo.modalities.image.examining import examine
 
         return examine(inputs)

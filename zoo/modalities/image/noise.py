@@ -1,4 +1,4 @@
-"""Batches of pixels that mean nothing, to try a network with."""
+"""Batches of random pixels, to test networks."""
 
 from __future__ import annotations
 

@@ -157,10 +157,10 @@ def _unreadable(name: str, reason: str) -> BadFilesError:
 
 
 def unreadable(read: Callable[[], _T], name: str) -> _T:
-    """``read()``; why it is no array, as an error for the user.
+    """Return ``read()``; turn its errors into messages for the user.
 
     Raises:
-        BadFilesError: It is none.
+        BadFilesError: The image cannot be read as an array.
     """
     try:
         return read()
@@ -169,7 +169,7 @@ def unreadable(read: Callable[[], _T], name: str) -> _T:
 
 
 def found_in(source: Any, name: str) -> Any:
-    """An array that Pillow has no images for; an image of Pillow's for other arrays; or ``source``.
+    """Return an array, if Pillow cannot represent it; else a Pillow image, or ``source`` itself.
 
     Raises:
         BadFilesError: An array or file is damaged.
@@ -306,7 +306,7 @@ def reduce_jpeg(image: Image.Image, size: int) -> None:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF data say."""
+    """Apply the orientation in the image's EXIF data."""
     orientation = 1
     with contextlib.suppress(Exception):  # with damaged EXIF data the image is not rotated
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)

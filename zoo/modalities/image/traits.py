@@ -1,4 +1,4 @@
-"""What decoding every image once shows of each, beyond whether it can be read."""
+"""Traits of each image that are found by decoding it once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def note_traits(image: Image.Image, traits: Traits) -> None:
 
 
 def note_values(image: Image.Image, traits: Traits) -> None:
-    """Fill in what needs the pixels."""
+    """Fill in the traits that need the pixels."""
     if is_deep(image):
         traits["deep"], traits["whole"] = True, image.mode != "F"
         found = spread(image, nodata_of(image))
@@ -97,13 +97,13 @@ def _tiles(image: Image.Image) -> list[Any]:
 
 
 def _raw_mode(tile: Any) -> str:
-    """How a decoder of Pillow's unpacks pixels: ``RGB;16B``."""
+    """The raw mode of Pillow's decoder, such as ``RGB;16B``."""
     args = tile[3]
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def range_of(traits: Traits | None) -> ValueRange:
-    """The one range of the deep images among some; empty where there are none."""
+    """The common value range of the deep images; empty if there are none."""
     if traits is None or not traits["deep"].any():
         return ()
     deep = traits[traits["deep"]]

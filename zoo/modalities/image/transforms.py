@@ -1,4 +1,4 @@
-"""From an image to the tensor that a network wants, as its spec says."""
+"""Preprocess and augment images to the tensors that a network expects."""
 
 from __future__ import annotations
 
@@ -46,28 +46,29 @@ def make_transform(
     min_scale: float = MIN_SCALE,
     augment: Offer[AugmentationSpec] | None = None,
 ) -> ImageTransform:
-    """The preparation of images for a network.
+    """Make the transform of images for a network.
 
     Args:
-        image_input: What the network wants.
-        train: Whether to vary the images: a random crop of ``min_scale`` to all of the area,
-            at a proportion of 3:4 to 4:3, and by ``flip`` a mirror image of every second one.
+        image_input: The input of the network.
+        train: Whether to augment: a random crop of ``min_scale`` to all of the area, with an aspect
+            ratio of 3:4 to 4:3, and with ``flip`` a mirror image with probability 0.5.
         flip: Whether a mirrored image still shows its class.
-        min_scale: In (0, 1].
-        augment: Then applied to each training image.
+        min_scale: The smallest fraction of the area that a crop keeps, in (0, 1].
+        augment: Applied to each training image after that.
     """
     return ImageTransform(image_input, train, flip=flip, min_scale=min_scale, augment=augment)
 
 
 class ImageTransform:
-    """From an image to ``(C, size, size)`` of float32, normalised. Can be pickled.
+    """Transforms an image to ``(C, size, size)``, float32, normalised. Can be pickled.
 
-    Takes what :func:`zoo.modalities.image.reading.read_image` gives: RGB, or floats of 0 to 255 in one band.
+    Accepts results of :func:`zoo.modalities.image.reading.read_image`: RGB, or floats from 0 to 255
+    in one band.
 
     Attributes:
-        input: What it prepares for.
-        train: Whether it varies the images.
-        decode_size: The shorter side, in pixels, that decoding must leave of an image.
+        input: The input of the network.
+        train: Whether it augments.
+        decode_size: The shorter side, in pixels, that a decoded image must have at least.
     """
 
     def __init__(
@@ -91,14 +92,14 @@ class ImageTransform:
         self._normalise = Normalise(image_input)
 
     def read(self, source: Any, name: str, traits: Traits | None = None) -> Image.Image | Tensor:
-        """An image as this takes it: no larger than needed, on the run's scale of grey.
+        """Read an image, no larger than needed, with the run's value range.
 
-        A tensor ``(C, H, W)`` of 0 to 255 where Pillow has no such images.
+        A tensor ``(C, H, W)`` from 0 to 255 if Pillow cannot represent the image.
 
         Args:
-            source: Where it is.
-            name: How an error calls it.
-            traits: One row that is filled in with what the image is like.
+            source: The image.
+            name: Its name in errors.
+            traits: One row to fill with the image's traits.
 
         Raises:
             BadFilesError: It cannot be read.
@@ -110,10 +111,10 @@ class ImageTransform:
         return read_image(found, size=size, name=name, values=values, traits=traits)
 
     def together(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Several results of :meth:`pixels` as a batch, ``(B, C, size, size)``, channels last.
+        """Stack results of :meth:`pixels` to a batch ``(B, C, size, size)``, channels last.
 
-        Bytes stay bytes, to be normalised where they are computed with: a quarter of what floats
-        take on their way. If one is of floats, all are, and normalised.
+        Bytes stay bytes, a quarter of the size of floats, and are normalised on the device. If one
+        image is of floats, all become floats and are normalised here.
         """
         if any(each.dtype != torch.uint8 for each in pixels):
             pixels = [self._normalise(each) for each in pixels]
@@ -124,14 +125,14 @@ class ImageTransform:
         return self._normalise(self.pixels(image, seed=seed))
 
     def pixels(self, image: Image.Image | Tensor, *, seed: int | None = None) -> Tensor:
-        """Crop, resize and vary one image: ``(C, size, size)`` of 0 to 255, laid out pixel by pixel.
+        """Crop, resize and augment one image: ``(C, size, size)`` from 0 to 255, channels last.
 
-        Bytes, and float32 of images with more than 8 bits.
+        Bytes; float32 for images with more than 8 bits.
 
         Args:
-            image: As of :meth:`read`, of any size.
-            seed: Decides the variation, and leaves torch's own random state as it was; ``None``
-                draws from the latter.
+            image: A result of :meth:`read`, of any size.
+            seed: Seed of the augmentation, which does not change torch's random state; ``None``
+                uses that state.
         """
         if self.train and seed is not None:
             with seeded(seed):
@@ -159,10 +160,10 @@ def _as_tensor(image: Image.Image | Tensor) -> Tensor:
 
 
 class Normalise:
-    """From pixels of 0 to 255 to what the network wants: ``(x / 255 - mean) / std``, float32.
+    """Normalises pixels from 0 to 255: ``(x / 255 - mean) / std``, float32.
 
-    Takes one image ``(C, H, W)`` or a batch ``(B, C, H, W)``, in any memory layout, which stays,
-    on any device.
+    Accepts an image ``(C, H, W)`` or a batch ``(B, C, H, W)`` on any device, and keeps its memory
+    layout.
     """
 
     def __init__(self, image_input: ImageInput) -> None:
@@ -178,13 +179,13 @@ class Normalise:
         return floats.mul_(factor).add_(offset)
 
     def inverse(self, normalised: Tensor) -> Tensor:
-        """Normalised pixels as bytes of 0 to 255, to be shown."""
+        """Convert normalised pixels to bytes, for display."""
         factor, offset = (each.to(normalised.device) for each in (self._factor, self._offset))
         return ((normalised - offset) / factor).round().clamp(0, 255).to(torch.uint8)
 
 
 def resized(image_input: ImageInput) -> int:
-    """Pixels of the side that is resized before the centre crop: 256 for 224 at 0.875.
+    """The side in pixels to resize to before the centre crop: 256 for 224 at 0.875.
 
     Rounded down as timm does; the small term keeps 224 / (224 / 232) at 232.
     """
@@ -233,10 +234,9 @@ def _bands_steps(image_input: ImageInput, train: bool, flip: bool, min_scale: fl
 
 
 class _CropInProportion:
-    """A random crop of about the image's own proportion, resized as in evaluation.
+    """A random crop with about the image's aspect ratio, resized as in evaluation.
 
-    A crop of about a square would leave out most of a long image, which squashing and padding are
-    chosen to keep.
+    A square crop would cut off most of a long image, which squashing and padding are meant to keep.
     """
 
     def __init__(self, image_input: ImageInput, min_scale: float) -> None:
@@ -270,10 +270,10 @@ def _plain(image_input: ImageInput) -> Any:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """Of an image that is 16 times as long as wide or more, the middle.
+    """Crop an image with an aspect ratio of 16 or more to its middle.
 
-    The rest would be cut away, after it had taken gigabytes: 1 x 20,000 pixels would be resized
-    to 256 x 5,120,000.
+    The rest would be cropped anyway, after taking gigabytes: 1 x 20,000 pixels would be resized to
+    256 x 5,120,000.
     """
     width, height = image.size
     left, top = (

@@ -1,4 +1,4 @@
-"""What texts hold, so that the same one is found again."""
+"""Contents of texts, to find duplicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.data.sequences import Inputs, Raw
 
 
 def examine_texts(inputs: Inputs) -> Examined:
-    """Texts and pairs of texts; all of them can be read."""
+    """Examine texts and text pairs, all of which can be read."""
     rows = [texts_of(inputs[i]) for i in range(len(inputs))]
     digests = ["\0".join((*row, "")).encode() for row in rows]
     return Examined(digests, text_contents(rows))
@@ -26,10 +26,10 @@ def texts_of(raw: Raw) -> tuple[str, ...]:
 
 
 def text_contents(rows: Sequence[tuple[str, ...]]) -> Contents:
-    """From the texts of each row to a number for them, whatever their case, blanks and form.
+    """Map the texts of each row to a number that ignores case, white space and Unicode form.
 
-    Unicode's form NFKC makes one of letters that look the same: é of one character or of two,
-    full-width Latin letters, ligatures.
+    Unicode's form NFKC unifies letters that look the same: é as one character or two, full-width
+    Latin letters, ligatures.
     """
     plain = ["\0".join(_plain(text) for text in row).encode() for row in rows]
     digests = [hashlib.sha256(text).digest()[:8] for text in plain]

@@ -1,4 +1,4 @@
-"""Texts for a first try: messages to a shop's support, put together from phrases."""
+"""Demo texts: customer-support messages to a shop, composed of phrases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export says of texts: tensors of tokens, and the tokenizer that makes them."""
+"""Exports for texts: tensors of tokens, and the tokenizer."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class TextExport:
     """See :class:`zoo.modalities.exporting.ExportInputs`.
 
     Attributes:
-        spec: Of the network.
-        tokenizer: The run's.
-        pairs: Whether the inputs are pairs of texts.
-        types: Whether there are types of tokens among the tensors.
+        spec: The network's spec.
+        tokenizer: The run's tokenizer.
+        pairs: Whether the inputs are text pairs.
+        types: Whether ``token_type_ids`` are among the tensors.
     """
 
     spec: BackboneSpec
@@ -74,12 +74,12 @@ class TextExport:
 
     @property
     def longest(self) -> int:
-        """The most tokens that the network takes."""
+        """The maximum number of tokens of the network."""
         return self.spec.text_input.max_length
 
     @property
     def shortest(self) -> int:
-        """The fewest tokens that a text becomes."""
+        """The minimum number of tokens of a text."""
         special = self.tokenizer.num_special_tokens_to_add(self.pairs)
         return min(self.longest, max(1, int(special)))
 
@@ -106,7 +106,7 @@ class TextExport:
         return named_network(list(self.axes), backbone)
 
     def preparation(self) -> dict[str, Any]:
-        """The tokenizer, and how its tokens are cut and padded."""
+        """The tokenizer, and how tokens are truncated and padded."""
         text = self.spec.text_input
         unknown = self.tokenizer.token_to_id(UNKNOWN)
         return {

@@ -70,7 +70,7 @@ class TextModality(Defaults):
     options: frozenset[str] = frozenset({"max_length", "pooling"})
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
-        """Tokens at most, and how they become one vector."""
+        """The maximum number of tokens, and the pooling."""
         text = spec.text_input
         return f"up to {text.max_length:,} tokens, {text.pooling} pooling"
 
@@ -100,7 +100,7 @@ class TextModality(Defaults):
         return with_tokenizer(spec, train, found)
 
     def require_fit(self, train: Samples, tokenizer: Tokenizer | None) -> None:
-        """A tokenizer has to put something between the two texts of a pair."""
+        """The tokenizer must separate the two texts of a pair."""
         from zoo.modalities.text.tokenization import require_separator
 
         if train.pairs and tokenizer is not None:
@@ -196,7 +196,7 @@ class TextModality(Defaults):
         return min(spec.text_input.max_length, LARGE)
 
     def native_outputs(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Of the tensors by their names."""
+        """The network gets the tensors by name."""
         outputs: Any = network(**batch)
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
@@ -245,7 +245,7 @@ class TextModality(Defaults):
         return texts_in(table, columns, rows)
 
     def examine(self, inputs: Inputs) -> Examined:
-        """What the texts hold, whatever their case, blanks and Unicode form."""
+        """Find duplicates, ignoring case, white space and Unicode form."""
         from zoo.modalities.text.contents import examine_texts
 
         return examine_texts(inputs)
@@ -270,7 +270,7 @@ class TextModality(Defaults):
 
     @property
     def demo(self) -> DemoData:
-        """Messages to a shop's support."""
+        """Customer-support messages to a shop."""
         from zoo.modalities.text.demo import MESSAGES
 
         return MESSAGES

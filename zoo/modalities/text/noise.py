@@ -1,4 +1,4 @@
-"""Batches of tokens that mean nothing, to try a network with."""
+"""Batches of random tokens, to test networks."""
 
 from __future__ import annotations
 
