@@ -175,6 +175,19 @@ def test_the_command_tells_the_largest_difference_and_refuses_an_existing_folder
     assert "largest difference from the run's outputs: 0.0e+00 (batches: 1x3x16x16, " in other.out
 
 
+def test_an_export_that_cannot_be_loaded_here_is_kept_and_says_why(
+    cnn: zoo.Run, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "it is compiled for another processor"
+    changed = replace(exporters.EXPORTERS["native"], run="", not_compared=reason)
+    monkeypatch.setitem(exporters.EXPORTERS, "native", changed)  # type: ignore[arg-type]
+    done = zoo_cli("export", cnn.folder, "--format", "native", "--output", tmp_path / "out")
+    assert done.out.splitlines()[-1] == f"not compared with the run's outputs: {reason}"
+    assert f"not compared with the run's: {reason}." in (tmp_path / "out/README.md").read_text()
+    exported = zoo.export_run(cnn, format="native", output=tmp_path / "again").to_json()
+    assert (exported["difference"], exported["not_compared"]) == (None, reason)
+
+
 @pytest.mark.slow(0.1)
 def test_a_native_export_loads_where_there_is_no_zoo(lstm: zoo.Run, tmp_path: Path) -> None:
     zoo.export_run(lstm, format="native", output=tmp_path / "out")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,18 +15,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import zoo
 from zoo.contract.adapters import AdapterKind, AdapterOptions
-from zoo.contract.extensions import LossSpec, Metric, MetricInput
+from zoo.contract.extensions import ExporterSpec, LossSpec, Metric, MetricInput
 from zoo.contract.network.backbone import Backbone
 from zoo.engine import adapters
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.engine.strategies import Phase
+from zoo.errors import ContractError, RunError
+from zoo.export.exporters import EXPORTER, EXPORTERS
 from zoo.registry.offers import Offer, OfferKind
 from zoo.tasks.losses import LOSS, LOSSES
 from zoo.tasks.metrics import METRIC, METRICS
 from zoo.testing.catalogue import (
     adapters_can_be_trained,
+    exports_answer_as_the_run,
     functions_can_be_imported,
     heads_can_be_trained,
     losses_can_be_trained,
@@ -32,6 +38,7 @@ from zoo.testing.catalogue import (
     strategies_make_valid_phases,
 )
 from zoo.testing.checks import NotApplicable
+from zoo.testing.offered import exporters
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
 from zoo.weights.adapter_kinds import ADAPTERS
@@ -244,6 +251,63 @@ def test_adapters_that_fit_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 def spoil(backbone: Backbone) -> None:
     with torch.no_grad():
         next(backbone.net.parameters()).mul_(2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
+    return exporters._run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture
+def made_once(run: zoo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporters, "_run", lambda folder: run)
+
+
+def write_zeros(run: zoo.Run, backbone: Backbone, inputs: Any, folder: Path) -> None:
+    (folder / "zeros").write_text("2")
+
+
+def run_zeros(folder: Path) -> Any:
+    return lambda batch: torch.zeros(
+        len(batch["pixel_values"]), int((folder / "zeros").read_text())
+    )
+
+
+def refuse(run: zoo.Run, *_: object) -> None:
+    raise RunError("only for texts", hint="Use another format.")
+
+
+@pytest.mark.usefixtures("made_once")
+def test_an_export_that_answers_otherwise_than_the_run_fails() -> None:
+    zeros = ExporterSpec(write=write_zeros, run=run_zeros, model="zeros")
+    with pytest.raises(AssertionError, match="outputs of export format 'acme/odd' differ"):
+        exports_answer_as_the_run(offering(EXPORTER, zeros))  # type: ignore[arg-type]
+    lost = replace(zeros, model="ones")
+    with pytest.raises(AssertionError, match="export format 'acme/odd' did not write ones"):
+        exports_answer_as_the_run(offering(EXPORTER, lost))  # type: ignore[arg-type]
+    exports_answer_as_the_run(offering(EXPORTER, EXPORTERS["torch-export"]))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("made_once")
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"write": refuse}, "'acme/odd': only for texts"),
+        ({"run": "", "not_compared": "it is compiled for a phone"}, "compiled for a phone"),
+        ({"requires": ("a_module_that_nobody_has",)}, "acme/odd needs a_module_that_nobody_has"),
+    ],
+)
+def test_an_export_that_cannot_be_compared_says_why(changes: dict[str, Any], fact: str) -> None:
+    zeros = ExporterSpec(write=write_zeros, run=run_zeros, model="zeros")
+    with pytest.raises(NotApplicable, match=fact):
+        exports_answer_as_the_run(offering(EXPORTER, replace(zeros, **changes)))  # type: ignore[arg-type]
+    functions_can_be_imported(offering(EXPORTER, replace(zeros, **changes)))  # type: ignore[arg-type]
+
+
+def test_an_exporter_can_be_run_or_says_why_not() -> None:
+    for changes in ({}, {"run": run_zeros, "not_compared": "why"}):
+        with pytest.raises(ContractError, match="either 'run' or 'not_compared'"):
+            ExporterSpec(write=write_zeros, model="zeros", **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

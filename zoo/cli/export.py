@@ -62,6 +62,9 @@ def _print_exported(exported: Exported) -> None:
         say(clean(f"{exported.folder / name}  {in_bytes(size)}"))
     for name, shape in exported.inputs.items():
         say(f"input {name}: ({', '.join(map(str, shape))})")
+    if exported.difference is None:
+        say(clean(f"not compared with the run's outputs: {exported.not_compared}"))
+        return
     batches = ", ".join("x".join(map(str, shape)) for shape in exported.checked)
     say(
         f"largest difference from the run's outputs: {exported.difference:.1e} (batches: {batches})"

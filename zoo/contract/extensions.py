@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from zoo.errors import ContractError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -152,6 +154,8 @@ class ExporterSpec:
         write: ``write(run, backbone, inputs, folder)`` writes the exported files to the folder.
         run: ``run(folder)`` loads the folder as a user would, and returns a function from a batch
             of tensors by name to logits ``(B, outputs)``, which are compared with the run's.
+        not_compared: Instead of ``run``: why the files cannot be loaded here, such as ``they are
+            compiled for another processor``.
         model: Name of the main file.
         usage: Python lines for the README that compute ``outputs``. ``{tensors}`` and ``{keywords}``
             stand for the inputs, as ``"name": name`` and ``name=name``.
@@ -160,8 +164,16 @@ class ExporterSpec:
     """
 
     write: Function
-    run: Function
     model: str
+    run: Function = ""
+    not_compared: str = ""
     usage: str = ""
     requires: tuple[str, ...] = ()
     install: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.run) == bool(self.not_compared):
+            raise ContractError(
+                f"the exporter of {self.model!r} must have either 'run' or 'not_compared'",
+                hint="See zoo_exporters in docs/plugins.md.",
+            )

@@ -44,16 +44,19 @@ class Exported:
         format: The requested format.
         files: Names of the files in the folder, the model first.
         inputs: Shape of each input of the model; ``batch`` and ``length`` are dynamic.
-        difference: Largest absolute difference of its logits from the run's.
+        difference: Largest absolute difference of its logits from the run's; ``None`` if the
+            files cannot be loaded here.
         checked: Shapes of the first input in the batches that were compared.
+        not_compared: Why they were not compared; empty if they were.
     """
 
     folder: Path
     format: str
     files: tuple[str, ...]
     inputs: dict[str, tuple[str | int, ...]]
-    difference: float
+    difference: float | None
     checked: tuple[tuple[int, ...], ...]
+    not_compared: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As ``zoo export --json`` prints it."""
@@ -64,6 +67,7 @@ class Exported:
             "inputs": {name: list(shape) for name, shape in self.inputs.items()},
             "difference": self.difference,
             "checked": [list(shape) for shape in self.checked],
+            "not_compared": self.not_compared,
         }
 
 
@@ -134,11 +138,8 @@ def _written(
 ) -> Exported:
     """Write everything into ``temporary`` and check it there."""
     inputs = inputs_of(run, backbone)
-    write = chosen.call(imported, chosen.value.write)
-    chosen.call(write, run, backbone, inputs, temporary)
-    if not (temporary / chosen.value.model).exists():
-        raise chosen.broken(f"its {chosen} did not write {chosen.value.model}")
-    difference, checked = _compared(run, backbone, inputs, chosen, temporary)
+    write_format(run, backbone, inputs, chosen, temporary)
+    difference, checked = compare(run, backbone, inputs, chosen, temporary)
     write_preparation(temporary, run, inputs)
     written = [file.name for file in temporary.iterdir()]
     files.write_text(temporary / README, readme(run, inputs, chosen, written, difference))
@@ -152,6 +153,7 @@ def _written(
         inputs=dict(inputs.axes),
         difference=difference,
         checked=checked,
+        not_compared=chosen.value.not_compared,
     )
 
 
@@ -169,18 +171,41 @@ def write_preparation(folder: Path, run: Run, inputs: ExportInputs) -> None:
         shutil.copyfile(run.folder / TOKENIZER, folder / TOKENIZER)
 
 
-def _compared(
+def write_format(
     run: Run,
     backbone: Backbone,
     inputs: ExportInputs,
     chosen: Offer[ExporterSpec],
     folder: Path,
-) -> tuple[float, tuple[tuple[int, ...], ...]]:
+) -> None:
+    """Write the files of a format.
+
+    Raises:
+        PluginError: The exporter fails, or does not write its model.
+        ZooError: What the exporter says about this run.
+    """
+    write = chosen.call(imported, chosen.value.write)
+    chosen.call(write, run, backbone, inputs, folder)
+    if not (folder / chosen.value.model).exists():
+        raise chosen.broken(f"its {chosen} did not write {chosen.value.model}")
+
+
+def compare(
+    run: Run,
+    backbone: Backbone,
+    inputs: ExportInputs,
+    chosen: Offer[ExporterSpec],
+    folder: Path,
+) -> tuple[float | None, tuple[tuple[int, ...], ...]]:
     """The largest difference of the logits, and the shapes that were compared.
+
+    ``None`` if the format cannot be loaded here.
 
     Raises:
         RunError: The export cannot be run, or differs by more than :data:`TOLERANCE`.
     """
+    if chosen.value.not_compared:
+        return None, ()
     run_it = _opened(run, chosen, folder)
     differences, shapes = [], []
     for batch in inputs.checked():

@@ -84,12 +84,21 @@ def find_exporter(name: str, registry: Registry | None = None) -> Offer[Exporter
         offer = Offer(kind=EXPORTER, bare=name, plugin="", given=EXPORTERS[name])
     else:
         offer = (registry or Registry.discover()).offer(EXPORTER, name, EXPORTERS)
+    require_libraries(offer)
+    return offer
+
+
+def require_libraries(offer: Offer[ExporterSpec]) -> None:
+    """Import what a format needs.
+
+    Raises:
+        UsageError: A library is missing.
+    """
     for module in offer.value.requires:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise UsageError(
-                f"--format {name} needs {module}, which cannot be imported: {first_line(error)}",
+                f"--format {offer.name} needs {module}, which cannot be imported: {first_line(error)}",
                 hint=f"Install the libraries: {offer.value.install or f'pip install {module}'}",
             ) from error
-    return offer

@@ -13,7 +13,11 @@ from zoo.runs.run import Run
 
 
 def readme(
-    run: Run, inputs: ExportInputs, chosen: Offer[ExporterSpec], files: list[str], difference: float
+    run: Run,
+    inputs: ExportInputs,
+    chosen: Offer[ExporterSpec],
+    files: list[str],
+    difference: float | None,
 ) -> str:
     """A page in Markdown."""
     names, dtypes = list(inputs.axes), dtypes_of(inputs)
@@ -28,8 +32,8 @@ def readme(
     )
     return f"""# {plain(run.folder.resolve().name)} ({chosen.bare})
 
-{plain(last_part(run.backbone_name))}, fine-tuned and exported with zoo, which is not needed here. On random
-inputs its outputs differ from the run's by at most {difference:.1e}.
+{plain(last_part(run.backbone_name))}, fine-tuned and exported with zoo, which is not needed here.
+{_checked(chosen.value, difference)}
 
 {code}Inputs, of any batch size{inputs.limits}:
 
@@ -40,6 +44,12 @@ inputs its outputs differ from the run's by at most {difference:.1e}.
 {meaning(run.record)}
 License of the weights that training started from: {license_of(run.record)}.
 {_library(files)}"""
+
+
+def _checked(exporter: ExporterSpec, difference: float | None) -> str:
+    if difference is None:
+        return f"Its outputs were not compared with the run's: {exporter.not_compared}."
+    return f"On random inputs its outputs differ from the run's by at most {difference:.1e}."
 
 
 def _library(files: list[str]) -> str:

@@ -35,6 +35,7 @@ from zoo.tasks.losses import LOSS
 from zoo.tasks.metrics import METRIC
 from zoo.testing.checks import CHECKS, NotApplicable
 from zoo.testing.offered.adapters import check_adapter
+from zoo.testing.offered.exporters import check_exporter
 from zoo.testing.offered.heads import check_head
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
@@ -187,6 +188,11 @@ def adapters_can_be_trained(plugin: PublishedCatalogue) -> None:
         _each(plugin.offers(ADAPTER), check_adapter)
 
 
+def exports_answer_as_the_run(plugin: PublishedCatalogue) -> None:
+    """Every export format gives a run's outputs when it is loaded again, or says why it cannot be."""
+    _each(plugin.offers(EXPORTER), check_exporter)
+
+
 def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
     """Tasks, metrics, losses, augmentations, formats and readers name functions that are there."""
     for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
@@ -203,7 +209,7 @@ def _check_functions(offer: Offer[Any]) -> None:
         *getattr(given, "measures", {}).values(),
         *(getattr(given, name) for name in ("formula", "apply", "write", "run") if name in fields),
     ]
-    for function in functions:
+    for function in filter(None, functions):  # an exporter may have no 'run'
         assert callable(imported(function)), f"the {offer} names {function!r}, not a function"
 
 
@@ -258,6 +264,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         metrics_have_sensible_values,
         losses_can_be_trained,
         adapters_can_be_trained,
+        exports_answer_as_the_run,
         exemptions_are_of_something,
     )
 }
