@@ -432,7 +432,7 @@ def test_a_format_of_data_has_one_reader(folder: Folder, index: Index) -> None:
         assert statuses["first"] == ("ok", "")
         assert statuses["later"][0] == statuses["takes_csv"][0] == "conflict"
         assert "the plugin 'first' reads .odd too" in statuses["later"][1]
-        assert "the zoo itself reads .csv too" in statuses["takes_csv"][1]
+        assert "zoo itself reads .csv too" in statuses["takes_csv"][1]
         assert registered_readers()[".odd"].plugin == "first"
         Registry(sources, Policy(disabled=frozenset({"first"})), index)
         assert registered_readers()[".odd"].plugin == "later"
