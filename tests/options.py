@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class FinetuneOptions(TypedDict, total=False):
-    """Options of a fine-tune; one that is left out, or ``None``, has its default."""
+    """Options of a fine-tune; ``None`` or a missing option means its default."""
 
 {fields}
 '''

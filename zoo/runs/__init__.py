@@ -1,1 +1,1 @@
-"""A finished run: its folder, its predictions, its comparison with others, its report."""
+"""Finished runs: folders, predictions, comparisons and reports."""

@@ -1,4 +1,4 @@
-"""Several adapter runs on one base in memory, switched without loading anything."""
+"""Several adapter runs that share one base in memory, with fast switching between them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _OF_DATA = ("max_length", "longest", "size", "crop", "fixed_size")
 
 @dataclass(frozen=True)
 class _Loaded:
-    """An adapter beside the base.
+    """A loaded adapter.
 
     Attributes:
         run: Its run.
         head: Its head.
-        layers: Its layers, by path; each holds the base's own layer.
-        changed: Values of the base's own tensors under it, by name.
+        layers: Its layers, by path; each wraps a layer of the base.
+        changed: The values that it gives to tensors of the base, by name.
     """
 
     run: Run
@@ -110,7 +110,7 @@ class AdapterSet:
         return self.backbone
 
     def predictor(self, name: str) -> Predictor:
-        """Predicts with one of the adapters, whichever is in use; safe with the other predictors.
+        """A predictor for one of the adapters; it can be used alongside those of the others.
 
         Raises:
             NameLookupError: No adapter has that name.
@@ -131,7 +131,7 @@ class AdapterSet:
             yield
 
     def _take_off(self) -> None:
-        """Put the base's own layers, tensors and head back."""
+        """Restore the layers, tensors and head of the base."""
         if self._current is None:
             return
         for path in self._adapters[self._current].layers:
@@ -163,7 +163,7 @@ def load_adapters(
         registry: The installed plugins by default.
 
     Raises:
-        UsageError: There are none, or they fit different bases, or two have one name.
+        UsageError: There are no runs, they fit different bases, or two have the same name.
         RunError: A run holds no adapter, or it or the base is missing or damaged.
     """
     registry = registry or Registry.discover()
@@ -223,7 +223,7 @@ def load_predictors(
 
 
 def base_of(run: Run) -> tuple[str, str] | None:
-    """What runs must have in common to share a base; ``None`` for a whole network."""
+    """The key by which runs share a base; ``None`` for a whole network."""
     adapter = run.record.get("adapter")
     if adapter is None:
         return None
@@ -267,7 +267,7 @@ def _read(run: Run, registry: Registry) -> AdapterParts:
 
 
 def _loaded(backbone: Backbone, run: Run, parts: AdapterParts, registry: Registry) -> _Loaded:
-    """Put an adapter onto the base, and take it off again."""
+    """Load an adapter on the base, and remove it from the base again."""
     net = backbone.net
     own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     changed = [name for name in parts.base if name in own]

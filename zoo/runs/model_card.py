@@ -198,14 +198,14 @@ def license_of(record: Mapping[str, Any]) -> str:
 
 
 def meaning(record: Mapping[str, Any]) -> str:
-    """What the network's outputs mean, where they are not logits of a softmax."""
+    """The meaning of the network's outputs, unless they are logits of a softmax."""
     names = [plain(name) for name in record["classes"]]
     words = _task(record).outputs_in_words(names)
     return f"\n{words}\n" if words else ""
 
 
 def _weights(record: Mapping[str, Any]) -> str:
-    """What the file of weights holds."""
+    """The contents of the weights file."""
     if adapter := record.get("adapter"):
         base = f"{plain(adapter['base']['backbone'])} ({plain(adapter['base']['weights'])})"
         return (
@@ -243,7 +243,7 @@ def plain(value: object) -> str:
 
 
 def _unlinked(found: re.Match[str]) -> str:
-    """An address with its sign as a character reference, which renders without a link."""
+    """Replace the ``@``, ``:`` or ``.`` of an address by a character reference, so that it is not linked."""
     before, sign = found[1] or found[3] or "", found[2] or found[4] or found[5]
     return f"{before}&#{ord(sign)};"
 

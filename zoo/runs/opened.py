@@ -55,10 +55,10 @@ class OpenedRun:
     Args:
         folder: Written by ``zoo finetune``, or the name that ``zoo add`` gave it.
         surgery: The function that changed the backbone before training, if one did.
-        network: The user's own network that was trained, if no plugin has it, or a function that
-            builds it; needed where zoo cannot or may not import it from where it was.
+        network: For a run of a user's own network, that network or a function that builds it;
+            needed if zoo cannot import its code, or does not trust it.
         registry: Plugins that may build the backbone; the installed ones by default.
-        base: The base of an adapter run, where it is not where it was: a file, a folder or a run.
+        base: The base of an adapter run, if it has moved: a file, a folder or a run.
         backbone: The result of :meth:`load`, if the caller has it already.
         finished: The contents of the files, if the caller has just written them.
 
@@ -69,7 +69,7 @@ class OpenedRun:
         metrics: The task's metrics on the validation split: ``accuracy``, ``macro_f1``, ``loss``.
         surgery: The function that changed the backbone before training, as it was passed.
         training_data: Facts of the data that it was trained on.
-        reading: How images are read, where their range matters; else ``None``.
+        reading: How images are read, if their value range matters; else ``None``.
 
     Raises:
         RunError: ``run.json`` is missing or damaged, or the run is not finished.
@@ -156,7 +156,7 @@ class OpenedRun:
     def load(self) -> Backbone:
         """The fine-tuned backbone with its head, on the CPU, in evaluation mode.
 
-        Of an adapter run: its base, fetched and verified, with the adapter beside its layers.
+        For an adapter run: its base, fetched and verified, with the adapter added to its layers.
 
         Raises:
             RunError: The weights are missing or damaged, or do not fit the record; or the base of
@@ -225,7 +225,7 @@ class OpenedRun:
 
     @cached_property
     def network(self) -> OwnNetwork | None:
-        """How the user's own network is made; ``None`` for a plugin's.
+        """How to build the user's own network; ``None`` for a plugin's.
 
         Raises:
             RunError: It has to be passed: the message says what.
@@ -274,7 +274,7 @@ class OpenedRun:
     def logits(
         self, samples: Samples, *, device: str, workers: int | None, reporter: Reporter | None
     ) -> tuple[Tensor, NotSeen]:
-        """The outputs ``(N, outputs)`` for all samples, and what of their inputs was cut off."""
+        """The outputs ``(N, outputs)`` for all samples, and which parts of inputs were not seen."""
         forward, reporter = self.forward(device), reporter or Quiet()
         with self.loaders(workers).plain(samples, self.reading) as loader:
             logits = forward.predict(loader, count=len(samples), reporter=reporter)

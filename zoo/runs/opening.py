@@ -20,7 +20,7 @@ def open_runs(folders: Sequence[str | Path], *, networks: Sequence[NetworkLike] 
 
     Raises:
         RunError: A run cannot be opened.
-        UsageError: A network is of none of the runs.
+        UsageError: A network does not belong to any of the runs.
     """
     runs = [Run(folder) for folder in folders]
     own = {run.folder: _name_of_code(run) for run in runs if run.record.get("network") is not None}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FinetuneOptions(TypedDict, total=False):
-    """Options of a fine-tune; one that is left out, or ``None``, has its default."""
+    """Options of a fine-tune; ``None`` or a missing option means its default."""
 
     classes: int | None
     """Number of classes the data must have; for the demo data, how many to use."""

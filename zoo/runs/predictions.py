@@ -1,4 +1,4 @@
-"""Predictions of a run, and the Parquet file that keeps them."""
+"""Predictions of a run, and the Parquet file that they are stored in."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def predictions_of(
         outputs: Probabilities or values, ``(len(samples), len(classes))``.
         classes: Names of classes or regression targets.
         threshold: Probability from which a label is predicted; multi-label only.
-        unread: By input, what was cut off; empty if nothing was.
+        unread: By input, the parts that were not seen; empty if there are none.
     """
     inputs = [shown(samples, i) for i in range(len(samples))]
     lacks = unread or [()] * len(samples)

@@ -1,4 +1,4 @@
-"""The report of a run, from its folder and, where it is still there, its data."""
+"""The report of a run, from its folder and, if still available, its data."""
 
 from __future__ import annotations
 

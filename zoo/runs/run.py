@@ -37,8 +37,8 @@ class Run(ShownRun):
     Args:
         folder: Written by ``zoo finetune``, or the name that ``zoo add`` gave it.
         surgery: The function that changed the backbone before training, if one did.
-        network: Your own network that was trained, or a function that builds it; needed where zoo
-            cannot or may not import it from where it was.
+        network: For a run of your own network, that network or a function that builds it; needed
+            if zoo cannot import its code, or does not trust it.
         registry: Plugins that may build the backbone; the installed ones by default.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What a run shows of itself in a notebook, and what it does by calling other parts of zoo."""
+"""Display of a run in a notebook, and methods that call other parts of zoo."""
 
 from __future__ import annotations
 

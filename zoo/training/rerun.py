@@ -45,7 +45,7 @@ def rerun(
         first: A finished run.
         output: Folder of the repetition; ``None`` for the next free one in ``runs/``.
         options: Options that do not change the result.
-        data: New location of the data, if it has moved, or the name of that in memory.
+        data: New location of the data, if it has moved, or the name of data in memory.
 
     Raises:
         RunError: ``run.json`` lacks the request, as in a run from the Hub; or the data has changed.

@@ -1,4 +1,4 @@
-"""Builds what training starts from: a backbone fitted to the data, its weights and tokenizer."""
+"""Builds the starting point of training: a backbone adapted to the data, its weights, its tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``report.html`` of a run: what was trained on what, how good it is, and where it errs.
+"""``report.html`` of a run: run details, metrics and mistakes.
 
-``subject`` is what a report is about, ``page`` puts it together, ``looking`` asks the network.
+``subject`` is the run with its evaluated samples, ``page`` renders the report.
 """

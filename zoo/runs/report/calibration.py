@@ -19,11 +19,11 @@ class Bin:
     """Predictions of about the same probability.
 
     Attributes:
-        low: From which probability on.
-        high: To which; the last bin has 1 too.
+        low: Lower bound of the probability, inclusive.
+        high: Upper bound, exclusive except in the last bin.
         count: Number of predictions.
         predicted: Their mean probability.
-        accuracy: The share of them that were correct.
+        accuracy: The proportion of them that is correct.
     """
 
     low: float
@@ -35,13 +35,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A reliability diagram in numbers.
+    """The data of a reliability diagram.
 
     Attributes:
-        bins: :data:`BINS` of equal width, from 0 to 1; those that hold nothing have 0 for all.
-        error: The expected calibration error, in [0, 1]: the mean, over all predictions, of the
-            distance between probability and accuracy in their bin (Naeini et al. 2015; Guo et al. 2017,
-            arXiv:1706.04599, there with 15 bins).
+        bins: :data:`BINS` bins of equal width, from 0 to 1; empty bins have all values 0.
+        error: The expected calibration error, in [0, 1]: the difference between probability and
+            accuracy in each bin, weighted by the number of predictions (Naeini et al. 2015; Guo et
+            al. 2017, arXiv:1706.04599, who use 15 bins).
         count: Number of predictions.
     """
 
@@ -51,15 +51,15 @@ class Calibration:
 
 
 def calibration(task: Task, outputs: NDArray[np.float64], labels: LabelArray) -> Calibration | None:
-    """Of the probability of the class that was named; of every class where several may be.
+    """Calibration of the predicted class's probability; for multi-label, of every class's.
 
     Args:
-        task: What the outputs are.
-        outputs: ``(N, classes)``.
-        labels: As the task has them.
+        task: The run's task.
+        outputs: Probabilities, ``(N, classes)``.
+        labels: Labels in the task's format.
 
     Returns:
-        ``None`` for numbers, and where outputs are not finite.
+        ``None`` for regression, or if outputs are not finite.
     """
     if not outputs.size or not np.isfinite(outputs).all():
         return None
@@ -68,7 +68,7 @@ def calibration(task: Task, outputs: NDArray[np.float64], labels: LabelArray) ->
 
 
 def _binned(said: NDArray[np.float64], true: NDArray[np.bool_]) -> Calibration:
-    """Both ``(M,)``."""
+    """Bin probabilities and correctness, both ``(M,)``."""
     places = np.minimum((said * BINS).astype(int), BINS - 1)
     counts = np.bincount(places, minlength=BINS)
     means = np.bincount(places, weights=said, minlength=BINS) / np.maximum(counts, 1)

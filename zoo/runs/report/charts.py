@@ -1,4 +1,4 @@
-"""From numbers to places on a chart; the template draws, so that colours follow the page."""
+"""Coordinates of charts. The template draws them, so that their colours follow the page's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_POINTS = 400
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: where, and what stands there."""
+    """A tick of an axis: its position and label."""
 
     at: float
     text: str
@@ -27,14 +27,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: its name, its corners, and those as the ``points`` of SVG."""
+    """A line of a chart: its name, its points, and these as the ``points`` attribute of SVG."""
 
     name: str
     points: tuple[tuple[float, float], ...]
 
     @property
     def svg(self) -> str:
-        """``x,y x,y …``"""
+        """Format points as ``x,y x,y …``."""
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
 
 
@@ -43,11 +43,11 @@ class Curves:
     """Lines over epochs.
 
     Attributes:
-        lines: One or two.
-        across: Marks below.
-        up: Marks at the left.
-        best: Where the best epoch is, across.
-        phases: Where each phase begins, and its name; empty where there is but one.
+        lines: One or two lines.
+        across: Ticks of the horizontal axis.
+        up: Ticks of the vertical axis.
+        best: Horizontal position of the best epoch.
+        phases: Horizontal position of the start of each phase, and its name; empty for one phase.
     """
 
     lines: tuple[Line, ...]
@@ -60,15 +60,15 @@ class Curves:
 def curves(
     series: Mapping[str, Sequence[float | None]], phases: Sequence[str], best: int | None
 ) -> Curves | None:
-    """Lines of what was measured in each epoch.
+    """Lines of values by epoch.
 
     Args:
-        series: Names to a number an epoch; ``None`` where there is none.
+        series: Names to one value per epoch; ``None`` for missing values.
         phases: The phase of each epoch.
         best: The best epoch, from 1.
 
     Returns:
-        ``None`` where there are no two numbers to join.
+        ``None`` if there are fewer than two values.
     """
     count = len(phases)
     values = [v for line in series.values() for v in line if v is not None and math.isfinite(v)]
@@ -104,12 +104,12 @@ class Bar:
     """A bin of a reliability diagram, drawn.
 
     Attributes:
-        x: Its left side.
-        width: In pixels.
-        y: The top of the bar.
-        height: Down to the axis.
-        expected: Where the top would be if the probability held.
-        share: The height of the bar that says how much was said here.
+        x: Left side of the bar, in pixels.
+        width: Width of the bar.
+        y: Top of the bar.
+        height: Height of the bar.
+        expected: Top of the bar for perfect calibration.
+        share: Height of the bar for the number of predictions.
     """
 
     x: float
@@ -131,7 +131,7 @@ class Reliability:
 
 
 def reliability(found: Calibration) -> Reliability:
-    """The shares that were right over the probabilities; below how often each was said."""
+    """Accuracy by predicted probability, and below it the number of predictions."""
     x, y = _Axis(0, 1, LEFT, WIDTH - RIGHT), _Axis(0, 1, HEIGHT - BOTTOM, TOP)
     most = max(b.count for b in found.bins)
     bars = tuple(
@@ -157,7 +157,7 @@ def reliability(found: Calibration) -> Reliability:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Predicted over true numbers of one column, drawn."""
+    """A scatter plot of predicted against true values of one target."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -169,10 +169,10 @@ class Scatter:
 
 
 def scatter(name: str, truth: NDArray[np.float64], said: NDArray[np.float64]) -> Scatter | None:
-    """A point a sample, of many evenly chosen ones; both ``(N,)``.
+    """One point per sample, or for an evenly spaced subset of many samples; both ``(N,)``.
 
     Returns:
-        ``None`` where nothing is finite.
+        ``None`` if no values are finite.
     """
     finite = np.flatnonzero(np.isfinite(truth) & np.isfinite(said))
     if not len(finite):
@@ -195,7 +195,7 @@ def scatter(name: str, truth: NDArray[np.float64], said: NDArray[np.float64]) ->
 
 @dataclass(frozen=True)
 class _Axis:
-    """From numbers to pixels."""
+    """Maps values to pixels."""
 
     low: float
     high: float
@@ -208,7 +208,7 @@ class _Axis:
 
 
 def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Round numbers that hold ``low`` and ``high`` between them, and those to mark."""
+    """Return round limits around ``low`` and ``high``, and the values of the ticks."""
     from matplotlib.ticker import MaxNLocator
 
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):

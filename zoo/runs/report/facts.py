@@ -1,4 +1,4 @@
-"""What the page tells in words: of the run, its metrics, its data, its cost and its use."""
+"""The texts of the report: on the run, its metrics, its data, its cost and its use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lede(subject: Subject, evaluation: Evaluation) -> str:
 def headline(
     subject: Subject, evaluation: Evaluation, error: float | None
 ) -> list[tuple[str, str, str]]:
-    """The metrics that come first: name, value, and its meaning or confidence interval."""
+    """The main metrics: name, value, and meaning or confidence interval."""
     chosen = subject.task.selection
     known = {**metrics_of(subject.task), chosen.key: chosen.metric}
     cells = [
@@ -90,7 +90,7 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
 
 
 def strategy_in_words(recipe: Mapping[str, Any], phases: Any) -> str:
-    """The strategy, and what each of its phases did."""
+    """The strategy, and the settings of its phases."""
     strategy = str(recipe.get("strategy", ""))
     if not isinstance(phases, list):
         return strategy
@@ -107,7 +107,7 @@ def _phase(phase: Mapping[str, Any]) -> str:
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
-    """What about the data makes metrics less reliable than they look."""
+    """Properties of the data that make metrics less reliable."""
     data, found = record["data"], []
     if shared := len(data.get("shared") or ()):
         if data.get("removed"):

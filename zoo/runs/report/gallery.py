@@ -1,4 +1,4 @@
-"""The worst mistakes, with where the network looked."""
+"""The worst mistakes, with attributions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zoo.tasks.cases import Case
 
 @dataclass(frozen=True)
 class Card:
-    """A sample in the page.
+    """A sample in the report.
 
     Attributes:
-        case: What is wrong with it.
-        shown: What it is, with where the network looked.
+        case: Its label and prediction.
+        shown: The sample as displayed, with its attribution.
     """
 
     case: Case
@@ -33,8 +33,8 @@ class Gallery:
 
     Attributes:
         cards: The worst first.
-        method: The attribution method; empty where there is none.
-        absent: Why there is none.
+        method: The attribution method; empty if there are no attributions.
+        absent: Why there are none.
         wrong: Whether the samples are mistakes; else the least confident ones.
     """
 
@@ -45,7 +45,7 @@ class Gallery:
 
 
 def gallery(subject: Subject) -> Gallery:
-    """The cards; ``absent`` says what kept the network from being asked."""
+    """Make the cards; ``absent`` says why there are no attributions."""
     evaluated = subject.evaluated
     chosen = (
         subject.task.cases(evaluated.outputs, evaluated.labels, subject.classes)
@@ -66,7 +66,7 @@ def gallery(subject: Subject) -> Gallery:
 
 
 def _question(subject: Subject, samples: Samples, chosen: Sequence[Case]) -> Question:
-    """What the network is asked about the samples of the cards."""
+    """The attribution request for the samples of the cards."""
     samples = samples.select([case.index for case in chosen])
     return Question(
         spec=subject.loaders.spec,

@@ -1,4 +1,4 @@
-"""How the page writes numbers and texts."""
+"""Format numbers and texts for the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def as_float(value: Any) -> float | None:
 
 
 def rounded(value: Any) -> str:
-    """Four digits or so; a dash for what is not a number."""
+    """Format a number with about four digits; a dash for NaN and missing values."""
     number = as_float(value)
     if number is None or not math.isfinite(number):
         return "–"
@@ -57,5 +57,5 @@ def byte_size(value: Any) -> str:
 
 
 def visible(value: Any) -> Any:
-    """A text without what nobody sees; autoescape comes after."""
+    """Remove invisible characters from a text; the template escapes it later."""
     return _UNSEEN.sub("", value) if type(value) is str else value

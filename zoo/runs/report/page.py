@@ -1,4 +1,4 @@
-"""The page, put together: one file that needs nothing from outside."""
+"""Render the report: one self-contained file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """A page that has been written.
+    """A report that has been written.
 
     Attributes:
-        path: Where it is.
-        evaluated_on: What the metrics are of, in words.
-        samples: How many those are.
-        metrics: The task's metrics there.
-        calibration_error: In [0, 1]; ``None`` for numbers.
-        mistakes: How many are shown.
-        attribution: How the network was asked where it looked; empty where it could not be.
-        no_attribution: Why not.
+        path: Its path.
+        evaluated_on: Description of the evaluated samples.
+        samples: Number of these samples.
+        metrics: The task's metrics on them.
+        calibration_error: Expected calibration error, in [0, 1]; ``None`` for regression.
+        mistakes: Number of mistakes shown.
+        attribution: The attribution method; empty if there are no attributions.
+        no_attribution: Why there are none.
     """
 
     path: Path
@@ -55,10 +55,10 @@ class Report:
 
 
 def write_report(path: Path, subject: Subject) -> Report:
-    """Put the report of ``subject`` at ``path``, whole or not at all.
+    """Write the report of ``subject`` to ``path``, completely or not at all.
 
     Raises:
-        RunError: What the run folder says cannot be.
+        RunError: The run folder is damaged.
         OSError: It cannot be written.
     """
     try:

@@ -1,4 +1,4 @@
-"""What a report is about."""
+"""The subject of a report: a run and its evaluated samples."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Subject:
 
     Attributes:
         folder: The run folder.
-        record: What ``run.json`` holds.
+        record: Contents of ``run.json``.
         history: The lines of ``metrics.jsonl``.
         task: What the outputs mean.
         evaluated: The samples with labels and outputs.
-        evaluated_on: What they are, in words: ``the validation samples``.
-        samples: The same samples to be read; ``None`` if they are not available.
+        evaluated_on: Description of these samples: ``the validation samples``.
+        samples: The same samples, with their inputs; ``None`` if they are not available.
         absent: Why they are not.
-        network: Gives the fine-tuned backbone.
+        network: Returns the fine-tuned backbone.
         loaders: Prepares samples as in training.
-        device: Where the network is asked.
+        device: Device for attributions.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Subject:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``, NaN for ``null``; none where there is no such file.
+    """The lines of ``metrics.jsonl``, with NaN for ``null``; empty if there is no such file.
 
     Raises:
         RunError: It is damaged.

@@ -1,4 +1,4 @@
-"""The tables and charts of the page, as data."""
+"""The tables and charts of the report, as data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAIRS = 12  # confusions in the list
 
 
 def leading_key(history: Sequence[Mapping[str, Any]]) -> str:
-    """The key of the metric that the epochs were compared by; empty where there are none."""
+    """The key of the metric that selected the best epoch; empty if there is none."""
     try:
         return main_metric(history[0], str(history[0].get("metric", ""))) if history else ""
     except KeyError:
@@ -54,7 +54,7 @@ def learning_curves(
 
 
 def class_table(evaluation: Evaluation) -> dict[str, Any]:
-    """The table of classes, the weakest first, or of columns of numbers as they come."""
+    """The table of classes, the weakest first, or of regression targets, in their order."""
     rows = list(evaluation.per_class.items())
     columns = list(dict.fromkeys(key for _, row in rows for key in row))
     weakest_first = "f1" in columns
@@ -70,7 +70,7 @@ def class_table(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def confusion(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] | None:
-    """The matrix with a shade for each cell, and the confusions that occur most."""
+    """The confusion matrix with a shade for each cell, and the most frequent confusions."""
     if evaluation.confusion is None:
         return None
     counts = np.array(evaluation.confusion)  # (classes, classes)
