@@ -22,6 +22,7 @@ import zoo
 from zoo.cli import completion
 from zoo.cli.output import documents_only, fail_cleanly, note, robust_streams
 from zoo.system.environment import variable
+from zoo.system.threads import sleep_when_waiting
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -269,6 +270,7 @@ cli.params += [_no_plugin_option(hidden=False), _debug_option(hidden=False)]
 def main() -> None:
     """Run the command line, and exit: 0 done, 1 zoo's own error, 2 wrong usage."""
     settings: dict[str, Any] = {"debug": False}
+    sleep_when_waiting()
     with robust_streams(), fail_cleanly(settings), _switched_off(sys.argv[1:]):
         status = cli.main(prog_name="zoo", standalone_mode=False, obj=settings)
         if sys.stdout:
