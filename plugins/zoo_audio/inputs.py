@@ -13,6 +13,9 @@ Features = Literal["log-mel", "kaldi", "whisper", "waveform"]
 SHORTEST, LONGEST = 0.1, 3600.0
 """Seconds of a recording; an hour at 48 kHz takes 0.7 GB."""
 
+HIGHEST = 768_000
+"""Samples a second."""
+
 HOP = 160
 """Samples between the frames of a spectrogram."""
 
@@ -59,7 +62,7 @@ class AudioInput(InputSpec):
 
     def __post_init__(self) -> None:
         for name, least, most in (
-            ("sample_rate", 1_000, 768_000),
+            ("sample_rate", 1_000, HIGHEST),
             ("seconds", SHORTEST, self.frames * HOP / self.sample_rate if self.frames else LONGEST),
             ("mels", 8, 512),
             ("frames", 0, 100_000),

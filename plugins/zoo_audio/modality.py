@@ -172,6 +172,7 @@ AUDIO = zoo.FileModality(
     demo_epochs=6,
     encode=reading.to_wav,
     takes=reading.is_recording,
+    objects="arrays with their rate: (array, 16000)",
     columns=("audio", "recording", "sound", "path", "audio_path", "file", "file_name", "filename"),
     digest=reading.digest,
     fit=fit,

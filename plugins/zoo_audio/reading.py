@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import zoo
-from zoo_audio.inputs import LONGEST
+from zoo_audio.inputs import HIGHEST, LONGEST
 
 Waveform = NDArray[np.float32]
 
@@ -50,15 +50,24 @@ def read(raw: Any) -> Recording:
         return raw
     if is_recording(raw):
         array, rate = _array_and_rate(raw)
-        return _mixed(_channels_last(array), int(rate))
+        channels = _channels_last(array)
+        _check(len(channels), int(rate))
+        return _mixed(channels, int(rate))
     with _opened(raw) as file:
-        if file.frames / file.samplerate > LONGEST:
-            raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
+        _check(file.frames, file.samplerate)
         if _is_cut_off(file.extra_info):
             raise ValueError("it is truncated: its header declares more samples than it contains")
         channels = file.read(dtype="float32", always_2d=True)  # (N, channels)
         rate = int(file.samplerate)
     return _mixed(channels, rate)
+
+
+def _check(count: int, rate: int) -> None:
+    """Raise a ``ValueError`` for a rate that no recording has, or too many samples."""
+    if not 1 <= rate <= HIGHEST:
+        raise ValueError(f"its rate must be 1 to {HIGHEST:,}, got {rate:,}")
+    if count / rate > LONGEST:
+        raise ValueError(f"it is longer than {LONGEST:,.0f} seconds; cut it into parts")
 
 
 def _mixed(channels: Waveform, rate: int) -> Recording:

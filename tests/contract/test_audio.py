@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 import transformers
@@ -22,7 +23,7 @@ import zoo
 from tests.end_to_end.test_resume import StopsAt
 from tests.opened import open_data
 from zoo.data.sequences import Paths
-from zoo.errors import BadFilesError, ContractError, NameLookupError, Stopped, UsageError
+from zoo.errors import BadFilesError, ContractError, DataError, NameLookupError, Stopped, UsageError
 from zoo.export import export_run
 from zoo.modalities.files.reading import examine as examine_files
 from zoo.modalities.files.reading import read_sample
@@ -138,9 +139,23 @@ def test_arrays_with_a_rate_and_audio_columns_are_recordings() -> None:
     assert not AUDIO.in_memory((sounds[0], "8000"))
     unsigned = (sounds[0].astype(np.int32) + 32768).astype(np.uint16)
     assert np.allclose(reading.read((unsigned, 8000)).samples, sounds[0] / 32768)
-    for array in (np.zeros(0, np.float32), np.zeros(9, bool)):
-        with pytest.raises(BadFilesError, match=r"no samples|type bool"):
-            read_sample(AUDIO, (array, 8000), "memory")
+    for array, rate, reason in (
+        (np.zeros(0, np.float32), 8000, "no samples"),
+        (np.zeros(9, bool), 8000, "type bool"),
+        (np.zeros(9, np.float32), 0, "rate must be"),
+        (np.zeros(9, np.float32), 2**40, "rate must be"),
+        (np.zeros(4000, np.float32), 1, "longer than 3,600 seconds"),
+        (np.full(9, np.nan, np.float32), 8000, "not finite"),
+    ):
+        with pytest.raises(BadFilesError, match=reason):
+            read_sample(AUDIO, (array, rate), "memory")
+    bad = [*given[1][:4], ((array, 8000), "high"), (None, "high")]
+    frame = pandas.DataFrame(bad, columns=["audio", "label"])
+    with pytest.raises(BadFilesError, match=r"row 5: .* not finite; .* row 6: there is no rec"):
+        open_data(frame, kind=AUDIO)
+    with pytest.raises(DataError) as caught:
+        open_data([(array, "low")], kind=AUDIO)
+    assert "(array, 16000)" in caught.value.hint
 
 
 # -- features -----------------------------------------------------------------------------------
@@ -283,6 +298,10 @@ def test_a_folder_of_mixed_formats_and_a_table_of_paths_train(tmp_path: Path) ->
     given = [str(files[0]), files[1].read_bytes(), Recording(high, 8000), (high, 8000)]
     labels = [each.label for each in run.predict(given, workers=0)]
     assert labels == ["noise", "noise", "high tone", "high tone"]
+    (tmp_path / "text.wav").write_text("not a sound")
+    found = run.predict([tmp_path / "text.wav", files[0]], workers=0, bad_files="skip")
+    assert [type(each).__name__ for each in found] == ["NoPrediction", "Prediction"]
+    assert "not recognised" in found[0].to_json()["error"]
     table = tmp_path / "data" / "t.csv"
     rows = [f"{p.relative_to(table.parent)},{p.parent.name}" for p in table.parent.glob("*/*")]
     table.write_text("\n".join(["path,label", *rows]))

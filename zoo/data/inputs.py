@@ -42,8 +42,8 @@ def open_inputs(
 ) -> Samples:
     """The inputs of a prediction, in the order given; folders are walked, sorted by name.
 
-    For images: paths of images, of folders and of tables of paths, images in memory
-    (``PIL.Image.Image``, arrays, tensors), and encoded images (bytes). For texts: the texts themselves, and paths
+    For files: their paths, those of folders and of tables of paths, what the modality takes in
+    memory, and encoded inputs (bytes). For texts: the texts themselves, and paths
     of tables and of ``.txt`` files with one text per line, blank lines included. For text pairs:
     tuples of two texts, and paths of tables.
 
@@ -95,15 +95,16 @@ def without_unreadable(
     Args:
         samples: The result of :func:`open_inputs`.
         bad: The inputs that it could not use, by index among all inputs; is added to.
-        check: Checks the traits of each input; ``None`` if all inputs are usable.
+        check: Checks the traits of each input; ``None`` if all that are readable are usable.
 
     Raises:
         BadFilesError: None of the inputs can be used.
     """
     reasons = dict[int, str]()
-    if check is not None:
+    if samples.kind.in_files:
         seen = samples.kind.examine(samples.inputs)
-        reasons = {**check.misfits(seen.traits), **seen.reasons}
+        misfits = check.misfits(seen.traits) if check is not None else {}
+        reasons = {**misfits, **seen.reasons}
     places = [i for i in range(len(samples) + len(bad)) if i not in bad]
     good = [i for i in range(len(samples)) if i not in reasons]
     bad |= {places[i]: (samples.input(i), reason) for i, reason in reasons.items()}
@@ -140,7 +141,7 @@ def _checked(number: int, given: Any, kind: InputKind) -> Given:
     what = "a tuple that is not a text pair" if isinstance(given, tuple) else repr(type(given))
     raise DataError(
         f"input {number} is {what}",
-        hint="Pass texts, paths, PIL images, arrays, tensors, or encoded images as bytes.",
+        hint=f"Pass {kind.inputs_in_words}.",
     )
 
 

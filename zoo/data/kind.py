@@ -92,6 +92,10 @@ class InputKind(Protocol):
         """What an input column holds, for messages: ``image paths``."""
 
     @property
+    def inputs_in_words(self) -> str:
+        """What an input may be in Python, for messages: ``paths, Pillow images, …``."""
+
+    @property
     def most_columns(self) -> int:
         """The most columns that make up one input."""
 

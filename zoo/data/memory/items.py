@@ -110,7 +110,7 @@ def listed_inputs(items: Sequence[Any], kind: InputKind, title: str) -> Inputs:
             raise DataError(
                 f"item {number} of {title} is a {type(item).__name__}, but the model takes "
                 f"{kind.nouns}",
-                hint="Use (input, label): a path, an image or an array, or a text.",
+                hint=f"Use (input, label), with {kind.inputs_in_words} as inputs.",
             )
     first = items[0] if items else ""
     if kind.in_files and isinstance(first, str) and not _may_be_file(first, kind):

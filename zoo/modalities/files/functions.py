@@ -44,6 +44,7 @@ class FileFunctions:
         demo_epochs: The default number of epochs on it.
         encode: From a raw input in memory, or bytes, to the bytes of a file.
         takes: Whether an object is a raw input in memory; bytes always are.
+        objects: What ``takes`` takes, in words, to follow "paths, ".
         columns: Names of table columns that hold paths, in lower case, in order of preference.
         digest: From a sample to bytes that are equal for duplicates; by default the stored bytes.
         fit: From ``(input, inputs, pretrained)`` to the input adapted to the training data;
@@ -77,6 +78,7 @@ class FileFunctions:
     collate: Callable[[Any, Any], Mapping[str, Tensor]] | None = None
     demo_epochs: int | None = None
     takes: Callable[[Any], bool] | None = None
+    objects: str = ""
     columns: tuple[str, ...] = ("path", "file", "file_name", "filename")
     digest: Callable[[Any], bytes] | None = None
     fit: Callable[[Any, Any, bool], InputSpec] | None = None

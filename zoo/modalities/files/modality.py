@@ -65,6 +65,13 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         return f"{self.noun} paths"
 
     @property
+    def inputs_in_words(self) -> str:
+        """Paths, what the plugin takes, and encoded files."""
+        return ", ".join(
+            ["paths", *filter(None, [self.objects]), f"or encoded {self.nouns} (bytes)"]
+        )
+
+    @property
     def new_inputs(self) -> str:
         """Files with the first ending."""
         return f"new/*{self.endings[0]}"

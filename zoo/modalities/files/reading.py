@@ -119,16 +119,19 @@ def examine(modality: FileFunctions, inputs: Inputs) -> Examined:
 
 def _examine(modality: FileFunctions, raw: Raw, name: str) -> tuple[bytes, bytes, str]:
     """The digest of an input as stored, that of its content, and why it cannot be read."""
+    if raw is None:
+        return b"", b"", f"there is no {modality.noun}"
     try:
         stored = Path(raw).read_bytes() if isinstance(raw, (str, os.PathLike)) else None
-        content = encoded(modality, raw) if stored is None else stored
     except (OSError, ValueError) as error:
         return b"", b"", _reason(error)
-    digest = hashlib.sha256(content).digest()
     try:
         sample = read_sample(modality, raw, name)
     except BadFilesError as error:
+        digest = hashlib.sha256(stored or b"").digest()
         return digest, digest, _reason(error.__cause__ or error)
+    content = encoded(modality, raw) if stored is None else stored
+    digest = hashlib.sha256(content).digest()
     if modality.digest is None:
         return digest, digest, ""
     with calling(modality, f"comparing {name}"):

@@ -63,6 +63,7 @@ class ImageModality(DefaultsOfFiles):
     nouns: str = "images"
     in_files: bool = True
     in_columns: str = "image paths"
+    inputs_in_words: str = "paths, Pillow images, arrays, tensors, or encoded images (bytes)"
     most_columns: int = 1
     main_input: str = "pixel_values"
     new_inputs: str = "new/*.jpg"

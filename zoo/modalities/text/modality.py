@@ -61,6 +61,7 @@ class TextModality(Defaults):
     nouns: str = "texts"
     in_files: bool = False
     in_columns: str = "texts"
+    inputs_in_words: str = "texts, or tuples of two texts"
     most_columns: int = 2
     main_input: str = "input_ids"
     new_inputs: str = "new.csv"
