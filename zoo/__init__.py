@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from zoo.api import open_run as open_run
     from zoo.api import rerun as rerun
     from zoo.api import resume as resume
-    from zoo.api import wrap as wrap
     from zoo.cli.options import device_option as device_option
     from zoo.cli.options import network_option as network_option
     from zoo.cli.options import networks_option as networks_option
@@ -61,6 +60,7 @@ if TYPE_CHECKING:
     from zoo.embedding.embed import embed as embed
     from zoo.engine.recipe import Recipe as Recipe
     from zoo.engine.strategies import Phase as Phase
+    from zoo.engine.user_network.wrapping import wrap as wrap
     from zoo.errors import BadFilesError as BadFilesError
     from zoo.errors import ContractError as ContractError
     from zoo.errors import NameLookupError as NameLookupError
@@ -200,7 +200,7 @@ _PUBLIC = {
     "Weights": "zoo.contract.spec",
     "WeightsError": "zoo.errors",
     "WeightsUnavailable": "zoo.errors",
-    "wrap": "zoo.api",
+    "wrap": "zoo.engine.user_network.wrapping",
     "ZooError": "zoo.errors",
 }
 

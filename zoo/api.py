@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from zoo.contract.inputs import InputSpec
 from zoo.contract.network.backbone import Backbone
-from zoo.contract.network.batch import Extract
 from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS
@@ -17,9 +15,8 @@ from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
-from zoo.engine.user_network.network import OwnBackbone, OwnNetwork
+from zoo.engine.user_network.network import OwnNetwork
 from zoo.engine.user_network.wrapping import NetworkLike, named_network
-from zoo.engine.user_network.wrapping import wrap as wrap_network
 from zoo.errors import WeightsError, in_python
 from zoo.registry.listed import BackboneNames
 from zoo.registry.registry import Registry
@@ -37,7 +34,7 @@ from zoo.weights.loading.build import build, check_size
 from zoo.weights.loading.load import choose, fetch
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    pass
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> BackboneNames:
@@ -110,44 +107,6 @@ def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbon
     if run.spec.input.tokens and backbone.tokenizer is None:
         backbone.tokenizer = tokenizer_beside(path)
     return backbone
-
-
-def wrap(
-    network: NetworkLike,
-    *,
-    input: InputSpec | None = None,  # noqa: A002
-    head: str | None = None,
-    stages: Mapping[str, Iterable[str]] | Iterable[str] | None = None,
-    extract: Extract | None = None,
-    tokenizer: Tokenizer | None = None,
-) -> OwnBackbone:
-    """Make a backbone of your own network, for :func:`finetune` and the others; no plugin needed.
-
-    Training starts from the values that the network has. The network itself is copied, and not
-    changed. ``feature_dim`` is measured.
-
-    Args:
-        network: A function or class that returns the network when called without arguments, also
-            as ``"my_file.py:build_net"``: runs made with it are opened from their folders. Or a
-            module: unless its class can be imported and called without arguments, such a run is
-            opened with ``zoo.open_run(folder, network=…)``.
-        input: How the network's input is prepared: ``ImageInput``, ``TextInput``, or a plugin's;
-            ``ImageInput(size=224)`` by default.
-        head: Path of the head, e.g. ``fc`` or ``classifier.6``; the last linear layer by default.
-        stages: Groups of layers, input first: names to module paths, or paths alone. One per child
-            module by default.
-        extract: From the network without its head and a batch to features ``(B, feature_dim)``;
-            by default the network is called on the inputs, and on the attention mask if it takes
-            two.
-        tokenizer: The tokenizer of a text network; one is trained on the data by default.
-
-    Raises:
-        UsageError: The network cannot be made or copied, or is not a plain module.
-        ContractError: The head is not found, or the network does not fit the contract.
-    """
-    return wrap_network(
-        network, input=input, head=head, stages=stages, extract=extract, tokenizer=tokenizer
-    )
 
 
 def open_run(

@@ -222,7 +222,7 @@ def test_a_stopped_run_of_an_object_resumes_from_the_values_that_it_had(
     whole = trained(zoo.wrap(net), photos, tmp_path / "whole", **options)
     with pytest.raises(Stopped) as stopped:
         trained(zoo.wrap(net), photos, tmp_path / "run", **options, reporter=StopsAt(6))
-    assert "--network" in stopped.value.hint
+    assert f"zoo.resume({str(tmp_path / 'run')!r}, network=…)" in stopped.value.hint
     with pytest.raises(RunError, match="'Wide'"):
         zoo.resume(tmp_path / "run", reporter=Quiet(), report=False)
     run = zoo.resume(tmp_path / "run", network=Wide(6), reporter=Quiet(), report=False)
@@ -292,6 +292,8 @@ class Flat(nn.Sequential):
         (lambda: 5, {}, "returned int"),
         (lambda: 1 / 0, {}, "ZeroDivisionError"),
         ("nothing.py:build_net", {}, "does not exist"),
+        (Wide(4), {"input": 224}, "input= must be a zoo.ImageInput"),
+        (Wide(4), {"head": nn.Linear(4, 7)}, "head= must be the path of a module, got Linear"),
         ("nothing_here.at_all:build_net", {}, "cannot be imported"),
         ("build_net", {}, "does not name a function"),
     ],

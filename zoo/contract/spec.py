@@ -72,7 +72,7 @@ class ImageInput(InputSpec):
 
     modality: ClassVar[str] = "image"
 
-    size: int = 224
+    size: int = field(default=224, kw_only=False)
     channels: int = 3
     crop: float = 0.875
     mean: tuple[float, ...] = IMAGENET_MEAN

@@ -168,12 +168,19 @@ def _stopped(folder: Path, interrupts: Interrupts, options: RunOptions) -> Stopp
 
 
 def _resume_command(folder: Path, options: RunOptions) -> str:
-    """The command that resumes a run, with the surgery, which is not imported from ``run.json``."""
-    if options.data is not None:
-        return f"zoo.resume({str(folder)!r}, data=…), with the same data"
+    """The command that resumes a run, with the surgery, which is not imported from ``run.json``.
+
+    Where an object has to be passed again, it is the call in Python.
+    """
+    code = options.network.source if options.network else None
+    unnamed = code is not None and not code.importable
+    objects = {"data": options.data is not None, "network": unnamed and bool(code and code.module)}
+    if again := [name for name, needed in objects.items() if needed]:
+        passed = ", ".join(f"{name}=…" for name in again)
+        return f"zoo.resume({str(folder)!r}, {passed}), with the same {' and '.join(again)}"
     command = ["zoo", "finetune", "--resume", str(folder)]
-    if options.network and not options.network.source.importable:
-        command += ["--network", options.network.source.typed]
+    if code and unnamed:
+        command += ["--network", code.typed]
     if options.surgery:
         command += ["--surgery", str(name_of(options.surgery))]
     return shlex.join(command)

@@ -8,24 +8,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.contract.inputs import InputSpec
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.network.batch import Extract
-from zoo.contract.network.loading import not_trainable, some
-from zoo.contract.spec import OWN_LOADER, BackboneSpec, ImageInput
+from zoo.contract.spec import ImageInput
 from zoo.engine.user_network.code import CodeSource, find_code, is_typed, source_of
+from zoo.engine.user_network.head_path import only_head, require_head
+from zoo.engine.user_network.measuring import is_random, measured, spec_of
 from zoo.engine.user_network.network import (
     SEEDS,
     OwnBackbone,
     OwnNetwork,
-    default_extract,
     is_building,
     made_network,
 )
-from zoo.errors import ContractError, UsageError, closest, first_line
-from zoo.modalities import modality_of
+from zoo.engine.user_network.refusing import copied, refuse_special, require_kinds
+from zoo.errors import UsageError
 from zoo.system.tensors.seeds import seed_devices
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 NetworkLike = nn.Module | Callable[[], nn.Module] | str
 """A module, a function that returns one, or ``FILE.py:NAME`` or ``MODULE:NAME`` of such a function."""
-
-_HEADS = ("fc", "head", "classifier", "heads", "output", "out")
 
 
 def wrap(
@@ -46,9 +44,33 @@ def wrap(
     extract: Extract | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> OwnBackbone:
-    """See :func:`zoo.wrap`."""
+    """Make a backbone of your own network, for :func:`finetune` and the others; no plugin needed.
+
+    Training starts from the values that the network has. The network itself is copied, and not
+    changed. ``feature_dim`` is measured.
+
+    Args:
+        network: A function or class that returns the network when called without arguments, also
+            as ``"my_file.py:build_net"``: runs made with it are opened from their folders. Or a
+            module: unless its class can be imported and called without arguments, such a run is
+            opened with ``zoo.open_run(folder, network=…)``.
+        input: How the network's input is prepared: ``ImageInput``, ``TextInput``, or a plugin's;
+            ``ImageInput(size=224)`` by default.
+        head: Path of the head, e.g. ``fc`` or ``classifier.6``; the last linear layer by default.
+        stages: Groups of layers, input first: names to module paths, or paths alone. One per child
+            module by default.
+        extract: From the network without its head and a batch to features ``(B, feature_dim)``;
+            by default the network is called on the inputs, and on the attention mask if it takes
+            two.
+        tokenizer: The tokenizer of a text network; one is trained on the data by default.
+
+    Raises:
+        UsageError: The network cannot be made or copied, or is not a plain module.
+        ContractError: The head is not found, or the network does not fit the contract.
+    """
     if is_building():
         return _built(network, input or ImageInput(), head, stages, extract)
+    require_kinds(input, head)
     make, source, module = _maker(network)
     name = _short(source)
     if isinstance(module, OwnBackbone):  # a function that returns a wrapped network
@@ -56,22 +78,28 @@ def wrap(
         pretrained = module.own.pretrained or module.values() != module.own.as_wrapped
         own = replace(module.own, make=make, source=source, spec=spec, pretrained=pretrained)
         return _build(replace(own, extract=None))  # it comes with each network
-    _refuse_special(module, name)
-    head = head or _only_head(module, name)
-    _require_head(module, head, name)
+    refuse_special(module, name)
+    head = head or only_head(module, name)
+    require_head(module, head, name)
     fitted = _with_tokenizer(input or ImageInput(), tokenizer)
     own = OwnNetwork(
         make=make,
-        spec=_spec(name, fitted, head, module),
+        spec=spec_of(name, fitted, head, module),
         head=head,
         stages=stages,
         extract=extract,
         source=_reachable(source, extract),
-        pretrained=isinstance(network, nn.Module) or not _is_random(make, module, head),
+        pretrained=isinstance(network, nn.Module) or not is_random(make, module, head),
         tokenizer=tokenizer,
         frozen=tuple(path for path, p in module.named_parameters() if not p.requires_grad),
     )
-    return _build(_measured(own, module))
+    return _build(measured(own, module))
+
+
+def _with_tokenizer(given: InputSpec, tokenizer: Tokenizer | None) -> InputSpec:
+    """The input, which says whether the network has a tokenizer of its own."""
+    own: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
+    return replace(given, **own) if given.tokens else given
 
 
 def _built(
@@ -85,18 +113,18 @@ def _built(
     make = find_code(network) if isinstance(network, str) else network
     if isinstance(make, nn.Module):
         source = CodeSource(name=type(make).__name__)
-        module = _copied(make, source.name)
+        module = copied(make, source.name)
     else:
         source = source_of(make)
         module = made_network(make, source.name)
     if isinstance(module, OwnBackbone):
         return module
     name = _short(source)
-    head = head or _only_head(module, name)
-    _require_head(module, head, name)
+    head = head or only_head(module, name)
+    require_head(module, head, name)
     own = OwnNetwork(
         make=lambda: module,
-        spec=_spec(name, given, head, module),
+        spec=spec_of(name, given, head, module),
         head=head,
         stages=stages,
         extract=extract,
@@ -137,7 +165,7 @@ def own_network(given: Any) -> OwnNetwork:
         own = given.own
         frozen = tuple(path for path, p in given.net.named_parameters() if not p.requires_grad)
         if given.values() != own.as_wrapped:  # changed since: these values are wanted
-            network = _copied(given.native_network(), own.spec.name)
+            network = copied(given.native_network(), own.spec.name)
             own = replace(own, make=lambda: copy.deepcopy(network), pretrained=True)
         return replace(own, frozen=frozen)
     if isinstance(given, Backbone):
@@ -153,8 +181,8 @@ def _maker(network: Any) -> tuple[Callable[[], nn.Module], CodeSource, nn.Module
     if isinstance(network, str):
         network = find_code(network)
     if isinstance(network, nn.Module):
-        _refuse_special(network, type(network).__name__)
-        kept = _copied(network, type(network).__name__)
+        refuse_special(network, type(network).__name__)
+        kept = copied(network, type(network).__name__)
         return (lambda: copy.deepcopy(kept)), class_source(network), copy.deepcopy(kept)
     if not callable(network):
         raise UsageError(
@@ -194,188 +222,6 @@ def _reachable(source: CodeSource, extract: Extract | None) -> CodeSource:
     other = source_of(extract)
     together = other.importable and (other.file, other.module) == (source.file, source.module)
     return source if together else replace(source, callable=False)
-
-
-# -- what cannot be wrapped ---------------------------------------------------------------------
-
-
-def _refuse_special(module: nn.Module, name: str) -> None:
-    """Refuse modules that cannot be trained, or that hide the network."""
-    inner = next((key for key in ("_orig_mod", "module") if key in module._modules), None)
-    wrapper = type(module).__name__
-    if inner and wrapper in _WRAPPERS:
-        raise UsageError(
-            f"the network is inside {wrapper}",
-            hint=f"Pass the network itself, network.{inner}; {_WRAPPERS[wrapper]}",
-        )
-    if isinstance(module, torch.jit.ScriptModule):
-        raise UsageError(
-            f"{name} is TorchScript, which cannot be copied and changed",
-            hint="Pass the network that it was made from.",
-        )
-    if integers := not_trainable(module):
-        raise UsageError(
-            f"{name} is quantized and cannot be trained: {some(integers)}",
-            hint="Pass the network in floating point, and quantize the trained model.",
-        )
-    parameters = dict(module.named_parameters())
-    empty = [path for path, p in parameters.items() if p.is_meta or _is_lazy(p)]
-    if empty or not parameters:
-        raise UsageError(
-            f"{name} has {'parameters without values: ' + some(empty) if empty else 'no parameters'}",
-            hint="Load or initialise it first; lazy layers by one forward pass.",
-        )
-
-
-_WRAPPERS = {
-    "OptimizedModule": "to compile it: compile='on'.",
-    "DataParallel": "zoo distributes it itself.",
-    "DistributedDataParallel": "zoo distributes it itself.",
-    "FullyShardedDataParallel": "zoo distributes it itself.",
-}
-
-
-def _is_lazy(parameter: Tensor) -> bool:
-    return isinstance(parameter, nn.parameter.UninitializedParameter)
-
-
-def _copied(module: nn.Module | None, name: str) -> nn.Module:
-    try:
-        return copy.deepcopy(module) if module is not None else nn.Module()
-    except Exception as error:  # of the user's own module
-        raise UsageError(
-            f"{name} cannot be copied: {first_line(error, kind=True)}",
-            hint="Wrap a function that builds it: zoo.wrap(build_net, …).",
-        ) from error
-
-
-# -- the head -----------------------------------------------------------------------------------
-
-
-def _only_head(module: nn.Module, name: str) -> str:
-    """The last linear layer."""
-    linear = _linear(module)
-    if not linear or not linear[-1]:
-        raise ContractError(
-            f"{name} has no linear layer that could be its head",
-            hint="Say which module is the head: zoo.wrap(network, head='PATH').",
-        )
-    return linear[-1]
-
-
-def _linear(module: nn.Module) -> list[str]:
-    return [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-
-
-def _require_head(module: nn.Module, head: str, name: str) -> None:
-    paths = [path for path, _ in module.named_modules() if path]
-    if head in paths:
-        return
-    last = head.rpartition(".")[2]
-    usual = [p for p in paths if p.rpartition(".")[2] in (last, *_HEADS)]
-    linear = _linear(module)
-    near = list(dict.fromkeys([*closest(head, paths), *usual, *linear[-1:]]))[:5]
-    raise ContractError(
-        f"{name} has no module {head!r}. Closest: {', '.join(near) or 'none'}",
-        hint="head= is a path as in network.named_modules(), e.g. fc or classifier.6.",
-    )
-
-
-# -- what is measured ---------------------------------------------------------------------------
-
-
-def _is_random(make: Callable[[], nn.Module], first: nn.Module, head: str) -> bool:
-    """Whether most values differ when the network is made again with another seed."""
-    with torch.random.fork_rng():
-        seed_devices(SEEDS[1])
-        again = dict(made_network(make, "the network").named_parameters())
-    shared = [
-        (p, again[k])
-        for k, p in first.named_parameters()
-        if k in again and p.ndim > 1 and not k.startswith(f"{head}.")
-    ]
-    return sum(not torch.equal(one, other) for one, other in shared) > len(shared) / 2
-
-
-def _spec(name: str, given: InputSpec, head: str, module: nn.Module) -> BackboneSpec:
-    layer = module.get_submodule(head)
-    return BackboneSpec(
-        name=name,
-        modality=given.modality,
-        feature_dim=getattr(layer, "in_features", 1),
-        params=sum(p.numel() for p in module.parameters()),
-        input=given,
-        loader=OWN_LOADER,
-    )
-
-
-def _with_tokenizer(given: InputSpec, tokenizer: Tokenizer | None) -> InputSpec:
-    """The input, which says whether the network has a tokenizer of its own."""
-    own: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
-    return replace(given, **own) if given.tokens else given
-
-
-def _measured(own: OwnNetwork, module: nn.Module) -> OwnNetwork:
-    """With the width of the features, and whether images of another size are refused."""
-    modality, net = modality_of(own.spec), module.cpu().float().eval()
-    batch = modality.random_batch(own.spec, 2)
-    with torch.no_grad():
-        native = None if own.extract else _called(own, net, batch)
-        layer = net.get_submodule(own.head)
-        net.set_submodule(own.head, nn.Identity())
-        features = _called(own, net, batch, f" without its head {own.head!r}")
-        if not isinstance(features, Tensor) or features.ndim != 2:
-            raise ContractError(
-                f"{own.spec.name} without its head {own.head!r} returned {_in_words(features)}, "
-                "expected features (B, feature_dim)",
-                hint="Pass extract=, a function from the network and a batch to such features.",
-            )
-        if native is not None:
-            _require_last(own, layer, features, native)
-    spec = replace(own.spec, feature_dim=features.shape[1])
-    size = getattr(spec.input, "size", None)
-    if size and not getattr(spec.input, "fixed_size", True):
-        try:
-            with torch.no_grad():
-                other = _called(own, net, modality.random_batch(spec, 2, size=2 * size))
-        except ContractError:
-            other = None
-        spec = spec.with_input(fixed_size=getattr(other, "shape", None) != features.shape)
-    return replace(own, spec=spec)
-
-
-def _called(own: OwnNetwork, net: nn.Module, batch: Mapping[str, Tensor], how: str = "") -> Any:
-    shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in batch.items())
-    try:
-        return (own.extract or default_extract(net))(net, batch)
-    except Exception as error:  # of the user's own network
-        raise ContractError(
-            f"{own.spec.name}{how} failed on a batch of {shapes}: {first_line(error, kind=True)}",
-            hint="The head must be the last layer."
-            if how
-            else "Check input= (size, vocab_size), or pass extract=, which calls the network.",
-        ) from error
-
-
-def _require_last(own: OwnNetwork, layer: nn.Module, features: Tensor, native: Any) -> None:
-    """Raise a :class:`ContractError` if the network changes the head's outputs or its inputs."""
-    try:
-        outputs = layer(features)
-    except RuntimeError:
-        outputs = None
-    same = isinstance(native, Tensor) and isinstance(outputs, Tensor)
-    if same and native.shape == outputs.shape and torch.allclose(native, outputs, atol=1e-4):
-        return
-    raise ContractError(
-        f"the outputs of {own.spec.name} are not those of its head {own.head!r} on the features "
-        f"{tuple(features.shape)}",
-        hint="The head must come last, after nothing but the features: move what follows it (a "
-        "softmax, a reshape) out of the network, name another head=, or pass extract=.",
-    )
-
-
-def _in_words(output: Any) -> str:
-    return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
 
 
 def _build(own: OwnNetwork) -> OwnBackbone:
