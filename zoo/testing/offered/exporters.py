@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from zoo.api import finetune, wrap
+from zoo.api import finetune
 from zoo.contract.extensions import ExporterSpec
 from zoo.contract.spec import ImageInput
 from zoo.engine.progress import Quiet
+from zoo.engine.user_network.wrapping import wrap
 from zoo.errors import PluginError, RunError, UsageError, ZooError
 from zoo.export import compare, inputs_of, loaded, write_format
 from zoo.export.exporters import require_libraries
