@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,34 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.conftest import Outcome
+from tests.end_to_end.forked import Forked
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "third_party"
-
-FORKS = """
-import gc, json, os, sys
-import sklearn.metrics, torch, zoo.api, zoo.cli, zoo.testing.suite
-from zoo.system.tensors.torchvision_operators import declare_missing_operators
-
-declare_missing_operators()
-import torchvision
-
-gc.freeze()  # the collector would touch, and so copy, what the processes share
-codes = []
-for number, arguments in enumerate(json.loads(sys.argv[1])):
-    child = os.fork()
-    if not child:
-        for stream, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
-        sys.argv = ["zoo", *arguments]
-        try:
-            zoo.cli.main()
-        except SystemExit as stop:
-            sys.stdout.flush(), sys.stderr.flush()
-            os._exit(stop.code)  # taking all modules apart takes longer than the command
-    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print(json.dumps(codes))
-"""
-"""Runs commands of ``zoo`` one after the other, each in a process that has imported torch already."""
 
 
 @dataclass
@@ -72,13 +46,20 @@ class Environment:
         """The folder that commands run in."""
         return self.folder / "work"
 
+    @property
+    def _own(self) -> dict[str, str]:
+        """Its folders."""
+        return {
+            "ZOO_CACHE": str(self.folder / "cache"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+        }
+
     def python(self, *arguments: object, **variables: str) -> Outcome:
         """Run the environment's Python."""
         command = [str(self.folder / "venv" / "bin" / "python"), *map(str, arguments)]
         environment = {
             **os.environ,
-            "ZOO_CACHE": str(self.folder / "cache"),
-            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            **self._own,
             **self.variables,
             **variables,
         }
@@ -121,19 +102,17 @@ class Environment:
         return done
 
     def zoo_each(self, *commands: tuple[object, ...]) -> list[Outcome]:
-        """Run commands of ``zoo`` as processes that share the time that imports take."""
-        given = json.dumps([[str(argument) for argument in command] for command in commands])
-        done = self.python("-c", FORKS, given)
-        assert done.code == 0, done.err
+        """Run commands of ``zoo`` as processes that this one, which has imported torch, becomes."""
+        # What they start in turn finds the distributions there.
+        variables = {**self._own, **self.variables, "PYTHONPATH": str(self.site)}
         outcomes = []
-        for number, code in enumerate(done.json):
-            written = [self.work / f"{number}.{name}" for name in ("out", "err")]
-            out, err = (file.read_text(encoding="utf-8") for file in written)
-            for file in written:
-                file.unlink()
+        for arguments in commands:
+            process = Forked(*arguments, cwd=self.work, site=self.site, variables=variables)
+            out, err = process.communicate(timeout=300)
             assert "Traceback" not in err, err
             assert "Error: unexpected" not in err, err
-            outcomes.append(Outcome(code, out, err))
+            assert process.returncode is not None
+            outcomes.append(Outcome(process.returncode, out, err))
         return outcomes
 
     def plugins(self, **variables: str) -> dict[str, dict[str, Any]]:

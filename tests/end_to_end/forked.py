@@ -9,7 +9,9 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
@@ -20,12 +22,21 @@ class Forked:
     Args:
         arguments: As a user types them after ``zoo``.
         cwd: The folder.
+        site: A folder of distributions that are installed for this command alone.
+        variables: Environment variables.
     """
 
     returncode: int | None = None
 
-    def __init__(self, *arguments: object, cwd: Path) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path,
+        site: Path | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         _import_what_commands_need()
+        self._site, self._variables = site, variables
         self._streams = [tempfile.TemporaryFile() for _ in ("out", "err")]  # noqa: SIM115
         self.pid = os.fork()
         if not self.pid:
@@ -36,11 +47,14 @@ class Forked:
         try:
             os.setsid()
             os.chdir(cwd)
+            os.environ.update(self._variables)
             for number, stream in enumerate(self._streams, 1):
                 os.dup2(stream.fileno(), number)
             # What pytest has put there instead writes into its own files.
             sys.stdout, sys.stderr = (os.fdopen(number, "w", 1) for number in (1, 2))
             sys.path.insert(0, str(cwd))
+            if self._site:
+                sys.path.append(str(self._site))
             sys.argv = ["zoo", *arguments]
             signal.signal(signal.SIGINT, signal.default_int_handler)
             from zoo.cli import main

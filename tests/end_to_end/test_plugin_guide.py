@@ -63,6 +63,7 @@ def test_the_examples_work(acme: str, photos: Path, tmp_path: Path, zoo_cli: Zoo
         done = zoo_cli(
             *("finetune", name, "--data", photos, "--weights", "none", "--epochs", 1),
             *("--strategy", "slowly", "--head", "deep", "--output", run, "--json", *more),
+            "--no-report",
         )
         assert done.code == 0, done.err
         assert "coarse" in done.err

@@ -325,7 +325,7 @@ def test_an_exemption_is_strict(stranger: Environment) -> None:
         '    yield zoo.Exemption(check="can_fly", reason="it is said so")\n'
     )
     module.write_text(module.read_text() + exemptions)
-    done = stranger.zoo("check", "good", "--quiet")
+    (done,) = stranger.zoo_each(("check", "good", "--quiet"))
     assert done.code == 1
     assert "despite an exemption (it is said so)" in done.out
     assert "there is no check called 'can_fly'" in done.out

@@ -87,7 +87,8 @@ def options(photos: Path, tmp_path: Path, **others: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param({"strategy": "full", "report": True}, id="full"),
+        pytest.param({"strategy": "full"}, id="full"),
+        pytest.param({"strategy": "full", "report": True}, id="report", marks=pytest.mark.slow),
         pytest.param({"strategy": "probe"}, id="probe", marks=pytest.mark.long),
         pytest.param({"strategy": "probe", "cached_views": 2}, id="views", marks=pytest.mark.slow),
         pytest.param(
@@ -184,6 +185,7 @@ def test_ctrl_c_leaves_none(
     assert left.tb is not None
 
 
+@pytest.mark.slow
 def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> None:
     reporter = Watching()
     asked = options(photos, tmp_path, strategy="full", reporter=reporter)

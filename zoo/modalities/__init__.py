@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
-from zoo.contract.modalities import ModalitySpec
+from zoo.contract.modalities import ModalitySpec, registered
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import ContractError, PluginError, ZooError
 from zoo.modalities.image.modality import IMAGE
@@ -45,8 +45,14 @@ def all_modalities() -> tuple[Modality, ...]:
 
     Modalities of failing plugins are omitted, with a warning.
     """
+    installed_modalities()
+    return known_modalities()
+
+
+def known_modalities() -> tuple[Modality, ...]:
+    """As :func:`all_modalities`, of the plugins that this process has discovered already."""
     found: list[Modality] = []
-    for each in installed_modalities().values():
+    for each in registered().values():
         try:
             found.append(_imported(each))
         except ZooError as error:
@@ -75,4 +81,12 @@ def _broken(spec: ModalitySpec, reason: str) -> PluginError:
     )
 
 
-__all__ = ["IMAGE", "TEXT", "Modality", "all_modalities", "modality_named", "modality_of"]
+__all__ = [
+    "IMAGE",
+    "TEXT",
+    "Modality",
+    "all_modalities",
+    "known_modalities",
+    "modality_named",
+    "modality_of",
+]

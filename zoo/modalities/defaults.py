@@ -25,9 +25,9 @@ class Defaults:
     @property
     def others(self) -> Sequence[InputKind]:
         """The other modalities."""
-        from zoo.modalities import all_modalities
+        from zoo.modalities import known_modalities
 
-        return tuple(each for each in all_modalities() if each.name != self.name)
+        return tuple(each for each in known_modalities() if each.name != self.name)
 
     def side(self, spec: BackboneSpec) -> int:
         """0: only images have a side."""

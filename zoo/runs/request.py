@@ -252,10 +252,10 @@ class Request:
 
     def refuse_for(self, spec: BackboneSpec) -> None:
         """Raise a :class:`UsageError` for an option that has no effect on such inputs."""
-        from zoo.modalities import all_modalities, modality_named
+        from zoo.modalities import known_modalities, modality_named
 
         own = modality_named(spec.modality)
-        for other in all_modalities():
+        for other in known_modalities():
             for name in sorted(other.options - own.options):
                 value = self.overrides.get(name, getattr(self, name, None))
                 if value is not None and OPTIONS[name].is_set(value):
