@@ -78,7 +78,7 @@ IMAGES = {"image_size": 16, "workers": 0}
 IMAGE_OPTIONS = [
     {},
     {"mixup": 0.5, "cutmix": 1.0, "ema": 0.9, "l2sp": 0.1, "label_smoothing": 0.1, "accumulate": 2},
-    {"class_weights": True, "precision": "bf16", "strategy": "lora"},
+    {"class_weights": True, "precision": "fp16", "strategy": "lora"},
     {"strategy": "probe", "head_solver": "adamw"},
     {"strategy": "gradual", "head_solver": "lbfgs"},
 ]

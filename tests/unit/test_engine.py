@@ -150,6 +150,16 @@ def test_an_explicit_precision_is_taken_as_it_is() -> None:
     assert resolve_precision("auto", torch.device("cpu")) in ("bf16", "fp32")
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((9, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_a_gpu_computes_in_what_it_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert resolve_precision("auto", torch.device("cuda")) == precision
+
+
 def test_a_network_that_is_frozen_to_its_end_has_nothing_for_lora() -> None:
     recipe = Recipe.default("image", pretrained=False).changed(freeze_until="second")
     with pytest.raises(UsageError, match="freeze_until") as caught:
@@ -172,20 +182,21 @@ def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shards", "wish", "message"),
+    ("kind", "shards", "wish", "precision", "message"),
     [
-        ("DEEPSPEED", False, {}, "DEEPSPEED"),
-        ("FSDP", False, {}, "FSDP"),
-        ("FSDP", True, {"ema": 0.9}, "ema .* sharded"),
+        ("DEEPSPEED", False, {}, "fp32", "DEEPSPEED"),
+        ("FSDP", False, {}, "fp32", "FSDP"),
+        ("FSDP", True, {"ema": 0.9}, "fp32", "ema .* sharded"),
+        ("FSDP", True, {}, "fp16", "precision.*fp16.* sharded"),
     ],
 )
 def test_what_does_not_work_on_shards_is_told(
-    kind: str, shards: bool, wish: dict[str, float], message: str
+    kind: str, shards: bool, wish: dict[str, float], precision: str, message: str
 ) -> None:
     accelerator: Any = SimpleNamespace(distributed_type=f"DistributedType.{kind}", is_fsdp2=shards)
     recipe = Recipe.default("image", pretrained=False).changed(**wish)
     with pytest.raises(UsageError, match=message):
-        refuse_unsharded(accelerator, recipe, [])
+        refuse_unsharded(accelerator, recipe, [], precision)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x02\0\0\0\0\0\0\0{}"])

@@ -38,9 +38,9 @@ Examples:
 @labelled_data
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "bf16", "auto"]),
+    type=click.Choice(["fp32", "bf16", "fp16", "auto"]),
     default="fp32",
-    help="Numerical precision (default: fp32); auto: bf16 where it is fast.",
+    help="Numerical precision (default: fp32); auto: bf16 or fp16 where fast.",
 )
 @network_option
 @shared(device=None, workers=None)

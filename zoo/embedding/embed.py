@@ -56,7 +56,7 @@ class Embedded:
         run: The run folder, or ``None`` for a backbone.
         splits: Number of rows by split, in their order.
         feature_dim: Width of the features.
-        precision: ``fp32`` or ``bf16``, in which the backbone computed; the file holds float32.
+        precision: In which the backbone computed, e.g. ``fp32``; the file holds float32.
         classes: Names of classes or regression targets; empty without labels.
         skipped: Unreadable inputs, one ``path: reason`` each.
         notes: What else was ignored, guessed or cut off, one fact each.
@@ -133,7 +133,7 @@ def embed(
         input: As for :func:`zoo.finetune`.
         max_length: As for :func:`zoo.finetune`.
         task: As for :func:`zoo.finetune`.
-        precision: ``fp32``, ``bf16``, or ``auto``, which is bf16 where that is fast.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``auto``, which chooses what is fast.
         device: As for :func:`zoo.finetune`.
         workers: As for :func:`zoo.finetune`.
         registry: The installed plugins by default.

@@ -95,7 +95,7 @@ class Computing:
     Attributes:
         device: Of the network.
         workers: Number of data-loading processes; ``None`` to choose it.
-        precision: ``fp32``, ``bf16`` or ``auto``.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         reporter: Gets notes and steps.
     """
 

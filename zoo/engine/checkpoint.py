@@ -45,6 +45,8 @@ class Progress:
         waited: Part of it spent waiting for data.
         tokens: Tokens of the current epoch so far, with padding, in this process.
         padding: Padding among them.
+        skipped: Steps of the current epoch skipped by loss scaling so far.
+        skipped_in_a_row: How many of the latest steps were.
         total_seconds: Time spent on all epochs so far.
         accumulate: Micro-batches per step.
         history: One record per epoch, as in ``metrics.jsonl``.
@@ -62,6 +64,8 @@ class Progress:
     waited: float = 0.0
     tokens: int = 0
     padding: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
     total_seconds: float = 0.0
     accumulate: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -73,7 +77,7 @@ class Progress:
         """Reset the counters of the epoch."""
         self.epoch, self.step = self.epoch + 1, 0
         self.loss, self.samples, self.seconds, self.waited = 0.0, 0, 0.0, 0.0
-        self.tokens, self.padding = 0, 0
+        self.tokens, self.padding, self.skipped = 0, 0, 0
 
 
 @dataclass

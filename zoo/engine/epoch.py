@@ -152,6 +152,8 @@ def _record(
         "waiting": round(progress.waited / progress.seconds, 3),
         "best": better,
     }
+    if progress.skipped:
+        record["skipped_steps"] = progress.skipped
     if progress.tokens:
         record["padding"] = round(progress.padding / progress.tokens, 3)
     return record

@@ -39,7 +39,7 @@ def backbone_key(
 
     Args:
         backbone: Its head is left out.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
         frozen: Leave out the modules with trained parameters.
         compiled: Whether the code is compiled.
     """

@@ -34,8 +34,11 @@ class FeaturesOf(Protocol):
         """``(B, feature_dim)``, float32, on the device."""
 
 
+AUTOCAST: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""The type that autocast computes in, by the precision's name."""
+
 EXACT = "fp32"
-"""Precision of metrics and predictions: in bfloat16 a sample's features depend on its batch."""
+"""Precision of metrics and predictions: in a lower one a sample's features depend on its batch."""
 
 
 class Forward:
@@ -46,16 +49,17 @@ class Forward:
 
     Args:
         backbone: Moved to ``device``. Networks for images become channels-last where that is
-            faster: in bfloat16, off the CPU, and in float32 on a CPU from 96 pixels on. There
+            faster: with autocast, off the CPU, and in float32 on a CPU from 96 pixels on. There
             inference is faster by a fifth to nine tenths at any size (ResNet-18, ResNet-10-T,
             EfficientNet-B0, VGG-11), but a training step of a ResNet at 32 pixels is slower by
             a quarter.
         device: The device to compute on.
-        precision: ``fp32``, or ``bf16`` for bfloat16 autocast.
+        precision: ``fp32``; ``bf16`` or ``fp16`` for autocast.
         compiler: See :mod:`zoo.engine.compiled`; ``None`` compiles nothing.
 
     Attributes:
         ragged: Whether batches differ in more than their number of samples.
+        scaled: Whether training needs loss scaling.
     """
 
     def __init__(
@@ -71,12 +75,13 @@ class Forward:
         self.precision = precision
         self.compiler = compiler
         self.ragged = self._modality.ragged
+        self.scaled = AUTOCAST.get(precision) == torch.float16
         self._copies = Copies(device)
         self.backbone = backbone.to(device)
         self._normalise = self._modality.normaliser(backbone.spec)
         self._layout = torch.contiguous_format
         if side := self._modality.side(backbone.spec):
-            if precision == "bf16" or device.type != "cpu" or side >= _LARGE:
+            if precision in AUTOCAST or device.type != "cpu" or side >= _LARGE:
                 self._layout = torch.channels_last
             self.backbone = self.backbone.to(memory_format=self._layout)  # type: ignore[call-overload]
 
@@ -98,8 +103,10 @@ class Forward:
 
     def autocast(self, *, exact: bool = False) -> AbstractContextManager[None]:
         """The autocast context of the precision; disabled if ``exact``."""
-        enabled = self.precision_of(exact=exact) == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        dtype = AUTOCAST.get(self.precision_of(exact=exact))
+        # Disabled autocast has a type too, and not every device supports float16.
+        enabled, dtype = dtype is not None, dtype or torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
 
     def features(self, batch: Mapping[str, Tensor], *, exact: bool = False) -> Tensor:
         """``(B, feature_dim)``, float32, on the device; the backbone in evaluation mode.

@@ -13,6 +13,7 @@ from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
+from zoo.engine.loss_scale import LossScale
 from zoo.engine.micro_batches import micro_batches
 from zoo.engine.readings import StepResult
 from zoo.engine.schedules import schedule
@@ -64,6 +65,7 @@ class Learner:
         self.average: Average | None = None
         self._min_part = 1
         self._l2sp = l2sp if phase.trains_backbone else None
+        self._scale = LossScale(self._forward.device) if self._forward.scaled else None
         self._optimizer: torch.optim.Optimizer | None = None
         self._names: tuple[str, ...] = ()
         self._compiled: Callable[[Inputs], Tensor] | None = None
@@ -95,11 +97,16 @@ class Learner:
             except RuntimeError as error:
                 if not self._halve(error, len(targets)):
                     raise
+        if self._scale:
+            self._scale.unscale(self._optimizer)
         if self._l2sp:
             self._l2sp.add_gradients()
         clip = self._setup.accelerator.clip_grad_norm_
         norm = sharding.gather(clip(self._trained, self._recipe.max_grad_norm))
-        self._prepared.step()
+        if self._scale:
+            self._scale.step(self._optimizer)
+        else:
+            self._prepared.step()
         self._prepared.zero_grad()
         if self.average:
             self.average.update()
@@ -122,7 +129,8 @@ class Learner:
                 with self._forward.autocast():
                     logits = call(some)  # (b, outputs)
                 losses = self._setup.loss(logits.float(), expected)  # (b,)
-                accelerator.backward(losses.sum() * (accelerator.num_processes / samples))
+                mean = losses.sum() * (accelerator.num_processes / samples)
+                accelerator.backward(self._scale.scaled(mean) if self._scale else mean)
             total += losses.detach().sum()
         return total
 
@@ -195,7 +203,7 @@ class Learner:
             )
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state to save beside the backbone: optimiser and EMA."""
+        """The state to save beside the backbone: optimiser, EMA and loss scale."""
         assert self._optimizer is not None
         held = {
             f"optimizer/{name}/{key}": sharding.gather(value)
@@ -204,6 +212,8 @@ class Learner:
         }
         if self.average:
             held |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
+        if self._scale:
+            held |= {f"loss_scale/{k}": v for k, v in self._scale.tensors().items()}
         return held
 
     def load_tensors(self, tensors: Mapping[str, Tensor], *, accumulate: int) -> None:
@@ -221,13 +231,17 @@ class Learner:
                     kept = torch.empty_like(parameter).copy_(sharding.shard_like(kept, parameter))
                 self._optimizer.state[parameter][key] = kept
         if self.average:
-            prefix = "average/"
-            self.average.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
+            self.average.load_state_dict(_under("average/", tensors))
+        if self._scale and tensors:
+            self._scale.load_tensors(_under("loss_scale/", tensors))
 
     def _parameters(self) -> dict[str, nn.Parameter]:
         """The trained parameters, or this process's shards, by their names in the backbone."""
         names = {p: name for name, p in self._forward.backbone.named_parameters()}
         trained = zip(self._source.trained.parameters(), self._model.parameters(), strict=True)
         return {names[p]: local for p, local in trained}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -28,6 +28,7 @@ MOST_BYTES = 16 * 10**9
 
 _STORED: Mapping[torch.dtype, type[np.generic]] = {
     torch.float32: np.float32,
+    torch.float16: np.float16,
     torch.bfloat16: np.int16,  # NumPy has no bfloat16
 }
 

@@ -168,8 +168,8 @@ class Console:
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         """Print one line: phase and epoch, losses, the selection metric, samples per second.
 
-        It continues with the fraction of padding among the tokens, and with that of the time spent
-        waiting for data if it is high. A star marks the best epoch so far.
+        It continues with the fraction of padding among the tokens, with that of the time spent
+        waiting for data if it is high, and with the steps that loss scaling skipped. A star marks the best epoch so far.
         """
         chosen = str(record.get("metric", ""))
         metric = main_metric(record, chosen)
@@ -177,6 +177,8 @@ class Console:
         lost = f"  padding {record['padding']:.0%}" if "padding" in record else ""
         if (waiting := record.get("waiting", 0)) >= SLOW_LOADING:
             lost += f"  {waiting:.0%} of the time waiting for data"
+        if skipped := record.get("skipped_steps"):
+            lost += f"  {skipped} step{'s' * (skipped > 1)} skipped (loss scaling)"
         strength = f"  strength {record['strength']:g}" if "strength" in record else ""
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "

@@ -28,6 +28,10 @@ READ_SECONDS = 1.0
 READ_STEPS = 32
 """Most steps between two readings."""
 
+MOST_SKIPPED = 20
+"""Consecutive steps that loss scaling may skip. It halves the scale each time, from 65,536: after
+these the gradient is not finite without any."""
+
 _NAMED = 32  # samples listed in an error
 
 
@@ -67,6 +71,7 @@ class Readings:
 
     def __init__(self, setup: TrainingSetup, phase: Phase, progress: Progress) -> None:
         self._setup, self._phase, self._progress = setup, phase, progress
+        self._scaled = setup.forward.scaled
         self._alone = setup.accelerator.num_processes == 1
         self._taken: list[_Taken] = []
         self._most = 1  # steps until the next reading
@@ -112,7 +117,11 @@ class Readings:
         self._count_time(len(taken))
         losses, stop, save = self._shared(losses)
         for each, loss, norm in zip(taken, losses, norms, strict=True):
-            self._refuse_not_finite(each, {"loss": loss, "gradient": norm})
+            self._refuse_not_finite(each, "loss", loss)
+            if self._scaled:
+                self._count_skipped(each, norm)
+            else:
+                self._refuse_not_finite(each, "gradient", norm)
             self._progress.loss += loss
         return stop, save
 
@@ -142,16 +151,29 @@ class Readings:
             self._setup.interrupts.elsewhere()
         return total, stops > 0, saves > 0
 
-    def _refuse_not_finite(self, taken: _Taken, values: dict[str, float]) -> None:
-        for what, value in values.items():
-            if not math.isfinite(value):
-                raise RunError(
-                    f"the {what} became {value} in step {taken.number} of epoch "
-                    f"{self._progress.epoch + 1} of phase {self._phase.name!r}"
-                    f"{self._in_words(taken)}",
-                    hint="Check these samples and their labels; then try a smaller --lr or "
-                    "--precision fp32.",
-                )
+    def _count_skipped(self, taken: _Taken, norm: float) -> None:
+        """Count a step that loss scaling skipped; some in a row are an error."""
+        progress = self._progress
+        if math.isfinite(norm):
+            progress.skipped_in_a_row = 0
+            return
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if progress.skipped_in_a_row >= MOST_SKIPPED:
+            self._refuse_not_finite(taken, "gradient", norm)
+
+    def _refuse_not_finite(self, taken: _Taken, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        row = self._progress.skipped_in_a_row
+        again = f", as in the {row - 1} steps before" if row > 1 and what == "gradient" else ""
+        raise RunError(
+            f"the {what} became {value} in step {taken.number} of epoch "
+            f"{self._progress.epoch + 1} of phase {self._phase.name!r}{again}"
+            f"{self._in_words(taken)}",
+            hint="Check these samples and their labels; then try a smaller --lr or "
+            "--precision fp32.",
+        )
 
     def _in_words(self, taken: _Taken) -> str:
         """The samples of the step, or those whose features are not finite."""

@@ -16,7 +16,9 @@ from zoo.errors import UsageError
 Groups = list[dict[str, Any]]
 
 
-def refuse_unsharded(accelerator: Accelerator, recipe: Recipe, phases: Sequence[Phase]) -> None:
+def refuse_unsharded(
+    accelerator: Accelerator, recipe: Recipe, phases: Sequence[Phase], precision: str
+) -> None:
     """Raise a :class:`UsageError` for options that FSDP2 does not support, and for other sharding."""
     kind = str(accelerator.distributed_type).rpartition(".")[2]
     if kind in ("DEEPSPEED", "MEGATRON_LM", "TP") or (kind == "FSDP" and not accelerator.is_fsdp2):
@@ -27,7 +29,12 @@ def refuse_unsharded(accelerator: Accelerator, recipe: Recipe, phases: Sequence[
     if not accelerator.is_fsdp2:
         return
     adapters = [phase.kind.title for phase in phases if phase.kind and phase.kind.inserts]
-    given = {"--ema": recipe.ema, "--l2sp": recipe.l2sp, **dict.fromkeys(adapters, True)}
+    given = {
+        "--precision fp16": precision == "fp16",
+        "--ema": recipe.ema,
+        "--l2sp": recipe.l2sp,
+        **dict.fromkeys(adapters, True),
+    }
     for option, value in given.items():
         if value:
             raise UsageError(

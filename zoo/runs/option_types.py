@@ -58,7 +58,7 @@ class FinetuneOptions(TypedDict, total=False):
     merge: bool | None
     """Save the whole network with the adapter merged into it, not the adapter alone."""
     precision: str | None
-    """Numerical precision (default: auto, bf16 where it is fast)."""
+    """Numerical precision (default: auto, bf16 or fp16 where fast)."""
     compile: str | None
     """Compile the network with torch.compile (default: off)."""
     device: str | None

@@ -174,9 +174,9 @@ class Request:
     )
     surgery: str | None = None
     precision: str = option(
-        "Numerical precision (default: auto, bf16 where it is fast).",
+        "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,
-        choices=("auto", "fp32", "bf16"),
+        choices=("auto", "fp32", "bf16", "fp16"),
         default="auto",
     )
     compile: str = option(

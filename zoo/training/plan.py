@@ -13,7 +13,7 @@ from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
-from zoo.engine.precision import choose_precision
+from zoo.engine.precision import choose_precision, resolve_precision
 from zoo.engine.recipe import Recipe
 from zoo.engine.settings import refuse_unused
 from zoo.engine.sharding import refuse_unsharded
@@ -40,7 +40,7 @@ class Plan:
         recipe: All hyperparameters.
         phases: Phases of the strategy.
         facts: What each phase trains.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
         device: Device for training and validation.
         plugins: The plugins in use.
         base: Hashes of the tensors of the base, of which an adapter is saved apart; ``None`` if the
@@ -100,7 +100,8 @@ def make_plan(
     phases_of = partial(strategy.phases, stages=stages)
     phases = phases_of(recipe)
     refuse_unused(request.overrides, recipe, phases, phases_of)
-    refuse_unsharded(accelerator, recipe, phases)
+    precision = resolve_precision(request.precision, accelerator.device)
+    refuse_unsharded(accelerator, recipe, phases, precision)
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
