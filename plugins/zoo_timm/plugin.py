@@ -10,7 +10,7 @@ from zoo_timm.rows import CATALOGUE, library_version, read
 
 EXEMPTIONS = (
     Exemption(
-        check="stages_run_in_their_order",
+        check="stages_run_in_order",
         reason="the normalisations of all its stages lie in one module, which is the last stage",
         backbones=("efficientvim_*",),
     ),

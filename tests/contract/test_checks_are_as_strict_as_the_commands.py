@@ -133,7 +133,7 @@ def wrong(spec: BackboneSpec) -> zoo.Backbone:
     [("called_by_name", "passed"), ("only_body", "skipped"), ("wrong", "failed")],
 )
 def test_the_network_is_called_as_its_author_calls_it(loader: str, status: str) -> None:
-    found = outcome("features_are_what_the_head_reads", loader)
+    found = outcome("outputs_match_the_native_network", loader)
     assert found.status == status, found.message
 
 
@@ -203,7 +203,7 @@ def depends(spec: BackboneSpec) -> zoo.Backbone:
 
 
 def test_rounding_alone_is_no_failure() -> None:
-    check = "a_sample_is_the_same_alone_and_in_a_batch"
+    check = "features_do_not_depend_on_the_batch"
     assert outcome(check, "rough").status == "passed"
     assert outcome(check, "depends").status == "failed"
     sixteen = outcome("works_under_bfloat16_autocast", "rough")
@@ -235,7 +235,7 @@ def test_weights_on_this_machine_are_opened(
         save_file(kept, tmp_path / "v1.safetensors")
     weights = zoo.Weights(tag="v1", uri=str(tmp_path / "v1.safetensors"), classes=classes)
     made = build(replace(spec, weights=(weights,)), None)
-    found = run_check(CHECKS["weights_on_this_machine_are_loaded"], made)
+    found = run_check(CHECKS["local_weights_are_loaded"], made)
     assert found.status == status, found.message
     assert re.search(fact, found.message)
 

@@ -30,7 +30,7 @@ from zoo.tasks.losses import LOSS, LOSSES
 from zoo.tasks.metrics import METRIC, METRICS
 from zoo.testing.catalogue import (
     adapters_can_be_trained,
-    exports_answer_as_the_run,
+    exports_match_the_run,
     functions_can_be_imported,
     heads_can_be_trained,
     losses_can_be_trained,
@@ -281,11 +281,11 @@ def refuse(run: zoo.Run, *_: object) -> None:
 def test_an_export_that_answers_otherwise_than_the_run_fails() -> None:
     zeros = ExporterSpec(write=write_zeros, run=run_zeros, model="zeros")
     with pytest.raises(AssertionError, match="outputs of export format 'acme/odd' differ"):
-        exports_answer_as_the_run(offering(EXPORTER, zeros))  # type: ignore[arg-type]
+        exports_match_the_run(offering(EXPORTER, zeros))  # type: ignore[arg-type]
     lost = replace(zeros, model="ones")
     with pytest.raises(AssertionError, match="export format 'acme/odd' did not write ones"):
-        exports_answer_as_the_run(offering(EXPORTER, lost))  # type: ignore[arg-type]
-    exports_answer_as_the_run(offering(EXPORTER, EXPORTERS["torch-export"]))  # type: ignore[arg-type]
+        exports_match_the_run(offering(EXPORTER, lost))  # type: ignore[arg-type]
+    exports_match_the_run(offering(EXPORTER, EXPORTERS["torch-export"]))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("made_once")
@@ -300,7 +300,7 @@ def test_an_export_that_answers_otherwise_than_the_run_fails() -> None:
 def test_an_export_that_cannot_be_compared_says_why(changes: dict[str, Any], fact: str) -> None:
     zeros = ExporterSpec(write=write_zeros, run=run_zeros, model="zeros")
     with pytest.raises(NotApplicable, match=fact):
-        exports_answer_as_the_run(offering(EXPORTER, replace(zeros, **changes)))  # type: ignore[arg-type]
+        exports_match_the_run(offering(EXPORTER, replace(zeros, **changes)))  # type: ignore[arg-type]
     functions_can_be_imported(offering(EXPORTER, replace(zeros, **changes)))  # type: ignore[arg-type]
 
 

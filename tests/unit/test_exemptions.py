@@ -9,7 +9,7 @@ import pytest
 
 from zoo.contract.exemptions import Exemption, reason_for
 from zoo.errors import ContractError
-from zoo.testing.catalogue import exemptions_are_of_something
+from zoo.testing.catalogue import exemptions_match_checks_and_backbones
 
 
 def test_an_exemption_is_for_the_backbones_that_it_names() -> None:
@@ -41,6 +41,6 @@ def test_an_exemption_names_a_check_and_backbones_that_there_are(
         exemption = Exemption(check=check, reason="has two heads", backbones=(pattern,))
         return SimpleNamespace(specs=[SimpleNamespace(arch="net")], exemptions=[exemption])
 
-    exemptions_are_of_something(published("can_be_exported", "n*"))
+    exemptions_match_checks_and_backbones(published("can_be_exported", "n*"))
     with pytest.raises(AssertionError, match=missing):
-        exemptions_are_of_something(published(check, pattern))
+        exemptions_match_checks_and_backbones(published(check, pattern))

@@ -48,9 +48,9 @@ def test_what_would_check_nothing_is_refused() -> None:
 
 
 def test_all_of_a_plugin_includes_the_checks_of_its_catalogue() -> None:
-    mark = parametrize_backbones("basics/*", checks=["names_are_legal", "works_in_inference_mode"])
+    mark = parametrize_backbones("basics/*", checks=["names_are_valid", "works_in_inference_mode"])
     assert ids(mark) == [  # type: ignore[arg-type]
-        "basics-names_are_legal",
+        "basics-names_are_valid",
         *(f"{name}-works_in_inference_mode" for name in Registry.discover().names("basics/*")),
     ]
     mark.mark.args[1][0].values[0]()  # type: ignore[attr-defined]

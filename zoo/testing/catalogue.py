@@ -1,4 +1,4 @@
-"""What the contract promises of a plugin beside its backbones: its catalogue, heads, strategies."""
+"""Checks of a plugin apart from its backbones: its catalogue, heads, strategies."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class PublishedCatalogue:
 
     Attributes:
         source: The plugin's entry point.
-        specs: What it publishes, with canonical names.
-        exemptions: What it says that its backbones do not pass.
-        commands: What it adds to ``zoo``.
-        offers: What it offers of a kind: heads, strategies.
+        specs: Its backbones, with canonical names.
+        exemptions: The checks that its backbones are exempted from.
+        commands: Its commands for ``zoo``.
+        offers: Returns what it offers of a kind: heads, strategies.
     """
 
     source: PluginSource
@@ -90,12 +90,12 @@ PluginCheck = Callable[[PublishedCatalogue], None]
 
 
 def the_catalogue_needs_no_torch(plugin: PublishedCatalogue) -> None:
-    """Asking for the catalogue imports no torch and nothing that stands on it."""
+    """Reading the catalogue does not import torch, or a library that depends on it."""
     assert not plugin.asked[1], f"it imports {', '.join(plugin.asked[1])}"
 
 
-def the_catalogue_comes_quickly(plugin: PublishedCatalogue) -> None:
-    """Import and catalogue together take no longer than two seconds."""
+def the_catalogue_loads_quickly(plugin: PublishedCatalogue) -> None:
+    """Importing the plugin and reading its catalogue takes at most two seconds."""
     assert plugin.asked[0] <= MAX_SECONDS, f"it takes {plugin.asked[0]:.1f} s"
 
 
@@ -104,8 +104,8 @@ def nothing_is_printed(plugin: PublishedCatalogue) -> None:
     assert not plugin.asked[2], "it prints"
 
 
-def specs_become_json_without_loss(plugin: PublishedCatalogue) -> None:
-    """Each spec through JSON and back is the same spec."""
+def specs_round_trip_through_json(plugin: PublishedCatalogue) -> None:
+    """Each spec is equal to itself after conversion to JSON and back."""
     for spec in plugin.specs:
         text = json.dumps(spec.to_json(), allow_nan=False)
         assert BackboneSpec.from_json(json.loads(text)) == spec, f"{spec.name} is changed by JSON"
@@ -118,8 +118,8 @@ def specs_can_be_copied_and_pickled(plugin: PublishedCatalogue) -> None:
         assert pickle.loads(pickle.dumps(spec)) == spec, f"{spec.name} does not survive pickling"
 
 
-def names_are_legal(plugin: PublishedCatalogue) -> None:
-    """Letters, digits and ``_ . + -``, no two names the same but for letter case."""
+def names_are_valid(plugin: PublishedCatalogue) -> None:
+    """Names consist of letters, digits and ``_ . + -``, and no two differ in case only."""
     odd = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
     assert not odd, f"invalid names: {odd[:5]}"
     folded: dict[str, str] = {}
@@ -129,7 +129,7 @@ def names_are_legal(plugin: PublishedCatalogue) -> None:
 
 
 def weights_are_described(plugin: PublishedCatalogue) -> None:
-    """Each has a tag without spaces, a source that can be fetched, and hexadecimal digits."""
+    """All weights have a tag without spaces, a supported URI, and a hexadecimal sha256."""
     for spec in plugin.specs:
         for weights in spec.weights:
             name = f"{spec.name}.{weights.tag}"
@@ -141,7 +141,7 @@ def weights_are_described(plugin: PublishedCatalogue) -> None:
 
 
 def loaders_can_be_imported(plugin: PublishedCatalogue) -> None:
-    """Every ``loader`` names a function that is there."""
+    """Every ``loader`` names an existing function."""
     for loader in sorted({spec.loader for spec in plugin.specs}):
         module, _, function = loader.partition(":")
         found = getattr(importlib.import_module(module), function, None)
@@ -160,7 +160,7 @@ def commands_can_be_imported(plugin: PublishedCatalogue) -> None:
 
 
 def heads_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every head has as many outputs as asked for, takes gradients, and can be opened again."""
+    """Every head has the requested number of outputs, gets gradients, and can be reopened."""
     with torch.random.fork_rng():
         seed_devices(0)
         _each(plugin.offers(HEAD), check_head)
@@ -172,29 +172,29 @@ def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
 
 
 def metrics_have_sensible_values(plugin: PublishedCatalogue) -> None:
-    """Every metric is finite, or says why not; a perfect prediction is the best; order does not matter."""
+    """Every metric is finite or says why not, is best for perfect predictions, and ignores order."""
     _each(plugin.offers(METRIC), check_metric)
 
 
 def losses_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every loss is finite, lower for right than for wrong predictions, and has a gradient."""
+    """Every loss is finite, lower for correct than for wrong predictions, and has a gradient."""
     _each(plugin.offers(LOSS), check_loss)
 
 
 def adapters_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every adapter changes nothing at first, alone changes in a step, and merges without a difference."""
+    """Every adapter starts without effect, alone changes in a step, and merges without a difference."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         _each(plugin.offers(ADAPTER), check_adapter)
 
 
-def exports_answer_as_the_run(plugin: PublishedCatalogue) -> None:
-    """Every export format gives a run's outputs when it is loaded again, or says why it cannot be."""
+def exports_match_the_run(plugin: PublishedCatalogue) -> None:
+    """Every export format reproduces the run's outputs, or says why it cannot be loaded."""
     _each(plugin.offers(EXPORTER), check_exporter)
 
 
 def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
-    """Tasks, metrics, losses, augmentations, formats and readers name functions that are there."""
+    """Tasks, metrics, losses, augmentations, formats and readers name existing functions."""
     for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
         _each(plugin.offers(kind), _check_functions)
     for reader in registered_readers().values():
@@ -214,10 +214,10 @@ def _check_functions(offer: Offer[Any]) -> None:
 
 
 def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> None:
-    """Check all, and name every one that fails.
+    """Check all, and list those that fail.
 
     Raises:
-        NotApplicable: None fails, and some cannot be checked.
+        NotApplicable: None fails, but some cannot be checked.
     """
     failures, skipped = [], []
     for offer in offers:
@@ -235,8 +235,8 @@ def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> 
         raise NotApplicable("; ".join(skipped))
 
 
-def exemptions_are_of_something(plugin: PublishedCatalogue) -> None:
-    """Every exemption names a check that there is, and backbones that are published."""
+def exemptions_match_checks_and_backbones(plugin: PublishedCatalogue) -> None:
+    """Every exemption names an existing check, and published backbones."""
     names = [spec.arch for spec in plugin.specs]
     for exemption in plugin.exemptions:
         known = exemption.check in CHECKS
@@ -250,11 +250,11 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
     check.__name__: check
     for check in (
         the_catalogue_needs_no_torch,
-        the_catalogue_comes_quickly,
+        the_catalogue_loads_quickly,
         nothing_is_printed,
-        specs_become_json_without_loss,
+        specs_round_trip_through_json,
         specs_can_be_copied_and_pickled,
-        names_are_legal,
+        names_are_valid,
         weights_are_described,
         loaders_can_be_imported,
         commands_can_be_imported,
@@ -264,7 +264,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         metrics_have_sensible_values,
         losses_can_be_trained,
         adapters_can_be_trained,
-        exports_answer_as_the_run,
-        exemptions_are_of_something,
+        exports_match_the_run,
+        exemptions_match_checks_and_backbones,
     )
 }

@@ -41,7 +41,7 @@ class Fix:
 
 
 def fix(spec: BackboneSpec, source: PluginSource) -> Fix | None:
-    """Measure a backbone, and write what its spec lacks; ``None`` if the spec is right.
+    """Measure a backbone, and write the values that its spec lacks; ``None`` if it is correct.
 
     Args:
         spec: With its canonical name.
@@ -75,7 +75,7 @@ def _wrong(spec: BackboneSpec) -> dict[str, int]:
 
 
 def _built(spec: BackboneSpec) -> Backbone:
-    """The network, without values if it can be built and run so."""
+    """Build the network, on the meta device if possible."""
     with suppress(Exception), torch.random.fork_rng(), without_values():
         backbone = build(spec, None, unpadded=False)
         measured_width(backbone)
@@ -170,7 +170,7 @@ def _in_row(row: str, name: str, facts: Mapping[str, int]) -> str:
 
 
 def in_words(found: Fix) -> str:
-    """What was measured, and where it was written."""
+    """Describe the measured values, and the file that they were written to."""
     facts = ", ".join(f"{fact}={value:_}" for fact, value in found.facts.items())
     if found.path is None:
         return f"{found.spec.name}: its BackboneSpec was not found in the plugin's source; write {facts}"

@@ -12,10 +12,10 @@ from zoo.registry.registry import Registry
 
 @pytest.fixture
 def zoo_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index and settings of this test's own, so that neither sees the user's.
+    """Use a temporary index and settings, isolated from the user's.
 
     Returns:
-        The folder that holds them, and is the working directory: a ``registry.toml`` written
+        The folder that contains them. It is the working directory, so a ``registry.toml`` written
         there applies.
     """
     folder = tmp_path / "zoo"
@@ -33,7 +33,7 @@ def zoo_registry(
     zoo_folders: Path,  # noqa: ARG001 - for what it sets
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Registry]:
-    """``zoo_registry("acme")``: a registry of these plugins alone, or of all that are installed."""
+    """``zoo_registry("acme")``: a registry of only these plugins, or of all installed ones."""
 
     def discover(*plugins: str) -> Registry:
         if plugins:

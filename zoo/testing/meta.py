@@ -1,4 +1,4 @@
-"""Networks without values: built on the meta device, where the largest cost a tenth of a second."""
+"""Build networks without values, on the meta device, where the largest take a tenth of a second."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class _NoFilling(TorchFunctionMode):
 
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
-    """Networks built inside lie on the meta device."""
+    """Networks built in the block are on the meta device."""
     with torch.device("meta"), _NoFilling():
         yield

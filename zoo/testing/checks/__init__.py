@@ -1,4 +1,4 @@
-"""What the contract promises of a backbone, one function a promise.
+"""The contract of backbones as checks, one function each.
 
 ``CHECKS`` has all of them by name; ``META_CHECKS`` those that need no values. A check takes a
 freshly built :class:`zoo.Backbone`, may change it, and raises ``AssertionError``.

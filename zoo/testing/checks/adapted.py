@@ -1,4 +1,4 @@
-"""One step of training with an adapter, and what it must leave as it is."""
+"""One step of training with an adapter, and the tensors that must not change in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def train_a_step(backbone: Backbone, strategy: Strategy) -> None:
     """Train a backbone for a step by a strategy of one phase, an adapter; then merge it.
 
     Args:
-        backbone: Freshly built; is changed.
-        strategy: Of :func:`zoo.engine.strategies.adapter`.
+        backbone: A newly built backbone, which is modified.
+        strategy: A result of :func:`zoo.engine.strategies.adapter`.
 
     Raises:
         AssertionError: Adding or merging it changes outputs, nothing trains, or something else does.
@@ -46,7 +46,7 @@ def train_a_step(backbone: Backbone, strategy: Strategy) -> None:
 
 
 def _added(backbone: Backbone) -> list[str]:
-    """Names of the parameters that may train: the adapters', or those that were chosen."""
+    """Names of the parameters that may change: the adapter's, or those that it selects."""
     inserted = adapters.parameter_names(backbone)
     return [
         name
@@ -56,7 +56,7 @@ def _added(backbone: Backbone) -> list[str]:
 
 
 def _step(backbone: Backbone, added: Sequence[str]) -> None:
-    """One step; the parameters in ``added`` alone may change."""
+    """Train one step; only the parameters in ``added`` may change."""
     before = copied(dict(backbone.net.named_parameters()))
     batch = small_batch(backbone)
     backbone.train()

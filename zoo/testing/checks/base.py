@@ -1,4 +1,4 @@
-"""What a check is, the batches that checks use, and how they compare tensors."""
+"""The type of checks, the batches that they use, and comparisons of tensors."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Imprecise(AssertionError):
 
 
 class NotApplicable(Exception):
-    """Raised by a check that has nothing to look at in this backbone; the message says why."""
+    """Raised by a check that does not apply to a backbone; the message says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A promise of the contract, as a function that raises ``AssertionError`` where it is broken.
+    """A requirement of the contract, as a function that raises ``AssertionError`` if it is violated.
 
-    It takes a freshly built backbone and may change it.
+    It gets a newly built backbone, which it may modify.
 
     Attributes:
         run: The function.
-        takes: The kind of input of the backbones that it applies to; ``None`` for all.
-        on_meta: Whether it needs no values, and so also runs on the meta device, where the
-            largest networks cost nothing.
-        rounds: Whether it compares outputs that rounding makes differ. If they do, it is repeated
-            in float64: deep networks of random values amplify rounding.
-        once_per_family: Whether a plugin's check runs it on the smallest backbone of each family
-            alone: it may take a minute, and a family's networks consist of the same layers.
+        takes: The input type of the backbones that it applies to; ``None`` for all.
+        on_meta: Whether it needs no values, and so also runs on the meta device, where even the
+            largest networks take no memory.
+        rounds: Whether it compares outputs that may differ by rounding. If they differ, it is
+            repeated in float64, because deep networks with random weights amplify rounding.
+        once_per_family: Whether ``zoo check PLUGIN`` runs it only on the smallest backbone of each
+            family, because it is slow and a family's networks consist of the same layers.
     """
 
     run: Callable[[Backbone], None]
@@ -56,12 +56,12 @@ class Check:
 
     @property
     def name(self) -> str:
-        """The function's name, which says what is promised."""
+        """The function's name, which states the requirement."""
         return self.run.__name__
 
     @property
     def summary(self) -> str:
-        """One line on what is promised."""
+        """The requirement in one line."""
         return (self.run.__doc__ or "").strip().splitlines()[0]
 
     def applies(self, spec: BackboneSpec) -> bool:
@@ -102,11 +102,11 @@ def check(
 def sample_batch(
     backbone: Backbone, count: int = 2, *, size: int | tuple[int, int] | None = None
 ) -> Batch:
-    """A seeded batch as the spec asks for: noise images, or random token ids without padding.
+    """Make a seeded batch for a backbone: noise images, or random token ids without padding.
 
     Args:
-        backbone: Decides the kind and the device.
-        count: Samples in the batch.
+        backbone: Determines the type of input, and the device.
+        count: Number of samples.
         size: Height and width of the images (or both, where they differ), or number of
             tokens; the spec's size by default, 16 tokens at most.
     """
@@ -129,14 +129,14 @@ def like(reference: Tensor, batch: Batch) -> dict[str, Tensor]:
 
 
 def tokenizer_of(backbone: Backbone, *, any_will_do: bool = False) -> Any:
-    """The network's tokenizer, or one trained on a few words; ``None`` if it takes no texts.
+    """The network's tokenizer, or one trained on a few words; ``None`` if it is not for texts.
 
     Args:
         backbone: The network.
-        any_will_do: Whether to train one also where the network has its own.
+        any_will_do: Whether to train one even if the network has its own.
 
     Raises:
-        NotApplicable: Its tokenizer comes with its weights.
+        NotApplicable: Its tokenizer is part of its weights.
     """
     if not backbone.spec.input.tokens:
         return None
@@ -158,12 +158,12 @@ def first_of(batch: Batch, count: int = 1) -> Batch:
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as they are now."""
+    """Copy tensors."""
     return {key: value.detach().clone() for key, value in state.items()}
 
 
 def spread(head: nn.Module) -> None:
-    """Give a head seeded values far from zero, so that its outputs tell samples apart."""
+    """Set a head to seeded values far from zero, so that its outputs differ between samples."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -171,13 +171,13 @@ def spread(head: nn.Module) -> None:
 
 
 def assert_same(before: Mapping[str, Tensor], after: Mapping[str, Tensor], what: str) -> None:
-    """Every tensor is bit-identical; ``what`` is blamed otherwise."""
+    """Check that all tensors are bit-identical; ``what`` is named in the error."""
     changed = [key for key, value in before.items() if not torch.equal(value, after[key])]
     assert not changed, f"{what} changed {len(changed)} tensors: {changed[:3]}"
 
 
 def assert_close(given: Tensor, wanted: Tensor, what: str) -> None:
-    """The two agree to :data:`TOLERANCE`; ``what`` is said otherwise."""
+    """Check that two tensors agree within :data:`TOLERANCE`; ``what`` is the error message."""
     assert given.shape == wanted.shape, f"{what}: {tuple(given.shape)}, not {tuple(wanted.shape)}"
     scale = max(1.0, float(wanted.abs().max()))
     worst = float((given - wanted).abs().max()) / scale

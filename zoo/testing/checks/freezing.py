@@ -1,4 +1,4 @@
-"""Freezing and unfreezing: what rests is untouched, what trains moves."""
+"""Freezing and unfreezing: frozen parameters do not change, trained ones do."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ STEPS = 3
 
 
 @check()
-def frozen_stages_rest_and_the_others_learn(backbone: Backbone) -> None:
-    """After three steps in train mode what is frozen is bit-identical, buffers included.
+def frozen_stages_stay_fixed_and_others_train(backbone: Backbone) -> None:
+    """After three training steps, frozen parameters and buffers are bit-identical, others changed.
 
-    Tried with nothing frozen, and with every prefix of the stages.
+    Tested with nothing frozen, and with every prefix of the stages.
     """
     for upto in [None, *(stage.name for stage in backbone.stages())]:
         assert_prefix_rests(copy.deepcopy(backbone), upto)
@@ -24,7 +24,7 @@ def frozen_stages_rest_and_the_others_learn(backbone: Backbone) -> None:
 
 @check()
 def frozen_dropout_is_off(backbone: Backbone) -> None:
-    """With everything frozen, train mode gives the features of evaluation mode."""
+    """With everything frozen, features in train mode equal those in evaluation mode."""
     batch = small_batch(backbone, count=3)
     backbone.freeze()  # torch may choose another kernel where a parameter needs no gradient
     backbone.eval()
@@ -43,7 +43,7 @@ def frozen_dropout_is_off(backbone: Backbone) -> None:
 
 @check()
 def gradients_reach_every_parameter(backbone: Backbone) -> None:
-    """With nothing frozen, or unfrozen again, every parameter receives a gradient."""
+    """With nothing frozen, or after unfreezing, every parameter gets a gradient."""
     backbone.replace_head(2)
     backbone.freeze()
     backbone.unfreeze()
@@ -54,7 +54,7 @@ def gradients_reach_every_parameter(backbone: Backbone) -> None:
 
 
 def assert_prefix_rests(model: Backbone, upto: str | None) -> None:
-    """Three steps with the stages up to ``upto`` frozen move everything else, and nothing there."""
+    """Check that three steps with the stages up to ``upto`` frozen change all others, but not these."""
     batch = small_batch(model, count=3)
     model.replace_head(2)
     if upto is not None:

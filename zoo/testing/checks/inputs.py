@@ -1,4 +1,4 @@
-"""What a network takes beside the usual batch: other sizes, padding, texts that are too long."""
+"""Unusual inputs: other sizes, padding, texts that are too long."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STEP = 32
 
 
 @check(takes=ImageInput, on_meta=True)
-def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
-    """Larger and non-square images are taken; a network of ``fixed_size`` may refuse them."""
+def other_image_sizes_work_unless_fixed(backbone: Backbone) -> None:
+    """Larger and non-square images work; a network of ``fixed_size`` may reject them."""
     image, side = backbone.spec.image_input, modality_of(backbone.spec).small_size(backbone.spec)
     backbone.eval()
     for size in ((side + image.multiple_of,) * 2, (side, image.fitting(side + STEP))):
@@ -40,8 +40,8 @@ def other_sizes_are_taken_or_refused_as_declared(backbone: Backbone) -> None:
 
 
 @check(takes=ImageInput, on_meta=True)
-def the_smallest_size_is_taken(backbone: Backbone) -> None:
-    """Images of ``min_size`` pixels."""
+def the_smallest_image_size_works(backbone: Backbone) -> None:
+    """Images of ``min_size`` pixels work."""
     image = backbone.spec.image_input
     if image.fixed_size:
         raise NotApplicable("it takes one size alone")
@@ -53,7 +53,7 @@ def the_smallest_size_is_taken(backbone: Backbone) -> None:
 
 @check(takes=TextInput, rounds=True)
 def padding_does_not_change_features(backbone: Backbone) -> None:
-    """Features are the same with and without padding behind the sequence."""
+    """Features are the same with and without padding after the sequence."""
     backbone.eval()
     short = sample_batch(backbone, size=6)
     ids, mask = short["input_ids"], short["attention_mask"]
@@ -67,8 +67,8 @@ def padding_does_not_change_features(backbone: Backbone) -> None:
 
 
 @check(takes=TextInput, rounds=True)
-def types_of_tokens_may_come_along(backbone: Backbone) -> None:
-    """A batch of pairs may have ``token_type_ids``; where all are 0 they change nothing."""
+def token_type_ids_are_accepted(backbone: Backbone) -> None:
+    """A batch may have ``token_type_ids``; if all are 0, they have no effect."""
     backbone.eval()
     plain = sample_batch(backbone, size=6)
     typed = {**plain, "token_type_ids": torch.zeros_like(plain["input_ids"])}
@@ -77,8 +77,8 @@ def types_of_tokens_may_come_along(backbone: Backbone) -> None:
 
 
 @check(takes=TextInput)
-def long_texts_are_cut_to_the_declared_length(backbone: Backbone) -> None:
-    """A text of too many words becomes ``max_length`` tokens, special ones kept."""
+def long_texts_are_truncated_to_the_maximum_length(backbone: Backbone) -> None:
+    """A text that is too long becomes ``max_length`` tokens, including special tokens."""
     text, tokenizer = backbone.spec.text_input, tokenizer_of(backbone)
     encoder = TextEncoder(tokenizer, text)
     short, long = (encoder.encode(["words " * count])[0] for count in (1, 2 * text.max_length))

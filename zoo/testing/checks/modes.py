@@ -1,4 +1,4 @@
-"""Ways of running, as the commands do it: inference mode, bfloat16 autocast, export, adapters."""
+"""Modes in which commands run networks: inference mode, bfloat16 autocast, export, adapters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BF16_COSINE = 0.9
 
 @check()
 def works_in_inference_mode(backbone: Backbone) -> None:
-    """``torch.inference_mode`` gives the features of ``torch.no_grad``."""
+    """Features under ``torch.inference_mode`` equal those under ``torch.no_grad``."""
     backbone.eval()
     batch = small_batch(backbone)
     with torch.no_grad():
@@ -49,7 +49,7 @@ def works_in_inference_mode(backbone: Backbone) -> None:
 
 @check()
 def works_under_bfloat16_autocast(backbone: Backbone) -> None:
-    """Features keep their direction under bfloat16 autocast, and a step backward is finite."""
+    """Features keep their direction under bfloat16 autocast, and gradients are finite."""
     backbone.replace_head(2)
     backbone.eval()
     batch = small_batch(backbone)
@@ -82,7 +82,7 @@ def _cosine(given: Tensor, wanted: Tensor) -> float:
 
 
 def _rounded(backbone: Backbone, batch: Batch) -> Tensor:
-    """Features in float64 of parameters and inputs that are rounded to bfloat16."""
+    """Features in float64, with parameters and inputs rounded to bfloat16."""
     twin = copy.deepcopy(backbone).double()
     with torch.no_grad():
         for parameter in twin.net.parameters():
@@ -93,7 +93,7 @@ def _rounded(backbone: Backbone, batch: Batch) -> Tensor:
 
 @check(rounds=True)
 def can_be_exported(backbone: Backbone) -> None:
-    """``torch.export`` with any number of inputs, as ``zoo export`` calls it, gives the same outputs."""
+    """``torch.export`` with a dynamic batch size, as in ``zoo export``, gives the same outputs."""
     inputs = _export_inputs(backbone)
     try:
         program = copy.copy(capture(backbone, inputs))
@@ -144,7 +144,7 @@ def _compare(backbone: Backbone, inputs: ExportInputs, run: Runner, what: str) -
 
 @check(rounds=True)
 def adapters_can_be_added_and_merged(backbone: Backbone) -> None:
-    """LoRA at the adapter targets changes nothing at first, alone changes in a step, and can be merged."""
+    """LoRA at the adapter targets starts without effect, alone changes in a step, and can be merged."""
     if not backbone.adapter_targets():
         raise NotApplicable("it has no layers that adapters fit")
     train_a_step(backbone, adapter("lora", ADAPTERS["lora"]))

@@ -1,4 +1,4 @@
-"""Features and heads: shape, finiteness, repeatability, independence of each other."""
+"""Features and heads: shape, finiteness, reproducibility, independence of each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.testing.checks.base import (
 
 @check(on_meta=True)
 def features_have_the_declared_width(backbone: Backbone) -> None:
-    """``features`` gives ``(B, feature_dim)``."""
+    """``features`` returns ``(B, feature_dim)``."""
     backbone.eval()
     with torch.no_grad():
         features = backbone.features(small_batch(backbone))
@@ -34,7 +34,7 @@ def features_have_the_declared_width(backbone: Backbone) -> None:
 
 
 @check(on_meta=True)
-def parameters_are_as_many_as_declared(backbone: Backbone) -> None:
+def params_is_the_number_of_parameters(backbone: Backbone) -> None:
     """``params`` is the number of parameters with the published head."""
     if not backbone.spec.params:
         raise NotApplicable("it declares no number")
@@ -49,8 +49,8 @@ def parameters_are_as_many_as_declared(backbone: Backbone) -> None:
 
 
 @check(on_meta=True)
-def input_of_the_declared_size_is_taken(backbone: Backbone) -> None:
-    """A batch of one at the very size that the spec states; texts up to 512 tokens."""
+def the_declared_input_size_works(backbone: Backbone) -> None:
+    """A batch of one sample of the spec's size works; texts up to 512 tokens."""
     size = modality_of(backbone.spec).largest_size(backbone.spec)
     backbone.eval()
     with torch.no_grad():
@@ -60,7 +60,7 @@ def input_of_the_declared_size_is_taken(backbone: Backbone) -> None:
 
 @check(on_meta=True)
 def the_head_can_have_any_number_of_outputs(backbone: Backbone) -> None:
-    """Heads with 1, 2, 5 and 1,000 outputs; a head of another width is refused."""
+    """Heads with 1, 2, 5 and 1,000 outputs work; a head of another input width is rejected."""
     backbone.eval()
     with torch.no_grad():
         features = backbone.features(small_batch(backbone))
@@ -77,7 +77,7 @@ def the_head_can_have_any_number_of_outputs(backbone: Backbone) -> None:
 
 @check()
 def features_are_finite_and_repeatable(backbone: Backbone) -> None:
-    """In evaluation mode two calls give the same finite numbers."""
+    """In evaluation mode, two calls give the same finite features."""
     backbone.eval()
     batch = small_batch(backbone)
     with torch.no_grad():
@@ -87,8 +87,8 @@ def features_are_finite_and_repeatable(backbone: Backbone) -> None:
 
 
 @check(rounds=True)
-def a_sample_is_the_same_alone_and_in_a_batch(backbone: Backbone) -> None:
-    """Batches of one, two and five give each sample the same features."""
+def features_do_not_depend_on_the_batch(backbone: Backbone) -> None:
+    """A sample has the same features in batches of one, two and five."""
     backbone.eval()
     batch = small_batch(backbone, 5)
     with torch.no_grad():
@@ -117,10 +117,10 @@ def replacing_the_head_keeps_the_backbone(backbone: Backbone) -> None:
 
 
 @check(rounds=True)
-def features_are_what_the_head_reads(backbone: Backbone) -> None:
-    """The library's own network, with the published head in its place, gives the same outputs.
+def outputs_match_the_native_network(backbone: Backbone) -> None:
+    """The library's own network with the published head gives the same outputs.
 
-    It is called as the plugin's ``extract`` calls it, unless that leaves the head out.
+    It is called as in the plugin's ``extract``, unless that skips the head.
     """
     if isinstance(backbone.head, nn.Identity):
         raise NotApplicable("it is published without a head")
@@ -139,7 +139,7 @@ def features_are_what_the_head_reads(backbone: Backbone) -> None:
 
 
 def _by_extract(backbone: Backbone, net: nn.Module, batch: Batch) -> Tensor | None:
-    """What the plugin's ``extract`` gives for a network with its head; ``None`` if it cannot."""
+    """The result of the plugin's ``extract`` for a network with its head; ``None`` if it fails."""
     try:
         return backbone.extract(net, batch)
     except Exception:  # it may read what only the network without its head gives
@@ -147,7 +147,7 @@ def _by_extract(backbone: Backbone, net: nn.Module, batch: Batch) -> Tensor | No
 
 
 def _own_outputs(backbone: Backbone, net: nn.Module, batch: Batch) -> Tensor:
-    """What the library's network gives for the plain inputs, if that is how it is called."""
+    """The outputs of the library's network for plain inputs, if it can be called with them."""
     try:
         return modality_of(backbone.spec).native_outputs(net, batch)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Writing and reading parameters, and copying the whole."""
+"""Saving and loading parameters, and copying backbones."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from zoo.weights.local_weights import LocalWeights
 
 @check()
 def native_weights_round_trip(backbone: Backbone) -> None:
-    """``native_state_dict`` through safetensors and back gives the same outputs, tied or not."""
+    """Saving ``native_state_dict`` as safetensors and loading it gives the same outputs."""
     _round_trip(backbone)
 
 
 @check(takes=ImageInput)
 def native_weights_round_trip_channels_last(backbone: Backbone) -> None:
-    """The same, with the parameters in the channels-last layout."""
+    """The same with parameters in the channels-last layout."""
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _round_trip(backbone)
 
 
 @check()
 def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
-    """A file of known values, published as weights, is read back tensor by tensor by ``zoo.load``."""
+    """``zoo.load`` loads every tensor of a weights file with known values."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for tensor in backbone.state_dict().values():
@@ -65,8 +65,8 @@ def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
 
 
 @check()
-def weights_on_this_machine_are_loaded(backbone: Backbone) -> None:
-    """The weights that need no download are opened, and have the head that the spec states."""
+def local_weights_are_loaded(backbone: Backbone) -> None:
+    """Weights that need no download can be loaded, and have the head that the spec states."""
     spec, here = backbone.spec, LocalWeights()
     found = [weights for weights in spec.weights if here.find(weights.uri) is not None]
     if spec.weights and not found:
@@ -85,7 +85,7 @@ def weights_on_this_machine_are_loaded(backbone: Backbone) -> None:
 
 
 def _loaded(backbone: Backbone, path: Path) -> Backbone:
-    """The backbone as ``zoo.load`` gives it, with the file as its published weights."""
+    """Load the backbone by ``zoo.load``, with the file as its published weights."""
     headless = isinstance(backbone.head, nn.Identity)
     weights = Weights(
         tag="known",
@@ -113,7 +113,7 @@ class _OneBackbone(Registry):
 
 
 @check()
-def a_copy_is_whole_and_apart(backbone: Backbone) -> None:
+def a_deepcopy_is_complete_and_independent(backbone: Backbone) -> None:
     """``copy.deepcopy`` gives the same outputs, and shares no tensor with the original."""
     backbone.replace_head(3)
     backbone.eval()

@@ -12,7 +12,7 @@ from zoo.testing.checks.base import check, small_batch
 
 @check(on_meta=True)
 def stages_are_disjoint_and_complete(backbone: Backbone) -> None:
-    """Every parameter of the network lies in exactly one stage; names are legal and unique."""
+    """Every parameter of the network is in exactly one stage; names are valid and unique."""
     stages = backbone.stages()
     assert stages, "there are no stages"
     names = [stage.name for stage in stages]
@@ -24,8 +24,8 @@ def stages_are_disjoint_and_complete(backbone: Backbone) -> None:
 
 
 @check(on_meta=True)
-def stages_run_in_their_order(backbone: Backbone) -> None:
-    """In a forward pass each stage begins after the one before it has begun."""
+def stages_run_in_order(backbone: Backbone) -> None:
+    """In a forward pass, each stage starts after the stage before it."""
     modules = dict(backbone.net.named_modules())
     holders: dict[nn.Module, list[str]] = {}
     for stage in backbone.stages():
@@ -45,8 +45,8 @@ def stages_run_in_their_order(backbone: Backbone) -> None:
 
 
 @check(on_meta=True)
-def adapter_targets_exist_and_leave_the_head_out(backbone: Backbone) -> None:
-    """Every target is a module of the network, none of them the head or a grouped convolution."""
+def adapter_targets_exist_and_exclude_the_head(backbone: Backbone) -> None:
+    """Every target is a module of the network, and none is the head or a grouped convolution."""
     modules = dict(backbone.net.named_modules())
     for path in backbone.adapter_targets():
         assert path in modules, f"the target {path} does not exist"

@@ -1,7 +1,7 @@
 """Create a new plugin: an installable distribution with passing tests, as a starting point.
 
-``common`` holds what every plugin has, ``image`` and ``text`` a network of that kind. They are
-Jinja templates; ``package`` in a path is replaced by the package's name.
+``common`` has the files of every plugin, ``image`` and ``text`` a network for that modality. They
+are Jinja templates; ``package`` in a path is replaced by the package's name.
 """
 
 from __future__ import annotations
