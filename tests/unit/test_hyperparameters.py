@@ -38,7 +38,7 @@ NAN, INF = float("nan"), float("inf")
         ("epochs", True, "at least 1, got True"),
         ("balanced", 1, "true or false, got 1"),
         ("schedule", "cosin", "one of cosine, linear, constant, one-cycle, got 'cosin'"),
-        ("precision", "fp8", "one of auto, fp32, bf16, got 'fp8'"),
+        ("precision", "fp8", "one of auto, fp32, bf16, fp16, got 'fp8'"),
         ("value_range", (9, 3), "two numbers, black below white, got 9 3"),
     ],
 )
