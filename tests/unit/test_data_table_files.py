@@ -272,5 +272,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, task: str) ->
 def test_predictions_with_gaps_are_damaged(tmp_path: Path, rows: list[list[float | None]]) -> None:
     table = {"input": ["a", "b"], "label": ["x", "y"], "probabilities": rows}
     pq.write_table(pa.table(table), tmp_path / "p.parquet")
-    with pytest.raises(RunError, match=r"is damaged: (rows of different lengths|missing values in)"):
+    with pytest.raises(
+        RunError, match=r"is damaged: (rows of different lengths|missing values in)"
+    ):
         read_predictions(tmp_path / "p.parquet", ("x", "y"), task=task_named("single-label"))
