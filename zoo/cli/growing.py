@@ -1,4 +1,4 @@
-"""A ranking on the terminal, row by row."""
+"""Show a ranking on the terminal while it grows."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which backbone for these data: candidates, their features, scores of those, and the ranking."""
+"""Rank backbones for a dataset: candidates, their features, scores, and the ranking."""

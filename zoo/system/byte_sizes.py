@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def in_bytes(count: float) -> str:
-    """A size in three digits or so: ``12 kB``, ``3.4 GB``."""
+    """Format a size with about three digits: ``12 kB``, ``3.4 GB``."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

@@ -21,7 +21,7 @@ _ON_A_TERMINAL = re.compile(f"[{UNSEEN}{JOINERS}]")
 
 
 def clean(text: object) -> str:
-    """One line without control characters, which a file or plugin name could smuggle in."""
+    """Return ``text`` as one line without control characters, as names of files may contain them."""
     line = str(text)
     if line.isascii() and line.isprintable():
         return line
@@ -29,14 +29,14 @@ def clean(text: object) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """``text`` without control characters; its lines and tabs stay."""
+    """Return ``text`` without control characters, except for line breaks and tabs."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return _ON_A_TERMINAL.sub("", text)
 
 
 def escaped(text: str) -> str:
-    """``text`` of a JSON document, with control characters as escapes, those too that JSON allows."""
+    """Escape all control characters in a JSON document, including those that JSON allows."""
     return text if text.isascii() else _ON_A_TERMINAL.sub(lambda c: _escape(c[0]), text)
 
 

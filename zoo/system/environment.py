@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def variable(name: str, value: str) -> Iterator[None]:
-    """The environment variable ``name`` is ``value`` while the block runs."""
+    """Set the environment variable ``name`` to ``value`` while the block runs."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -25,7 +25,7 @@ def variable(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """Modules in ``folder`` can be imported while the block runs, before any others of their names."""
+    """Make modules in ``folder`` importable while the block runs; they take precedence."""
     entry = str(folder)
     sys.path.insert(0, entry)
     try:

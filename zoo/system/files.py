@@ -19,9 +19,9 @@ _PIECE = 2**18  # bytes that are read at a time where a file must not be too lar
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; flushed and renamed when the block ends well.
+    """Yield a temporary path to write to, which is flushed and renamed to ``path`` at the end.
 
-    If the block raises, ``path`` is as it was and the temporary file is gone.
+    If the block raises, the temporary file is removed and ``path`` does not change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.urandom(6).hex()}{path.suffix}")
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def flush(folder: Path) -> None:
-    """Have all files of ``folder``, which is then to be renamed, reach the disk."""
+    """Flush all files in ``folder`` to disk, before it is renamed."""
     for path in folder.iterdir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -50,9 +50,9 @@ def flush(folder: Path) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block for ``folder``, and keep others waiting.
+    """Lock ``folder`` against other processes that use this function while the block runs.
 
-    Nothing is left in the folder. On Windows, and on file systems without locks, nobody waits.
+    No file is left in the folder. Does nothing on Windows, and on file systems without locks.
     """
     try:
         import fcntl
@@ -69,13 +69,12 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def claim(path: Path) -> None:
-    """Have the system set aside all of a file's length, where it can.
+    """Allocate disk space for all of a file, if the system supports it.
 
-    A file that is only mapped into memory takes its place as it is written to, and a disk that is
-    full by then ends the process.
+    Otherwise, writing to a memory-mapped file on a full disk would kill the process.
 
     Raises:
-        OSError: There is not enough room.
+        OSError: There is not enough disk space.
     """
     if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
         with path.open("rb+") as file:
@@ -85,7 +84,7 @@ def claim(path: Path) -> None:
 def is_utf8(name: str | os.PathLike[str]) -> bool:
     """Whether a name or text can be encoded as UTF-8, as records and tables are.
 
-    A file may have any bytes for its name; Python keeps those that are not valid UTF-8 as lone surrogates.
+    File names may have any bytes; Python decodes invalid UTF-8 in them to lone surrogates.
     """
     try:
         os.fspath(name).encode()
@@ -95,22 +94,21 @@ def is_utf8(name: str | os.PathLike[str]) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put ``text`` (UTF-8) at ``path``, whole or not at all.
+    """Write ``text`` to ``path`` in UTF-8, completely or not at all.
 
-    What UTF-8 has no form for, of the name of a file, becomes an escape that JSON reads back as it
-    was.
+    Surrogates, from file names that are not valid UTF-8, are written as JSON escapes.
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def open_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> BufferedReader:
-    """Open a regular file for reading bytes; a named pipe or device is refused, never waited for.
+    """Open a regular file for reading bytes; a named pipe or device is an error, without waiting.
 
     Args:
         path: The file, or a link to it.
-        limit: The most bytes that it may have. It may grow while it is read: who reads it whole
-            uses :func:`read_regular`.
+        limit: Maximum size in bytes. The file may grow while it is read; :func:`read_regular`
+            enforces the limit.
 
     Raises:
         OSError: It cannot be opened, is not a regular file (``EINVAL``), or has more than ``limit``
@@ -129,7 +127,7 @@ def open_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> B
 
 
 def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
-    """All bytes of a regular file of at most ``limit`` bytes; errors as of :func:`open_regular`."""
+    """Read a regular file of at most ``limit`` bytes; errors as for :func:`open_regular`."""
     content = bytearray()
     with open_regular(path, limit=limit) as file:
         # In pieces: Python reserves at once what a single call may read at most.
@@ -141,7 +139,7 @@ def read_regular(path: str | os.PathLike[str], *, limit: int) -> bytes:
 
 
 def require_regular(path: str | os.PathLike[str], *, limit: int | None = None) -> None:
-    """As :func:`open_regular`, for a file that a library then opens by its name."""
+    """Make the checks of :func:`open_regular`, for a file that a library opens by its name."""
     open_regular(path, limit=limit).close()
 
 
@@ -168,7 +166,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_once(path: Path) -> str:
-    """As :func:`sha256_of`; but a file that is as it was is read once in the life of a process."""
+    """Like :func:`sha256_of`, but an unchanged file is read only once per process."""
     found = path.stat()
     if time.time() - found.st_ctime < _RACY:
         return sha256_of(path)

@@ -20,7 +20,7 @@ _TABLE = """\
 def html_table(
     rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), title: str = "", more: str = ""
 ) -> str:
-    """A table.
+    """Return a table.
 
     Args:
         rows: The cells of each row.

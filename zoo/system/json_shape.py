@@ -1,4 +1,4 @@
-"""JSON data: keys and types are validated, and numbers that JSON has not become null."""
+"""Validate keys and types of JSON data, and replace numbers that JSON cannot represent."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ABANDONED = 24 * 3600.0
 
 @contextmanager
 def held(temporary: Path) -> Iterator[None]:
-    """Keep :func:`remove_abandoned` from taking ``temporary``, a file or folder, until the block ends."""
+    """Protect ``temporary``, a file or folder, from :func:`remove_abandoned` until the block ends."""
     if fcntl is None:
         yield
         return
@@ -39,7 +39,7 @@ def held(temporary: Path) -> Iterator[None]:
 
 
 def remove_abandoned(folder: Path, patterns: Iterable[str]) -> None:
-    """Remove what processes were writing in ``folder`` when they were killed."""
+    """Remove files in ``folder`` that processes were writing when they were killed."""
     for pattern in patterns:
         for path in folder.glob(pattern):
             with suppress(OSError):

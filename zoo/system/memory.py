@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def give_back() -> None:
-    """Return what has been freed to the system, of which the allocator otherwise keeps most.
+    """Return freed memory to the system; the allocator would keep most of it.
 
-    Worth it before a fork, whose processes each hold what the heap held then, and before something
-    large that is of another kind. It takes milliseconds. Only glibc can (``malloc_trim(3)``).
+    Useful before forking, since each process inherits the heap, and before large allocations of
+    another kind. Takes milliseconds. Only works with glibc (``malloc_trim(3)``).
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
@@ -23,10 +23,10 @@ def give_back() -> None:
 
 
 def trimmed(items: Iterable[T], *, every: int) -> Iterator[T]:
-    """The items; before each ``every``-th of them, what has been freed goes back to the system.
+    """Yield the items; return freed memory to the system before each ``every``-th one.
 
-    Of large tensors made and freed in turn, the heap would become large: glibc seldom finds room for
-    a tensor, which is aligned, where one of its size has been.
+    Allocating and freeing large tensors in turn would make the heap grow: glibc rarely reuses the
+    space of a tensor, because tensors are aligned.
     """
     for number, item in enumerate(items, start=1):
         if number % every == 0:

@@ -16,7 +16,7 @@ REACH_SECONDS = 2.0
 def reachable(url: str) -> bool:
     """Whether the host of ``url`` (or the proxy in front of it) answers within two seconds.
 
-    Inside of :func:`zoo.system.offline.no_network` none does.
+    Always false inside :func:`zoo.system.offline.no_network`.
     """
     if is_refused():
         return False
@@ -39,7 +39,7 @@ def reachable(url: str) -> bool:
 
 
 def hub_reachable() -> bool:
-    """Whether the Hub answers, and ``HF_HUB_OFFLINE`` does not forbid to ask."""
+    """Whether the Hub answers, and ``HF_HUB_OFFLINE`` is not set."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)

@@ -1,4 +1,4 @@
-"""Panics of Rust libraries, which are not an :class:`Exception`, as errors."""
+"""Turn panics of Rust libraries, which are not an :class:`Exception`, into errors."""
 
 from __future__ import annotations
 

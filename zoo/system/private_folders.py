@@ -15,9 +15,9 @@ def require_private(folder: Path) -> None:
     Its mode is set to 700.
 
     Raises:
-        UsageError: It is a link, is somebody else's, others may write to it, or others may put
-            another folder in its place.
-        OSError: It cannot be made, or written to.
+        UsageError: It is a link or belongs to another user, or other users can write to it or
+            replace it.
+        OSError: It cannot be created, or written to.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name != "posix":  # elsewhere a mode says nothing of who may write

@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> float:
-    """Cores by affinity, or the control group's quota where that is less; may be a fraction.
+    """Return the number of usable cores: CPU affinity or the cgroup's quota; may be a fraction.
 
     Args:
-        root: Where ``proc`` and ``sys`` lie.
+        root: The folder that contains ``proc`` and ``sys``.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -18,7 +18,7 @@ def usable_cores(root: Path = Path("/")) -> float:
 
 
 def _quotas(root: Path) -> list[float]:
-    """What each control group around this process grants, in cores; version 2 and version 1."""
+    """Yield the quota of each cgroup of this process, in cores; versions 2 and 1."""
     groups = root / "sys" / "fs" / "cgroup"
     quotas = []
     for line in _read(root / "proc" / "self" / "cgroup").splitlines():
@@ -47,7 +47,7 @@ def _version_1(folder: Path) -> float:
 
 
 def _share(quota: str, period: str) -> float:
-    """``quota / period``, or 0 where there is no limit (``max``, ``-1``, no such file)."""
+    """Return ``quota / period``; 0 for no limit (``max``, ``-1``, no such file)."""
     try:
         return max(0.0, int(quota) / int(period))
     except (ValueError, ZeroDivisionError):

@@ -17,19 +17,19 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", "
 
 
 def read_small(path: Path) -> bytes:
-    """All bytes of a regular file of at most :data:`LIMIT`.
+    """Read a regular file of at most :data:`LIMIT` bytes.
 
     Raises:
-        OSError: It is not there, is a named pipe or a device, or is larger; ``strerror`` says so.
+        OSError: It does not exist, is a named pipe or device, or is larger; see ``strerror``.
     """
     return read_regular(path, limit=LIMIT)
 
 
 def refuse_endless(folder: Path) -> None:
-    """Refuse a folder in which a library could wait for a pipe, or read without end.
+    """Check that a library can read all files of a folder without waiting or reading forever.
 
     Raises:
-        OSError: A file in it is a named pipe or a device, or is larger than a file of its kind.
+        OSError: A file is a named pipe or device, or is larger than files of its type can be.
     """
     for path in sorted(folder.iterdir()):
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Writing tensors: whole or not at all, and with the error of a full disk as what it is."""
+"""Write tensors atomically, and report a full disk as the system's error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from zoo.system.files import replacing
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Put ``tensors`` into a safetensors file at ``path``.
+    """Write ``tensors`` to a safetensors file at ``path``.
 
     Raises:
-        OSError: They cannot be written; ``path`` is as it was.
+        OSError: They cannot be written; ``path`` does not change.
     """
     plain = _unshared({name: tensor.detach().cpu() for name, tensor in tensors.items()})
     with replacing(path) as temporary:
@@ -31,7 +31,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of those that safetensors does not store: channels-last ones, and all that share memory."""
+    """Copy tensors that safetensors cannot store: channels-last ones, and all that share memory."""
     users = Counter(tensor.untyped_storage().data_ptr() for tensor in tensors.values())
     return {
         name: tensor
@@ -42,6 +42,6 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _as_the_systems(error: SafetensorError) -> OSError:
-    """The system's error, whose number stands at the end of the library's message."""
+    """The system's error, whose number is at the end of the library's message."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))

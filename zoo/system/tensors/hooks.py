@@ -1,4 +1,4 @@
-"""Forward hooks that end with a block: to record a forward pass, to change it, or to stop it."""
+"""Forward hooks for the duration of a block: to record, change or stop a forward pass."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def hooked(
     """Call ``before`` and ``after`` whenever one of ``modules`` runs, while the block does.
 
     Args:
-        modules: Each once.
-        before: Is given the module and the tuple of its inputs.
-        after: Is given the module and its output; what it returns takes the output's place, unless
-            that is ``None``.
+        modules: Modules, each once.
+        before: Called with the module and the tuple of its inputs.
+        after: Called with the module and its output; replaces the output by its result, unless that
+            is ``None``.
     """
     with ExitStack() as stack:
         for module in modules:

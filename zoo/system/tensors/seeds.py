@@ -1,4 +1,4 @@
-"""Random numbers of torch's from a seed of their own."""
+"""Seed torch's random numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers on the CPU from ``seed``, and restore their state after."""
+    """Seed torch's random numbers on the CPU in the block, and restore their state after it."""
     state = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
     try:
@@ -23,7 +23,8 @@ def seeded(seed: int) -> Iterator[None]:
 def seed_devices(seed: int) -> None:
     """Seed torch's random numbers on the CPU and on the accelerator, if there is one.
 
-    Without one, ``torch.manual_seed`` would keep a stack trace for each kind of device at each call.
+    Without an accelerator, each call of ``torch.manual_seed`` would store a stack trace per type of
+    device.
     """
     torch.default_generator.manual_seed(seed)
     if torch.accelerator.is_available():

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 
 def spare_group_norms(net: nn.Module) -> None:
-    """Keep group normalisations from what crashes the process.
+    """Avoid a crash of group normalisations.
 
-    On the processor, the backward pass of torch 2.13 is a segmentation fault where the input of
-    a group normalisation is channels-last and needs no gradient itself, as behind a frozen stage.
+    On the CPU, the backward pass of torch 2.13 crashes with a segmentation fault if the input of a
+    group normalisation is channels-last and needs no gradient, as after a frozen stage.
     """
     for module in net.modules():
         if isinstance(module, nn.GroupNorm):
@@ -29,11 +29,11 @@ def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] 
 
 @contextmanager
 def headers_in(folder: Path) -> Iterator[None]:
-    """Torch's compiler keeps precompiled headers in ``folder`` while the block runs.
+    """Have torch's compiler store precompiled headers in ``folder`` while the block runs.
 
-    It takes no variable for them and uses ``torchinductor_USER`` in the system's temporary folder,
-    where anybody may lay a header first, which is then compiled into every network (torch 2.11 to
-    2.14, ``torch/_inductor/codecache.py``).
+    There is no setting for this: it uses ``torchinductor_USER`` in the system's temporary folder,
+    where other users could place headers that are then compiled into networks (torch 2.11 to 2.14,
+    ``torch/_inductor/codecache.py``).
     """
     from torch._inductor import codecache
 

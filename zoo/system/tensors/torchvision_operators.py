@@ -22,7 +22,7 @@ _SCHEMAS = (
 
 @functools.cache
 def declare_missing_operators() -> bool:
-    """Declare torchvision's operators where its own library cannot be loaded.
+    """Declare torchvision's operators if its own library cannot be loaded.
 
     Call before the first ``import torchvision``; :mod:`zoo.contract.network.backbone` does.
 

@@ -1,1 +1,1 @@
-"""From files of weights to built networks. This folder needs torch."""
+"""Build networks and load weights into them. This folder needs torch."""

@@ -1,7 +1,7 @@
-"""``adapter.safetensors``: what a run has that its base has not, and how it is put onto the base.
+"""``adapter.safetensors``: the tensors in which a run differs from its base.
 
-It holds the adapters' tensors (``adapter.…``, under PEFT's names), the head (``head.…``), and the
-base's own tensors that have changed (``base.…``): biases, normalisation layers, statistics.
+It contains the adapter's tensors (``adapter.…``, with PEFT's names), the head (``head.…``), and
+changed tensors of the base (``base.…``): biases, normalisation layers, statistics.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RESTORE = "Restore the run folder from a copy."
 
 
 def fingerprints(net: nn.Module) -> dict[str, bytes]:
-    """A hash of each tensor of a network, to find those that training changes."""
+    """Hash each tensor of a network, to find those that training changes."""
     return {name: _hash(tensor) for name, tensor in net.state_dict().items()}
 
 
@@ -53,7 +53,7 @@ def adapter_state(backbone: Backbone, base: Mapping[str, bytes]) -> dict[str, Te
 
 
 def read_adapter(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Read the file, whose hash ``run.json`` states.
+    """Read the file, and check it against the hash in ``run.json``.
 
     Raises:
         WeightsError: It is missing, damaged, or another file.
@@ -88,7 +88,7 @@ class AdapterParts:
 
     @property
     def base(self) -> dict[str, Tensor]:
-        """The base's own tensors that have changed, by their names in the network."""
+        """The changed tensors of the base, by their names in the network."""
         return _part(self.state, _BASE)
 
 
@@ -98,8 +98,8 @@ def put_on(backbone: Backbone, adapter: AdapterParts, *, own_head: bool = True) 
     Args:
         backbone: The base.
         adapter: The adapter.
-        own_head: Whether the backbone has the head that the file fits; else a linear head is
-            taken from the file, and another one is left out.
+        own_head: Whether the backbone has the head of the run already. If not, a linear head is
+            read from the file, and any other head is ignored.
 
     Raises:
         WeightsError: It does not fit.

@@ -21,7 +21,7 @@ _BASE = "base_layer"
 def insert(
     net: nn.Module, kind: AdapterKind, options: AdapterOptions, paths: Sequence[str]
 ) -> None:
-    """Insert adapters beside the layers at ``paths``."""
+    """Insert adapters at ``paths``."""
     from peft import inject_adapter_in_model
 
     exactly = "|".join(map(re.escape, paths))  # PEFT takes a list as suffixes
@@ -33,7 +33,7 @@ def insert(
 
 
 def layers(net: nn.Module) -> Iterator[tuple[str, Any]]:
-    """The adapter layers, by path; each holds the layer that it adapts."""
+    """The adapter layers, by path; each wraps the layer that it adapts."""
     inside = ""
     for path, module in net.named_modules():
         if inside and path.startswith(inside):
@@ -64,7 +64,8 @@ def load_tensors(net: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
     """Copy the values of :func:`tensors` into inserted adapters.
 
     Returns:
-        What is missing, extra or misshapen, in words; nothing has been changed then.
+        Missing and unknown tensors, and those of another shape, in words; if there are any, nothing
+        is changed.
     """
     own = tensors(net)
     wrong = difference(dict(given), own)

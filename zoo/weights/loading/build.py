@@ -140,9 +140,9 @@ def build_adapted(
         folder: The run folder.
         unpadded: As for :func:`build`.
         registry: Installed plugins.
-        base: The base, where it is not where it was.
-        prepare: Gives the base the head of the run.
-        own_head: Whether it does; else a linear head is taken from the file.
+        base: The base, if it has moved.
+        prepare: Adds the head of the run to the base.
+        own_head: Whether ``prepare`` adds a head; else a linear head is read from the file.
 
     Raises:
         RunError: ``run.json`` is damaged, the base is not found or another one, or is itself an
@@ -225,7 +225,7 @@ def _check_head(backbone: Backbone, weights: Weights, *, loaded: bool) -> None:
 
 
 def _as_shipped(spec: BackboneSpec, weights: Weights, folder: Path) -> BackboneSpec:
-    """``spec`` with the config that is shipped with the weights, which the run then records."""
+    """Return ``spec`` with the config that is published with the weights; runs record it."""
     file = folder / weights.config
     if not weights.config or not file.is_file():
         return spec
@@ -244,7 +244,7 @@ def _as_shipped(spec: BackboneSpec, weights: Weights, folder: Path) -> BackboneS
 
 
 def _from_loader(spec: BackboneSpec, folder: Path | None) -> Backbone:
-    """The backbone as its loader builds it, with the tokenizer that lies beside its weights."""
+    """Build the backbone with its loader, and read the tokenizer next to its weights."""
     module, _, function = spec.loader.partition(":")
     try:
         loader = getattr(importlib.import_module(module), function)
