@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,35 +13,43 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 import zoo
 from zoo.contract.adapters import AdapterKind, AdapterOptions
-from zoo.contract.extensions import ExporterSpec, LossSpec, Metric, MetricInput
+from zoo.contract.extensions import AugmentationSpec, ExporterSpec, LossSpec, Metric, MetricInput
 from zoo.contract.network.backbone import Backbone
+from zoo.contract.readers import ReaderSpec
 from zoo.engine import adapters
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
 from zoo.engine.strategies import Phase
-from zoo.errors import ContractError, RunError
+from zoo.errors import ContractError, PluginError, RunError
 from zoo.export.exporters import EXPORTER, EXPORTERS
+from zoo.modalities.augmentations import AUGMENTATION, AUGMENTATIONS
+from zoo.modalities.files.functions import FileFunctions
 from zoo.registry.offers import Offer, OfferKind
 from zoo.tasks.losses import LOSS, LOSSES
 from zoo.tasks.metrics import METRIC, METRICS
-from zoo.testing.catalogue import (
+from zoo.testing.checks import NotApplicable
+from zoo.testing.offered import exporters
+from zoo.testing.offered.augmentations import check_augmentation
+from zoo.testing.offered.checks import (
     adapters_can_be_trained,
+    augmentations_can_be_repeated,
     exports_match_the_run,
     functions_can_be_imported,
     heads_can_be_trained,
     losses_can_be_trained,
     metrics_have_sensible_values,
+    readers_give_tables,
     strategies_make_valid_phases,
 )
-from zoo.testing.checks import NotApplicable
-from zoo.testing.offered import exporters
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
+from zoo.testing.offered.modalities import check_files
 from zoo.weights.adapter_kinds import ADAPTERS
 from zoo.weights.find_adapter import ADAPTER
 
@@ -308,6 +317,166 @@ def test_an_exporter_can_be_run_or_says_why_not() -> None:
     for changes in ({}, {"run": run_zeros, "not_compared": "why"}):
         with pytest.raises(ContractError, match="either 'run' or 'not_compared'"):
             ExporterSpec(write=write_zeros, model="zeros", **changes)  # type: ignore[arg-type]
+
+
+def darker(image: Image.Image, flip: bool) -> Image.Image:
+    return image.point(lambda value: value * 0.5)
+
+
+def noisy(image: Image.Image, flip: bool) -> Image.Image:
+    pixels = np.asarray(image) + np.random.normal(0, 9, np.asarray(image).shape)
+    return Image.fromarray(pixels.astype(np.asarray(image).dtype))
+
+
+def in_place(image: Image.Image, flip: bool) -> Image.Image:
+    image.paste(0, (0, 0, 4, 4))
+    return image
+
+
+def infinite(image: Image.Image, flip: bool) -> Image.Image:
+    return Image.fromarray(np.log(np.asarray(image) * 0)) if image.mode == "F" else image
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize(
+    ("apply", "modality", "fact"),
+    [
+        (in_place, "image", "changes the image that it is given"),
+        (infinite, "image", "pixels are not finite"),
+        (lambda image, flip: noisy_by(np.random.default_rng(), image), "image", "from one seed"),
+        (
+            lambda image, flip: image.resize((9, 9)),
+            "image",
+            "not an image of mode RGB and size 32 x",
+        ),
+        (lambda image, flip: image.convert("L"), "image", "not an image of mode RGB"),
+        (lambda image: image, "image", "unexpected keyword argument 'flip'"),
+        (darker, "text", "is for texts, which have no --augment"),
+        (darker, "smell", "no modality is called 'smell'"),
+    ],
+)
+def test_an_augmentation_that_cannot_be_trained_with_fails(
+    apply: Any, modality: str, fact: str
+) -> None:
+    odd = AugmentationSpec(apply=apply, modality=modality)
+    with pytest.raises(AssertionError, match=f"augmentation 'acme/odd'.*{fact}"):
+        augmentations_can_be_repeated(offering(AUGMENTATION, odd))  # type: ignore[arg-type]
+
+
+def noisy_by(random: np.random.Generator, image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image)
+    return Image.fromarray((pixels + random.normal(0, 9, pixels.shape)).astype(pixels.dtype))
+
+
+def test_augmentations_that_can_be_repeated_pass() -> None:
+    for apply in (darker, noisy):
+        right = AugmentationSpec(apply=apply)
+        augmentations_can_be_repeated(offering(AUGMENTATION, right))  # type: ignore[arg-type]
+    own = AUGMENTATIONS["trivial"]
+    check_augmentation(Offer(kind=AUGMENTATION, bare="trivial", plugin="", given=own))
+
+
+def read_cards(path: Path) -> dict[str, list[Any]]:
+    rows = [line.split(": ", 1) for line in path.read_text().splitlines()]
+    return {"label": [label for label, _ in rows], "text": [text for _, text in rows]}
+
+
+def read_numbers(path: Path) -> dict[str, list[float]]:
+    return {"label": [1.0], "size": [float(path.read_text())]}
+
+
+def read_later(path: Path) -> dict[str, list[float]]:
+    return {"label": [1.0], "size": [next(COUNT)]}
+
+
+def read_text(path: Path) -> str:
+    return path.read_text()
+
+
+COUNT = itertools.count(0.5)
+
+
+def read_source(source: str) -> dict[str, list[dict[str, str]]]:
+    return {"train": [{"text": source, "label": "good"}]}
+
+
+def reading(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:
+    reader = ReaderSpec(name="odd", plugin="acme", **changes)
+    monkeypatch.setattr(
+        "zoo.testing.offered.checks.registered_readers", lambda: dict.fromkeys(reader.keys, reader)
+    )
+    return SimpleNamespace(source=SimpleNamespace(name="acme"))
+
+
+@pytest.mark.parametrize(
+    ("read", "example", "fact"),
+    [
+        (read_cards, "good", "ValueError"),
+        (read_cards, "package:zoo/py.typed", "no rows"),
+        (read_numbers, "inf", "values of 'size' are not finite"),
+        (read_later, "1", "other data the second time"),
+        (read_text, "text", "the reader returned str, not a table"),
+    ],
+)
+def test_a_reader_that_does_not_give_tables_fails(
+    read: Any, example: str, fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = reading(monkeypatch, read=read, example=example, suffixes=(".acme", ".card"))
+    with pytest.raises(AssertionError, match=f"reader 'acme/odd'.*{fact}"):
+        readers_give_tables(odd)
+
+
+def test_readers_that_give_tables_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "good: I liked it\nbad: dull"
+    readers_give_tables(reading(monkeypatch, read=read_cards, example=text, suffixes=(".acme",)))
+    readers_give_tables(reading(monkeypatch, read=read_source, example="acme:all", scheme="acme"))
+    with pytest.raises(NotApplicable, match="'acme/odd' states no example"):
+        readers_give_tables(reading(monkeypatch, read=read_cards, suffixes=(".acme",)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"read": lambda raw: np.zeros(64)}, "'read' takes an empty file"),
+        ({"demo_classes": ("rising", "level")}, "make_demo yields 0 series of 'level'"),
+        ({"prepare": lambda series, given, generator: torch.randn(64)}, "other values"),
+        ({"prepare": lambda series, given, generator: torch.full((64,), np.nan)}, "not finite"),
+        ({"prepare": lambda series, given, generator: torch.zeros(7)}, r"\(7,\) rather than"),
+        ({"read": lambda raw: series(raw) + isinstance(raw, str)}, "for a file than for its bytes"),
+    ],
+)
+def test_a_modality_that_cannot_be_trained_on_fails(changes: dict[str, Any], fact: str) -> None:
+    check_files(SERIES, 64)  # type: ignore[arg-type]
+    with pytest.raises((AssertionError, PluginError), match=fact):
+        check_files(replace(SERIES, **changes), 64)  # type: ignore[arg-type]
+
+
+def series(raw: Any) -> Any:
+    text = raw.decode() if isinstance(raw, bytes) else Path(raw).read_text()
+    if not text:
+        raise ValueError("it is empty")
+    return np.array(text.split(), dtype=np.float32)
+
+
+def prepared(values: Any, given: Any, generator: Any) -> Tensor:
+    noise = 0 if generator is None else generator.standard_normal(64)
+    return torch.from_numpy((values + noise).astype(np.float32))
+
+
+SERIES = FileFunctions(
+    name="series",
+    noun="series",
+    nouns="series",
+    endings=(".series",),
+    main_input="values",
+    shape=lambda given: (64,),
+    in_words=str,
+    read=series,
+    prepare=prepared,
+    demo_classes=("rising",),
+    make_demo=lambda seed: [(b" ".join(b"%d" % n for n in range(64)), "rising")] * 3,
+    encode=bytes,
+)
 
 
 @pytest.mark.slow

@@ -15,6 +15,9 @@ from typing import Any
 from zoo.contract.references import reference_to
 from zoo.errors import ContractError
 
+PACKAGE = "package:"
+"""Begins the name of a file in an installed package."""
+
 _SUFFIX = re.compile(r"\.[a-z0-9_-]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+-]+")
 
@@ -33,6 +36,8 @@ class ReaderSpec:
         suffixes: File suffixes in lower case, with the dot.
         scheme: Prefix of sources, without the colon.
         options: Keyword arguments that ``read`` accepts: ``quoting``.
+        example: What ``zoo check`` reads: the text of a small file, a file in an installed package
+            (``package:acme_zoo/example.acme``), or a source with the scheme.
         plugin: The plugin that adds it; set by the registry, empty for zoo's own.
 
     Raises:
@@ -44,6 +49,7 @@ class ReaderSpec:
     suffixes: tuple[str, ...] = ()
     scheme: str = ""
     options: tuple[str, ...] = ()
+    example: str = ""
     plugin: str = ""
 
     def __post_init__(self) -> None:

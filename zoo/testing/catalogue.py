@@ -1,4 +1,4 @@
-"""Checks of a plugin apart from its backbones: its catalogue, heads, strategies."""
+"""Checks of a plugin apart from its backbones: its catalogue, and what its other hooks offer."""
 
 from __future__ import annotations
 
@@ -7,86 +7,17 @@ import importlib
 import json
 import pickle
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping
 
-import torch
-
-from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
-from zoo.contract.extensions import imported
-from zoo.contract.readers import registered_readers
 from zoo.contract.spec import BackboneSpec
-from zoo.engine.chosen_strategy import STRATEGY
-from zoo.engine.heads import HEAD
-from zoo.errors import ZooError, first_line
-from zoo.export.exporters import EXPORTER
-from zoo.modalities.augmentations import AUGMENTATION
-from zoo.registry.discovery import PluginSource
-from zoo.registry.offers import Offer, OfferKind
 from zoo.registry.side_effects import MAX_SECONDS
-from zoo.system.tensors.seeds import seed_devices
-from zoo.tasks import TASK
-from zoo.tasks.losses import LOSS
-from zoo.tasks.metrics import METRIC
-from zoo.testing.checks import CHECKS, NotApplicable
-from zoo.testing.offered.adapters import check_adapter
-from zoo.testing.offered.exporters import check_exporter
-from zoo.testing.offered.heads import check_head
-from zoo.testing.offered.losses import check_loss
-from zoo.testing.offered.metrics import check_metric
-from zoo.testing.offered.strategies import check_strategy
-from zoo.weights.find_adapter import ADAPTER
+from zoo.testing.checks import CHECKS
+from zoo.testing.offered.checks import OFFER_CHECKS
+from zoo.testing.published import PluginCheck, PublishedCatalogue
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 """Names without special meaning in a shell, a file system or the command line."""
-
-_ASK = """
-import json, sys
-from zoo.registry.discovery import Plugin, PluginSource
-from zoo.registry.side_effects import observed
-with observed() as side_effects:
-    answer = Plugin(PluginSource(**json.loads(sys.argv[1]))).call("zoo_backbones")
-    count = len(list(answer or ()))
-print(json.dumps([side_effects.seconds, side_effects.imported, side_effects.printed, count]), file=sys.__stdout__)
-"""
-
-
-@dataclass(frozen=True)
-class PublishedCatalogue:
-    """A plugin's catalogue, for the checks.
-
-    Attributes:
-        source: The plugin's entry point.
-        specs: Its backbones, with canonical names.
-        exemptions: The checks that its backbones are exempted from.
-        commands: Its commands for ``zoo``.
-        offers: Returns what it offers of a kind: heads, strategies.
-    """
-
-    source: PluginSource
-    specs: Sequence[BackboneSpec]
-    exemptions: Sequence[Exemption]
-    commands: Sequence[CommandSpec] = ()
-    offers: Callable[[OfferKind], Sequence[Offer[Any]]] = lambda _: ()
-
-    @cached_property
-    def asked(self) -> list[Any]:
-        """Seconds, heavy imports, whether it printed, and the count, of a process of its own."""
-        given = {"name": self.source.name, "value": self.source.value}
-        facts = json.dumps({**given, "distribution": "", "version": ""})
-        command = [sys.executable, "-c", _ASK, facts]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"reading the catalogue failed: {done.stderr.strip()[-300:]}"
-        answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
-
-
-PluginCheck = Callable[[PublishedCatalogue], None]
 
 
 def the_catalogue_needs_no_torch(plugin: PublishedCatalogue) -> None:
@@ -159,82 +90,6 @@ def commands_can_be_imported(plugin: PublishedCatalogue) -> None:
         assert (found.help or "").strip(), f"{spec.target} has no help text"
 
 
-def heads_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every head has the requested number of outputs, gets gradients, and can be reopened."""
-    with torch.random.fork_rng():
-        seed_devices(0)
-        _each(plugin.offers(HEAD), check_head)
-
-
-def strategies_make_valid_phases(plugin: PublishedCatalogue) -> None:
-    """Every strategy makes valid phases for any stages; those that need an argument are not called."""
-    _each(plugin.offers(STRATEGY), check_strategy)
-
-
-def metrics_have_sensible_values(plugin: PublishedCatalogue) -> None:
-    """Every metric is finite or says why not, is best for perfect predictions, and ignores order."""
-    _each(plugin.offers(METRIC), check_metric)
-
-
-def losses_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every loss is finite, lower for correct than for wrong predictions, and has a gradient."""
-    _each(plugin.offers(LOSS), check_loss)
-
-
-def adapters_can_be_trained(plugin: PublishedCatalogue) -> None:
-    """Every adapter starts without effect, alone changes in a step, and merges without a difference."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        _each(plugin.offers(ADAPTER), check_adapter)
-
-
-def exports_match_the_run(plugin: PublishedCatalogue) -> None:
-    """Every export format reproduces the run's outputs, or says why it cannot be loaded."""
-    _each(plugin.offers(EXPORTER), check_exporter)
-
-
-def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
-    """Tasks, metrics, losses, augmentations, formats and readers name existing functions."""
-    for kind in (TASK, METRIC, LOSS, AUGMENTATION, EXPORTER):
-        _each(plugin.offers(kind), _check_functions)
-    for reader in registered_readers().values():
-        if reader.plugin == plugin.source.name:
-            assert callable(imported(reader.read)), f"the reader {reader.read} is not a function"
-
-
-def _check_functions(offer: Offer[Any]) -> None:
-    given = offer.value
-    fields = getattr(given, "__dataclass_fields__", {}) if not isinstance(given, type) else {}
-    functions = [
-        *getattr(given, "measures", {}).values(),
-        *(getattr(given, name) for name in ("formula", "apply", "write", "run") if name in fields),
-    ]
-    for function in filter(None, functions):  # an exporter may have no 'run'
-        assert callable(imported(function)), f"the {offer} names {function!r}, not a function"
-
-
-def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> None:
-    """Check all, and list those that fail.
-
-    Raises:
-        NotApplicable: None fails, but some cannot be checked.
-    """
-    failures, skipped = [], []
-    for offer in offers:
-        try:
-            check(offer)
-        except NotApplicable as reason:
-            skipped.append(str(reason))
-        except (AssertionError, ZooError) as error:
-            message = getattr(error, "message", str(error))
-            failures.append(message if str(offer) in message else f"{offer}: {message}")
-        except Exception as error:
-            failures.append(f"{offer} raised {first_line(error, kind=True)}")
-    assert not failures, "; ".join(failures)
-    if skipped:
-        raise NotApplicable("; ".join(skipped))
-
-
 def exemptions_match_checks_and_backbones(plugin: PublishedCatalogue) -> None:
     """Every exemption names an existing check, and published backbones."""
     names = [spec.arch for spec in plugin.specs]
@@ -258,13 +113,7 @@ PLUGIN_CHECKS: Mapping[str, PluginCheck] = {
         weights_are_described,
         loaders_can_be_imported,
         commands_can_be_imported,
-        heads_can_be_trained,
-        strategies_make_valid_phases,
-        functions_can_be_imported,
-        metrics_have_sensible_values,
-        losses_can_be_trained,
-        adapters_can_be_trained,
-        exports_match_the_run,
+        *OFFER_CHECKS,
         exemptions_match_checks_and_backbones,
     )
 }

@@ -19,9 +19,10 @@ from zoo.contract.spec import BackboneSpec
 from zoo.errors import first_line
 from zoo.registry.registry import Registry
 from zoo.system.tensors.seeds import seed_devices
-from zoo.testing.catalogue import PLUGIN_CHECKS, PublishedCatalogue
+from zoo.testing.catalogue import PLUGIN_CHECKS
 from zoo.testing.checks import CHECKS, Check, NotApplicable
 from zoo.testing.meta import without_values
+from zoo.testing.published import PublishedCatalogue
 from zoo.weights.loading.build import build
 
 Status = Literal["passed", "failed", "skipped", "expected"]
