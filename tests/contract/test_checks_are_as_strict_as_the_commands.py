@@ -76,7 +76,7 @@ def test_onnx_is_written_as_the_command_writes_it(monkeypatch: pytest.MonkeyPatc
     assert outcome(check, "called_by_name").status == "passed"
     found = outcome(check, "not_in_onnx")
     assert (found.status, "bessel_j0" in found.message) == ("failed", True), found.message
-    monkeypatch.setattr(modes, "save_onnx", lambda *_: None)
+    monkeypatch.setattr(modes, "write_onnx", lambda *_: None)
     monkeypatch.setattr(modes, "run_onnx", lambda folder: lambda batch: torch.ones(3, 2))
     assert "ONNX Runtime gives other outputs" in outcome(check, "called_by_name").message
     monkeypatch.setattr(modes, "find_spec", lambda name: None)

@@ -303,7 +303,7 @@ def test_a_head_or_a_network_that_no_library_knows_is_refused(cnn: zoo.Run, tmp_
     zoo.export_run(folder, format="torch-export", output=tmp_path / "out")
     changed = weighted_run(tmp_path / "changed", cnn.spec, surgery=f"{__name__}:change")
     run = zoo.open_run(changed, surgery=change)
-    with pytest.raises(RunError, match=r"was changed by '.*:change'"):
+    with pytest.raises(RunError, match=r"the surgery '.*:change'"):
         zoo.export_run(run, format="native", output=tmp_path / "native")
 
 
@@ -334,18 +334,24 @@ def test_an_operator_that_onnx_does_not_have_is_told(
 
 
 def test_a_network_that_cannot_be_captured_is_told(
-    cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cnn: zoo.Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     class Stubborn(nn.Module):
         def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return features[:, :3] * float(features.sum())
+            return features[:, :3] * (2 if float(features.sum()) > 0 else 1)
 
     backbone = cnn.load()
     backbone.replace_head(Stubborn())
     monkeypatch.setattr(zoo.Run, "load", lambda self: backbone)
     for name in ("onnx", "torch-export"):
-        with pytest.raises(RunError, match=r"basics/cnn"):
+        with pytest.raises(RunError, match=r"basics/cnn") as error:
             zoo.export_run(cnn, format=name, output=tmp_path / "out")
+        assert "--format" not in error.value.hint  # native cannot have such a head
+        assert "zoo check basics/cnn" in error.value.hint
+    assert "conv2d" not in capfd.readouterr().err
 
 
 def test_the_guide_of_plugins_shows_lines_that_work(tmp_path: Path) -> None:

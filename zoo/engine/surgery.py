@@ -77,8 +77,8 @@ def apply_surgery(backbone: Backbone, name: str | None, surgery: Surgery | None)
         wanted = f"with the surgery {name!r}" if name else "without surgery"
         raise UsageError(
             f"the run was trained {wanted}, got {name_of(surgery) or 'none'}",
-            hint="zoo does not import it by itself. Pass the function: "
-            f"--surgery {name}, or surgery=… in Python."
+            hint="zoo does not import it by itself. Pass the function in Python, as surgery=…; "
+            "'zoo finetune --resume' and 'zoo rerun' take --surgery MODULE:FUNCTION."
             if name
             else "Remove the surgery.",
         )

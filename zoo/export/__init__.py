@@ -16,8 +16,9 @@ from zoo.contract.network.backbone import Backbone
 from zoo.engine.adapters import merge
 from zoo.errors import RunError
 from zoo.export.capture import in_a_line
-from zoo.export.exporters import EXPORTERS, find_exporter
+from zoo.export.exporters import find_exporter
 from zoo.export.formats import Runner
+from zoo.export.native import other_formats
 from zoo.export.preparation import PREPARATION, preparation
 from zoo.export.readme import readme
 from zoo.modalities import modality_of
@@ -206,7 +207,7 @@ def compare(
     """
     if chosen.value.not_compared:
         return None, ()
-    run_it = _opened(run, chosen, folder)
+    run_it = _opened(run, backbone, chosen, folder)
     differences, shapes = [], []
     for batch in inputs.checked():
         shape = tuple(next(iter(batch.values())).shape)
@@ -215,12 +216,14 @@ def compare(
             try:
                 given = run_it(batch)
             except Exception as error:  # of any runtime
-                raise _unusable(run, chosen, f"fails on a batch of {shape}", error) from error
+                raise _unusable(
+                    run, backbone, chosen, f"fails on a batch of {shape}", error
+                ) from error
         if given.shape != expected.shape:
             raise RunError(
                 f"{run.folder} as {chosen.name} returns outputs of shape {tuple(given.shape)} for a batch of "
                 f"shape {shape}, expected {tuple(expected.shape)}; nothing was kept",
-                hint=_others(chosen),
+                hint=other_formats(backbone, run, chosen.name),
             )
         shapes.append(shape)
         differences.append(float((given - expected).abs().max()))
@@ -229,26 +232,23 @@ def compare(
         raise RunError(
             f"the outputs of {run.folder} as {chosen.name} differ from the run's by up to {largest:.2g}, more "
             f"than the tolerance of {TOLERANCE:g}; nothing was kept",
-            hint=_others(chosen),
+            hint=other_formats(backbone, run, chosen.name),
         )
     return largest, tuple(shapes)
 
 
-def _opened(run: Run, chosen: Offer[ExporterSpec], folder: Path) -> Runner:
+def _opened(run: Run, backbone: Backbone, chosen: Offer[ExporterSpec], folder: Path) -> Runner:
     try:
         runner: Runner = imported(chosen.value.run)(folder)
         return runner
     except Exception as error:  # of any runtime
-        raise _unusable(run, chosen, "cannot be loaded again", error) from error
+        raise _unusable(run, backbone, chosen, "cannot be loaded again", error) from error
 
 
-def _unusable(run: Run, chosen: Offer[ExporterSpec], what: str, error: Exception) -> RunError:
+def _unusable(
+    run: Run, backbone: Backbone, chosen: Offer[ExporterSpec], what: str, error: Exception
+) -> RunError:
     return RunError(
         f"{run.folder} as {chosen.name} {what}: {in_a_line(error)}; nothing was kept",
-        hint=_others(chosen),
+        hint=other_formats(backbone, run, chosen.name),
     )
-
-
-def _others(chosen: Offer[ExporterSpec]) -> str:
-    rest = " or ".join(name for name in EXPORTERS if name != chosen.name)
-    return f"Try --format {rest}."

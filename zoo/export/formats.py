@@ -17,7 +17,7 @@ from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError
 from zoo.export import recurrent
 from zoo.export.capture import capture, in_a_line, quiet
-from zoo.export.native import LOADER, native_source
+from zoo.export.native import LOADER, native_source, other_formats
 from zoo.modalities.exporting import ExportInputs, TensorBatch
 from zoo.runs.folder import write_model
 from zoo.runs.run import Run
@@ -32,18 +32,13 @@ _PROTOBUF = 1_900_000_000  # bytes; a protobuf holds at most 2 GiB, larger weigh
 # -- ONNX ------------------------------------------------------------------------------------
 
 
-def write_onnx(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
-    """Write ``model.onnx``, with large weights beside it."""
-    save_onnx(backbone, inputs, folder)
-
-
-def save_onnx(backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
-    """Write a backbone as ``model.onnx``.
+def write_onnx(run: Run | None, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
+    """Write ``model.onnx``, with large weights beside it.
 
     Raises:
         RunError: It cannot be captured, or has an operator that ONNX lacks.
     """
-    program = capture(backbone, inputs)
+    program = capture(backbone, inputs, run)
     try:
         with quiet():
             exported = torch.onnx.export(
@@ -65,7 +60,7 @@ def save_onnx(backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
     except Exception as error:  # an operator without a translation, or a bug in the exporter
         raise RunError(
             f"{backbone.spec.name} cannot be written as ONNX: {in_a_line(_first_cause(error))}",
-            hint="Export it with --format torch-export or native.",
+            hint=other_formats(backbone, run, "onnx"),
         ) from error
 
 
@@ -97,9 +92,9 @@ def run_onnx(folder: Path) -> Runner:
 # -- torch.export ----------------------------------------------------------------------------
 
 
-def write_program(_: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
+def write_program(run: Run, backbone: Backbone, inputs: ExportInputs, folder: Path) -> None:
     """Write ``model.pt2``."""
-    program = copy.copy(capture(backbone, inputs))
+    program = copy.copy(capture(backbone, inputs, run))
     recurrent.restore(program)
     with quiet():
         torch.export.save(program, folder / "model.pt2")

@@ -10,13 +10,26 @@ from zoo.runs.run import Run
 
 LOADER = "load.py"
 
-_HINT = "Export it with --format onnx or torch-export."
+_WHOLE = ("onnx", "torch-export")
+"""The formats of a captured network, which needs nothing of its library."""
 
 
-def has_native(backbone: Backbone) -> bool:
-    """Whether the library can load a run of the backbone by itself."""
-    linear = isinstance(backbone.head, nn.Linear) and not backbone.unpadded
-    return linear and bool(backbone.native_code())
+def native_flaw(backbone: Backbone, run: Run | None = None) -> str:
+    """Why the library cannot load a run of the backbone by itself; empty if it can."""
+    surgery = run.record["surgery"] if run else None
+    if surgery:
+        return f"its library cannot reproduce the surgery {surgery!r}"
+    if backbone.channels_note:
+        channels = backbone.channels_note.partition(" instead")[0]
+        return f"its library does not build a network with {channels}"
+    if backbone.unpadded:
+        return "padding changes its outputs, and its library pads texts"
+    if not isinstance(backbone.head, nn.Linear):
+        head = f"{run.record['head']!r}" if run else "this one"
+        return f"its library has no head like {head}"
+    if not backbone.native_code():
+        return f"{backbone.spec.name} has no code that loads it without zoo (zoo.Native in docs/plugins.md)"
+    return ""
 
 
 def native_source(backbone: Backbone, run: Run) -> str:
@@ -25,32 +38,20 @@ def native_source(backbone: Backbone, run: Run) -> str:
     Raises:
         RunError: The head or the network is not the library's, or the plugin provides no code.
     """
-    if run.record["surgery"]:
+    if flaw := native_flaw(backbone, run):
         raise RunError(
-            f"the network of {run.folder} was changed by {run.record['surgery']!r}, which its "
-            "library cannot reproduce",
-            hint=_HINT,
+            f"{run.folder} cannot be exported as native: {flaw}",
+            hint=other_formats(backbone, run, "native"),
         )
-    if backbone.channels_note:
-        raise RunError(
-            f"the network of {run.folder} has {backbone.channels_note.partition(' instead')[0]}, which "
-            "its library does not build",
-            hint=_HINT,
-        )
-    if backbone.unpadded:
-        raise RunError(
-            f"padding changes the outputs of {run.folder}, and its library pads texts", hint=_HINT
-        )
-    if not isinstance(backbone.head, nn.Linear):
-        raise RunError(
-            f"the library of {backbone.spec.name} has no head like {run.record['head']!r} of "
-            f"{run.folder}",
-            hint=_HINT,
-        )
-    source = backbone.native_code()
-    if not source:
-        raise RunError(
-            f"the plugin of {backbone.spec.name} has no code to load it without zoo",
-            hint=f"{_HINT} (For its author: zoo.Native in docs/plugins.md.)",
-        )
-    return f'"""Loads the network in this folder; zoo is not needed."""\n\n{source.strip()}\n'
+    source = backbone.native_code().strip()
+    return f'"""Loads the network in this folder; zoo is not needed."""\n\n{source}\n'
+
+
+def other_formats(backbone: Backbone, run: Run | None, *failed: str) -> str:
+    """A hint: the formats that may work where others have ``failed``."""
+    formats = [name for name in _WHOLE if name not in failed]
+    if "native" not in failed and not native_flaw(backbone, run):
+        formats.append("native")
+    if formats:
+        return f"Export it with --format {' or '.join(formats)}."
+    return "Use zoo predict or zoo serve."

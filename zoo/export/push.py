@@ -13,7 +13,7 @@ from typing import Any
 from zoo.contract.network.backbone import Backbone
 from zoo.errors import RunError, UsageError, ZooError
 from zoo.export import inputs_of, loaded, write_preparation
-from zoo.export.native import LOADER, native_source
+from zoo.export.native import LOADER, native_flaw, native_source
 from zoo.export.portable import data_name, is_address, without_folders
 from zoo.registry.adapter_record import weights_file
 from zoo.registry.run_record import LOCK_FILE, read_run
@@ -168,7 +168,7 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     loader = ""
     if run.record.get("adapter") is None:  # the library cannot load an adapter of zoo's
         texts |= backbone.native_files(run.classes, run.task.activation)
-        loader = _loader(run, backbone)
+        loader = "" if native_flaw(backbone, run) else native_source(backbone, run)
     if loader:
         texts[LOADER] = loader
     texts[CARD] = hub_card(record, name, loader=LOADER.removesuffix(".py") if loader else "")
@@ -177,13 +177,6 @@ def _contents(run: Run, name: str) -> dict[str, bytes]:
     if (run.folder / METRICS).is_file():
         contents[METRICS] = read_small(run.folder / METRICS)
     return dict(sorted(contents.items()))
-
-
-def _loader(run: Run, backbone: Backbone) -> str:
-    try:
-        return native_source(backbone, run)
-    except RunError:  # only zoo can load it
-        return ""
 
 
 def _prepared(run: Run, backbone: Backbone) -> dict[str, bytes]:

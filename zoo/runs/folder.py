@@ -277,7 +277,7 @@ def refuse_existing(folder: Path) -> None:
         )
     if os.path.lexists(folder):
         raise RunError(
-            f"the output folder {folder} exists; zoo does not overwrite runs",
+            f"the output folder {folder} exists; zoo does not overwrite folders",
             hint="Choose another path with --output DIR, or remove it.",
         )
 

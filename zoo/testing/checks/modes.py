@@ -16,7 +16,7 @@ from zoo.engine.strategies import adapter
 from zoo.errors import RunError
 from zoo.export.capture import capture
 from zoo.export.exporters import EXPORTERS
-from zoo.export.formats import Runner, run_onnx, save_onnx
+from zoo.export.formats import Runner, run_onnx, write_onnx
 from zoo.export.recurrent import restore
 from zoo.modalities import modality_of
 from zoo.modalities.exporting import ExportInputs
@@ -112,7 +112,7 @@ def can_be_written_as_onnx(backbone: Backbone) -> None:
     inputs = _export_inputs(backbone)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            save_onnx(backbone, inputs, Path(folder))
+            write_onnx(None, backbone, inputs, Path(folder))
             run = run_onnx(Path(folder))
         except RunError as error:
             raise AssertionError(error.message) from error
