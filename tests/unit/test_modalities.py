@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -235,6 +236,27 @@ def test_a_plugin_that_raises_is_named_and_a_bad_file_too() -> None:
         assert prepare(padding, "echo", "a.echo", given).shape == (3,)  # type: ignore[arg-type]
         with pytest.raises(PluginError, match=rf"'acme'.*collate.*{words}"):
             collated(padding, rows, given)  # type: ignore[arg-type]
+
+
+def test_every_function_of_a_plugin_that_raises_or_exits_is_named() -> None:
+    def exits(*_: Any) -> Any:
+        raise SystemExit(3)
+
+    spec: Any = SimpleNamespace(input=object(), name="acme/net")
+    splits: Any = SimpleNamespace(train=SimpleNamespace(inputs=()))
+    for name, call in {
+        "shape": lambda each: each.random_batch(spec, 2),
+        "in_words": lambda each: each.shape_in_words(spec),
+        "takes": lambda each: each.in_memory(5),
+        "read": lambda each: read_sample(each, b"echo", "a.echo"),
+        "encode": lambda each: each.example_file("echo"),
+        "fit": lambda each: each.fitted(spec, {"input": None}, splits, pretrained=False),
+        "facts": lambda each: each.input_facts(spec, splits, {}),
+    }.items():
+        with pytest.raises(PluginError, match=r"'sonar'.*SystemExit: 3"):
+            call(_echoes(**{name: exits}))
+    with pytest.raises(PluginError, match=r"'sonar'.*fit.*InputSpec, got int"):
+        _echoes(fit=lambda *_: 5).fitted(spec, {"input": None}, splits, pretrained=False)
 
 
 def test_what_is_no_file_of_the_modality_is_named(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def noise(
         padded: Whether all but the first are half as long, where the plugin collates.
     """
     generator = torch.Generator().manual_seed(seed)
-    rows = list(torch.randn(count, *modality.shape(given), generator=generator))
+    with calling(modality, "shape"):
+        shape = tuple(modality.shape(given))
+    rows = list(torch.randn(count, *shape, generator=generator))
     if padded and modality.collate is not None:
         rows[1:] = [row[..., : max(1, row.shape[-1] // 2)] for row in rows[1:]]
     return collated(modality, rows, given)

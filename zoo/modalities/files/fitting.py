@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.input_options import with_options
+from zoo.contract.inputs import InputSpec
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Splits
 from zoo.modalities.files.reading import calling
@@ -32,6 +33,8 @@ def fitted(
     if modality.fit is not None:
         with calling(modality, "fit"):
             given = modality.fit(given, splits.train.inputs, pretrained)
+            if not isinstance(given, InputSpec):
+                raise TypeError(f"it must return an InputSpec, got {type(given).__name__}")
     return replace(spec, input=with_options(given, asked["input"] or (), spec.name))
 
 

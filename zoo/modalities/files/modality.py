@@ -93,7 +93,10 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
     def shape_in_words(self, spec: BackboneSpec) -> str:
         """The plugin's description."""
-        return self.in_words(spec.input)
+        from zoo.modalities.files.reading import calling
+
+        with calling(self, "in_words"):
+            return self.in_words(spec.input)
 
     def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
         """The plugin's hyperparameters; the usual ones for the rest."""

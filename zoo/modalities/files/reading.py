@@ -36,7 +36,7 @@ def calling(modality: FileFunctions, what: str) -> Iterator[None]:
         yield
     except ZooError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"the plugin {plugin_of(modality)!r} is broken: {what} raised "
             f"{first_line(error, kind=True)}",
@@ -85,7 +85,8 @@ def prepare(
         prepared = modality.prepare(sample, given, generator)
         shape = tuple(modality.shape(given))
         if not isinstance(prepared, Tensor) or not _fits(modality, tuple(prepared.shape), shape):
-            found = tuple(getattr(prepared, "shape", ())) or type(prepared).__name__
+            own = isinstance(prepared, Tensor)
+            found = tuple(prepared.shape) if own else f"a {type(prepared).__name__}"
             raise TypeError(f"{found} rather than a tensor {shape}")
         return prepared.to(torch.float32)
 
