@@ -111,9 +111,4 @@ class FileFunctions:
 
     def in_memory(self, given: object) -> bool:
         """Whether an object is encoded bytes, or accepted by ``takes``."""
-        if isinstance(given, bytes) or self.takes is None:
-            return isinstance(given, bytes)
-        from zoo.modalities.files.reading import calling
-
-        with calling(self, "takes"):
-            return bool(self.takes(given))
+        return isinstance(given, bytes) or bool(self.takes is not None and self.takes(given))

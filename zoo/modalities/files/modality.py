@@ -223,6 +223,13 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
         return examine(self, inputs)
 
+    def in_memory(self, given: object) -> bool:
+        """Encoded inputs, and what the plugin takes."""
+        from zoo.modalities.files.reading import calling
+
+        with calling(self, "takes"):
+            return super().in_memory(given)
+
     def open_given(self, given: Any, number: int, context: ReadContext) -> Inputs:
         """An input, or those in a folder or a table."""
         from zoo.modalities.files.inputs import open_files
