@@ -1,4 +1,4 @@
-"""Two kinds of adapters of PEFT beside zoo's own: LoHa and LoKr."""
+"""Two more of PEFT's adapters: LoHa and LoKr."""
 
 from __future__ import annotations
 

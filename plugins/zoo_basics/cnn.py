@@ -56,7 +56,7 @@ class SmallCnn(nn.Module):
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """The CNN with random parameters."""
+    """Build the CNN with random weights."""
     first, second = spec.config["channels"]
     net = SmallCnn(
         channels=(first, second),

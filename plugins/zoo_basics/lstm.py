@@ -95,7 +95,7 @@ def text_features(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """The LSTM with random parameters.
+    """Build the LSTM with random weights.
 
     Args:
         spec: Its ``vocab_size`` and ``pad_id`` are those of the tokenizer trained on the data.

@@ -50,8 +50,8 @@ def create_app(
         names: Accepted host names, besides IP addresses and ``localhost``.
         mistakes: Misclassified samples to show on the page; none by default.
         batch_size: Maximum inputs per forward pass.
-        predictor: The run's, if it is loaded already.
-        prefix: Path under which the application is reached.
+        predictor: The run's predictor, if it is loaded already.
+        prefix: Path under which the application is served.
 
     Raises:
         RunError: The run cannot be loaded.
@@ -94,14 +94,14 @@ def _application(run: zoo.Run, service: Service, prefix: str) -> FastAPI:
 def bare_application(
     *, title: str, description: str, lifespan: Any, paths: str, prefix: str = ""
 ) -> FastAPI:
-    """An application without routes, whose errors are JSON.
+    """Create an application without routes that returns errors as JSON.
 
     Args:
-        title: Of the API.
-        description: Of the API.
-        lifespan: Context of its life.
-        paths: Its paths, for the error of an unknown one.
-        prefix: Path under which it is reached.
+        title: Title of the API.
+        description: Description of the API.
+        lifespan: FastAPI's lifespan context.
+        paths: Valid paths, for the error message of an unknown one.
+        prefix: Path under which the application is served.
     """
     app = FastAPI(
         title=title,
@@ -203,7 +203,7 @@ def _add_mistakes(app: FastAPI, mistakes: zoo.Mistakes | None, prefix: str) -> N
 
     @app.get("/mistakes/{number}/image", response_class=Response)
     async def image(number: int) -> Response:
-        """Return the thumbnail of one of them."""
+        """Return the thumbnail of a misclassified validation sample."""
         content = await anyio.to_thread.run_sync(kept.thumbnail, number, limiter=one_at_a_time)
         if content is None:
             raise HTTPException(404)
@@ -216,7 +216,7 @@ async def _request_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """FastAPI's validation errors of the query or the path, in the format of the others."""
+    """Convert FastAPI's validation errors of query and path to the format of the other errors."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return RequestError(

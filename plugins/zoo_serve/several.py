@@ -57,7 +57,7 @@ def create_app_of_runs(
         batch_size: Maximum inputs per forward pass.
 
     Raises:
-        UsageError: Two runs have one name.
+        UsageError: Two runs have the same name.
         RunError: A run cannot be loaded.
     """
     predictors = zoo.load_predictors(runs, device=device)

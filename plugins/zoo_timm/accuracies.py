@@ -1,9 +1,9 @@
 """Published accuracies of timm's weights: ``python -m zoo_timm.accuracies results-imagenet.csv``.
 
-timm measures its weights on the 50,000 validation images of ImageNet-1k and publishes the results
-as a table. Each result goes to the weights whose name and tag it bears, and to no others. The
-catalogue states them as ``imagenet1k/top1`` and ``imagenet1k/top5``, in percent; a result for images
-of another size than the catalogue's as ``imagenet1k@288/top1``.
+timm evaluates its weights on the 50,000 validation images of ImageNet-1k and publishes a table of
+results. Results are matched with weights by name and tag. In the catalogue they are
+``imagenet1k/top1`` and ``imagenet1k/top5``, in percent, and ``imagenet1k@288/top1`` for an image
+size other than the catalogue's.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Results = Mapping[str, Mapping[int, tuple[float, float]]]
 
 
 def read_results(path: Path) -> Results:
-    """The results in a table of timm's.
+    """Read timm's table of results.
 
     Raises:
-        UsageError: The file is not such a table; the message names the line.
+        UsageError: The file is not in timm's format; the message names the line.
     """
     found: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
@@ -43,14 +43,14 @@ def read_results(path: Path) -> Results:
                 found[row["model"]][size] = top1, top5
             except (KeyError, TypeError, ValueError) as error:
                 raise UsageError(
-                    f"{path}, line {number} is not a result of timm's: {error}",
+                    f"{path}, line {number} is not a row of timm's results: {error}",
                     hint="Use results-imagenet.csv, with columns model, img_size, top1 and top5.",
                 ) from error
     return found
 
 
 def with_accuracies(specs: Iterable[BackboneSpec], results: Results) -> list[BackboneSpec]:
-    """``specs`` with the results of exactly their names and tags, and no others."""
+    """Set the metrics of weights in ``specs`` to the results with their names and tags."""
     return [
         replace(spec, weights=tuple(_measured(spec, weights, results) for weights in spec.weights))
         for spec in specs
@@ -60,7 +60,7 @@ def with_accuracies(specs: Iterable[BackboneSpec], results: Results) -> list[Bac
 def with_known_accuracies(
     specs: Iterable[BackboneSpec], known: Iterable[BackboneSpec]
 ) -> list[BackboneSpec]:
-    """``specs`` with the accuracies of ``known`` for weights that are the same in both."""
+    """Copy accuracies from ``known`` for weights that are the same in both."""
     metrics = {
         _identity(spec, weights): weights.metrics for spec in known for weights in spec.weights
     }
@@ -77,7 +77,7 @@ def with_known_accuracies(
 
 
 def _identity(spec: BackboneSpec, weights: Weights) -> tuple[str, str, str, int]:
-    """What a result belongs to: the file, and the image size of results without one."""
+    """The key of a result: the weights file, and the image size of results that state none."""
     return spec.name, weights.tag, weights.uri, _size(spec, weights)
 
 
@@ -100,7 +100,7 @@ def _measured(spec: BackboneSpec, weights: Weights, results: Results) -> Weights
 @click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--source", default=SOURCE, show_default=True, help="Where the table is published.")
 def main(table: Path, source: str) -> None:
-    """Put the results of TABLE into the committed catalogue."""
+    """Write the results of TABLE to the committed catalogue."""
     specs = with_accuracies(rows.read(rows.CATALOGUE), read_results(table))
     version = rows.library_version(rows.CATALOGUE)
     rows.write(specs, rows.CATALOGUE, version=version, accuracies=source)

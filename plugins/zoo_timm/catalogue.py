@@ -1,8 +1,7 @@
-"""Makes the catalogue from the timm that is installed: ``python -m zoo_timm.catalogue``.
+"""Generate the catalogue from the installed timm: ``python -m zoo_timm.catalogue``.
 
-Every architecture is built on the meta device and run forward, so that the width of its features
-is measured and not believed. Nothing is downloaded. Published accuracies come from a table; see
-:mod:`.accuracies`.
+Every architecture is built and run on the meta device, so that the width of its features is
+measured. Nothing is downloaded. Published accuracies come from a table; see :mod:`.accuracies`.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ _REFUSALS = (AssertionError, ArithmeticError, IndexError, RuntimeError, ValueErr
 
 
 def generate(processes: int = PROCESSES) -> list[BackboneSpec]:
-    """A row for every architecture of the installed timm that can classify, sorted by name.
+    """Return a row for every classification architecture of the installed timm, sorted by name.
 
     Raises:
-        ContractError: The features of a network are not as wide as it states.
+        ContractError: The width of a network's features differs from timm's.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
@@ -68,10 +67,10 @@ def generate(processes: int = PROCESSES) -> list[BackboneSpec]:
 
 
 def describe(arch: str) -> BackboneSpec | None:
-    """The row of one architecture; ``None`` for one that cannot classify.
+    """Return the row of one architecture; ``None`` if it is not a classifier.
 
     Raises:
-        ContractError: Its features are not as wide as it states.
+        ContractError: The width of its features differs from timm's.
     """
     configs = published_configs(arch)
     default: Any = timm.models.get_pretrained_cfg(arch)
@@ -102,7 +101,7 @@ def describe(arch: str) -> BackboneSpec | None:
 
 @dataclass(frozen=True)
 class MeasuredNetwork:
-    """What building a network and running it forward shows."""
+    """Facts measured by building a network and running it."""
 
     feature_dim: int
     params: int
@@ -113,8 +112,8 @@ class MeasuredNetwork:
 def measure(row: BackboneSpec, classes: int) -> MeasuredNetwork | None:
     """Build the network of ``row`` on the meta device, with ``classes`` outputs, and run it.
 
-    An architecture can classify if it has a classifier to get and to reset, as every network
-    of timm has but its bare encoders.
+    An architecture is a classifier if it has ``get_classifier`` and ``reset_classifier``, as all of
+    timm's networks have except bare encoders.
     """
     with without_values():
         net: Any = build(row, classes or _CLASSES)
@@ -147,10 +146,10 @@ def measure(row: BackboneSpec, classes: int) -> MeasuredNetwork | None:
 
 
 def _multiple(backbone: Backbone, side: int) -> int:
-    """What sizes must be multiples of, so that square and other images from ``side`` on are taken.
+    """Return the number that valid heights and widths of at least ``side`` are multiples of.
 
     Raises:
-        ContractError: No multiple does.
+        ContractError: There is none.
     """
     for step in (*MULTIPLES, side):
         image = ImageInput(size=side, min_size=side, multiple_of=step)
@@ -166,11 +165,13 @@ def _multiple(backbone: Backbone, side: int) -> int:
         except _REFUSALS:
             continue
         return step
-    raise ContractError(f"{backbone.spec.name} takes {side} pixels and no multiples of {MULTIPLES}")
+    raise ContractError(
+        f"{backbone.spec.name} accepts {side} pixels, but no multiples of {MULTIPLES}"
+    )
 
 
 def _features_that_the_head_takes(backbone: Backbone, side: int) -> int:
-    """Run an image of ``side`` pixels through backbone and head; the width between the two."""
+    """Run an image of ``side`` pixels through backbone and head; return the width of the features."""
     with torch.inference_mode():
         features = backbone.features(torch.zeros(1, 3, side, side, device="meta"))
         logits = backbone.head(features)
@@ -187,11 +188,11 @@ def published_configs(arch: str) -> dict[str, Any]:
 
 
 def image_input(config: Any) -> ImageInput:
-    """How images are prepared for a pretrained configuration of timm.
+    """Convert the preprocessing in a pretrained configuration of timm.
 
-    Images are square: of the few configurations that are not (1024 x 768), the shorter side
-    counts. Three say that the crop is larger than the image (1.15, with a black frame); they
-    get the whole image.
+    Images are square: for the few configurations with another shape (1024 x 768), the shorter side
+    is used. Three have a crop larger than the image (1.15, with a black border); for these the
+    whole image is used.
     """
     return ImageInput(
         size=min(config.input_size[1:]),
@@ -205,7 +206,7 @@ def image_input(config: Any) -> ImageInput:
 
 
 def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
-    """The weights of one tag; ``image`` is what the architecture's row says of its input."""
+    """Return the weights of one tag; ``image`` is the input of the architecture's row."""
     own = replace(
         image_input(config),
         min_size=image.min_size,
@@ -228,13 +229,13 @@ def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> W
 
 
 def _digits_in_name(uri: str) -> str:
-    """The first digits of the sha256, which torch.hub's convention puts at a file name's end."""
+    """Return the sha256 prefix that torch.hub expects at the end of a file name."""
     found = re.search(r"-([0-9a-f]{8,64})\.pth$", uri) if uri.startswith("https:") else None
     return found[1] if found else ""
 
 
 def license_of(word: str | None) -> str:
-    """The SPDX identifier of timm's word for a license; empty where it is not known."""
+    """Return the SPDX identifier for timm's name of a license; empty if unknown."""
     if not word or word == "unknown":
         return ""
     return SPDX.get(word, f"LicenseRef-{word}")
@@ -246,12 +247,12 @@ def _one_thread() -> None:
 
 
 def summary(specs: Sequence[BackboneSpec]) -> Mapping[str, int]:
-    """How many rows and weights there are."""
+    """Return the numbers of rows and weights in words."""
     return {"architectures": len(specs), "weights": sum(len(spec.weights) for spec in specs)}
 
 
 def main() -> None:
-    """Write the catalogue beside this module; accuracies are those that it stated before."""
+    """Write the catalogue, keeping the accuracies that it has."""
     specs = with_known_accuracies(generate(), read(CATALOGUE))
     source = accuracies_source(CATALOGUE)
     write(specs, CATALOGUE, version=timm.__version__, accuracies=source)

@@ -1,4 +1,4 @@
-"""A file's tensors as timm reads them: under the names and shapes of its present networks."""
+"""Apply timm's conversions of weights files to the names and shapes of its current networks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _patching = Lock()
 
 
 def clean(state: StateDict) -> StateDict:
-    """``state`` without the prefixes that wrappers for training add."""
+    """Remove the prefixes that training wrappers add to names."""
     cleaned: StateDict = timm.models.clean_state_dict(state)
     return cleaned
 
@@ -40,16 +40,15 @@ def clean(state: StateDict) -> StateDict:
 def converted(
     state: StateDict, make: Callable[..., nn.Module], own: Mapping[str, Tensor]
 ) -> StateDict:
-    """``state`` under timm's names and shapes, position embeddings resampled.
+    """Convert ``state`` to timm's names and shapes, resampling position embeddings.
 
-    Where timm itself loads a file although tensors are missing or left over, as for networks whose
-    published files have another pooling, the former are those of ``own``, and the latter are
-    left out.
+    If timm loads a file although tensors are missing or unknown, as for networks whose published
+    files have another pooling, missing ones are taken from ``own`` and unknown ones are ignored.
 
     Args:
         state: The tensors of a file.
-        make: Builds timm's network; takes options of ``timm.create_model``.
-        own: The tensors of the network that the file is for, under timm's names.
+        make: Builds timm's network; accepts options of ``timm.create_model``.
+        own: The tensors of the network, under timm's names.
     """
     with torch.device("meta"):
         net, convert, strict = _reading(make)
@@ -66,10 +65,9 @@ def converted(
 def _reading(
     make: Callable[..., nn.Module],
 ) -> tuple[nn.Module, Callable[[StateDict, nn.Module], StateDict], bool]:
-    """How timm reads files into a network: the network, its conversion, whether all must fit.
+    """Find out how timm loads files: the network, the conversion, and whether loading is strict.
 
-    The function that builds an architecture states them in its call of ``load_pretrained``, and
-    nowhere else.
+    Only the function that builds an architecture knows this, and passes it to ``load_pretrained``.
     """
     stated: dict[str, Any] = {}
 

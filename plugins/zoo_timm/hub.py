@@ -1,7 +1,7 @@
-"""``timm/hf-hub:<org>/<name>``: any repository of the Hub with a ``config.json`` of timm's.
+"""``timm/hf-hub:<org>/<name>``: any Hub repository with a timm ``config.json``.
 
-The config comes from the Hub's cache on this machine, else from the Hub. The architecture is built on
-the meta device, for which timm is imported, so that its width and its parameters are measured.
+The config comes from the Hub's cache on this machine, or else from the Hub. Feature dimension and
+parameter count are measured on the meta device, for which timm is imported.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def resolve(name: str) -> BackboneSpec | None:
     """Return the spec of ``timm/hf-hub:<org>/<name>`` or ``hf:<org>/<name>``; ``None`` for other names.
 
     Raises:
-        NameLookupError: The repository has no valid ``config.json`` of timm's, or one of an
-            architecture that the installed timm does not have.
+        NameLookupError: The repository has no valid timm ``config.json``, or the installed timm
+            does not have its architecture.
         WeightsUnavailable: The config is not on this machine, and the Hub is unreachable.
     """
     found = _HUB_NAME.fullmatch(name)
@@ -87,7 +87,7 @@ def _spec(name: str, repo: str, config: Json) -> BackboneSpec:
     arch = config["architecture"]
     if not timm.is_model(arch):
         raise NameLookupError(
-            f"the Hub's {repo} is of the architecture {arch!r}, which timm {timm.__version__} does "
+            f"the Hub's {repo} has the architecture {arch!r}, which timm {timm.__version__} does "
             "not have",
             hint="Try a newer version: pip install --upgrade timm",
         )
@@ -135,7 +135,7 @@ def _spec(name: str, repo: str, config: Json) -> BackboneSpec:
 
 
 def _arguments(given: Json) -> dict[str, Any]:
-    """The arguments of the architecture, without those that zoo settles."""
+    """Return the arguments of the architecture, without those that zoo sets itself."""
     return {
         key: value
         for key, value in given.items()
@@ -144,7 +144,7 @@ def _arguments(given: Json) -> dict[str, Any]:
 
 
 def _weights_file(repo: str) -> str:
-    """The file of weights: what is in the cache, else what timm takes first."""
+    """Return the weights file: the cached one, or else the one that timm prefers."""
     from huggingface_hub import try_to_load_from_cache
 
     cached = (file for file in _FILES if isinstance(try_to_load_from_cache(repo, file), str))

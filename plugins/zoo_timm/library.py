@@ -1,4 +1,4 @@
-"""timm, imported after the operators that its torchvision needs, and kept quiet."""
+"""Import timm after declaring the operators that its torchvision needs, and silence it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import timm as timm  # isort: skip
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """timm's log and warnings are kept from the user: what matters becomes an error."""
+    """Suppress timm's log and warnings; problems that matter become errors."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Builds a timm network for a spec."""
+"""Build timm networks as backbones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ StateDict = dict[str, Tensor]
 
 
 def load(spec: BackboneSpec) -> Backbone:
-    """The backbone of ``spec``; a fixed-size network is built for the size that the spec states.
+    """Build the backbone of ``spec``; fixed-size networks for the image size in the spec.
 
     Raises:
         UsageError: The network cannot be built for that image size.
@@ -38,10 +38,10 @@ def load(spec: BackboneSpec) -> Backbone:
 
 
 def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
-    """timm's own network with ``classes`` outputs; 0 leaves the head out.
+    """Build timm's network with ``classes`` outputs; without a head for 0.
 
     Args:
-        spec: Names the architecture; a fixed-size one is built for the size that it states.
+        spec: States the architecture and, for fixed-size networks, the image size.
         classes: Number of outputs.
         options: Passed to ``timm.create_model``.
 
@@ -77,15 +77,15 @@ def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
 
 
 def architecture(spec: BackboneSpec) -> str:
-    """timm's name of the architecture: that of the row, or what a Hub repository's config states."""
+    """Return timm's name of the architecture: that of the row, or of a Hub repository's config."""
     return str(spec.config.get("architecture", spec.arch))
 
 
 def _check_patch_size(net: nn.Module, spec: BackboneSpec) -> None:
-    """Raise for a size whose last rows and columns would not be in any patch.
+    """Check that an image size is a multiple of the patch size.
 
     Raises:
-        UsageError: The network would ignore them.
+        UsageError: The network would ignore the last rows and columns.
     """
     patches = getattr(net, "patch_embed", None)
     sides = getattr(patches, "patch_size", None)
@@ -107,7 +107,7 @@ def _check_patch_size(net: nn.Module, spec: BackboneSpec) -> None:
 
 
 def _published_sizes(net: nn.Module, spec: BackboneSpec) -> set[int]:
-    """The sizes that the network was pretrained for."""
+    """Return the image sizes that the network was pretrained with."""
     config: Any = getattr(net, "pretrained_cfg", None) or {}
     own = {int(config["input_size"][-1])} if config.get("input_size") else set()
     return own | {int(getattr(w.input, "size", 0)) for w in spec.weights if w.input}
@@ -122,12 +122,12 @@ def _invalid_size(spec: BackboneSpec, reason: str) -> UsageError:
 
 
 def assemble(net: Any, spec: BackboneSpec, *, head: bool = True) -> Backbone:
-    """The backbone around timm's own network, whose heads become one linear layer.
+    """Make a backbone of timm's network, whose heads become one linear layer.
 
     Args:
-        net: As :func:`build` gives it, with outputs.
-        spec: What it was built from.
-        head: Whether a head was published; if not, the backbone gets an identity for one.
+        net: A network from :func:`build`, with outputs.
+        spec: The spec that it was built from.
+        head: Whether a head was published; if not, the backbone's head is an identity.
     """
     layout, outputs = find_layout(net), int(net.num_classes)
     unify(net, layout)
@@ -180,7 +180,7 @@ def logits(network, batch):
 
 
 def _native_code(backbone: Backbone) -> str:
-    """How plain timm loads a saved state."""
+    """Return code that loads saved weights with timm alone."""
     image, outputs = backbone.spec.image_input, backbone.head.out_features
     arch = architecture(backbone.spec)
     arguments = [repr(arch), f"num_classes={outputs}"]
@@ -194,13 +194,13 @@ def _native_code(backbone: Backbone) -> str:
 
 
 def _features(net: nn.Module, batch: Batch) -> Tensor:
-    """What the head reads; a head that is a convolution reads (B, feature_dim, 1, 1)."""
+    """Return the inputs of the head, flattened: a convolutional head gets (B, feature_dim, 1, 1)."""
     features: Tensor = net(batch["pixel_values"])
     return features.flatten(1)  # (B, feature_dim)
 
 
 def _joined_features(net: nn.Module, batch: Batch) -> Tensor:
-    """What the pieces of the head read, side by side: (B, feature_dim)."""
+    """Return the concatenated inputs of the parts of the head: (B, feature_dim)."""
     model: Any = net
     tokens = model.forward_features(batch["pixel_values"])
     features: Tensor = model.forward_head(tokens, pre_logits=True)

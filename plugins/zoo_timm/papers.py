@@ -1,4 +1,4 @@
-"""The paper that describes an architecture, as timm cites it."""
+"""Find the paper that timm cites for an architecture."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _ADDRESS = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})")
 
 
 def paper(arch: str) -> str:
-    """The address of the paper of ``arch``; empty where timm cites none, or several.
+    """Return the URL of the paper of ``arch``; empty if timm cites none, or several.
 
-    The paper that every configuration names comes first (one that only some name is about their
-    training), then the only one that the architecture's function cites, then the only one of its
+    The first of these that exists: the paper in all configurations (one that is only in some is
+    about training), the only one cited by the architecture's function, the only one cited in its
     model file.
     """
     build = timm.models.model_entrypoint(arch)

@@ -1,4 +1,4 @@
-"""The plugin ``timm``: its catalogue is a file beside this module, so nothing heavy is imported."""
+"""Hooks of the timm plugin. The catalogue is a file, so neither torch nor timm is imported."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ EXEMPTIONS = (
 
 @hookimpl
 def zoo_backbones() -> Iterable[BackboneSpec]:
-    """Every timm architecture that can classify, as measured when the catalogue was made."""
+    """Return all classification architectures of timm, from the generated catalogue."""
     return read(CATALOGUE)
 
 
 @hookimpl
 def zoo_resolve(name: str) -> BackboneSpec | None:
-    """``timm/hf-hub:<org>/<name>``: a repository of the Hub with a config of timm's."""
+    """Return the spec of ``timm/hf-hub:<org>/<name>``, a Hub repository with a timm config."""
     return resolve(name)
 
 
 @hookimpl
 def zoo_library() -> Mapping[str, str]:
-    """The version of timm that the catalogue was made from."""
+    """Return the version of timm that the catalogue was generated from."""
     return {"timm": library_version(CATALOGUE)}
 
 
 @hookimpl
 def zoo_exemptions() -> Iterable[Exemption]:
-    """What timm's networks are known to do otherwise; see docs/backbones.md."""
+    """Return the checks that some timm networks are known to fail; see docs/backbones.md."""
     return EXEMPTIONS
 
 
 @hookimpl
 def zoo_sync() -> Iterable[BackboneSpec]:
-    """The same for the timm that is installed; builds every architecture, which takes minutes."""
+    """Regenerate the catalogue from the installed timm, which takes minutes."""
     from zoo_timm.accuracies import with_known_accuracies
     from zoo_timm.catalogue import generate
 

@@ -1,4 +1,4 @@
-"""The catalogue as a file: one row a line, sorted by name, fields at their default left out."""
+"""Read and write the catalogue file: one row per line, sorted by name, without default values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ COMMON: Mapping[str, Any] = {
 
 
 def read(path: Path) -> list[BackboneSpec]:
-    """The rows of the catalogue at ``path``, sorted by name."""
+    """Return the rows of the catalogue at ``path``, sorted by name."""
     data = json.loads(path.read_bytes())
     return [BackboneSpec.from_json({**data["common"], **row}) for row in data["backbones"]]
 
 
 def library_version(path: Path) -> str:
-    """The version of timm that the catalogue at ``path`` was made from."""
+    """Return the version of timm that the catalogue at ``path`` was generated from."""
     return str(json.loads(path.read_bytes())["timm"])
 
 
@@ -37,7 +37,7 @@ def accuracies_source(path: Path) -> str:
 
 
 def write(specs: Iterable[BackboneSpec], path: Path, *, version: str, accuracies: str) -> None:
-    """Put ``specs``, made from timm ``version``, at ``path``; see :func:`accuracies_source`."""
+    """Write ``specs``, generated from timm ``version``, to ``path``; see :func:`accuracies_source`."""
     rows = [_dump(_row(spec)) for spec in sorted(specs, key=lambda spec: spec.name)]
     text = (
         f'{{"timm":{_dump(version)},\n"accuracies":{_dump(accuracies)},\n'
@@ -55,7 +55,7 @@ def _row(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _changed(data: BackboneSpec | Weights | ImageInput) -> dict[str, Any]:
-    """The fields of ``data`` that are not at their default, as JSON data."""
+    """Return the fields of ``data`` that differ from their default, as JSON data."""
     changed = {}
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)

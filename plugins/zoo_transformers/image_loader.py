@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
-from zoo import Native
 
 # isort: split
 from torch import nn
@@ -47,12 +46,7 @@ def load(spec: BackboneSpec) -> Backbone:
         stages=stages_of(net, head),
         extract=image_networks.features,
         convert=converter.to_network,
-        native=Native(
-            names=converter.to_library,
-            file=converter.to_file,
-            files=native_files,
-            code=native_code,
-        ),
+        native=converter.native(native_files, native_code),
     )
     if not classes:
         backbone.head = nn.Identity()

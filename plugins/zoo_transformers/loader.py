@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo import AdapterTargets, Native, TokenOptions
+from zoo import AdapterTargets, TokenOptions
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
 
 # isort: split
@@ -68,12 +68,7 @@ def _wrap(spec: BackboneSpec, net: PreTrainedModel) -> Backbone:
         stages=stages_of(net, head),
         extract=pooled or networks.library_pooling,
         convert=converter.to_network,
-        native=Native(
-            names=converter.to_library,
-            file=converter.to_file,
-            files=native_files,
-            code=native_code,
-        ),
+        native=converter.native(native_files, native_code),
         adapters=AdapterTargets(
             also=[path for path, module in net.named_modules() if isinstance(module, Conv1D)]
         ),

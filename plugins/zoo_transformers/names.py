@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from zoo import Backbone as Backbone  # first: readies torch for torchvision
-from zoo import ContractError
+from zoo import ContractError, Native
 
 # isort: split
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -121,6 +121,12 @@ class NameConverter:
         self._parts = {name for name, _ in encoder_of(net).named_children()}
         self._ignored = (*(net._keys_to_ignore_on_load_unexpected or ()), r"rotary_emb\.inv_freq")
         self._optional = net._keys_to_ignore_on_load_missing or ()
+
+    def native(
+        self, files: Callable[..., Mapping[str, str]], code: Callable[[Backbone], str]
+    ) -> Native:
+        """Return the options of a backbone for the library's names, files and code."""
+        return Native(names=self.to_library, file=self.to_file, files=files, code=code)
 
     def to_network(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename the tensors of a file to the network's names.

@@ -620,7 +620,7 @@ def test_a_network_that_takes_one_size_of_image_alone_is_told() -> None:
     def one_size(pixels: Tensor) -> Tensor:
         raise ValueError(f"{pixels.shape[-1]} pixels")
 
-    with pytest.raises(ContractError, match="takes 32 pixels and no multiples of"):
+    with pytest.raises(ContractError, match="accepts 32 pixels, but no multiples of"):
         catalogue._multiple(odd(one_size, nn.Identity()), 32)
 
 
