@@ -10,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas
 import pytest
 
 import zoo
 from tests.end_to_end.conftest import Zoo
-from zoo.errors import DataError
+from zoo.errors import BadFilesError, DataError
 
 WORDS = {"good": "a fine warm film", "bad": "a dull cold film"}
 
@@ -116,16 +117,15 @@ def test_columns_of_a_damaged_record_are_told(guessed: Path, tmp_path: Path, col
     "given",
     [
         {"text": ["a", "b"], "label": ["x", "y"]},
-        pandas.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}),
-        SimpleNamespace(column_names=["text"]),  # datasets.Dataset and pyarrow.Table have them
+        SimpleNamespace(column_names=["text"]),  # pyarrow.Table has them
     ],
 )
 def test_a_table_in_memory_is_refused_and_not_answered_column_name_by_column_name(
     run: Path, given: Any
 ) -> None:
-    with pytest.raises(DataError, match="inputs must be a list, got a ") as caught:
+    with pytest.raises(DataError, match="inputs must be a list or a table, got a ") as caught:
         zoo.open_run(run).predict(given)
-    assert "tolist()" in caught.value.hint
+    assert "pandas DataFrame" in caught.value.hint
 
 
 @pytest.mark.parametrize("given", [{"text": "a"}, float("nan"), 3, None, ["a"], ("a", 3)])
@@ -137,6 +137,18 @@ def test_an_input_of_another_kind_is_named_by_its_place(run: Path, given: Any) -
 def test_nothing_is_no_list_of_inputs(run: Path) -> None:
     with pytest.raises(DataError, match="inputs must be a list, got NoneType"):
         zoo.open_run(run).predict(None)
+
+
+def test_a_table_in_memory_is_read_by_the_columns_of_the_run(run: Path) -> None:
+    frame = pandas.DataFrame({"text": ["x", "y"], "verdict": ["a fine warm film", None]})
+    opened = zoo.open_run(run)
+    for table in (frame[:1], datasets.Dataset.from_pandas(frame[:1])):
+        assert [p.to_json()["label"] for p in opened.predict(table)] == ["good"]
+    with pytest.raises(BadFilesError, match="DataFrame row 2: nothing in column 'verdict'"):
+        opened.predict(frame)
+    skipped = opened.predict(frame, bad_files="skip").to_pandas()
+    assert skipped["label"].tolist()[0] == "good"
+    assert len(skipped) == 2
 
 
 def test_a_column_of_a_table_in_memory_is_answered_row_by_row(run: Path) -> None:

@@ -67,6 +67,8 @@ def test_images_in_memory_are_the_same_as_arrays_images_and_tensors() -> None:
     found = {open_data(given, kind=IMAGE).fingerprint for given in (IMAGES, listed, frame, Items())}
     assert len(found) == 1
     assert open_data(Items(), kind=IMAGE).classes == ("green", "red")
+    part, _ = torch.utils.data.random_split(Items(), [16, 4])
+    assert open_data(part, kind=IMAGE).classes == ("green", "red")
 
 
 def test_splits_leaks_and_paths_in_a_mapping(tmp_path: Path) -> None:
@@ -219,5 +221,15 @@ def test_predictions_of_anything_in_memory_become_a_data_frame(tmp_path: Path) -
     for single in (pixels, tensor, Image.fromarray(pixels), str(tmp_path / "a.png")):
         assert run.predict(single)[0].to_json()["label"] == frame["label"][0]
     assert len(run.predict(np.stack([pixels, pixels]))) == 2
+    column = pandas.DataFrame({"image": [None, pixels]})
+    nothing, label = run.predict(column, bad_files="skip").to_pandas()["label"]
+    assert (pandas.isna(nothing), label) == (True, frame["label"][0])
+    for swapped, words in (
+        (column, "DataFrame row 1: there is no image"),
+        (np.zeros((3, 20, 20), np.uint8), "an array of the shape"),
+        (torch.zeros(20, 20, 3), "a tensor of the shape"),
+    ):
+        with pytest.raises(BadFilesError, match=words):
+            run.predict(swapped)
     with pytest.raises(BadFilesError, match="more than 8 bits"):
         run.predict(pixels[..., 0].astype(np.float32))

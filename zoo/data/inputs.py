@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from zoo.data.kind import BadInput, InputKind, ReadContext
+from zoo.data.memory.tables import given_split, is_table
 from zoo.data.reports import Findings
 from zoo.data.samples import Samples
 from zoo.data.sequences import Inputs, Listed, Raw
 from zoo.data.sources.columns import NO_COLUMNS, ColumnNames, Columns, read_part
 from zoo.data.sources.dialects import Quoting
 from zoo.data.sources.tables import read_table
+from zoo.data.table import Table
 from zoo.errors import DataError
 
 Given: TypeAlias = Any
@@ -45,7 +47,7 @@ def open_inputs(
     For files: their paths, those of folders and of tables of paths, what the modality takes in
     memory, and encoded inputs (bytes). For texts: the texts themselves, and paths
     of tables and of ``.txt`` files with one text per line, blank lines included. For text pairs:
-    tuples of two texts, and paths of tables.
+    tuples of two texts, and paths of tables. Or a table in memory, in place of a list.
 
     Args:
         inputs: The inputs to predict, or a single one.
@@ -71,6 +73,13 @@ def open_inputs(
             f"the model takes {takes}; --text-column was given {len(columns.inputs)} times",
             hint=f"Give --text-column {'twice' if pairs else 'once'}.",
         )
+    if is_table(inputs):
+        split = given_split(inputs, kind, type(inputs).__name__)
+        if split.inputs is None:
+            return Samples(kind, _of_table(split.table, kind, columns, bad, findings))
+        if bad is None:
+            _require_all(split.inputs, kind)
+        return Samples(kind, split.inputs)
     groups, count = list[Inputs](), 0
     for number, given in enumerate(_listed(inputs, kind), start=1):
         bad_here: dict[int, BadInput] = {}
@@ -85,6 +94,15 @@ def open_inputs(
     if not count:
         raise DataError("no inputs to predict", hint="Give at least one input.")
     return Samples(kind, groups[0] if len(groups) == 1 else _joined(groups))
+
+
+def _require_all(inputs: Inputs, kind: InputKind) -> None:
+    """Raise a :class:`BadFilesError` if cells of a column of objects are empty."""
+    findings = Findings("error")
+    for index in range(len(inputs)):
+        if inputs[index] is None:
+            findings.add(inputs.name(index), f"there is no {kind.noun}")
+    findings.check()
 
 
 def without_unreadable(
@@ -119,12 +137,13 @@ def _listed(inputs: Iterable[Given] | Given, kind: InputKind) -> Iterable[Given]
     # Iterating over a table in memory yields the names of its columns.
     if isinstance(inputs, Mapping) or hasattr(inputs, "columns") or hasattr(inputs, "column_names"):
         raise DataError(
-            f"inputs must be a list, got a {type(inputs).__name__}",
-            hint='Pass one column as a list, such as frame["text"].tolist(), or a table\'s path.',
+            f"inputs must be a list or a table, got a {type(inputs).__name__}",
+            hint="Pass a list, a pandas DataFrame or a datasets.Dataset.",
         )
     if not isinstance(inputs, Iterable):
         raise DataError(
-            f"inputs must be a list, got {type(inputs).__name__}", hint="Pass a list: [input]."
+            f"inputs must be a list, got {type(inputs).__name__}",
+            hint=f"Pass {kind.inputs_in_words}.",
         )
     return map(_checked, itertools.count(1), inputs, itertools.repeat(kind))
 
@@ -138,7 +157,8 @@ def _checked(number: int, given: Any, kind: InputKind) -> Given:
     """An input, if its type is one that some run takes."""
     if isinstance(given, (str, os.PathLike)) or _in_memory(given, kind):
         return given
-    what = "a tuple that is not a text pair" if isinstance(given, tuple) else repr(type(given))
+    name = type(given).__name__
+    what = "a tuple that is not a text pair" if isinstance(given, tuple) else f"of type {name}"
     raise DataError(
         f"input {number} is {what}",
         hint=f"Pass {kind.inputs_in_words}.",
@@ -157,8 +177,18 @@ def _column(
     notes: Findings,
     path: Path,
 ) -> Inputs:
+    return _of_table(read_table(path, columns.quoting), kind, columns, bad, notes)
+
+
+def _of_table(
+    table: Table,
+    kind: InputKind,
+    columns: Columns,
+    bad: dict[int, BadInput] | None,
+    notes: Findings,
+) -> Inputs:
+    """The inputs in the rows of a table."""
     findings = Findings("error" if bad is None else "skip")
-    table = read_table(path, columns.quoting)
     part = read_part(table, kind, columns, findings, labelled=False)
     findings.check()
     for fact in findings.notes:

@@ -80,6 +80,7 @@ class Run(ShownRun):
                 or images in memory: Pillow's; arrays ``(H, W)`` or ``(H, W, C)``; tensors
                 ``(C, H, W)``. Bytes are of 0 to 255, floats of 0 to 1; deeper values are on the
                 scale of the training images. For a run on pairs, tables and tuples of two texts.
+                Or a DataFrame or ``datasets.Dataset``, read as in training.
             text_column: Input column of a table, or the two of pairs; by default as in training.
             threshold: Probability from which a label is predicted, 0.5 by default; multi-label
                 runs only.

@@ -66,12 +66,17 @@ def given_split(data: Any, kind: InputKind, title: str) -> GivenSplit:
     else:
         raise DataError(
             f"data in memory cannot be of type {type(data).__name__}",
-            hint="Use a list of (input, label), a pandas DataFrame, a datasets.Dataset, a torch "
-            "Dataset with a length, or a path.",
+            hint="Use a list of (input, label), such as list(zip(inputs, labels)), a pandas "
+            "DataFrame, a datasets.Dataset, a torch Dataset with a length, or a path.",
         )
     if not len(split.table.data):
         raise DataError(f"{title} has no rows", hint="Add samples.")
     return split
+
+
+def is_table(data: Any) -> bool:
+    """Whether ``data`` is a pandas DataFrame or a ``datasets.Dataset``."""
+    return _is_a(data, "pandas", "DataFrame") or _is_a(data, "datasets", "Dataset")
 
 
 def _is_a(data: Any, module: str, name: str) -> bool:
@@ -101,6 +106,8 @@ def _of_frame(frame: pandas.DataFrame, kind: InputKind, title: str) -> GivenSpli
             items = tuple(item if kind.in_memory(item) else None for item in column)
             inputs = Listed(items, tuple(f"{title} row {i + 1}" for i in range(len(items))))
             frame = frame.drop(columns=[name])
+            if not len(frame.columns):
+                return GivenSplit(_labels_table(None, len(items), title), inputs)
             break
     return GivenSplit(Table(_arrow_of(frame, title), title, Path()), inputs)
 
@@ -216,6 +223,8 @@ def _of_dataset(dataset: Any, kind: InputKind, title: str) -> GivenSplit:
 
 def _class_names(dataset: Any, labels: Sequence[Any]) -> Sequence[Any]:
     """The labels by the dataset's own class names, where it has ``classes`` as torchvision's do."""
+    while _is_a(dataset, "torch.utils.data", "Subset"):  # of random_split, for example
+        dataset = dataset.dataset
     names = getattr(dataset, "classes", None)
     if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
         return labels

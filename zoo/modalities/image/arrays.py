@@ -49,11 +49,17 @@ def is_array(given: object) -> bool:
     return getattr(given, "ndim", 0) in (2, 3)
 
 
+_AXES = "Arrays are (H, W) or (H, W, C), tensors (C, H, W)."
+_USUAL_CHANNELS = (1, 3, 4)
+_MOST_CHANNELS = 16
+"""More than that at the place of the channels, and 1, 3 or 4 at that of the height, are swapped axes."""
+
+
 def as_array(given: Any, name: str) -> Array:
     """An array or tensor as ``(H, W, C)``.
 
     Raises:
-        BadFilesError: It has no pixels.
+        BadFilesError: It has no pixels, or its axes are in the order of the other kind.
     """
     tensor = not isinstance(given, np.ndarray)
     array: Array = given.detach().cpu().numpy() if tensor else given
@@ -61,7 +67,15 @@ def as_array(given: Any, name: str) -> Array:
         raise BadFilesError(
             f"{name} has no pixels: its shape is {array.shape}",
             paths=(name,),
-            hint="Arrays are (H, W) or (H, W, C), tensors (C, H, W).",
+            hint=_AXES,
+        )
+    ends = array.shape[::-1] if tensor else array.shape
+    if array.ndim == 3 and ends[0] in _USUAL_CHANNELS and min(ends[1:]) > _MOST_CHANNELS:
+        kind, right = ("tensor", "permute(2, 0, 1)") if tensor else ("array", "transpose(1, 2, 0)")
+        raise BadFilesError(
+            f"{name} is {'a' if tensor else 'an'} {kind} of the shape {array.shape}, with its channels at the wrong end",
+            paths=(name,),
+            hint=f"{_AXES} Use {kind}.{right}.",
         )
     if array.ndim == 2:
         return array[..., None]

@@ -188,7 +188,7 @@ def _utf8(given: str, number: int) -> str:
 def _not_text(message: str) -> DataError:
     return DataError(
         message,
-        hint="Pass texts on standard input ('-'), or a table with a column of texts.",
+        hint="Pass texts ('-' reads them from standard input), or a table with a column of texts.",
     )
 
 
