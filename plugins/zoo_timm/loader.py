@@ -30,7 +30,7 @@ def load(spec: BackboneSpec) -> Backbone:
 
     Raises:
         UsageError: The network cannot be built for that image size.
-        WeightsError: timm has no such architecture of its own.
+        WeightsError: timm does not have the architecture.
     """
     default = spec.default_weights
     classes = default.classes if default else 1000
@@ -47,7 +47,7 @@ def build(spec: BackboneSpec, classes: int, **options: Any) -> nn.Module:
 
     Raises:
         UsageError: The network cannot be built for that image size.
-        WeightsError: timm has no such architecture of its own.
+        WeightsError: timm does not have the architecture.
     """
     arch = architecture(spec)
     if not timm.is_model(arch):  # timm would look for hf-hub:… and local-dir:… elsewhere
@@ -159,7 +159,7 @@ def assemble(net: Any, spec: BackboneSpec, *, head: bool = True) -> Backbone:
 
 
 _MLP_HEADS = ("caformer", "convformer")
-"""timm gives them a head of two layers, unless it is told not to."""
+"""timm gives these architectures a head of two layers by default."""
 
 _NATIVE_CODE = """\
 from pathlib import Path

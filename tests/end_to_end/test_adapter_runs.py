@@ -415,7 +415,7 @@ def test_damaged_folders_of_peft_are_refused(peft: Path, base: Path, tmp_path: P
     folder = tmp_path / "damaged"
     shutil.copytree(peft, folder)
     name = published_base(base)
-    with pytest.raises(WeightsError, match="has no weights of its own"):
+    with pytest.raises(WeightsError, match="has no published weights"):
         zoo.load("cnn", weights=str(folder), classes=2)
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(WeightsError, match="pickles"):

@@ -149,7 +149,7 @@ def test_what_cannot_be_trained_on_is_named(make: Callable[[], Any], kind: Any, 
 def test_a_path_with_splits_of_its_own_is_no_split(tmp_path: Path) -> None:
     for name in ("train", "val"):
         FRAME.to_csv(tmp_path / f"{name}.csv", index=False)
-    with pytest.raises(DataError, match="splits of its own: train, val"):
+    with pytest.raises(DataError, match="itself split: train, val"):
         open_data({"train": tmp_path, "val": FRAME}, kind=TEXT)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "expected": "expected"}
 MANY = 100
-"""Backbones above which a plugin is sampled unless ``--all`` is given."""
+"""Number of backbones above which a plugin is sampled unless ``--all`` is given."""
 
 
 @click.command(

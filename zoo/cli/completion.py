@@ -45,7 +45,7 @@ RUN_ENTRIES = 20_000
 """Limit of files and folders in that search: among a million images the tab key would wait."""
 
 _UNQUOTED = re.compile(r"[\w./~+@%-]+")
-"""What needs no quotes in a shell; the completion scripts add none."""
+"""Names that need no quotes in a shell; the completion scripts do not add any."""
 
 
 @click.command(

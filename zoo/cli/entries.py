@@ -20,7 +20,7 @@ COMMERCIAL = (
 """SPDX identifiers of licenses that allow commercial use."""
 
 NON_COMMERCIAL = ("*-nc-*", "*noncommercial*", "*non-commercial*", "*-amlr")
-"""Of licenses that forbid it; of any other, which somebody has to read, it is not known."""
+"""SPDX identifiers of licenses that forbid commercial use; for any other it is unknown."""
 
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d\d)(\d\d)\.\d")
 

@@ -10,7 +10,7 @@ from zoo.cli.output import emit_json, json_option, say
 from zoo.contract.modalities import BUILT_IN
 
 MODALITIES = [each.name for each in BUILT_IN]
-"""The kinds of network that there are templates of."""
+"""Modalities for which there are templates."""
 
 
 @click.command(

@@ -26,22 +26,22 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 OWN_LOADER = "zoo:wrap"
-"""The loader in the spec of a user's own network. No plugin has it: a run folder alone builds none."""
+"""The loader in the spec of a user's own network, which cannot be built from a run folder alone."""
 
 LARGEST_SIZE = 4096
-"""Pixels of a side: a batch of 64 such images takes 13 GB already."""
+"""Maximum height and width in pixels: a batch of 64 such images takes 13 GB."""
 
 LARGEST_RESIZED = 2 * LARGEST_SIZE
 """Pixels of a side before the centre crop: such an image takes 0.2 GB."""
 
 LEAST_CROP = 0.1
-"""The catalogues' least is above 0.7."""
+"""Minimum crop; the smallest in the catalogues is above 0.7."""
 
 MOST_CHANNELS = 1024
 """Hyperspectral sensors have a few hundred."""
 
 LEAST_STD = 1e-7
-"""In images of 16 bits, what matters may be far below a thousandth of the range."""
+"""Minimum standard deviation; in 16-bit images it may be far below a thousandth of the range."""
 
 
 @dataclass(frozen=True, kw_only=True)

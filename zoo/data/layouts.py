@@ -132,7 +132,7 @@ def _path_reader(request: DataRequest, key: str, path: str | os.PathLike[str]) -
     layout = layout_of(replace(request, source=os.fspath(path), given=None))
     if "all" not in layout:
         raise DataError(
-            f"{path} is given as the {key} split, but has splits of its own: {', '.join(layout)}",
+            f"{path} is given as the {key} split, but is itself split: {', '.join(layout)}",
             hint="Give the path of one split.",
         )
     return layout["all"]

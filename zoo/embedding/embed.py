@@ -218,7 +218,7 @@ def _columns_of(run: Run) -> ColumnNames:
     return Columns.named(run.record["data"].get("text_column")).inputs or None
 
 
-# -- what is cut off ----------------------------------------------------------------------------
+# -- unread parts -------------------------------------------------------------------------------
 
 
 def _fitting(run: Run, rows: Rows, bad_files: BadFiles) -> Rows:

@@ -1,7 +1,7 @@
 """The files of the feature cache: listing, describing, checking and removing them.
 
 Features of a split are in ``<name>.npy``, its decoded images in ``<name>.arrow``, and their
-description in ``<name>.json``. The code of compiled networks is in a folder of its own, which
+description in ``<name>.json``. The code of compiled networks is in a separate folder, which
 counts as one file.
 """
 

@@ -148,7 +148,7 @@ class Learner:
         self._setup.reporter.note(f"out of memory: using micro-batches of {size} samples")
         return True
 
-    # -- what trains -------------------------------------------------------------------------
+    # -- trained parameters ------------------------------------------------------------------
 
     def _update_trained(self, number: int) -> None:
         """Freeze and unfreeze for step ``number``; keeps the optimiser state of trained parameters."""

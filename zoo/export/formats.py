@@ -107,7 +107,7 @@ def run_program(folder: Path) -> Runner:
     return lambda batch: network(**batch)
 
 
-# -- the library's own -----------------------------------------------------------------------
+# -- native ----------------------------------------------------------------------------------
 
 
 def write_native(run: Run, backbone: Backbone, _: ExportInputs, folder: Path) -> None:

@@ -46,7 +46,7 @@ def write_peft(run: Run, _: Backbone, __: ExportInputs, folder: Path) -> None:
         )
     hub = str((run.record["weights"] or {}).get("uri", ""))
     base = hub.removeprefix("hf:") if hub.startswith("hf:") else saved.base.backbone
-    config.base_model_name_or_path = last_part(base)  # a folder of this machine is nobody else's
+    config.base_model_name_or_path = last_part(base)  # local folders do not exist on other machines
     config.inference_mode = True
     config.save_pretrained(folder)
     state = get_peft_model_state_dict(

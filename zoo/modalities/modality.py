@@ -165,7 +165,7 @@ class Modality(InputKind, Protocol):
             example: The input as in ``run.json``: a path, a text, or a text pair.
         """
 
-    # -- showing -----------------------------------------------------------------------------
+    # -- display -----------------------------------------------------------------------------
 
     def plainly(self, shown: str | tuple[str, ...]) -> Attribution:
         """An input as displayed without attributions.

@@ -1,4 +1,4 @@
-"""Merging an adapter run into a whole network, in a run folder of its own."""
+"""Merge an adapter run into a whole network, in a new run folder."""
 
 from __future__ import annotations
 

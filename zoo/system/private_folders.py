@@ -32,7 +32,7 @@ def require_private(folder: Path) -> None:
     for parent in folder.resolve().parents:
         mode = parent.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise _refusal(folder, f"lies in {parent}, in which anybody may rename it")
+            raise _refusal(folder, f"is in {parent}, where any user can rename it")
     folder.chmod(0o700)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} cannot be written to")

@@ -231,7 +231,7 @@ class MultiLabel(SelectingTask):
         """The names of its classes."""
         return [classes[int(place)] for place in np.flatnonzero(own)]
 
-    # -- how good, and where not -----------------------------------------------------------------
+    # -- scores and mistakes ---------------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """Whether all labels of a sample are right."""

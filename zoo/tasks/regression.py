@@ -240,7 +240,7 @@ class Regression(SelectingTask):
         del classes
         return own.tolist() if len(own) > 1 else float(own[0])
 
-    # -- how good, and where not -----------------------------------------------------------------
+    # -- scores and mistakes ---------------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """The negative absolute error, averaged over standardised targets."""

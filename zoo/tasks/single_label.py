@@ -214,7 +214,7 @@ class SingleLabel(SelectingTask):
         """The name of its class."""
         return classes[int(own)]
 
-    # -- how good, and where not -----------------------------------------------------------------
+    # -- scores and mistakes ---------------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """Whether each sample is right."""

@@ -195,7 +195,7 @@ class Task(LabelKind, Protocol):
     def label(self, own: Any, classes: Sequence[str]) -> Any:
         """The label of one sample as JSON data: a name, a list of names, a number or numbers."""
 
-    # -- how good, and where not -----------------------------------------------------------------
+    # -- scores and mistakes ---------------------------------------------------------------------
 
     def sample_scores(self, outputs: NDArray[np.float64], labels: LabelArray) -> NDArray[Any]:
         """A score per sample, ``(N,)``: whether it is right, or for regression the negative error."""

@@ -47,7 +47,7 @@ class PublishedCatalogue:
 
     @cached_property
     def asked(self) -> list[Any]:
-        """Seconds, heavy imports, whether it printed, and the count, of a process of its own."""
+        """Seconds, heavy imports, whether it printed, and the count, from a separate process."""
         given = {"name": self.source.name, "value": self.source.value}
         facts = json.dumps({**given, "distribution": "", "version": ""})
         command = [sys.executable, "-c", _ASK, facts]

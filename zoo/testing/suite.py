@@ -150,7 +150,7 @@ def backbones_of(plugin: str, registry: Registry) -> list[str]:
 
 
 def family(spec: BackboneSpec) -> str:
-    """The first tag names the family; a backbone without tags is one of its own."""
+    """The first tag names the family; a backbone without tags is its own family."""
     return spec.tags[0] if spec.tags else spec.name
 
 

@@ -15,7 +15,7 @@ from zoo.system.tensors.hooks import hooked
 
 _FEW, _MORE = 2, (6, 16)
 """Tokens of the texts: few, so that convolutions reach the padding from each of them, and more for
-networks that do not take so few."""
+networks that do not support so few."""
 
 _PADDING = 9
 _LARGEST = 1e-4
@@ -58,7 +58,9 @@ def _measured(backbone: Backbone, tokens: int) -> bool | None:
             given = backbone.features(padded)
             with _noise_in_padding(backbone, padded["attention_mask"]):
                 disturbed = backbone.features(padded)
-    except Exception:  # a network's own; what it cannot compute at all is told where it computes
+    except (
+        Exception
+    ):  # of the network; if it cannot compute anything, that is reported when it is used
         return None
     if not torch.equal(given, disturbed):
         return True

@@ -1,4 +1,4 @@
-"""What the user gave as data: a path, or an object in memory with a name of its own."""
+"""Data as the user passes it: a path, or an object in memory, and its name in records."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The caches of ``datasets`` are keyed by path and modification time, which ``tar``, ``unzip``, ``rsync``
 and container layers do not preserve; and its readers treat file names as glob patterns. Here the key is
-the content, and a reader gets a plain name in a folder of its own.
+the content, and a reader gets a plain name in a separate folder.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def _attribute(module: ModuleType, name: str, typed: str) -> Callable[..., Any]:
     return made_by
 
 
-# -- what the user has named before -------------------------------------------------------------
+# -- trusted code -------------------------------------------------------------------------------
 
 
 def trust(source: CodeSource) -> None:

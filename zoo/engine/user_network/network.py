@@ -160,7 +160,7 @@ class OwnNetwork:
 def _whole(backbone: OwnBackbone) -> nn.Module:
     """The network of a wrapped one, with its head, for the seed of now unless it has been changed."""
     own = backbone.own
-    if not own.as_wrapped:  # made just now, and nobody else's
+    if not own.as_wrapped:  # newly built, so not shared
         backbone.net.set_submodule(backbone.head_path, backbone.head, strict=True)
         return backbone.net
     if backbone.values() == own.as_wrapped:  # made earlier, from another seed

@@ -97,7 +97,7 @@ def wrap(
 
 
 def _with_tokenizer(given: InputSpec, tokenizer: Tokenizer | None) -> InputSpec:
-    """The input, which says whether the network has a tokenizer of its own."""
+    """Return the input with ``own_tokenizer`` set, if the network has a tokenizer."""
     own: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
     return replace(given, **own) if given.tokens else given
 

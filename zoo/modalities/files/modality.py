@@ -144,7 +144,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
 
         return self.endings[0], encoded(self, raw)
 
-    # -- showing -----------------------------------------------------------------------------
+    # -- display -----------------------------------------------------------------------------
 
     def thumbnail(self, path: Path, side: int) -> bytes | None:
         """The plugin's preview."""
@@ -204,7 +204,7 @@ class FileModality(FileFunctions, DefaultsOfFiles):
         logits: Tensor = getattr(outputs, "logits", outputs)
         return logits
 
-    # -- what the sources of data ask ----------------------------------------------------------
+    # -- for data sources ----------------------------------------------------------------------
 
     @property
     def column_names(self) -> Sequence[str]:

@@ -238,7 +238,7 @@ class ImageModality(DefaultsOfFiles):
             return None
         return ImageDecoding(given.size if train else resized(given), given.value_range)
 
-    # -- what the sources of data ask ----------------------------------------------------------
+    # -- for data sources ----------------------------------------------------------------------
 
     @property
     def column_names(self) -> Sequence[str]:

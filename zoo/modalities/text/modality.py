@@ -214,7 +214,7 @@ class TextModality(Defaults):
         assert options.tokenizer is not None
         return TextBatches(samples, TextEncoder(options.tokenizer, spec.text_input))
 
-    # -- what the sources of data ask ----------------------------------------------------------
+    # -- for data sources ----------------------------------------------------------------------
 
     @property
     def column_names(self) -> Sequence[str]:

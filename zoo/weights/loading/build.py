@@ -112,7 +112,7 @@ def _with_peft(spec: BackboneSpec, folder: Path, unpadded: bool | None) -> Backb
     base = spec.default_weights
     if base is None or is_peft_folder(Path(base.uri)):
         raise WeightsError(
-            f"{folder} contains a PEFT adapter, and {spec.name} has no weights of its own for it",
+            f"{folder} contains a PEFT adapter, and {spec.name} has no published weights for it",
             hint="Name a backbone with pretrained weights, which 'zoo show NAME' lists; or merge the "
             "adapter with PEFT (model.merge_and_unload()), and save the model.",
         )
