@@ -57,6 +57,9 @@ def test_each_step_is_called_once_and_nothing_is_read_back(
                        output=tmp_path / "run", reporter=Quiet())  # fmt: skip
     assert calls == Counter(dict.fromkeys(once, 1))
     assert (run.folder / "report.html").is_file()
+    parts = run.record["results"]["parts"]
+    assert {"data", "network", "training", "validation"} <= parts.keys()
+    assert parts["training"] > 0
     monkeypatch.undo()
     again = zoo.open_run(run.folder)
     assert run.record == again.record

@@ -84,7 +84,7 @@ def test_the_command_line_has_each_option_with_its_help() -> None:
     extra = {*found} - {*OPTIONS} - {"debug", "no_plugin"}  # of every command
     assert extra == {
         *("resume", "find_lr", "output", "surgery", "save_every", "track", "report", "as_json"),
-        "network",
+        *("network", "profile"),
     }
 
 

@@ -81,6 +81,9 @@ Examples:
     default=None,
     help="Write report.html to the run folder (default: yes).",
 )
+@_run_option(
+    "--profile", is_flag=True, default=None, help="Print the seconds of each part at the end."
+)
 @json_option(option=_run_option)
 @click.pass_context
 def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **options: Any) -> None:
@@ -127,21 +130,30 @@ def command(ctx: click.Context, /, backbone: str | None, as_json: bool, **option
         _print_result(run, as_json)
 
 
+_CARRIED_OUT = ("save_every", "track", "report", "profile")
+"""Options that do not change the result."""
+
+
 def _run_options(options: dict[str, Any], find_lr: bool = False) -> tuple[RunOptions, str | None]:
     """How training is carried out, taken out of ``options``; and the name of the surgery."""
     from zoo.engine.progress import Console
     from zoo.engine.surgery import find_surgery, name_of
     from zoo.registry.registry import Registry
+    from zoo.system.parts import Parts, process_start
     from zoo.training.run_options import RunOptions
 
     surgery = options.pop("surgery", None)
     operation = find_surgery(surgery) if surgery else None
-    kept = {key: options.pop(key) for key in ("save_every", "track", "report") if key in options}
+    kept = {key: options.pop(key) for key in _CARRIED_OUT if key in options}
     if find_lr and kept:
         typed = f"--{next(iter(kept)).replace('_', '-')}"
         raise UsageError(f"{typed} has no effect with --find-lr", hint=f"Leave {typed} out.")
     run_options = RunOptions(
-        registry=Registry.discover(), reporter=Console(), surgery=operation, **kept
+        registry=Registry.discover(),
+        reporter=Console(),
+        surgery=operation,
+        parts=Parts(process_start()),
+        **kept,
     )
     return run_options, name_of(operation)
 
@@ -155,7 +167,7 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Run:
 
 def _refuse_others(ctx: click.Context, backbone: str | None) -> None:
     """Refuse options that would change a run that is resumed."""
-    allowed = {"resume", "save_every", "track", "report", "as_json", "surgery", "network"}
+    allowed = {"resume", *_CARRIED_OUT, "as_json", "surgery", "network"}
     given = [
         f"--{name.replace('_', '-')}"
         for name in ctx.params

@@ -114,12 +114,19 @@ class _Fit:
         self.running = running = self._prepare(phase)
         self.progress.total_seconds += time.perf_counter() - began
         while self.progress.epoch < phase.epochs and not self._stalled(phase):
-            train_epoch(running, self._save)
-            validate_epoch(running, self.best, final=self._final(phase))
+            self._train_epoch(running)
+            with self.setup.parts.part("validation"):
+                validate_epoch(running, self.best, final=self._final(phase))
         if phase.solved and self.best.state:
             # The next phase starts from the best of the solutions.
             self.backbone.load_state_dict(self.best.state)
         self.running = None
+
+    def _train_epoch(self, running: RunningPhase) -> None:
+        parts, before = self.setup.parts, self.progress.waited
+        with parts.part("training"):
+            train_epoch(running, self._save)
+        parts.move(self.progress.waited - before, "training", "waiting for data")
 
     def _prepare(self, phase: Phase) -> RunningPhase:
         """The phase's batches and learner, with the saved state if it was stopped in this phase."""
@@ -172,10 +179,11 @@ class _Fit:
         if self.running and learner is not None:
             self.running.readings.read()  # nothing that is not finite is saved
             learner.gather()
-        tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
-        if learner is not None:
-            tensors |= {f"learner/{k}": v for k, v in learner.tensors().items()}
-        self.setup.checkpoints.save(self.progress, self.best, tensors)
+        with self.setup.parts.part("checkpoints"):
+            tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
+            if learner is not None:
+                tensors |= {f"learner/{k}": v for k, v in learner.tensors().items()}
+            self.setup.checkpoints.save(self.progress, self.best, tensors)
 
 
 def _position(progress: Progress, phases: Sequence[Phase]) -> str:

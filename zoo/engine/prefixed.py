@@ -96,18 +96,19 @@ class Prefixed(Batches):
         rows = _Rows(dtype, _lengths(loader, len(labels)))
         weights = feature_cache.backbone_key(setup.forward.backbone, precision, frozen=True)
         cut = _path(prefix)
-        rows.array = feature_cache.compute(
-            setup.cache,
-            key=(weights, setup.dataloaders.key, split, f"up to {cut}"),
-            shape=(rows.count, *prefix.shape),
-            dtype=_STORED[dtype],
-            fill=lambda array: self._fill(array, rows, loader, len(labels), exact=exact),
-            facts={
-                **feature_cache.facts_of(setup, f"{split}, up to {cut}", len(labels)),
-                "precision": precision,
-            },
-            reporter=setup.reporter,
-        )
+        with setup.parts.part("features"):
+            rows.array = feature_cache.compute(
+                setup.cache,
+                key=(weights, setup.dataloaders.key, split, f"up to {cut}"),
+                shape=(rows.count, *prefix.shape),
+                dtype=_STORED[dtype],
+                fill=lambda array: self._fill(array, rows, loader, len(labels), exact=exact),
+                facts={
+                    **feature_cache.facts_of(setup, f"{split}, up to {cut}", len(labels)),
+                    "precision": precision,
+                },
+                reporter=setup.reporter,
+            )
         return rows
 
     @torch.inference_mode()

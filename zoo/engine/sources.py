@@ -173,17 +173,18 @@ class Features:
         precision = forward.precision_of(exact=exact)
         compiled = forward.compiler is not None and not exact
         weights = feature_cache.backbone_key(forward.backbone, precision, compiled=compiled)
-        return feature_cache.compute(
-            setup.cache,
-            key=(weights, setup.dataloaders.key, split),
-            shape=(count, forward.backbone.spec.feature_dim),
-            dtype=np.float32,
-            fill=lambda array: fill_from(
-                array, loader, forward, setup.reporter, exact=exact, compiled=not exact
-            ),
-            facts={**feature_cache.facts_of(setup, split, count), "precision": precision},
-            reporter=setup.reporter,
-        )
+        with setup.parts.part("features"):
+            return feature_cache.compute(
+                setup.cache,
+                key=(weights, setup.dataloaders.key, split),
+                shape=(count, forward.backbone.spec.feature_dim),
+                dtype=np.float32,
+                fill=lambda array: fill_from(
+                    array, loader, forward, setup.reporter, exact=exact, compiled=not exact
+                ),
+                facts={**feature_cache.facts_of(setup, split, count), "precision": precision},
+                reporter=setup.reporter,
+            )
 
 
 def training_views(setup: TrainingSetup) -> Iterator[tuple[str, Loader]]:

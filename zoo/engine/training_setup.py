@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
+from zoo.system.parts import Parts
 from zoo.tasks.losses import Loss
 from zoo.tasks.task import Task
 
@@ -70,6 +71,7 @@ class TrainingSetup:
         checkpoints: Saves and loads the state.
         interrupts: The signals received so far.
         reporter: Receives progress, notes and epochs.
+        parts: Counts the seconds by part.
         keeps_adapters: Whether adapters are saved beside their base, rather than merged into it.
     """
 
@@ -84,4 +86,5 @@ class TrainingSetup:
     checkpoints: CheckpointStore
     interrupts: Interrupts
     reporter: Reporter
+    parts: Parts = field(default_factory=Parts)
     keeps_adapters: bool = False

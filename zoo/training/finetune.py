@@ -22,6 +22,7 @@ from zoo.runs.report.page import REPORT
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.system.memory import give_back
+from zoo.system.parts import in_words
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
@@ -74,6 +75,7 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
         ZooError: As :func:`run`.
         Stopped: As :func:`run`.
     """
+    options.parts.so_far("start-up")
     options, main = for_process(options, accelerator), accelerator.is_main_process
     interrupts = Interrupts(announces=main)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
@@ -91,13 +93,16 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
             give_back()
             if options.report and main:
                 write_report(trained, options, samples, device)
+            if options.profile:
+                options.reporter.header(in_words(options.parts.seconds()))
             return trained
 
 
 def write_report(run: Run, options: RunOptions, samples: Samples | None, device: str) -> None:
     """Write ``report.html`` into the run folder; a failure is only noted."""
     try:
-        run.report(samples=samples, device=device)
+        with options.parts.part("report"):
+            run.report(samples=samples, device=device)
     except Exception as error:  # whatever it is, the run itself is complete
         options.reporter.note(
             f"failed to write {REPORT}: {first_line(error)}; try 'zoo report {run.folder}'"

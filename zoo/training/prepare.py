@@ -35,13 +35,18 @@ def prepare(
     Raises:
         ZooError: An input, option or file is at fault.
     """
-    with accelerator.main_process_first():  # the others find what it has read in the cache
+    part = options.parts.part
+    # The other processes find in the cache what the first has read.
+    with part("data"), accelerator.main_process_first():
         opened = open_request(request, options.registry, options.data, options.network)
-    start = build_start(request, opened, options)
-    plan = make_plan(request, opened, start, options, accelerator)
-    options.reporter.header(summarize(plan))
+    with part("network"):
+        start = build_start(request, opened, options)
+    with part("plan"):
+        plan = make_plan(request, opened, start, options, accelerator)
+        options.reporter.header(summarize(plan))
     forward = Forward(
         plan.backbone, device=plan.device, precision=plan.precision, compiler=compiler
     )
-    loaders = make_dataloaders(plan, forward, options.reporter, accelerator)
+    with part("dataloaders"):
+        loaders = make_dataloaders(plan, forward, options.reporter, accelerator)
     return Prepared(plan, forward, loaders)

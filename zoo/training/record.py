@@ -23,6 +23,7 @@ from zoo.engine.surgery import sha256_of_code
 from zoo.errors import RunError
 from zoo.modalities import modality_of
 from zoo.system.json_shape import finite
+from zoo.system.parts import Parts
 from zoo.system.processor import usable_cores
 from zoo.training.plan import Plan
 from zoo.training.run_options import RunOptions
@@ -149,7 +150,7 @@ def instructions() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def results(fitted: FitResult) -> dict[str, Any]:
+def results(fitted: FitResult, parts: Parts) -> dict[str, Any]:
     """The ``results`` of ``run.json``."""
     best = fitted.history[fitted.best_epoch - 1]
     solved = {"best_strength": best["strength"]} if "strength" in best else {}
@@ -159,6 +160,7 @@ def results(fitted: FitResult) -> dict[str, Any]:
         "metrics": finite(fitted.metrics),
         "samples_per_second": fitted.samples_per_second,
         "seconds": fitted.seconds,
+        "parts": {name: round(each, 2) for name, each in parts.seconds().items()},
         "memory": most_memory(),
     }
 

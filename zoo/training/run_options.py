@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from accelerate import Accelerator
 
@@ -15,6 +15,7 @@ from zoo.engine.trackers import refuse_tracker
 from zoo.engine.user_network.network import OwnNetwork
 from zoo.registry.registry import Registry
 from zoo.runs.request import Request
+from zoo.system.parts import Parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class RunOptions:
         data: The data in memory that the request names; ``None`` for a path.
         registry: Names and plugins.
         reporter: Receives header, notes and epochs.
+        parts: Counts the seconds by part.
+        profile: Whether to report them at the end.
     """
 
     registry: Registry
@@ -40,6 +43,8 @@ class RunOptions:
     track: str | None = None
     report: bool = True
     data: DataSource = None
+    parts: Parts = field(default_factory=Parts)
+    profile: bool = False
 
 
 def accelerator_for(request: Request, options: RunOptions) -> Accelerator:

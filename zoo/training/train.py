@@ -25,6 +25,7 @@ from zoo.registry.adapter_record import AdapterBase, SavedAdapter
 from zoo.runs.folder import LAST, Outcome, finish_run
 from zoo.runs.requested_data import named_as_given
 from zoo.runs.run import Run
+from zoo.system.parts import Parts
 from zoo.system.paths import cache_folder
 from zoo.tasks.losses import Loss, LossOptions
 from zoo.training import record as records
@@ -50,9 +51,11 @@ def train(
     checkpoints = CheckpointStore(run_folder.folder / LAST, every=options.save_every, writes=main)
     setup = training_setup(prepared, options, accelerator, checkpoints, interrupts)
     fitted = _fitted(setup, plan, run_folder.folder, options)
-    finished = (
-        finish_run(run_folder.folder, _outcome(plan, run_folder.record, fitted)) if main else None
-    )
+    finished = None
+    if main:
+        with options.parts.part("saving"):
+            outcome = _outcome(plan, run_folder.record, fitted, options.parts)
+            finished = finish_run(run_folder.folder, outcome)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     backbone = plan.backbone.cpu().eval()
@@ -105,6 +108,7 @@ def training_setup(
         checkpoints=checkpoints,
         interrupts=interrupts,
         reporter=StoppingReporter(options.reporter, interrupts, stops=alone),
+        parts=options.parts,
         keeps_adapters=plan.base is not None,
     )
 
@@ -121,10 +125,10 @@ def _loss(plan: Plan) -> Loss:
     return plan.task.loss(labels, options)
 
 
-def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult) -> Outcome:
+def _outcome(plan: Plan, record: Mapping[str, Any], fitted: FitResult, parts: Parts) -> Outcome:
     assert plan.splits.val is not None
     return Outcome(
-        record={**record, "results": records.results(fitted)},
+        record={**record, "results": records.results(fitted, parts)},
         backbone=plan.backbone.cpu(),
         task=plan.task,
         history=fitted.history,

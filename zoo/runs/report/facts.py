@@ -135,6 +135,7 @@ def resources(subject: Subject) -> list[tuple[str, str]]:
     waiting = [h["waiting"] for h in subject.history if isinstance(h.get("waiting"), (int, float))]
     facts = [
         ("training and validation", duration(results.get("seconds"))),
+        ("time by part", _time(results)),
         ("training speed", f"{rounded(results.get('samples_per_second'))} samples/s"),
         ("data wait", percent(float(np.mean(waiting))) if waiting else ""),
         ("peak memory of the process", byte_size(memory.get("process"))),
@@ -144,6 +145,14 @@ def resources(subject: Subject) -> list[tuple[str, str]]:
         ("machine", ", ".join(_machine(machine))),
     ]
     return [(name, fact) for name, fact in facts if fact]
+
+
+def _time(results: Mapping[str, Any]) -> str:
+    """The parts of the command that took a second or more, the longest first."""
+    parts: Mapping[str, Any] = results.get("parts") or {}
+    known = {name: seconds for name, seconds in parts.items() if isinstance(seconds, (int, float))}
+    longest = sorted(known.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in longest if seconds >= 1)
 
 
 def _machine(machine: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,69 @@
+"""Seconds by part: what is in a part within another is not counted twice."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from zoo.system import parts as module
+from zoo.system.parts import Parts, in_words, process_start
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_parts_within_parts_are_counted_once(clock: list[float]) -> None:
+    parts = Parts()
+    clock[0] += 2
+    parts.so_far("start")
+    with parts.part("training"):
+        clock[0] += 5
+        with parts.part("checkpoints"):
+            clock[0] += 1
+            with parts.part("flush"):
+                clock[0] += 0.5
+        clock[0] += 3
+    with parts.part("training"):
+        clock[0] += 10
+    parts.move(4, "training", "waiting")
+    clock[0] += 7
+    assert parts.seconds() == {
+        "start": 2, "flush": 0.5, "checkpoints": 1, "training": 14, "waiting": 4, "other": 7,
+    }  # fmt: skip
+    assert sum(parts.seconds().values()) == clock[0] - 100
+
+
+def test_a_part_that_fails_is_counted(clock: list[float]) -> None:
+    parts = Parts()
+
+    def fail() -> None:
+        with parts.part("a"), parts.part("b"):
+            clock[0] += 1
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
+    with parts.part("c"):
+        clock[0] += 1
+    assert parts.seconds() == {"b": 1, "a": 0, "c": 1, "other": 0}
+
+
+def test_lines_have_shares_of_the_total() -> None:
+    lines = in_words({"training": 30.0, "other": 10.0})
+    assert {name: line.split() for name, line in lines.items()} == {
+        "training": ["30.00", "s", "75%"],
+        "other": ["10.00", "s", "25%"],
+        "total": ["40.00", "s"],
+    }
+
+
+def test_the_time_since_the_process_started_is_counted() -> None:
+    assert 0 < time.time() - process_start() < 24 * 3600
+    parts = Parts(began=time.time() - 60)
+    parts.so_far("start-up")
+    assert parts.seconds()["start-up"] == pytest.approx(60, abs=1)
