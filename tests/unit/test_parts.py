@@ -6,14 +6,13 @@ import time
 
 import pytest
 
-from zoo.system import parts as module
 from zoo.system.parts import Parts, in_words, process_start
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("zoo.system.parts.time.perf_counter", lambda: now[0])
     return now
 
 
