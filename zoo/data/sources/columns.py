@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from zoo.data.cells import columns_of_flags
+from zoo.data.flag_columns import columns_of_flags
 from zoo.data.kind import InputKind
 from zoo.data.labels import Cells, LabelKind, Part
 from zoo.data.reports import Findings
