@@ -324,6 +324,14 @@ def test_predictors_of_one_base_answer_as_the_runs(
         assert np.array_equal(
             predictor.outputs([predictor.prepare(image)]), alone.outputs([alone.prepare(image)])
         )
+        path = next(few.rglob("*.png"))
+        (predicted,), (expected,) = predictor.predict([str(path)]), run.predict([path])
+        assert predicted.input == expected.input == str(path)
+        assert predicted.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+        assert predictor.predict(image)[0].label == expected.label
+    assert predictor.predict([]) == []
+    with pytest.raises(UsageError, match="two runs are called 'lora'"):
+        zoo.load_predictors([lora, lora])
 
 
 def test_what_cannot_share_a_base_is_refused(

@@ -248,7 +248,8 @@ def _named_runs(
             if name in named:
                 raise UsageError(
                     f"two runs are called {name!r}: {named[name].folder} and {run.folder}",
-                    hint="Give a mapping from names to runs.",
+                    hint="Give one of them a name with 'zoo add', or in Python a mapping from names "
+                    "to runs.",
                 )
             named[name] = run
     if not named:

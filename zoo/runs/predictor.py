@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,8 @@ from zoo.tasks.task import Task
 class Predictor:
     """Predicts a few inputs at a time; created by :meth:`zoo.Run.predictor`.
 
-    :meth:`prepare` and :meth:`answer` are thread-safe; :meth:`outputs` must be called from one
-    thread at a time.
+    :meth:`predict` does it all. A server does the steps apart: :meth:`prepare` and :meth:`answer`
+    are thread-safe, and :meth:`outputs` must be called from one thread at a time.
 
     Args:
         forward: The fine-tuned backbone with its head.
@@ -46,6 +48,25 @@ class Predictor:
         self._using = using
         self._forward, self._task, self._classes = forward, task, classes
         self._preparer = preparer
+
+    def predict(self, inputs: Any, *, threshold: float | None = None) -> list[AnyPrediction]:
+        """Predict one input or a list of them, in one forward pass.
+
+        Args:
+            inputs: As for :meth:`prepare`.
+            threshold: As for :meth:`answer`.
+
+        Raises:
+            ZooError: As for :meth:`prepare`.
+        """
+        given = inputs if isinstance(inputs, list) else [inputs]
+        prepared = [self.prepare(raw, _name_of(raw)) for raw in given]
+        if not prepared:
+            return []
+        return [
+            self.answer(each, row, threshold=threshold)
+            for each, row in zip(prepared, self.outputs(prepared), strict=True)
+        ]
 
     def prepare(self, raw: Raw, name: str = "the input") -> PreparedInput:
         """Prepare one input for :meth:`outputs`.
@@ -106,3 +127,8 @@ class Predictor:
     def warm_up(self) -> None:
         """Predict a dummy input, so that the first real one is not delayed by library start-up."""
         self.outputs([self.prepare(self._preparer.example())])
+
+
+def _name_of(raw: Raw) -> str:
+    """The name of an image in predictions and errors."""
+    return os.fspath(raw) if isinstance(raw, (str, os.PathLike)) else "the input"

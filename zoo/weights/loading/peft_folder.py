@@ -155,7 +155,7 @@ def _read_config(file: Path) -> tuple[dict[str, Any], list[str]]:
     for key, value in given.items():
         if key in known:
             if not known[key](value):
-                raise _invalid(file, f"{key} is {value!r:.60}")
+                raise _invalid(file, f"{key} = {value!r:.60} is not valid")
             config[key] = value
         elif key not in _ABOUT_THE_FILE and value not in (None, False, "none", [], {}):
             usual = _usual_settings(kind) if usual is None else usual
