@@ -172,7 +172,7 @@ def test_names_may_be_as_people_write_them(zoo: Zoo, acme: Path, run: Path, name
     assert zoo("show", name, "--json").document["run"] == str(run)
 
 
-def test_what_is_no_finished_run_is_refused(
+def test_what_is_not_a_finished_run_is_refused(
     zoo: Zoo, acme: Path, run: Path, tmp_path: Path
 ) -> None:
     (run / "model.safetensors").unlink()
@@ -218,7 +218,7 @@ def test_a_name_can_be_removed_when_the_run_is_gone(zoo: Zoo, acme: Path, run: P
     assert all(str(fact) in result.out for fact in ("my-animals", user_file(), run))
 
 
-def test_a_nearer_file_that_has_the_name_is_told(
+def test_a_nearer_file_that_has_the_name_is_reported(
     zoo: Zoo, acme: Path, run: Path, tmp_path: Path
 ) -> None:
     nearer = tmp_path / "registry.toml"

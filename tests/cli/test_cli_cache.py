@@ -122,7 +122,7 @@ def test_an_empty_cache_is_no_error(
     assert zoo("cache", "--prune").out == f"0 files, 0 B removed: {tmp_path / 'none'}\n"
 
 
-def test_wrong_options_are_told(zoo: Zoo, features: Path) -> None:
+def test_wrong_options_are_reported(zoo: Zoo, features: Path) -> None:
     done = zoo("cache", "--keep", "2GB")
     assert done.code == 1
     assert "Add --prune" in done.err

@@ -71,7 +71,7 @@ def test_weights_are_fetched_once_and_found_without_a_network(
     assert len(host.asked) == 1
 
 
-def test_what_cannot_be_had_is_told_and_the_others_are_fetched(
+def test_what_cannot_be_had_is_reported_and_the_others_are_fetched(
     zoo: Zoo, published: None, tmp_path: Path
 ) -> None:
     done = zoo("download", "wrong", "gone", "bare", "right", "nosuch")

@@ -246,7 +246,7 @@ def _spec(zoo: Zoo, name: str) -> BackboneSpec:
     return BackboneSpec.from_json({k: v for k, v in row.items() if k not in ADDED})
 
 
-def test_published_runs_come_first_with_what_they_have_learnt(zoo: Zoo, plants: Path) -> None:
+def test_published_runs_come_first_with_what_they_have_learned(zoo: Zoo, plants: Path) -> None:
     assert zoo("list").out.splitlines() == [
         "name    modality  params  feature_dim  input   weights             top-1  license     cached",
         "plants  image      24.0M          512  32 px   run of acme/middle   91.2  CC-BY-4.0   yes",

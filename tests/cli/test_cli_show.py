@@ -72,7 +72,7 @@ def test_the_facts_appear_although_it_cannot_be_built(zoo: Zoo, acme: Path) -> N
     assert "nowhere" in document["build_error"]
 
 
-def test_weights_on_this_machine_are_told(
+def test_weights_on_this_machine_are_reported(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -602,7 +602,9 @@ def odd(features: Callable[[Tensor], Tensor], head: nn.Module) -> Any:
     return made
 
 
-def test_features_of_another_width_than_stated_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_another_width_than_stated_are_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wide = odd(lambda pixels: pixels.new_zeros(1, 7), nn.Identity())
     monkeypatch.setattr(catalogue, "assemble", lambda *_: wide)
     row = ROWS["test_resnet"]
@@ -610,13 +612,13 @@ def test_features_of_another_width_than_stated_are_told(monkeypatch: pytest.Monk
         catalogue.measure(row, 7)
 
 
-def test_features_that_are_no_vectors_are_told() -> None:
+def test_features_that_are_no_vectors_are_reported() -> None:
     maps = odd(lambda pixels: pixels, nn.Identity())
     with pytest.raises(ContractError, match=r"features and outputs \(1, 3, 32, 32\) and"):
         catalogue._features_that_the_head_takes(maps, 32)
 
 
-def test_a_network_that_takes_one_size_of_image_alone_is_told() -> None:
+def test_a_network_that_takes_one_size_of_image_alone_is_reported() -> None:
     def one_size(pixels: Tensor) -> Tensor:
         raise ValueError(f"{pixels.shape[-1]} pixels")
 
@@ -624,7 +626,7 @@ def test_a_network_that_takes_one_size_of_image_alone_is_told() -> None:
         catalogue._multiple(odd(one_size, nn.Identity()), 32)
 
 
-def test_a_head_that_one_linear_layer_cannot_stand_for_is_told() -> None:
+def test_a_head_that_one_linear_layer_cannot_stand_for_is_reported() -> None:
     with pytest.raises(ContractError, match="the head at fc is a ReLU, not a linear layer"):
         heads._width("fc", nn.ReLU())
     with pytest.raises(ContractError, match=r"\[3.*4\].*8"):

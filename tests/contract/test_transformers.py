@@ -809,7 +809,7 @@ def test_a_damaged_mixture_names_the_tensors_that_are_missing(tmp_path: Path) ->
         build(spec, Weights(tag="file", uri=str(tmp_path / "part.safetensors"), classes=0))
 
 
-def test_a_pooling_layer_that_a_file_lacks_is_told_to_be_random(tmp_path: Path) -> None:
+def test_a_pooling_layer_that_a_file_lacks_is_reported_to_be_random(tmp_path: Path) -> None:
     first = build(tiny("bert", "mean"), None)
     folder = write(first, tmp_path / "run", ["a", "b"])
     file = folder / "model.safetensors"
@@ -823,7 +823,7 @@ def test_a_pooling_layer_that_a_file_lacks_is_told_to_be_random(tmp_path: Path) 
         assert build(tiny("bert", "mean"), weights).weights_notes == ()
 
 
-def test_a_folders_head_of_another_width_is_told(tmp_path: Path) -> None:
+def test_a_folders_head_of_another_width_is_reported(tmp_path: Path) -> None:
     first = build(tiny("bert", "pooler"), None)
     first.replace_head(3)
     folder = write(first, tmp_path / "run", list("abc"))
@@ -917,7 +917,7 @@ def test_a_fine_tuned_classifier_brings_its_classes(tmp_path: Path) -> None:
         ({"vocab_size": 9}, "model_type"),
     ],
 )
-def test_what_is_no_text_encoder_is_refused(
+def test_what_is_not_a_text_encoder_is_refused(
     config: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NameLookupError, match=reason):
@@ -931,7 +931,7 @@ def test_an_unknown_type_names_the_version_of_the_library(tmp_path: Path) -> Non
         build(spec, None)
 
 
-def test_a_missing_folder_and_a_folder_without_config_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_folder_without_config_are_distinguished(tmp_path: Path) -> None:
     with pytest.raises(NameLookupError, match="not a folder"):
         resolve(f"path:{tmp_path / 'nowhere'}")
     with pytest.raises(NameLookupError, match=r"no config\.json"):
@@ -1083,7 +1083,7 @@ def test_a_classifier_without_a_linear_layer_has_no_head() -> None:
     assert "mean, cls or last" in error.value.hint
 
 
-def test_a_tokenizer_without_a_rust_form_is_told(
+def test_a_tokenizer_without_a_rust_form_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow:

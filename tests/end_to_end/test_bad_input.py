@@ -172,7 +172,7 @@ def test_an_unknown_strategy_or_head_names_the_known_ones(refused: Refused) -> N
     refused("finetune", "cnn", "--head", "liner", says=("Did you mean 'linear'", "mlp"))
 
 
-def test_a_text_option_that_is_no_number_is_wrong_usage(zoo_cli: Zoo) -> None:
+def test_a_text_option_that_is_not_a_number_is_wrong_usage(zoo_cli: Zoo) -> None:
     assert zoo_cli("finetune", "cnn", "--epochs", "many").code == 2
 
 
@@ -198,7 +198,7 @@ def test_missing_weights_with_data_name_the_remedies(
     )
 
 
-def test_a_folder_that_is_no_run_is_refused(refused: Refused, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     for command in (("predict", tmp_path, "x.jpg"), ("evaluate", tmp_path, "--data", tmp_path)):
         refused(*command, says=("no run.json", "zoo finetune"))
 
@@ -231,7 +231,7 @@ def test_a_text_given_to_an_image_run_is_refused(
     refused("predict", run, "a lovely film", says=("a lovely film",))
 
 
-def test_an_empty_standard_input_and_an_unknown_output_are_told(
+def test_an_empty_standard_input_and_an_unknown_output_are_reported(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = made_run(tmp_path / "run", IMAGES)

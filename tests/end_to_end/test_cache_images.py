@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_decoded_again(
     assert len(kept()) == before
 
 
-def test_a_folder_that_cannot_be_written_is_told(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(photos: Path, tmp_path: Path) -> None:
     told: list[str] = []
 
     class Tells(Quiet):

@@ -196,7 +196,7 @@ def test_a_model_card_and_zoo_show_say_where_a_run_comes_from(
     assert [stage["name"] for stage in document["stages"]] == ["conv1", "conv2", "linear"]
 
 
-def test_load_gives_what_the_run_has_learnt(photos: Path, train: Train) -> None:
+def test_load_gives_what_the_run_has_learned(photos: Path, train: Train) -> None:
     run = zoo.open_run(train("cnn", photos, "my-animals", "--image-size", 32))
     own, new = zoo.load("my-animals"), zoo.load("my-animals", classes=5)
     fresh = zoo.load("my-animals", weights="none")

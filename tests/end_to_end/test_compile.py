@@ -119,7 +119,7 @@ def test_without_a_compiler_it_says_how_to_train(tmp_path: Path) -> None:
     assert not output.exists()
 
 
-def test_a_choice_that_is_none_is_told() -> None:
+def test_a_choice_that_is_none_is_reported() -> None:
     options: dict[str, Any] = {"classes": 2, "compile": "maybe"}
     with pytest.raises(UsageError, match=r"^compile must be one of on, off, got 'maybe'"):
         zoo.finetune("cnn", **options)

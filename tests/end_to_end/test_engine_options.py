@@ -196,7 +196,7 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
     assert "--surgery changes:smoth cannot be imported" in wrong.err
 
 
-def test_surgery_whose_code_has_changed_is_refused_at_resume_and_told_at_rerun(
+def test_surgery_whose_code_has_changed_is_refused_at_resume_and_reported_at_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Bytecode of a file of the same size and second would be taken for that of the changed one.
@@ -264,7 +264,7 @@ def test_tensorboard_gets_the_metrics_of_every_epoch(tmp_path: Path) -> None:
     assert [value for _, value in seen] == pytest.approx(losses(run))
 
 
-def test_a_tracker_that_does_not_start_is_told_and_leaves_nothing(
+def test_a_tracker_that_does_not_start_is_reported_and_leaves_nothing(
     tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -301,7 +301,7 @@ def gradient(backbone):
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_what_is_no_number_stops_the_run_with_its_samples(
+def test_what_is_not_a_number_stops_the_run_with_its_samples(
     photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch,
     what: str,
 ) -> None:  # fmt: skip
@@ -363,7 +363,7 @@ def test_a_rate_that_is_too_large_for_a_head_names_the_samples_of_the_step(
         ("bf16", "basics/cnn does not work in bfloat16"),  # found out before training starts
     ],
 )
-def test_a_model_whose_evaluation_is_no_number_is_not_kept(
+def test_a_model_whose_evaluation_is_not_a_number_is_not_kept(
     photos: Path, tmp_path: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch,
     precision: str, words: str,
 ) -> None:  # fmt: skip
@@ -411,7 +411,7 @@ def test_an_epoch_records_waiting_and_padding(tmp_path: Path, zoo_cli: Zoo) -> N
     assert "padding" not in json.loads((images.folder / "metrics.jsonl").read_text().split("\n")[0])
 
 
-def test_a_tracker_that_is_not_there_is_told(zoo_cli: Zoo) -> None:
+def test_a_tracker_that_is_not_there_is_reported(zoo_cli: Zoo) -> None:
     unknown = zoo_cli("finetune", "cnn", "--track", "tensorbord")
     assert "Did you mean 'tensorboard'?" in unknown.err
     absent = zoo_cli("finetune", "cnn", "--track", "aim")
@@ -455,7 +455,7 @@ def test_rerun_gives_the_same_bytes_and_says_so(tmp_path: Path, zoo_cli: Zoo) ->
         (("--find-lr", "--save-every", 9), "--save-every has no effect with --find-lr"),
     ],
 )
-def test_options_that_cannot_be_are_told_before_anything_is_written(
+def test_options_that_cannot_be_are_reported_before_anything_is_written(
     options: tuple[object, ...],
     words: str,
     tmp_path: Path,

@@ -92,7 +92,7 @@ def cache() -> Path:
     return cache_folder() / "features"
 
 
-def test_what_would_fill_the_disk_runs_in_each_step_and_is_told(
+def test_what_would_fill_the_disk_runs_in_each_step_and_is_reported(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(prefixed, "MOST_BYTES", 100)

@@ -298,7 +298,7 @@ class Flat(nn.Sequential):
         ("build_net", {}, "does not name a function"),
     ],
 )
-def test_what_cannot_be_wrapped_is_told(network: object, options: dict, words: str) -> None:
+def test_what_cannot_be_wrapped_is_reported(network: object, options: dict, words: str) -> None:
     plain = {"input": zoo.ImageInput(size=16)}
     with pytest.raises((ContractError, UsageError)) as told:
         zoo.wrap(network, **plain | options)  # type: ignore[arg-type]
@@ -306,7 +306,7 @@ def test_what_cannot_be_wrapped_is_told(network: object, options: dict, words: s
     assert told.value.hint
 
 
-def test_special_modules_are_told() -> None:
+def test_special_modules_are_reported() -> None:
     traced = torch.jit.trace(Wide(4).eval(), torch.zeros(1, 3, 16, 16))
     quantized = torch.ao.quantization.quantize_dynamic(Wide(4))
     locked = Wide(4)
@@ -324,7 +324,7 @@ def test_special_modules_are_told() -> None:
     locked.stream.close()  # type: ignore[union-attr, operator]
 
 
-def test_what_finetune_is_given_instead_is_told(
+def test_what_finetune_is_given_instead_is_reported(
     source: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     with pytest.raises(UsageError, match="a backbone of basics/cnn was given"):
@@ -505,7 +505,9 @@ def test_a_run_of_an_object_repeats_only_from_its_values(
     assert not (tmp_path / "again").exists()
 
 
-def test_a_damaged_record_of_a_network_is_told(photos: Path, tmp_path: Path, source: Path) -> None:
+def test_a_damaged_record_of_a_network_is_reported(
+    photos: Path, tmp_path: Path, source: Path
+) -> None:
     run = trained(f"{source}:build_net", photos, tmp_path / "run")
     record = json.loads((run.folder / "run.json").read_text())
     for change in ({"head": 5}, {"stages": 5}, {"extract": ["os"]}, {"name": 5}, {"head": "no"}):

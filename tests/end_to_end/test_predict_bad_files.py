@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_listed_is_answered_behind_the_others(
     assert rows[5]["input"] == os.fspath(images / "more")
 
 
-def test_what_a_folder_holds_beside_images_is_told(
+def test_what_a_folder_holds_beside_images_is_reported(
     images: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     (images / "scan.dat").write_bytes(b"x")

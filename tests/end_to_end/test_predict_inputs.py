@@ -105,7 +105,9 @@ def test_columns_that_training_found_by_their_names_go_before_all_others(
 @pytest.mark.parametrize(
     "columns", [{"inputs": "body"}, {"inputs": [3]}, {"labels": {"a": 1}}, ["body"], "body"]
 )
-def test_columns_of_a_damaged_record_are_told(guessed: Path, tmp_path: Path, columns: Any) -> None:
+def test_columns_of_a_damaged_record_are_reported(
+    guessed: Path, tmp_path: Path, columns: Any
+) -> None:
     record = json.loads((guessed / "run.json").read_text())
     record["data"]["columns"] = columns
     (tmp_path / "run.json").write_text(json.dumps(record))
@@ -199,7 +201,7 @@ def test_a_text_file_is_read_whatever_its_name(
 
 
 @pytest.mark.parametrize("name", ["notes.md", "notes.x1"])
-def test_a_file_of_another_kind_is_told_and_its_name_not_classified(
+def test_a_file_of_another_kind_is_reported_and_its_name_not_classified(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

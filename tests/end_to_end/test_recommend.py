@@ -67,7 +67,7 @@ def _ranking(zoo_cli: Zoo, data: Path, *arguments: object) -> Any:
     return done.json
 
 
-def test_a_run_that_has_learnt_the_classes_is_ahead_of_random_parameters(
+def test_a_run_that_has_learned_the_classes_is_ahead_of_random_parameters(
     run: Path, stripes: Path, zoo_cli: Zoo
 ) -> None:
     found = _ranking(zoo_cli, stripes, "cnn", "learned", "--weights", "none")
@@ -123,7 +123,7 @@ def test_a_log_has_a_line_for_each_and_the_result_what_was_left_out(
     assert "accuracy against seconds per 1,000 samples" in two.out
 
 
-def test_the_time_over_is_told_with_what_was_not_reached(
+def test_the_time_over_is_reported_with_what_was_not_reached(
     run: Path, stripes: Path, zoo_cli: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []

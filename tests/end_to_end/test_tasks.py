@@ -305,7 +305,7 @@ def tiny_bert(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_bert_is_told_which_text_is_which(
+def test_bert_gets_the_token_types_of_a_pair(
     trained: Trained, zoo_cli: Zoo, paired: Path, tiny_bert: Path
 ) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -373,7 +373,7 @@ def test_numbers_that_are_none_are_named_by_row(refused: Refused, counted: Path)
     )
 
 
-def test_what_is_no_pair_on_standard_input(
+def test_what_is_not_a_pair_on_standard_input(
     refused: Refused,
     trained: Trained,
     paired: Path,

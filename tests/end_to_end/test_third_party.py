@@ -105,7 +105,7 @@ def test_nothing_that_a_plugin_prints_reaches_the_documents(stranger: Environmen
         assert f"hello from {way}" in done.err
 
 
-def test_a_wrong_width_is_told_when_the_backbone_is_used_and_shown_from_then_on(
+def test_a_wrong_width_is_reported_when_the_backbone_is_used_and_shown_from_then_on(
     stranger: Environment, photos: Path
 ) -> None:
     stranger.install("wrong-width")

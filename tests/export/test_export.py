@@ -274,7 +274,7 @@ def test_what_does_not_answer_as_the_run_is_not_kept(
     assert not os.listdir(tmp_path)
 
 
-def test_a_disk_that_fills_while_an_export_is_written_is_told_and_nothing_is_left(
+def test_a_disk_that_fills_while_an_export_is_written_is_reported_and_nothing_is_left(
     cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(*_: object, **__: object) -> None:
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_while_an_export_is_written_is_told_and_nothing_is_lef
     assert not os.listdir(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_told(cnn: zoo.Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(cnn: zoo.Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file/out"):
         zoo.export_run(cnn, format="native", output=tmp_path / "file" / "out")
@@ -320,7 +320,7 @@ def test_a_plugin_that_gives_no_lines_is_named(
     assert "onnx or torch-export" in error.value.hint
 
 
-def test_an_operator_that_onnx_does_not_have_is_told(
+def test_an_operator_that_onnx_does_not_have_is_reported(
     cnn: zoo.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -333,7 +333,7 @@ def test_an_operator_that_onnx_does_not_have_is_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_that_cannot_be_captured_is_told(
+def test_a_network_that_cannot_be_captured_is_reported(
     cnn: zoo.Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

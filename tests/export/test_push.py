@@ -163,7 +163,7 @@ def test_a_repository_that_everybody_sees_gets_nothing_private(
         (500, "server error"),
     ],
 )
-def test_a_refusal_is_told(
+def test_a_refusal_is_reported(
     run: zoo.Run, hub: WritableHub, status: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)  # the client's pauses are not zoo's
@@ -174,7 +174,7 @@ def test_a_refusal_is_told(
     assert not hub.files
 
 
-def test_a_wrong_token_and_none_are_told(
+def test_a_wrong_token_and_none_are_reported(
     run: zoo.Run, hub: WritableHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")

@@ -93,12 +93,12 @@ def test_a_doubtful_table_trains_with_all_its_rows_or_is_refused(name: str, tmp_
     assert samples(splits) + len(splits.skipped) == rows
 
 
-def test_what_is_not_utf_8_is_told_by_row(tmp_path: Path) -> None:
+def test_what_is_not_utf_8_is_reported_by_row(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=r"invalid-utf-8\.csv.*UTF-8.*14"):
         opened(tmp_path, "invalid-utf-8.csv", tables.BROKEN["invalid-utf-8.csv"])
 
 
-def test_numbers_that_are_none_are_told_by_row(tmp_path: Path) -> None:
+def test_numbers_that_are_none_are_reported_by_row(tmp_path: Path) -> None:
     rows = [(text, str(i)) for i, text in enumerate(tables.TEXTS)]
     odd = ["NaN", "inf", "-inf", "1e999", "twelve", "", "1,5", "0x10", "1_000", "=1+1"]
     content = tables.csv([*rows, *((f"text {i}", f'"{cell}"') for i, cell in enumerate(odd))])

@@ -130,7 +130,7 @@ def test_an_answer_that_will_not_change_is_said_at_once(
         ("cut", "240,000 of 256,000 bytes", "resume"),
     ],
 )
-def test_a_host_that_does_not_mend_is_given_up_after_four_tries(
+def test_a_host_that_does_not_recover_is_given_up_after_four_tries(
     host: Host, folder: Path, act: str, words: str, advice: str
 ) -> None:
     host.script = [act] * 9
@@ -366,7 +366,7 @@ def test_a_kill_leaves_nothing_or_the_whole_file_and_the_next_start_works(tmp_pa
     assert done.stdout.endswith(" 0 lost\n")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_reported(tmp_path: Path) -> None:
     refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
     refused.verify_message = "self-signed certificate"
     with pytest.raises(WeightsError, match="h: self-signed") as error:

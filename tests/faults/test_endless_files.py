@@ -100,7 +100,7 @@ def test_endless_weights_of_a_folder_are_refused_by_their_name(
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_an_endless_registry_file_is_told_or_passed_over(
+def test_an_endless_registry_file_is_reported_or_passed_over(
     kind: str, outside: Path, zoo_cli: Zoo
 ) -> None:
     words = _replaced(Path("registry.toml"), kind)

@@ -75,7 +75,9 @@ def test_a_network_that_cannot_be_is_refused_before_it_is_built(
 
 @pytest.mark.parametrize("value", [10**6, -1, 1.5, "many", [1], True])
 @pytest.mark.parametrize("key", ["num_hidden_layers", "num_labels"])
-def test_what_is_no_number_of_layers_or_labels_is_named(folder: Path, key: str, value: Any) -> None:
+def test_what_is_not_a_number_of_layers_or_labels_is_named(
+    folder: Path, key: str, value: Any
+) -> None:
     value = value * 10**6 if value == 10**6 else value
     with pytest.raises(NameLookupError, match=rf"config.json: .*{key}\b") as caught:
         zoo.load(says(folder, **{key: value}))
@@ -127,7 +129,9 @@ def test_an_adapter_is_never_read(folder: Path, content: str) -> None:
     zoo.load(f"path:{folder}", weights="none")
 
 
-def test_a_token_without_an_embedding_is_told_before_training(folder: Path, tmp_path: Path) -> None:
+def test_a_token_without_an_embedding_is_reported_before_training(
+    folder: Path, tmp_path: Path
+) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"]["beyond"] = 8
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))

@@ -143,7 +143,7 @@ STRANGE: Mapping[str, tuple[tuple[str, ...], Any]] = {
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_a_record_that_cannot_be_is_told_in_a_line(
+def test_a_record_that_cannot_be_is_reported_in_a_line(
     what: str, run: Path, few_photos: Path, zoo_cli: Zoo, outside: Path
 ) -> None:
     path, value = STRANGE[what]

@@ -151,7 +151,7 @@ def test_what_the_hub_answers_is_said_in_words(
 
 @pytest.mark.parametrize("weights", [FILE, FOLDER])
 @pytest.mark.parametrize(("status", "words"), [(429, "too many requests"), (500, "server error")])
-def test_a_hub_in_trouble_is_told_and_does_not_matter_to_what_is_here(
+def test_a_hub_in_trouble_is_reported_and_does_not_matter_to_what_is_here(
     hub: Hub, weights: Weights, status: int, words: str
 ) -> None:
     hub.down = status

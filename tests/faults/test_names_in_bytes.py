@@ -29,7 +29,7 @@ def photos(tmp_path: Path) -> Path:
     return class_folders(tmp_path / "photos")
 
 
-def test_an_image_with_such_a_name_is_told_by_path_or_left_out(
+def test_an_image_with_such_a_name_is_reported_by_path_or_left_out(
     photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     for folder, name in (("red", "whole"), ("green", "broken")):
@@ -61,7 +61,7 @@ def test_an_image_with_such_a_name_is_told_by_path_or_left_out(
         (f"ph{ODD}tos", "the name of ph\\udcfftos is not valid UTF-8"),
     ],
 )
-def test_a_folder_with_such_a_name_is_told_before_anything_trains(
+def test_a_folder_with_such_a_name_is_reported_before_anything_trains(
     photos: Path, monkeypatch: pytest.MonkeyPatch, zoo_cli: Zoo, odd: str, words: str
 ) -> None:
     monkeypatch.chdir(photos.parent)
@@ -92,7 +92,7 @@ def test_outputs_may_have_such_names_but_a_run_may_not(
 
 
 @pytest.mark.parametrize("given", ["caf\udce9", "half \ud800 a character"])
-def test_a_text_of_other_bytes_is_told(given: str, tmp_path: Path, zoo_cli: Zoo) -> None:
+def test_a_text_of_other_bytes_is_reported(given: str, tmp_path: Path, zoo_cli: Zoo) -> None:
     from zoo.engine.progress import Quiet
 
     run = zoo.finetune("lstm", classes=5, epochs=1, output=tmp_path / "run", reporter=Quiet())

@@ -201,7 +201,9 @@ def test_nobody_is_asked_for_what_a_folder_of_transformers_names(
     assert watched == []
 
 
-def test_who_would_have_been_asked_is_told(bert: Path, tmp_path: Path, watched: list[str]) -> None:
+def test_who_would_have_been_asked_is_reported(
+    bert: Path, tmp_path: Path, watched: list[str]
+) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "net"))
     _put(folder, "config.json", CONFIGS["a wrapper"], ELSEWHERE[0])
     with pytest.raises(WeightsError, match=r"(127\.0\.0\.1|huggingface\.co)") as told:

@@ -223,7 +223,7 @@ def test_lora_says_what_share_of_the_weights_it_stands_beside() -> None:
     assert adapters.in_words(backbone) == "LoRA on 1 layer with 18% of the backbone's weights"
 
 
-def test_lora_beside_embeddings_alone_is_told() -> None:
+def test_lora_beside_embeddings_alone_is_reported() -> None:
     net = nn.Sequential(nn.Embedding(5, 4), nn.LSTM(4, 4), nn.Identity())
     backbone = Backbone.wrap(net, spec=SPEC, head="2", stages=["0", "1"])
     adapters.insert(backbone, LORA)

@@ -27,7 +27,7 @@ def notes(path: Path, rows: list[str], columns: str = "text,label", **options: o
 ROWS = [f"film {i},{'ab'[i % 2]}" for i in range(10)]
 
 
-def test_an_image_in_two_class_folders_is_told(tmp_path: Path) -> None:
+def test_an_image_in_two_class_folders_is_reported(tmp_path: Path) -> None:
     root = class_folders(tmp_path, {"cat": 6, "dog": 6})
     assert open_images(root).notes == ()
     shutil.copy(root / "cat" / "02.jpg", root / "dog" / "x.jpg")
@@ -38,7 +38,7 @@ def test_an_image_in_two_class_folders_is_told(tmp_path: Path) -> None:
     assert told.endswith(f"{root / 'cat' / '02.jpg'} (cat) and {root / 'dog' / 'x.jpg'} (dog)")
 
 
-def test_an_image_that_validation_labels_otherwise_is_told(tmp_path: Path) -> None:
+def test_an_image_that_validation_labels_otherwise_is_reported(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", {"cat": 3, "dog": 3})
     (tmp_path / "val" / "dog").mkdir(parents=True)
     shutil.copy(tmp_path / "train" / "cat" / "00.jpg", tmp_path / "val" / "dog" / "z.jpg")
@@ -46,7 +46,7 @@ def test_an_image_that_validation_labels_otherwise_is_told(tmp_path: Path) -> No
     assert told.endswith(f"{tmp_path / 'val' / 'dog' / 'z.jpg'} (dog)")
 
 
-def test_a_text_with_two_labels_is_told_whatever_its_case(tmp_path: Path) -> None:
+def test_a_text_with_two_labels_is_reported_whatever_its_case(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     assert notes(path, ROWS) == []
     (told,) = notes(path, [*ROWS, "FILM  3,a", "film 5,a", "film 5,b"])
@@ -54,7 +54,7 @@ def test_a_text_with_two_labels_is_told_whatever_its_case(tmp_path: Path) -> Non
     assert told.endswith(f"{path} row 4 (b) and {path} row 11 (a), …")
 
 
-def test_texts_with_other_sets_of_labels_or_numbers_are_told(tmp_path: Path) -> None:
+def test_texts_with_other_sets_of_labels_or_numbers_are_reported(tmp_path: Path) -> None:
     several = notes(tmp_path / "x.csv", [*ROWS, "film 0,a|b"], "text,labels", task="multi-label")
     assert several[0].endswith(f"{tmp_path / 'x.csv'} row 11 (a 1, b 1)")
     numbers = [f"film {i},{i}.5" for i in range(10)]

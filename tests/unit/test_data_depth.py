@@ -267,7 +267,7 @@ def test_an_image_on_another_scale_than_training_is_refused_and_left_out_when_as
     assert run.predictor(device="cpu").prepare(str(new / "some.png"), "x").unread == ("beyond",)
 
 
-def test_what_lies_beyond_a_window_that_training_had_too_is_told_and_answered():
+def test_what_lies_beyond_a_window_that_training_had_too_is_reported_and_answered():
     draw = np.random.default_rng(0)
     traits = np.zeros(20, TRAITS)
     for row in range(20):

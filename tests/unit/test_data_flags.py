@@ -116,7 +116,7 @@ def test_an_evaluation_reads_the_columns_that_training_read(tmp_path: Path) -> N
     assert _labels(_open(path, label_column=NAMES[::-1], **known)) == FLAGS
 
 
-def test_a_label_that_no_row_has_is_told(tmp_path: Path) -> None:
+def test_a_label_that_no_row_has_is_reported(tmp_path: Path) -> None:
     path = _columns(tmp_path / "x.csv", [[a, b, 0] for a, b, _ in FLAGS])
     splits = _open(path, label_column=NAMES)
     assert splits.classes == ("toxic", "rude")

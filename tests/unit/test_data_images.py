@@ -101,7 +101,7 @@ def test_an_image_in_memory_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01"])
-def test_what_is_no_image_is_named(tmp_path, content):
+def test_what_is_not_an_image_is_named(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)
     with pytest.raises(BadFilesError, match=r"odd\.jpg") as caught:

@@ -161,13 +161,13 @@ class Flipped(Items):
         return (pixels.flip(2) if torch.rand(()) < 0.5 else pixels), label
 
 
-def test_random_transforms_of_a_dataset_are_told() -> None:
+def test_random_transforms_of_a_dataset_are_reported() -> None:
     assert open_data(Items(), kind=IMAGE).notes == ()
     [note] = open_data(Flipped(), kind=IMAGE).notes
     assert note.startswith("items of Flipped differ each time they are read")
 
 
-def test_bad_samples_are_skipped_and_told() -> None:
+def test_bad_samples_are_skipped_and_reported() -> None:
     frame = pandas.DataFrame({"image": [a for a, _ in IMAGES], "label": [b for _, b in IMAGES]})
     frame.at[2, "image"] = None
     with pytest.raises(BadFilesError, match="DataFrame row 3: there is no image"):

@@ -67,7 +67,7 @@ def test_a_table_of_paths(photos):
         ("readme.txt", "readme.txt is not a supported image"),
     ],
 )
-def test_what_is_no_image(photos, given, message):
+def test_what_is_not_an_image(photos, given, message):
     with pytest.raises(DataError, match=message):
         open_inputs([photos / given], IMAGE)
 

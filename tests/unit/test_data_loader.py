@@ -249,7 +249,7 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_ends(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no signals")
-def test_a_worker_that_is_killed_is_told_with_its_signal_and_where_it_is_waited_for(tmp_path):
+def test_a_worker_that_is_killed_is_reported_with_its_signal_and_where_it_is_waited_for(tmp_path):
     signal_handling._set_SIGCHLD_handler()  # as another library's dataloader does
     began = time.monotonic()
     with of_feed(Killed, images(tmp_path)) as loader, pytest.raises(WorkersError) as caught:

@@ -92,7 +92,7 @@ def test_nothing_in_common_is_nothing_to_remove(tmp_path: Path) -> None:
     ("val", "lost"),
     [(ROWS, "no training sample is left"), (["great\t1", "A fine film\t1", "other\t0"], "'1'")],
 )
-def test_a_class_that_loses_all_is_told(tmp_path: Path, val: list[str], lost: str) -> None:
+def test_a_class_that_loses_all_is_reported(tmp_path: Path, val: list[str], lost: str) -> None:
     with pytest.raises(DataError, match=f"{lost}"):
         open_data(write(tmp_path, ROWS, val), kind=TEXT, dedupe=True)
 
@@ -174,7 +174,7 @@ def test_blank_images_are_like_nothing() -> None:
     assert [flags.any() for flags in alike(looks, looks)] == [False, False]
 
 
-def test_near_is_told_by_the_number_of_signs_that_differ() -> None:
+def test_near_duplicates_are_found_by_the_number_of_signs_that_differ() -> None:
     generator = np.random.default_rng(0)
     held = generator.integers(0, 2**63, (3, 4), dtype=np.uint64)
     train = np.repeat(generator.integers(0, 2**63, (1, 4), dtype=np.uint64), 40_000, axis=0)

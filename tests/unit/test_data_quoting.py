@@ -74,7 +74,7 @@ def test_a_quotation_mark_that_is_never_closed_is_an_error_also_where_quoting_is
     assert len(_texts(_open(path, quoting="none"))) == 40
 
 
-def test_one_row_that_is_swallowed_is_told_by_its_label(tmp_path: Path) -> None:
+def test_one_row_that_is_swallowed_is_reported_by_its_label(tmp_path: Path) -> None:
     rows = [*(f"number {i},{i % 2}" for i in range(9)), '"open,1', "lost,0", 'closed",1']
     path = _write(tmp_path / "x.csv", rows)
     with pytest.raises(DataError, match=r"11.*3") as caught:
@@ -129,7 +129,7 @@ def test_a_mark_in_the_middle_of_an_unquoted_text_is_part_of_it(tmp_path: Path) 
     assert 'a 5" pipe of 3' in _texts(_open(_write(tmp_path / "x.csv", rows)))
 
 
-def test_a_text_that_goes_on_behind_its_quotes_is_told(tmp_path: Path) -> None:
+def test_a_text_that_goes_on_behind_its_quotes_is_reported(tmp_path: Path) -> None:
     rows = [*(f"number {i},{i % 2}" for i in range(10)), '"Great" he said,1']
     path = _write(tmp_path / "x.csv", rows)
     with pytest.raises(DataError, match="line 12: ") as caught:

@@ -149,7 +149,7 @@ def test_a_validation_folder_without_labels_is_not_replaced_by_a_share(tmp_path:
         open_images(tmp_path)
 
 
-def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
+def test_what_lies_beside_the_splits_is_reported(tmp_path: Path) -> None:
     for split in ("train", "val"):
         class_folders(tmp_path / split, {"a": 3, "b": 3})
     class_folders(tmp_path / "more", {"a": 3})
@@ -167,7 +167,7 @@ def test_what_lies_beside_the_splits_is_told(tmp_path: Path) -> None:
         assert fact in notes
 
 
-def test_two_names_of_one_folder_are_told(tmp_path: Path) -> None:
+def test_two_names_of_one_folder_are_reported(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", {"a": 3, "b": 3})
     (tmp_path / "val").symlink_to("train")
     with pytest.raises(DataError, match="the same folder"):
@@ -257,7 +257,7 @@ def test_a_table_of_one_split_with_rows_of_others_is_refused(tmp_path: Path) -> 
         open_data(tmp_path, kind=TEXT)
 
 
-def test_tables_that_are_not_read_are_told(tmp_path: Path) -> None:
+def test_tables_that_are_not_read_are_reported(tmp_path: Path) -> None:
     texts(tmp_path / "train.csv", ["x"] * 10)
     texts(tmp_path / "eval.csv", ["x"] * 4)
     texts(tmp_path / "unlabelled.csv", ["x"] * 4)
@@ -381,13 +381,13 @@ def test_folders_of_the_system_are_no_classes(tmp_path: Path, name: str) -> None
     assert any("2 system folders" in fact for fact in splits.notes) == (name != ".git")
 
 
-def test_one_name_with_and_without_blanks_is_told_to_be_one_class(tmp_path: Path) -> None:
+def test_one_name_with_and_without_blanks_is_reported_to_be_one_class(tmp_path: Path) -> None:
     splits = open_images(class_folders(tmp_path, {"a": 2, "a ": 2, "b": 2}))
     assert splits.classes == ("a", "b")
     assert any("'a' and 'a ' are the same class" in fact for fact in splits.notes)
 
 
-def test_classes_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:
+def test_classes_that_hold_the_same_folders_are_reported(tmp_path: Path) -> None:
     for year in ("2023", "2024"):
         class_folders(tmp_path / year, {"cat": 3, "dog": 3})
     splits = open_images(tmp_path)
@@ -408,7 +408,7 @@ def test_folders_called_1_and_1_0_are_two_classes(tmp_path: Path) -> None:
         assert Path(splits.train.input(i)).parent.name == splits.classes[label]
 
 
-def test_labels_1_and_1_0_of_one_table_are_told_to_be_one_class(tmp_path: Path) -> None:
+def test_labels_1_and_1_0_of_one_table_are_reported_to_be_one_class(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(
         "text,label\n" + "".join(f"t {i},{('1', '1.0', '2')[i % 3]}\n" for i in range(30))

@@ -76,7 +76,7 @@ def test_only_what_is_drawn_is_read(folder: Path) -> None:
     )
 
 
-def test_the_first_complaint_is_told(tmp_path: Path) -> None:
+def test_the_first_complaint_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no file or folder"):
         open_subsample(tmp_path / "absent", samples=10, kinds=(IMAGE, TEXT))
     (tmp_path / "t.csv").write_text("text,mood\na,b\nc,d\n")
@@ -118,7 +118,7 @@ def test_the_same_inputs_have_the_same_fingerprint_whatever_their_labels(tmp_pat
     assert one == two != three
 
 
-def test_data_without_a_training_split_and_without_a_readable_input_are_told(
+def test_data_without_a_training_split_and_without_a_readable_input_are_reported(
     tmp_path: Path,
 ) -> None:
     for name in ("a", "b"):

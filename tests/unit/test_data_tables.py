@@ -362,7 +362,7 @@ def test_real_film_reviews_row_by_row():
     assert len(evaluated.to_evaluate(trained_on=splits.fingerprint)["test"]) == 1821
 
 
-def test_a_field_beyond_every_limit_is_told(tmp_path, monkeypatch):
+def test_a_field_beyond_every_limit_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.data.sources.dialects._LONGEST_FIELD", 1000)
     path = write(tmp_path / "x.csv", [("word " * 1000, "a"), ("x", "b")])
     with pytest.raises(DataError, match="cannot be read as a table: line 2: field larger than"):

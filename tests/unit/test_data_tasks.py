@@ -253,7 +253,7 @@ def test_a_usual_column_of_numbers_is_found(tmp_path):
         ("1e60", "'1e60' in column 'price' is not finite, or too large"),
     ],
 )
-def test_what_is_no_number_is_told_by_row(tmp_path, cell, reason):
+def test_what_is_not_a_number_is_reported_by_row(tmp_path, cell, reason):
     rows = [*[(f"t{i}", str(i)) for i in range(9)], ("bad", cell)]
     path = write(tmp_path / "x.csv", rows, ("text", "price"))
     with pytest.raises(BadFilesError, match=r"x\.csv row 10: " + reason):
@@ -264,7 +264,7 @@ def test_what_is_no_number_is_told_by_row(tmp_path, cell, reason):
     assert len(splits.skipped) == 1
 
 
-def test_missing_numbers_of_typed_formats_are_told_by_row(tmp_path):
+def test_missing_numbers_of_typed_formats_are_reported_by_row(tmp_path):
     rows = [*[(f"t{i}", float(i)) for i in range(9)], ("null", None), ("nan", float("nan"))]
     for suffix in ("jsonl", "parquet"):
         path = write(tmp_path / f"x.{suffix}", rows, ("text", "price"))
@@ -405,7 +405,7 @@ def test_inputs_of_a_prediction_on_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("given", ["one text", ("a",), Path("x.txt")])
-def test_what_is_no_pair(given):
+def test_what_is_not_a_pair(given):
     with pytest.raises(DataError, match="takes text pairs, but input 1 is not") as error:
         open_inputs([given], TEXT, pairs=True)
     assert "tab" in error.value.hint

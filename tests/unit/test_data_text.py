@@ -127,6 +127,6 @@ def test_a_word_of_a_megabyte_takes_no_minutes() -> None:
     assert 1 <= len(tokenizer.encode("x" * 1_000_000).ids) < 1_000_000
 
 
-def test_words_that_are_not_so_long_are_learnt_from_whole() -> None:
+def test_words_that_are_not_so_long_are_learned_from_whole() -> None:
     (word,) = train_tokenizer(["ab" * 500] * 4, 4096).encode("ab" * 500).ids
     assert word > 1

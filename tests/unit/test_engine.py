@@ -190,7 +190,7 @@ def test_losses_that_never_fall_suggest_no_rate(losses: list[float]) -> None:
         ("FSDP", True, {}, "fp16", "precision.*fp16.* sharded"),
     ],
 )
-def test_what_does_not_work_on_shards_is_told(
+def test_what_does_not_work_on_shards_is_reported(
     kind: str, shards: bool, wish: dict[str, float], precision: str, message: str
 ) -> None:
     accelerator: Any = SimpleNamespace(distributed_type=f"DistributedType.{kind}", is_fsdp2=shards)

@@ -119,7 +119,7 @@ def test_the_types_and_the_documentation_are_those_of_the_table() -> None:
         ({"strategy": "full", "lora_rank": 4, "classes": 2}, "lora_rank has no effect"),
     ],
 )
-def test_python_is_told_of_an_option_by_its_name_there(
+def test_errors_in_python_name_its_parameters(
     find: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError) as error:

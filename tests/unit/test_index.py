@@ -142,7 +142,7 @@ def test_a_read_only_folder_costs_a_warning_and_no_function(folder: Folder, tmp_
         assert Index(closed / "index").catalogue(folder.good("acme", "net")).status == "ok"
 
 
-def test_names_that_are_no_file_names_are_kept_too(folder: Folder, index: Index) -> None:
+def test_names_that_are_not_file_names_are_kept_too(folder: Folder, index: Index) -> None:
     source = folder.good("../evil/..", "net")
     index.catalogue(source)
     assert index.cached(source) is not None

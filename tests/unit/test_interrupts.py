@@ -50,7 +50,7 @@ def first_and_later(first: int, *others: int) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_is_noted_and_told_and_afterwards_all_is_as_before(
+def test_the_first_is_noted_and_reported_and_afterwards_all_is_as_before(
     number: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     watched = Interrupts()

@@ -259,7 +259,7 @@ def test_every_function_of_a_plugin_that_raises_or_exits_is_named() -> None:
         _echoes(fit=lambda *_: 5).fitted(spec, {"input": None}, splits, pretrained=False)
 
 
-def test_what_is_no_file_of_the_modality_is_named(tmp_path: Path) -> None:
+def test_what_is_not_a_file_of_the_modality_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "none").mkdir()
     sonar = _echoes()

@@ -128,7 +128,9 @@ def test_a_network_that_needs_padding_and_heeds_it_is_refused() -> None:
             network("canine", {**config, "num_hash_buckets": 64, "num_hash_functions": 2}, pooling)
 
 
-def test_funnel_is_refused_with_a_pooling_that_padding_changes_and_the_way_out_is_told() -> None:
+def test_funnel_is_refused_with_a_pooling_that_padding_changes_and_the_way_out_is_reported() -> (
+    None
+):
     config = {"block_sizes": [1, 1], "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 24}
     for pooling in ("mean", "last"):
         with pytest.raises(ContractError, match="tiny-funnel") as error:

@@ -45,7 +45,9 @@ def _status(registry: Registry, name: str) -> PluginStatus:
 # -- plugins --------------------------------------------------------------------------------
 
 
-def test_every_status_is_told_and_trouble_stays_where_it_is(folder: Folder, index: Index) -> None:
+def test_every_status_is_reported_and_trouble_stays_where_it_is(
+    folder: Folder, index: Index
+) -> None:
     sources = [
         folder.good("good", "net", "net2"),
         folder.plugin("raising", "1 / 0"),
@@ -359,7 +361,7 @@ def test_published_runs_match_by_their_names_and_by_those_of_their_backbones(
     assert "does not exist" in error.message
 
 
-def test_the_owner_of_a_name_is_told(registry: Registry) -> None:
+def test_the_owner_of_a_name_is_reported(registry: Registry) -> None:
     assert registry.owner("acme") == "the plugin 'acme'"
     assert (
         registry.owner("short") == registry.owner("short.v2")[:-3] == "the short name of acme/net"

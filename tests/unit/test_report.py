@@ -196,7 +196,7 @@ def test_tokens_are_places_only_where_the_backbone_says_so() -> None:
         grad_cam(_corner("tokens"), torch.rand(1, 3, 8, 8), [0])
 
 
-def test_whereabouts_are_told_in_words() -> None:
+def test_whereabouts_are_reported_in_words() -> None:
     heat = np.zeros((9, 9), dtype=np.float32)
     assert whereabouts(heat) == ""
     heat[4, 4] = 1
@@ -328,7 +328,7 @@ def test_what_is_said_can_be_turned_back_into_logits(task: SingleLabel) -> None:
 # -- files that are damaged --------------------------------------------------------------------
 
 
-def test_damaged_predictions_and_histories_are_told(tmp_path: Path) -> None:
+def test_damaged_predictions_and_histories_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "predictions.parquet"
     with pytest.raises(RunError, match="does not exist") as missing:
         read_predictions(path, ["a"], task=SingleLabel())

@@ -48,12 +48,12 @@ def test_paths_are_kept_absolute_and_names_as_they_are(
         {"overrides": {}, "backbone": "cnn", "an option of another zoo": 1},
     ],
 )
-def test_a_damaged_request_is_told(data: object) -> None:
+def test_a_damaged_request_is_reported(data: object) -> None:
     with pytest.raises(RunError, match=r"run\.json"):
         Request.from_json(data)
 
 
-def test_values_that_are_not_valid_are_told_at_once() -> None:
+def test_values_that_are_not_valid_are_reported_at_once() -> None:
     with pytest.raises(UsageError, match=r"val_split must be in \(0, 1\), got 2"):
         Request.from_options("cnn", None, {"val_split": 2})
     with pytest.raises(UsageError, match=r"lr.*0.*0"):
@@ -62,7 +62,7 @@ def test_values_that_are_not_valid_are_told_at_once() -> None:
         Request.from_options("cnn", None, {"value_range": (9, 3)})
 
 
-def test_an_unknown_option_is_told_with_the_closest() -> None:
+def test_an_unknown_option_is_reported_with_the_closest() -> None:
     with pytest.raises(UsageError, match=r"'lerning_rate'.*Closest: lr"):
         Request.from_options("cnn", None, {"lerning_rate": 1})
     with pytest.raises(UsageError, match=r"'batchsize'.*Closest: batch_size"):

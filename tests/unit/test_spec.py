@@ -175,7 +175,7 @@ def test_an_image_input_that_cannot_be_is_refused(changes: dict[str, Any], messa
         ({"channels": 4, "std": (1.0, 1.0)}, "std must have one value per channel, got 2 for 4"),
     ],
 )
-def test_a_mean_or_std_that_cannot_be_is_told_where_it_is_used(
+def test_a_mean_or_std_that_cannot_be_is_reported_where_it_is_used(
     changes: dict[str, Any], flaw: str
 ) -> None:
     given = ImageInput(**changes)

@@ -93,7 +93,7 @@ def test_classes_that_neither_occur_nor_are_predicted_count_for_nothing() -> Non
     assert rows["y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 
-def test_a_single_tag_is_no_pair_of_classes() -> None:
+def test_a_single_tag_is_not_a_pair_of_classes() -> None:
     logits = torch.tensor([[5.0], [-5.0], [5.0]])
     labels = np.array([[1], [0], [0]], dtype=np.float32)
     result = MultiLabel().evaluation(logits, labels, ["spam"])

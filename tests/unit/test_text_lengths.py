@@ -47,7 +47,7 @@ class Notes(Quiet):
         self.told.append(text)
 
 
-def test_a_text_that_is_longer_than_the_network_reads_is_told_apart_to_the_token() -> None:
+def test_truncation_of_a_long_text_is_exact_to_the_token() -> None:
     encoder = TextEncoder(words(), TextInput(max_length=4, vocab_size=60))
     assert [len(each) for each in encoder.encode(["a a a", "a a a a", "a a a a a"])] == [3, 4, 4]
     assert [each.cut for each in encoder.tokens(["a a a", "a a a a", "a a a a a"])] == [
