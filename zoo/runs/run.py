@@ -9,26 +9,21 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from zoo.data.inputs import open_inputs, without_unreadable
-from zoo.data.kind import BadInput
 from zoo.data.memory.source import DataSource
-from zoo.data.reports import BadFiles, Findings
+from zoo.data.reports import BadFiles
 from zoo.data.samples import Samples
 from zoo.data.sources.columns import ColumnNames
 from zoo.data.sources.dialects import Quoting
 from zoo.engine.forward import Forward
 from zoo.engine.progress import Quiet, Reporter
-from zoo.errors import UsageError
-from zoo.runs import evaluating, reporting
+from zoo.runs import evaluating, predicting, reporting
 from zoo.runs.folder import EXAMPLE, PREDICTIONS
 from zoo.runs.mistakes import Mistakes, read_mistakes
-from zoo.runs.predictions import EvaluatedSamples, PredictionList, predictions_of
+from zoo.runs.predictions import EvaluatedSamples, PredictionList
 from zoo.runs.predictor import Predictor
 from zoo.runs.report.page import Report
 from zoo.runs.shown import ShownRun
 from zoo.tasks.evaluation import Evaluation
-from zoo.tasks.metrics import THRESHOLD
-from zoo.tasks.predictions import NoPrediction
 
 
 class Run(ShownRun):
@@ -95,35 +90,21 @@ class Run(ShownRun):
             DataError: An input cannot be read or is of another modality, or none is readable.
             UsageError: The threshold is not in [0, 1], or the run is not multi-label.
         """
-        self._check_threshold(threshold)
-        unreadable: dict[int, BadInput] = {}
-        findings, trained = Findings("error"), self.training_data
-        samples = open_inputs(
+        probability = predicting.threshold_of(self, threshold)
+        reporter = reporter or Quiet()
+        samples, unreadable = predicting.open_new(
+            self,
             inputs,
-            self.modality,
-            text_column or trained.columns.inputs,
-            pairs=self.pairs,
-            bad=unreadable if bad_files == "skip" else None,
-            learned=trained.learned,
-            findings=findings,
-            quoting=quoting or trained.columns.quoting,
+            text_column=text_column,
+            bad_files=bad_files,
+            quoting=quoting,
+            reporter=reporter,
         )
-        for fact in findings.notes:
-            (reporter or Quiet()).note(fact)
-        if bad_files == "skip":
-            samples = without_unreadable(samples, unreadable, self.reading)
-        logits, found = self.logits(samples, device=device, workers=workers, reporter=reporter)
-        predictions = predictions_of(
-            self.task,
-            samples,
-            self.task.decode(logits),
-            self.classes,
-            threshold=THRESHOLD if threshold is None else threshold,
-            unread=found.names,
+        predictions = predicting.predict(
+            self, samples, threshold=probability, device=device, workers=workers, reporter=reporter
         )
-        for place in sorted(unreadable):
-            predictions.insert(place, NoPrediction(*unreadable[place]))
-        return PredictionList(predictions, self.classes)
+        predicting.put_back(predictions, unreadable)
+        return predictions
 
     def predictor(self, *, device: str = "auto") -> Predictor:
         """A loaded run for a few inputs at a time, as a server needs it.
@@ -154,20 +135,6 @@ class Run(ShownRun):
             task=self.task,
             classes=self.classes,
         )
-
-    def _check_threshold(self, threshold: float | None) -> None:
-        if threshold is None:
-            return
-        if not self.task.several:
-            raise UsageError(
-                f"--threshold is for multi-label runs, and {self.folder} is {self.task.name}",
-                hint="Leave --threshold out.",
-            )
-        if not 0 <= threshold <= 1:
-            raise UsageError(
-                f"--threshold must be in [0, 1], got {threshold:g}",
-                hint="It is the probability from which a label is predicted.",
-            )
 
     def evaluate(
         self,

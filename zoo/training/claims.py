@@ -42,7 +42,7 @@ class Claimed:
             yield
         except Stopped:
             raise
-        except Exception:
+        except Exception:  # raised again: any error leaves a folder that cannot be resumed
             if not CheckpointStore(self.folder / LAST).saved:
                 discard_run(self.folder, self.parents)
             raise

@@ -26,9 +26,9 @@ from zoo.system.parts import in_words
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
-from zoo.training.own_values import keep_values
 from zoo.training.prepare import prepare
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
+from zoo.training.start_values import keep_values
 from zoo.training.train import train, training_setup
 
 

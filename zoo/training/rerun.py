@@ -11,9 +11,9 @@ from zoo.registry.run_record import LOCK_FILE
 from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.finetune import run
-from zoo.training.own_values import network_to_train, require_same_values
 from zoo.training.record import require_same_data, versions
 from zoo.training.run_options import RunOptions
+from zoo.training.start_values import network_to_train, require_same_values
 
 
 @dataclass(frozen=True)

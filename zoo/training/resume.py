@@ -26,9 +26,9 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.training.claims import Claim, Claimed
 from zoo.training.finetune import carry_out, write_report
-from zoo.training.own_values import network_to_train
 from zoo.training.record import instructions, require_same_data
 from zoo.training.run_options import RunOptions, accelerator_for, for_process
+from zoo.training.start_values import network_to_train
 
 
 def resume(folder: Path, options: RunOptions, data: str | None = None, network: Any = None) -> Run:
