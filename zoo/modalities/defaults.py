@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from zoo.modalities.attribution import Attribution
 
 
+PRETRAINED: Mapping[str, Any] = {
+    "epochs": 5,
+    "probe_epochs": 20,
+    "lr": 1e-4,
+    "probe_lr": 2e-3,
+    "layer_decay": 0.75,
+    "weight_decay": 0.05,
+}
+"""Hyperparameters for files where training starts from weights."""
+
+SCRATCH: Mapping[str, Any] = {
+    "epochs": 10,
+    "probe_epochs": 20,
+    "lr": 1e-3,
+    "probe_lr": 2e-3,
+    "layer_decay": 1.0,
+    "base_width": 256,
+    "weight_decay": 0.05,
+}
+"""The same where it starts from random parameters."""
+
+
 class Defaults:
     """Inputs that are neither truncated nor scaled, and have no near-duplicates."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
-from zoo.modalities.defaults import DefaultsOfFiles
+from zoo.modalities.defaults import PRETRAINED, SCRATCH, DefaultsOfFiles
 from zoo.modalities.files.functions import FileFunctions
 
 if TYPE_CHECKING:
@@ -26,27 +26,6 @@ if TYPE_CHECKING:
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
-
-PRETRAINED: Mapping[str, Any] = {
-    "epochs": 5,
-    "probe_epochs": 20,
-    "lr": 1e-4,
-    "probe_lr": 2e-3,
-    "layer_decay": 0.75,
-    "weight_decay": 0.05,
-}
-"""Hyperparameters where training starts from weights."""
-
-SCRATCH: Mapping[str, Any] = {
-    "epochs": 10,
-    "probe_epochs": 20,
-    "lr": 1e-3,
-    "probe_lr": 2e-3,
-    "layer_decay": 1.0,
-    "base_width": 256,
-    "weight_decay": 0.05,
-}
-"""The same where it starts from random parameters."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

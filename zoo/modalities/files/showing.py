@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ZooError
 from zoo.modalities.files.reading import calling, read_sample
+from zoo.modalities.image.thumbnails import small_jpeg
 
 if TYPE_CHECKING:
     from zoo.modalities.files.functions import FileFunctions
@@ -28,10 +28,7 @@ def thumbnail(modality: FileFunctions, path: Path, side: int) -> bytes | None:
             image = Image.fromarray(in_color(modality.preview(sample)))
     except ZooError:
         return None
-    image.thumbnail((side, side))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    return file.getvalue()
+    return small_jpeg(image, side)
 
 
 def in_color(pixels: Any) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contract.spec import BackboneSpec
-from zoo.modalities.defaults import DefaultsOfFiles
+from zoo.modalities.defaults import PRETRAINED, SCRATCH, DefaultsOfFiles
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,26 +27,7 @@ if TYPE_CHECKING:
     from zoo.modalities.not_seen import NotSeen
     from zoo.modalities.preparing import Preparer
 
-PRETRAINED: Mapping[str, Any] = {
-    "epochs": 5,
-    "probe_epochs": 20,
-    "lr": 2e-4,
-    "probe_lr": 2e-3,
-    "layer_decay": 0.75,
-    "weight_decay": 0.05,
-}
-"""Hyperparameters where training starts from weights."""
-
-SCRATCH: Mapping[str, Any] = {
-    "epochs": 10,
-    "probe_epochs": 20,
-    "lr": 1e-3,
-    "probe_lr": 2e-3,
-    "layer_decay": 1.0,
-    "base_width": 256,
-    "weight_decay": 0.05,
-}
-"""The same where it starts from random parameters."""
+_LR = 2e-4  # where training starts from weights
 
 _RGB = 3
 
@@ -78,8 +59,8 @@ class ImageModality(DefaultsOfFiles):
     )
 
     def recipe(self, *, pretrained: bool) -> Mapping[str, Any]:
-        """:data:`PRETRAINED` or :data:`SCRATCH`."""
-        return PRETRAINED if pretrained else SCRATCH
+        """Those of files, with a higher learning rate where training starts from weights."""
+        return {**PRETRAINED, "lr": _LR} if pretrained else SCRATCH
 
     def side(self, spec: BackboneSpec) -> int:
         """The size of the images."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from PIL import Image
+
 from zoo.errors import ZooError
 from zoo.modalities.image.reading import read_image
 
@@ -18,6 +20,11 @@ def jpeg_thumbnail(path: Path, side: int) -> bytes | None:
         image = read_image(path, size=side, values="own")
     except ZooError:
         return None
+    return small_jpeg(image, side)
+
+
+def small_jpeg(image: Image.Image, side: int) -> bytes:
+    """A JPEG of at most ``side`` × ``side`` pixels of an RGB image, which is shrunk."""
     image.thumbnail((side, side))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
