@@ -392,7 +392,7 @@ def test_listing_takes_a_twentieth_of_the_time_that_timm_takes() -> None:
     )
     theirs = [sys.executable, "-c", f"{declare}import timm; timm.list_models()"]
     _seconds(ours)
-    metrics = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(3)]
+    metrics = [(_seconds(ours), _seconds([*ours, "--all"]), _seconds(theirs)) for _ in range(2)]
     short, whole, timm = (min(column) for column in zip(*metrics, strict=True))
     assert short * 20 <= timm, f"{short:.3f} s against {timm:.3f} s"
     assert whole * 20 <= timm, f"--all: {whole:.3f} s against {timm:.3f} s"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import glob
 import importlib
 import io
@@ -66,11 +67,13 @@ class World:
         folder: Empty; it becomes the working directory.
         material: What :func:`material` made.
         site: A folder on ``sys.path`` that plugins are installed into.
+        reports: Whether fine-tunes write their reports, which takes longer than training.
     """
 
-    def __init__(self, folder: Path, material: Path, site: Path) -> None:
+    def __init__(self, folder: Path, material: Path, site: Path, *, reports: bool = True) -> None:
         shutil.copytree(material, folder, dirs_exist_ok=True)
         self.folder, self.site, self.screen = folder, site, ""
+        self._material, self._reports = material, reports
         names = (f'{name} = "{target}"' for name, target in STAND_INS.items())
         text = "\n".join(["[aliases]", *names, ""]).format(bert=folder / "folder")
         (folder / "registry.toml").write_text(text)
@@ -100,6 +103,8 @@ class World:
             else:
                 assert words[0] == "zoo", f"not known how to type {command!r}"
                 self._have_runs(words)
+                if words[1] == "finetune" and not self._reports:
+                    words.append("--no-report")
                 out, err = typed(list(_globbed(words[1:])), stdin)
                 self.screen += out + err
                 if target:
@@ -120,8 +125,7 @@ class World:
             found = re.fullmatch(r"runs/([\w.-]+)-\d+", word)
             if found and not Path(word).exists():
                 texts = found[1].startswith(TEXTS)
-                name, data = ("lstm", "reviews.csv") if texts else ("cnn", "photos")
-                typed(["finetune", name, "--data", data, "--epochs", "1", "--output", word])
+                shutil.copytree(_trained_before(*_KINDS[texts], self._material), word)
 
     def _install(self) -> None:
         """What ``pip install -e .`` does with a plugin in the working directory, without a network."""
@@ -136,6 +140,18 @@ class World:
         sys.path.append(str(Path.cwd()))
         os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ["PYTHONPATH"]])
         importlib.invalidate_caches()
+
+
+_KINDS = ("cnn", "photos"), ("lstm", "reviews.csv")
+"""Backbone and data of runs for images and for texts."""
+
+
+@functools.cache
+def _trained_before(name: str, data: str, material: Path) -> Path:
+    run = material.parent / f"trained-{name}"
+    options = ("--data", str(material / data), "--epochs", "1", "--no-report")
+    typed(["finetune", name, *options, "--output", str(run)])
+    return run
 
 
 def typed(arguments: list[str], stdin: bytes = b"") -> tuple[str, str]:
@@ -173,7 +189,7 @@ def material(folder: Path) -> Path:
         for number, label in enumerate(CLASSES):
             for index in range(5):
                 _image(folder / name / label / f"{index}.jpg", number, random)
-    loose = ("new/1.jpg", "new/2.jpg", "new.jpg", "photo.jpg")
+    loose = ("new/1.jpg", "new/2.jpg", "new.jpg", "photo.jpg", "cat.jpg")
     for name in (*loose, *(f"new/{label}/3.jpg" for label in CLASSES)):
         _image(folder / name, 0, random)
     files = [f"photos/{label}/{index}.jpg" for label in CLASSES for index in range(5)]

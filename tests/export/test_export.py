@@ -407,12 +407,13 @@ IMAGES = {
     "timm/test_convnext": 32,
     "timm/test_efficientnet": 32,
 }
+IMAGES_IN_CI = {"torchvision/resnet18", "timm/test_vit"}
 
 
 @pytest.mark.slow(0.2)
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.long if n == "torchvision/vgg11" else ()) for n in IMAGES],
+    [pytest.param(n, marks=() if n in IMAGES_IN_CI else pytest.mark.long) for n in IMAGES],
 )
 def test_the_families_of_images_are_exported(name: str, tmp_path: Path) -> None:
     run = zoo.open_run(weighted_run(tmp_path / "run", spec_of(name, size=IMAGES[name])))
@@ -454,6 +455,7 @@ def test_a_run_with_lora_is_exported_merged(photos: Path, tmp_path: Path) -> Non
         epochs=1,
         workers=0,
         output=tmp_path / "run",
+        report=False,
     )
     exported = zoo.export_run(run, format="onnx", output=tmp_path / "onnx")
     assert exported.difference <= TOLERANCE

@@ -74,10 +74,11 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
             seed=7,
             registry=registry,
             reporter=Quiet(),
+            report=False,
         )
 
     def go_on(output: Path) -> None:
-        zoo.resume(output, save_every=SAVE_EVERY, registry=registry, reporter=Quiet())
+        zoo.resume(output, save_every=SAVE_EVERY, registry=registry, reporter=Quiet(), report=False)
 
     train("full", folder / "warm")  # so that children inherit what is imported on the way
     for round_number, strategy in enumerate(cycle(CASES)):
@@ -104,7 +105,7 @@ def torment(folder: Path, kills: int, seed: int) -> Tally:
             tally.begun += (output / "last").is_dir()
             record = output / "run.json"
             if record.exists() and json.loads(record.read_text())["finished"]:
-                break  # it came too late: what was left was the report alone
+                break  # it came too late
             if not record.exists():  # before there was a run
                 child = children.fork(lambda: train(strategy, output))  # noqa: B023
             else:

@@ -460,7 +460,9 @@ print(peak() - before)
 
 
 @pytest.mark.slow(minutes=1)
-@pytest.mark.parametrize(("mode", "most"), [("I;16", 0.7e9), ("RGBA", 1.6e9)])
+@pytest.mark.parametrize(
+    ("mode", "most"), [pytest.param("I;16", 0.7e9, marks=pytest.mark.long), ("RGBA", 1.6e9)]
+)
 def test_reading_the_largest_images_takes_no_more_than_is_promised(tmp_path, mode, most):
     path = tmp_path / "large.png"
     Image.new(mode, (13_377, 13_377)).save(path, compress_level=1)
