@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow(2)
 def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.kills", "--kills", "4"],
+        [sys.executable, "-m", "tests.faults.kills", "--kills", "3"],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
         capture_output=True,
