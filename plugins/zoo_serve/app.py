@@ -83,7 +83,7 @@ def _application(run: zoo.Run, service: Service, prefix: str) -> FastAPI:
         await anyio.to_thread.run_sync(service.close)
 
     return bare_application(
-        title=f"zoo serve {run.folder.name}",
+        title=f"zoo serve {run.name}",
         description=f"{run.backbone_name}, fine-tuned: {len(run.classes)} outputs, {run.task.name}.",
         lifespan=lifespan,
         paths="/, /predict, /model, /mistakes, /health or /openapi.json",
@@ -151,7 +151,7 @@ def _add_facts(app: FastAPI, run: zoo.Run, limits: Limits, *, waiting: Callable[
 def _model(run: zoo.Run, limits: Limits) -> schemas.Model:
     weights = run.record.get("weights") or {}
     return schemas.Model(
-        run=run.folder.resolve().name,
+        run=run.name,
         backbone=run.backbone_name,
         task=run.task.name,
         modality=run.modality.name,

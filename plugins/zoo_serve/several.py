@@ -46,7 +46,7 @@ def create_app_of_runs(
 ) -> SeveralRuns:
     """Create an ASGI application that serves several runs; its threads stop with its lifespan.
 
-    Each run has the routes of :func:`~zoo_serve.app.create_app` under ``/<name of its folder>/``.
+    Each run has the routes of :func:`~zoo_serve.app.create_app` under ``/<its name>/``.
 
     Args:
         runs: From :func:`zoo.open_run`; adapter runs of one base share it in memory.

@@ -279,7 +279,9 @@ def test_the_name_of_a_run_stands_for_its_folder(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(lora, tmp_path / "runs" / "cnn-1")
     assert zoo_cli("add", "runs/cnn-1", "--name", "named").code == 0
-    assert zoo.open_run("named").folder == tmp_path / "runs" / "cnn-1"
+    run = zoo.open_run("named")
+    assert (run.folder, run.name) == (tmp_path / "runs" / "cnn-1", "named")
+    assert list(zoo.load_predictors([run, "runs/cnn-1"], device="cpu")) == ["named", "cnn-1"]
     merged = zoo_cli("merge", "runs/cnn-1")
     assert "run: runs/cnn-1-merged" in merged.out, merged.err
     assert zoo_cli("report", "named").code == 0

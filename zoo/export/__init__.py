@@ -96,8 +96,7 @@ def export_run(
     """
     chosen = find_exporter(format, registry)
     run = run if isinstance(run, Run) else Run(run)
-    name = run.folder.resolve().name
-    folder = Path(output) if output else Path("exports") / f"{name}-{chosen.bare}"
+    folder = Path(output) if output else Path("exports") / f"{run.name}-{chosen.bare}"
     refuse_existing(folder)
     backbone = loaded(run)
     if backbone.unpadded:

@@ -30,7 +30,7 @@ def readme(
         f"- `{name}`: ({', '.join(map(str, shape))}), {dtypes[name]}"
         for name, shape in inputs.axes.items()
     )
-    return f"""# {plain(run.folder.resolve().name)} ({chosen.bare})
+    return f"""# {plain(run.name)} ({chosen.bare})
 
 {plain(last_part(run.backbone_name))}, fine-tuned and exported with zoo, which is not needed here.
 {_checked(chosen.value, difference)}

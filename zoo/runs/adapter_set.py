@@ -243,15 +243,13 @@ def _named_runs(
         named = {}
         for given in runs:
             run = _opened(given, registry)
-            published = isinstance(given, str) and given in registry.policy.runs
-            name = str(given) if published else run.folder.resolve().name
-            if name in named:
+            if run.name in named:
                 raise UsageError(
-                    f"two runs are called {name!r}: {named[name].folder} and {run.folder}",
+                    f"two runs are called {run.name!r}: {named[run.name].folder} and {run.folder}",
                     hint="Give one of them a name with 'zoo add', or in Python a mapping from names "
                     "to runs.",
                 )
-            named[name] = run
+            named[run.name] = run
     if not named:
         raise UsageError("there are no runs to load", hint="Give at least one adapter run.")
     return named

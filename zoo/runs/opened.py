@@ -87,6 +87,7 @@ class OpenedRun:
         finished: Finished | None = None,
     ) -> None:
         self._given = _folder_of(folder, registry)
+        self._name = "" if self._given == Path(folder) else str(folder)
         self._absolute = Path(os.path.abspath(self._given))
         self.surgery, self._network, self._registry = surgery, network, registry
         self._base = Path(os.path.expanduser(base)) if base else None
@@ -123,6 +124,11 @@ class OpenedRun:
         """The run folder as given; absolute after a change of the working directory."""
         moved = os.path.abspath(self._given) != str(self._absolute)
         return self._absolute if moved else self._given
+
+    @property
+    def name(self) -> str:
+        """The name from ``zoo add`` by which it was opened, else the name of its folder."""
+        return self._name or self.folder.resolve().name
 
     def __repr__(self) -> str:
         name = type(self).__name__

@@ -50,7 +50,7 @@ class ShownRun(OpenedRun):
             RunError: ``metrics.jsonl`` is damaged.
             UsageError: It is missing.
         """
-        title = f"{self.folder.name}: {self.backbone_name}"
+        title = f"{self.name}: {self.backbone_name}"
         return history_plot(
             self.epochs(), self.record["results"]["best_epoch"], title, self.task.selection
         )
