@@ -82,16 +82,16 @@ def _identity(spec: BackboneSpec, weights: Weights) -> tuple[str, str, str, int]
 
 
 def _size(spec: BackboneSpec, weights: Weights) -> int:
-    own = replace(spec, input=weights.input) if weights.input else spec
-    return own.image_input.size
+    sized = replace(spec, input=weights.input) if weights.input else spec
+    return sized.image_input.size
 
 
 def _measured(spec: BackboneSpec, weights: Weights, results: Results) -> Weights:
-    own = _size(spec, weights)
+    sized = _size(spec, weights)
     by_size = results.get(f"{spec.name}.{weights.tag}", {})
     metrics = {}
-    for size in sorted(by_size, key=lambda size: (size != own, size)):
-        dataset = "imagenet1k" if size == own else f"imagenet1k@{size}"
+    for size in sorted(by_size, key=lambda size: (size != sized, size)):
+        dataset = "imagenet1k" if size == sized else f"imagenet1k@{size}"
         metrics[f"{dataset}/top1"], metrics[f"{dataset}/top5"] = by_size[size]
     return replace(weights, metrics=metrics)
 

@@ -207,7 +207,7 @@ def image_input(config: Any) -> ImageInput:
 
 def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> Weights:
     """Return the weights of one tag; ``image`` is the input of the architecture's row."""
-    own = replace(
+    weights_input = replace(
         image_input(config),
         min_size=image.min_size,
         multiple_of=image.multiple_of,
@@ -224,7 +224,7 @@ def weights_row(tag: str, config: Any, image: ImageInput, *, default: bool) -> W
         license=license_of(config.license),
         default=default,
         classes=config.num_classes,
-        input=own if own != image else None,
+        input=weights_input if weights_input != image else None,
     )
 
 

@@ -109,8 +109,8 @@ def _check_patch_size(net: nn.Module, spec: BackboneSpec) -> None:
 def _published_sizes(net: nn.Module, spec: BackboneSpec) -> set[int]:
     """Return the image sizes that the network was pretrained with."""
     config: Any = getattr(net, "pretrained_cfg", None) or {}
-    own = {int(config["input_size"][-1])} if config.get("input_size") else set()
-    return own | {int(getattr(w.input, "size", 0)) for w in spec.weights if w.input}
+    sizes = {int(config["input_size"][-1])} if config.get("input_size") else set()
+    return sizes | {int(getattr(w.input, "size", 0)) for w in spec.weights if w.input}
 
 
 def _invalid_size(spec: BackboneSpec, reason: str) -> UsageError:
@@ -136,11 +136,11 @@ def assemble(net: Any, spec: BackboneSpec, *, head: bool = True) -> Backbone:
 
     def convert(state: StateDict) -> StateDict:
         state = clean(state)
-        plain, own = layout.from_native(state), dict(net.state_dict())
+        plain, network_state = layout.from_native(state), dict(net.state_dict())
         shapes = {k: v.shape for k, v in plain.items() if not k.startswith(f"{layout.path}.")}
-        if shapes == {name: tensor.shape for name, tensor in own.items()}:
+        if shapes == {name: tensor.shape for name, tensor in network_state.items()}:
             return plain
-        return layout.from_native(converted(state, partial(build, spec, outputs), own))
+        return layout.from_native(converted(state, partial(build, spec, outputs), network_state))
 
     return Backbone.wrap(
         net,

@@ -229,9 +229,13 @@ def _table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> Table:
         columns["labels"] = [row.get("labels") for row in rows]
     else:
         labels = columns["label"] = [row.get("label") for row in rows]
-        columns["probability"] = [own.get(x) for own, x in zip(given, labels, strict=True)]
-    kept = {name for own in given for name in own}
-    return columns | {f"p({n})": [own.get(n) for own in given] for n in classes if n in kept}
+        columns["probability"] = [
+            by_class.get(x) for by_class, x in zip(given, labels, strict=True)
+        ]
+    kept = {name for by_class in given for name in by_class}
+    return columns | {
+        f"p({n})": [by_class.get(n) for by_class in given] for n in classes if n in kept
+    }
 
 
 def _write(path: Path, table: Table) -> None:

@@ -227,8 +227,8 @@ def _own_classes(
 ) -> tuple[str, ...]:
     """The classes of the training split, for data that is opened without a run."""
     first = next(iter(parts.values()))
-    own = layout["train"](True, (first.known_task,)) if "train" in layout else first
-    return choose_classes(unify_integer_labels({"train": own}, (), request.findings)["train"])
+    training = layout["train"](True, (first.known_task,)) if "train" in layout else first
+    return choose_classes(unify_integer_labels({"train": training}, (), request.findings)["train"])
 
 
 def _under(part: Part, classes: tuple[str, ...], columns: Columns) -> Part:

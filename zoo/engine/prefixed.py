@@ -46,8 +46,8 @@ def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
     first = [(0, index) for index in range(min(3, len(dataloaders.val_labels)))]
     examples = [setup.forward.place(dataloaders.val.batch(keys)) for keys in (first[:2], first)]
     modality = modality_of(setup.forward.backbone.spec)
-    beside = examples[0].keys() - {modality.main_input, "index", "labels", "traits"}
-    if beside and not modality.ragged:  # such as a mask, which has to be computed again
+    extra = examples[0].keys() - {modality.main_input, "index", "labels", "traits"}
+    if extra and not modality.ragged:  # such as a mask, which has to be computed again
         return None
     with setup.forward.autocast():
         prefix = find_prefix(setup.forward.backbone, examples)

@@ -179,9 +179,9 @@ class Readings:
         """The samples of the step, or those whose features are not finite."""
         indices, what = taken.indices, "with the samples"
         if taken.features is not None:
-            odd = ~taken.features.isfinite().all(dim=1)
-            if odd.any():
-                indices = indices[odd]
+            bad = ~taken.features.isfinite().all(dim=1)
+            if bad.any():
+                indices = indices[bad]
                 what = "where these samples have features that are not finite:"
         names = self._setup.dataloaders.train.names(indices[:_NAMED].tolist())
         more = ", …" if len(indices) > _NAMED else ""

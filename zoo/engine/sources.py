@@ -135,9 +135,9 @@ class Features:
         order = torch.randperm(self._count, generator=generator)
         train = self._views[epoch % len(self._views)]
         for chosen in torch.split(order, recipe.probe_batch_size)[start:]:
-            own = chosen[accelerator.process_index :: accelerator.num_processes]
-            rows = torch.from_numpy(train[own.numpy()])  # (b, feature_dim)
-            yield Step(rows, self._labels[own], len(chosen), own)
+            local = chosen[accelerator.process_index :: accelerator.num_processes]
+            rows = torch.from_numpy(train[local.numpy()])  # (b, feature_dim)
+            yield Step(rows, self._labels[local], len(chosen), local)
 
     def everything(self) -> Step:
         """All samples in all views as one step; the features of a single one stay memory-mapped."""

@@ -40,8 +40,8 @@ def logme(features: Matrix, targets: Matrix) -> float:
     return float(
         np.mean(
             [
-                _evidence(spectrum**2, own**2, length, features.shape)
-                for own, length in zip(projected.T, lengths, strict=True)
+                _evidence(spectrum**2, column**2, length, features.shape)
+                for column, length in zip(projected.T, lengths, strict=True)
             ]
         )
     )

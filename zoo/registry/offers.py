@@ -156,8 +156,8 @@ def unique(kind: OfferKind, name: str, offers: Iterable[Offer[Any]]) -> Offer[An
     """
     known = list(offers)
     found = [offer for offer in known if name in (offer.name, offer.bare)]
-    own = [offer for offer in found if not offer.plugin]
-    if len(chosen := own or found) == 1:
+    built_in = [offer for offer in found if not offer.plugin]
+    if len(chosen := built_in or found) == 1:
         return chosen[0]
     if chosen:
         raise AmbiguousNameError(

@@ -268,20 +268,20 @@ def _read(run: Run, registry: Registry) -> AdapterParts:
 def _loaded(backbone: Backbone, run: Run, parts: AdapterParts, registry: Registry) -> _Loaded:
     """Load an adapter on the base, and remove it from the base again."""
     net = backbone.net
-    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    changed = [name for name in parts.base if name in own]
-    before = {name: own[name].data for name in changed}
+    originals = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    changed = [name for name in parts.base if name in originals]
+    before = {name: originals[name].data for name in changed}
     for name in changed:
-        own[name].data = before[name].clone()
+        originals[name].data = before[name].clone()
     try:
         run.add_head(backbone, registry)
         put_on(backbone, parts)
         layers = dict(adapter_layers.layers(net))
-        values = {name: own[name].data for name in changed}
+        values = {name: originals[name].data for name in changed}
     finally:
         adapter_layers.remove(net)
         for name in changed:
-            own[name].data = before[name]
+            originals[name].data = before[name]
     for layer in layers.values():
         layer.eval()
     return _Loaded(run, backbone.head.eval(), layers, values)

@@ -141,7 +141,9 @@ def compare(
 def _other_metrics(runs: Sequence[Run]) -> list[str]:
     """A remark if another run has another selection metric than the first, which is compared."""
     first, *others = [(run.folder, run.task.selection) for run in runs]
-    different = [f"{folder} by {own.title}" for folder, own in others if own.key != first[1].key]
+    different = [
+        f"{folder} by {metric.title}" for folder, metric in others if metric.key != first[1].key
+    ]
     if not different:
         return []
     return [
@@ -192,7 +194,7 @@ def _in_common(
     Raises:
         RunError: There are none.
     """
-    places = [_places(own) for own in evaluated]
+    places = [_places(each) for each in evaluated]
     shared = [key for key in places[0] if all(key in other for other in places[1:])]
     if not shared:
         raise RunError(
@@ -201,17 +203,17 @@ def _in_common(
             hint="Use --data PATH, with labelled data that no run was trained on.",
         )
     remarks = []
-    if any(len(own) != len(shared) for own in evaluated):
+    if any(len(each) != len(shared) for each in evaluated):
         counts = ", ".join(
-            f"{run.folder} has {len(own):,}" for run, own in zip(runs, evaluated, strict=True)
+            f"{run.folder} has {len(each):,}" for run, each in zip(runs, evaluated, strict=True)
         )
         remarks.append(
             f"the runs have different samples ({counts}); compared on the {len(shared):,} common "
             "ones"
         )
     taken = [
-        own.take([where[key] for key in shared])
-        for own, where in zip(evaluated, places, strict=True)
+        each.take([where[key] for key in shared])
+        for each, where in zip(evaluated, places, strict=True)
     ]
     return taken, remarks
 

@@ -48,13 +48,13 @@ def contests(
         classes: Class names or target columns.
         reporter: Gets the steps of a bootstrap.
     """
-    scores = [task.sample_scores(own.outputs, own.labels) for own in evaluated]
-    counts = [(int((own > scores[0]).sum()), int((own < scores[0]).sum())) for own in scores[1:]]
+    scores = [task.sample_scores(each.outputs, each.labels) for each in evaluated]
+    counts = [(int((each > scores[0]).sum()), int((each < scores[0]).sum())) for each in scores[1:]]
     if task.metric == ACCURACY:
         found = [Contest(name, *count, p, p) for count in counts for name, p in [mcnemar(*count)]]
         return holm(found)
     with reporter.steps("bootstrap", RESAMPLES * len(evaluated)) as advance:
-        first, *others = (_resampled(task, own, classes, advance) for own in evaluated)
+        first, *others = (_resampled(task, each, classes, advance) for each in evaluated)
     found = []
     for count, other in zip(counts, others, strict=True):
         p, interval = bootstrap(other - first)

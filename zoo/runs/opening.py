@@ -23,19 +23,21 @@ def open_runs(folders: Sequence[str | Path], *, networks: Sequence[NetworkLike] 
         UsageError: A network does not belong to any of the runs.
     """
     runs = [Run(folder) for folder in folders]
-    own = {run.folder: _name_of_code(run) for run in runs if run.record.get("network") is not None}
+    code_names = {
+        run.folder: _name_of_code(run) for run in runs if run.record.get("network") is not None
+    }
     given = {_name(network): network for network in networks}
     for name in given:
-        if not own or (len(given) > 1 and name not in own.values()):
-            known = ", ".join(sorted({*own.values()})) or "those of plugins"
+        if not code_names or (len(given) > 1 and name not in code_names.values()):
+            known = ", ".join(sorted({*code_names.values()})) or "those of plugins"
             raise UsageError(
                 f"none of the runs was trained with the network {name!r}; their networks: {known}",
                 hint="Leave --network out, or name the function that a run was trained with.",
             )
     everywhere = networks[0] if len(given) == 1 else None
     return [
-        Run(run.folder, network=given.get(own[run.folder], everywhere))
-        if run.folder in own
+        Run(run.folder, network=given.get(code_names[run.folder], everywhere))
+        if run.folder in code_names
         else run
         for run in runs
     ]

@@ -65,8 +65,8 @@ def named_as_given(request: Request, samples: Samples) -> Samples:
 
 
 def _demo_data(request: Request, kind: InputKind, tasks: Sequence[Task]) -> Splits:
-    own = next((task for task in tasks if task.labels is Labels), None)
-    if own is None:
+    demo_task = next((task for task in tasks if task.labels is Labels), None)
+    if demo_task is None:
         raise UsageError(
             f"--task {request.task} needs --data: the demo data has one class per sample",
             hint="Add --data PATH.",
@@ -77,4 +77,4 @@ def _demo_data(request: Request, kind: InputKind, tasks: Sequence[Task]) -> Spli
                 f"{row.typed} needs --data: it has no effect on the demo data",
                 hint=f"Add --data PATH, or leave {row.typed} out.",
             )
-    return demo_data(kind, task=own.name, classes=request.classes, seed=request.seed)
+    return demo_data(kind, task=demo_task.name, classes=request.classes, seed=request.seed)

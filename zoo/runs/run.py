@@ -50,8 +50,8 @@ class Run(ShownRun):
     def next_command(self) -> str:
         """A command that predicts one of its validation inputs."""
         example = self.record["example"]
-        own = self.modality.in_files and os.path.splitext(example)[0] == EXAMPLE
-        given = str(self.folder / example) if own else example
+        is_example = self.modality.in_files and os.path.splitext(example)[0] == EXAMPLE
+        given = str(self.folder / example) if is_example else example
         return self.modality.predict_command(shlex.quote(str(self.folder)), given)
 
     def predict(

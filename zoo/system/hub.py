@@ -44,13 +44,13 @@ def hub_error_in_words(
     detail = " ".join(str(getattr(error, "server_message", None) or "").split())[:_MAX_DETAIL]
     if isinstance(error, errors.GatedRepoError):
         reason = f"{repo} is a gated repository"
-        own = f"Accept its terms at https://huggingface.co/{repo}, then run 'hf auth login'."
+        advice = f"Accept its terms at https://huggingface.co/{repo}, then run 'hf auth login'."
     elif isinstance(error, errors.RepositoryNotFoundError):
         reason = f"the Hub has no repository {repo!r}, or it is private ({code})"
-        own = f"Search at https://huggingface.co/models?search={repo}."
+        advice = f"Search at https://huggingface.co/models?search={repo}."
     elif code in _BY_STATUS or code >= 500:
-        words, own = _BY_STATUS.get(code, ("the Hub returned a server error", ""))
+        words, advice = _BY_STATUS.get(code, ("the Hub returned a server error", ""))
         reason = f"{words} ({code}){f': {detail}' if detail else ''}"
     else:
-        reason, own = first_line(error)[:_MAX_DETAIL], ""
-    return f"{doing} failed: {reason}", own or hint
+        reason, advice = first_line(error)[:_MAX_DETAIL], ""
+    return f"{doing} failed: {reason}", advice or hint

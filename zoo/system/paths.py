@@ -11,8 +11,8 @@ COMPILED = "compiled"
 
 def cache_folder() -> Path:
     """``$ZOO_CACHE``, else ``$XDG_CACHE_HOME/zoo``, else the platform's cache folder."""
-    if own := os.environ.get("ZOO_CACHE"):
-        return Path(os.path.expanduser(own))
+    if override := os.environ.get("ZOO_CACHE"):
+        return Path(os.path.expanduser(override))
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(os.path.expanduser(xdg)) / "zoo"
     import platformdirs
@@ -38,8 +38,8 @@ def torch_folder() -> Path:
 def hub_folder() -> Path:
     """Where ``huggingface_hub`` keeps downloads (``HF_HOME``, ``HF_HUB_CACHE`` respected)."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if own := os.environ.get(name):
-            return Path(os.path.expanduser(os.path.expandvars(own)))
+        if override := os.environ.get(name):
+            return Path(os.path.expanduser(os.path.expandvars(override)))
     if home := os.environ.get("HF_HOME"):
         return Path(os.path.expanduser(os.path.expandvars(home))) / "hub"
     return _caches() / "huggingface" / "hub"

@@ -27,11 +27,11 @@ def require_defined(task: Task, labels: LabelArray, classes: Sequence[str]) -> t
     remarks: list[str] = []
     value = task.compute_metrics(logits, labels, classes, remarks)[task.metric]
     prefix = f"{task.selection.title}: "
-    own = tuple(text.removeprefix(prefix) for text in remarks if text.startswith(prefix))
+    reasons = tuple(text.removeprefix(prefix) for text in remarks if text.startswith(prefix))
     if math.isnan(value):
         raise UsageError(
             f"--metric {task.metric} cannot be computed on the validation split; "
-            f"{'; '.join(own) or 'undefined'}",
+            f"{'; '.join(reasons) or 'undefined'}",
             hint="Choose another --metric, or another validation split.",
         )
-    return own
+    return reasons

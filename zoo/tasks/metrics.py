@@ -177,9 +177,9 @@ class Selection:
         """
         function = measure_of(task, self.metric)
         assert function is not None
-        own = replace(given, argument=self.argument, remarks=[])
-        found = self.offer.call(lambda: imported(function)(own))
-        given.remarks.extend(f"{self.title}: {text}" for text in own.remarks)
+        metric_input = replace(given, argument=self.argument, remarks=[])
+        found = self.offer.call(lambda: imported(function)(metric_input))
+        given.remarks.extend(f"{self.title}: {text}" for text in metric_input.remarks)
         if not isinstance(found, Real):
             raise self.offer.broken(f"its {self.offer} returned {found!r}, not a number")
         return float(found)

@@ -258,13 +258,13 @@ class MultiLabel(SelectingTask):
             mistaken = bool(wrong[i].any())
             place = int(most[i] if mistaken else least[i])
             yes, name = bool(outputs[i, place] >= THRESHOLD), classes[place]
-            own = [classes[int(k)] for k in np.flatnonzero(truth[i])]
+            true_classes = [classes[int(k)] for k in np.flatnonzero(truth[i])]
             found.append(
                 Case(
                     index=i,
                     output=place,
                     predicted=name if yes else f"not {name}",
-                    true=", ".join(own) or "none of the classes",
+                    true=", ".join(true_classes) or "none of the classes",
                     confidence=float(sure[i, place]),
                     wrong=mistaken,
                     against=not yes,

@@ -164,8 +164,8 @@ class Regression(SelectingTask):
         """Standard deviations from the mean, ``(B, targets)`` of float32."""
         mean = torch.tensor(self.mean, dtype=torch.float64)
         std = torch.tensor(self.std, dtype=torch.float64)
-        apart = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
-        return (apart / std.to(labels.device, labels.dtype)).float()
+        centred = labels - mean.to(labels.device, labels.dtype)  # (B, targets)
+        return (centred / std.to(labels.device, labels.dtype)).float()
 
     def loss(self, labels: LabelArray, options: LossOptions = PLAIN_LOSS) -> Loss:
         """By default squared error averaged over targets; targets ``(B, T)`` floats."""

@@ -51,8 +51,8 @@ def specs_can_be_copied_and_pickled(plugin: PublishedCatalogue) -> None:
 
 def names_are_valid(plugin: PublishedCatalogue) -> None:
     """Names consist of letters, digits and ``_ . + -``, and no two differ in case only."""
-    odd = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
-    assert not odd, f"invalid names: {odd[:5]}"
+    invalid = [s.name for s in plugin.specs if not LEGAL.fullmatch(s.name)]
+    assert not invalid, f"invalid names: {invalid[:5]}"
     folded: dict[str, str] = {}
     for spec in plugin.specs:
         other = folded.setdefault(spec.name.lower(), spec.name)

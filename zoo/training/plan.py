@@ -141,16 +141,16 @@ def _saved_apart(
     Raises:
         UsageError: ``merge`` has no effect.
     """
-    apart = (
+    saves_adapter = (
         phases[-1].kind is not None
         and not any(phase.trains_backbone for phase in phases[:-1])
         and start.start.weights is not None
         and not request.surgery
         and named
     )
-    if request.merge and not apart:
+    if request.merge and not saves_adapter:
         raise UsageError(
             "--merge has no effect: this run saves the whole network",
             hint="Leave --merge out. It is for adapters, such as --strategy lora, on pretrained weights.",
         )
-    return apart and not request.merge
+    return saves_adapter and not request.merge

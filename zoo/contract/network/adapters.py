@@ -66,8 +66,8 @@ def _merges(module: nn.Module) -> bool:
 
 def _pixels(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> Tensor:
     """A small input of a convolution."""
-    reach = zip(module.kernel_size, module.dilation, module.stride, strict=True)
-    sides = [dilation * (kernel - 1) + 1 + 2 * stride for kernel, dilation, stride in reach]
+    geometry = zip(module.kernel_size, module.dilation, module.stride, strict=True)
+    sides = [dilation * (kernel - 1) + 1 + 2 * stride for kernel, dilation, stride in geometry]
     return torch.randn(1, module.in_channels, *sides, generator=_seeded())
 
 
@@ -84,12 +84,14 @@ def _takes_an_adapter(module: nn.Module, given: Tensor) -> bool:
             for parameter in net.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
             layer: Any = net["layer"]
-            beside = layer(given.double())
+            with_adapter = layer(given.double())
             layer.merge()
             merged = layer(given.double())
     except Exception:  # a custom layer that cannot be tried
         return False
-    return beside.shape == merged.shape and torch.allclose(beside, merged, rtol=1e-4, atol=1e-4)
+    return with_adapter.shape == merged.shape and torch.allclose(
+        with_adapter, merged, rtol=1e-4, atol=1e-4
+    )
 
 
 def _seeded() -> torch.Generator:

@@ -342,12 +342,14 @@ class Backbone(StagedNetwork):
         self.weights_notes, self.head_flaw = (), ""
         plain = self._convert(dict(state)) if self._convert else dict(state)
         head, rest = part_head(plain, self.head_path)
-        own, name = self.head.state_dict(), self.spec.name
-        flaws = difference(head, own) if strict_head else []
+        head_state, name = self.head.state_dict(), self.spec.name
+        flaws = difference(head, head_state) if strict_head else []
         self.weights_notes = load_net(
             self.net, rest, lacks=lacks, flaws=flaws, name=name, source=source
         )
-        if difference(head, own) and (fitting := head_for(head, self.head, self.spec.feature_dim)):
+        if difference(head, head_state) and (
+            fitting := head_for(head, self.head, self.spec.feature_dim)
+        ):
             self.replace_head(fitting)
         self.head_flaw = load_head(self.head, head, path=self.head_path, name=name, source=source)
         return bool(head) and not self.head_flaw

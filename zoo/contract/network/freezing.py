@@ -43,9 +43,9 @@ def resting(net: nn.Module, stages: Stages) -> Iterator[nn.Module]:
     trained = {stages.of(p) for p, tensor in net.named_parameters() if tensor.requires_grad}
     before = False
     for path, module in net.named_modules():
-        own = [p.requires_grad for p in module.parameters()]
-        if own:
-            resting = not any(own)
+        trainable = [p.requires_grad for p in module.parameters()]
+        if trainable:
+            resting = not any(trainable)
         else:
             stage = stages.of(path)
             resting = stage not in trained if stage else before

@@ -72,18 +72,20 @@ def load_net(
         WeightsError: The tensors do not fit, and nothing is changed; or the network does not have
             their values after loading.
     """
-    own = net.state_dict()
-    left = {k: own.get(k) for k in {**own, **given} if any(fnmatchcase(k, p) for p in lacks)}
+    current = net.state_dict()
+    left = {
+        k: current.get(k) for k in {**current, **given} if any(fnmatchcase(k, p) for p in lacks)
+    }
     given = {k: v for k, v in {**given, **left}.items() if v is not None}
-    if wrong := [*difference(given, own), *flaws]:
+    if wrong := [*difference(given, current), *flaws]:
         raise WeightsError(
             f"the weights in {source} do not fit {name}: {'; '.join(wrong)}",
             hint="Use weights of this architecture, or '--weights none' (random initialisation).",
         )
     # A conversion hands the network's own tensors on where the file has none.
-    read = {key for key in given if given[key].data_ptr() != own[key].data_ptr()}
-    own.update(given)  # in place: it carries version numbers that some networks ask for
-    net.load_state_dict(own)
+    read = {key for key in given if given[key].data_ptr() != current[key].data_ptr()}
+    current.update(given)  # in place: it carries version numbers that some networks ask for
+    net.load_state_dict(current)
     check_values(given, net.state_dict(), name, source)
     return missing_in_words(net, read)
 

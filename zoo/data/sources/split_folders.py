@@ -95,8 +95,8 @@ def with_files_found(part: Part, kind: InputKind, split: str, findings: Findings
     root = Path(inputs.folder)
     candidates = [replace(inputs, folder=str(path)) for path in visible_folders(root)]
     there = [each for each in candidates if os.path.exists(each[0])]
-    own = [each for each in there if split and split_of(Path(each.folder).name) == split]
-    chosen = own if len(there) > 1 else there
+    same_split = [each for each in there if split and split_of(Path(each.folder).name) == split]
+    chosen = same_split if len(there) > 1 else there
     if len(chosen) != 1:
         return part
     findings.note(f"reading the {kind.nouns} of {part.where} from {Path(chosen[0].folder).name}/")

@@ -216,9 +216,9 @@ def _attribute(module: ModuleType, name: str, typed: str) -> Callable[..., Any]:
     try:
         found: Any = reduce(getattr, name.split("."), module)
     except AttributeError as error:
-        own = [each for each in vars(module) if callable(getattr(module, each))]
+        callables = [each for each in vars(module) if callable(getattr(module, each))]
         raise UsageError(
-            f"{typed}: there is no {name!r} in {module.__file__}.{did_you_mean(name, own)}",
+            f"{typed}: there is no {name!r} in {module.__file__}.{did_you_mean(name, callables)}",
             hint="Name a function that returns the network, e.g. my_file.py:build_net.",
         ) from error
     made_by: Callable[..., Any] = found

@@ -98,8 +98,8 @@ def wrap(
 
 def _with_tokenizer(given: InputSpec, tokenizer: Tokenizer | None) -> InputSpec:
     """Return the input with ``own_tokenizer`` set, if the network has a tokenizer."""
-    own: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
-    return replace(given, **own) if given.tokens else given
+    changes: dict[str, Any] = {"own_tokenizer": tokenizer is not None}
+    return replace(given, **changes) if given.tokens else given
 
 
 def _built(

@@ -85,8 +85,8 @@ def prepare(
         prepared = modality.prepare(sample, given, generator)
         shape = tuple(modality.shape(given))
         if not isinstance(prepared, Tensor) or not _fits(modality, tuple(prepared.shape), shape):
-            own = isinstance(prepared, Tensor)
-            found = tuple(prepared.shape) if own else f"a {type(prepared).__name__}"
+            is_tensor = isinstance(prepared, Tensor)
+            found = tuple(prepared.shape) if is_tensor else f"a {type(prepared).__name__}"
             raise TypeError(f"{found} rather than a tensor {shape}")
         return prepared.to(torch.float32)
 

@@ -54,8 +54,8 @@ def attribute(question: Question) -> Attributed:
     batch = question.loader.batch([(0, i) for i in range(len(question.samples))])
     pixels = batch["pixel_values"]  # (B, C, size, size)
     shown = [
-        Attribution(question.samples.input(i), image_uri(own))
-        for i, own in enumerate(_bytes(pixels, question))
+        Attribution(question.samples.input(i), image_uri(image))
+        for i, image in enumerate(_bytes(pixels, question))
     ]
     try:
         backbone = question.network().to(question.device).eval()
@@ -66,8 +66,8 @@ def attribute(question: Question) -> Attributed:
     except Exception as error:  # a plugin's network may raise anything; show plain images then
         return Attributed(tuple(shown), absent=first_line(error))
     shown = [
-        replace(each, overlay=overlay_uri(own, heat_map), place=whereabouts(heat_map))
-        for each, own, heat_map in zip(shown, _bytes(pixels, question), heat.maps, strict=True)
+        replace(each, overlay=overlay_uri(image, heat_map), place=whereabouts(heat_map))
+        for each, image, heat_map in zip(shown, _bytes(pixels, question), heat.maps, strict=True)
     ]
     method = f"Grad-CAM at {heat.layer}, {heat.grid} × {heat.grid}"
     return Attributed(tuple(shown), method)

@@ -37,8 +37,10 @@ class Augment:
             PluginError: A plugin's function fails, or returns something else.
         """
         if not self._offer.plugin:
-            own: Image.Image | Tensor = imported(self._offer.value.apply)(image, flip=self._flip)
-            return own
+            augmented: Image.Image | Tensor = imported(self._offer.value.apply)(
+                image, flip=self._flip
+            )
+            return augmented
         try:
             with _seeded():
                 given = imported(self._offer.value.apply)(image, flip=self._flip)

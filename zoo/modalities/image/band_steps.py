@@ -101,8 +101,8 @@ class CropInProportion:
     def __call__(self, pixels: Tensor) -> Tensor:
         from torchvision.transforms import RandomResizedCrop
 
-        own = pixels.shape[-1] / pixels.shape[-2]
+        aspect = pixels.shape[-1] / pixels.shape[-2]
         top, left, height, width = RandomResizedCrop.get_params(
-            pixels, self.scale, [own * 3 / 4, own * 4 / 3]
+            pixels, self.scale, [aspect * 3 / 4, aspect * 4 / 3]
         )
         return self.resize(pixels[..., top : top + height, left : left + width])

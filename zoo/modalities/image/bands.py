@@ -117,22 +117,22 @@ def _of_bytes(image: Image.Image, channels: int) -> Array:
 
 
 def _with_channels(array: Array, channels: int, values: ValueRange, name: str) -> Array:
-    own = array.shape[-1]
-    if own == channels:
+    present = array.shape[-1]
+    if present == channels:
         return array
-    if channels == _COLOUR and own == 1:
+    if channels == _COLOUR and present == 1:
         return np.repeat(array, channels, axis=-1)
-    if channels == _COLOUR and own > channels:
+    if channels == _COLOUR and present > channels:
         return array[..., :channels]
-    if channels == 1 and own == _COLOUR:
+    if channels == 1 and present == _COLOUR:
         weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601, as Pillow's
         grey = (array.astype(np.float32) @ weights)[..., None]
         return np.rint(grey).astype(np.uint8) if array.dtype == np.uint8 else grey
-    if channels == _COLOUR + 1 and own == _COLOUR:
+    if channels == _COLOUR + 1 and present == _COLOUR:
         opaque = 255 if array.dtype == np.uint8 else (values[1] if values else 1)
         return np.concatenate([array, np.full_like(array[..., :1], opaque)], axis=-1)
     raise BadFilesError(
-        f"{name} has {own} channel{'s' if own > 1 else ''}, but the network takes {channels}",
+        f"{name} has {present} channel{'s' if present > 1 else ''}, but the network takes {channels}",
         paths=(name,),
         hint="Use images with the same channels, set --channels N, or skip such files with "
         "--bad-files skip.",

@@ -138,8 +138,8 @@ def steps_in_words(
     channels = image_input.channels
     if channels != _RGB:
         found = "as asked for" if asked.get("channels") else "as the images have"
-        own = derived(splits.train.traits) == channels
-        found = found if asked.get("channels") or own else "as the network was trained with"
+        by_default = derived(splits.train.traits) == channels
+        found = found if asked.get("channels") or by_default else "as the network was trained with"
         facts["channels"] = f"{channels}, {found}"
     off = [
         words

@@ -247,9 +247,9 @@ class _CropInProportion:
     def __call__(self, image: Image.Image) -> Image.Image:
         from torchvision.transforms import RandomResizedCrop
 
-        own = image.width / image.height
+        aspect = image.width / image.height
         top, left, height, width = RandomResizedCrop.get_params(
-            image, self.scale, [own * 3 / 4, own * 4 / 3]
+            image, self.scale, [aspect * 3 / 4, aspect * 4 / 3]
         )
         crop = image.crop((left, top, left + width, top + height))
         prepared: Image.Image = self.resize(crop)

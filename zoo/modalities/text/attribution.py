@@ -39,13 +39,13 @@ def attribute(question: Question) -> Attributed:
         backbone = question.network().to(question.device).eval()
         encoder = TextEncoder(question.tokenizer, question.spec.text_input)
         raw = [samples.raw(i) for i in range(len(samples))]
-        texts = [own if isinstance(own, tuple) else str(own) for own in raw]
+        texts = [given if isinstance(given, tuple) else str(given) for given in raw]
         found = integrated_gradients(backbone, encoder, texts, question.outputs, question.device)
     except (NotAttributed, ImportError) as error:
         plain = tuple(plainly(texts_of(samples.raw(i))) for i in range(len(samples)))
         return Attributed(plain, absent=str(error))
     shown = tuple(
-        Attribution(texts=tuple(_shortened(own) for own in pieces), words=_heaviest(pieces))
+        Attribution(texts=tuple(_shortened(given) for given in pieces), words=_heaviest(pieces))
         for pieces in found.pieces
     )
     steps = "1 step" if found.steps == 1 else f"{found.steps} steps"
@@ -186,8 +186,8 @@ def _pieces(text: str | Pair, encoding: Any, weights: NDArray[np.float64]) -> li
         kept[:] = [min(kept[0], start), max(kept[1], end), kept[2] + float(weight)]
     heaviest = max((abs(word[2]) for word in words.values()), default=0.0) or 1.0
     return [
-        _filled(own, [word for (which, _), word in words.items() if which == number], heaviest)
-        for number, own in enumerate(_both(text))
+        _filled(part, [word for (which, _), word in words.items() if which == number], heaviest)
+        for number, part in enumerate(_both(text))
     ]
 
 

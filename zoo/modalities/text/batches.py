@@ -37,11 +37,11 @@ class TextBatches(BatchReader):
             for start in range(0, len(samples), _CHUNK):
                 stop = min(start + _CHUNK, len(samples))
                 tokens = encoder.tokens([_text(samples, i) for i in range(start, stop)])
-                lengths += [len(own.ids) for own in tokens]
-                cut += [own.cut for own in tokens]
-                ids.write(np.concatenate([own.ids for own in tokens]).astype(np.int32).tobytes())
+                lengths += [len(each.ids) for each in tokens]
+                cut += [each.cut for each in tokens]
+                ids.write(np.concatenate([each.ids for each in tokens]).astype(np.int32).tobytes())
                 if pairs:
-                    joined = np.concatenate([own.types for own in tokens])
+                    joined = np.concatenate([each.types for each in tokens])
                     types.write(joined.astype(np.int32).tobytes())
             self.lengths, self.cut = np.array(lengths, np.int64), np.array(cut, np.bool_)
             self._ends = np.cumsum(self.lengths)

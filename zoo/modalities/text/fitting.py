@@ -45,13 +45,13 @@ def fitted(spec: BackboneSpec, asked: Mapping[str, Any]) -> BackboneSpec:
 
 def _pooling(spec: BackboneSpec, wanted: Pooling | None) -> Pooling:
     """The requested pooling, if the network supports it."""
-    own = spec.text_input.pooling
-    if wanted not in (None, own) and spec.text_input.own_pooling:
+    published = spec.text_input.pooling
+    if wanted not in (None, published) and spec.text_input.own_pooling:
         raise UsageError(
-            f"--pooling {wanted} is not supported by {spec.name}, which has its own ({own})",
+            f"--pooling {wanted} is not supported by {spec.name}, which has its own ({published})",
             hint="Remove --pooling.",
         )
-    return wanted or own
+    return wanted or published
 
 
 def with_tokenizer(

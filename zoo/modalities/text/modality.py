@@ -130,7 +130,7 @@ class TextModality(Defaults):
 
         cut = loader.reader.cut
         words = self.truncation_note(int(cut.sum()), len(cut), spec, trained=True)
-        return NotSeen(tuple((END,) if own else () for own in cut), (words,) if words else ())
+        return NotSeen(tuple((END,) if is_cut else () for is_cut in cut), (words,) if words else ())
 
     def preparer(
         self, spec: BackboneSpec, *, tokenizer: Any, pairs: bool, reading: Reading | None

@@ -38,8 +38,8 @@ class TextPreparer:
     def batch(self, prepared: Sequence[PreparedInput]) -> dict[str, Tensor]:
         """``input_ids`` and ``attention_mask``, ``(B, T)``; of pairs ``token_type_ids``, if they differ."""
         tokens = [each.content for each in prepared]
-        apart = self._pairs and any(any(each.types) for each in tokens)
-        types = [each.types for each in tokens] if apart else None
+        distinguished = self._pairs and any(any(each.types) for each in tokens)
+        types = [each.types for each in tokens] if distinguished else None
         return self._encoder.collate([each.ids for each in tokens], types)
 
     def example(self) -> Raw:

@@ -67,15 +67,15 @@ def calibration(task: Task, outputs: NDArray[np.float64], labels: LabelArray) ->
     return _binned(*found) if found else None
 
 
-def _binned(said: NDArray[np.float64], true: NDArray[np.bool_]) -> Calibration:
+def _binned(probabilities: NDArray[np.float64], true: NDArray[np.bool_]) -> Calibration:
     """Bin probabilities and correctness, both ``(M,)``."""
-    places = np.minimum((said * BINS).astype(int), BINS - 1)
+    places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     counts = np.bincount(places, minlength=BINS)
-    means = np.bincount(places, weights=said, minlength=BINS) / np.maximum(counts, 1)
+    means = np.bincount(places, weights=probabilities, minlength=BINS) / np.maximum(counts, 1)
     shares = np.bincount(places, weights=true, minlength=BINS) / np.maximum(counts, 1)
-    error = float((counts * np.abs(means - shares)).sum() / len(said))
+    error = float((counts * np.abs(means - shares)).sum() / len(probabilities))
     bins = [
         Bin(i / BINS, (i + 1) / BINS, int(counts[i]), float(means[i]), float(shares[i]))
         for i in range(BINS)
     ]
-    return Calibration(bins, error, len(said))
+    return Calibration(bins, error, len(probabilities))

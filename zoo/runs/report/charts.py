@@ -168,23 +168,25 @@ class Scatter:
     count: int
 
 
-def scatter(name: str, truth: NDArray[np.float64], said: NDArray[np.float64]) -> Scatter | None:
+def scatter(
+    name: str, truth: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> Scatter | None:
     """One point per sample, or for an evenly spaced subset of many samples; both ``(N,)``.
 
     Returns:
         ``None`` if no values are finite.
     """
-    finite = np.flatnonzero(np.isfinite(truth) & np.isfinite(said))
+    finite = np.flatnonzero(np.isfinite(truth) & np.isfinite(predicted))
     if not len(finite):
         return None
     every = max(1, math.ceil(len(finite) / _MOST_POINTS))
     chosen = finite[::every]
-    numbers = np.concatenate([truth[finite], said[finite]])
+    numbers = np.concatenate([truth[finite], predicted[finite]])
     low, high, marks = _scale(float(numbers.min()), float(numbers.max()))
     x, y = _Axis(low, high, LEFT, WIDTH - RIGHT), _Axis(low, high, HEIGHT - BOTTOM, TOP)
     return Scatter(
         name=name,
-        points=tuple((x(float(truth[i])), y(float(said[i]))) for i in chosen),
+        points=tuple((x(float(truth[i])), y(float(predicted[i]))) for i in chosen),
         across=tuple(Tick(x(v), f"{v:g}") for v in marks),
         up=tuple(Tick(y(v), f"{v:g}") for v in marks),
         diagonal=Line("", ((x(low), y(low)), (x(high), y(high)))),

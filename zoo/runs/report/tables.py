@@ -96,8 +96,9 @@ def confusion(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any] 
 def scatters(subject: Subject) -> list[charts.Scatter]:
     if subject.task.has_classes:
         return []
-    truth, said = subject.evaluated.labels.astype(np.float64), subject.evaluated.outputs
+    truth, predicted = subject.evaluated.labels.astype(np.float64), subject.evaluated.outputs
     drawn = [
-        charts.scatter(name, truth[:, i], said[:, i]) for i, name in enumerate(subject.classes[:6])
+        charts.scatter(name, truth[:, i], predicted[:, i])
+        for i, name in enumerate(subject.classes[:6])
     ]
     return [chart for chart in drawn if chart is not None]

@@ -23,8 +23,10 @@ def spare_group_norms(net: nn.Module) -> None:
 
 def _row_by_row(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     x = inputs[0]
-    spared = x.is_cpu and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
-    return (x.contiguous(), *inputs[1:]) if spared else None
+    affected = (
+        x.is_cpu and not x.requires_grad and torch.is_grad_enabled() and not x.is_contiguous()
+    )
+    return (x.contiguous(), *inputs[1:]) if affected else None
 
 
 @contextmanager

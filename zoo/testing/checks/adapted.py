@@ -40,9 +40,11 @@ def train_a_step(backbone: Backbone, strategy: Strategy) -> None:
         for parameter in backbone.net.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.01)
-        beside = backbone.features(batch)
+        with_adapter = backbone.features(batch)
         adapters.merge(backbone)
-        assert_close(backbone.features(batch), beside, "merging the adapters changes the features")
+        assert_close(
+            backbone.features(batch), with_adapter, "merging the adapters changes the features"
+        )
 
 
 def _added(backbone: Backbone) -> list[str]:

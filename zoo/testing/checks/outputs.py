@@ -38,11 +38,11 @@ def params_is_the_number_of_parameters(backbone: Backbone) -> None:
     """``params`` is the number of parameters with the published head."""
     if not backbone.spec.params:
         raise NotApplicable("it declares no number")
-    own, native = backbone.net.state_dict(), backbone.native_state_dict()
+    state, native = backbone.net.state_dict(), backbone.native_state_dict()
     plain = sum(p.numel() for p in backbone.parameters())
     # Where several published heads became one, the library's own form has more.
     whole = sum(p.numel() for p in backbone.net.parameters())
-    whole += sum(value.numel() for name, value in native.items() if name not in own)
+    whole += sum(value.numel() for name, value in native.items() if name not in state)
     assert backbone.spec.params in (plain, whole), (
         f"there are {plain:,} parameters, declared {backbone.spec.params:,}"
     )

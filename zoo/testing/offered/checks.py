@@ -72,14 +72,14 @@ def augmentations_can_be_repeated(plugin: PublishedCatalogue) -> None:
 
 def readers_give_tables(plugin: PublishedCatalogue) -> None:
     """Every reader gives rows and columns of its example, the same each time."""
-    own = [each for each in registered_readers().values() if each.plugin == plugin.source.name]
-    _each([offered(each) for each in dict.fromkeys(own)], check_reader)
+    provided = [each for each in registered_readers().values() if each.plugin == plugin.source.name]
+    _each([offered(each) for each in dict.fromkeys(provided)], check_reader)
 
 
 def modalities_prepare_inputs(plugin: PublishedCatalogue) -> None:
     """Every modality reads its demo data, and prepares finite tensors, the same from one seed."""
-    own = [each for each in registered().values() if each.plugin == plugin.source.name]
-    _each([modality_offer(each) for each in own], partial(check_modality, specs=plugin.specs))
+    provided = [each for each in registered().values() if each.plugin == plugin.source.name]
+    _each([modality_offer(each) for each in provided], partial(check_modality, specs=plugin.specs))
 
 
 def exports_match_the_run(plugin: PublishedCatalogue) -> None:

@@ -78,9 +78,9 @@ def _value(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of division by zero
         value = task.compute_metrics(logits.double(), labels, names, remarks)[metric.key]
-    own = [text for text in remarks if text.startswith(f"{metric.title}: ")]
+    notes = [text for text in remarks if text.startswith(f"{metric.title}: ")]
     assert not math.isinf(value), f"{metric.offer}: {value} for {what}"
-    assert own or not math.isnan(value), (
+    assert notes or not math.isnan(value), (
         f"{metric.offer}: NaN for {what}, without a reason; give one with remark(…)"
     )
     return value

@@ -45,8 +45,8 @@ def check_modality(offer: Offer[ModalitySpec], specs: Iterable[BackboneSpec]) ->
     modality = modality_named(offer.value.name)
     if not isinstance(modality, FileFunctions):
         raise NotApplicable(f"{offer} is not a zoo.FileModality")
-    own = [spec.input for spec in specs if spec.modality == offer.value.name]
-    check_files(modality, own[0] if own else offer.value.load("input")())
+    inputs = [spec.input for spec in specs if spec.modality == offer.value.name]
+    check_files(modality, inputs[0] if inputs else offer.value.load("input")())
 
 
 def check_files(modality: FileFunctions, given: InputSpec) -> None:
@@ -54,9 +54,11 @@ def check_files(modality: FileFunctions, given: InputSpec) -> None:
     with calling(modality, "make_demo"):
         made = list(modality.make_demo(0))
     for label in modality.demo_classes:
-        own = [raw for raw, name in made if name == label]
-        assert len(own) >= EACH, f"make_demo yields {len(own)} {modality.nouns} of {label!r}"
-        for place, raw in enumerate(own[:EACH]):
+        of_class = [raw for raw, name in made if name == label]
+        assert len(of_class) >= EACH, (
+            f"make_demo yields {len(of_class)} {modality.nouns} of {label!r}"
+        )
+        for place, raw in enumerate(of_class[:EACH]):
             _check(modality, given, raw, f"demo {modality.noun} {label} {place + 1}")
     try:
         read_sample(modality, b"", "an empty file")

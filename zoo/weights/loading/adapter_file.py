@@ -112,8 +112,8 @@ def put_on(backbone: Backbone, adapter: AdapterParts, *, own_head: bool = True) 
         *_prefixed(_HEAD, head),
     }
     wrong = [f"{len(others)} unknown: {some(sorted(others))}"] if others else []
-    own = backbone.net.state_dict()
-    wrong += difference(base, {name: own[name] for name in base if name in own})
+    current = backbone.net.state_dict()
+    wrong += difference(base, {name: current[name] for name in base if name in current})
     if not own_head:
         fitting = head_for(head, backbone.head, backbone.spec.feature_dim)
         backbone.head, head = fitting or nn.Identity(), head if fitting else {}

@@ -67,11 +67,11 @@ def load_tensors(net: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
         Missing and unknown tensors, and those of another shape, in words; if there are any, nothing
         is changed.
     """
-    own = tensors(net)
-    wrong = difference(dict(given), own)
+    current = tensors(net)
+    wrong = difference(dict(given), current)
     if not wrong:
         with torch.no_grad():
-            for name, tensor in own.items():
+            for name, tensor in current.items():
                 tensor.copy_(given[name])
     return wrong
 

@@ -111,10 +111,10 @@ def _inserted(
     except Exception as error:  # of PEFT
         adapter_layers.remove(net)
         return first_line(error)
-    own = adapter_layers.tensors(net)
+    current = adapter_layers.tensors(net)
     # PEFT leaves '.weight' out of the names of DoRA's magnitudes.
-    short = {name: name for name in own} | {
-        name.removesuffix(".weight"): name for name in own if "_vector." in name
+    short = {name: name for name in current} | {
+        name.removesuffix(".weight"): name for name in current if "_vector." in name
     }
     # A network with a head for a task has its encoder one level deeper: bert.encoder, encoder.
     deeper = {name: short.get(name, short.get(name.partition(".")[2], name)) for name in given}
