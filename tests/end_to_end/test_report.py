@@ -289,6 +289,9 @@ def test_compare_tells_metrics_classes_and_chance(
     low, high = shown[1]["test"]["interval"]
     assert low <= shown[1]["metrics"]["mcc"] - shown[0]["metrics"]["mcc"] <= high
     assert shown[1]["test"]["name"] == "bootstrap"
+    undefined = zoo_cli("compare", run, other, "--metric", "top_k:9")
+    assert "top-9 accuracy: undefined" in undefined.out
+    assert ("interval" in undefined.out, "nan" in undefined.out) == (False, False)
     printed = zoo_cli("compare", run, other, run)
     for words in ("on 24 validation samples", "macro F1", "McNemar", "Holm's method", "params"):
         assert words in printed.out

@@ -24,7 +24,7 @@ _CORRECT = "{better:,} samples only {other} gets right, {worse:,} only {first}"
 _FINDINGS = {
     "mcnemar-exact": _CORRECT,
     "mcnemar-corrected": _CORRECT,
-    "bootstrap": "95 % interval of the difference {low} to {high}",
+    "bootstrap": "95 % interval of the difference {interval}",
 }
 _LEVEL = 0.05  # of significance
 
@@ -140,7 +140,8 @@ def _print_tests(found: Comparison) -> None:
     say("")
     for other in found.contenders[1:]:
         say(_difference(found, other))
-        say(_verdict(first, other, corrected=several))
+        if not math.isnan(found.difference(other)):
+            say(_verdict(first, other, corrected=several))
     if several:
         say(
             f"Each run is compared with {clean(first.run.folder)}; p is corrected by Holm's method."
@@ -150,10 +151,12 @@ def _print_tests(found: Comparison) -> None:
 def _difference(found: Comparison, other: Contender) -> str:
     """The difference of the metric, and which run is better by it."""
     difference, first = found.difference(other), found.contenders[0]
+    if math.isnan(difference):
+        return clean(
+            f"{found.metric.title}: undefined for {other.run.folder} or {first.run.folder}."
+        )
     better = other if (difference > 0) == found.metric.metric.higher else first
     verdict = f"{better.run.folder} is better" if difference else "no difference"
-    if math.isnan(difference):
-        verdict = "undefined"
     return clean(
         f"{found.metric.title}: {other.run.folder} {difference:+.4f} vs {first.run.folder}; {verdict}."
     )
@@ -164,20 +167,15 @@ def _verdict(first: Contender, other: Contender, *, corrected: bool) -> str:
     assert contest is not None
     p = contest.p_holm if corrected else contest.p
     meaning = "significant" if p < _LEVEL else "not significant"
-    low, high = contest.interval or (math.nan, math.nan)
+    interval = contest.interval and "{:+.4f} to {:+.4f}".format(*contest.interval)
     finding = _FINDINGS[contest.name].format(
         better=contest.better,
         worse=contest.worse,
         other=other.run.folder,
         first=first.run.folder,
-        low=_signed(low),
-        high=_signed(high),
+        interval=interval or "undefined",
     )
     return clean(
         f"{other.run.folder} vs {first.run.folder}: {finding}; {_TESTS[contest.name]}, "
         f"p = {p:.3g}: {meaning} at the 5 % level."
     )
-
-
-def _signed(difference: float) -> str:
-    return "undefined" if math.isnan(difference) else f"{difference:+.4f}"

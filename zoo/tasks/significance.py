@@ -55,19 +55,21 @@ def resampled(
     return values
 
 
-def bootstrap(differences: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
+def bootstrap(
+    differences: NDArray[np.float64],
+) -> tuple[float, tuple[float, float] | None]:
     """The two-sided p-value of a paired bootstrap, and the 95 % interval of the difference.
 
     Efron and Tibshirani 1993, "An introduction to the bootstrap": percentiles, and twice the share
-    of bootstrap samples on the other side of 0. If more than half of the differences are NaN, so is the
-    interval, and the p-value is 1.
+    of bootstrap samples on the other side of 0. If more than half of the differences are NaN, there is
+    no interval, and the p-value is 1.
 
     Args:
         differences: Of a metric, on bootstrap samples; NaN where it is undefined.
     """
     finite = differences[np.isfinite(differences)]
     if len(finite) < len(differences) / 2:
-        return 1.0, (np.nan, np.nan)
+        return 1.0, None
     tail = min((finite <= 0).sum(), (finite >= 0).sum())
     low, high = np.quantile(finite, (0.025, 0.975))
     return min(1.0, 2 * (tail + 1) / (len(finite) + 1)), (float(low), float(high))
