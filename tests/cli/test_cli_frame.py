@@ -80,17 +80,24 @@ def test_the_version_is_the_packages(zoo: Zoo) -> None:
     assert zoo("--version").out == f"zoo {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["-h"], *([name, "-h"] for name in ALL)])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_nothing_heavy() -> None:
+    """One process for each command, forked from one that has imported the command line alone."""
     code = f"""
-import sys
+import os, sys
 from zoo.cli import main
-sys.argv = ["zoo", *{arguments!r}]
-try:
-    main()
-except SystemExit:
-    pass
-assert not [name for name in {HEAVY!r} if name in sys.modules], sys.modules.keys()
+for arguments in {[[], ["-h"], *([name, "-h"] for name in ALL)]!r}:
+    child = os.fork()
+    if not child:
+        sys.argv = ["zoo", *arguments]
+        try:
+            main()
+        except SystemExit:
+            pass
+        heavy = [name for name in {HEAVY!r} if name in sys.modules]
+        if heavy:
+            print(*arguments, "imports", *heavy, file=sys.stderr, flush=True)
+        os._exit(bool(heavy))
+    assert os.waitpid(child, 0)[1] == 0
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

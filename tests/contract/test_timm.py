@@ -211,7 +211,7 @@ SMALL = [smallest_input(name) for name in SELECTED if ROWS[name].params <= TRAIN
 LARGER = [smallest_input(name) for name in SELECTED if ROWS[name].params > TRAINED]
 MEDIUM = [spec for spec in LARGER if spec.params <= EVERYDAY]
 HEAVY = [spec for spec in LARGER if spec.params > EVERYDAY]
-IN_CI = 12
+IN_CI = 24
 """One of so many larger networks and model files is checked in CI, all by ``./check --long``."""
 TINY = [smallest_input(name) for name in ("test_convnext", "test_resnet", "test_vit")]
 

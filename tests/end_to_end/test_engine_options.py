@@ -526,7 +526,7 @@ def types_computed() -> Iterator[dict[bool, set[torch.dtype]]]:
         handle.remove()
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "lstm"])
+@pytest.mark.parametrize("backbone", [pytest.param("cnn", marks=pytest.mark.slow), "lstm"])
 def test_every_answer_is_computed_in_float32_while_training_is_in_bf16(
     backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,8 +95,8 @@ CASES: dict[str, dict[str, Any]] = {
     **{name: {"strategy": name} for name in STRATEGIES},
     "probe in steps": {"strategy": "probe", "head_solver": "adamw"},
 }
-IN_CI = {"full", "probe in steps"}
-"""The others are phases of these, or train a choice of parameters: './check --long' sweeps them."""
+IN_CI = {"full"}
+"""The others train its phases, or a choice of parameters: './check --long' sweeps them."""
 
 
 @dataclass(frozen=True)

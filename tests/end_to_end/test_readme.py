@@ -77,6 +77,7 @@ def test_every_command_works_on_the_plugin(
     assert zoo_cli("predict", run, photos / "red", "--json").code == 0
 
 
+@pytest.mark.slow
 def test_the_steps_with_vgg16_work() -> None:
     """The README's surgery, on random parameters since the published ones are a download."""
     code = block("VGG-16 with everything frozen but the last layer", "python")

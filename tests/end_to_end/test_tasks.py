@@ -157,7 +157,9 @@ def test_labels_reach_a_threshold_in_every_output(
     assert len(pq.read_table(tmp_path / "out.parquet")["labels"][0].as_py()) == 3
 
 
-@pytest.mark.parametrize("task", ["multi-label", "regression"])
+@pytest.mark.parametrize(
+    "task", ["multi-label", pytest.param("regression", marks=pytest.mark.slow)]
+)
 def test_the_head_alone_is_solved_for(
     task: str, trained: Trained, coloured: Path, zoo_cli: Zoo
 ) -> None:

@@ -83,7 +83,7 @@ def test_bad_plugins_cost_nobody_else_anything(
         assert row["reason"] in line
 
 
-@pytest.mark.parametrize("name", ["raises", "prints"])
+@pytest.mark.parametrize("name", ["raises", pytest.param("prints", marks=pytest.mark.slow)])
 def test_a_plugin_is_switched_off_in_three_ways(stranger: Environment, name: str) -> None:
     stranger.install(name)
     key = f"zoo-test-{name}:{name}"

@@ -100,8 +100,14 @@ def _record(run: Path) -> Any:
     return json.loads((run / "run.json").read_text())
 
 
-@pytest.mark.parametrize("loader", ["timm", "torchvision", "basics"])
-@pytest.mark.parametrize("named", ELSEWHERE)
+@pytest.mark.parametrize(
+    ("loader", "named"),
+    [
+        pytest.param(loader, named, marks=pytest.mark.slow if loader == "torchvision" else ())
+        for named in ELSEWHERE
+        for loader in ("timm", "torchvision", "basics")
+    ],
+)
 def test_a_run_whose_architecture_lies_elsewhere_is_refused_and_nobody_is_asked(
     named: str,
     loader: str,

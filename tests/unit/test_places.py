@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo import Weights
 from zoo.system import paths
@@ -42,17 +43,12 @@ def _find(uri: str) -> Path | None:
 
 
 def test_the_caches_of_torch_and_of_the_hub_are_where_these_put_them(home: Path) -> None:
-    code = """
-import torch
-from huggingface_hub import constants
-print(torch.hub.get_dir())
-print(constants.HF_HUB_CACHE)
-"""
+    code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    torch_hub, hub = map(Path, result.stdout.split())
-    assert paths.torch_folder() == torch_hub / "checkpoints"
+    hub = Path(result.stdout.strip())
+    assert paths.torch_folder() == Path(torch.hub.get_dir()) / "checkpoints"
     assert paths.hub_folder() == hub == home / ".cache" / "huggingface" / "hub"
 
 
