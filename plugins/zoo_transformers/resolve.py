@@ -73,9 +73,9 @@ def _from_folder(folder: Path) -> BackboneSpec:
     if not file.is_file():
         if (folder / ADAPTER).is_file():
             raise _adapter_error(str(folder))
-        what = "no config.json" if folder.is_dir() else "not a folder"
+        problem = "no config.json" if folder.is_dir() else "not a folder"
         raise NameLookupError(
-            f"'{SCHEME}{folder}' is not a model folder: {what}",
+            f"'{SCHEME}{folder}' is not a model folder: {problem}",
             hint="Use a folder written by save_pretrained, with config.json, weights and tokenizer.",
         )
     folder = folder.resolve()

@@ -102,9 +102,9 @@ def _check_counts(name: str, config: Mapping[str, Any], prefix: str = "") -> Non
         if type(value) is int and (counted := _COUNTED.search(key)):
             most = _DEEP if counted["deep"] or counted["deep2"] else _WIDE
         if many or (most != _ITEMS and value > most):
-            what = f"{len(value):,} items" if many else f"{value:,}"
+            found = f"{len(value):,} items" if many else f"{value:,}"
             raise NameLookupError(
-                f"{name} has an invalid config.json: {what} in {where}, at most {most:,} are supported",
+                f"{name} has an invalid config.json: {found} in {where}, at most {most:,} are supported",
                 hint="Use the config.json that belongs to the weights.",
             )
         if isinstance(value, Mapping):

@@ -42,15 +42,15 @@ def _encoder_stages(net: PreTrainedModel) -> Stages:
     prefix, encoder = encoder_prefix(net), encoder_of(net)
     layers, read_by_all = _layers(encoder), family_of(net.config.model_type).embedding_paths
     stages: Stages = {}
-    behind = False
+    after_layers = False
     for path, _ in encoder.named_parameters():
         if layers and path.startswith(f"{layers}."):
-            behind = True
+            after_layers = True
             index = path.removeprefix(f"{layers}.").partition(".")[0]
             stages.setdefault(f"layer.{index}", [f"{prefix}{layers}.{index}"])
             continue
         part = _part(path, layers)
-        early = layers and (not behind or part in read_by_all)
+        early = layers and (not after_layers or part in read_by_all)
         paths = stages.setdefault("embeddings" if early else part, [])
         if prefix + part not in paths:
             paths.append(prefix + part)

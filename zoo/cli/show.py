@@ -127,7 +127,7 @@ def _print_facts(spec: BackboneSpec, run: FinishedRun | None) -> None:
         "params": f"{spec.params:,}",
         "feature_dim": spec.feature_dim,
         "input": input_size(row) + _input_details(row["input"]),
-        **{f"--input {name}": what for name, what in spec.input.options.items()},
+        **{f"--input {name}": description for name, description in spec.input.options.items()},
         "license": spec.license,
         "paper": spec.paper,
         "tags": ", ".join(spec.tags),

@@ -67,7 +67,9 @@ def with_options(given: InputSpec, asked: Sequence[str], name: str) -> InputSpec
 def _known(given: InputSpec, name: str) -> str:
     if not given.options:
         return f"The input of {name} has no options."
-    return "; ".join(f"{field}: {what}" for field, what in given.options.items()) + "."
+    return (
+        "; ".join(f"{field}: {description}" for field, description in given.options.items()) + "."
+    )
 
 
 def _text(value: Any) -> str:

@@ -83,9 +83,9 @@ class Stages:
         if len(set(self.names)) != len(self.names):
             raise ContractError(f"{self._backbone}: two stages have the same name: {self.names}")
         owners = {path: self.of(path) for path in parameters}
-        if lost := [path for path, owner in owners.items() if owner is None]:
+        if unassigned := [path for path, owner in owners.items() if owner is None]:
             raise ContractError(
-                f"{self._backbone}: {len(lost)} parameters are in no stage: {', '.join(lost[:5])}"
+                f"{self._backbone}: {len(unassigned)} parameters are in no stage: {', '.join(unassigned[:5])}"
             )
         held = set(owners.values())
         if empty := [name for name in self.names if name not in held]:

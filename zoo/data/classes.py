@@ -179,10 +179,10 @@ def require_samples(labels: LabelArray, part: Part, classes: Sequence[str]) -> N
         return
     single = labels.ndim == 1
     counts = np.bincount(labels, minlength=len(classes)) if single else labels.sum(axis=0)
-    lost = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if lost:
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
         raise DataError(
-            f"{part.where} has no readable inputs of class {', '.join(map(repr, lost))}",
+            f"{part.where} has no readable inputs of class {', '.join(map(repr, empty))}",
             hint="Fix the files, or remove the class.",
         )
 

@@ -175,9 +175,9 @@ def _compared(kind: InputKind, part: Part) -> Samples:
 
 
 def _too_few(part: Part) -> DataError:
-    what, advice = part.known_task.too_few(part.known)
+    shortage, advice = part.known_task.too_few(part.known)
     return DataError(
-        f"{part.where} has {what}, so none can be held out for validation",
+        f"{part.where} has {shortage}, so none can be held out for validation",
         hint=f"Add samples, or a validation split called val.{advice and f' {advice}'}",
     )
 

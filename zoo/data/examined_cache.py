@@ -136,10 +136,10 @@ def _find(
 ) -> dict[int, _FoundBytes]:
     """The rows of unchanged files, by index."""
     known = dict[bytes, tuple[_FileState, _FoundBytes]]()
-    asked = sorted({path for path in paths if path})
+    unique = sorted({path for path in paths if path})
     with _reported(), closing(_opened()) as database:
-        for start in range(0, len(asked), _AT_ONCE):
-            some = asked[start : start + _AT_ONCE]
+        for start in range(0, len(unique), _AT_ONCE):
+            some = unique[start : start + _AT_ONCE]
             query = f"{_SELECT} WHERE examiner = ? AND path IN ({','.join('?' * len(some))})"
             for path, *values in database.execute(query, (examiner, *some)):
                 known[path] = _FileState(*values[:4]), _FoundBytes(*values[4:])

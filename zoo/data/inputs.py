@@ -158,9 +158,11 @@ def _checked(number: int, given: Any, kind: InputKind) -> Given:
     if isinstance(given, (str, os.PathLike)) or _in_memory(given, kind):
         return given
     name = type(given).__name__
-    what = "a tuple that is not a text pair" if isinstance(given, tuple) else f"of type {name}"
+    description = (
+        "a tuple that is not a text pair" if isinstance(given, tuple) else f"of type {name}"
+    )
     raise DataError(
-        f"input {number} is {what}",
+        f"input {number} is {description}",
         hint=f"Pass {kind.inputs_in_words}.",
     )
 

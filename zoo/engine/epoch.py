@@ -45,8 +45,8 @@ def train_epoch(running: RunningPhase, save: Callable[[], None]) -> None:
     progress, learner, readings = running.progress, running.learner, running.readings
     readings.begin()
     learner.begin()
-    what = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
-    with setup.reporter.steps(what, source.steps - progress.step) as tick:
+    title = f"{phase.name} {progress.epoch + 1}/{phase.epochs}"
+    with setup.reporter.steps(title, source.steps - progress.step) as tick:
         steps = source.epoch(len(progress.history), progress.step)
         for step, waited in _timed(steps, progress):
             number = progress.epoch * source.steps + progress.step

@@ -174,18 +174,18 @@ class Console:
         chosen = str(record.get("metric", ""))
         metric = main_metric(record, chosen)
         title = record.get("title") if metric == chosen else None
-        lost = f"  padding {record['padding']:.0%}" if "padding" in record else ""
+        extras = f"  padding {record['padding']:.0%}" if "padding" in record else ""
         if (waiting := record.get("waiting", 0)) >= SLOW_LOADING:
-            lost += f"  {waiting:.0%} of the time waiting for data"
+            extras += f"  {waiting:.0%} of the time waiting for data"
         if skipped := record.get("skipped_steps"):
-            lost += f"  {skipped} step{'s' * (skipped > 1)} skipped (loss scaling)"
+            extras += f"  {skipped} step{'s' * (skipped > 1)} skipped (loss scaling)"
         strength = f"  strength {record['strength']:g}" if "strength" in record else ""
         self._print(
             f"{record['phase']} {record['epoch_of_phase']}/{epochs}{strength}  "
             f"train loss {record['train_loss']:.4f}  "
             f"val loss {record['loss']:.4f}  "
             f"val {title or title_of(metric)} {number(record[metric])}  "
-            f"{record['samples_per_second']:.0f}/s{lost}"
+            f"{record['samples_per_second']:.0f}/s{extras}"
             f"{'  *' if record['best'] else ''}"
         )
 

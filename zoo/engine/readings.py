@@ -92,8 +92,8 @@ class Readings:
 
     def due(self) -> bool:
         """Whether it is time to read."""
-        asked = self._stop_asked() or self._setup.checkpoints.due()
-        return len(self._taken) >= self._most or (self._alone and asked)
+        requested = self._stop_asked() or self._setup.checkpoints.due()
+        return len(self._taken) >= self._most or (self._alone and requested)
 
     def read(self) -> tuple[bool, bool]:
         """Read the results, waiting for the device; every process must call it after the same step.
@@ -177,12 +177,12 @@ class Readings:
 
     def _in_words(self, taken: _Taken) -> str:
         """The samples of the step, or those whose features are not finite."""
-        indices, what = taken.indices, "with the samples"
+        indices, description = taken.indices, "with the samples"
         if taken.features is not None:
             bad = ~taken.features.isfinite().all(dim=1)
             if bad.any():
                 indices = indices[bad]
-                what = "where these samples have features that are not finite:"
+                description = "where these samples have features that are not finite:"
         names = self._setup.dataloaders.train.names(indices[:_NAMED].tolist())
         more = ", …" if len(indices) > _NAMED else ""
-        return f", {what} {', '.join(names)}{more}"
+        return f", {description} {', '.join(names)}{more}"

@@ -50,8 +50,8 @@ def _foreign(data: Mapping[str, Any]) -> Iterator[str]:
             if not isinstance(entry, Mapping):
                 yield f"{name!r} in [{table}] is not a table"
             elif entry:
-                what = "has more than" if key in entry else "has no"
-                yield f"[{table}.{name}] {what} {key!r}"
+                flaw = "has more than" if key in entry else "has no"
+                yield f"[{table}.{name}] {flaw} {key!r}"
 
 
 def _has(entry: Mapping[str, Any], key: str) -> bool:

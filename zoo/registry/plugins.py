@@ -99,8 +99,8 @@ class PluginSet:
             other = register_reader(reader)
             if other is not reader:
                 having = f"the plugin {other.plugin!r}" if other.plugin else "zoo itself"
-                what = ", ".join(reader.keys)
-                reason = f"{having} reads {what} too; rename or disable one"
+                formats = ", ".join(reader.keys)
+                reason = f"{having} reads {formats} too; rename or disable one"
                 self._statuses[self.sources[plugin]] = "conflict", reason
                 del self.catalogues[plugin]
                 withdraw_readers(plugin)

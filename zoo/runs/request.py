@@ -223,13 +223,13 @@ class Request:
         """
         refuse_unknown(options, OPTIONS)
         given = {**options, "data": options.get("data") if data is None else source_name(data)}
-        asked = {name: _plain(value) for name, value in given.items() if value is not None}
-        request_fields = {name: value for name, value in asked.items() if name not in rows(Recipe)}
+        values = {name: _plain(value) for name, value in given.items() if value is not None}
+        request_fields = {name: value for name, value in values.items() if name not in rows(Recipe)}
         return cls(
             backbone=backbone,
             surgery=surgery,
             **request_fields,
-            overrides={name: value for name, value in asked.items() if name not in request_fields},
+            overrides={name: value for name, value in values.items() if name not in request_fields},
         )
 
     @property

@@ -155,10 +155,10 @@ def _what_trains(phase: Phase, facts: PhaseFacts) -> str:
 def _what(phase: Phase, facts: PhaseFacts) -> str:
     if not phase.trains_backbone:
         return "the head, on cached features"
-    what = f"{facts.adapters or 'backbone'} and head"
+    text = f"{facts.adapters or 'backbone'} and head"
     if phase.gradual:
-        what += " at first, then one more stage at a time"
-    return f"{what}, after {phase.freeze_until}" if phase.freeze_until else what
+        text += " at first, then one more stage at a time"
+    return f"{text}, after {phase.freeze_until}" if phase.freeze_until else text
 
 
 def _rates(phase: Phase, facts: PhaseFacts) -> str:

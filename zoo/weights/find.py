@@ -279,12 +279,12 @@ def _delete(wrong: list[Path], deletion: Callable[[], None]) -> None:
 def _unavailable(
     weights: Weights, damaged: Path | None, *, put: Path | None = None
 ) -> WeightsUnavailable:
-    what = f"the weights {weights.tag!r} are not on this machine"
+    reason = f"the weights {weights.tag!r} are not on this machine"
     if damaged is not None:
-        what = f"the weights {weights.tag!r} at {damaged} were damaged and have been deleted"
+        reason = f"the weights {weights.tag!r} at {damaged} were damaged and have been deleted"
     place = f", or copy the file to {put}" if put else ""
     return WeightsUnavailable(
-        f"{what}, and {weights.uri} is unreachable",
+        f"{reason}, and {weights.uri} is unreachable",
         hint="Use --weights PATH for a local file, or --weights none (random initialisation)"
         f"{place}.",
     )

@@ -153,8 +153,8 @@ def difference(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> lis
         if k in given and given[k].shape != wanted[k].shape
     ]
     return [
-        f"{len(names)} {what}: {some(names)}"
-        for what, names in (
+        f"{len(names)} {kind}: {some(names)}"
+        for kind, names in (
             ("missing", missing),
             ("unknown", unknown),
             ("of another shape", shapes),

@@ -111,8 +111,8 @@ def _read_beside(
     names = names or _usual(split, tasks)
     if not names:
         return Part(table.title, inputs, None, rows=np.arange(len(inputs)))
-    *asked, last = tasks
-    task = next((each for each in asked if each.claims(table, names)), last)
+    *others, last = tasks
+    task = next((each for each in others if each.claims(table, names)), last)
     cells = task.read(table, names)
     if cells.note:
         findings.note(f"{table.title}: {cells.note}")
@@ -124,6 +124,6 @@ def _read_beside(
 
 
 def _usual(split: GivenSplit, tasks: Sequence[LabelKind]) -> tuple[str, ...]:
-    there = {str(name).strip().lower(): str(name) for name in split.table.data.column_names}
+    by_name = {str(name).strip().lower(): str(name) for name in split.table.data.column_names}
     usual = tasks[-1].usual_columns if tasks else ()
-    return tuple(there[name] for name in usual if name in there)[:1]
+    return tuple(by_name[name] for name in usual if name in by_name)[:1]

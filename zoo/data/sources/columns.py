@@ -176,8 +176,8 @@ def _filled(table: Table, column: str) -> np.ndarray[Any, Any]:
 
 def _claiming(tasks: Sequence[LabelKind], table: Table, columns: Names) -> LabelKind:
     """The first task that claims the columns, or else the last."""
-    *asked, last = tasks
-    return next((task for task in asked if task.claims(table, columns)), last)
+    *others, last = tasks
+    return next((task for task in others if task.claims(table, columns)), last)
 
 
 def _label_columns(
@@ -260,13 +260,13 @@ def _check_kind(table: Table, kind: InputKind, column: str) -> None:
         return
     if held is None:
         feature = table.data.features[column]
-        what = f"values of type {getattr(feature, 'dtype', '') or type(feature).__name__}"
+        contents = f"values of type {getattr(feature, 'dtype', '') or type(feature).__name__}"
         hint = f"Name another column with --text-column: {_names(table)}."
     else:
-        what = held.nouns
-        hint = f"Choose a backbone for {what}, or name another column with --text-column."
+        contents = held.nouns
+        hint = f"Choose a backbone for {contents}, or name another column with --text-column."
     raise DataError(
-        f"the model takes {kind.nouns}, but column {column!r} of {table.title} holds {what}",
+        f"the model takes {kind.nouns}, but column {column!r} of {table.title} holds {contents}",
         hint=hint,
     )
 
@@ -280,8 +280,8 @@ def _held(table: Table, kind: InputKind, column: str) -> InputKind | None:
 def _present(table: Table, names: Sequence[str], *, but: Names) -> list[str]:
     """The columns whose name is one of ``names``, in the order of ``names``."""
     columns = [name for name in table.data.column_names if name not in but]
-    there = {str(name).strip().lower(): name for name in columns}
-    return [there[name] for name in names if name in there]
+    by_name = {str(name).strip().lower(): name for name in columns}
+    return [by_name[name] for name in names if name in by_name]
 
 
 def _named(table: Table, name: str, option: str) -> str:

@@ -39,10 +39,10 @@ def read_class_folders(folder: Path, kind: InputKind, findings: Findings) -> Par
             UTF-8, or two class folders are the same folder.
     """
     classes = visible_folders(folder)
-    odd = next((path for path in classes if not is_utf8(path.name)), None)
-    if odd is not None:
+    invalid = next((path for path in classes if not is_utf8(path.name)), None)
+    if invalid is not None:
         raise DataError(
-            f"the name of the class folder {odd} is not valid UTF-8",
+            f"the name of the class folder {invalid} is not valid UTF-8",
             hint="Rename it.",
         )
     refuse_same_folders(folder, classes)
@@ -94,8 +94,8 @@ def note_loose(folder: Path, kind: InputKind, loose: Sequence[Path], findings: F
     """Note inputs outside the folders that are read."""
     names = [path.name for path in loose if kind.is_file(path)]
     if names:
-        what = _counted(names, kind.noun, kind.nouns)
-        findings.note(f"ignored {what} outside the folders of {folder}")
+        counted = _counted(names, kind.noun, kind.nouns)
+        findings.note(f"ignored {counted} outside the folders of {folder}")
 
 
 def note_unfollowed(walks: Iterable[Walked], findings: Findings, root: Path | None = None) -> None:
@@ -156,11 +156,11 @@ def _nothing(folder: Path, kind: InputKind, classes: list[Path]) -> DataError:
     layout = f"Put each {kind.noun} in a folder named after its class: {folder}/CLASS/FILE."
     if classes:
         other = next((each for each in kind.others if _hold(classes, each)), None)
-        there = "" if other is None else f", which hold {other.nouns}"
+        contents = "" if other is None else f", which hold {other.nouns}"
         if other is not None:
             layout = f"Use a backbone for {other.nouns}: zoo list --modality {other.name}"
         return DataError(
-            f"no {kind.nouns} in the {len(classes)} folders of {folder}{there}", hint=layout
+            f"no {kind.nouns} in the {len(classes)} folders of {folder}{contents}", hint=layout
         )
     loose = sum(map(kind.is_file, loose_files(folder)))
     if loose:

@@ -73,9 +73,9 @@ def _split_column(table: Table, columns: Columns) -> tuple[str, list[str]] | Non
         if not known or (plain in _POSSIBLE and distinct != known):
             continue
         if distinct != known:
-            odd = ", ".join(map(repr, sorted(distinct - known)[:5]))
+            unknown = ", ".join(map(repr, sorted(distinct - known)[:5]))
             raise DataError(
-                f"the split column {name!r} of {table.title} has values that are not names of splits: {odd}",
+                f"the split column {name!r} of {table.title} has values that are not names of splits: {unknown}",
                 hint="Name the splits train, val and test, or rename the column.",
             )
         return str(name), values

@@ -32,8 +32,8 @@ def split_folders(root: Path, kind: InputKind, findings: Findings) -> dict[str, 
     """
     every = visible_folders(root)
     folders = [path for path in every if holds_files(path, kind)]
-    there = {path.name: path for path in folders}
-    named = {split: [there[n] for n in names] for split, names in by_split(there).items()}
+    by_name = {path.name: path for path in folders}
+    named = {split: [by_name[n] for n in names] for split, names in by_split(by_name).items()}
     labelled = [path for group in named.values() for path in group if _has_labels(path)]
     if not labelled:
         return {}
@@ -94,9 +94,9 @@ def with_files_found(part: Part, kind: InputKind, split: str, findings: Findings
         return part
     root = Path(inputs.folder)
     candidates = [replace(inputs, folder=str(path)) for path in visible_folders(root)]
-    there = [each for each in candidates if os.path.exists(each[0])]
-    same_split = [each for each in there if split and split_of(Path(each.folder).name) == split]
-    chosen = same_split if len(there) > 1 else there
+    existing = [each for each in candidates if os.path.exists(each[0])]
+    same_split = [each for each in existing if split and split_of(Path(each.folder).name) == split]
+    chosen = same_split if len(existing) > 1 else existing
     if len(chosen) != 1:
         return part
     findings.note(f"reading the {kind.nouns} of {part.where} from {Path(chosen[0].folder).name}/")

@@ -35,13 +35,13 @@ def note_unlisted(
             return
     if not listed:  # the table holds the inputs themselves
         return
-    there = [os.path.relpath(path, root) for path in walk(root).inputs(kind)]
-    missed = [path for path in there if os.path.abspath(root / path) not in listed]
+    files = [os.path.relpath(path, root) for path in walk(root).inputs(kind)]
+    missed = [path for path in files if os.path.abspath(root / path) not in listed]
     if missed:
         more = ", …" if len(missed) > 1 else ""
-        noun = kind.noun if len(there) == 1 else kind.nouns
+        noun = kind.noun if len(files) == 1 else kind.nouns
         findings.note(
-            f"ignored {len(missed):,} of {len(there):,} {noun} in {root} that the table does not "
+            f"ignored {len(missed):,} of {len(files):,} {noun} in {root} that the table does not "
             f"list ({missed[0]}{more})"
         )
 

@@ -188,10 +188,10 @@ def _require_whole(content: bytes) -> None:
         np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     )
     shape, _, dtype = read(file)
-    claimed, there = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
-    if claimed > there:
+    declared, available = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
+    if declared > available:
         raise ValueError(
-            f"its header declares {claimed:,} bytes of values, but it contains {there:,}"
+            f"its header declares {declared:,} bytes of values, but it contains {available:,}"
         )
 
 

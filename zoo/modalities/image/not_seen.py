@@ -205,10 +205,10 @@ def _range_in_words(image_input: ImageInput, traits: Traits, *, given: bool) -> 
     low, high = (f"{value:.6g}" for value in image_input.value_range)
     deep, total = int(traits["deep"].sum()), len(traits)
     images = "image has" if deep == 1 else "images have"
-    what = f"{low} is black and {high} white; {deep} {images} more than 8 bits per pixel"
+    text = f"{low} is black and {high} white; {deep} {images} more than 8 bits per pixel"
     if deep < total:
-        what += f", in the other {total - deep} 0 is black and 255 white"
-    return what if given else f"{what}; estimated from the images (set with --range LOW HIGH)"
+        text += f", in the other {total - deep} 0 is black and 255 white"
+    return text if given else f"{text}; estimated from the images (set with --range LOW HIGH)"
 
 
 def _ends(image_input: ImageInput) -> str:

@@ -67,9 +67,9 @@ def alike(train: Hashes, held: Hashes) -> tuple[NDArray[np.bool_], NDArray[np.bo
     in_train, in_held = np.zeros(len(train), dtype=bool), np.zeros(len(held), dtype=bool)
 
     def compare(start: int) -> None:
-        asked = held[start : start + _HELD]
+        queries = held[start : start + _HELD]
         for block in range(0, len(known), _BLOCK):
-            for i, j in _near(ordered[:, block : block + _BLOCK], asked):
+            for i, j in _near(ordered[:, block : block + _BLOCK], queries):
                 in_held[start + i] = True
                 in_train[known[block + j]] = True
 

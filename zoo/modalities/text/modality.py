@@ -115,13 +115,13 @@ class TextModality(Defaults):
             return ""
         given = spec.text_input
         are = "text is" if count == 1 else f"texts {'is' if cut == 1 else 'are'}"
-        what = f"{cut:,} of {count:,} {are} truncated to {given.max_length:,} tokens"
+        text = f"{cut:,} of {count:,} {are} truncated to {given.max_length:,} tokens"
         longest = given.longest or given.max_length
         if longest <= given.max_length:
-            return f"{what}, the maximum of this network"
+            return f"{text}, the maximum of this network"
         option = f"{command and command + ' '}--max-length N, at most {longest:,}"
         how = f"set in training ({option})" if trained else f"{option}, reads more"
-        return f"{what}; {how}"
+        return f"{text}; {how}"
 
     def not_seen(self, loader: Loader, spec: BackboneSpec) -> NotSeen:
         """Which texts were cut."""

@@ -25,9 +25,9 @@ def lede(subject: Subject, evaluation: Evaluation) -> str:
     data = record["data"]
     kind = modality_of(subject.loaders.spec).nouns
     words, number = subject.task.wording, len(subject.classes)
-    what = f"1 {words.output}" if number == 1 else f"{number:,} {words.outputs}"
+    outputs = f"1 {words.output}" if number == 1 else f"{number:,} {words.outputs}"
     began = "fine-tuned from pretrained weights" if record["weights"] else "trained from scratch"
-    first = f"{record['backbone']} {began} on {data['train']:,} {kind}, {what}"
+    first = f"{record['backbone']} {began} on {data['train']:,} {kind}, {outputs}"
     where = f"{count:,} {subject.evaluated_on}"
     return first + subject.task.result_in_words(evaluation.metrics, count, where)
 

@@ -49,8 +49,8 @@ def gradients_reach_every_parameter(backbone: Backbone) -> None:
     backbone.unfreeze()
     backbone.eval()
     backbone(small_batch(backbone)).square().sum().backward()
-    lost = [name for name, p in backbone.named_parameters() if p.grad is None]
-    assert not lost, f"{len(lost)} parameters get no gradient: {lost[:5]}"
+    missing = [name for name, p in backbone.named_parameters() if p.grad is None]
+    assert not missing, f"{len(missing)} parameters get no gradient: {missing[:5]}"
 
 
 def assert_prefix_rests(model: Backbone, upto: str | None) -> None:

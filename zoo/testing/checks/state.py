@@ -67,8 +67,8 @@ def the_weights_of_a_file_are_loaded(backbone: Backbone) -> None:
 @check()
 def local_weights_are_loaded(backbone: Backbone) -> None:
     """Weights that need no download can be loaded, and have the head that the spec states."""
-    spec, here = backbone.spec, LocalWeights()
-    found = [weights for weights in spec.weights if here.find(weights.uri) is not None]
+    spec, local = backbone.spec, LocalWeights()
+    found = [weights for weights in spec.weights if local.find(weights.uri) is not None]
     if spec.weights and not found:
         raise NotApplicable("none of its weights are on this machine")
     for weights in found:

@@ -82,9 +82,9 @@ def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
     for name, tensor in state.items():
         plain = tensor.layout == torch.strided and not tensor.is_quantized
         if not plain or tensor.is_meta or tensor.nbytes > size:
-            what = f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
+            description = f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
             raise WeightsError(
-                f"{path} does not contain the values of its tensor {name!r}, {what}",
+                f"{path} does not contain the values of its tensor {name!r}, {description}",
                 hint="Ask its author for a .safetensors file, or for a plain state_dict.",
             )
 
