@@ -146,3 +146,4 @@ def test_the_modality_of_the_guide_trains_and_predicts(
     with pytest.raises(zoo.BadFilesError, match=r"new\.series.*float"):
         run.predict([file])
     assert "64" in zoo_cli("list", "acme_series/").out
+    assert "--input length  numbers of a series" in zoo_cli("show", "acme_series/tiny").out
