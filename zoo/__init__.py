@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zoo.contract.extensions import LossSpec as LossSpec
     from zoo.contract.extensions import Metric as Metric
     from zoo.contract.extensions import MetricInput as MetricInput
+    from zoo.contract.extensions import OptimizerSpec as OptimizerSpec
     from zoo.contract.hookspecs import hookimpl as hookimpl
     from zoo.contract.hookspecs import hookspec as hookspec
     from zoo.contract.inputs import InputSpec as InputSpec
@@ -152,6 +153,7 @@ _PUBLIC = {
     "Loss": "zoo.tasks.losses",
     "LossOptions": "zoo.tasks.losses",
     "LossSpec": "zoo.contract.extensions",
+    "OptimizerSpec": "zoo.contract.extensions",
     "Metric": "zoo.contract.extensions",
     "MetricInput": "zoo.contract.extensions",
     "merge_run": "zoo.runs.merging",

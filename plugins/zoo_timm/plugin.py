@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from zoo import BackboneSpec, Exemption, hookimpl
+from zoo import BackboneSpec, Exemption, OptimizerSpec, hookimpl
 from zoo_timm.hub import resolve
+from zoo_timm.optimizers import NAMES
 from zoo_timm.rows import CATALOGUE, library_version, read
 
 EXEMPTIONS = (
@@ -27,6 +28,15 @@ def zoo_backbones() -> Iterable[BackboneSpec]:
 def zoo_resolve(name: str) -> BackboneSpec | None:
     """Return the spec of ``timm/hf-hub:<org>/<name>``, a Hub repository with a timm config."""
     return resolve(name)
+
+
+@hookimpl
+def zoo_optimizers() -> Mapping[str, OptimizerSpec]:
+    """timm's optimisers; torch's of the same names are used unless ``timm/NAME`` is asked for."""
+    return {
+        name: OptimizerSpec(make="zoo_timm.optimizers:make", options={"name": name})
+        for name in NAMES
+    }
 
 
 @hookimpl

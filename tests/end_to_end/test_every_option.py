@@ -57,6 +57,7 @@ OTHER: Mapping[str, Any] = {
     "batch_size": 5,
     "accumulate": 2,
     "schedule": "one-cycle",
+    "optimizer": "sgd",
     "warmup": 0.6,
     "max_grad_norm": 0.001,
     "patience": 1,

@@ -19,12 +19,20 @@ from torch.nn import functional
 
 import zoo
 from zoo.contract.adapters import AdapterKind, AdapterOptions
-from zoo.contract.extensions import AugmentationSpec, ExporterSpec, LossSpec, Metric, MetricInput
+from zoo.contract.extensions import (
+    AugmentationSpec,
+    ExporterSpec,
+    LossSpec,
+    Metric,
+    MetricInput,
+    OptimizerSpec,
+)
 from zoo.contract.network.backbone import Backbone
 from zoo.contract.readers import ReaderSpec
 from zoo.engine import adapters
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
+from zoo.engine.optimizers import OPTIMIZER, OPTIMIZERS, find_optimizer
 from zoo.engine.strategies import Phase
 from zoo.errors import ContractError, PluginError, RunError
 from zoo.export.exporters import EXPORTER, EXPORTERS
@@ -44,12 +52,14 @@ from zoo.testing.offered.checks import (
     heads_can_be_trained,
     losses_can_be_trained,
     metrics_have_sensible_values,
+    optimizers_lower_a_loss_and_resume,
     readers_give_tables,
     strategies_make_valid_phases,
 )
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
 from zoo.testing.offered.modalities import check_files
+from zoo.testing.offered.optimizers import check_optimizer
 from zoo.weights.adapter_kinds import ADAPTERS
 from zoo.weights.find_adapter import ADAPTER
 
@@ -214,6 +224,47 @@ def test_a_loss_that_does_not_train_fails(
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_losses_of_zoo_train(name: str) -> None:
     check_loss(Offer(kind=LOSS, bare=name, plugin="", given=LOSSES[name]))
+
+
+class Remembers(torch.optim.SGD):
+    """Slows down with the number of its steps, which it keeps to itself."""
+
+    steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.steps += 1
+        for group in self.param_groups:
+            group["lr"] /= self.steps
+        return super().step(closure)
+
+
+@pytest.mark.parametrize(
+    ("make", "fact"),
+    [
+        (Remembers, "a run that is stopped and resumed ends with other values"),
+        (lambda groups: torch.optim.SGD(groups, maximize=True), "the loss rises"),
+    ],
+)
+def test_an_optimizer_that_does_not_lower_a_loss_or_resume_fails(make: Any, fact: str) -> None:
+    with pytest.raises(AssertionError, match=f"optimizer 'acme/odd'.*{fact}"):
+        optimizers_lower_a_loss_and_resume(offering(OPTIMIZER, OptimizerSpec(make=make)))  # type: ignore[arg-type]
+
+
+def test_what_is_no_optimizer_is_its_plugins_error() -> None:
+    offer = Offer(kind=OPTIMIZER, bare="odd", plugin="acme", given=OptimizerSpec(make=len))
+    with pytest.raises(PluginError, match=r"made 2, not a torch\.optim\.Optimizer"):
+        check_optimizer(offer)
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "timm/lion", "timm/lamb", "timm/lars"])
+def test_the_optimizers_of_torch_and_timm_lower_a_loss_and_resume(name: str) -> None:
+    check_optimizer(find_optimizer(name))
+
+
+@pytest.mark.slow(1)
+def test_all_optimizers_of_timm_lower_a_loss_and_resume() -> None:
+    for name in pytest.importorskip("zoo_timm.optimizers").NAMES:
+        check_optimizer(find_optimizer(f"timm/{name}"))
 
 
 def lora(**changes: Any) -> Callable[[AdapterOptions, str], Any]:

@@ -287,6 +287,12 @@ def _own_tasks() -> Iterable[str]:
     return [AUTO, *TASKS]
 
 
+def _own_optimizers() -> Iterable[str]:
+    from zoo.engine.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
 def _own_losses() -> Iterable[str]:
     from zoo.tasks.losses import LOSSES
 
@@ -323,5 +329,6 @@ formats = _offered(lambda: FORMATS, "zoo_exporters")
 augmentations = _offered(lambda: AUGMENTATIONS, "zoo_augmentations")
 metrics = _offered(_own_metrics, "zoo_metrics")
 losses = _offered(_own_losses, "zoo_losses")
+optimizers = _offered(_own_optimizers, "zoo_optimizers")
 tasks = _offered(_own_tasks, "zoo_tasks")
 paths = one_of(fallback="file")

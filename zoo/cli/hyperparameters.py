@@ -25,6 +25,7 @@ _COMPLETES: Mapping[str, completion.Complete] = {
     "metric": completion.metrics,
     "task": completion.tasks,
     "loss": completion.losses,
+    "optimizer": completion.optimizers,
     "augment": completion.augmentations,
 }
 """Completions of values that are names; click completes closed choices."""

@@ -1,4 +1,4 @@
-"""Metrics, losses, augmentations and exporters of plugins. No torch.
+"""Metrics, losses, optimisers, augmentations and exporters of plugins. No torch.
 
 Each hook returns a mapping from names to these. Instead of a function, its ``module:attribute``
 may be given, which is imported when it is used.
@@ -123,6 +123,25 @@ class LossSpec:
     formula: Function
     tasks: tuple[str, ...]
     options: tuple[str, ...] = ()
+
+
+# -- optimisers --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """An optimiser of training in steps.
+
+    Attributes:
+        make: From parameter groups, and ``options`` by keyword, to a ``torch.optim.Optimizer``. Each
+            group has ``params``, ``lr`` and ``weight_decay``; ``lr`` is set before every step.
+        options: Keywords of ``make``.
+        fused: Whether ``make`` takes ``fused=True``, as torch's AdamW does.
+    """
+
+    make: Function
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fused: bool = False
 
 
 # -- augmentations -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pluggy
 from zoo.contract.adapters import AdapterKind
 from zoo.contract.commands import CommandSpec
 from zoo.contract.exemptions import Exemption
-from zoo.contract.extensions import AugmentationSpec, ExporterSpec, LossSpec, Metric
+from zoo.contract.extensions import AugmentationSpec, ExporterSpec, LossSpec, Metric, OptimizerSpec
 from zoo.contract.modalities import ModalitySpec
 from zoo.contract.readers import ReaderSpec
 from zoo.contract.spec import BackboneSpec
@@ -84,6 +84,11 @@ def zoo_metrics() -> Mapping[str, Metric | str]:  # type: ignore[empty-body]
 @hookspec
 def zoo_losses() -> Mapping[str, LossSpec | str]:  # type: ignore[empty-body]
     """Training losses by name, for ``--loss``."""
+
+
+@hookspec
+def zoo_optimizers() -> Mapping[str, OptimizerSpec | str]:  # type: ignore[empty-body]
+    """Optimisers by name, for ``--optimizer``."""
 
 
 @hookspec

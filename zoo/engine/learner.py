@@ -15,6 +15,8 @@ from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
 from zoo.engine.loss_scale import LossScale
 from zoo.engine.micro_batches import micro_batches
+from zoo.engine.optimizer_state import OptimizerState
+from zoo.engine.optimizers import make_optimizer
 from zoo.engine.readings import StepResult
 from zoo.engine.schedules import schedule
 from zoo.engine.sources import Inputs, Source, Step
@@ -173,7 +175,9 @@ class Learner:
         trained, accelerator = self._source.trained, self._setup.accelerator
         if accelerator.is_fsdp2:
             trained, groups = sharding.copy_to_shard(trained, groups)
-        optimizer = torch.optim.AdamW(groups, fused=self._forward.device.type in ("cpu", "cuda"))
+        name = self._phase.optimizer or self._recipe.optimizer
+        offer, device = self._setup.optimizers[name], self._forward.device
+        optimizer = make_optimizer(offer, groups, device)
         self._names, self._optimizer = names, optimizer
         accelerator.free_memory()
         self._model, self._prepared = accelerator.prepare(trained, optimizer)
@@ -183,6 +187,7 @@ class Learner:
         self._min_part = 2 if roomy and training_norms(backbone) else 1
         if self._forward.compiler and self._source.compilable and not self._phase.gradual:
             self._compiled = self._forward.compiler(self._model, dynamic=self._forward.ragged)
+        self._state = OptimizerState(optimizer, self._parameters())
         # In the model's order, as Accelerate expects for sharded parameters.
         self._trained = [p for p in self._model.parameters() if p.requires_grad]
         self.load_tensors(held, accumulate=self.accumulate)
@@ -205,11 +210,7 @@ class Learner:
     def tensors(self) -> dict[str, Tensor]:
         """The state to save beside the backbone: optimiser, EMA and loss scale."""
         assert self._optimizer is not None
-        held = {
-            f"optimizer/{name}/{key}": sharding.gather(value)
-            for name, parameter in self._parameters().items()
-            for key, value in self._optimizer.state.get(parameter, {}).items()
-        }
+        held = {f"optimizer/{k}": v for k, v in self._state.tensors().items()}
         if self.average:
             held |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
         if self._scale:
@@ -220,16 +221,7 @@ class Learner:
         """Load what :meth:`tensors` returned, with ``accumulate`` micro-batches per step."""
         assert self._optimizer is not None
         self.accumulate = accumulate
-        parameters = self._parameters()
-        for path, value in tensors.items():
-            kind, _, rest = path.partition("/")
-            if kind == "optimizer":
-                name, _, key = rest.rpartition("/")
-                parameter = parameters[name]
-                kept = value.to(parameter.device)
-                if kept.shape == parameter.shape:
-                    kept = torch.empty_like(parameter).copy_(sharding.shard_like(kept, parameter))
-                self._optimizer.state[parameter][key] = kept
+        self._state.load_tensors(_under("optimizer/", tensors))
         if self.average:
             self.average.load_state_dict(_under("average/", tensors))
         if self._scale and tensors:

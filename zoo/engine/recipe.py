@@ -148,6 +148,16 @@ class Recipe:
         also=("gradient_accumulation_steps",),
         default=1,
     )
+    optimizer: str = option(
+        "adamw (default), sgd, adam, nadam, radam, adagrad, …, or a plugin's, such as timm's.",
+        section=_OPTIMISATION,
+        metavar="NAME",
+        use="steps",
+        steps="last",
+        header=True,
+        also=("optim",),
+        default="adamw",
+    )
     schedule: str = option(
         "Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
         section=_OPTIMISATION,
@@ -221,7 +231,7 @@ class Recipe:
         default=None,
     )
     weight_decay: float = option(
-        "AdamW weight decay.",
+        "Weight decay.",
         section=_REGULARISATION,
         metavar="RATE",
         at_least=0,
@@ -344,7 +354,7 @@ class Recipe:
             )
 
     def steps_for(self, given: Mapping[str, Any]) -> list[str]:
-        """The options in ``given`` that make AdamW train the head, unless ``head_solver`` is given."""
+        """The options in ``given`` that make it train in steps, unless ``head_solver`` is given."""
         if given.get("head_solver"):
             return []
         kinds = {"always", "last"} if self.strategy == "probe" else {"always"}

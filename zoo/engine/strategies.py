@@ -41,7 +41,8 @@ class Phase:
         adapter: The kind of adapter of a plugin that ``parameters`` names.
         gradual: Whether the stages unfreeze one after another, from the head down, over the first
             half of the steps; unfrozen stages keep their optimiser state.
-        solver: ``adamw``; or, in head-only phases, ``lbfgs``: to convergence, one epoch for each
+        optimizer: The optimiser's name; ``None`` for the one that the user chose.
+        solver: ``adamw``, in steps of the optimiser; or, in head-only phases, ``lbfgs``: to convergence, one epoch for each
             of :data:`STRENGTHS`.
     """
 
@@ -54,6 +55,7 @@ class Phase:
     parameters: str = "all"
     adapter: AdapterKind | None = None
     gradual: bool = False
+    optimizer: str | None = None
     solver: Solver = "adamw"
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from zoo.contract.extensions import OptimizerSpec
 from zoo.data.loader import Loader
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
+from zoo.registry.offers import Offer
 from zoo.system.parts import Parts
 from zoo.tasks.losses import Loss
 from zoo.tasks.task import Task
@@ -64,6 +66,7 @@ class TrainingSetup:
         dataloaders: The dataloaders.
         recipe: The hyperparameters.
         task: The meaning of outputs, and their metrics.
+        optimizers: The optimisers of all phases, by the names that these use.
         loss: From logits and targets to one loss per sample.
         outputs: Width of the logits.
         accelerator: One process or many.
@@ -79,6 +82,7 @@ class TrainingSetup:
     dataloaders: Dataloaders
     recipe: Recipe
     task: Task
+    optimizers: Mapping[str, Offer[OptimizerSpec]]
     loss: Loss
     outputs: int
     accelerator: Accelerator

@@ -25,7 +25,7 @@ Thing = TypeVar("Thing")
 
 HOOKS = (
     *("zoo_heads", "zoo_strategies", "zoo_adapters", "zoo_tasks", "zoo_metrics", "zoo_losses"),
-    *("zoo_augmentations", "zoo_exporters"),
+    *("zoo_optimizers", "zoo_augmentations", "zoo_exporters"),
 )
 """The hooks whose names the index keeps, for completion."""
 

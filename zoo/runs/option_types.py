@@ -91,6 +91,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Layer-wise learning-rate decay, per stage."""
     accumulate: int | None
     """Gradient accumulation: split each batch into N parts."""
+    optimizer: str | None
+    """adamw (default), sgd, adam, nadam, radam, adagrad, …, or a plugin's, such as timm's."""
     schedule: str | None
     """Learning-rate schedule: cosine (default), linear, constant, one-cycle."""
     warmup: float | None
@@ -108,7 +110,7 @@ class FinetuneOptions(TypedDict, total=False):
     loss: str | None
     """Training loss (default: the task's own): generalized-cross-entropy, huber, absolute-error, or a plugin's."""
     weight_decay: float | None
-    """AdamW weight decay."""
+    """Weight decay."""
     dropout: float | None
     """Dropout on the features, before the head."""
     label_smoothing: float | None

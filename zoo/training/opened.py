@@ -14,6 +14,7 @@ from zoo.data.samples import Splits
 from zoo.data.sources.readers import plugin_readers
 from zoo.engine.chosen_strategy import ChosenStrategy, find_strategy
 from zoo.engine.heads import find_head
+from zoo.engine.optimizers import find_optimizer
 from zoo.engine.recipe import Recipe
 from zoo.engine.user_network.network import OwnNetwork
 from zoo.modalities import modality_of
@@ -89,6 +90,7 @@ def open_request(
     head = find_head(request.head, registry)
     requested = request.recipe(Recipe.default(name, pretrained=False))
     augment = find_augmentation(requested.augment, name, registry)
+    find_optimizer(requested.optimizer, registry)
     tasks = tasks_for(request.task, registry)
     if requested.metric:
         find_metric(requested.metric, *tasks, registry=registry)

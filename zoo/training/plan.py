@@ -9,9 +9,11 @@ from functools import partial
 import torch
 from accelerate import Accelerator
 
+from zoo.contract.extensions import OptimizerSpec
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
 from zoo.engine.chosen_strategy import find_strategy
+from zoo.engine.optimizers import find_optimizer
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
 from zoo.engine.precision import choose_precision, resolve_precision
 from zoo.engine.recipe import Recipe
@@ -20,6 +22,7 @@ from zoo.engine.sharding import refuse_unsharded
 from zoo.engine.strategies import Phase
 from zoo.engine.trainable import refuse_redundant_layers
 from zoo.errors import UsageError
+from zoo.registry.offers import Offer
 from zoo.registry.requirements import Requirements
 from zoo.runs.request import Request
 from zoo.tasks.task import Task
@@ -52,6 +55,7 @@ class Plan:
     start: TrainingStart
     recipe: Recipe
     phases: Sequence[Phase]
+    optimizers: Mapping[str, Offer[OptimizerSpec]]
     facts: Sequence[PhaseFacts]
     precision: str
     device: torch.device
@@ -93,12 +97,17 @@ def make_plan(
     """
     recipe, backbone = start.recipe, start.backbone
     strategy = opened.strategy or find_strategy(recipe.strategy, options.registry)
-    recipe = replace(recipe, strategy=strategy.name)
+    chosen = find_optimizer(recipe.optimizer, options.registry)
+    recipe = replace(recipe, strategy=strategy.name, optimizer=chosen.name)
     if recipe.freeze_until:
         backbone.stage_parameters(recipe.freeze_until)  # raises for an unknown stage
     stages = [stage.name for stage in backbone.stages()]
     phases_of = partial(strategy.phases, stages=stages)
     phases = phases_of(recipe)
+    optimizers: dict[str, Offer[OptimizerSpec]] = {
+        name: find_optimizer(name, options.registry)
+        for name in (phase.optimizer or recipe.optimizer for phase in phases)
+    }
     refuse_unused(request.overrides, recipe, phases, phases_of)
     precision = resolve_precision(request.precision, accelerator.device)
     refuse_unsharded(accelerator, recipe, phases, precision)
@@ -112,6 +121,7 @@ def make_plan(
         start=start,
         recipe=recipe,
         phases=phases,
+        optimizers=optimizers,
         facts=facts,
         precision=choose_precision(
             request.precision, backbone, device, options.reporter, trains=trains
@@ -119,7 +129,12 @@ def make_plan(
         device=device,
         plugins=options.registry.requirements(
             backbone.spec,
-            (opened.head, strategy.offer, *opened.offers(options.registry)),
+            (
+                opened.head,
+                strategy.offer,
+                *optimizers.values(),
+                *opened.offers(options.registry),
+            ),
         ),
         base=fingerprints(backbone.net)
         if _saved_apart(request, start, phases, named=options.network is None)

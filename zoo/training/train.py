@@ -101,6 +101,7 @@ def training_setup(
         dataloaders=prepared.loaders,
         recipe=plan.recipe,
         task=plan.task,
+        optimizers=plan.optimizers,
         loss=_loss(plan).to(accelerator.device),
         outputs=len(plan.splits.classes),
         accelerator=accelerator,

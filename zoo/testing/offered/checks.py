@@ -13,6 +13,7 @@ from zoo.contract.modalities import registered
 from zoo.contract.readers import registered_readers
 from zoo.engine.chosen_strategy import STRATEGY
 from zoo.engine.heads import HEAD
+from zoo.engine.optimizers import OPTIMIZER
 from zoo.errors import ZooError, first_line
 from zoo.export.exporters import EXPORTER
 from zoo.modalities.augmentations import AUGMENTATION
@@ -30,6 +31,7 @@ from zoo.testing.offered.heads import check_head
 from zoo.testing.offered.losses import check_loss
 from zoo.testing.offered.metrics import check_metric
 from zoo.testing.offered.modalities import check_modality, modality_offer
+from zoo.testing.offered.optimizers import check_optimizer
 from zoo.testing.offered.readers import check_reader
 from zoo.testing.offered.strategies import check_strategy
 from zoo.testing.published import PluginCheck, PublishedCatalogue
@@ -56,6 +58,11 @@ def metrics_have_sensible_values(plugin: PublishedCatalogue) -> None:
 def losses_can_be_trained(plugin: PublishedCatalogue) -> None:
     """Every loss is finite, lower for correct than for wrong predictions, and has a gradient."""
     _each(plugin.offers(LOSS), check_loss)
+
+
+def optimizers_lower_a_loss_and_resume(plugin: PublishedCatalogue) -> None:
+    """Every optimiser lowers a loss, and a stopped run continues to the same bytes."""
+    _each(plugin.offers(OPTIMIZER), check_optimizer)
 
 
 def adapters_can_be_trained(plugin: PublishedCatalogue) -> None:
@@ -134,6 +141,7 @@ OFFER_CHECKS: Sequence[PluginCheck] = (
     strategies_make_valid_phases,
     metrics_have_sensible_values,
     losses_can_be_trained,
+    optimizers_lower_a_loss_and_resume,
     adapters_can_be_trained,
     augmentations_can_be_repeated,
     readers_give_tables,
