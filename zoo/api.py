@@ -1,4 +1,7 @@
-"""zoo in Python: list, load, fine-tune, open a run."""
+"""zoo in Python: list, load, fine-tune, open a run.
+
+What trains is imported inside the functions: opening a run takes half of its imports.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from zoo.contract.network.backbone import Backbone
 from zoo.data.memory.source import DataSource, is_path, source_name
 from zoo.engine.adapters import merge
 from zoo.engine.checkpoint import SAVE_SECONDS
-from zoo.engine.find_lr import Curve
 from zoo.engine.heads import find_head, make_head
 from zoo.engine.progress import Console, Reporter
 from zoo.engine.surgery import Surgery, name_of
@@ -24,17 +26,13 @@ from zoo.registry.run_record import FinishedRun
 from zoo.runs.option_types import FinetuneOptions
 from zoo.runs.request import Request
 from zoo.runs.run import Run
-from zoo.training.finetune import find_rate, run
-from zoo.training.rerun import Repeat
-from zoo.training.rerun import rerun as repeat
-from zoo.training.resume import resume as go_on
-from zoo.training.run_options import RunOptions
-from zoo.training.start import for_weights, tokenizer_beside, weights_name
 from zoo.weights.loading.build import build, check_size
 from zoo.weights.loading.load import choose, fetch
 
 if TYPE_CHECKING:
-    pass
+    from zoo.engine.find_lr import Curve
+    from zoo.training.rerun import Repeat
+    from zoo.training.run_options import RunOptions
 
 
 def list_backbones(pattern: str = "*", *, registry: Registry | None = None) -> BackboneNames:
@@ -69,6 +67,8 @@ def load(
             one.
         RunError: The registered run cannot be read.
     """
+    from zoo.training.start import for_weights, weights_name
+
     registry = registry or Registry.discover()
     resolved = registry.resolve(name)
     chosen = choose(resolved.spec, weights_name(resolved, weights))
@@ -97,6 +97,8 @@ def load(
 
 def _of_run(run: FinishedRun, registry: Registry, *, with_head: bool) -> Backbone:
     """The fine-tuned backbone of a registered run, with its tokenizer and optionally its head."""
+    from zoo.training.start import tokenizer_beside
+
     path = fetch(run.weights)
     if with_head:
         backbone = Run(run.folder, registry=registry).load().train()
@@ -169,6 +171,8 @@ def finetune(
         ZooError: Any other error that the user can fix; if raised before training starts, nothing
             is left on disk.
     """
+    from zoo.training.finetune import run
+
     name, network = named_network(backbone)
     request = Request.from_options(
         name, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
@@ -208,6 +212,8 @@ def find_lr(
     Raises:
         ZooError: Any error that the user can fix.
     """
+    from zoo.training.finetune import find_rate
+
     name, network = named_network(backbone)
     request = Request.from_options(
         name, data, {**(recipe or {}), **options}, surgery=name_of(surgery)
@@ -226,6 +232,8 @@ def _run_options(
     data: DataSource = None,
     network: OwnNetwork | None = None,
 ) -> RunOptions:
+    from zoo.training.run_options import RunOptions
+
     return RunOptions(
         registry=registry or Registry.discover(),
         reporter=reporter or Console(in_python),
@@ -268,6 +276,8 @@ def resume(
     Raises:
         RunError: The run is finished, or its data has changed.
     """
+    from zoo.training.resume import resume as go_on
+
     options = _run_options(registry, reporter, surgery, save_every, track, report, data=data)
     return go_on(Path(folder), options, None if data is None else source_name(data), network)
 
@@ -308,6 +318,8 @@ def rerun(
         RunError: The run does not record what it was started with, or its data has changed.
         ZooError: As for :func:`finetune`.
     """
+    from zoo.training.rerun import rerun as repeat
+
     registry = registry or Registry.discover()
     if not isinstance(run, Run):
         run = Run(run, surgery=surgery, network=network, registry=registry)

@@ -82,10 +82,10 @@ def command(name: str, layers: bool, freeze_until: str | None, as_json: bool) ->
 
 def _build(spec: BackboneSpec, run: FinishedRun | None) -> tuple[Backbone | None, str]:
     """The backbone, on the meta device if possible; or ``None`` and the reason."""
-    import torch
+    from zoo.system.tensors.meta import without_values
 
     try:
-        with torch.device("meta"):
+        with without_values():
             return _without_weights(spec, run), ""
     except Exception:  # a library may need real tensors; build with those below
         pass

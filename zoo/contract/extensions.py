@@ -91,6 +91,8 @@ class Metric:
         always: Whether it is computed every epoch, rather than only as the selection metric. Only
             for zoo's own metrics.
         leads: Whether it is the main metric of runs selected by loss. Only for zoo's own metrics.
+        defined: Whether it is defined whatever the labels; any other is tried before training.
+            Only for zoo's own metrics.
     """
 
     title: str
@@ -101,6 +103,7 @@ class Metric:
     argument: Argument | None = None
     always: bool = False
     leads: bool = False
+    defined: bool = False
 
 
 # -- losses ------------------------------------------------------------------------------------

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
@@ -19,6 +18,9 @@ from zoo.engine.progress import Reporter
 from zoo.engine.streams import Copies, Fetched
 from zoo.modalities import modality_of
 from zoo.system.memory import trimmed
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _LARGE = 96  # pixels
 _MANY = 64  # samples

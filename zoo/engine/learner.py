@@ -103,7 +103,7 @@ class Learner:
             self._scale.unscale(self._optimizer)
         if self._l2sp:
             self._l2sp.add_gradients()
-        clip = self._setup.accelerator.clip_grad_norm_
+        clip = sharding.clipping(self._setup.accelerator)
         norm = sharding.gather(clip(self._trained, self._recipe.max_grad_norm))
         if self._scale:
             self._scale.step(self._optimizer)

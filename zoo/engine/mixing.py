@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.system.tensors.seeds import mixed_seed, seeded
-from zoo.system.tensors.torchvision_operators import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import transforms
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -57,9 +57,7 @@ class Mixer:
 
 
 def _mixes(mixup: float, cutmix: float, outputs: int) -> list[Mix]:
-    declare_missing_operators()
-    from torchvision.transforms import v2
-
+    v2 = transforms().v2
     mixes = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
     return [mix(alpha=alpha, num_classes=outputs) for mix, alpha in mixes if alpha]
 

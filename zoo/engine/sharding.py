@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Groups = list[dict[str, Any]]
 
@@ -47,6 +49,17 @@ def copy_to_shard(trained: nn.Module, groups: Groups) -> tuple[nn.Module, Groups
     """A copy of the module to shard, and of its parameter groups."""
     copied: tuple[nn.Module, Groups] = copy.deepcopy((trained, groups))
     return copied
+
+
+def clipping(accelerator: Accelerator) -> Callable[[Sequence[Tensor], float], Tensor]:
+    """The function that clips gradients to a norm, and returns their norm.
+
+    Accelerate's is for sharded parameters: it imports their class to ask, which takes a second.
+    """
+    if accelerator.is_fsdp2:
+        clip: Callable[[Sequence[Tensor], float], Tensor] = accelerator.clip_grad_norm_
+        return clip
+    return nn.utils.clip_grad_norm_
 
 
 def gather(tensor: Tensor) -> Tensor:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from zoo.contract.extensions import OptimizerSpec
@@ -21,6 +20,9 @@ from zoo.registry.offers import Offer
 from zoo.system.parts import Parts
 from zoo.tasks.losses import Loss
 from zoo.tasks.task import Task
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True, kw_only=True)

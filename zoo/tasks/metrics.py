@@ -47,6 +47,7 @@ METRICS: Mapping[str, Metric] = {
         share=True,
         always=True,
         leads=True,
+        defined=True,
     ),
     "balanced_accuracy": Metric(
         title="balanced accuracy",
@@ -58,12 +59,14 @@ METRICS: Mapping[str, Metric] = {
         measures=_by_task("macro_f1", "macro_f1_of_sets"),
         meaning="mean over the classes",
         always=True,
+        defined=True,
     ),
     "micro_f1": Metric(
         title="micro F1",
         measures=_by_task(several="micro_f1"),
         meaning="over all decisions",
         always=True,
+        defined=True,
     ),
     "auroc": Metric(
         title="AUROC",
@@ -104,6 +107,7 @@ METRICS: Mapping[str, Metric] = {
         higher=False,
         meaning="mean absolute error",
         always=True,
+        defined=True,
     ),
     "rmse": Metric(
         title="RMSE",
@@ -112,6 +116,7 @@ METRICS: Mapping[str, Metric] = {
         meaning="root of the mean squared error",
         always=True,
         leads=True,
+        defined=True,
     ),
     "r2": Metric(
         title="R²",
@@ -119,7 +124,14 @@ METRICS: Mapping[str, Metric] = {
         meaning="share of the variance explained",
         always=True,
     ),
-    LOSS: Metric(title="loss", measures={}, higher=False, meaning="lower is better", always=True),
+    LOSS: Metric(
+        title="loss",
+        measures={},
+        higher=False,
+        meaning="lower is better",
+        always=True,
+        defined=True,
+    ),
 }
 """zoo's own metrics, in display order."""
 

@@ -18,9 +18,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.system.tensors.meta import without_values as without_values
     from zoo.testing.checks import CHECKS as CHECKS
     from zoo.testing.checks import META_CHECKS as META_CHECKS
-    from zoo.testing.meta import without_values as without_values
     from zoo.testing.parametrize import parametrize_backbones as parametrize_backbones
     from zoo.testing.suite import CheckResult as CheckResult
     from zoo.testing.suite import examine as examine
@@ -33,7 +33,7 @@ _PUBLIC = {
     "examine": "zoo.testing.suite",
     "examine_plugin": "zoo.testing.suite",
     "parametrize_backbones": "zoo.testing.parametrize",
-    "without_values": "zoo.testing.meta",
+    "without_values": "zoo.system.tensors.meta",
 }
 
 __all__ = sorted(_PUBLIC)

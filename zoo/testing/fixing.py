@@ -18,7 +18,7 @@ from zoo.contract.network.measuring import measured_width
 from zoo.contract.spec import BackboneSpec
 from zoo.registry.entry_points import PluginSource
 from zoo.system.files import write_text
-from zoo.testing.meta import without_values
+from zoo.system.tensors.meta import without_values
 from zoo.weights.loading.build import build
 
 _NEVER = ("site-packages", "dist-packages")

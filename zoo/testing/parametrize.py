@@ -15,9 +15,9 @@ from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
+from zoo.system.tensors.meta import without_values
 from zoo.testing.catalogue import PLUGIN_CHECKS
 from zoo.testing.checks import CHECKS, Check, NotApplicable
-from zoo.testing.meta import without_values
 from zoo.testing.published import PublishedCatalogue
 from zoo.testing.suite import MAX_PARAMS, catalogue_of, sample
 from zoo.weights.loading.build import build

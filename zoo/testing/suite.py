@@ -18,10 +18,10 @@ from zoo.contract.network.backbone import Backbone
 from zoo.contract.spec import BackboneSpec
 from zoo.errors import first_line
 from zoo.registry.registry import Registry
+from zoo.system.tensors.meta import without_values
 from zoo.system.tensors.seeds import seed_devices
 from zoo.testing.catalogue import PLUGIN_CHECKS
 from zoo.testing.checks import CHECKS, Check, NotApplicable
-from zoo.testing.meta import without_values
 from zoo.testing.published import PublishedCatalogue
 from zoo.weights.loading.build import build
 

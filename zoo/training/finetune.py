@@ -23,6 +23,7 @@ from zoo.runs.request import Request
 from zoo.runs.run import Run
 from zoo.system.memory import give_back
 from zoo.system.parts import in_words
+from zoo.system.tensors.compiler_import import compiler_unimported
 from zoo.training import record as records
 from zoo.training.claims import Claim, new_run, short_name
 from zoo.training.curve import write_curve
@@ -62,6 +63,7 @@ def run(
     return carry_out(request, options, accelerator, claim)
 
 
+@compiler_unimported()
 def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, claim: Claim) -> Run:
     """Every step of a fine-tune, whether new, resumed or repeated.
 
@@ -109,6 +111,7 @@ def write_report(run: Run, options: RunOptions, samples: Samples | None, device:
         )
 
 
+@compiler_unimported()
 def find_rate(request: Request, output: Path | None, options: RunOptions) -> tuple[Path, Curve]:
     """Run a learning-rate range test for the last phase of ``request``, and save the curve.
 

@@ -51,7 +51,12 @@ def accelerator_for(request: Request, options: RunOptions) -> Accelerator:
     """The processes: one, or those started by 'accelerate launch' or torchrun."""
     device = choose_device(request.device)
     refuse_tracker(options.track)
-    accelerator = Accelerator(cpu=device.type == "cpu", log_with=options.track, project_dir=".")
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        log_with=options.track,
+        project_dir=".",
+        device_placement=False,  # Forward places the network; Accelerate imports DTensor to ask
+    )
     if accelerator.num_processes == 1 and device.type != "cpu":
         accelerator.state.device = device  # Accelerate would use the first
     return accelerator

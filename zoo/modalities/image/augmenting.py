@@ -17,6 +17,7 @@ from zoo.contract.extensions import AugmentationSpec, imported
 from zoo.errors import first_line
 from zoo.modalities.image.channels import COLOURED
 from zoo.registry.offers import Offer
+from zoo.system.tensors.torchvision_operators import transforms
 
 
 class Augment:
@@ -114,9 +115,7 @@ def trivial_bands(pixels: Tensor, *, flip: bool) -> Tensor:
 @cache
 def _trivial(rotate: bool, geometric: bool = False) -> Any:
     """TrivialAugment Wide; apart from what is pickled, because its operations cannot be."""
-    from torchvision.transforms import v2
-
-    transform = v2.TrivialAugmentWide()
+    transform = transforms().v2.TrivialAugmentWide()
     # no option of torchvision's leaves one out
     transform._AUGMENTATION_SPACE = {
         name: how

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.spec import CropMode, ImageInput
+from zoo.system.tensors.torchvision_operators import transforms
 
 Step: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -28,8 +29,7 @@ def plain_steps(image_input: ImageInput, before: int) -> Step:
         image_input: What the network wants.
         before: Pixels of the side that is resized before the centre crop.
     """
-    from torchvision.transforms import v2
-
+    v2 = transforms().v2
     size, interpolation = image_input.size, _interpolation(image_input)
     crop = v2.CenterCrop(size)
     whole = v2.Resize([before, before], interpolation=interpolation)
@@ -44,9 +44,7 @@ def plain_steps(image_input: ImageInput, before: int) -> Step:
 
 def crop_steps(image_input: ImageInput, min_scale: float) -> Step:
     """A random crop, resized."""
-    from torchvision.transforms import v2
-
-    step: Step = v2.RandomResizedCrop(
+    step: Step = transforms().v2.RandomResizedCrop(
         image_input.size,
         scale=(min_scale, 1.0),
         interpolation=_interpolation(image_input),
@@ -56,10 +54,8 @@ def crop_steps(image_input: ImageInput, min_scale: float) -> Step:
 
 def _interpolation(image_input: ImageInput) -> Any:
     """The interpolation for tensors: bicubic instead of Lanczos, which torch does not support."""
-    from torchvision.transforms import InterpolationMode
-
     name = image_input.interpolation.upper()
-    return InterpolationMode["BICUBIC" if name == "LANCZOS" else name]
+    return transforms().InterpolationMode["BICUBIC" if name == "LANCZOS" else name]
 
 
 def _middle(pixels: Tensor) -> Tensor:
@@ -78,12 +74,10 @@ class _PadLonger:
         self.interpolation = _interpolation(image_input)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        from torchvision.transforms.v2 import functional
-
         height, width = pixels.shape[-2:]
         scale = self.longer / max(height, width)
         sides = [max(1, round(side * scale)) for side in (height, width)]
-        small = functional.resize(pixels, sides, interpolation=self.interpolation)
+        small = transforms().v2.functional.resize(pixels, sides, interpolation=self.interpolation)
         means = torch.tensor(self.means)
         means = means if pixels.dtype.is_floating_point else means.round()
         square = means.to(pixels.dtype).view(-1, 1, 1).repeat(1, self.side, self.side)
@@ -99,10 +93,8 @@ class CropInProportion:
         self.scale, self.resize = [min_scale, 1.0], resize
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        from torchvision.transforms import RandomResizedCrop
-
         aspect = pixels.shape[-1] / pixels.shape[-2]
-        top, left, height, width = RandomResizedCrop.get_params(
+        top, left, height, width = transforms().RandomResizedCrop.get_params(
             pixels, self.scale, [aspect * 3 / 4, aspect * 4 / 3]
         )
         return self.resize(pixels[..., top : top + height, left : left + width])

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
-import pyarrow as pa
 from PIL import Image
 
 from zoo.data.samples import Samples
@@ -26,19 +26,13 @@ from zoo.system.files import replacing
 from zoo.system.leftovers import held
 from zoo.system.processor import usable_cores
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _CHUNK = 64  # images that are decoded at a time, and a record batch
 
 SMALL = 128
 """Image size in pixels up to which networks on a CPU are mostly faster than decoding."""
-
-_SCHEMA = pa.schema(
-    [
-        ("mode", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("pixels", pa.large_binary()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -80,6 +74,8 @@ class Decoded:
 
     @cached_property
     def _reader(self) -> pa.RecordBatchFileReader:
+        import pyarrow as pa
+
         return pa.ipc.open_file(pa.memory_map(str(self.file)))
 
 
@@ -113,32 +109,39 @@ def decode(samples: Samples, size: int, file: Path, values: ValueRange = ()) -> 
         BadFilesError: An image cannot be read.
         OSError: The file cannot be written.
     """
+    import pyarrow as pa
+
+    columns = {
+        "mode": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "pixels": pa.large_binary(),
+    }
     with (
         replacing(file) as temporary,
         held(temporary),
         pa.OSFile(str(temporary), "wb") as sink,
-        pa.ipc.new_file(sink, _SCHEMA) as writer,
+        pa.ipc.new_file(sink, pa.schema(columns)) as writer,
         ThreadPoolExecutor(max_workers=max(1, round(usable_cores()))) as pool,
     ):
         for start in range(0, len(samples), _CHUNK):
             indices = range(start, min(start + _CHUNK, len(samples)))
             images = list(pool.map(lambda index: _decoded(samples, index, size, values), indices))
-            writer.write_batch(
-                pa.record_batch(
-                    [
-                        pa.array([p.mode for p in images], pa.string()),
-                        pa.array([p.width for p in images], pa.int32()),
-                        pa.array([p.height for p in images], pa.int32()),
-                        pa.array([p.tobytes() for p in images], pa.large_binary()),
-                    ],
-                    schema=_SCHEMA,
-                )
-            )
+            rows = {
+                "mode": [image.mode for image in images],
+                "width": [image.width for image in images],
+                "height": [image.height for image in images],
+                "pixels": [image.tobytes() for image in images],
+            }
+            batch = [pa.array(rows[name], kind) for name, kind in columns.items()]
+            writer.write_batch(pa.record_batch(batch, schema=pa.schema(columns)))
             yield len(images)
 
 
 def opened(samples: Samples, file: Path) -> Samples | None:
     """``samples`` with the images decoded in ``file``; ``None`` if it is missing or incomplete."""
+    import pyarrow as pa
+
     inputs = Decoded(file, samples.inputs, np.arange(len(samples)))
     try:
         chunks = inputs._reader.num_record_batches

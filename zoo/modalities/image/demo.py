@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from zoo.data.kind import DemoData
@@ -12,14 +15,22 @@ from zoo.data.sequences import Indices, Listed
 
 
 def _digits(names: Sequence[str], _: int) -> tuple[Listed, Indices, list[bytes]]:
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    chosen = np.flatnonzero(data.target < len(names))
-    grey = np.rint(data.images[chosen] * (255 / 16)).astype(np.uint8)  # (N, 8, 8), were 0 to 16
-    images = tuple(Image.fromarray(pixels).convert("RGB") for pixels in grey)
+    pixels, labels = _read_digits()
+    chosen = np.flatnonzero(labels < len(names))
+    grey = np.rint(pixels[chosen] * (255 / 16)).astype(np.uint8)  # were 0 to 16
+    images = tuple(Image.fromarray(each).convert("RGB") for each in grey)
     inputs = Listed(images, tuple(f"demo/digits image {i + 1}" for i in chosen))
-    return inputs, data.target[chosen].astype(np.int64), [pixels.tobytes() for pixels in grey]
+    return inputs, labels[chosen], [each.tobytes() for each in grey]
+
+
+def _read_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """``(N, 8, 8)`` and ``(N,)``, as scikit-learn's ``load_digits``, without importing it."""
+    found = find_spec("sklearn")
+    assert found is not None  # a dependency
+    assert found.submodule_search_locations
+    file = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 DIGITS = DemoData(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.contract.extensions import AugmentationSpec
-from zoo.contract.spec import ImageInput
+from zoo.contract.spec import CropMode, ImageInput
 from zoo.modalities.batches import MIN_SCALE
 from zoo.modalities.image.arrays import FoundArray
 from zoo.modalities.image.augmenting import Augment
@@ -30,7 +31,7 @@ from zoo.modalities.image.reading import found_in, read_image
 from zoo.modalities.image.traits import Traits
 from zoo.registry.offers import Offer
 from zoo.system.tensors.seeds import seeded
-from zoo.system.tensors.torchvision_operators import declare_missing_operators
+from zoo.system.tensors.torchvision_operators import declare_missing_operators, transforms
 
 # Here, not where a transform is made: a spawned worker unpickles one, and torchvision with it.
 declare_missing_operators()
@@ -86,10 +87,14 @@ class ImageTransform:
         self._steps = (
             _varied(image_input, flip, min_scale, augment) if train else _plain(image_input)
         )
-        self._bands = _bands_steps(image_input, train, flip, min_scale)
-        mirrored = flip and image_input.flip
-        self._augment = None if augment is None else Augment(augment, flip=mirrored)
+        self._mirrored = flip and image_input.flip
+        self._min_scale = min_scale
+        self._augment = None if augment is None else Augment(augment, flip=self._mirrored)
         self._normalise = Normalise(image_input)
+
+    @cached_property
+    def _bands(self) -> Step:
+        return _bands_steps(self.input, self.train, self._mirrored, self._min_scale)
 
     def read(self, source: Any, name: str, traits: Traits | None = None) -> Image.Image | Tensor:
         """Read an image, no larger than needed, with the run's value range.
@@ -198,8 +203,7 @@ def _varied(
     min_scale: float,
     augment: Offer[AugmentationSpec] | None,
 ) -> Any:
-    from torchvision.transforms import v2
-
+    v2 = transforms().v2
     flip = flip and image_input.flip
     crop: Any = v2.RandomResizedCrop(
         image_input.size, scale=(min_scale, 1.0), interpolation=_interpolation(image_input)
@@ -214,10 +218,8 @@ def _varied(
     return v2.Compose(steps)
 
 
-def _bands_steps(image_input: ImageInput, train: bool, flip: bool, min_scale: float) -> Step:
+def _bands_steps(image_input: ImageInput, train: bool, mirrored: bool, min_scale: float) -> Step:
     """The steps for tensors, as :func:`_varied` and :func:`_plain` for images."""
-    from torchvision.transforms import v2
-
     plain = plain_steps(image_input, resized(image_input))
     if not train:
         return plain
@@ -228,8 +230,10 @@ def _bands_steps(image_input: ImageInput, train: bool, flip: bool, min_scale: fl
     else:
         whole = replace(image_input, crop=1.0)
         crop = CropInProportion(min_scale, plain_steps(whole, whole.size))
-    mirrored = flip and image_input.flip
-    steps: Step = v2.Compose([crop, v2.RandomHorizontalFlip()]) if mirrored else crop
+    if not mirrored:
+        return crop
+    v2 = transforms().v2
+    steps: Step = v2.Compose([crop, v2.RandomHorizontalFlip()])
     return steps
 
 
@@ -245,10 +249,8 @@ class _CropInProportion:
         self.resize = _plain(whole)
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        from torchvision.transforms import RandomResizedCrop
-
         aspect = image.width / image.height
-        top, left, height, width = RandomResizedCrop.get_params(
+        top, left, height, width = transforms().RandomResizedCrop.get_params(
             image, self.scale, [aspect * 3 / 4, aspect * 4 / 3]
         )
         crop = image.crop((left, top, left + width, top + height))
@@ -256,17 +258,55 @@ class _CropInProportion:
         return prepared
 
 
-def _plain(image_input: ImageInput) -> Any:
-    from torchvision.transforms import v2
+def _plain(image_input: ImageInput) -> _Plain:
+    """As torchvision's ``Resize`` and ``CenterCrop``, whose import takes a tenth of torch's."""
+    before = resized(image_input)
+    resample = Image.Resampling[image_input.interpolation.upper()]
+    fit: Mapping[CropMode, Sequence[Callable[[Image.Image], Image.Image]]] = {
+        "border": [_FitLonger(before, image_input)],
+        "squash": [_Resize(before, resample, squash=True)],
+        "center": [_middle, _Resize(before, resample)],
+    }
+    return _Plain([*fit[image_input.crop_mode], _CenterCrop(image_input.size)])
 
-    size, before = image_input.size, resized(image_input)
-    interpolation = _interpolation(image_input)
-    if image_input.crop_mode == "border":
-        return v2.Compose([_FitLonger(before, image_input), v2.CenterCrop(size)])
-    shape = [before, before] if image_input.crop_mode == "squash" else [before]
-    resize = v2.Resize(shape, interpolation=interpolation)
-    steps = [resize] if image_input.crop_mode == "squash" else [_middle, resize]
-    return v2.Compose([*steps, v2.CenterCrop(size)])
+
+class _Plain:
+    """Steps one after the other."""
+
+    def __init__(self, steps: Sequence[Callable[[Image.Image], Image.Image]]) -> None:
+        self.steps = steps
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        for step in self.steps:
+            image = step(image)
+        return image
+
+
+class _Resize:
+    """Resize the shorter side to ``side`` pixels; with ``squash`` both sides."""
+
+    def __init__(self, side: int, resample: Image.Resampling, *, squash: bool = False) -> None:
+        self.side, self.resample, self.squash = side, resample, squash
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        shorter = min(image.size)
+        width, height = (
+            self.side if self.squash or side == shorter else int(self.side * side / shorter)
+            for side in image.size
+        )
+        same = (width, height) == image.size
+        return image if same else image.resize((width, height), self.resample)
+
+
+class _CenterCrop:
+    """Crop the middle of an image that is as large or larger."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        left, top = (round((side - self.size) / 2) for side in image.size)
+        return image.crop((left, top, left + self.size, top + self.size))
 
 
 def _middle(image: Image.Image) -> Image.Image:
@@ -304,6 +344,4 @@ class _FitLonger:
 
 
 def _interpolation(image_input: ImageInput) -> Any:
-    from torchvision.transforms import InterpolationMode
-
-    return InterpolationMode[image_input.interpolation.upper()]
+    return transforms().InterpolationMode[image_input.interpolation.upper()]

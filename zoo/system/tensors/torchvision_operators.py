@@ -11,8 +11,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from zoo.system.tensors.compiler_import import compiler_unimported
 
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -41,6 +44,15 @@ def declare_missing_operators() -> bool:
         return True
     _declare()
     return False
+
+
+def transforms() -> Any:
+    """``torchvision.transforms``, with ``v2``; imported without torch's compiler."""
+    declare_missing_operators()
+    with compiler_unimported():
+        import torchvision.transforms.v2
+
+        return torchvision.transforms
 
 
 def _declare() -> None:

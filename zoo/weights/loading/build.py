@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -27,6 +26,8 @@ from zoo.registry.run_record import damaged, read_record
 from zoo.system.files import require_regular
 from zoo.system.offline import no_network
 from zoo.system.small_files import read_small
+from zoo.system.tensors.compiler_import import compiler_unimported
+from zoo.system.tensors.meta import without_values
 from zoo.weights.adapter_base import find_base
 from zoo.weights.find_adapter import find_kind
 from zoo.weights.loading import adapter_layers
@@ -45,6 +46,7 @@ class _TooManyLayers(WeightsError):
     """A network with more than :data:`_MAX_MODULES` modules."""
 
 
+@compiler_unimported()
 def build(
     spec: BackboneSpec,
     weights: Weights | None,
@@ -331,6 +333,7 @@ def _without_network(spec: BackboneSpec) -> Iterator[None]:
             ) from error
 
 
+@compiler_unimported()
 def check_size(spec: BackboneSpec, path: Path) -> None:
     """Raise if a network has more parameters than its weights file has bytes.
 
@@ -344,7 +347,7 @@ def check_size(spec: BackboneSpec, path: Path) -> None:
         return  # its base is checked
     try:
         require_regular(path)
-        with torch.device("meta"):
+        with without_values():
             meta = build(spec, None, unpadded=False)
             count = sum(p.numel() for p in meta.parameters()) + spec.feature_dim
         size = path.stat().st_size
