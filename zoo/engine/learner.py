@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
+from zoo.engine.batch_size import is_out_of_memory
 from zoo.engine.groups import parameter_groups
 from zoo.engine.l2sp import L2SP
 from zoo.engine.loss_scale import LossScale
@@ -138,9 +139,8 @@ class Learner:
 
     def _halve(self, error: RuntimeError, samples: int) -> bool:
         """Halve the micro-batches to retry the step after running out of memory, if allowed."""
-        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
         can_halve = self.accumulate * self._min_part < samples
-        if not (out_of_memory and self._recipe.fit_memory and can_halve):
+        if not (is_out_of_memory(error) and self._recipe.fit_memory and can_halve):
             return False
         self._prepared.zero_grad()
         if torch.accelerator.is_available():

@@ -49,7 +49,7 @@ class Recipe:
         also=("learning_rate",),
     )
     batch_size: int = option(
-        "Samples per step (default: 32); auto: accumulate if memory runs out.",
+        "Samples per step (default: 32 on a CPU, else auto); auto: measured for memory and speed.",
         section=_COMMON,
         metavar="N|auto",
         at_least=1,

@@ -74,7 +74,7 @@ class FinetuneOptions(TypedDict, total=False):
     lr: float | None
     """Learning rate of the last phase."""
     batch_size: int | Literal["auto"] | None
-    """Samples per step (default: 32); auto: accumulate if memory runs out."""
+    """Samples per step (default: 32 on a CPU, else auto); auto: measured for memory and speed."""
     freeze_until: str | None
     """Freeze all stages up to and including this one."""
     freeze: Sequence[str] | None

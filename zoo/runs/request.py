@@ -37,6 +37,7 @@ class Request:
         backbone: As in ``zoo list``.
         given: ``data`` as the user typed it, if a relative path; predictions name samples by it.
         surgery: Name of the function that changes the backbone before it trains.
+        measured: The batch size that the run measured when it started, to resume or repeat it.
         overrides: Fields of the recipe that differ from the default.
     """
 
@@ -173,6 +174,7 @@ class Request:
         default=False,
     )
     surgery: str | None = None
+    measured: int | None = None
     precision: str = option(
         "Numerical precision (default: auto, bf16 or fp16 where fast).",
         section=_RUN,

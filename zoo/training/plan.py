@@ -8,10 +8,12 @@ from functools import partial
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from zoo.contract.extensions import OptimizerSpec
 from zoo.contract.network.backbone import Backbone
 from zoo.data.samples import Splits
+from zoo.engine.batch_size import MeasuredBatch, in_words, largest, measure, with_batch_size
 from zoo.engine.chosen_strategy import find_strategy
 from zoo.engine.optimizers import find_optimizer
 from zoo.engine.phase_facts import PhaseFacts, phase_facts, without_values
@@ -46,6 +48,7 @@ class Plan:
         precision: ``fp32``, ``bf16`` or ``fp16``.
         device: Device for training and validation.
         plugins: The plugins in use.
+        batch: The measured batch size; ``None`` if it was given, or is the default.
         base: Hashes of the tensors of the base, of which an adapter is saved apart; ``None`` if the
             whole network is saved.
     """
@@ -60,6 +63,7 @@ class Plan:
     precision: str
     device: torch.device
     plugins: Requirements
+    batch: MeasuredBatch | None = None
     base: Mapping[str, bytes] | None = None
 
     @property
@@ -111,10 +115,21 @@ def make_plan(
     refuse_unused(request.overrides, recipe, phases, phases_of)
     precision = resolve_precision(request.precision, accelerator.device)
     refuse_unsharded(accelerator, recipe, phases, precision)
+    trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
+    precision = choose_precision(
+        request.precision, backbone, device, options.reporter, trains=trains
+    )
+    batch = None
+    if trains and _measures(request, device):
+        recipe = replace(recipe, fit_memory=True)
+        batch = _batch_size(request, opened, start, phases, recipe, precision, accelerator)
+    if batch:
+        recipe = with_batch_size(recipe, batch.size * accelerator.num_processes, request.overrides)
+        phases = phases_of(recipe)
+        options.reporter.note(in_words(batch, recipe, opened.splits.kind.nouns))
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
-    trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
     return Plan(
         request=request,
         opened=opened,
@@ -123,9 +138,8 @@ def make_plan(
         phases=phases,
         optimizers=optimizers,
         facts=facts,
-        precision=choose_precision(
-            request.precision, backbone, device, options.reporter, trains=trains
-        ),
+        precision=precision,
+        batch=batch,
         device=device,
         plugins=options.registry.requirements(
             backbone.spec,
@@ -140,6 +154,39 @@ def make_plan(
         if _saved_apart(request, start, phases, named=options.network is None)
         else None,
     )
+
+
+def _measures(request: Request, device: torch.device) -> bool:
+    """Whether the batch size is measured: with ``auto``, the default on an accelerator."""
+    default = 0 if device.type == "cpu" else "auto"
+    return bool(request.overrides.get("batch_size", default) == "auto")
+
+
+def _batch_size(
+    request: Request,
+    opened: Opened,
+    start: TrainingStart,
+    phases: Sequence[Phase],
+    recipe: Recipe,
+    precision: str,
+    accelerator: Accelerator,
+) -> MeasuredBatch | None:
+    """The batch size measured now, or when the run started; ``None`` for few samples."""
+    if request.measured:
+        return MeasuredBatch(request.measured, {})
+    most = largest(len(opened.splits.train) // accelerator.num_processes, start.backbone)
+    if most == recipe.batch_size:
+        return None
+    measured = measure(
+        start.backbone,
+        [phase for phase in phases if phase.trains_backbone][-1],
+        recipe,
+        device=accelerator.device,
+        precision=precision,
+        most=most,
+    )
+    sizes = gather_object([measured.size]) if accelerator.num_processes > 1 else [measured.size]
+    return replace(measured, size=min(sizes))
 
 
 def _saved_apart(

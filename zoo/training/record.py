@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
         "phases": [_phase(phase, recipe) for phase in plan.phases],
         "request": request.to_json(),
         "precision": plan.precision,
+        "measured_batch": plan.batch and asdict(plan.batch),
         "compile": request.compile,
         "device": plan.device.type,
         "data": _data(plan, options, notes),

@@ -59,7 +59,10 @@ def rerun(
         )
     options.registry.require(record.get("plugins", {}), f"the run {folder}", training=True)
     request = Request.from_json(record["request"]).but(
-        data=data, precision=record["precision"], compile=record["compile"]
+        data=data,
+        precision=record["precision"],
+        compile=record["compile"],
+        measured=record["measured_batch"] and record["measured_batch"]["size"],
     )
     if record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")

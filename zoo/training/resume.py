@@ -52,7 +52,10 @@ def resume(folder: Path, options: RunOptions, data: str | None = None, network: 
     options.registry.require(record["plugins"], f"the run {folder}", training=True)
     options = replace(options, network=network_to_train(folder, record, network))
     request = Request.from_json(record["request"]).but(
-        data=data, precision=record["precision"], compile=record["compile"]
+        data=data,
+        precision=record["precision"],
+        compile=record["compile"],
+        measured=record["measured_batch"] and record["measured_batch"]["size"],
     )
     if request.device == "auto":
         request = request.but(device=record["device"])
