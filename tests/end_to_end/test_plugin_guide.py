@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 import zoo
 from tests.end_to_end.conftest import Zoo
+from zoo.testing import examine_plugin
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
@@ -142,6 +143,8 @@ def test_the_modality_of_the_guide_trains_and_predicts(
     file = tmp_path / "new.series"
     file.write_text(" ".join(str(number / 32) for number in range(-32, 32)))
     assert run.predict([file])[0].label == "rising"
+    checked = {o.check: o for o in examine_plugin("acme_series", zoo.Registry.discover())}
+    assert {o.message for o in checked.values() if o.status != "passed"} == set()
     file.write_text("a long way up")
     with pytest.raises(zoo.BadFilesError, match=r"new\.series.*float"):
         run.predict([file])

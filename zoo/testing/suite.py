@@ -61,7 +61,10 @@ def examine_plugin(name: str, registry: Registry) -> Iterator[CheckResult]:
     """
     catalogue = catalogue_of(name, registry)
     for title, check in PLUGIN_CHECKS.items():
-        yield _run(name, title, partial(check, catalogue))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries, as in run_check
+            outcome = _run(name, title, partial(check, catalogue))
+        yield outcome
 
 
 def catalogue_of(name: str, registry: Registry) -> PublishedCatalogue:
