@@ -95,7 +95,7 @@ INPUTS = {"image": ImageInput(), "text": TextInput(vocab_size=9)}
         ("text", {"image_size": 32}, "image_size is for images"),
         ("image", {"max_length": 32}, "max_length is for texts, and acme takes images"),
         ("image", {"pooling": "mean"}, "pooling is for texts"),
-        ("image", {"input": {"size": 32}}, "input is for recordings"),
+        ("image", {"input": {"size": 32}}, "^input"),
         ("text", {"augment": "none", "mixup": 0.0, "max_length": 32, "pooling": "cls"}, None),
         ("image", {"augment": "trivial", "mixup": 0.2, "image_size": 32}, None),
     ],
