@@ -96,7 +96,7 @@ def test_damaged_images_are_listed_by_path(
         says=("red/1.jpg", "blue/2.jpg", "--bad-files skip"),
     )
     done = zoo_cli(
-        *("finetune", "cnn", "--data", photos, "--bad-files", "skip", "--epochs", 1),
+        *("finetune", "--no-report", "cnn", "--data", photos, "--bad-files", "skip", "--epochs", 1),
         *("--image-size", 32, "--output", tmp_path / "run", "--json"),
     )
     assert done.code == 0, done.err
@@ -214,7 +214,7 @@ def test_an_image_given_to_a_text_run_is_refused(
     refused: Refused, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     run = tmp_path / "run"
-    done = zoo_cli("finetune", "lstm", "--epochs", 1, "--output", run)
+    done = zoo_cli("finetune", "--no-report", "lstm", "--epochs", 1, "--output", run)
     assert done.code == 0, done.err
     refused("predict", run, photos / "red" / "0.jpg", says=("takes texts", "0.jpg"))
     refused("finetune", "lstm", "--data", photos, says=("takes texts",))
@@ -225,7 +225,19 @@ def test_a_text_given_to_an_image_run_is_refused(
 ) -> None:
     run = tmp_path / "run"
     done = zoo_cli(
-        *("finetune", "cnn", "--data", photos, "--epochs", 1, "--image-size", 16, "--output", run)
+        *(
+            "finetune",
+            "--no-report",
+            "cnn",
+            "--data",
+            photos,
+            "--epochs",
+            1,
+            "--image-size",
+            16,
+            "--output",
+            run,
+        )
     )
     assert done.code == 0, done.err
     refused("predict", run, "a lovely film", says=("a lovely film",))

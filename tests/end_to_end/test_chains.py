@@ -125,7 +125,7 @@ def test_training_starts_from_the_published_runs_values_to_the_bit(
 ) -> None:
     a = train("cnn", photos, "my-animals", "--image-size", 32)
     done = zoo_cli(
-        *("finetune", "my-animals", "--data", plants, "--epochs", 1, "--workers", 0),
+        *("finetune", "--no-report", "my-animals", "--data", plants, "--epochs", 1, "--workers", 0),
         *("--strategy", "full", "--surgery", "look:look", "--output", "b"),
     )
     assert done.code == 0, done.err
@@ -154,7 +154,17 @@ def test_training_starts_from_the_values_of_a_file_and_says_what_it_lacks(
     state[f"{backbone.head_path}.more.weight"] = torch.ones(3)  # a head of another kind
     save_file(state, tmp_path / "w.safetensors")
     done = zoo_cli(
-        *("finetune", name, "--weights", "w.safetensors", "--data", plants, "--image-size", 64),
+        *(
+            "finetune",
+            "--no-report",
+            name,
+            "--weights",
+            "w.safetensors",
+            "--data",
+            plants,
+            "--image-size",
+            64,
+        ),
         *("--epochs", 1, "--workers", 0, "--strategy", "full", "--surgery", "look:look"),
         *("--output", "run"),
     )

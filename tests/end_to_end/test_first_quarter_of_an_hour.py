@@ -196,7 +196,17 @@ def test_texts_from_a_table_train_an_lstm_and_are_predicted_from_standard_input(
             writer.writerow([f"a {word} film about number {number}", "good" if good else "bad"])
     run = tmp_path / "run"
     done = zoo_cli(
-        *("finetune", "lstm", "--data", table, "--label-column", "stars", "--epochs", 12),
+        *(
+            "finetune",
+            "--no-report",
+            "lstm",
+            "--data",
+            table,
+            "--label-column",
+            "stars",
+            "--epochs",
+            12,
+        ),
         *("--output", run, "--json"),
     )
     assert done.code == 0, done.err

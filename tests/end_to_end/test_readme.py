@@ -71,7 +71,9 @@ def test_every_command_works_on_the_plugin(
     assert all(fact in shown for fact in ("0         896  yes", "params       1,226", "32 -> 10"))
     assert "acme" in zoo_cli("plugins").out
     run = tmp_path / "run"
-    done = zoo_cli("finetune", acme, "--data", photos, "--epochs", 4, "--output", run, "--json")
+    done = zoo_cli(
+        "finetune", "--no-report", acme, "--data", photos, "--epochs", 4, "--output", run, "--json"
+    )
     assert done.code == 0, done.err
     assert done.json["backbone"] == acme
     assert zoo_cli("predict", run, photos / "red", "--json").code == 0

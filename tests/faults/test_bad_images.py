@@ -110,11 +110,13 @@ def test_a_run_says_in_three_places_how_many_it_left_out(tmp_path: Path, zoo_cli
     some = {name: content for name, content in images.cut().items() if "jpg" in name}
     written(root / "red", {**some, **images.never()})
     written(root / "green", {**images.odd(), "labels.txt": b"x", "lost-its-suffix": b"\xff\xd8"})
-    refused = zoo_cli("finetune", "cnn", "--data", root, "--output", tmp_path / "run")
+    refused = zoo_cli(
+        "finetune", "--no-report", "cnn", "--data", root, "--output", tmp_path / "run"
+    )
     assert refused.code == 1
     assert not (tmp_path / "run").exists()
     done = zoo_cli(
-        *("finetune", "cnn", "--data", root, "--bad-files", "skip", "--epochs", 1),
+        *("finetune", "--no-report", "cnn", "--data", root, "--bad-files", "skip", "--epochs", 1),
         *("--image-size", 32, "--workers", 0, "--output", tmp_path / "run"),
     )
     assert done.code == 0, done.err

@@ -113,7 +113,7 @@ def test_a_run_says_in_three_places_how_many_rows_it_left_out(tmp_path: Path, zo
     rows = [*tables.plain(), *odd]
     (tmp_path / "t.csv").write_bytes(tables.csv(rows))
     done = zoo_cli(
-        *("finetune", "lstm", "--data", tmp_path / "t.csv", "--bad-files", "skip"),
+        *("finetune", "--no-report", "lstm", "--data", tmp_path / "t.csv", "--bad-files", "skip"),
         *("--epochs", 1, "--output", tmp_path / "run"),
     )
     assert done.code == 0, done.err

@@ -72,7 +72,7 @@ def test_class_folders_of_any_name_train_and_reach_no_terminal_as_they_are(
 ) -> None:
     _, photos = named_run
     done = zoo_cli(
-        *("finetune", "cnn", "--data", photos, "--epochs", 1, "--image-size", 16),
+        *("finetune", "--no-report", "cnn", "--data", photos, "--epochs", 1, "--image-size", 16),
         *("--workers", 0, "--output", tmp_path / "run"),
     )
     assert done.code == 0, done.err
@@ -211,7 +211,17 @@ def test_texts_and_labels_of_a_table_reach_no_terminal_as_they_are(
         writer.writerow(["text", "label"])
         writer.writerows([f"{text} {i}", labels[i % 2]] for i in range(3) for text in texts)
     run = tmp_path / "run"
-    done = zoo_cli("finetune", "lstm", "--data", tmp_path / "t.csv", "--epochs", 1, "--output", run)
+    done = zoo_cli(
+        "finetune",
+        "--no-report",
+        "lstm",
+        "--data",
+        tmp_path / "t.csv",
+        "--epochs",
+        1,
+        "--output",
+        run,
+    )
     assert done.code == 0, done.err
     assert_plain(done)
     done = zoo_cli("predict", run, tmp_path / "t.csv")

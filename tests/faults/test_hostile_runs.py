@@ -194,7 +194,15 @@ def test_the_run_of_a_name_with_a_path_in_it_stays_in_the_folder_of_runs(
     before = set(outside.parent.iterdir())
     for name in names:
         done = zoo_cli(
-            *("finetune", json.loads(f'"{name}"'), "--data", few_photos, "--epochs", 1),
+            *(
+                "finetune",
+                "--no-report",
+                json.loads(f'"{name}"'),
+                "--data",
+                few_photos,
+                "--epochs",
+                1,
+            ),
             *("--strategy", "probe", "--workers", 0),
         )
         assert done.code == 0, done.err

@@ -77,7 +77,9 @@ def test_outputs_may_have_such_names_but_a_run_may_not(
     run_of_photos: Path, photos: Path, tmp_path: Path, zoo_cli: Zoo
 ) -> None:
     for output in (tmp_path / f"run{ODD}", tmp_path / f"a{ODD}b" / "run"):
-        told = zoo_cli("finetune", "cnn", "--data", photos, *SHORT, "--output", output)
+        told = zoo_cli(
+            "finetune", "--no-report", "cnn", "--data", photos, *SHORT, "--output", output
+        )
         assert told.code == 1
         assert "the name of the output folder" in told.err
         assert "--output DIR" in told.err
