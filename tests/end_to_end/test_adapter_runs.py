@@ -401,7 +401,7 @@ def test_only_adapters_of_peft_are_exported_for_it(few: Path, base: Path, tmp_pa
     ("change", "why"),
     [
         ({"peft_type": "XLORA"}, "peft_type is 'XLORA'"),
-        ({"r": 10**9}, "r is 1000000000"),
+        ({"r": 10**9}, "r = 1000000000 is not valid"),
         ({"target_modules": "(a+)+$"}, "list of names"),
         ({"target_modules": ["conv7"]}, "no layers called conv7"),
         ({"layer_replication": [[0, 9]]}, "layer_replication"),
