@@ -40,7 +40,8 @@ from zoo.modalities.augmentations import AUGMENTATION, AUGMENTATIONS
 from zoo.modalities.files.functions import FileFunctions
 from zoo.registry.offers import Offer, OfferKind
 from zoo.tasks.losses import LOSS, LOSSES
-from zoo.tasks.metrics import METRIC, METRICS
+from zoo.tasks.metric_table import METRICS
+from zoo.tasks.metrics import METRIC
 from zoo.testing.checks import NotApplicable
 from zoo.testing.offered import exporters
 from zoo.testing.offered.augmentations import check_augmentation

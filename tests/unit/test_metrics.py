@@ -16,6 +16,7 @@ from zoo.registry.policy import Policy
 from zoo.registry.registry import Registry
 from zoo.tasks import TASKS, metrics, task_named
 from zoo.tasks.defined import require_defined
+from zoo.tasks.metric_table import LOSS
 from zoo.tasks.metrics import find_metric
 
 NONE = Registry((), Policy(), Index())
@@ -172,4 +173,4 @@ def test_the_number_of_a_metric_is_part_of_its_name() -> None:
 def test_each_task_has_its_default_and_a_loss() -> None:
     for name in TASKS:
         task = task_named(name)
-        assert {task.metric, metrics.LOSS} <= set(metrics.metrics_of(task))
+        assert {task.metric, LOSS} <= set(metrics.metrics_of(task))

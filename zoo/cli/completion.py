@@ -276,7 +276,7 @@ def _is_finished(folder: str) -> bool:
 
 
 def _own_metrics() -> Iterable[str]:
-    from zoo.tasks.metrics import METRICS
+    from zoo.tasks.metric_table import METRICS
 
     return METRICS
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.engine.progress import Advance, Reporter
 from zoo.runs.predictions import EvaluatedSamples
-from zoo.tasks.metrics import ACCURACY
+from zoo.tasks.metric_table import ACCURACY
 from zoo.tasks.significance import RESAMPLES, bootstrap, mcnemar, resampled
 from zoo.tasks.task import Task
 

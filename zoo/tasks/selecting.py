@@ -15,7 +15,8 @@ from torch import Tensor
 from zoo.contract.extensions import MetricInput
 from zoo.data.samples import LabelArray
 from zoo.tasks import metrics as measures
-from zoo.tasks.metrics import LOSS, Selection
+from zoo.tasks.metric_table import LOSS
+from zoo.tasks.metrics import Selection
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from zoo.data.table import Table
 from zoo.tasks.cases import Case, worst
 from zoo.tasks.evaluation import Evaluation, class_rows, confusion_of
 from zoo.tasks.losses import PLAIN_LOSS, Loss, LossOptions, balanced_weights
-from zoo.tasks.metrics import ACCURACY, Selection, own_metric
+from zoo.tasks.metric_table import ACCURACY
+from zoo.tasks.metrics import Selection, own_metric
 from zoo.tasks.predictions import Shown, by_probability, listed, rows_in, unread_json
 from zoo.tasks.probe import Probe, ridge_classifier
 from zoo.tasks.selecting import SelectingTask
