@@ -50,7 +50,7 @@ class Entry:
         """The default weights, or an empty mapping."""
         return next((w for w in self.row["weights"] if w["default"]), {})
 
-    @property
+    @cached_property
     def accuracy(self) -> float | None:
         """The published top-1 accuracy of the default weights, in percent."""
         metrics = self.weights.get("metrics", {})

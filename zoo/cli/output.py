@@ -318,7 +318,9 @@ def _print_rich(columns: Sequence[str], rows: list[list[str]], right: list[bool]
 
 def _print_plain(columns: Sequence[str], rows: list[list[str]], right: list[bool]) -> None:
     lines = [list(columns), *rows]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    ascii_only = all(text.isascii() for text in map("".join, lines))
+    width_of = len if ascii_only else _width
+    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
     sides = [">" if numbers else "<" for numbers in right]
     form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
     say("\n".join(_aligned(form, line, widths, right) for line in lines))

@@ -348,6 +348,10 @@ def _packages(rows: Mapping[str, Row]) -> list[str]:
     return sorted(names)
 
 
+_decode = json.JSONDecoder().raw_decode
+"""Without looking for blanks around a row, which takes a third of the time."""
+
+
 class _LazyRows(Mapping[str, Row]):
     """Rows by name, parsed lazily."""
 
@@ -357,7 +361,7 @@ class _LazyRows(Mapping[str, Row]):
 
     def __getitem__(self, name: str) -> Row:
         if name not in self._parsed:
-            self._parsed[name] = json.loads(self._lines[name])
+            self._parsed[name], _ = _decode(self._lines[name])
         return self._parsed[name]
 
     def __contains__(self, name: object) -> bool:
