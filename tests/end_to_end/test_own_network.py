@@ -435,8 +435,9 @@ def test_lora_on_an_own_network_is_saved_whole(photos: Path, tmp_path: Path, sou
 def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, source: Path) -> None:
     own = zoo.wrap(f"{source}:pretrained", input=zoo.ImageInput(size=16))
     random = zoo.wrap(f"{source}:build_net", input=zoo.ImageInput(size=16))
-    ranking = zoo.recommend(photos, [own, Wide(4), Wide(4), random], workers=0)
-    assert {row.name for row in ranking.ranked} == {"pretrained", "Wide", "Wide (2)"}
+    typed = f"{source}:pretrained"
+    ranking = zoo.recommend(photos, [own, Wide(4), Wide(4), random, typed], workers=0)
+    assert {row.name for row in ranking.ranked} == {"pretrained", "Wide", "Wide (2)", typed}
     assert [(one.name, one.reason) for one in ranking.left_out] == [
         ("build_net", "its values are random")
     ]
@@ -453,6 +454,15 @@ def test_own_networks_are_ranked_and_embedded(photos: Path, tmp_path: Path, sour
         zoo.embed(random, photos, output=tmp_path / "random.npy")
     with pytest.raises(UsageError, match="no effect on a run"):
         zoo.embed(run, photos, output=tmp_path / "x.npy", image_size=32)
+
+
+def test_a_function_that_is_half_named_is_told_in_full(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source.parent)
+    for given in ("my_file.py", "my_file:build_net"):
+        with pytest.raises(UsageError, match=r"my_file\.py:(NAME|build_net)"):
+            zoo.finetune(given, reporter=Quiet())
 
 
 def test_several_runs_are_opened_with_the_networks_of_their_names(

@@ -185,7 +185,10 @@ def _own_networks(backbones: Sequence[Any]) -> tuple[list[str], dict[str, Resolv
     names, own = list[str](), dict[str, Resolved]()
     for given in backbones:
         name, network = named_network(given)
-        if network is not None:
+        if network is not None and isinstance(given, str):
+            name = given  # as it is typed
+            own[name] = network.resolved()
+        elif network is not None:
             same = sum(each.spec.name == name for each in own.values())
             name = f"{name} ({same + 1})" if same else name
             own[name] = network.resolved()

@@ -32,7 +32,7 @@ def open_runs(folders: Sequence[str | Path], *, networks: Sequence[NetworkLike] 
             known = ", ".join(sorted({*code_names.values()})) or "those of plugins"
             raise UsageError(
                 f"none of the runs was trained with the network {name!r}; their networks: {known}",
-                hint="Leave --network out, or name the function that a run was trained with.",
+                hint="Name the function that a run was trained with, or none.",
             )
     everywhere = networks[0] if len(given) == 1 else None
     return [

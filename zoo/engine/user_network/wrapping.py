@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -149,9 +150,25 @@ def named_network(backbone: Any) -> tuple[str, OwnNetwork | None]:
         UsageError: As for :func:`own_network`.
     """
     if isinstance(backbone, str) and not is_typed(backbone):
+        _refuse_half_typed(backbone)
         return backbone, None
     own = own_network(backbone)
     return own.spec.name, own
+
+
+def _refuse_half_typed(name: str) -> None:
+    """Refuse a file without a function, and a function whose file has no ending."""
+    place, _, function = name.partition(":")
+    if name.endswith(".py") and Path(name).is_file():
+        raise UsageError(
+            f"{name} is a Python file, not the name of a backbone",
+            hint=f"Name a function in it that returns the network: {name}:NAME.",
+        )
+    if place.isidentifier() and function.isidentifier() and Path(f"{place}.py").is_file():
+        raise UsageError(
+            f"{name} does not name a backbone, nor a function in a file",
+            hint=f"For the function in {place}.py: {place}.py:{function}.",
+        )
 
 
 def own_network(given: Any) -> OwnNetwork:
