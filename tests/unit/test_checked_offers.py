@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -287,6 +288,7 @@ def lora(**changes: Any) -> Callable[[AdapterOptions, str], Any]:
         ({"config": lora(init_lora_weights=False)}, "adding adapters changes the features"),
         ({"config": lambda options, layers: options.nothing}, "raised AttributeError"),
         ({"parameters": lambda net: ["nothing.here"]}, "no stage called 'nothing.here'"),
+        ({"parameters": lambda net: sys.exit(3)}, "raised SystemExit: 3"),
     ],
 )
 def test_an_adapter_that_a_run_cannot_use_fails(adapter: dict[str, Any], fact: str) -> None:

@@ -129,7 +129,7 @@ def _each(offers: Sequence[Offer[Any]], check: Callable[[Offer[Any]], None]) -> 
         except (AssertionError, ZooError) as error:
             message = getattr(error, "message", str(error))
             failures.append(message if str(offer) in message else f"{offer}: {message}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failures.append(f"{offer} raised {first_line(error, kind=True)}")
     assert not failures, "; ".join(failures)
     if skipped:
