@@ -38,6 +38,7 @@ NOT_ABOUT_TRAINING = {
         "cache_images",
         "compile",
         "precision",
+        "activation_checkpointing",
     ),  # how fast: little may change
 }
 OTHER: Mapping[str, Any] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from zoo.contract.network.recomputing import recomputed
 from zoo.engine import sharding
 from zoo.engine.averaging import Average
 from zoo.engine.batch_norm import training_norms
@@ -67,6 +68,8 @@ class Learner:
         self.accumulate = self._recipe.accumulate if phase.trains_backbone else 1
         self.average: Average | None = None
         self._min_part = 1
+        again = self._recipe.activation_checkpointing and phase.trains_backbone
+        self._blocks = self._forward.backbone.blocks() if again else []
         self._l2sp = l2sp if phase.trains_backbone else None
         self._scale = LossScale(self._forward.device) if self._forward.scaled else None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -129,7 +132,7 @@ class Learner:
         for index, (some, expected) in enumerate(cut):
             last = index == len(cut) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self._model):
-                with self._forward.autocast():
+                with self._forward.autocast(), recomputed(self._blocks):
                     logits = call(some)  # (b, outputs)
                 losses = self._setup.loss(logits.float(), expected)  # (b,)
                 mean = losses.sum() * (accelerator.num_processes / samples)

@@ -40,7 +40,13 @@ def prefixed(setup: TrainingSetup, phase: Phase) -> Prefixed | None:
     """
     recipe, dataloaders = setup.recipe, setup.dataloaders
     augmented = "cached_views" in modality_of(setup.forward.backbone.spec).options
-    changing = recipe.mixup or recipe.cutmix or phase.gradual or setup.accelerator.is_fsdp2
+    changing = (
+        recipe.mixup
+        or recipe.cutmix
+        or recipe.activation_checkpointing
+        or phase.gradual
+        or setup.accelerator.is_fsdp2
+    )
     if changing or phase.epochs < 2 or (augmented and not recipe.cached_views):
         return None
     first = [(0, index) for index in range(min(3, len(dataloaders.val_labels)))]

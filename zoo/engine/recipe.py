@@ -158,6 +158,14 @@ class Recipe:
         also=("optim",),
         default="adamw",
     )
+    activation_checkpointing: bool = option(
+        "Compute activations again in the backward pass: less memory, slower.",
+        section=_OPTIMISATION,
+        use="backbone",
+        header=True,
+        also=("gradient_checkpointing",),
+        default=False,
+    )
     schedule: str = option(
         "Learning-rate schedule: cosine (default), linear, constant, one-cycle.",
         section=_OPTIMISATION,

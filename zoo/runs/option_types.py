@@ -93,6 +93,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Gradient accumulation: split each batch into N parts."""
     optimizer: str | None
     """adamw (default), sgd, adam, nadam, radam, adagrad, …, or a plugin's, such as timm's."""
+    activation_checkpointing: bool | None
+    """Compute activations again in the backward pass: less memory, slower."""
     schedule: str | None
     """Learning-rate schedule: cosine (default), linear, constant, one-cycle."""
     warmup: float | None

@@ -113,6 +113,7 @@ def make_plan(
         for name in (phase.optimizer or recipe.optimizer for phase in phases)
     }
     refuse_unused(request.overrides, recipe, phases, phases_of)
+    _refuse_checkpointing(backbone, recipe, request)
     precision = resolve_precision(request.precision, accelerator.device)
     refuse_unsharded(accelerator, recipe, phases, precision)
     trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
@@ -187,6 +188,18 @@ def _batch_size(
     )
     sizes = gather_object([measured.size]) if accelerator.num_processes > 1 else [measured.size]
     return replace(measured, size=min(sizes))
+
+
+def _refuse_checkpointing(backbone: Backbone, recipe: Recipe, request: Request) -> None:
+    """Raise a :class:`UsageError` where activations cannot be computed again."""
+    option = "--activation-checkpointing"
+    if recipe.activation_checkpointing and not backbone.blocks():
+        raise UsageError(
+            f"{option} has no effect: {backbone.spec.name} has no repeated blocks",
+            hint=f"Remove {option}; try --batch-size auto or --accumulate.",
+        )
+    if recipe.activation_checkpointing and request.compile == "on":
+        raise UsageError(f"{option} does not work with --compile on", hint="Use one of the two.")
 
 
 def _saved_apart(

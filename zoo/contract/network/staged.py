@@ -9,6 +9,7 @@ from torch import nn
 
 from zoo.contract.network.freezing import chosen, resting
 from zoo.contract.network.loading import require_trainable
+from zoo.contract.network.recomputing import repeated_blocks
 from zoo.contract.stages import Stage, Stages
 
 
@@ -56,6 +57,10 @@ class StagedNetwork(nn.Module):
     def stage_of(self, path: str) -> str | None:
         """The stage of a module, parameter or buffer of ``net``; ``None`` if it is in none."""
         return self._stages.of(path)
+
+    def blocks(self) -> list[nn.Module]:
+        """The repeated blocks, whose activations ``--activation-checkpointing`` computes again."""
+        return repeated_blocks(self.net)
 
     def freeze(self, *layers: str, upto: str | None = None) -> None:
         """Freeze layers, or the stages up to and including ``upto``, or the whole backbone.
