@@ -15,6 +15,7 @@ import zoo
 from tests.made_runs import weighted_run
 from tests.unit.test_padding import TIGHT, network, words
 from zoo import BackboneSpec, Run, TextInput, build
+from zoo.engine import precision
 from zoo.engine.precision import choose_precision
 from zoo.engine.progress import Quiet
 from zoo.errors import NameLookupError, UsageError
@@ -208,11 +209,21 @@ def test_a_network_that_overflows_in_bfloat16_computes_in_float32() -> None:
 
 
 @pytest.mark.usefixtures("fast_bfloat16")
-def test_a_network_that_can_keeps_bfloat16() -> None:
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, "bf16"), (0.95, "fp32")])
+def test_bfloat16_is_chosen_where_a_step_in_it_is_faster(
+    seconds: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backbone = network("bert", TIGHT["bert"], "mean")
+    real = precision.step_seconds
+
+    def timed(*given: Any, **more: Any) -> float:
+        assert real(*given, **more) > 0
+        return seconds if "bf16" in given else 1.0
+
+    monkeypatch.setattr(precision, "step_seconds", timed)
     before = copy.deepcopy(backbone.state_dict())
     drawn = torch.get_rng_state()
-    assert choose_precision("auto", backbone, CPU, Quiet(), trains=True) == "bf16"
+    assert choose_precision("auto", backbone, CPU, Quiet(), trains=True) == chosen
     after = backbone.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert all(parameter.grad is None for parameter in backbone.parameters())
