@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.errors import UsageError
@@ -45,8 +46,16 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
     Raises:
         UsageError: The name is not valid or reserved, or the folder exists or cannot be written.
     """
-    import jinja2
+    _require_valid(name)
+    folder = parent / distribution_name(name)
+    with _new_folder(folder):
+        for place, text in _rendered(name, modality):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_text(text, encoding="utf-8", newline="\n")
+    return folder
 
+
+def _require_valid(name: str) -> None:
     if not NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} is not a valid plugin name",
@@ -57,26 +66,43 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
             f"the plugin name {name!r} is reserved: zoo's own plugin has it",
             hint=f"Use another name, e.g. my-{name}.",
         )
-    distribution = distribution_name(name)
-    folder = parent / distribution
-    above = [upper for upper in folder.parents if not upper.exists()]
+
+
+def _rendered(name: str, modality: str) -> Iterator[tuple[str, str]]:
+    """The path and text of each file."""
+    import jinja2
+
     package = f"{name.replace('-', '_')}_zoo"
-    facts = {"name": name, "package": package, "distribution": distribution, "core": __version__}
+    facts = {
+        "name": name,
+        "package": package,
+        "distribution": distribution_name(name),
+        "core": __version__,
+    }
     environment = jinja2.Environment(
         keep_trailing_newline=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
+    for root in (TEMPLATES / "common", TEMPLATES / modality):
+        for template in sorted(root.rglob("*.j2")):
+            place = str(template.relative_to(root).with_suffix("")).replace("package", package)
+            text = template.read_text(encoding="utf-8")
+            yield place, environment.from_string(text).render(facts)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents, and remove them again if the block fails.
+
+    Raises:
+        UsageError: It exists, or cannot be written.
+    """
+    above = [upper for upper in folder.parents if not upper.exists()]
     claimed = False
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()  # fails if another process creates it at the same time
         claimed = True
-        for part in ("common", modality):
-            root = TEMPLATES / part
-            for template in sorted(root.rglob("*.j2")):
-                place = str(template.relative_to(root).with_suffix("")).replace("package", package)
-                text = environment.from_string(template.read_text(encoding="utf-8")).render(facts)
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                (folder / place).write_text(text, encoding="utf-8", newline="\n")
+        yield
     except BaseException as error:
         if claimed:
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,4 +119,3 @@ def write_plugin(name: str, modality: str, parent: Path) -> Path:
                 hint="Use another path with --output DIR.",
             ) from error
         raise
-    return folder
