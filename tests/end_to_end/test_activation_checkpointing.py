@@ -47,6 +47,13 @@ class Block(nn.Module):
         return inputs + outputs
 
 
+def test_the_blocks_of_stages_are_found() -> None:
+    stages = nn.Sequential(nn.Sequential(Block(), Block()), nn.Sequential(Block()), Block())
+    single, other = stages[1], stages[2]
+    found = repeated_blocks(nn.ModuleDict({"stages": stages}))
+    assert found == [*stages[0], single, other]  # type: ignore[misc]
+
+
 def test_gradients_are_equal_and_only_the_inputs_of_blocks_are_kept() -> None:
     torch.manual_seed(0)
     net = nn.ModuleDict({"blocks": nn.Sequential(*(Block() for _ in range(6)))})

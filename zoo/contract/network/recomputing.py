@@ -11,15 +11,17 @@ from torch.utils.checkpoint import checkpoint
 
 
 def repeated_blocks(net: nn.Module) -> list[nn.Module]:
-    """The outermost modules that follow one another in a list or sequence, in pairs at least.
+    """The modules that follow one another in a list or sequence, in pairs at least.
 
-    A block has parts of its own: only then are there activations inside it to save.
+    A block has parts of its own: only then are there activations inside it to save. A stage with
+    blocks of one class counts as these.
     """
     found: list[nn.Module] = []
     for child in net.children():
         blocks = [part for part in child.children() if _is_block(part)]
         if isinstance(child, nn.ModuleList | nn.Sequential) and len(blocks) > 1:
-            found += blocks
+            for block in blocks:
+                found += _of_stage(block) or [block]
         else:
             found += repeated_blocks(child)
     return found
@@ -39,6 +41,16 @@ def recomputed(blocks: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         for block in blocks:
             block.__dict__.pop("forward", None)
+
+
+def _of_stage(stage: nn.Module) -> list[nn.Module]:
+    """The blocks of one class in a stage, if it has several."""
+    for held in (stage, *stage.children()):
+        parts = list(held.children())
+        same = len({type(part) for part in parts}) == 1 and len(parts) > 1
+        if isinstance(held, nn.ModuleList | nn.Sequential) and same and all(map(_is_block, parts)):
+            return parts
+    return []
 
 
 def _is_block(module: nn.Module) -> bool:
