@@ -107,8 +107,9 @@ def can_be_exported(backbone: Backbone) -> None:
 @check(rounds=True, once_per_family=True)
 def can_be_written_as_onnx(backbone: Backbone) -> None:
     """``zoo export --format onnx`` writes a file that gives the same outputs in ONNX Runtime."""
-    if missing := [name for name in EXPORTERS["onnx"].requires if not find_spec(name)]:
-        raise NotApplicable(f"{', '.join(missing)} is not installed: the extra 'export'")
+    exporter = EXPORTERS["onnx"]
+    if missing := [name for name in exporter.requires if not find_spec(name)]:
+        raise NotApplicable(f"it needs {', '.join(missing)}: {exporter.install}")
     inputs = _export_inputs(backbone)
     with tempfile.TemporaryDirectory() as folder:
         try:
