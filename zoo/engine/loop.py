@@ -175,14 +175,13 @@ class _Fit:
     def _save(self) -> None:
         if self.kept:
             return  # stopped again before the first step: the state on disk is still valid
-        learner = self.running.learner if self.running else None
-        if self.running and learner is not None:
-            self.running.readings.read()  # nothing that is not finite is saved
-            learner.gather()
+        if running := self.running:
+            running.readings.read()  # nothing that is not finite is saved
+            running.learner.gather()
         with self.setup.parts.part("checkpoints"):
             tensors = {f"backbone/{k}": v for k, v in self.backbone.state_dict().items()}
-            if learner is not None:
-                tensors |= {f"learner/{k}": v for k, v in learner.tensors().items()}
+            if running:
+                tensors |= {f"learner/{k}": v for k, v in running.learner.tensors().items()}
             self.setup.checkpoints.save(self.progress, self.best, tensors)
 
 
