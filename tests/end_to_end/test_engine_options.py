@@ -190,7 +190,7 @@ def test_surgery_is_named_on_the_command_line_and_never_imported_from_a_run(
     assert sys.path == before
     refused = zoo_cli("predict", "run", "run/example.png")
     assert refused.code == 1
-    assert "--surgery changes:smooth" in refused.err
+    assert "the surgery 'changes:smooth'" in refused.err
     wrong = zoo_cli("finetune", "cnn", "--surgery", "changes:smoth")
     assert wrong.code == 1
     assert "--surgery changes:smoth cannot be imported" in wrong.err

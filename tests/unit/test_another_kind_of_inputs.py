@@ -135,7 +135,7 @@ def test_the_embedded_data_are_its_own() -> None:
 def test_other_kinds_say_what_is_there_instead(
     tones: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo.modalities, "all_modalities", lambda: (IMAGE, TEXT, TONE))
+    monkeypatch.setattr(zoo.modalities, "known_modalities", lambda: (IMAGE, TEXT, TONE))
     with pytest.raises(DataError, match=r"takes texts, .* holds tones"):
         open_data(tones, kind=TEXT)
     (tones / "t.csv").write_text("pitch,label\nlow/1.tone,a\nhigh/2.tone,b\n")

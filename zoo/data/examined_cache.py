@@ -167,6 +167,7 @@ def _opened() -> sqlite3.Connection:
         raise OSError("not a file")
     database = sqlite3.connect(file, timeout=30)
     database.execute(_TABLE)
+    os.utime(file)  # 'zoo cache --prune' removes what was not used for longest
     return database
 
 
