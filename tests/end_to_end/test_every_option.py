@@ -219,7 +219,7 @@ def test_an_option_changes_what_is_learned_or_is_refused_by_its_name(
 
 
 def _names(error: UsageError, option: str) -> bool:
-    return bool(re.search(rf"\b{option}\b", error.message))
+    return bool(re.search(rf"\b{option}\b", str(error)))
 
 
 def _faults(option: str, usual: Trained, changed: Trained) -> Iterator[str]:
