@@ -31,7 +31,7 @@ class _StopsAtAnImportError:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the proofs that say how many minutes they take, so that none is left for last."""
+    """Begin with the slow tests, the longest first, so that none is left for last."""
     items.sort(key=lambda item: -_minutes(item.get_closest_marker("slow")))
 
 
@@ -61,7 +61,10 @@ class _Imported:
 
 
 def _minutes(slow: pytest.Mark | None) -> float:
-    return float(slow.args[0]) if slow and slow.args else 0.0
+    """The minutes that a slow test states; a tenth if it states none, 0 for the others."""
+    if slow is None:
+        return 0.0
+    return float(slow.args[0]) if slow.args else 0.1
 
 
 @pytest.fixture(autouse=True)

@@ -158,7 +158,7 @@ def test_cached_and_local_weights_work_without_a_network(
             socket.create_connection(("127.0.0.1", 9))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_machine_is_prepared_and_then_has_no_network(
     install: Callable[..., Path], weights_of_a_cnn: Path, tmp_path: Path
 ) -> None:

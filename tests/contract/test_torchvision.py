@@ -114,7 +114,7 @@ def over(names: Iterable[str]) -> pytest.MarkDecorator:
 def marked(names: Iterable[str]) -> list[Any]:
     """Those of every day without a mark; of others than in ``IN_CI``, CI takes every tenth."""
     others = sorted({*ROWS} - EVERYDAY - IN_CI)
-    marks = {n: pytest.mark.long if i % 10 else pytest.mark.slow for i, n in enumerate(others)}
+    marks = {n: pytest.mark.long if i % 20 else pytest.mark.slow for i, n in enumerate(others)}
     marks |= dict.fromkeys(IN_CI, pytest.mark.slow)
     return [pytest.param(n, marks=marks.get(n, ())) for n in names]
 
@@ -241,7 +241,7 @@ def test_a_network_of_every_kind_keeps_all_that_needs_no_values(check: Callable[
 
 @pytest.mark.slow
 @parametrize_backbones(
-    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY - IN_CI)[::10]],
+    [small(ROWS[name]) for name in sorted({*ROWS} - EVERYDAY - IN_CI)[::20]],
     checks=checks.SHAPES, max_params=REAL,
 )  # fmt: skip
 def test_some_more_networks_keep_the_contract_in_shapes(check: Callable[[], None]) -> None:

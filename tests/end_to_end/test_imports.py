@@ -31,7 +31,7 @@ for backbone, data, options in runs:
 """Fine-tunes, each in a process that has imported torch and nothing of ``LIBRARIES``."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fine_tune_imports_what_its_backbone_needs(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     table.write_text("text,label\n" + "good,1\nbad,0\n" * 10)

@@ -94,10 +94,8 @@ def test_two_processes_give_the_losses_of_one(
     assert left == {"changes.py", "sharded.py", "one", "two"}
 
 
-@pytest.mark.slow(0)
-@pytest.mark.parametrize(
-    "option", [("--strategy", "lora"), pytest.param(("--ema", "0.9"), marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("option", [("--strategy", "lora"), ("--ema", "0.9")])
 def test_what_does_not_work_on_shards_is_refused(tmp_path: Path, option: tuple[str, str]) -> None:
     (tmp_path / "sharded.py").write_text(SHARDED)
     asked = ["finetune", "lstm", "--device", "cpu", *option]

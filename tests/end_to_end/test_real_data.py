@@ -56,7 +56,7 @@ def zoo_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
     [
         pytest.param("resnet18", 32, 3, marks=pytest.mark.long),
         pytest.param("timm/resnet10t", 32, 3, marks=pytest.mark.long),
-        ("cnn", 32, 2),
+        pytest.param("cnn", 32, 2, marks=pytest.mark.long),
     ],
 )
 def test_photographs_from_scratch_beat_chance_and_evaluate_agrees(

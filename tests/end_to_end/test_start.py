@@ -68,9 +68,9 @@ def test_commands_import_what_they_use(few: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "needed",
     [
-        "import torch._dynamo.config",
-        "from torch._dynamo.utils import counters",
-        "torch._dynamo.config.cache_size_limit",
+        pytest.param("import torch._dynamo.config", marks=pytest.mark.long),
+        pytest.param("from torch._dynamo.utils import counters", marks=pytest.mark.long),
+        pytest.param("torch._dynamo.config.cache_size_limit", marks=pytest.mark.long),
         "torch.compile(net, backend='eager')(torch.ones(2, 3))",
     ],
 )

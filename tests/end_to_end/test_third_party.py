@@ -258,7 +258,7 @@ def test_two_processes_may_build_the_index_at_once(stranger: Environment) -> Non
     assert "good/net" in outputs[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_plugins_slow_the_listing_by_less_than_half(stranger: Environment) -> None:
     stranger.install("good")
     code = (DISTRIBUTIONS / "good" / "zoo_test_good.py").read_text()

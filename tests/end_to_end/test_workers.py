@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_none(
     assert left.tb is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_measured_learning_rate_leaves_none(photos: Path, tmp_path: Path) -> None:
     reporter = Watching()
     asked = options(photos, tmp_path, strategy="full", reporter=reporter)

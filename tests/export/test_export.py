@@ -408,7 +408,7 @@ IMAGES = {
     "timm/test_convnext": 32,
     "timm/test_efficientnet": 32,
 }
-IMAGES_IN_CI = {"torchvision/resnet18", "timm/test_vit"}
+IMAGES_IN_CI = {"torchvision/resnet18"}
 
 
 @pytest.mark.slow(0.2)
@@ -432,7 +432,7 @@ def test_the_families_of_images_are_exported(name: str, tmp_path: Path) -> None:
     [
         ("bert", "pooler"),
         pytest.param("distilbert", "mean", marks=pytest.mark.long),
-        ("gpt2", "last"),
+        pytest.param("gpt2", "last", marks=pytest.mark.long),
     ],
 )
 def test_the_families_of_texts_are_exported(kind: str, pooling: Any, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_the_families_of_texts_are_exported(kind: str, pooling: Any, tmp_path: P
         assert_loads_without_zoo(run, tmp_path / "native")
 
 
-@pytest.mark.slow(0.1)
+@pytest.mark.long
 def test_a_run_with_lora_is_exported_merged(photos: Path, tmp_path: Path) -> None:
     run = zoo.finetune(
         "timm/test_vit",

@@ -30,7 +30,7 @@ def _aged(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-@pytest.mark.slow(2)
+@pytest.mark.long
 def test_a_killed_builder_leaves_nothing_that_the_next_start_takes_for_whole(
     tmp_path: Path,
 ) -> None:
