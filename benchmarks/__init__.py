@@ -1,1 +1,1 @@
-"""Side-by-side measurements: ``python -m benchmarks.NAME``, from the project's root."""
+"""Benchmarks. Run ``python -m benchmarks.NAME`` from the project root."""

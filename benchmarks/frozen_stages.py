@@ -1,9 +1,8 @@
-"""What does it win to run frozen first stages once, rather than in each step?
+"""Speed-up from caching the outputs of frozen stages.
 
-The last stage of a network, or the last two, train for some epochs, in turns: with the outputs of the
-stages before them from the feature cache (:mod:`zoo.engine.prefixed`), which computes them first, and
-with everything run in each step. The cache is empty each time. What is measured is the processor time
-of the whole fine-tune.
+Trains only the last stage of a network, or the last two, with and without caching the outputs of the
+frozen stages (:mod:`zoo.engine.prefixed`). The cache is empty before each run. Measures the CPU time of
+the whole fine-tuning run.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from unittest.mock import patch
 import click
 
 import zoo
-from benchmarks.report import circumstances, put, table
+from benchmarks.report import provenance, table, update_readme
 from zoo.engine.progress import Quiet
 
 
 @dataclass(frozen=True)
 class PartlyFrozen:
-    """A network, what stays frozen of it, and on how much it trains."""
+    """A network, the last frozen stage, and the training data."""
 
     backbone: str
     freeze_until: str
@@ -50,53 +49,58 @@ CASES = (
 @click.command()
 @click.option("--data", default="../shared/data", type=click.Path(path_type=Path))
 @click.option("--samples", default=200, help="Training samples (default: 200).")
-@click.option("--epochs", default=5, help="Passes over them (default: 5).")
-@click.option("--rounds", default=3, help="Turns, of which the median counts (default: 3).")
-@click.option("--image-size", default=96, help="Height and width of images (default: 96).")
+@click.option("--epochs", default=5, help="Number of epochs (default: 5).")
+@click.option("--rounds", default=3, help="Rounds; the median is reported (default: 3).")
+@click.option(
+    "--image-size", default=96, help="Height and width of images, in pixels (default: 96)."
+)
 def main(data: Path, samples: int, epochs: int, rounds: int, image_size: int) -> None:
-    """Measure it for a text network and an image network."""
+    """Measure the speed-up for a text network and an image network."""
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        kinds = {"sst2": _texts(data, folder, samples), "clothing": _images(data, folder, samples)}
+        datasets = {
+            "sst2": _texts(data, folder, samples),
+            "clothing": _images(data, folder, samples),
+        }
         for case in CASES:
             size = {"image_size": image_size} if case.data == "clothing" else {}
             options = {**dict(case.options), **size, "epochs": epochs}
-            # The first fine-tune of a kind imports libraries.
-            _seconds(case, kinds[case.data], folder, {**options, "epochs": 2}, once=True)
-            turns = [
+            # Not measured: the first run of each modality imports libraries.
+            _seconds(case, datasets[case.data], folder, {**options, "epochs": 2}, cached=True)
+            seconds = [
                 tuple(
-                    _seconds(case, kinds[case.data], folder, options, once=once)
-                    for once in (False, True)
+                    _seconds(case, datasets[case.data], folder, options, cached=cached)
+                    for cached in (False, True)
                 )
                 for _ in range(rounds)
             ]
-            rows.append(_row(case, turns))
+            rows.append(_row(case, seconds))
             click.echo(" | ".join(rows[-1]), err=True)
-    columns = ("network", "trains", "in each step, s", "once, s", "times as fast")
+    columns = ("network", "trained", "uncached, s", "cached, s", "speed-up")
     text = (
         f"{table(columns, rows)}\n\n{samples} training samples, {epochs} epochs, images of "
-        f"{image_size} pixels in one view, one thread. {circumstances('frozen_stages')}"
+        f"{image_size} pixels, one view per image, one thread. {provenance('frozen_stages')}"
     )
     print(text)
-    put("frozen stages", text)
+    update_readme("frozen stages", text)
 
 
-def _row(case: PartlyFrozen, turns: Sequence[tuple[float, ...]]) -> list[str]:
-    each, once = (statistics.median(column) for column in zip(*turns, strict=True))
-    ratios = [plain / cached for plain, cached in turns]
+def _row(case: PartlyFrozen, seconds: Sequence[tuple[float, ...]]) -> list[str]:
+    uncached, cached = (statistics.median(column) for column in zip(*seconds, strict=True))
+    ratios = [slow / fast for slow, fast in seconds]
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return [case.backbone, case.trains, f"{each:.1f}", f"{once:.1f}", spread]
+    return [case.backbone, case.trains, f"{uncached:.1f}", f"{cached:.1f}", spread]
 
 
 def _seconds(
-    case: PartlyFrozen, data: Path, folder: Path, options: dict[str, Any], *, once: bool
+    case: PartlyFrozen, data: Path, folder: Path, options: dict[str, Any], *, cached: bool
 ) -> float:
-    """Processor time of a fine-tune, validation included, with the frozen stages run ``once`` or not."""
+    """CPU time of a fine-tuning run including validation, with or without caching frozen stages."""
     shutil.rmtree(folder / "run", ignore_errors=True)
     shutil.rmtree(folder / "cache", ignore_errors=True)
-    each_step = nullcontext() if once else patch("zoo.engine.loop.prefixed", return_value=None)
-    with patch.dict(os.environ, {"ZOO_CACHE": str(folder / "cache")}), each_step:
+    caching = nullcontext() if cached else patch("zoo.engine.loop.prefixed", return_value=None)
+    with patch.dict(os.environ, {"ZOO_CACHE": str(folder / "cache")}), caching:
         began = time.process_time()
         zoo.finetune(
             case.backbone,

@@ -1,12 +1,11 @@
-"""Does ``zoo recommend`` put backbones into the order in which fine-tuning does?
+"""Agreement of the ranking of ``zoo recommend`` with accuracy after fine-tuning.
 
-Ten classes of photographs are dealt into two halves, A and B, as in :mod:`benchmarks.transfer`. Two
-networks learn A, or only two of its classes, for a long or a short time; each of these gets a name by
-``zoo add``, and there is each network with random parameters. All of them are ranked on B's training
-images, and then fine-tuned on these in full, all at the same learning rates. How far the two orders
-agree says Kendall's tau-b, of each score by itself: 1 for the same order, 0 for none in common, -1 for
-the reverse. The validation images choose each fine-tune's epoch, and the test images, which nothing
-else has seen, measure it.
+Ten classes of photographs are split into two halves, A and B, as in :mod:`benchmarks.transfer`. Two
+networks are pretrained on A, or on two of its classes, for different numbers of epochs and registered as
+by ``zoo add``; both networks with random weights are candidates too. All candidates are ranked on B's
+training images, then fully fine-tuned on them with the same learning rate. Agreement is Kendall's tau-b
+of each score: 1 for the same order, 0 for unrelated, -1 for reversed. The best epoch is selected on
+validation images; accuracy is measured on test images, which are not used otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import torch
 from scipy.stats import kendalltau
 
 import zoo
-from benchmarks.report import circumstances, percent, put, table
+from benchmarks.report import percent, provenance, table, update_readme
 from benchmarks.transfer import SAME, Plan, lay_out, photographs, shrink
 from zoo.engine.progress import Quiet
 from zoo.ranking.results import Ranked
@@ -36,13 +35,13 @@ SCORES = ("probe", "logme")
 
 
 @dataclass(frozen=True)
-class Learner:
-    """A backbone of the comparison.
+class Pretraining:
+    """How a candidate backbone is pretrained.
 
     Attributes:
-        backbone: As in ``zoo list``.
-        epochs: Passes over A; 0 leaves the parameters random.
-        classes: How many classes of A it sees; ``None`` for all.
+        backbone: Name as in ``zoo list``.
+        epochs: Number of epochs on A; 0 for random weights.
+        classes: Number of classes of A to train on; ``None`` for all.
     """
 
     backbone: str
@@ -51,49 +50,54 @@ class Learner:
 
     @property
     def name(self) -> str:
-        """Under which it is published; that of the backbone where there is nothing to publish."""
+        """Registered name; the name of the backbone if it is not pretrained."""
         if not self.epochs:
             return self.backbone
-        return f"learned-{self.backbone}-{self.epochs}" + (
+        return f"pretrained-{self.backbone}-{self.epochs}" + (
             f"-of-{self.classes}" if self.classes else ""
         )
 
     @property
     def title(self) -> str:
-        """In the table."""
+        """Label in the table."""
         if not self.epochs:
             return f"{self.backbone}, random"
-        passes = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
-        return (
-            f"{self.backbone}, {passes} of {f'{self.classes} classes of ' if self.classes else ''}A"
-        )
+        duration = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        return f"{self.backbone}, {duration} of {f'{self.classes} classes of ' if self.classes else ''}A"
 
 
-LEARNERS = (
-    Learner("cnn", 0),
-    Learner("cnn", 1),
-    Learner("cnn", 6),
-    Learner("cnn", 30),
-    Learner("cnn", 20, classes=2),
-    Learner("resnet10t", 0),
-    Learner("resnet10t", 2),
-    Learner("resnet10t", 12),
+CANDIDATES = (
+    Pretraining("cnn", 0),
+    Pretraining("cnn", 1),
+    Pretraining("cnn", 6),
+    Pretraining("cnn", 30),
+    Pretraining("cnn", 20, classes=2),
+    Pretraining("resnet10t", 0),
+    Pretraining("resnet10t", 2),
+    Pretraining("resnet10t", 12),
 )
 
 
 @click.command()
 @photographs
-@click.option("--seeds", default="0,1", show_default=True, help="Of the fine-tunes; one for each.")
-@click.option("--shots", default=60, show_default=True, help="Training images a class of B.")
-@click.option("--epochs", default=15, show_default=True, help="Passes of a fine-tune over them.")
+@click.option(
+    "--seeds",
+    default="0,1",
+    show_default=True,
+    help="Comma-separated seeds; one fine-tuning run each.",
+)
+@click.option("--shots", default=60, show_default=True, help="Training images per class of B.")
+@click.option(
+    "--epochs", default=15, show_default=True, help="Number of epochs of fine-tuning on B."
+)
 @click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
-@click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
+@click.option("--write/--no-write", default=True, help="Whether to update README.md.")
 def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, write: bool) -> None:
-    """Measure how far a ranking agrees with what fine-tuning comes to."""
-    torch.set_num_threads(1)  # networks this small gain nothing from a second
-    numbers, began = [int(seed) for seed in seeds.split(",")], time.monotonic()
+    """Compare the ranking of zoo recommend with accuracy after fine-tuning."""
+    torch.set_num_threads(1)  # a second thread does not speed up such small networks
+    all_seeds, began = [int(seed) for seed in seeds.split(",")], time.monotonic()
     with tempfile.TemporaryDirectory() as work:
-        # What is made here is for the user's registry.toml and caches no more than for his runs.
+        # Keep the user's registry.toml and cache unchanged.
         os.environ["XDG_CONFIG_HOME"] = os.path.join(work, "config")
         os.environ["ZOO_CACHE"] = os.path.join(work, "cache")
         plan = Plan(
@@ -108,59 +112,62 @@ def main(source: Path, seeds: str, shots: int, epochs: int, image_size: int, wri
         )
         shrink(plan)
         a, b = lay_out(plan, 0)
-        for learner in LEARNERS:
-            learn(plan, learner, a)
+        for candidate in CANDIDATES:
+            pretrain(plan, candidate, a)
         rows = ranked(b)
-        accuracies = {one.title: [tune(plan, one, b, seed) for seed in numbers] for one in LEARNERS}
-    text = report(plan, rows, accuracies, numbers, time.monotonic() - began)
+        accuracies = {
+            candidate.title: [tune(plan, candidate, b, seed) for seed in all_seeds]
+            for candidate in CANDIDATES
+        }
+    text = report(plan, rows, accuracies, all_seeds, time.monotonic() - began)
     print(text)
     if write:
-        put("recommend", text)
+        update_readme("recommend", text)
 
 
-def learn(plan: Plan, learner: Learner, a: Path) -> None:
-    """Train on A, and publish what came of it."""
-    if not learner.epochs:
+def pretrain(plan: Plan, candidate: Pretraining, a: Path) -> None:
+    """Train on A and register the result."""
+    if not candidate.epochs:
         return
     data = a
-    if learner.classes:
-        data = a.with_name(learner.name)
-        for name in plan.halves[0][: learner.classes]:
+    if candidate.classes:
+        data = a.with_name(candidate.name)
+        for name in plan.halves[0][: candidate.classes]:
             for split in ("train", "val"):
                 shutil.copytree(a / split / name, data / split / name)
     run = zoo.finetune(
-        learner.backbone,
+        candidate.backbone,
         data,
         weights="none",
-        epochs=learner.epochs,
-        output=plan.work / "runs" / learner.name,
+        epochs=candidate.epochs,
+        output=plan.work / "runs" / candidate.name,
         **_common(plan, seed=0),
     )
-    publish(learner.name, run.folder, registry=zoo.Registry.discover())
-    click.echo(f"{run.metrics['accuracy']:.4f} on A  {learner.title}", err=True)
+    publish(candidate.name, run.folder, registry=zoo.Registry.discover())
+    click.echo(f"{run.metrics['accuracy']:.4f} on A  {candidate.title}", err=True)
 
 
 def ranked(b: Path) -> dict[str, Ranked]:
-    """The rows of a ranking of all, by title."""
-    names = {one.name: one.title for one in LEARNERS}
+    """Ranking results of all candidates, by title."""
+    names = {candidate.name: candidate.title for candidate in CANDIDATES}
     ranking = zoo.recommend(b, list(names), weights="none", time_limit=None, workers=0)
     assert not ranking.left_out, ranking.left_out
     return {names[row.name]: row for row in ranking.ranked}
 
 
-def tune(plan: Plan, learner: Learner, b: Path, seed: int) -> float:
-    """Accuracy on B's test images after a full fine-tune."""
+def tune(plan: Plan, candidate: Pretraining, b: Path, seed: int) -> float:
+    """Accuracy on B's test images after full fine-tuning."""
     run = zoo.finetune(
-        learner.name,
+        candidate.name,
         b,
-        weights="auto" if learner.epochs else "none",
+        weights="auto" if candidate.epochs else "none",
         epochs=plan.epochs,
-        output=plan.work / "runs" / f"{learner.name}-b-{seed}",
+        output=plan.work / "runs" / f"{candidate.name}-b-{seed}",
         **SAME,
         **_common(plan, seed),
     )
     accuracy = run.evaluate(b, split="test", workers=0)["test"].metrics["accuracy"]
-    click.echo(f"{accuracy:.4f} on B, seed {seed}  {learner.title}", err=True)
+    click.echo(f"{accuracy:.4f} on B, seed {seed}  {candidate.title}", err=True)
     return float(accuracy)
 
 
@@ -175,8 +182,8 @@ def report(
     seeds: Sequence[int],
     seconds: float,
 ) -> str:
-    """Both tables, and what they were measured on."""
-    means = {title: statistics.mean(shares) for title, shares in accuracies.items()}
+    """Both tables, the settings, and the machine."""
+    means = {title: statistics.mean(values) for title, values in accuracies.items()}
     order = sorted(means, key=lambda title: -means[title])
     cells = [
         [
@@ -187,26 +194,26 @@ def report(
         for title in order
     ]
     taus = [[score, f"{tau(rows, means, score):.2f}"] for score in SCORES]
-    sizes = len(plan.halves[1])
+    classes = len(plan.halves[1])
     facts = (
         f"{len(rows)} backbones at {plan.image_size} pixels; B: {', '.join(plan.halves[1])}, "
         f"{plan.shots} training images per class, ranked on all of them (random initialisation at "
         "zoo's default size); accuracy on "
         f"test images after {plan.epochs} epochs of `full` at one learning rate, mean ± standard deviation over "
-        f"seeds {', '.join(map(str, seeds))}; chance is {100 / sizes:.0f} %. {seconds / 60:.0f} minutes."
+        f"seeds {', '.join(map(str, seeds))}; chance is {100 / classes:.0f} %. {seconds / 60:.0f} minutes."
     )
     return "\n\n".join(
         [
             table(["backbone", "fine-tuned, %", *SCORES], cells),
             table(["score", "Kendall's tau"], taus),
             facts,
-            circumstances("recommend"),
+            provenance("recommend"),
         ]
     )
 
 
 def tau(rows: Mapping[str, Ranked], means: Mapping[str, float], score: str) -> float:
-    """Kendall's tau-b between a score and the accuracy."""
+    """Kendall's tau-b of a score and accuracy."""
     return float(kendalltau([getattr(rows[t], score) for t in means], list(means.values()))[0])
 
 

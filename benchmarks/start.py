@@ -1,7 +1,7 @@
-"""How much processor time passes before a command does its work, against importing torch alone?
+"""CPU time of starting a command, compared with importing torch.
 
-``zoo predict`` of one image and of one text, and ``zoo finetune`` until the end of its first step, each
-as a new process. In turns, so that other load on the machine affects all alike.
+Measures ``zoo predict`` of one image or text, and ``zoo finetune`` until the end of its first step, each in a
+new process. The commands alternate, so that other load on the machine affects all of them equally.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 import zoo
-from benchmarks.report import circumstances, put, table
+from benchmarks.report import provenance, table, update_readme
 from zoo.engine.progress import Quiet
 
 FIRST_STEP = """
@@ -29,13 +29,13 @@ register_optimizer_step_post_hook(lambda *_: os._exit(0))
 main()
 """
 PREDICT, FINETUNE = 1.6, 2.5
-"""Bars: at most so many times the processor time of ``import torch``."""
+"""Targets: maximum CPU time, as a multiple of ``import torch``."""
 
 
 @click.command()
-@click.option("--rounds", default=3, help="Processes of each; the median counts.")
+@click.option("--rounds", default=3, help="Runs per command; the median is reported.")
 def main(rounds: int) -> None:
-    """Measure the start of zoo predict and zoo finetune."""
+    """Measure the start-up time of zoo predict and zoo finetune."""
     with tempfile.TemporaryDirectory() as temporary:
         commands = _commands(Path(temporary))
         seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -44,21 +44,21 @@ def main(rounds: int) -> None:
                 output = [str(Path(temporary) / f"{name}-{number}")] * command[-1:].count(
                     "--output"
                 )
-                seconds[name].append(_processor_time([*command, *output], temporary))
+                seconds[name].append(_cpu_time([*command, *output], temporary))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     torch = medians["import torch"]
     rows = [
-        [name, f"{value:.2f}", f"{value / torch:.2f}", f"{bar:g}" if bar else ""]
-        for (name, value), (_, bar) in zip(medians.items(), commands.values(), strict=True)
+        [name, f"{value:.2f}", f"{value / torch:.2f}", f"{target:g}" if target else ""]
+        for (name, value), (_, target) in zip(medians.items(), commands.values(), strict=True)
     ]
-    columns = ("command", "processor time, s", "times import torch", "bar")
-    text = f"{table(columns, rows)}\n\n{circumstances('start')}"
+    columns = ("command", "CPU time, s", "times import torch", "target")
+    text = f"{table(columns, rows)}\n\n{provenance('start')}"
     print(text)
-    put("start", text)
+    update_readme("start", text)
 
 
 def _commands(folder: Path) -> Mapping[str, tuple[Sequence[str], float]]:
-    """Arguments of Python and the bar, by name; the runs to predict with are trained before."""
+    """Arguments of Python and the target, by name; trains the runs used for prediction."""
     image = _trained("cnn", folder / "image")
     library = _trained("resnet18", folder / "library", image_size=32)
     text = _trained("lstm", folder / "text")
@@ -92,7 +92,7 @@ def _trained(backbone: str, output: Path, image_size: int | None = None) -> Path
     ).folder
 
 
-def _processor_time(arguments: Sequence[str], folder: str) -> float:
+def _cpu_time(arguments: Sequence[str], folder: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]

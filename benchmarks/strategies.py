@@ -1,9 +1,9 @@
-"""How do the strategies do beside Hugging Face's Trainer and a logistic regression?
+"""Accuracy of zoo's strategies, compared with Hugging Face's Trainer and logistic regression.
 
-A small pretrained BERT (all-MiniLM-L6-v2) learns to tell good from bad film reviews (SST-2). Each
-strategy of zoo runs with its own defaults, the Trainer with its own, for the same number of
-epochs; the metrics are of SST-2's ``dev``. Every result is appended to a file as soon as it is
-there, and not measured again: a measurement that was stopped goes on where it was.
+Fine-tunes a small pretrained BERT (all-MiniLM-L6-v2) on sentiment classification (SST-2). Each strategy
+and the Trainer use their default settings and the same number of epochs; metrics are computed on
+SST-2's ``dev`` split. Each result is saved immediately and not measured again, so an interrupted
+benchmark can be continued.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import zoo
-from benchmarks.report import Result, once, packaged_model, percent, put, read, table
+from benchmarks.report import (
+    Result,
+    measure_once,
+    packaged_model,
+    percent,
+    read_results,
+    table,
+    update_readme,
+)
 from zoo.engine.progress import Console
 from zoo.modalities import TEXT
 
@@ -42,15 +50,17 @@ RESULTS = Path(__file__).with_name("strategies.jsonl")
     default="../shared/data/sst2",
     show_default=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with train.tsv and dev.tsv, columns text and label.",
+    help="Folder with train.tsv and dev.tsv, columns text and label.",
 )
-@click.option("--model", type=click.Path(path_type=Path), help="A folder of save_pretrained.")
-@click.option("--epochs", default=1, show_default=True, help="Passes over the training texts.")
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder (save_pretrained).")
+@click.option("--epochs", default=1, show_default=True, help="Number of epochs.")
 @click.option("--seeds", default="0,1,2", show_default=True)
-@click.option("--only", default=",".join(METHODS), help="Some of the methods, with commas.")
-@click.option("--limit", type=int, help="Only so many texts of each split, to try it out.")
-@click.option("--results", default=RESULTS, type=click.Path(path_type=Path), help="Where they go.")
-@click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
+@click.option("--only", default=",".join(METHODS), help="Comma-separated methods; default: all.")
+@click.option("--limit", type=int, help="Maximum number of texts per split, for a trial run.")
+@click.option(
+    "--results", default=RESULTS, type=click.Path(path_type=Path), help="File for results."
+)
+@click.option("--write/--no-write", default=True, help="Whether to update README.md.")
 def main(
     data: Path,
     model: Path | None,
@@ -61,29 +71,31 @@ def main(
     results: Path,
     write: bool,
 ) -> None:
-    """Measure strategies side by side; what is in the file of results already is not repeated."""
-    chosen = [name.strip() for name in only.split(",")]
-    if unknown := set(chosen) - set(METHODS):
-        raise click.BadParameter(f"{', '.join(unknown)}; there are: {', '.join(METHODS)}")
+    """Compare strategies. Results already saved are not measured again."""
+    selected = [name.strip() for name in only.split(",")]
+    if unknown := set(selected) - set(METHODS):
+        raise click.BadParameter(
+            f"unknown: {', '.join(unknown)}; choose from: {', '.join(METHODS)}"
+        )
     model = model or packaged_model()
-    numbers = [int(seed) for seed in seeds.split(",")]
+    all_seeds = [int(seed) for seed in seeds.split(",")]
     with limited(data, limit) as texts:
-        for seed in numbers:
-            for method in chosen:
+        for seed in all_seeds:
+            for method in selected:
                 key = {"method": method, "epochs": epochs, "seed": seed, "limit": limit}
-                if method == REGRESSION and seed != numbers[0]:
-                    continue  # nothing in it is random
-                once(results, key, lambda k=key: measure(k, texts, model))  # type: ignore[misc]
-    found = [r for r in read(results) if (r["epochs"], r["limit"]) == (epochs, limit)]
+                if method == REGRESSION and seed != all_seeds[0]:
+                    continue  # deterministic
+                measure_once(results, key, lambda k=key: measure(k, texts, model))  # type: ignore[misc]
+    found = [r for r in read_results(results) if (r["epochs"], r["limit"]) == (epochs, limit)]
     text = report(found, epochs, limit)
     print(text)
     if write:
-        put("strategies", text)
+        update_readme("strategies", text)
 
 
 @contextmanager
 def limited(data: Path, limit: int | None) -> Any:
-    """The folder of the texts, or one with the first few of each split."""
+    """The data folder, or a copy with the first ``limit`` texts of each split."""
     if limit is None:
         yield data
         return
@@ -98,9 +110,10 @@ def limited(data: Path, limit: int | None) -> Any:
 
 
 def measure(key: Mapping[str, Any], texts: Path, model: Path) -> Measured:
-    """Accuracy on ``dev`` after each epoch's end, parameters, seconds; in a cache of its own."""
+    """Last and best accuracy on ``dev``, parameters and seconds, with an empty cache."""
     with tempfile.TemporaryDirectory() as work:
-        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")  # features count for each again
+        # Empty, so that the time of each method includes computing features.
+        os.environ["ZOO_CACHE"] = os.path.join(work, "cache")
         if key["method"] == REGRESSION:
             return with_regression(texts, model)
         train = with_trainer if key["method"] == TRAINER else with_zoo
@@ -108,8 +121,8 @@ def measure(key: Mapping[str, Any], texts: Path, model: Path) -> Measured:
 
 
 def with_zoo(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Measured:
-    """A strategy of zoo with its defaults; the probe's epochs are its own."""
-    reporter = _Counting()
+    """Fine-tune with zoo's defaults; the probe uses its own default number of epochs."""
+    reporter = _ParameterCounter()
     probe = key["method"] == "probe"
     run = zoo.finetune(
         f"path:{model}",
@@ -133,18 +146,18 @@ def with_zoo(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -> Me
     }
 
 
-class _Counting(Console):
-    """Tells, and remembers the most parameters that a phase says it trains."""
+class _ParameterCounter(Console):
+    """Console output that also records the largest number of trained parameters of any phase."""
 
     trained = parameters = 0
 
     def header(self, facts: Mapping[str, str]) -> None:
-        """Tell, and count."""
+        """Print the header and record its parameter counts."""
         super().header(facts)
         for fact in facts.values():
             if found := re.match(r"trains ([\d,]+) of ([\d,]+) parameters", fact):
                 trained, parameters = (int(digits.replace(",", "")) for digits in found.groups())
-                if "stage after stage" in fact:  # what it says is what trains at first
+                if "stage after stage" in fact:  # the header counts only the first stage
                     trained = parameters
                 self.trained = max(self.trained, trained)
                 self.parameters = max(self.parameters, parameters)
@@ -159,7 +172,7 @@ def with_trainer(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -
     data = datasets.load_dataset("csv", data_files=files, sep="\t", cache_dir=str(work), quoting=3)
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     data = data.map(lambda rows: tokenizer(rows["text"], truncation=True), batched=True)
-    transformers.set_seed(key["seed"])  # the head's random parameters
+    transformers.set_seed(key["seed"])  # seeds the head's initial weights
     net = transformers.AutoModelForSequenceClassification.from_pretrained(model, num_labels=2)
     arguments = transformers.TrainingArguments(
         output_dir=str(work / "trainer"),
@@ -194,12 +207,12 @@ def with_trainer(key: Mapping[str, Any], texts: Path, model: Path, work: Path) -
     }
 
 
-def _accuracy(given: Any) -> dict[str, float]:
-    return {"accuracy": float((given.predictions.argmax(axis=-1) == given.label_ids).mean())}
+def _accuracy(outputs: Any) -> dict[str, float]:
+    return {"accuracy": float((outputs.predictions.argmax(axis=-1) == outputs.label_ids).mean())}
 
 
 def with_regression(texts: Path, model: Path) -> Measured:
-    """scikit-learn's logistic regression, with its defaults, on the features of the probe."""
+    """Fit scikit-learn's logistic regression, with its defaults, on the features used by the probe."""
     from sklearn.linear_model import LogisticRegression
 
     from zoo.data.dataset import open_data
@@ -225,7 +238,7 @@ def with_regression(texts: Path, model: Path) -> Measured:
 
 
 def _features(backbone: zoo.Backbone, samples: Any) -> NDArray[np.float32]:
-    """``(len(samples), feature_dim)``, prepared as in a fine-tune."""
+    """Features ``(len(samples), feature_dim)``, with the same preprocessing as fine-tuning."""
     import torch
 
     from zoo.engine.forward import Forward
@@ -242,23 +255,23 @@ def _features(backbone: zoo.Backbone, samples: Any) -> NDArray[np.float32]:
 
 
 def report(results: Sequence[Result], epochs: int, limit: int | None) -> str:
-    """A row for each method that has results, and what they were measured on."""
+    """A table of all methods with results, the settings, and the machine."""
     columns = [
-        "method", "accuracy on dev, %", "best epoch, %", "ahead of the Trainer", "trained",
+        "method", "accuracy on dev, %", "best epoch, %", "difference from the Trainer", "trained",
         "learning rate", "seconds",
     ]  # fmt: skip
     by_method = {name: [r for r in results if r["method"] == name] for name in METHODS}
     trainer = {r["seed"]: r["last"] for r in by_method[TRAINER]}
     rows = [_row(name, found, trainer) for name, found in by_method.items() if found]
     seeds = sorted({r["seed"] for r in results})
-    some = f", the first {limit} texts of each split" if limit else ""
+    subset = f", the first {limit} texts of each split" if limit else ""
     machines = sorted({r["machine"] for r in results})
     return "\n\n".join(
         [
             table(columns, rows),
             f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, seeds "
-            f"{', '.join(map(str, seeds))}{some}; mean ± standard deviation, after the last epoch "
-            "and in the best one.",
+            f"{', '.join(map(str, seeds))}{subset}; mean ± standard deviation, after the last epoch "
+            "and after the best epoch.",
             f"`python -m benchmarks.strategies --epochs {epochs}` on {'; '.join(machines)}.",
         ]
     )
@@ -266,15 +279,15 @@ def report(results: Sequence[Result], epochs: int, limit: int | None) -> str:
 
 def _row(name: str, found: Sequence[Result], trainer: Mapping[int, float]) -> list[str]:
     pairs = [(r["last"], trainer[r["seed"]]) for r in found if r["seed"] in trainer]
-    ahead = percent([own - other for own, other in pairs]) if pairs and name != TRAINER else ""
-    share = found[0]["trained"] / found[0]["parameters"]
+    difference = percent([own - other for own, other in pairs]) if pairs and name != TRAINER else ""
+    fraction = found[0]["trained"] / found[0]["parameters"]
     seconds = sum(r["seconds"] for r in found) / len(found)
     return [
         name if name in (TRAINER, REGRESSION) else f"`{name}`",
         percent([r["last"] for r in found]),
         percent([r["best"] for r in found]),
-        ahead,
-        f"{found[0]['trained']:,} ({100 * share:.2f} %)",
+        difference,
+        f"{found[0]['trained']:,} ({100 * fraction:.2f} %)",
         f"{found[0]['lr']:g}" if found[0]["lr"] else "",
         f"{seconds:.0f}",
     ]

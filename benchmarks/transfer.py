@@ -1,10 +1,10 @@
-"""Is what was learned on A worth having for B?
+"""Transfer learning from A to B, compared with training from scratch.
 
-Ten classes of photographs are dealt into two halves, A and B, every second name to each. A
-network learns all of A, gets a name by ``zoo add``, and goes on with ten images a class of B.
-Beside it the same network starts on the same images from random parameters: with the same steps,
-and with four times as many. The validation images choose each one's epoch, as zoo does it, and
-the test images, which nothing else has seen, measure it.
+Ten classes of photographs are split into two halves, A and B, alternating in alphabetical order. A
+network is trained on all of A, registered as by ``zoo add``, and fine-tuned on ten images per class of B.
+Baselines: the same network trained from scratch on the same images of B, with the same number of steps
+and with four times as many. The best epoch is selected on validation images; accuracy is measured on
+test images, which are not used otherwise.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 import zoo
-from benchmarks.report import circumstances, percent, put, table
+from benchmarks.report import percent, provenance, table, update_readme
 from zoo.engine.progress import Quiet
 from zoo.registry.publishing import publish
 
@@ -33,32 +33,32 @@ LONGER = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """A way to go at B.
+class TrainingVariant:
+    """A way to train on B.
 
     Attributes:
-        title: In the table.
-        learned: Whether it starts from the run on A, else from random parameters.
-        longer: Factor on the epochs.
-        options: Of :func:`zoo.finetune`; what is not there is zoo's default.
+        title: Label in the table.
+        pretrained: Whether to start from the run on A; otherwise from random weights.
+        longer: Multiplier for the number of epochs.
+        options: Options of :func:`zoo.finetune`; others have zoo's defaults.
     """
 
     title: str
-    learned: bool
+    pretrained: bool
     longer: int = 1
     options: Mapping[str, Any]
 
 
 SAME: Mapping[str, Any] = {"strategy": "full", "lr": 1e-3, "layer_decay": 1.0}
-"""For a start from A as for one from random parameters, whose defaults these are."""
+"""zoo's defaults for training from scratch, used with pretrained weights too."""
 
-STARTS = (
-    Start(title="from A: full, as from scratch", learned=True, options=SAME),
-    Start(title="from A: two-stage (default)", learned=True, options={}),
-    Start(title="from scratch: full", learned=False, options=SAME),
-    Start(
+VARIANTS = (
+    TrainingVariant(title="from A: full, as from scratch", pretrained=True, options=SAME),
+    TrainingVariant(title="from A: two-stage (default)", pretrained=True, options={}),
+    TrainingVariant(title="from scratch: full", pretrained=False, options=SAME),
+    TrainingVariant(
         title=f"from scratch: full, {LONGER} times as long",
-        learned=False,
+        pretrained=False,
         longer=LONGER,
         options=SAME,
     ),
@@ -67,7 +67,7 @@ STARTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained, on what, and how long."""
+    """Backbone, data and training settings."""
 
     backbone: str
     source: Path
@@ -80,13 +80,13 @@ class Plan:
 
     @property
     def halves(self) -> tuple[list[str], list[str]]:
-        """The class names of A and of B: every second one of the sorted names."""
+        """Class names of A and B, alternating in alphabetical order."""
         names = sorted(path.name for path in (self.source / "train").iterdir() if path.is_dir())
         return names[::2], names[1::2]
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser on B."""
+        """Number of optimiser steps on B."""
         return self.epochs * -(-self.shots * len(self.halves[1]) // self.batch_size)
 
 
@@ -96,41 +96,46 @@ photographs = click.option(
     default="../shared/data/clothing",
     show_default=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with train, val and test of class folders.",
+    help="Folder with train, val and test, each with a folder per class.",
 )
 
 
 @click.command()
 @photographs
-@click.option("--backbone", default="cnn", show_default=True, help="As in zoo list.")
-@click.option("--seeds", default="0,1,2", show_default=True, help="One of each kind for each.")
-@click.option("--shots", default=10, show_default=True, help="Training images a class of B.")
-@click.option("--first-epochs", default=60, show_default=True, help="Passes over A.")
-@click.option("--epochs", default=20, show_default=True, help="Passes over B's few images.")
-@click.option("--batch-size", default=10, show_default=True, help="On B.")
+@click.option("--backbone", default="cnn", show_default=True, help="Name as in zoo list.")
+@click.option(
+    "--seeds",
+    default="0,1,2",
+    show_default=True,
+    help="Comma-separated seeds; one set of runs each.",
+)
+@click.option("--shots", default=10, show_default=True, help="Training images per class of B.")
+@click.option("--first-epochs", default=60, show_default=True, help="Number of epochs on A.")
+@click.option("--epochs", default=20, show_default=True, help="Number of epochs on B.")
+@click.option("--batch-size", default=10, show_default=True, help="Batch size on B.")
 @click.option("--image-size", default=32, show_default=True, help="Height and width in pixels.")
-@click.option("--jobs", default=2, show_default=True, help="Seeds at a time.")
-@click.option("--write/--no-write", default=True, help="Whether the table goes into README.md.")
+@click.option("--jobs", default=2, show_default=True, help="Number of seeds to run in parallel.")
+@click.option("--write/--no-write", default=True, help="Whether to update README.md.")
 def main(seeds: str, jobs: int, write: bool, **options: Any) -> None:
-    """Measure what a start from another task's run is worth."""
-    numbers = [int(seed) for seed in seeds.split(",")]
+    """Compare fine-tuning from another task's run with training from scratch."""
+    all_seeds = [int(seed) for seed in seeds.split(",")]
     with tempfile.TemporaryDirectory() as work:
-        # The name that the measurement gives is not for the user's own registry.toml.
+        # Keep the user's registry.toml unchanged.
         os.environ["XDG_CONFIG_HOME"] = os.path.join(work, "config")
         plan = Plan(work=Path(work), **options)
         shrink(plan)
-        # A network this small gains nothing from a second thread; a second seed does.
+        # One thread per process: small networks do not gain from more, parallel seeds do.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
-            measured = list(pool.map(measure, [plan] * len(numbers), numbers))
-    text = report(plan, measured, numbers)
+            measured = list(pool.map(measure, [plan] * len(all_seeds), all_seeds))
+    text = report(plan, measured, all_seeds)
     print(text)
     if write:
-        put(f"transfer {plan.backbone}", text)
+        update_readme(f"transfer {plan.backbone}", text)
 
 
 def shrink(plan: Plan) -> None:
-    """Copies of all images at a size that is quickly read: twice what the network sees."""
+    """Copy all images at twice the input size of the network, to load them faster."""
     for path in sorted(plan.source.glob("*/*/*")):
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             continue
@@ -143,7 +148,7 @@ def shrink(plan: Plan) -> None:
 
 
 def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
-    """The folders of A, and of B with as few training images as the plan says."""
+    """Create the folders of A and B, B with ``plan.shots`` training images per class."""
     images, folder = plan.work / "images", plan.work / f"seed-{seed}"
     generator = random.Random(seed)
     first, second = plan.halves
@@ -151,10 +156,10 @@ def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
         for split in ("train", "val", "test"):
             shutil.copytree(images / split / name, folder / "a" / split / name)
     for name in second:
-        few = generator.sample(sorted((images / "train" / name).iterdir()), plan.shots)
+        sampled = generator.sample(sorted((images / "train" / name).iterdir()), plan.shots)
         target = folder / "b" / "train" / name
         target.mkdir(parents=True)
-        for path in few:
+        for path in sampled:
             shutil.copy(path, target)
         for split in ("val", "test"):
             shutil.copytree(images / split / name, folder / "b" / split / name)
@@ -162,7 +167,7 @@ def lay_out(plan: Plan, seed: int) -> tuple[Path, Path]:
 
 
 def measure(plan: Plan, seed: int) -> dict[str, float]:
-    """Accuracy on the test images by title: of the run on A on A, and of each start on B."""
+    """Accuracy on test images: of the run on A (key ``A``), and of each variant on B, by title."""
     a, b = lay_out(plan, seed)
     runs = a.parent / "runs"
     common: dict[str, Any] = {
@@ -174,21 +179,21 @@ def measure(plan: Plan, seed: int) -> dict[str, float]:
     first = zoo.finetune(
         plan.backbone, a, weights="none", epochs=plan.first_epochs, output=runs / "a", **common
     )
-    name = f"learned-on-a-{seed}"
+    name = f"pretrained-on-a-{seed}"
     publish(name, first.folder, registry=zoo.Registry.discover())
     accuracies = {"A": _accuracy(first, a, seed, "A")}
-    for number, start in enumerate(STARTS):
+    for number, variant in enumerate(VARIANTS):
         run = zoo.finetune(
-            name if start.learned else plan.backbone,
+            name if variant.pretrained else plan.backbone,
             b,
-            weights="auto" if start.learned else "none",
-            epochs=plan.epochs * start.longer,
+            weights="auto" if variant.pretrained else "none",
+            epochs=plan.epochs * variant.longer,
             batch_size=plan.batch_size,
             output=runs / f"b-{number}",
             **common,
-            **start.options,
+            **variant.options,
         )
-        accuracies[start.title] = _accuracy(run, b, seed, start.title)
+        accuracies[variant.title] = _accuracy(run, b, seed, variant.title)
     return accuracies
 
 
@@ -200,29 +205,37 @@ def _accuracy(run: zoo.Run, data: Path, seed: int, title: str) -> float:
 
 
 def report(plan: Plan, measured: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> str:
-    """The table, with the differences seed by seed, and what it was measured on."""
+    """A table with paired differences per seed, the settings, and the machine."""
 
     def of(title: str) -> list[float]:
         return [accuracies[title] for accuracies in measured]
 
-    scratch = [start.title for start in STARTS if not start.learned]
-    columns = ["start", "steps", "accuracy, %", "ahead of scratch", f"of scratch × {LONGER}"]
+    scratch = [variant.title for variant in VARIANTS if not variant.pretrained]
+    columns = [
+        "training",
+        "steps",
+        "accuracy, %",
+        "gain over scratch",
+        f"gain over scratch × {LONGER}",
+    ]
     rows = []
-    for start in STARTS:
-        ahead = [
-            percent([own - other for own, other in zip(of(start.title), of(title), strict=True)])
+    for variant in VARIANTS:
+        differences = [
+            percent([own - other for own, other in zip(of(variant.title), of(title), strict=True)])
             for title in scratch
         ]
-        cells = ahead if start.learned else ["", ""]
-        rows.append([start.title, str(plan.steps * start.longer), percent(of(start.title)), *cells])
+        cells = differences if variant.pretrained else ["", ""]
+        rows.append(
+            [variant.title, str(plan.steps * variant.longer), percent(of(variant.title)), *cells]
+        )
     first, second = plan.halves
     facts = (
         f"`{plan.backbone}`, {plan.image_size} pixels, seeds {', '.join(map(str, seeds))}: mean ± "
-        f"standard deviation, differences seed by seed. A: {', '.join(first)}, accuracy "
+        f"standard deviation, paired differences per seed. A: {', '.join(first)}, accuracy "
         f"{percent(of('A'))} %. B: {', '.join(second)}, {plan.shots} training images per class; "
         f"chance is {100 / len(second):.0f} %."
     )
-    return "\n\n".join([table(columns, rows), facts, circumstances("transfer")])
+    return "\n\n".join([table(columns, rows), facts, provenance("transfer")])
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""zoo's speed beside what a user would pick instead; ``python -m benchmarks`` measures it."""
+"""Speed of zoo compared with other libraries: ``python -m benchmarks``."""

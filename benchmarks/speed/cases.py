@@ -1,4 +1,4 @@
-"""What is measured, against whom, and the bar that each piece of work has to reach: all as data."""
+"""The benchmark cases, the libraries compared, and their targets."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ CaseMetric = Literal["seconds", "samples_per_second", "memory"]
 REPEATS = 3
 
 BATCH = 32
-"""Samples a step, for every peer as for zoo by default."""
+"""Batch size of all libraries; zoo's default."""
 
 MEMORY, ACCURACY = 1.1, -0.01
-"""Of every pair: zoo's peak memory is at most so much of the peer's, and its accuracy, the mean
-over the seeds that both have, at most a point lower."""
+"""Targets of every comparison: the maximum ratio of zoo's peak memory to the other library's, and the
+minimum difference in accuracy (mean over common seeds)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
-    """Somebody who does a piece of work, as a process of its own.
+class Library:
+    """A library that runs a case, in a process of its own.
 
     Attributes:
-        name: In the table.
-        peer: What ``--peers`` calls it.
-        command: What Python is given; ``{data}``, ``{start}``, ``{seed}``, ``{epochs}`` and
-            ``{output}`` are filled in.
-        package: What it needs beside zoo's own dependencies.
-        bar: Of zoo compared with it, in the case's metric: how many times as fast, or for memory
-            at most how many times as much.
-        seconds: That it takes about, on two slow cores.
-        repeats: Unless ``--repeats`` says otherwise; once where it takes very long or has no bar.
-        samples: Factor on those of the case.
-        warm: Whether it finds zoo's cache as the one before it in the same repeat left it.
+        name: Label in the table.
+        peer: Name for ``--peers``.
+        command: Arguments of Python, with the placeholders ``{data}``, ``{start}``, ``{seed}``,
+            ``{epochs}`` and ``{output}``.
+        package: Required package that is not a dependency of zoo.
+        target: Minimum speed-up of zoo over this library; for the metric ``memory``, the maximum
+            ratio of zoo's peak memory to this library's.
+        seconds: Expected duration on two slow cores.
+        repeats: Default number of runs; 1 for libraries that are slow or have no target.
+        samples: Multiplier for the number of samples of the case.
+        warm: Whether to keep zoo's cache from the previous run in the same round.
     """
 
     name: str
     peer: str
     command: str
     package: str | None = None
-    bar: float | None = None
+    target: float | None = None
     seconds: float
     repeats: int = REPEATS
     samples: float = 1
@@ -49,18 +49,18 @@ class Contestant:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A piece of work.
+    """A benchmark case.
 
     Attributes:
-        name: For ``--only``.
-        title: In the table, with ``{samples}`` and ``{epochs}``.
-        metric: What the bars are about: whole processes, training, or peak memory.
-        data: Kind of the data, or ``None`` for none.
-        start: What everybody starts from, or ``None``.
-        samples: For training.
-        epochs: Of everybody, unless zoo solves for a head.
+        name: Name for ``--only``.
+        title: Label in the table, with the placeholders ``{samples}`` and ``{epochs}``.
+        metric: Metric of the targets: total time, training throughput, or peak memory.
+        data: Dataset, or ``None``.
+        start: Initial weights of all libraries, or ``None``.
+        samples: Number of training samples.
+        epochs: Number of epochs of all libraries; zoo's L-BFGS probe has no epochs.
         zoo: zoo's command.
-        peers: Whom it is compared with.
+        peers: Libraries to compare with.
     """
 
     name: str
@@ -70,28 +70,26 @@ class Case:
     start: str | None = None
     samples: int = 0
     epochs: int = 1
-    zoo: Contestant
-    peers: Sequence[Contestant]
+    zoo: Library
+    peers: Sequence[Library]
 
     @property
     def heading(self) -> str:
-        """The title, filled in."""
+        """The title with the placeholders filled in."""
         return self.title.format(samples=f"{self.samples:,}", epochs=self.epochs)
 
     @property
-    def contestants(self) -> Sequence[Contestant]:
-        """All of them, in their turns: who wants a warm cache after who fills it."""
+    def libraries(self) -> Sequence[Library]:
+        """All libraries in order; zoo runs last if it needs the cache filled by another."""
         return [*self.peers, self.zoo] if self.zoo.warm else [self.zoo, *self.peers]
 
 
-def _zoo(command: str, seconds: float, warm: bool = False) -> Contestant:
-    return Contestant(
-        name="zoo", peer="zoo", command=f"-m zoo {command}", seconds=seconds, warm=warm
-    )
+def _zoo(command: str, seconds: float, warm: bool = False) -> Library:
+    return Library(name="zoo", peer="zoo", command=f"-m zoo {command}", seconds=seconds, warm=warm)
 
 
-def _finetune(words: str) -> str:
-    return f"finetune {words} --data {{data}} --seed {{seed}} --output {{output}} --json"
+def _finetune(arguments: str) -> str:
+    return f"finetune {arguments} --data {{data}} --seed {{seed}} --output {{output}} --json"
 
 
 def _peer(
@@ -102,16 +100,16 @@ def _peer(
     options: str = "",
     peer: str | None = None,
     package: str | None = None,
-    bar: float | None = None,
+    target: float | None = None,
     repeats: int = REPEATS,
-) -> Contestant:
+) -> Library:
     common = "--data {data} --weights {start} --epochs {epochs} --seed {seed}"
-    return Contestant(
+    return Library(
         name=name,
         peer=peer or module,
         command=f"-m benchmarks.speed.peers.{module} {common} {options}",
         package=package,
-        bar=bar,
+        target=target,
         seconds=seconds,
         repeats=repeats,
     )
@@ -124,7 +122,7 @@ _TIMM = (
     "-c 'from zoo.system.tensors.torchvision_operators import declare_missing_operators as declare; declare(); "
     "import timm; timm.list_models()'"
 )
-"""With the helper, because torchvision, and so timm, may not import without it."""
+"""Without the missing operators, importing torchvision, and so timm, may fail."""
 
 CASES: Sequence[Case] = (
     Case(
@@ -133,7 +131,7 @@ CASES: Sequence[Case] = (
         metric="seconds",
         zoo=_zoo("list --all", 0.5, warm=True),
         peers=(
-            Contestant(name="timm.list_models", peer="timm", command=_TIMM, bar=20, seconds=6),
+            Library(name="timm.list_models", peer="timm", command=_TIMM, target=20, seconds=6),
         ),
     ),
     Case(
@@ -146,9 +144,9 @@ CASES: Sequence[Case] = (
         epochs=10,
         zoo=_zoo(_PROBE, 22),
         peers=(
-            _peer("tutorial loop", "tutorial", options="--probe", bar=15, seconds=220),
+            _peer("tutorial loop", "tutorial", options="--probe", target=15, seconds=220),
             _peer(
-                "fastai, frozen", "fastai", options="--probe", package="fastai", bar=25,
+                "fastai, frozen", "fastai", options="--probe", package="fastai", target=25,
                 seconds=400, repeats=1,
             ),
         ),
@@ -161,7 +159,7 @@ CASES: Sequence[Case] = (
         start="resnet18",
         samples=600,
         zoo=_zoo(_PROBE, 9, warm=True),
-        peers=(Contestant(name="zoo, first", peer="zoo", command=f"-m zoo {_PROBE}", bar=2, seconds=22),),
+        peers=(Library(name="zoo, first", peer="zoo", command=f"-m zoo {_PROBE}", target=2, seconds=22),),
     ),
     Case(
         name="full-images",
@@ -172,8 +170,8 @@ CASES: Sequence[Case] = (
         samples=195,
         zoo=_zoo(_finetune(f"resnet18 --weights {{start}} {_FULL}"), 25),
         peers=(
-            _peer("tutorial loop", "tutorial", bar=3.3, seconds=30),
-            _peer("fastai, unfrozen", "fastai", package="fastai", bar=3.3, seconds=35),
+            _peer("tutorial loop", "tutorial", target=3.3, seconds=30),
+            _peer("fastai, unfrozen", "fastai", package="fastai", target=3.3, seconds=35),
             _peer("Lightning", "lightning", package="lightning", seconds=32, repeats=1),
             _peer("timm's recipe", "timm_recipe", peer="timm", seconds=30, repeats=1),
         ),
@@ -187,8 +185,8 @@ CASES: Sequence[Case] = (
         samples=320,
         zoo=_zoo(_finetune(f"path:{{start}} {_FULL}"), 15),
         peers=(
-            _peer("Trainer, padded to 128", "trainer", options="--padded", bar=6, seconds=60),
-            _peer("Trainer, dynamic padding", "trainer", bar=1.9, seconds=25),
+            _peer("Trainer, padded to 128", "trainer", options="--padded", target=6, seconds=60),
+            _peer("Trainer, dynamic padding", "trainer", target=1.9, seconds=25),
         ),
     ),
     Case(
@@ -200,7 +198,7 @@ CASES: Sequence[Case] = (
         samples=2000,
         epochs=3,
         zoo=_zoo(_finetune("path:{start} --strategy probe"), 20),
-        peers=(_peer("Trainer, frozen backbone", "trainer", options="--probe", bar=6, seconds=85),),
+        peers=(_peer("Trainer, frozen backbone", "trainer", options="--probe", target=6, seconds=85),),
     ),
     Case(
         name="memory",
@@ -211,17 +209,17 @@ CASES: Sequence[Case] = (
         samples=2000,
         zoo=_zoo(_GENERATED, 15),
         peers=(
-            Contestant(
-                name="zoo, a tenth", peer="zoo", command=f"-m zoo {_GENERATED}", bar=1.1,
+            Library(
+                name="zoo, a tenth", peer="zoo", command=f"-m zoo {_GENERATED}", target=1.1,
                 seconds=8, samples=0.1,
             ),
         ),
     ),
 )  # fmt: skip
-"""For a machine without a GPU, in the order in which they are measured."""
+"""Cases for a machine without a GPU, in order of execution."""
 
 
-def _gpu(name: str, title: str, start: str, samples: int, zoo: str, trainer: Contestant) -> Case:
+def _gpu(name: str, title: str, start: str, samples: int, zoo: str, trainer: Library) -> Case:
     data = "sentences" if start == "bert" else "photographs"
     return Case(
         name=name, title=title, metric="samples_per_second", data=data, start=start,
@@ -255,4 +253,4 @@ GPU_CASES: Sequence[Case] = (
         f"path:{{start}} --max-length 128 {_FULL}", _TEXTS,
     ),
 )  # fmt: skip
-"""For a machine with a CUDA card, where bfloat16 is on for everybody."""
+"""Cases for a machine with a CUDA GPU; all libraries use bfloat16."""

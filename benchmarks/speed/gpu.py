@@ -1,4 +1,4 @@
-"""How much of what a CUDA card can do is done: against its measured bfloat16 matrix products."""
+"""GPU utilisation: FLOP/s of training, compared with the measured peak of bfloat16 matrix products."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from benchmarks.speed.cases import Case
 from benchmarks.speed.inputs import network
 
 SIDE, TIMES = 8192, 50
-"""Of the square matrices, and how often they are multiplied."""
+"""Size of the square matrices, and number of multiplications."""
 
 
-def shares(cases: Sequence[Case], results: Sequence[Result]) -> str:
-    """A table of the floating-point operations a second of everybody's training, and their share.
+def utilisation(cases: Sequence[Case], results: Sequence[Result]) -> str:
+    """A table of training FLOP/s of each library, and as a percentage of the measured peak.
 
-    A step is taken for three times the operations of the forward pass.
+    A training step is assumed to take three times the FLOPs of the forward pass.
     """
     peak = matrix_peak()
     rows = []
     for case in cases:
-        work = 3 * forward_operations(case.start or "")
-        for one in case.contestants:
-            own = (case.name, one.name)
-            speeds = [r["samples_per_second"] for r in results if (r["case"], r["by"]) == own]
+        flops = 3 * forward_flops(case.start or "")
+        for library in case.libraries:
+            key = (case.name, library.name)
+            speeds = [r["samples_per_second"] for r in results if (r["case"], r["by"]) == key]
             if speeds:
-                rate = statistics.median(speeds) * work
-                row = [case.heading, one.name, f"{rate / 1e12:.1f}", f"{100 * rate / peak:.1f}"]
-                rows.append(row)
-    card = torch.cuda.get_device_name()
-    told = f"{card}: {peak / 1e12:.0f} Tflop/s in products of {SIDE} × {SIDE} matrices of bfloat16."
-    return "\n\n".join([table(["piece of work", "by", "Tflop/s", "of the peak, %"], rows), told])
+                rate = statistics.median(speeds) * flops
+                percentage = f"{100 * rate / peak:.1f}"
+                rows.append([case.heading, library.name, f"{rate / 1e12:.1f}", percentage])
+    gpu = torch.cuda.get_device_name()
+    caption = f"{gpu}: peak {peak / 1e12:.0f} TFLOP/s ({SIDE} × {SIDE} bfloat16 matrix products)."
+    return "\n\n".join([table(["case", "library", "TFLOP/s", "% of peak"], rows), caption])
 
 
 def matrix_peak() -> float:
-    """Floating-point operations a second of matrix products in bfloat16."""
+    """Measured FLOP/s of matrix products in bfloat16."""
     left, right = torch.randn(2, SIDE, SIDE, device="cuda", dtype=torch.bfloat16)
 
     def multiply(times: int) -> None:
@@ -51,8 +51,8 @@ def matrix_peak() -> float:
     return 2 * SIDE**3 * TIMES / _seconds(lambda: multiply(TIMES))
 
 
-def forward_operations(name: str) -> int:
-    """Floating-point operations of one sample's forward pass, two for a multiplication and sum."""
+def forward_flops(name: str) -> int:
+    """FLOPs of the forward pass of one sample; a multiply-add counts as two."""
     with torch.device("meta"):
         net = network(name)
         tokens = torch.zeros(1, 128, dtype=torch.long)
@@ -62,7 +62,7 @@ def forward_operations(name: str) -> int:
     return counter.get_total_flops()
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _seconds(function: Callable[[], None]) -> float:
     began = time.perf_counter()
-    work()
+    function()
     return time.perf_counter() - began

@@ -1,7 +1,7 @@
-"""What everybody trains on and starts from, made once and kept in a folder.
+"""Training data and initial weights of all libraries, created once and kept in a folder.
 
-Images are of five classes of clothing, every second one of the sorted names. The parameters that
-everybody starts from were learned on the other five, because nothing can be downloaded everywhere.
+Images are of five classes of clothing, alternating in alphabetical order. The initial weights are trained on
+the other five classes, because the benchmark also runs offline.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from benchmarks.speed.measuring import ROOT
 from zoo.system.files import write_text
 
 EPOCHS, SIZE = 10, 64
-"""How the parameters are learned: epochs, and pixels, few of them so that it takes a minute."""
+"""Number of epochs and image size for training the initial weights; small, to take about a minute."""
 
 
 class Inputs:
-    """Paths of inputs, which are made when they are first asked for.
+    """Paths of inputs, created on first use.
 
     Args:
-        shared: The folder with ``clothing`` and ``sst2``.
-        folder: Where inputs are kept.
-        small: Whether all this is a trial, and one epoch has to do for the parameters.
+        shared: Folder with ``clothing`` and ``sst2``.
+        folder: Folder for created inputs.
+        small: Whether this is a trial run, which trains the initial weights for one epoch only.
     """
 
     def __init__(self, shared: Path, folder: Path, *, small: bool) -> None:
@@ -41,12 +41,12 @@ class Inputs:
         self._epochs = 1 if small else EPOCHS
 
     def data(self, kind: str, samples: int) -> Path:
-        """A folder with ``samples`` for training, and at most as many for validation.
+        """A data folder with ``samples`` training samples and at most as many validation samples.
 
         Args:
-            kind: ``clothing``, ``sst2``; or generated: ``generated`` images, ``photographs``
-                of more pixels, ``sentences`` of more than 128 tokens.
-            samples: At most; of clothing there are 600, of SST-2's texts 6,920.
+            kind: ``clothing`` or ``sst2``; or synthetic data: ``generated`` (small images),
+                ``photographs`` (larger images), ``sentences`` (texts of more than 128 tokens).
+            samples: Maximum; there are 600 images of clothing and 6,920 texts of SST-2.
         """
         folder = self._folder / f"{kind}-{samples}"
         make = {
@@ -59,17 +59,17 @@ class Inputs:
         return _made(folder, lambda part: make(part, samples))
 
     def start(self, backbone: str) -> Path:
-        """A file of parameters, or of a text encoder a folder.
+        """A file of initial weights, or the folder of a text encoder.
 
         Args:
-            backbone: ``resnet18`` has learned something, ``minilm`` much; ``resnet50``,
-                ``vit_b_16`` and ``bert`` have random parameters.
+            backbone: ``resnet18`` (briefly trained on clothing), ``minilm`` (pretrained), or
+                ``resnet50``, ``vit_b_16`` and ``bert`` (random weights).
         """
         if backbone == "minilm":
             return packaged_model()
         if backbone == "resnet18":
             run = self._folder / f"start-{self._epochs}"
-            return _made(run, self._learn) / "model.safetensors"
+            return _made(run, self._train_start) / "model.safetensors"
         path = self._folder / (backbone if backbone == "bert" else f"{backbone}.safetensors")
         return _made(path, partial(_random, backbone))
 
@@ -89,7 +89,7 @@ class Inputs:
     def _halves(self) -> tuple[list[str], list[str]]:
         training = self._shared / "clothing" / "train"
         if not training.is_dir():
-            raise click.ClickException(f"no images of clothes in {training}; --data names them")
+            raise click.ClickException(f"no images of clothes in {training}; use --data PATH")
         names = sorted(path.name for path in training.iterdir() if path.is_dir())
         return names[::2], names[1::2]
 
@@ -100,8 +100,8 @@ class Inputs:
             lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(folder / source.name, "".join(lines[: samples + 1]))
 
-    def _learn(self, run: Path) -> None:
-        click.echo("learning the parameters that everybody starts from", err=True)
+    def _train_start(self, run: Path) -> None:
+        click.echo("training the initial weights", err=True)
         others, _ = self._halves()
         images = _made(self._folder / "others", lambda part: self._copy(others, part, 600))
         options = f"--weights none --epochs {self._epochs} --image-size {SIZE} --precision fp32"
@@ -112,7 +112,7 @@ class Inputs:
 
 
 def _made(path: Path, make: Callable[[Path], None]) -> Path:
-    """``path``, which ``make`` has written; what it left half written before is written again."""
+    """Create ``path`` with ``make`` if it does not exist; discards incomplete output of earlier runs."""
     if not path.exists():
         part = path.with_name(f"part-{path.name}")
         shutil.rmtree(part, ignore_errors=True)
@@ -123,7 +123,7 @@ def _made(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 def network(name: str) -> nn.Module:
-    """A network with random parameters: torchvision's for two classes, or BERT-base (``bert``)."""
+    """A network with random weights: torchvision's with two classes, or BERT-base (``bert``)."""
     from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
@@ -138,7 +138,7 @@ def network(name: str) -> nn.Module:
 
 
 def _random(name: str, path: Path) -> None:
-    """Write a network's random parameters; of BERT a whole folder, with MiniLM's tokenizer."""
+    """Write random weights of a network; for BERT, a model folder with MiniLM's tokenizer."""
     import torch
     from safetensors.torch import save_file
 
@@ -154,7 +154,7 @@ def _random(name: str, path: Path) -> None:
 
 
 def _sentences(folder: Path, samples: int) -> None:
-    """Texts of 200 random words, good ones or bad ones."""
+    """Generate texts of 200 random words in two classes."""
     folder.mkdir(parents=True)
     words = np.array(["the", "a", "film", "of", "was", "story", "with", "time", "it", "music"])
     for split, count in (("train", samples), ("dev", max(2, samples // 10))):
@@ -167,7 +167,7 @@ def _sentences(folder: Path, samples: int) -> None:
 
 
 def _generate(folder: Path, samples: int, *, side: int) -> None:
-    """Images of blurred noise, ``side`` by ``side`` pixels, in two classes."""
+    """Generate images of blurred noise, ``side`` by ``side`` pixels, in two classes."""
     for split, count in (("train", samples), ("val", max(2, samples // 10))):
         generator = np.random.default_rng(len(split))
         for number in range(count):

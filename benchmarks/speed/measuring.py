@@ -1,4 +1,4 @@
-"""A process started again: how long it takes, how much memory it needs, what it says."""
+"""Run a process; measure its time and memory, and read its JSON output."""
 
 from __future__ import annotations
 
@@ -15,84 +15,84 @@ from typing import Any
 import psutil
 
 PERIOD = 0.1
-"""Seconds between two looks at the memory."""
+"""Seconds between two memory samples."""
 
 MEMORY = "PSS" if psutil.LINUX else "USS"
-"""Resident memory; what several processes share is dealt out among them, or elsewhere left out."""
+"""Kind of memory: PSS splits shared pages among processes; USS, used elsewhere, excludes them."""
 
 ROOT = Path(__file__).parents[2]
-"""Of the project, where processes are started."""
+"""The project root, working directory of the processes."""
 
 
-class Failed(Exception):
-    """The process ended with an error; the last thing it said is the message."""
+class RunFailed(Exception):
+    """The process failed; the message is the last line of its standard error."""
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Run ``command`` to its end.
+    """Run ``command`` and wait for it.
 
     Returns:
-        ``seconds`` from its start to its end; ``memory``, the highest sum of it and all
-        processes that it started, in bytes; and what it printed as JSON.
+        ``seconds``, the total time; ``memory``, the peak of the process and its descendants
+        together, in bytes; and the metrics it printed as JSON.
 
     Raises:
-        Failed: It did not end well.
+        RunFailed: The exit status is not 0.
     """
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=said, stderr=errors)
-        with _Watch(process.pid) as watch:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=errors)
+        with _MemoryMonitor(process.pid) as monitor:
             try:
                 process.wait()
             finally:
-                process.kill()  # where the measurement itself is stopped
+                process.kill()  # if the benchmark itself is interrupted
             seconds = time.perf_counter() - began
-        said.seek(0)
+        output.seek(0)
         errors.seek(0)
         if process.returncode:
             lines = errors.read().strip().splitlines()
-            raise Failed(lines[-1] if lines else f"exit status {process.returncode}")
-        document = _document(said.read())
-    return {"seconds": round(seconds, 3), "memory": watch.peak, **document}
+            raise RunFailed(lines[-1] if lines else f"exit status {process.returncode}")
+        document = _document(output.read())
+    return {"seconds": round(seconds, 3), "memory": monitor.peak, **document}
 
 
-class _Watch:
-    """Looks at the memory of a process and its descendants while the block runs.
+class _MemoryMonitor:
+    """Samples the memory of a process and its descendants while the block runs.
 
     Attributes:
-        peak: The highest sum so far, in bytes.
+        peak: Highest total so far, in bytes.
     """
 
     def __init__(self, pid: int) -> None:
         self.peak = 0
         self._process = psutil.Process(pid)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _MemoryMonitor:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._over.wait(PERIOD):
+    def _sample(self) -> None:
+        while not self._stopped.wait(PERIOD):
             with suppress(psutil.Error):
-                family = [self._process, *self._process.children(recursive=True)]
-                self.peak = max(self.peak, sum(_memory(member) for member in family))
+                processes = [self._process, *self._process.children(recursive=True)]
+                self.peak = max(self.peak, sum(_memory(process) for process in processes))
 
 
 def _memory(process: psutil.Process) -> int:
-    with suppress(psutil.Error):  # it ended meanwhile
-        facts = process.memory_full_info()
-        return int(getattr(facts, MEMORY.lower()))
+    with suppress(psutil.Error):  # the process has ended
+        info = process.memory_full_info()
+        return int(getattr(info, MEMORY.lower()))
     return 0
 
 
 def _document(text: str) -> dict[str, Any]:
-    """The metrics of zoo's ``--json``, or of the last line, a peer's; or none."""
+    """Metrics of zoo's ``--json`` output or of another library's last line; empty if there are none."""
     for candidate in (text, (text.strip().splitlines() or [""])[-1]):
         with suppress(ValueError):
             found = json.loads(candidate)

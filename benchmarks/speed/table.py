@@ -1,4 +1,4 @@
-"""From results to two Markdown tables: what was measured, and how it stands to the bars."""
+"""Format results as two Markdown tables: measurements, and comparison with the targets."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.report import Result, percent, table
-from benchmarks.speed.cases import ACCURACY, BATCH, MEMORY, Case, Contestant
+from benchmarks.speed.cases import ACCURACY, BATCH, MEMORY, Case, Library
 
 Results = Sequence[Result]
 
 
 def tables(cases: Sequence[Case], results: Results) -> str:
-    """What was measured, and each comparison that both sides have a result for."""
-    by_case = [(case, _by_contestant(case, results)) for case in cases]
+    """A table of measurements, and one of comparisons for which both results exist."""
+    by_case = [(case, _by_library(case, results)) for case in cases]
     measured = [row for case, found in by_case for row in _measured(case, found)]
     compared = [row for case, found in by_case for row in _compared(case, found)]
     return "\n\n".join(
         [
             table(
                 [
-                    "job",
+                    "case",
                     "library",
                     "runs",
                     "seconds",
@@ -35,31 +35,35 @@ def tables(cases: Sequence[Case], results: Results) -> str:
     )
 
 
-def disagreements(cases: Sequence[Case], results: Results) -> list[str]:
-    """Where a peer had other samples or epochs than zoo, in words; empty if all is fair.
+def mismatches(cases: Sequence[Case], results: Results) -> list[str]:
+    """Messages where zoo and another library used different numbers of samples or epochs.
 
-    A peer may leave out the last part of a batch. A head that is solved for has no epochs.
+    A library may drop the last incomplete batch. A head fitted with L-BFGS has no epochs.
     """
-    found = []
+    messages = []
     for case in cases:
-        by = _by_contestant(case, results)
-        for zoo, peer in ((a, b) for a in by.pop(case.zoo.name) for r in by.values() for b in r):
+        found = _by_library(case, results)
+        own = found.pop(case.zoo.name)
+        for zoo, peer in ((a, b) for a in own for other in found.values() for b in other):
             if "validated_on" not in zoo or peer["by"].startswith("zoo"):
                 continue
-            fair = 0 <= zoo["trained_on"] - peer["trained_on"] < BATCH
-            fair = fair and zoo["validated_on"] == peer["validated_on"]
-            fair = fair and peer["passes"] == case.epochs
+            same = 0 <= zoo["trained_on"] - peer["trained_on"] < BATCH
+            same = same and zoo["validated_on"] == peer["validated_on"]
+            same = same and peer["passes"] == case.epochs
             if case.metric == "samples_per_second":
-                fair = fair and zoo["passes"] == case.epochs
-            if not fair:
-                found.append(f"Not alike: {case.heading}: zoo and {peer['by']}.")
-    return sorted(set(found))
+                same = same and zoo["passes"] == case.epochs
+            if not same:
+                message = (
+                    f"Different numbers of samples or epochs: {case.heading}: zoo and {peer['by']}."
+                )
+                messages.append(message)
+    return sorted(set(messages))
 
 
-def _by_contestant(case: Case, results: Results) -> dict[str, Results]:
+def _by_library(case: Case, results: Results) -> dict[str, Results]:
     return {
-        one.name: [r for r in results if (r["case"], r["by"]) == (case.name, one.name)]
-        for one in case.contestants
+        library.name: [r for r in results if (r["case"], r["by"]) == (case.name, library.name)]
+        for library in case.libraries
     }
 
 
@@ -78,7 +82,7 @@ def _measured(case: Case, found: dict[str, Results]) -> Iterator[list[str]]:
 
 
 def _speed(case: Case, results: Results) -> str:
-    """Of training, where it is the same work for everybody; a solved head takes no steps."""
+    """Training throughput, for cases in which all libraries take the same steps."""
     if case.metric != "samples_per_second":
         return ""
     return _spread(results, case.metric, lambda value: f"{value:.3g}")
@@ -89,42 +93,43 @@ def _compared(case: Case, found: dict[str, Results]) -> Iterator[list[str]]:
     for peer in case.peers:
         other = found[peer.name]
         if own and other:
-            for what, measured, bar, met in _against(case, peer, own, other):
+            for metric, measured, target, met in _comparisons(case, peer, own, other):
                 verdict = "" if met is None else "met" if met else "not met"
-                yield [f"{case.heading}: {peer.name}", what, measured, bar, verdict]
+                yield [f"{case.heading}: {peer.name}", metric, measured, target, verdict]
 
 
-def _against(
-    case: Case, peer: Contestant, own: Results, other: Results
+def _comparisons(
+    case: Case, peer: Library, own: Results, other: Results
 ) -> Iterator[tuple[str, str, str, bool | None]]:
-    """What is compared, the metric, its bar, and whether that is met (``None`` without a bar)."""
+    """Metric, measured value, target, and whether it is met (``None`` without a target)."""
     if case.metric == "seconds":
         ratio = _median(other, "seconds") / _median(own, "seconds")
-        yield "total time, speed-up", *_at_least(ratio, peer.bar)
+        yield "total time, speed-up", *_at_least(ratio, peer.target)
     if case.metric == "samples_per_second":
         ratio = _median(own, case.metric) / _median(other, case.metric)
-        yield "training throughput", *_at_least(ratio, peer.bar)
-    limit = peer.bar if case.metric == "memory" else MEMORY
+        yield "training throughput", *_at_least(ratio, peer.target)
+    limit = peer.target if case.metric == "memory" else MEMORY
     ratio = _median(own, "memory") / _median(other, "memory")
     yield "peak memory", f"{ratio:.2f} ×", f"at most {limit:g} ×", ratio <= limit
-    ahead = _ahead(own, other)
-    if ahead and peer.peer != "zoo":
-        points = f"{100 * statistics.mean(ahead):+.1f} ({len(ahead)} seed{'s' * (len(ahead) > 1)})"
-        bar = f"at least {100 * ACCURACY:g}"
-        yield "accuracy, difference in points", points, bar, statistics.mean(ahead) >= ACCURACY
+    differences = _accuracy_differences(own, other)
+    if differences and peer.peer != "zoo":
+        mean, seeds = statistics.mean(differences), len(differences)
+        points = f"{100 * mean:+.1f} ({seeds} seed{'s' * (seeds > 1)})"
+        target = f"at least {100 * ACCURACY:g}"
+        yield "accuracy, difference in points", points, target, mean >= ACCURACY
 
 
-def _ahead(own: Results, other: Results) -> list[float]:
-    """Differences of accuracy, seed by seed."""
-    theirs = {r["repeat"]: r["accuracy"] for r in other if "accuracy" in r}
-    mine = {r["repeat"]: r["accuracy"] for r in own if "accuracy" in r}
-    return [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
+def _accuracy_differences(own: Results, other: Results) -> list[float]:
+    """Paired differences in accuracy, one per common seed."""
+    others = {r["repeat"]: r["accuracy"] for r in other if "accuracy" in r}
+    ours = {r["repeat"]: r["accuracy"] for r in own if "accuracy" in r}
+    return [ours[seed] - others[seed] for seed in sorted(ours.keys() & others.keys())]
 
 
-def _at_least(ratio: float, bar: float | None) -> tuple[str, str, bool | None]:
-    if bar is None:
+def _at_least(ratio: float, target: float | None) -> tuple[str, str, bool | None]:
+    if target is None:
         return f"{ratio:.1f} ×", "", None
-    return f"{ratio:.1f} ×", f"{bar:g} ×", ratio >= bar
+    return f"{ratio:.1f} ×", f"{target:g} ×", ratio >= target
 
 
 def _values(results: Results, metric: str) -> list[float]:
@@ -135,10 +140,12 @@ def _median(results: Results, metric: str) -> float:
     return statistics.median(_values(results, metric))
 
 
-def _spread(results: Results, metric: str, shown: Callable[[float], str]) -> str:
-    """The median, and where there are several values the lowest and the highest."""
+def _spread(results: Results, metric: str, formatted: Callable[[float], str]) -> str:
+    """The median, with minimum and maximum if there are several values."""
     values = _values(results, metric)
     if not values:
         return ""
-    middle = shown(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({shown(min(values))}–{shown(max(values))})"
+    median = formatted(statistics.median(values))
+    if len(values) == 1:
+        return median
+    return f"{median} ({formatted(min(values))}–{formatted(max(values))})"

@@ -1,6 +1,6 @@
-"""What a user would pick instead of zoo: each module is a process that prints one JSON line.
+"""Training scripts for the other libraries. Each prints its result as one line of JSON.
 
-The line has ``accuracy``, of the epoch that is best on the validation split, as zoo gives it;
-``passes``, ``trained_on`` and ``validated_on``, how often and on how many samples that was; and
-``samples_per_second``, training samples a second of training time, validation left out.
+Keys: ``accuracy``, on the validation split after the best epoch, as in zoo; ``passes``, the number of
+epochs; ``trained_on`` and ``validated_on``, numbers of samples; ``samples_per_second``, training throughput,
+excluding validation.
 """

@@ -1,4 +1,4 @@
-"""What every peer has: its command line, its clock, its JSON line."""
+"""Shared by the training scripts: command-line options, timing, JSON output, data loading."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from torch import Tensor, nn
 from benchmarks.speed.cases import BATCH
 from zoo.system.tensors.torchvision_operators import declare_missing_operators
 
-# torchvision from PyPI does not import beside a CPU build of torch, nor does what imports it.
+# torchvision from PyPI cannot be imported with a CPU build of torch, nor can libraries that use it.
 declare_missing_operators()
 
 WORKERS = 2
-"""Processes that read images."""
+"""Number of data-loading processes."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels, as everybody's images are normalised by."""
+"""ImageNet statistics, used for normalisation by all libraries."""
 
 
 def options(command: Callable[..., None]) -> click.Command:
-    """The options of every peer."""
+    """Add the options common to all training scripts."""
     folder = click.Path(path_type=Path, exists=True)
     for option in (
-        click.option("--probe", is_flag=True, help="The backbone is frozen."),
+        click.option("--probe", is_flag=True, help="Freeze the backbone."),
         click.option("--seed", type=int, default=0),
         click.option("--epochs", type=int, required=True),
-        click.option("--weights", type=folder, required=True, help="What everybody starts from."),
-        click.option("--data", type=folder, required=True, help="With train and val, or dev."),
+        click.option("--weights", type=folder, required=True, help="Initial weights."),
+        click.option(
+            "--data", type=folder, required=True, help="Data folder with train and val (or dev)."
+        ),
     ):
         command = option(command)
     return click.command()(command)
 
 
-class Clock:
-    """Counts the time of training alone, and the samples that it took.
+class TrainingTimer:
+    """Measures training throughput, excluding validation.
 
     Attributes:
-        speeds: Samples a second of each epoch.
-        samples: Of the last epoch.
+        speeds: Samples per second, per epoch.
+        samples: Number of samples in the last epoch.
     """
 
     def __init__(self) -> None:
@@ -53,11 +55,11 @@ class Clock:
         self._began: float | None = None
 
     def start(self) -> None:
-        """Training begins, or an epoch of it."""
+        """Start timing an epoch of training."""
         self._began = time.perf_counter()
 
     def stop(self, samples: int) -> None:
-        """An epoch of training is over; a second call before the next start changes nothing."""
+        """End timing an epoch of training; no effect if the timer is not running."""
         if self._began is not None:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
@@ -65,28 +67,28 @@ class Clock:
             self.samples, self._began = samples, None
 
 
-def tell(clock: Clock, accuracies: Sequence[float], validated_on: int) -> None:
-    """Print the result as the last line.
+def print_result(timer: TrainingTimer, accuracies: Sequence[float], validated_on: int) -> None:
+    """Print the result as one line of JSON; call it last.
 
     Args:
-        clock: Of the training.
-        accuracies: On the validation split, after each epoch.
-        validated_on: Samples that it has.
+        timer: The timer of the training run.
+        accuracies: Validation accuracy after each epoch.
+        validated_on: Number of validation samples.
     """
-    # The harmonic mean, as zoo's own: all samples by all of the time.
-    speed = len(clock.speeds) / sum(1 / speed for speed in clock.speeds)
+    # Harmonic mean, as in zoo: total samples divided by total time.
+    speed = len(timer.speeds) / sum(1 / speed for speed in timer.speeds)
     result = {
         "accuracy": max(accuracies),
         "samples_per_second": round(speed, 2),
-        "passes": len(clock.speeds),
-        "trained_on": clock.samples,
+        "passes": len(timer.speeds),
+        "trained_on": timer.samples,
         "validated_on": validated_on,
     }
     print(json.dumps(result))
 
 
 def backbone_state(weights: Path) -> dict[str, Tensor]:
-    """The parameters in a file of ResNet's, less those of its head."""
+    """Load the weights of a ResNet, without its head."""
     from safetensors.torch import load_file
 
     state = load_file(weights)
@@ -94,28 +96,28 @@ def backbone_state(weights: Path) -> dict[str, Tensor]:
 
 
 def start_from(net: nn.Module, weights: Path) -> nn.Module:
-    """``net``, a ResNet of torchvision's or timm's, with what is in the file; its head stays."""
+    """Load weights into the backbone of ``net``, a ResNet of torchvision or timm; keeps its head."""
     missing, unexpected = net.load_state_dict(backbone_state(weights), strict=False)
     if set(missing) != {"fc.weight", "fc.bias"} or unexpected:
-        raise click.ClickException(f"{weights} is of another network")
+        raise click.ClickException(f"{weights} does not match the network")
     return net
 
 
-def freeze(modules: nn.Module) -> None:
-    """Let no parameter of ``modules`` train."""
-    for parameter in modules.parameters():
+def freeze(module: nn.Module) -> None:
+    """Freeze all parameters of ``module``."""
+    for parameter in module.parameters():
         parameter.requires_grad = False
 
 
 def image_loaders(data: Path, size: int = 224) -> dict[str, Any]:
-    """``train`` and ``val``: images as the tutorial prepares them, ``(B, 3, size, size)``."""
+    """Loaders ``train`` and ``val`` of ``(B, 3, size, size)``, with the tutorial's transforms."""
     from torch.utils.data import DataLoader
     from torchvision import datasets
     from torchvision import transforms as t
 
-    end = [t.ToTensor(), t.Normalize(MEAN, STD)]
-    varied = t.Compose([t.RandomResizedCrop(size), t.RandomHorizontalFlip(), *end])
-    plain = t.Compose([t.Resize(size * 256 // 224), t.CenterCrop(size), *end])
+    normalised = [t.ToTensor(), t.Normalize(MEAN, STD)]
+    augmented = t.Compose([t.RandomResizedCrop(size), t.RandomHorizontalFlip(), *normalised])
+    plain = t.Compose([t.Resize(size * 256 // 224), t.CenterCrop(size), *normalised])
     return {
         split: DataLoader(
             datasets.ImageFolder(str(data / split), transform),
@@ -123,5 +125,5 @@ def image_loaders(data: Path, size: int = 224) -> dict[str, Any]:
             shuffle=split == "train",
             num_workers=WORKERS,
         )
-        for split, transform in (("train", varied), ("val", plain))
+        for split, transform in (("train", augmented), ("val", plain))
     }

@@ -1,14 +1,21 @@
-"""fastai as its users write it: ``vision_learner``, then ``fit_one_cycle``, frozen or not.
+"""fastai as in its tutorials: ``vision_learner`` and ``fit_one_cycle``, frozen or not.
 
-A frozen fastai body still trains its batch normalisations, and the head is fastai's own. Crops
-keep at least the share of the area that zoo's do, as fastai's courses do it.
+A frozen fastai body still trains its batch normalisation, and the head is fastai's own. The minimum area of
+random crops is zoo's, which is also that of fastai's courses.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.speed.peers.common import BATCH, WORKERS, Clock, options, start_from, tell
+from benchmarks.speed.peers.common import (
+    BATCH,
+    WORKERS,
+    TrainingTimer,
+    options,
+    print_result,
+    start_from,
+)
 
 
 @options
@@ -19,10 +26,10 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
 
     class Timed(fastai.Callback):
         def before_train(self) -> None:
-            clock.start()
+            timer.start()
 
         def after_train(self) -> None:
-            clock.stop(len(self.dls.train) * BATCH)  # fastai leaves out a last part of a batch
+            timer.stop(len(self.dls.train) * BATCH)  # fastai drops the last incomplete batch
 
     fastai.set_seed(seed)
     loaders = fastai.ImageDataLoaders.from_folder(
@@ -34,17 +41,17 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
         item_tfms=[fastai.RandomResizedCrop(224, min_scale=0.35), fastai.FlipItem()],
         batch_tfms=fastai.Normalize.from_stats(*fastai.imagenet_stats),
     )
-    clock = Clock()
+    timer = TrainingTimer()
     learner = fastai.vision_learner(
         loaders, models.resnet18, pretrained=False, normalize=False, metrics=fastai.accuracy
     )
-    whole = start_from(models.resnet18(num_classes=5), weights)
-    learner.model[0].load_state_dict(fastai.create_body(whole, cut=-2).state_dict())
+    pretrained = start_from(models.resnet18(num_classes=5), weights)
+    learner.model[0].load_state_dict(fastai.create_body(pretrained, cut=-2).state_dict())
     if probe:
         learner.freeze()
     learner.fit_one_cycle(epochs, cbs=Timed())
     accuracies = [float(values[-1]) for values in learner.recorder.values]
-    tell(clock, accuracies, len(loaders.valid_ds))
+    print_result(timer, accuracies, len(loaders.valid_ds))
 
 
 if __name__ == "__main__":

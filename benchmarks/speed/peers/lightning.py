@@ -1,4 +1,4 @@
-"""The tutorial's network, images and optimiser in Lightning's Trainer, which has its defaults."""
+"""The tutorial's network, transforms and optimiser, with Lightning's Trainer and its defaults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.peers.common import Clock, freeze, image_loaders, options, start_from, tell
+from benchmarks.speed.peers.common import (
+    TrainingTimer,
+    freeze,
+    image_loaders,
+    options,
+    print_result,
+    start_from,
+)
 from benchmarks.speed.peers.tutorial import RATE
 
 
@@ -29,8 +36,8 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
             if probe:
                 freeze(self.net)
             self.net.fc = nn.Linear(self.net.fc.in_features, classes)
-            self.right = self.seen = 0
-            self.clock, self.accuracies = Clock(), []
+            self.correct = self.seen = 0
+            self.timer, self.accuracies = TrainingTimer(), []
 
         def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
             images, labels = batch
@@ -41,7 +48,7 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
 
         def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
             images, labels = batch
-            self.right += int((self.net(images).argmax(1) == labels).sum())
+            self.correct += int((self.net(images).argmax(1) == labels).sum())
 
         def configure_optimizers(self) -> dict[str, Any]:
             trained = [p for p in self.parameters() if p.requires_grad]
@@ -51,22 +58,22 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
 
         def on_train_epoch_start(self) -> None:
             self.seen = 0
-            self.clock.start()
+            self.timer.start()
 
         def on_validation_epoch_start(self) -> None:
-            self.right = 0
-            self.clock.stop(self.seen)  # validation comes before the epoch's end
+            self.correct = 0
+            self.timer.stop(self.seen)  # validation runs before on_train_epoch_end
 
         def on_validation_epoch_end(self) -> None:
             if not self.trainer.sanity_checking:
-                self.accuracies.append(self.right / len(loaders["val"].dataset))
+                self.accuracies.append(self.correct / len(loaders["val"].dataset))
 
     lightning.seed_everything(seed)
     classifier = Classifier()
     with tempfile.TemporaryDirectory() as folder:
         trainer = lightning.Trainer(max_epochs=epochs, default_root_dir=folder)
         trainer.fit(classifier, loaders["train"], loaders["val"])
-    tell(classifier.clock, classifier.accuracies, len(loaders["val"].dataset))
+    print_result(classifier.timer, classifier.accuracies, len(loaders["val"].dataset))
 
 
 if __name__ == "__main__":

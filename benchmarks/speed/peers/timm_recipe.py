@@ -1,8 +1,8 @@
-"""timm's recipe with the parts that its training script is made of, and that script's defaults.
+"""timm's training recipe, with the functions and defaults of its training script.
 
 https://github.com/huggingface/pytorch-image-models/blob/main/train.py: SGD with Nesterov momentum
-at 0.1 for steps of 256 images, a cosine, colour jitter, label smoothing, and the last part of a
-batch left out; without the warming up, which takes more epochs than there are.
+and learning rate 0.1 at batch size 256, cosine schedule, colour jitter, label smoothing; drops the last
+incomplete batch. No warm-up, which would take more epochs than there are.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from benchmarks.speed.peers.common import (
     MEAN,
     STD,
     WORKERS,
-    Clock,
+    TrainingTimer,
     freeze,
     options,
+    print_result,
     start_from,
-    tell,
 )
 
 
@@ -58,31 +58,31 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
         net, opt="sgd", lr=0.1 * BATCH / 256, momentum=0.9, weight_decay=2e-5
     )
     scheduler, _ = create_scheduler_v2(optimizer, sched="cosine", num_epochs=epochs)
-    loss_of = LabelSmoothingCrossEntropy(0.1)
-    clock, accuracies = Clock(), []
+    criterion = LabelSmoothingCrossEntropy(0.1)
+    timer, accuracies = TrainingTimer(), []
     for epoch in range(epochs):
-        clock.start()
+        timer.start()
         net.train()
         samples = 0
         for images, labels in train:
             optimizer.zero_grad()
-            loss_of(net(images), labels).backward()
+            criterion(net(images), labels).backward()
             optimizer.step()
             samples += len(labels)
-        clock.stop(samples)
+        timer.stop(samples)
         scheduler.step(epoch + 1)
         accuracies.append(_accuracy(net, val, accuracy))
-    tell(clock, accuracies, len(validation))
+    print_result(timer, accuracies, len(validation))
 
 
 @torch.no_grad()
 def _accuracy(net: nn.Module, loader: object, accuracy: object) -> float:
     net.eval()
-    right = seen = 0.0
+    correct = seen = 0.0
     for images, labels in loader:
-        right += float(accuracy(net(images), labels)[0]) / 100 * len(labels)
+        correct += float(accuracy(net(images), labels)[0]) / 100 * len(labels)
         seen += len(labels)
-    return right / seen
+    return correct / seen
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Hugging Face's Trainer on texts: padded to 128 tokens, or each batch to its longest text.
+"""Hugging Face's Trainer on texts, padded to 128 tokens or to the longest text of each batch.
 
-The network is the library's ``AutoModelForSequenceClassification``, with the library's pooler. The
-learning rate of its defaults, 5e-5 for steps of 8, is twice that for steps of 32; a head alone
-would learn little at such a rate, and has 1e-3.
+The network is ``AutoModelForSequenceClassification`` with its own pooler. The default learning rate, 5e-5 at
+batch size 8, is doubled for batch size 32; training only the head needs a higher one, 1e-3.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import click
 
-from benchmarks.speed.peers.common import BATCH, Clock, freeze, options, tell
+from benchmarks.speed.peers.common import BATCH, TrainingTimer, freeze, options, print_result
 
 LENGTH = 128
 
@@ -36,11 +35,11 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool, padded:
             ),
             batched=True,
         )
-        transformers.set_seed(seed)  # the head's random parameters
+        transformers.set_seed(seed)  # seeds the head's initial weights
         net = transformers.AutoModelForSequenceClassification.from_pretrained(weights, num_labels=2)
         if probe:
             freeze(net.base_model)
-        clock = Clock()
+        timer = TrainingTimer()
         trainer = transformers.Trainer(
             model=net,
             args=arguments(folder, seed, epochs, 1e-3 if probe else 1e-4),
@@ -48,16 +47,16 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool, padded:
             eval_dataset=texts["dev"],
             data_collator=transformers.DataCollatorWithPadding(tokenizer),
             compute_metrics=accuracy,
-            callbacks=[timed(clock, len(texts["train"]))],
+            callbacks=[timed(timer, len(texts["train"]))],
         )
         trainer.train()
     log = trainer.state.log_history
     accuracies = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
-    tell(clock, accuracies, len(texts["dev"]))
+    print_result(timer, accuracies, len(texts["dev"]))
 
 
 def arguments(folder: str, seed: int, epochs: int, rate: float) -> Any:
-    """The Trainer's arguments: its defaults, apart from these; bfloat16 where there is a GPU."""
+    """Training arguments; the others have their defaults. Uses bfloat16 on a GPU."""
     import torch
     import transformers
 
@@ -75,24 +74,24 @@ def arguments(folder: str, seed: int, epochs: int, rate: float) -> Any:
     )
 
 
-def timed(clock: Clock, samples: int) -> Any:
-    """A callback that lets ``clock`` run during the steps of each epoch, all ``samples`` of it."""
+def timed(timer: TrainingTimer, samples: int) -> Any:
+    """A callback that times the training steps of each epoch of ``samples`` samples."""
     import transformers
 
     class Timed(transformers.TrainerCallback):
         def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-            clock.start()
+            timer.start()
 
         def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            clock.stop(samples)  # validation comes after it
+            timer.stop(samples)  # validation runs after this
 
     return Timed()
 
 
-def accuracy(given: Any) -> dict[str, float]:
-    """The share of the samples whose highest output is the label's."""
-    return {"accuracy": float((given.predictions.argmax(axis=-1) == given.label_ids).mean())}
+def accuracy(outputs: Any) -> dict[str, float]:
+    """Top-1 accuracy."""
+    return {"accuracy": float((outputs.predictions.argmax(axis=-1) == outputs.label_ids).mean())}
 
 
 if __name__ == "__main__":
-    options(click.option("--padded", is_flag=True, help="Every text to 128 tokens.")(main))()
+    options(click.option("--padded", is_flag=True, help="Pad every text to 128 tokens.")(main))()

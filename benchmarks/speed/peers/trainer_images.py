@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer on images, with a network of torchvision's."""
+"""Hugging Face's Trainer on images, with a torchvision network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.speed.inputs import network
-from benchmarks.speed.peers.common import WORKERS, Clock, image_loaders, options, tell
+from benchmarks.speed.peers.common import (
+    WORKERS,
+    TrainingTimer,
+    image_loaders,
+    options,
+    print_result,
+)
 from benchmarks.speed.peers.trainer import accuracy, arguments, timed
 
 
 class _WithLoss(nn.Module):
-    """What the Trainer wants of a network."""
+    """Returns loss and logits, as the Trainer requires."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -41,30 +47,32 @@ def main(
     from safetensors.torch import load_file
 
     if probe:
-        raise click.UsageError("this one trains everything")
+        raise click.UsageError("--probe is not supported for images")
     transformers.set_seed(seed)
-    sets = {split: loader.dataset for split, loader in image_loaders(data).items()}
+    datasets = {split: loader.dataset for split, loader in image_loaders(data).items()}
     net = network(network_name)
     net.load_state_dict(load_file(weights))
-    clock = Clock()
+    timer = TrainingTimer()
     with tempfile.TemporaryDirectory() as folder:
-        settings = arguments(folder, seed, epochs, 1e-4)
-        settings.dataloader_num_workers = workers
+        training_arguments = arguments(folder, seed, epochs, 1e-4)
+        training_arguments.dataloader_num_workers = workers
         trainer: Any = transformers.Trainer(
             model=_WithLoss(net),
-            args=settings,
-            train_dataset=sets["train"],
-            eval_dataset=sets["val"],
+            args=training_arguments,
+            train_dataset=datasets["train"],
+            eval_dataset=datasets["val"],
             data_collator=_collate,
             compute_metrics=accuracy,
-            callbacks=[timed(clock, len(sets["train"]))],
+            callbacks=[timed(timer, len(datasets["train"]))],
         )
         trainer.train()
     log = trainer.state.log_history
     accuracies = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
-    tell(clock, accuracies, len(sets["val"]))
+    print_result(timer, accuracies, len(datasets["val"]))
 
 
 if __name__ == "__main__":
     main = click.option("--network", "network_name", required=True)(main)
-    options(click.option("--workers", default=WORKERS, help="That read images.")(main))()
+    options(
+        click.option("--workers", default=WORKERS, help="Number of data-loading processes.")(main)
+    )()

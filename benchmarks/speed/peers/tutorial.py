@@ -1,7 +1,7 @@
 """The loop of PyTorch's transfer-learning tutorial: float32, SGD with momentum, StepLR.
 
 https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html. Its learning rate,
-0.001 for steps of 4 images, is scaled with the batch.
+0.001 at batch size 4, is scaled with the batch size.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch.optim.lr_scheduler import StepLR
 
 from benchmarks.speed.peers.common import (
     BATCH,
-    Clock,
+    TrainingTimer,
     freeze,
     image_loaders,
     options,
+    print_result,
     start_from,
-    tell,
 )
 
 RATE = 0.001 * BATCH / 4
@@ -38,22 +38,22 @@ def main(data: Path, weights: Path, epochs: int, seed: int, probe: bool) -> None
     net.fc = nn.Linear(net.fc.in_features, net.fc.out_features)
     optimizer = torch.optim.SGD((net.fc if probe else net).parameters(), lr=RATE, momentum=0.9)
     scheduler = StepLR(optimizer, step_size=7, gamma=0.1)
-    clock, accuracies = Clock(), []
+    timer, accuracies = TrainingTimer(), []
     for _ in range(epochs):
-        clock.start()
-        clock.stop(_train(net, loaders["train"], optimizer))
+        timer.start()
+        timer.stop(_train(net, loaders["train"], optimizer))
         scheduler.step()
         accuracies.append(_accuracy(net, loaders["val"]))
-    tell(clock, accuracies, len(loaders["val"].dataset))
+    print_result(timer, accuracies, len(loaders["val"].dataset))
 
 
 def _train(net: nn.Module, loader: object, optimizer: torch.optim.Optimizer) -> int:
-    """An epoch; gives how many samples it had."""
+    """Train for one epoch; return its number of samples."""
     net.train()
-    loss_of, samples, running = nn.CrossEntropyLoss(), 0, 0.0
+    criterion, samples, running = nn.CrossEntropyLoss(), 0, 0.0
     for images, labels in loader:
         optimizer.zero_grad()
-        loss = loss_of(net(images), labels)
+        loss = criterion(net(images), labels)
         loss.backward()
         optimizer.step()
         running += loss.item() * len(labels)
@@ -65,8 +65,8 @@ def _train(net: nn.Module, loader: object, optimizer: torch.optim.Optimizer) -> 
 @torch.no_grad()
 def _accuracy(net: nn.Module, loader: object) -> float:
     net.eval()
-    right = sum(int((net(images).argmax(1) == labels).sum()) for images, labels in loader)
-    return right / len(loader.dataset)
+    correct = sum(int((net(images).argmax(1) == labels).sum()) for images, labels in loader)
+    return correct / len(loader.dataset)
 
 
 if __name__ == "__main__":
