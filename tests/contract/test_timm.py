@@ -265,14 +265,8 @@ def test_tiny_networks_keep_what_takes_long_to_check(check: Callable[[], None]) 
     check()
 
 
-@pytest.mark.slow
-@parametrize_backbones(TINY[2:], checks=[checks.ONNX])
-def test_a_tiny_network_can_be_written_as_onnx(check: Callable[[], None]) -> None:
-    check()
-
-
 @pytest.mark.long
-@parametrize_backbones(TINY[:2], checks=[checks.ONNX])
+@parametrize_backbones(TINY, checks=[checks.ONNX])
 def test_tiny_networks_can_be_written_as_onnx(check: Callable[[], None]) -> None:
     check()
 

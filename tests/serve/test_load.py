@@ -17,7 +17,7 @@ GROWTH = 16 * 2**20
 keep of their largest images, and no more when there are more requests."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_500_requests_of_8_clients_are_all_answered_and_memory_stays(
     images_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
