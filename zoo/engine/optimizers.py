@@ -71,7 +71,7 @@ def make_optimizer(
         device: Where the parameters are.
 
     Raises:
-        PluginError: It is a plugin's, and raises an error or is no optimiser.
+        PluginError: It is a plugin's, and raises an error or is not an optimiser.
     """
     import torch
 

@@ -123,11 +123,11 @@ def make_plan(
     batch = None
     if trains and _measures(request, device):
         recipe = replace(recipe, fit_memory=True)
-        batch = _batch_size(request, opened, start, phases, recipe, precision, accelerator)
-    if batch:
-        recipe = with_batch_size(recipe, batch.size * accelerator.num_processes, request.overrides)
-        phases = phases_of(recipe)
-        options.reporter.note(in_words(batch, recipe, opened.splits.kind.nouns))
+        if batch := _batch_size(request, opened, start, phases, recipe, precision, accelerator):
+            size = batch.size * accelerator.num_processes
+            recipe = with_batch_size(recipe, size, request.overrides)
+            phases = phases_of(recipe)
+            options.reporter.note(in_words(batch, recipe, opened.splits.kind.nouns))
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
@@ -144,12 +144,7 @@ def make_plan(
         device=device,
         plugins=options.registry.requirements(
             backbone.spec,
-            (
-                opened.head,
-                strategy.offer,
-                *optimizers.values(),
-                *opened.offers(options.registry),
-            ),
+            (opened.head, strategy.offer, *optimizers.values(), *opened.offers(options.registry)),
         ),
         base=fingerprints(backbone.net)
         if _saved_apart(request, start, phases, named=options.network is None)
