@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli import completion
 from zoo.cli.hyperparameters import shared
-from zoo.cli.options import network_option, run_argument
+from zoo.cli.options import data_option, network_option, run_argument
 from zoo.cli.output import emit_json, json_option, print_table, say
 
 if TYPE_CHECKING:
@@ -27,13 +26,7 @@ Examples:
 """
 )
 @run_argument
-@click.option(
-    "--data",
-    required=True,
-    metavar="PATH",
-    shell_complete=completion.paths,
-    help="Data: a folder, a table, or hf:NAME.",
-)
+@data_option("Data: a folder, a table, or hf:NAME.", required=True)
 @click.option(
     "--split", metavar="val|test", help="Evaluate one split only (default: all held-out splits)."
 )

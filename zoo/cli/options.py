@@ -82,6 +82,22 @@ def output_option(
     return click.option("--output", type=kind, required=required, metavar=metavar, help=writes)
 
 
+def data_option(help_text: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """Give a command the option ``--data``: ``data``, a path or ``hf:NAME``.
+
+    Args:
+        help_text: What the data is for.
+        required: Whether it must be given.
+    """
+    return click.option(
+        "--data",
+        required=required,
+        metavar="PATH",
+        shell_complete=completion.paths,
+        help=help_text,
+    )
+
+
 def evaluated_on(default: str) -> Callable[[Command], Command]:
     """Give a command ``--data`` and ``--split``, which choose the samples to evaluate on.
 
@@ -93,11 +109,7 @@ def evaluated_on(default: str) -> Callable[[Command], Command]:
         split = click.option(
             "--split", metavar="val|test", help="Split of --data (default: test, else val)."
         )
-        data = click.option(
-            "--data",
-            metavar="PATH",
-            help=f"Labelled data to evaluate on (default: {default}).",
-        )
+        data = data_option(f"Labelled data to evaluate on (default: {default}).")
         return data(split(command))
 
     return declare

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo.cli import completion
-from zoo.cli.options import network_option, output_option, run_argument
+from zoo.cli.options import data_option, network_option, output_option, run_argument
 from zoo.cli.output import emit_json, json_option, note, print_table, say
 
 
@@ -20,12 +19,7 @@ Examples:
 """
 )
 @run_argument
-@click.option(
-    "--data",
-    metavar="PATH",
-    shell_complete=completion.paths,
-    help="Where the data is now, if it has moved.",
-)
+@data_option("Where the data is now, if it has moved.")
 @output_option("DIR", "The new run folder.")
 @click.option(
     "--surgery", metavar="MODULE:FUNCTION", help="Surgery function of the run, if it had one."

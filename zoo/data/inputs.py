@@ -63,23 +63,49 @@ def open_inputs(
         DataError: A file does not exist or is of another modality, or there are no inputs.
         BadFilesError: An input cannot be used, and ``bad`` is ``None``.
     """
-    columns, findings = (
-        Columns.named(text_column, quoting=quoting).learned(learned),
-        findings or Findings("error"),
-    )
+    columns = Columns.named(text_column, quoting=quoting).learned(learned)
+    findings = findings or Findings("error")
+    _refuse_pairs(columns, pairs=pairs)
+    if is_table(inputs):
+        return Samples(kind, _of_table_in_memory(inputs, kind, columns, bad, findings))
+    return Samples(kind, _of_list(inputs, kind, columns, bad, findings, pairs=pairs))
+
+
+def _refuse_pairs(columns: Columns, *, pairs: bool) -> None:
+    """Raise a :class:`DataError` if the columns named do not make up an input of the run."""
     if columns.inputs and pairs != (len(columns.inputs) == 2):
         takes = "text pairs, from two columns" if pairs else "one text each, from one column"
         raise DataError(
             f"the model takes {takes}; --text-column was given {len(columns.inputs)} times",
             hint=f"Give --text-column {'twice' if pairs else 'once'}.",
         )
-    if is_table(inputs):
-        split = given_split(inputs, kind, type(inputs).__name__)
-        if split.inputs is None:
-            return Samples(kind, _of_table(split.table, kind, columns, bad, findings))
-        if bad is None:
-            _require_all(split.inputs, kind)
-        return Samples(kind, split.inputs)
+
+
+def _of_table_in_memory(
+    inputs: Given,
+    kind: InputKind,
+    columns: Columns,
+    bad: dict[int, BadInput] | None,
+    findings: Findings,
+) -> Inputs:
+    split = given_split(inputs, kind, type(inputs).__name__)
+    if split.inputs is None:
+        return _of_table(split.table, kind, columns, bad, findings)
+    if bad is None:
+        _require_all(split.inputs, kind)
+    return split.inputs
+
+
+def _of_list(
+    inputs: Iterable[Given] | Given,
+    kind: InputKind,
+    columns: Columns,
+    bad: dict[int, BadInput] | None,
+    findings: Findings,
+    *,
+    pairs: bool,
+) -> Inputs:
+    """The inputs of each object, file, folder or table in a list, one after the other."""
     groups, count = list[Inputs](), 0
     for number, given in enumerate(_listed(inputs, kind), start=1):
         bad_here: dict[int, BadInput] = {}
@@ -93,7 +119,7 @@ def open_inputs(
         count += len(groups[-1]) + len(bad_here)
     if not count:
         raise DataError("no inputs to predict", hint="Give at least one input.")
-    return Samples(kind, groups[0] if len(groups) == 1 else _joined(groups))
+    return groups[0] if len(groups) == 1 else _joined(groups)
 
 
 def _require_all(inputs: Inputs, kind: InputKind) -> None:

@@ -170,7 +170,14 @@ def embed(
         name = resolved.spec.name if resolved.loader else str(backbone)
         request = Request(backbone=name, data=source_name(data), precision=precision, **own)
         network = network_of_backbone(request, resolved, rows, computing)
-    parts = _features(network, rows, source_name(data), reporter)
+    return _write(target, network, run, rows, source_name(data), reporter)
+
+
+def _write(
+    target: Path, network: Network, run: Run | None, rows: Rows, source: str, reporter: Reporter
+) -> Embedded:
+    """Compute the features of all rows, and write them."""
+    parts = _features(network, rows, source, reporter)
     notes = (*_not_seen(network, run, rows), *_truncated(network, parts))
     _note(notes, reporter)
     return Embedded(

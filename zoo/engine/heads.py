@@ -12,7 +12,7 @@ from torch.nn import functional
 from zoo.contract.hookspecs import HeadFactory
 from zoo.engine.recipe import Solver
 from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, find_offer
 
 
 def linear(feature_dim: int, outputs: int, *, bias: bool = True) -> nn.Module:
@@ -44,7 +44,7 @@ def find_head(name: str, registry: Registry | None = None) -> Offer[HeadFactory]
         NameLookupError: There is no such head, or several plugins offer it.
         PluginError: Its plugin cannot be used.
     """
-    return (registry or Registry.discover()).offer(HEAD, name, HEADS)
+    return find_offer(HEAD, name, HEADS, registry)
 
 
 def _check_outputs(

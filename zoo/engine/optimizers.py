@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.contract.extensions import OptimizerSpec, imported
 from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, find_offer
 
 if TYPE_CHECKING:
     import torch
@@ -52,12 +52,7 @@ def find_optimizer(name: str, registry: Registry | None = None) -> Offer[Optimiz
         NameLookupError: There is none, or several plugins offer it.
         PluginError: Its plugin cannot be used.
     """
-    if name in OPTIMIZERS:
-        return Offer(kind=OPTIMIZER, bare=name, plugin="", given=OPTIMIZERS[name])
-    found: Offer[OptimizerSpec] = (registry or Registry.discover()).offer(
-        OPTIMIZER, name, OPTIMIZERS
-    )
-    return found
+    return find_offer(OPTIMIZER, name, OPTIMIZERS, registry)
 
 
 def make_optimizer(

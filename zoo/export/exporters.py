@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from zoo.contract.extensions import ExporterSpec
 from zoo.errors import UsageError, first_line
 from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, find_offer
 
 EXPORTER = OfferKind(
     noun="export format", plural="export formats", hook="zoo_exporters", holds=ExporterSpec
@@ -80,10 +80,7 @@ def find_exporter(name: str, registry: Registry | None = None) -> Offer[Exporter
         UsageError: A library is missing.
         PluginError: Its plugin cannot be used.
     """
-    if name in EXPORTERS:
-        offer = Offer(kind=EXPORTER, bare=name, plugin="", given=EXPORTERS[name])
-    else:
-        offer = (registry or Registry.discover()).offer(EXPORTER, name, EXPORTERS)
+    offer = find_offer(EXPORTER, name, EXPORTERS, registry)
     require_libraries(offer)
     return offer
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from zoo.contract.extensions import AugmentationSpec
 from zoo.errors import UsageError
 from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, find_offer
 
 AUGMENTATION = OfferKind(
     noun="augmentation",
@@ -43,10 +43,7 @@ def find_augmentation(
     """
     if name == NONE:
         return None
-    if name in AUGMENTATIONS:
-        offer = Offer(kind=AUGMENTATION, bare=name, plugin="", given=AUGMENTATIONS[name])
-    else:
-        offer = (registry or Registry.discover()).offer(AUGMENTATION, name, AUGMENTATIONS)
+    offer = find_offer(AUGMENTATION, name, AUGMENTATIONS, registry)
     if offer.value.modality != modality:
         raise UsageError(
             f"--augment {name} is for the modality {offer.value.modality!r}, not {modality!r}",

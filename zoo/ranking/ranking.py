@@ -101,16 +101,8 @@ def recommend(
     names, own = _own_networks(backbones)
     place, progress = choose_device(device), _Progress()
     try:
-        sample = _sample(data, modality, task, options, samples=samples, seed=seed)
-        _note(sample, watch.reporter)
-        kind, random = sample.kind.name, weights == "none"
-        candidates, left_out = find_candidates(
-            registry, kind, names, max_params=max_params, random=random, own=own
-        )
-        flags = tuple(as_flags({**options, "task": task}))
-        progress.begin(_empty(sample, left_out, flags), candidates)
         setup = RankingSetup(
-            sample=sample,
+            sample=_sample(data, modality, task, options, samples=samples, seed=seed),
             seed=seed,
             device=place,
             workers=workers,
@@ -118,6 +110,17 @@ def recommend(
             reporter=watch.reporter,
             deadline=deadline,
         )
+        _note(setup.sample, watch.reporter)
+        candidates, left_out = find_candidates(
+            registry,
+            setup.sample.kind.name,
+            names,
+            max_params=max_params,
+            random=weights == "none",
+            own=own,
+        )
+        flags = tuple(as_flags({**options, "task": task}))
+        progress.begin(_empty(setup.sample, left_out, flags), candidates)
         _rank(candidates, setup, watch, progress)
     except OutOfTime:
         watch.reporter.note("time limit reached")

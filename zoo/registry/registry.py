@@ -321,6 +321,29 @@ class Registry:
         return self._resolver.backbone(name)
 
 
+def find_offer(
+    kind: OfferKind,
+    name: str,
+    own: Mapping[str, Thing | str],
+    registry: Registry | None = None,
+) -> Offer[Thing]:
+    """Return what :meth:`Registry.offer` does; for a name of zoo's own no plugin is looked for.
+
+    Args:
+        kind: What to look for.
+        name: Bare or canonical.
+        own: Zoo's own, by name.
+        registry: Plugins to search; the installed ones by default.
+
+    Raises:
+        NameLookupError: The name is unknown, or several plugins offer it.
+        PluginError: Its plugin cannot be used.
+    """
+    if name in own:
+        return Offer(kind=kind, bare=name, plugin="", given=own[name])
+    return (registry or Registry.discover()).offer(kind, name, own)
+
+
 def _own(kind: OfferKind, own: Mapping[str, Any]) -> list[Offer[Any]]:
     return [Offer(kind=kind, bare=name, plugin="", given=given) for name, given in own.items()]
 

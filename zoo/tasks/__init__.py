@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import RunError
 from zoo.registry.offers import Offer, OfferKind
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, find_offer
 
 if TYPE_CHECKING:
     from zoo.tasks.task import Task
@@ -36,9 +36,7 @@ def find_task(name: str, registry: Registry | None = None) -> Offer[type[Task]]:
         NameLookupError: There is no such task, or several plugins offer it.
         PluginError: Its plugin cannot be used.
     """
-    if name in TASKS:
-        return Offer(kind=TASK, bare=name, plugin="", given=TASKS[name])
-    return (registry or Registry.discover()).offer(TASK, name, TASKS)
+    return find_offer(TASK, name, TASKS, registry)
 
 
 def task_named(name: str, registry: Registry | None = None) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -114,23 +115,25 @@ def make_plan(
     }
     refuse_unused(request.overrides, recipe, phases, phases_of)
     _refuse_checkpointing(backbone, recipe, request)
-    precision = resolve_precision(request.precision, accelerator.device)
-    refuse_unsharded(accelerator, recipe, phases, precision)
-    trains, device = any(phase.trains_backbone for phase in phases), accelerator.device
-    precision = choose_precision(
-        request.precision, backbone, device, options.reporter, trains=trains
-    )
+    precision = _precision(request, backbone, recipe, phases, options, accelerator)
     batch = None
-    if trains and _measures(request, device):
+    if any(phase.trains_backbone for phase in phases) and _measures(request, accelerator.device):
         recipe = replace(recipe, fit_memory=True)
         if batch := _batch_size(request, opened, start, phases, recipe, precision, accelerator):
             size = batch.size * accelerator.num_processes
             recipe = with_batch_size(recipe, size, request.overrides)
             phases = phases_of(recipe)
             options.reporter.note(in_words(batch, recipe, opened.splits.kind.nouns))
+    offers: tuple[Offer[Any], ...] = (
+        opened.head,
+        strategy.offer,
+        *optimizers.values(),
+        *opened.offers(options.registry),
+    )
     twin = without_values(backbone)
     refuse_redundant_layers(twin, phases_of, recipe, request.overrides)
     facts = phase_facts(twin, phases, recipe)
+    apart = _saved_apart(request, start, phases, named=options.network is None)
     return Plan(
         request=request,
         opened=opened,
@@ -141,15 +144,25 @@ def make_plan(
         facts=facts,
         precision=precision,
         batch=batch,
-        device=device,
-        plugins=options.registry.requirements(
-            backbone.spec,
-            (opened.head, strategy.offer, *optimizers.values(), *opened.offers(options.registry)),
-        ),
-        base=fingerprints(backbone.net)
-        if _saved_apart(request, start, phases, named=options.network is None)
-        else None,
+        device=accelerator.device,
+        plugins=options.registry.requirements(backbone.spec, offers),
+        base=fingerprints(backbone.net) if apart else None,
     )
+
+
+def _precision(
+    request: Request,
+    backbone: Backbone,
+    recipe: Recipe,
+    phases: Sequence[Phase],
+    options: RunOptions,
+    accelerator: Accelerator,
+) -> str:
+    """The precision of training; refuses what the processes cannot do in it before it is timed."""
+    device = accelerator.device
+    refuse_unsharded(accelerator, recipe, phases, resolve_precision(request.precision, device))
+    trains = any(phase.trains_backbone for phase in phases)
+    return choose_precision(request.precision, backbone, device, options.reporter, trains=trains)
 
 
 def _measures(request: Request, device: torch.device) -> bool:
