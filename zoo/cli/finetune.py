@@ -215,7 +215,10 @@ def _print_data_notes(data: Mapping[str, Any]) -> None:
         say(words)
 
 
-_OF_DATA = (*("skipped", "ignored", "notes", "columns", "quoting", "shared", "near", "removed"),)
+_OF_DATA = (
+    *("skipped", "ignored", "notes", "columns", "quoting", "shared", "near"),
+    *("shared_groups", "removed"),
+)
 """Keys of the record's ``data`` that the JSON document has."""
 
 

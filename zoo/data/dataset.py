@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
+
+import numpy as np
 
 from zoo.data.classes import (
     check_count,
@@ -16,6 +18,8 @@ from zoo.data.classes import (
 )
 from zoo.data.conflicts import label_conflicts
 from zoo.data.examined_cache import examine
+from zoo.data.group_source import NO_GROUPS, GroupSource
+from zoo.data.groups import group_split, grouped, known_groups, require_groups
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.layouts import DataRequest, Layout, layout_of, training_key
@@ -46,6 +50,7 @@ def open_data(
     known_classes: Sequence[str] | None = None,
     learned: Columns = NO_COLUMNS,
     quoting: Quoting | None = None,
+    groups: GroupSource = NO_GROUPS,
 ) -> Splits:
     """Open a folder, a table or a Hub dataset, and read every input once to check it.
 
@@ -69,6 +74,9 @@ def open_data(
         learned: For an evaluation, the columns that the run was trained on; used by default.
         quoting: Quoting of CSV and TSV files: ``double``, ``backslash`` or ``none``; ``None`` or
             ``auto`` to detect it.
+        groups: Where the group of a sample is found; a split that is made here divides none, and
+            groups that given splits share are reported. In an evaluation as in training, where the
+            data has them.
 
     Raises:
         UsageError: Columns were named, but the data is not a table.
@@ -77,10 +85,11 @@ def open_data(
         BadFilesError: Inputs cannot be read, and ``bad_files`` is ``error``.
     """
     check_share(val_split)
+    groups.check()
     columns = Columns.named(text_column, label_column, quoting).learned(learned)
     findings = Findings(bad_files)
     request = DataRequest(
-        source_name(source), kind, columns, findings, val_split, seed, tasks, source
+        source_name(source), kind, columns, findings, val_split, seed, tasks, source, groups
     )
     layout = layout_of(request)
     if need == "train":
@@ -96,6 +105,7 @@ def _for_training(
     _refuse_columns(request, first)
     task = first.known_task
     parts = {own: first, **({"val": layout["val"](True, (task,))} if "val" in layout else {})}
+    parts = {key: _with_groups(request, part) for key, part in parts.items()}
     if "val" in parts and request.val_split != VAL_SPLIT:
         request.findings.note("--val-split is ignored: the data has a validation split")
     request.findings.check()
@@ -111,6 +121,7 @@ def _for_training(
     train, val = samples[own], samples.get("val")
     assert train.labels is not None
     require_samples(train.labels, parts[own], classes)
+    _require_groups(request, samples.values())
     if val is None:
         train, val = _halves(request, train, task)
         if not len(val):
@@ -129,6 +140,7 @@ def _for_training(
         splits,
         shared=found.shared,
         near=found.near,
+        shared_groups=found.groups,
         removed=before - len(train),
         others=others,
         input_columns=inputs,
@@ -161,7 +173,9 @@ def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples
     found, notes = request.findings.found, request.findings.notes
     found_before, notes_before = len(found), len(notes)
     try:
-        return [_compared(request.kind, layout["test"](False, (task,)))]
+        part = layout["test"](False, (task,))
+        part = known_groups(part, request.groups, request.kind, below=request.source)
+        return [_compared(request.kind, part)]
     except DataError:
         return []
     finally:
@@ -171,7 +185,20 @@ def _test(request: DataRequest, layout: Layout, task: LabelKind) -> list[Samples
 def _compared(kind: InputKind, part: Part) -> Samples:
     """Samples with contents and hashes, for comparison only."""
     seen = examine(kind, part.inputs)
-    return Samples(kind, part.inputs, contents=seen.contents, hashes=seen.hashes)
+    return Samples(
+        kind, part.inputs, contents=seen.contents, hashes=seen.hashes, groups=part.groups
+    )
+
+
+def _with_groups(request: DataRequest, part: Part) -> Part:
+    return grouped(part, request.groups, request.kind, request.findings, below=request.source)
+
+
+def _require_groups(request: DataRequest, splits: Iterable[Samples]) -> None:
+    """Raise a :class:`DataError` if all samples are in one group."""
+    groups = [samples.groups for samples in splits if samples.groups is not None]
+    if groups:
+        require_groups(np.concatenate(groups), typed=request.groups.typed)
 
 
 def _too_few(part: Part) -> DataError:
@@ -190,6 +217,10 @@ def _for_evaluation(request: DataRequest, layout: Layout, known: Sequence[str] |
     classes = tuple(known) if known is not None else _own_classes(request, layout, parts)
     owner = "the run" if known is not None else "the training split"
     parts = {key: _under(part, classes, request.columns) for key, part in parts.items()}
+    parts = {
+        key: known_groups(part, request.groups, request.kind, below=request.source)
+        for key, part in parts.items()
+    }
     for part in parts.values():
         label_array(part, classes, owner=owner)
     samples = {key: _checked(request, part, classes) for key, part in parts.items()}
@@ -245,14 +276,18 @@ def _checked(request: DataRequest, part: Part, classes: Sequence[str]) -> Sample
     part, found = seen.part, seen.found
     labels = label_array(part, classes, owner=part.where)
     fingerprint = content_fingerprint(classes, labels, found.digests)
-    known = (found.contents, found.hashes, found.traits)
+    known = (found.contents, found.hashes, found.traits, part.groups)
     return Samples(request.kind, part.inputs, labels, fingerprint, *known)
 
 
 def _halves(request: DataRequest, samples: Samples, task: LabelKind) -> tuple[Samples, Samples]:
     """Split off the requested validation share, which may come out empty."""
-    assert samples.labels is not None
-    train, val = task.split(samples.labels, request.val_split, request.seed)
+    labels, groups = samples.labels, samples.groups
+    assert labels is not None
+    if groups is None or len(np.unique(groups)) < 2:
+        train, val = task.split(labels, request.val_split, request.seed)
+    else:
+        train, val = group_split(task.strata(labels), groups, request.val_split, request.seed)
     return samples.select(train), samples.select(val)
 
 

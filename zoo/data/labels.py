@@ -225,6 +225,9 @@ class LabelKind(Protocol):
             seed: Determines the split.
         """
 
+    def strata(self, labels: LabelArray) -> Indices | None:
+        """``(N,)``: classes by which parts of the data are stratified; ``None`` for none."""
+
     def too_few(self, labels: Any) -> tuple[str, str]:
         """Why no sample can be held out for validation, and further advice."""
 
@@ -244,6 +247,8 @@ class Part:
         columns: The table columns of the inputs, and of the labels.
         rows: For a table, the row index of each input.
         task: The task of the labels; ``None`` without labels.
+        table: The table, if it was read from one.
+        groups: ``(N,)``, the name of each sample's group; ``None`` if no groups were asked for.
     """
 
     where: str
@@ -253,11 +258,15 @@ class Part:
     columns: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     rows: Indices | None = None
     task: LabelKind | None = None
+    table: Table | None = None
+    groups: NDArray[np.str_] | None = None
 
     def take(self, indices: Indices) -> Part:
         labels = None if self.labels is None else self.labels.take(indices)
         rows = None if self.rows is None else self.rows[indices]
-        return replace(self, inputs=self.inputs.take(indices), labels=labels, rows=rows)
+        groups = None if self.groups is None else self.groups[indices]
+        inputs = self.inputs.take(indices)
+        return replace(self, inputs=inputs, labels=labels, rows=rows, groups=groups)
 
     @property
     def known(self) -> AnyLabels:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from zoo.data.classes import refuse_numeric_labels
+from zoo.data.group_source import NO_GROUPS, GroupSource
 from zoo.data.kind import InputKind
 from zoo.data.labels import LabelKind, Part
 from zoo.data.memory.layout import given_splits, read_given
@@ -52,6 +53,7 @@ class DataRequest:
         seed: Determines that split.
         tasks: The possible tasks; the first that claims the labels is used.
         given: The data in memory, if it is not a path.
+        groups: Where the group of a sample is found.
     """
 
     source: str
@@ -62,6 +64,7 @@ class DataRequest:
     seed: int
     tasks: Sequence[LabelKind]
     given: Any = None
+    groups: GroupSource = NO_GROUPS
 
 
 def layout_of(request: DataRequest) -> Layout:

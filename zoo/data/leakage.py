@@ -29,17 +29,21 @@ class Overlap:
         shared: Names of held-out inputs that are in training too.
         near: Names of other held-out inputs with a near-duplicate in training; ``None`` if there
             are too many to compare.
-        in_train: ``(N,)``, which training samples are duplicates or near-duplicates.
+        in_train: ``(N,)``, which training samples are duplicates or near-duplicates, or of a group
+            that is held out.
+        groups: Names of the groups in both.
     """
 
     shared: tuple[str, ...]
     near: tuple[str, ...] | None
     in_train: Flags
+    groups: tuple[str, ...] = ()
 
 
 def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
-    """Find the duplicates between ``train`` and the held-out splits."""
+    """Find the duplicates and the groups that ``train`` shares with the held-out splits."""
     shared: list[str] = []
+    groups: set[str] = set()
     near: list[str] | None = [] if _few_enough(train, held_out) else None
     in_train = np.zeros(len(train), dtype=bool)
     for held in held_out:
@@ -50,7 +54,11 @@ def overlap(train: Samples, held_out: Sequence[Samples]) -> Overlap:
             of_train, like = train.kind.near_duplicates(train.hashes, held.hashes)
             near += [held.input(int(i)) for i in np.flatnonzero(like & ~same)]
             in_train |= of_train
-    return Overlap(tuple(shared), None if near is None else tuple(near), in_train)
+        if train.groups is not None and held.groups is not None:
+            groups |= set(np.intersect1d(train.groups, held.groups).tolist())
+            in_train |= np.isin(train.groups, held.groups)
+    kept = None if near is None else tuple(near)
+    return Overlap(tuple(shared), kept, in_train, tuple(sorted(groups)))
 
 
 def _same(train: Samples, held: Samples) -> tuple[Flags, Flags]:

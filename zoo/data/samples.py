@@ -33,6 +33,7 @@ class Samples:
             read.
         hashes: Perceptual hashes; ``None`` likewise, or if the modality has none.
         traits: ``(N,)``, other properties of each input; ``None`` likewise.
+        groups: ``(N,)``, the name of each sample's group; ``None`` if there are none.
     """
 
     kind: InputKind
@@ -42,6 +43,7 @@ class Samples:
     contents: npt.NDArray[np.uint64] | None = None
     hashes: Hashes | None = None
     traits: npt.NDArray[Any] | None = None
+    groups: npt.NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -64,12 +66,12 @@ class Samples:
         """The samples at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         fingerprint = self.fingerprint and _sha256(self.fingerprint.encode(), chosen.tobytes())
-        labels, contents, hashes, traits = (
-            None if known is None else known[chosen]
-            for known in (self.labels, self.contents, self.hashes, self.traits)
+        labels, contents, hashes, traits, groups = (
+            None if each is None else each[chosen]
+            for each in (self.labels, self.contents, self.hashes, self.traits, self.groups)
         )
         inputs = self.inputs.take(chosen)
-        return Samples(self.kind, inputs, labels, fingerprint, contents, hashes, traits)
+        return Samples(self.kind, inputs, labels, fingerprint, contents, hashes, traits, groups)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Splits:
         shared: The inputs of ``val`` and ``test`` that ``train`` has, or had, too.
         near: Their other inputs with a near-duplicate in ``train``; ``None`` if there are too
             many to compare.
-        removed: How many such duplicates were removed from ``train``.
+        shared_groups: Groups of ``val`` and ``test`` that ``train`` has, or had, too.
+        removed: How many such samples were removed from ``train``.
         image_size: The default image size in pixels for networks that take any; ``None`` for
             the network's own.
         epochs: The default number of epochs from scratch; ``None`` for the recipe's.
@@ -116,6 +119,7 @@ class Splits:
     others: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     near: tuple[str, ...] | None = ()
+    shared_groups: tuple[str, ...] = ()
     removed: int = 0
     whole: Samples | None = None
     image_size: int | None = None

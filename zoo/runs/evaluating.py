@@ -107,6 +107,7 @@ def held_out_samples(
         learned=trained.learned,
         bad_files=bad_files,
         quoting=quoting or trained.columns.quoting,
+        groups=trained.groups,
     )
     for fact in splits.notes:
         reporter.note(fact)

@@ -37,6 +37,12 @@ class FinetuneOptions(TypedDict, total=False):
     """Quoting in CSV and TSV tables (default: detected)."""
     dedupe: bool | None
     """Drop training samples that also occur in validation or test."""
+    group_column: str | None
+    """Column of groups, such as patients: no split or fold divides a group."""
+    group_pattern: str | None
+    """Groups by file path: a regular expression, such as 'patient_([0-9]+)'."""
+    group_table: str | None
+    """Groups by file path: a table of paths and groups, for data in folders."""
     image_size: int | None
     """Height and width of the images."""
     channels: int | None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from zoo.contract.input_options import are_texts, as_texts, with_options
 from zoo.contract.spec import Pooling, is_range
+from zoo.data.group_source import GroupSource
 from zoo.data.memory.source import source_name
 from zoo.engine.hyperparameters import Hyperparameter, check, option, refuse_unknown, rows
 from zoo.engine.recipe import Recipe
@@ -107,6 +108,27 @@ class Request:
         section=_DATA,
         own_data=True,
         default=False,
+    )
+    group_column: str | None = option(
+        "Column of groups, such as patients: no split or fold divides a group.",
+        section=_DATA,
+        metavar="NAME",
+        own_data=True,
+        default=None,
+    )
+    group_pattern: str | None = option(
+        "Groups by file path: a regular expression, such as 'patient_([0-9]+)'.",
+        section=_DATA,
+        metavar="REGEX",
+        own_data=True,
+        default=None,
+    )
+    group_table: str | None = option(
+        "Groups by file path: a table of paths and groups, for data in folders.",
+        section=_DATA,
+        metavar="FILE",
+        own_data=True,
+        default=None,
     )
     image_size: int | None = option(
         "Height and width of the images.", section=_DATA, metavar="PIXELS", at_least=1, default=None
@@ -235,6 +257,11 @@ class Request:
         )
 
     @property
+    def groups(self) -> GroupSource:
+        """Where the group of a sample is found."""
+        return GroupSource(self.group_column, self.group_pattern, self.group_table)
+
+    @property
     def seed(self) -> int:
         """The random seed."""
         return int(self.overrides.get("seed") or 0)
@@ -285,6 +312,7 @@ class Request:
             "data": self.data and _anchored(self.data),
             "given": self.given or self._relative(),
             "weights": _anchored(self.weights),
+            "group_table": self.group_table and _anchored(self.group_table),
             "overrides": dict(self.overrides),
         }
 

@@ -51,6 +51,7 @@ def open_requested(
         bad_files=request.bad_files,
         quoting=request.quoting,
         dedupe=request.dedupe,
+        groups=request.groups,
     )
 
 

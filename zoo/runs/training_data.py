@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from zoo.data.group_source import NO_GROUPS, GroupSource
 from zoo.data.sources.columns import Columns
 from zoo.data.sources.dialects import QUOTINGS, Quoting
 from zoo.data.splitting import check_share
@@ -21,6 +22,7 @@ class TrainingData:
         seed: Random seed of that split.
         fingerprint: Fingerprint of the data.
         val: Fingerprint of the validation samples.
+        groups: Where the group of a sample was found.
     """
 
     columns: Columns
@@ -28,6 +30,7 @@ class TrainingData:
     seed: int
     fingerprint: str
     val: str
+    groups: GroupSource = NO_GROUPS
 
     @property
     def learned(self) -> Columns:
@@ -56,6 +59,7 @@ class TrainingData:
             seed=int(data["split_seed"]),
             fingerprint=str(data["fingerprint"]),
             val=str(data["val_fingerprint"]),
+            groups=_groups(data.get("groups")),
         )
 
 
@@ -64,6 +68,16 @@ def _names(given: Any) -> list[str]:
     if not (isinstance(given, list) and all(type(n) is str for n in given)):
         raise TypeError("'columns' must be a list of strings")
     return given
+
+
+def _groups(given: Any) -> GroupSource:
+    """Where groups were found, as in ``run.json``."""
+    if given is None:
+        return NO_GROUPS
+    named = [given.get(name) for name in ("column", "pattern", "table")]
+    if not all(name is None or isinstance(name, str) for name in named):
+        raise TypeError("'groups' must name a column, a pattern or a table")
+    return GroupSource(*named)
 
 
 def _quoting(given: Any) -> Quoting:

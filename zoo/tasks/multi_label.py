@@ -130,6 +130,13 @@ class MultiLabel(SelectingTask):
         """Split at random, keeping a training sample of each class."""
         return random_split(labels, share, seed, keep_classes=True)
 
+    def strata(self, labels: LabelArray) -> Indices | None:
+        """The rarest label of each sample; one more class of those without labels."""
+        counts = np.where(labels > 0, labels.sum(axis=0), np.inf)  # (N, classes)
+        rarest: Indices = counts.argmin(axis=1)
+        rarest[~np.isfinite(counts).any(axis=1)] = labels.shape[1]
+        return rarest
+
     def too_few(self, labels: Any) -> tuple[str, str]:
         """Every sample is needed for training."""
         del labels

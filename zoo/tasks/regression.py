@@ -149,6 +149,12 @@ class Regression(SelectingTask):
         """At random."""
         return random_split(labels, share, seed, keep_classes=False)
 
+    def strata(self, labels: LabelArray) -> Indices | None:
+        """Fifths by the mean of the standardised targets."""
+        values = _standardised(labels).mean(axis=1)
+        fifths: Indices = np.searchsorted(np.quantile(values, (0.2, 0.4, 0.6, 0.8)), values)
+        return fifths
+
     def too_few(self, labels: Any) -> tuple[str, str]:
         """There is only one sample."""
         del labels

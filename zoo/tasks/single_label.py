@@ -119,6 +119,10 @@ class SingleLabel(SelectingTask):
         """Split stratified by class."""
         return stratified_split(labels, share, seed)
 
+    def strata(self, labels: LabelArray) -> Indices | None:
+        """The classes."""
+        return labels
+
     def too_few(self, labels: Any) -> tuple[str, str]:
         """Each class has one sample; numeric classes may be meant as regression targets."""
         advice = "To predict numbers, use --task regression." if all_numbers(labels) else ""

@@ -97,10 +97,12 @@ def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, An
         "notes": list(notes),
         "shared": list(splits.shared),
         "near": None if splits.near is None else list(splits.near),
+        "shared_groups": list(splits.shared_groups),
         "removed": splits.removed,
         "overlap": leakage_in_words(splits),
         **_in_memory(options.data),
         **modality.input_record(spec, splits, request.of(modality.options)),
+        "groups": _groups(plan),
         "val_split": request.val_split,
         "split_seed": plan.recipe.seed,
         "text_column": request.text_column,
@@ -111,6 +113,17 @@ def _data(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, An
             "labels": list(splits.label_columns),
         },
     }
+
+
+def _groups(plan: Plan) -> dict[str, Any] | None:
+    """Where groups were found, and their number by split; ``None`` without groups."""
+    request, splits = plan.request, plan.splits
+    counts = {
+        name: len(set(each.groups.tolist()))
+        for name, each in (("train", splits.train), ("val", splits.val))
+        if each is not None and each.groups is not None
+    }
+    return {**asdict(request.groups), **counts} if request.groups else None
 
 
 def require_same_data(folder: Path, started: Mapping[str, Any], record: Mapping[str, Any]) -> None:

@@ -114,6 +114,11 @@ def leakage_in_words(splits: Splits) -> str:
                 "is a near-duplicate of a training image",
                 "are near-duplicates of training images",
             ),
+            (
+                len(splits.shared_groups),
+                "group is in training and in validation or test",
+                "groups are in training and in validation or test",
+            ),
         )
         if count
     ]
@@ -121,7 +126,7 @@ def leakage_in_words(splits: Splits) -> str:
         facts.append("too many images to search for near-duplicates")
     if not facts:
         return ""
-    listed = [*splits.shared, *near]
+    listed = [*splits.shared, *near, *splits.shared_groups]
     some = f" ({listed[0]}{', …' if len(listed) > 1 else ''})" if listed else ""
     if splits.removed:
         return f"{', '.join(facts)}{some}; {splits.removed} removed from training"

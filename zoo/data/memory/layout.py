@@ -110,7 +110,7 @@ def _read_beside(
     names = columns.labels or tuple(n for n in (LABEL,) if n in table.data.column_names)
     names = names or _usual(split, tasks)
     if not names:
-        return Part(table.title, inputs, None, rows=np.arange(len(inputs)))
+        return Part(table.title, inputs, None, rows=np.arange(len(inputs)), table=table)
     *others, last = tasks
     task = next((each for each in others if each.claims(table, names)), last)
     cells = task.read(table, names)
@@ -120,7 +120,15 @@ def _read_beside(
         findings.add(inputs.name(row), reason)
     rows = np.array([i for i in range(len(inputs)) if i not in cells.faults], dtype=np.int64)
     known = None if cells.labels is None else cells.labels.take(rows)
-    return Part(table.title, inputs.take(rows), known, rows=rows, columns=((), names), task=task)
+    return Part(
+        table.title,
+        inputs.take(rows),
+        known,
+        rows=rows,
+        columns=((), names),
+        task=task,
+        table=table,
+    )
 
 
 def _usual(split: GivenSplit, tasks: Sequence[LabelKind]) -> tuple[str, ...]:

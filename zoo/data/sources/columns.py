@@ -130,7 +130,9 @@ def read_part(
     known = None if cells.labels is None else cells.labels.take(rows)
     if known is not None and table.rows is not None:
         known = known.occurring()
-    return Part(table.title, read, known, rows=rows, columns=(inputs, labels), task=task)
+    return Part(
+        table.title, read, known, rows=rows, columns=(inputs, labels), task=task, table=table
+    )
 
 
 def path_column(table: Table, kind: InputKind, columns: Columns) -> str | None:

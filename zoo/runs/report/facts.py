@@ -120,6 +120,16 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
                 f"{shared:,} validation samples are also in the training data, so the metrics are "
                 "too optimistic. --dedupe removes them from training."
             )
+    if groups := data.get("shared_groups"):
+        names = ", ".join(map(str, groups[:3])) + (", …" if len(groups) > 3 else "")
+        found.append(
+            f"{len(groups):,} groups are both in the training data and held out ({names})"
+            + (
+                "; their training samples were removed."
+                if data.get("removed")
+                else ", so the metrics are too optimistic. --dedupe removes them from training."
+            )
+        )
     if skipped := len(data.get("skipped") or ()):
         found.append(f"{skipped:,} unreadable inputs were skipped; run.json lists them.")
     if passed := data.get("ignored"):
