@@ -19,6 +19,7 @@ from zoo.engine import extraction, loop, readings, sources, streams
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.progress import Quiet
 from zoo.errors import RunError
+from zoo.modalities.image.placed import ImagePlacing
 
 READ = "read"
 
@@ -56,6 +57,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         with into("extract", forward.backbone):
             fill(array, loader, forward, *rest, **others)
 
+    for name in ("placed", "prepared"):
+        put = getattr(ImagePlacing, name)
+        monkeypatch.setattr(ImagePlacing, name, on_device(put))
     monkeypatch.setattr(streams.Copies, "__call__", lambda s, batch: mark(copied(s, batch)))
     monkeypatch.setattr(loop, "train_epoch", trained)
     monkeypatch.setattr(readings.Readings, "read", reading)
@@ -65,6 +69,17 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     monkeypatch.setattr(readings, "READ_SECONDS", 1e6)
     assert wait is streams.wait_for
     return found
+
+
+def on_device(put: Any) -> Any:
+    """Marks the pixels that are put on the device."""
+
+    def marked_pixels(*given: Any, **options: Any) -> Any:
+        samples = put(*given, **options)
+        mark(samples.inputs.pixels)
+        return samples
+
+    return marked_pixels
 
 
 def train(backbone: str, data: Path | None, folder: Path, **options: Any) -> zoo.Run:
@@ -81,6 +96,7 @@ IMAGE_OPTIONS = [
     {"class_weights": True, "precision": "fp16", "strategy": "lora"},
     {"strategy": "probe", "head_solver": "adamw"},
     {"strategy": "gradual", "head_solver": "lbfgs"},
+    {"augment_on": "device", "augment": "trivial", "batch_size": 4, "resize": "pad"},
 ]
 
 

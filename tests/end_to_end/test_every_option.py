@@ -84,6 +84,7 @@ OTHER: Mapping[str, Any] = {
     "metric": "loss",
     "loss": "generalized-cross-entropy",
     "seed": 7,
+    "augment_on": "device",
 }
 """A value of each option that is not the default, by modality where it names layers."""
 

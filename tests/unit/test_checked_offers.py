@@ -422,6 +422,40 @@ def noisy_by(random: np.random.Generator, image: Image.Image) -> Image.Image:
     return Image.fromarray((pixels + random.normal(0, 9, pixels.shape)).astype(pixels.dtype))
 
 
+def shifted(images: torch.Tensor, flip: bool, draw: Any) -> torch.Tensor:
+    amount = torch.from_numpy((draw(1) * 99).astype(np.uint8)).to(images.device)
+    return images // 2 + amount.view(-1, 1, 1, 1)
+
+
+def shifted_alike(images: torch.Tensor, flip: bool, draw: Any) -> torch.Tensor:
+    return images // 2 + int(draw(1)[0, 0] * 99)
+
+
+def shifted_in_place(images: torch.Tensor, flip: bool, draw: Any) -> torch.Tensor:
+    return images.sub_(images // 2)
+
+
+@pytest.mark.parametrize(
+    ("apply_batch", "fact"),
+    [
+        (shifted_alike, "differently in another batch"),
+        (shifted_in_place, "changes the images that it is given"),
+        (lambda images, flip, draw: images.float(), "returned .*float32.*, not a tensor of"),
+        (lambda images, flip, draw: images[:, :, 1:], "not a tensor of torch.uint8"),
+        (lambda images, flip: images, "unexpected keyword argument 'draw'"),
+        ("zoo:absent", "has no attribute 'absent'"),
+    ],
+)
+def test_an_augmentation_of_batches_that_cannot_be_trained_with_fails(
+    apply_batch: Any, fact: str
+) -> None:
+    odd = AugmentationSpec(apply=darker, apply_batch=apply_batch)
+    with pytest.raises(AssertionError, match=f"augmentation 'acme/odd'.*{fact}"):
+        augmentations_can_be_repeated(offering(AUGMENTATION, odd))  # type: ignore[arg-type]
+    right = AugmentationSpec(apply=darker, apply_batch=shifted)
+    augmentations_can_be_repeated(offering(AUGMENTATION, right))  # type: ignore[arg-type]
+
+
 def test_augmentations_that_can_be_repeated_pass() -> None:
     for apply in (darker, noisy):
         right = AugmentationSpec(apply=apply)

@@ -159,10 +159,15 @@ class AugmentationSpec:
             image to one of the same size. The keyword ``flip`` says whether a mirrored image
             keeps its label. torch, NumPy and ``random`` are seeded for each sample and epoch.
         modality: The modality of its inputs.
+        apply_batch: The same augmentation of a whole batch, on its device: for images, from
+            ``(B, 3, size, size)`` of uint8 to another such tensor. Keywords are ``flip`` and
+            ``draw``: ``draw(n)`` returns the next uniform random numbers of each input, a NumPy array
+            ``(B, n)``. Without it, inputs are augmented in worker processes.
     """
 
     apply: Function
     modality: str = "image"
+    apply_batch: Function = ""
 
 
 # -- exporters ---------------------------------------------------------------------------------

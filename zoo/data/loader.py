@@ -47,6 +47,7 @@ class BatchReader(Dataset[TensorBatch], ABC):
         traits_type: The dtype of the traits that batches carry under ``traits``, for
             :attr:`Loader.traits`; ``None`` if they carry none.
         in_processes: Whether worker processes speed it up.
+        on_device: Whether it makes the inputs on the device; labels are on the CPU.
     """
 
     samples: Samples
@@ -54,6 +55,7 @@ class BatchReader(Dataset[TensorBatch], ABC):
     cut: NDArray[np.bool_] = np.zeros(0, np.bool_)
     traits_type: np.dtype[Any] | None = None
     in_processes: bool = True
+    on_device: bool = False
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -86,17 +88,21 @@ class Loader(DataLoader[TensorBatch]):
     Attributes:
         reader: Makes the batches.
         order: The batch sampler.
+        pins: Whether to pin memory; batches that are made on the device need not be pinned.
         traits: Traits of the inputs read so far, ``(N,)`` by sample index, if the reader
             records them.
     """
 
-    def __init__(self, reader: BatchReader, order: BatchOrder, **options: Any) -> None:
-        self.reader, self.order = reader, order
+    def __init__(
+        self, reader: BatchReader, order: BatchOrder, *, pins: bool = False, **options: Any
+    ) -> None:
+        self.reader, self.order, self.pins = reader, order, pins
         self.traits: NDArray[Any] = np.zeros(
             0 if reader.traits_type is None else len(reader.samples), reader.traits_type
         )
         how = pack if options.get("num_workers") else _unchanged
-        super().__init__(reader, batch_sampler=order, collate_fn=how, **options)
+        pinned = pins and not reader.on_device
+        super().__init__(reader, batch_sampler=order, collate_fn=how, pin_memory=pinned, **options)
 
     def set_epoch(self, epoch: int, *, start: int = 0, stride: int = 1) -> None:
         """Choose the batches of the next pass.
@@ -115,7 +121,7 @@ class Loader(DataLoader[TensorBatch]):
 
     def over(self, reader: BatchReader) -> Loader:
         """The same batches made by another reader, in this process."""
-        return Loader(reader, self.order, pin_memory=self.pin_memory)
+        return Loader(reader, self.order, pins=self.pins)
 
     def steps(self) -> Iterator[tuple[TensorBatch, int]]:
         """Batches, each with its number of samples over all processes."""
@@ -216,8 +222,8 @@ def make_loader(
     return Loader(
         reader,
         order,
+        pins=pin,
         num_workers=workers,
-        pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,
         # Each pass draws a seed for the workers, by default from torch's global generator.

@@ -9,6 +9,7 @@ from zoo.contract.extensions import AugmentationSpec, imported
 from zoo.contract.spec import BackboneSpec
 from zoo.data.loader import BatchReader, Loader, make_loader
 from zoo.data.samples import Samples
+from zoo.engine.placement import WORKERS
 from zoo.engine.surgery import sha256_of_code
 from zoo.modalities import modality_of
 from zoo.modalities.batches import MIN_SCALE, BatchOptions
@@ -37,6 +38,7 @@ class LoaderFactory:
         balanced: Whether training samples each class equally often.
         seed: Random seed of order and augmentation.
         pin: Whether to pin memory, for GPUs.
+        augment_on: Where batches are augmented, for :attr:`variation`.
         share: Number of this process, from 0, and of all processes, which share the training
             batches.
     """
@@ -50,6 +52,7 @@ class LoaderFactory:
     balanced: bool = False
     seed: int = 0
     pin: bool = False
+    augment_on: str = WORKERS
     share: tuple[int, int] = (0, 1)
 
     def plain(self, samples: Samples, reading: Any = None) -> Loader:
@@ -69,14 +72,17 @@ class LoaderFactory:
     @property
     def variation(self) -> str:
         """Identifies the augmentation, for the feature cache."""
-        return f"flip {self.flip}, scale {self.min_scale}, {self._augment}, seed {self.seed}"
+        words = f"flip {self.flip}, scale {self.min_scale}, {self._augment}, seed {self.seed}"
+        return words if self.augment_on == WORKERS else f"{words}, on the device"
 
     @property
     def _augment(self) -> str:
         """The augmentation and its code."""
         if self.augment is None:
             return "none"
-        function = self.augment.call(imported, self.augment.value.apply)
+        spec = self.augment.value
+        chosen = spec.apply if self.augment_on == WORKERS else spec.apply_batch
+        function = self.augment.call(imported, chosen)
         return f"{self.augment.name} {sha256_of_code(function)}"
 
     def _loader(

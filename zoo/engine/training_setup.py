@@ -14,6 +14,7 @@ from zoo.data.loader import Loader
 from zoo.engine.checkpoint import CheckpointStore
 from zoo.engine.forward import Forward
 from zoo.engine.interrupts import Interrupts
+from zoo.engine.placement import Placement
 from zoo.engine.progress import Reporter
 from zoo.engine.recipe import Recipe
 from zoo.registry.offers import Offer
@@ -40,6 +41,7 @@ class Dataloaders:
         key: Identifies the data, for the feature cache.
         source: Name of the data.
         notes: Notes on the data and on what of it is not read.
+        placement: Where batches are made; ``None`` if there is no choice.
     """
 
     train: Loader
@@ -52,6 +54,7 @@ class Dataloaders:
     key: str
     source: str
     notes: tuple[str, ...] = ()
+    placement: Placement | None = None
 
     def close(self) -> None:
         """End the workers of ``train`` and ``val``; the other loaders are closed where they are made."""

@@ -21,7 +21,10 @@ NONE = "none"
 """Nothing beyond crops and flips."""
 
 AUGMENTATIONS: Mapping[str, AugmentationSpec] = {
-    "trivial": AugmentationSpec(apply="zoo.modalities.image.augmenting:trivial")
+    "trivial": AugmentationSpec(
+        apply="zoo.modalities.image.augmenting:trivial",
+        apply_batch="zoo.modalities.image.trivial_batch:trivial_batch",
+    )
 }
 """zoo's own augmentations."""
 

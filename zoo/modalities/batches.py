@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
 
     from zoo.contract.extensions import AugmentationSpec
+    from zoo.data.loader import TensorBatch
     from zoo.data.samples import Samples
     from zoo.registry.offers import Offer
 
@@ -69,3 +71,50 @@ class Decoding(Protocol):
 
     def opened(self, samples: Samples, file: Path) -> Samples | None:
         """The decoded samples from such a file; ``None`` if it is missing or damaged."""
+
+
+class Placing(Protocol):
+    """Keeps inputs decoded in memory, so that batches are made and augmented on the device."""
+
+    def obstacle(self, samples: Samples, augment: Offer[AugmentationSpec] | None) -> str:
+        """Why batches of the samples cannot be made there, in words; empty if they can.
+
+        Args:
+            samples: Of either split.
+            augment: Further augmentation of training inputs.
+        """
+
+    def estimated_bytes(self, train: Samples, val: Samples) -> int:
+        """The size of both splits in memory, estimated from some of them."""
+
+    def placed(
+        self, samples: Samples, device: torch.device, *, on_host: bool, advance: Callable[[], None]
+    ) -> Samples:
+        """Samples whose batches are made on the device.
+
+        Args:
+            samples: Training samples.
+            device: The device of the network.
+            on_host: Whether they stay in the host's memory, pinned for CUDA.
+            advance: Called for each sample.
+
+        Raises:
+            BadFilesError: An input cannot be read.
+        """
+
+    def prepared(
+        self,
+        samples: Samples,
+        batches: Iterable[TensorBatch],
+        device: torch.device,
+        *,
+        on_host: bool,
+    ) -> Samples:
+        """Samples that are not augmented, prepared once.
+
+        Args:
+            samples: Validation samples.
+            batches: All of their batches; those of the result are the same, bit for bit.
+            device: As of :meth:`placed`.
+            on_host: As of :meth:`placed`.
+        """

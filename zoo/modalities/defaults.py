@@ -91,6 +91,9 @@ class Defaults:
     def decoding(self, spec: BackboneSpec, *, train: bool) -> Any:
         """Inputs are decoded in each epoch."""
 
+    def placing(self, spec: BackboneSpec) -> Any:
+        """Batches are made on the host."""
+
     @property
     def examiner(self) -> str:
         """Empty: the results of reading inputs are not cached."""

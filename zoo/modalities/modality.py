@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.data.loader import BatchReader, Loader
     from zoo.data.samples import Samples, Splits
     from zoo.modalities.attribution import Attributed, Attribution, Question
-    from zoo.modalities.batches import BatchOptions, Decoding
+    from zoo.modalities.batches import BatchOptions, Decoding, Placing
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
@@ -210,6 +210,9 @@ class Modality(InputKind, Protocol):
             spec: The network's spec.
             train: Whether inputs are augmented afterwards.
         """
+
+    def placing(self, spec: BackboneSpec) -> Placing | None:
+        """How to make and augment batches on the device; ``None`` if that is of no use."""
 
     # -- random batches ------------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ class FinetuneOptions(TypedDict, total=False):
     """Number of data-loading processes."""
     cache_images: bool | None
     """Cache decoded images (default: where it pays off)."""
+    augment_on: str | None
+    """Where batches are augmented (default: auto, on an accelerator the device)."""
     strategy: str | None
     """probe (linear probe), full, two-stage (probe, then full), gradual (unfreeze stage by stage), last:N (probe, then the last N stages), lora, dora, ia3, bias, norm, or a plugin's."""
     epochs: int | None

@@ -223,6 +223,12 @@ class Request:
     cache_images: bool | None = option(
         "Cache decoded images (default: where it pays off).", section=_RUN, default=None
     )
+    augment_on: str | None = option(
+        "Where batches are augmented (default: auto, on an accelerator the device).",
+        section=_RUN,
+        choices=("auto", "device", "workers"),
+        default=None,
+    )
     given: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 

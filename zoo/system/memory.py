@@ -1,4 +1,4 @@
-"""Return freed memory to the operating system."""
+"""Free memory: how much there is, and returning it to the operating system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import contextlib
 import ctypes
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
+
+from zoo.system.processor import cgroups
 
 T = TypeVar("T")
 
@@ -20,6 +23,34 @@ def give_back() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def available_bytes(root: Path = Path("/")) -> int:
+    """The memory that this process may still take: the system's, or its cgroup's if that is less.
+
+    Args:
+        root: The folder that contains ``proc`` and ``sys``.
+    """
+    import psutil
+
+    return int(min([psutil.virtual_memory().available, *_left_in_groups(root)]))
+
+
+def _left_in_groups(root: Path) -> list[int]:
+    """What the limit of each cgroup of this process leaves; the cache of files counts as free."""
+    files = {  # limit, usage, and the name of the cache that is freed on demand
+        2: ("memory.max", "memory.current", "inactive_file"),
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    }
+    found = []
+    for version, folder in cgroups("memory", root):
+        limit, usage, cache = files[version]
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            stat = (folder / "memory.stat").read_text(encoding="ascii").split()
+            freed = int(dict(zip(stat[::2], stat[1::2], strict=False))[cache])
+            used = int((folder / usage).read_text(encoding="ascii"))
+            found.append(max(0, int((folder / limit).read_text(encoding="ascii")) - used + freed))
+    return found
 
 
 def trimmed(items: Iterable[T], *, every: int) -> Iterator[T]:

@@ -19,17 +19,28 @@ def usable_cores(root: Path = Path("/")) -> float:
 
 def _quotas(root: Path) -> list[float]:
     """Yield the quota of each cgroup of this process, in cores; versions 2 and 1."""
-    groups = root / "sys" / "fs" / "cgroup"
-    quotas = []
+    read = {1: _version_1, 2: _version_2}
+    quotas = [read[version](folder) for version, folder in cgroups("cpu", root)]
+    return [quota for quota in quotas if quota]
+
+
+def cgroups(controller: str, root: Path = Path("/")) -> list[tuple[int, Path]]:
+    """The version and folder of each cgroup of this process, which may not exist.
+
+    Args:
+        controller: Such as ``cpu``.
+        root: The folder that contains ``proc`` and ``sys``.
+    """
+    groups, found = root / "sys" / "fs" / "cgroup", list[tuple[int, Path]]()
     for line in _read(root / "proc" / "self" / "cgroup").splitlines():
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if hierarchy == "0":
-            quotas += [_version_2(folder) for folder in _upwards(groups, path)]
-        elif "cpu" in controllers.split(","):
-            for base in (groups / controllers, groups / "cpu"):
-                quotas += [_version_1(folder) for folder in _upwards(base, path)]
-    return [quota for quota in quotas if quota]
+            found += [(2, folder) for folder in _upwards(groups, path)]
+        elif controller in controllers.split(","):
+            for base in (groups / controllers, groups / controller):
+                found += [(1, folder) for folder in _upwards(base, path)]
+    return found
 
 
 def _upwards(base: Path, path: str) -> list[Path]:

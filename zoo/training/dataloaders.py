@@ -10,14 +10,15 @@ from accelerate import Accelerator
 from zoo.contract.spec import BackboneSpec
 from zoo.data.samples import Samples, Splits
 from zoo.engine.batch_norm import refuse_single_sample_batches
-from zoo.engine.decoding import decoded_once, worth_decoding
+from zoo.engine.decoding import MOST_BYTES, decoded_once, worth_decoding
 from zoo.engine.forward import Forward
 from zoo.engine.loader_factory import LoaderFactory
+from zoo.engine.placement import AUTO, Placement, Wanted, choose_placement, place
 from zoo.engine.progress import Reporter
 from zoo.engine.training_setup import Dataloaders
 from zoo.errors import ZooError
 from zoo.modalities import modality_of
-from zoo.modalities.batches import Decoding
+from zoo.modalities.batches import Decoding, Placing
 from zoo.system.paths import cache_folder
 from zoo.training.plan import Plan
 
@@ -67,19 +68,25 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
     )
     train, val = splits.train, splits.val
     assert val is not None
+    epochs = sum(phase.epochs for phase in plan.phases if phase.trains_backbone)
+    placing = modality_of(spec).placing(spec)
+    placement = _placement(plan, placing, epochs, accelerator)
     cached_train, cached_val = train, val
-    modality = modality_of(spec)
-    decoding = modality.decoding(spec, train=True)
-    if decoding is not None and worth_decoding(
-        request.cache_images,
-        decoding,
-        device=accelerator.device,
-        epochs=sum(phase.epochs for phase in plan.phases if phase.trains_backbone),
-    ):
-        with accelerator.main_process_first():
-            cached_train = _decoded("train", train, decoding, splits, reporter)
-            plain = modality.decoding(spec, train=False)
-            cached_val = _decoded("val", val, plain or decoding, splits, reporter)
+    if placement.bytes <= MOST_BYTES:
+        cached_train, cached_val = _cached(plan, epochs, reporter, accelerator)
+    if placing is not None and placement.memory:
+        cached_train, cached_val, placement = place(
+            placement,
+            placing,
+            cached_train,
+            cached_val,
+            device=accelerator.device,
+            plain=loaders.plain,
+            reporter=reporter,
+        )
+        loaders = replace(loaders, augment_on=placement.augment_on)
+    elif words := placement.in_words(splits.kind.nouns, accelerator.device):
+        reporter.note(words)
     assert train.labels is not None
     assert val.labels is not None
     return Dataloaders(
@@ -93,7 +100,43 @@ def _feeds(plan: Plan, reporter: Reporter, accelerator: Accelerator) -> Dataload
         key=splits.fingerprint,
         source=splits.source,
         notes=splits.notes,
+        placement=placement if placing else None,
     )
+
+
+def _placement(
+    plan: Plan, placing: Placing | None, epochs: int, accelerator: Accelerator
+) -> Placement:
+    """Where batches are made."""
+    wanted = Wanted(
+        asked=plan.request.augment_on or AUTO,
+        device=accelerator.device,
+        epochs=epochs,
+        views=plan.recipe.cached_views,
+        augment=plan.opened.augment,
+        processes=accelerator.num_processes,
+    )
+    assert plan.splits.val is not None
+    return choose_placement(wanted, placing, plan.splits.train, plan.splits.val)
+
+
+def _cached(
+    plan: Plan, epochs: int, reporter: Reporter, accelerator: Accelerator
+) -> tuple[Samples, Samples]:
+    """Training and validation samples, decoded into the cache where that saves time."""
+    splits, spec, modality = plan.splits, plan.backbone.spec, modality_of(plan.backbone.spec)
+    train, val = splits.train, splits.val
+    assert val is not None
+    decoding = modality.decoding(spec, train=True)
+    asked, device = plan.request.cache_images, accelerator.device
+    if decoding is None or not worth_decoding(asked, decoding, device=device, epochs=epochs):
+        return train, val
+    with accelerator.main_process_first():
+        plain = modality.decoding(spec, train=False)
+        return (
+            _decoded("train", train, decoding, splits, reporter),
+            _decoded("val", val, plain or decoding, splits, reporter),
+        )
 
 
 def _decoded(

@@ -82,7 +82,7 @@ def carry_out(request: Request, options: RunOptions, accelerator: Accelerator, c
     interrupts = Interrupts(announces=main)
     with torch.random.fork_rng(), compiling(request.compile) as compiler:
         prepared = prepare(request, options, accelerator, compiler)
-        record = records.initial_record(prepared.plan, options, prepared.loaders.notes)
+        record = records.initial_record(prepared.plan, options, prepared.loaders)
         # Signals are recorded before the folder exists, so that every stopped run can be resumed.
         with interrupts.recorded(), claim(record) as run_folder:
             with run_folder.started(main=main):

@@ -21,6 +21,7 @@ from zoo.engine.loop import FitResult
 from zoo.engine.recipe import Recipe
 from zoo.engine.strategies import Phase
 from zoo.engine.surgery import sha256_of_code
+from zoo.engine.training_setup import Dataloaders
 from zoo.errors import RunError
 from zoo.modalities import modality_of
 from zoo.system.json_shape import finite
@@ -32,13 +33,13 @@ from zoo.training.summary import leakage_in_words, weights_notes
 from zoo.version import __version__
 
 
-def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dict[str, Any]:
+def initial_record(plan: Plan, options: RunOptions, loaders: Dataloaders) -> dict[str, Any]:
     """The contents of ``run.json`` while the run trains.
 
     Args:
         plan: Everything decided before training.
         options: Options that do not change the result.
-        notes: Notes on the data, including those of the dataloaders.
+        loaders: Its notes on the data, and where batches are made.
     """
     request, splits, recipe, start = plan.request, plan.splits, plan.recipe, plan.start.start
     weights, spec = start.weights, start.backbone.spec
@@ -64,7 +65,8 @@ def initial_record(plan: Plan, options: RunOptions, notes: Sequence[str]) -> dic
         "measured_batch": plan.batch and asdict(plan.batch),
         "compile": request.compile,
         "device": plan.device.type,
-        "data": _data(plan, options, notes),
+        "placement": loaders.placement and loaders.placement.to_json(),
+        "data": _data(plan, options, loaders.notes),
         "evaluation_batch": PLAIN_BATCH,
         "evaluation_precision": "fp32",
         "versions": versions(),

@@ -63,6 +63,7 @@ def rerun(
         precision=record["precision"],
         compile=record["compile"],
         measured=record["measured_batch"] and record["measured_batch"]["size"],
+        augment_on=record["placement"] and record["placement"]["augment_on"],
     )
     if record["weights"] is None:  # a demo may have started without them, offline
         request = request.but(weights="none")

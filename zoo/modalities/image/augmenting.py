@@ -17,7 +17,46 @@ from zoo.contract.extensions import AugmentationSpec, imported
 from zoo.errors import first_line
 from zoo.modalities.image.channels import COLOURED
 from zoo.registry.offers import Offer
+from zoo.system.tensors.draws import Draws
+from zoo.system.tensors.seeds import seeded
 from zoo.system.tensors.torchvision_operators import transforms
+
+
+class BatchAugment:
+    """Applies an augmentation to a batch of cropped and resized images, on its device.
+
+    Args:
+        offer: With ``apply_batch``.
+        flip: Whether a mirrored image still shows its class.
+    """
+
+    def __init__(self, offer: Offer[AugmentationSpec], *, flip: bool) -> None:
+        self._offer, self._flip = offer, flip
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """The augmented images, as ``images``: ``(B, 3, size, size)``, uint8.
+
+        Raises:
+            PluginError: A plugin's function fails, or returns something else.
+        """
+        augment = imported(self._offer.value.apply_batch)
+        if not self._offer.plugin:
+            augmented: Tensor = augment(images, flip=self._flip, draw=draws)
+            return augmented
+        try:
+            with seeded(int(draws(1)[0, 0] * 2**53)), _seeded():
+                given = augment(images, flip=self._flip, draw=draws)
+        except Exception as error:  # whatever the plugin raises
+            raised = first_line(error, kind=True)
+            raise self._offer.broken(f"its {self._offer} raised {raised}") from error
+        expected = (images.shape, images.dtype, images.device)
+        if not isinstance(given, Tensor) or (given.shape, given.dtype, given.device) != expected:
+            shown = getattr(given, "shape", given), getattr(given, "dtype", type(given).__name__)
+            raise self._offer.broken(
+                f"the apply_batch of its {self._offer} returned {shown}, not a tensor of "
+                f"{images.dtype} {tuple(images.shape)} on {images.device}"
+            )
+        return given
 
 
 class Augment:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zoo.data.sequences import Inputs
     from zoo.data.table import Table
     from zoo.modalities.attribution import Attributed, Question
-    from zoo.modalities.batches import BatchOptions, Decoding
+    from zoo.modalities.batches import BatchOptions, Decoding, Placing
     from zoo.modalities.exporting import ExportInputs
     from zoo.modalities.image.not_seen import Reading
     from zoo.modalities.not_seen import NotSeen
@@ -54,7 +54,7 @@ class ImageModality(DefaultsOfFiles):
     options: frozenset[str] = frozenset(
         {
             *("image_size", "channels", "resize", "value_range", "flip", "random_crop"),
-            *("augment", "mixup", "cutmix", "cached_views", "cache_images"),
+            *("augment", "augment_on", "mixup", "cutmix", "cached_views", "cache_images"),
         }
     )
 
@@ -196,10 +196,13 @@ class ImageModality(DefaultsOfFiles):
     def batch_reader(
         self, samples: Samples, spec: BackboneSpec, options: BatchOptions
     ) -> BatchReader:
-        """Reads and augments images as they are needed."""
+        """Reads and augments images as they are needed, or those that are in memory already."""
         from zoo.modalities.image.batches import ImageBatches
+        from zoo.modalities.image.placed import batches_in_memory
         from zoo.modalities.image.transforms import make_transform
 
+        if found := batches_in_memory(samples, spec.image_input, options):
+            return found
         transform = make_transform(
             spec.image_input,
             train=options.train,
@@ -218,6 +221,12 @@ class ImageModality(DefaultsOfFiles):
         if given.channels != RGB:
             return None
         return ImageDecoding(given.size if train else resized(given), given.value_range)
+
+    def placing(self, spec: BackboneSpec) -> Placing:
+        """See :mod:`zoo.modalities.image.placed`."""
+        from zoo.modalities.image.placed import ImagePlacing
+
+        return ImagePlacing(spec.image_input)
 
     # -- for data sources ----------------------------------------------------------------------
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from zoo.contract.extensions import AugmentationSpec
 from zoo.modalities import modality_named
-from zoo.modalities.image.augmenting import Augment
+from zoo.modalities.image.augmenting import Augment, BatchAugment
 from zoo.registry.offers import Offer
+from zoo.system.tensors.draws import Draws
 from zoo.system.tensors.seeds import seed_devices
 
-SIDE, SEEDS = 32, 4
-"""Pixels of the images; how often each is augmented."""
+SIDE, SEEDS, COUNT = 32, 4, 8
+"""Pixels of the images; how often each is augmented; images of a batch."""
 
 
 def check_augmentation(offer: Offer[AugmentationSpec]) -> None:
@@ -25,9 +26,11 @@ def check_augmentation(offer: Offer[AugmentationSpec]) -> None:
     takes = "augment" in modality.options
     assert takes, f"{offer} is for {modality.nouns}, which have no --augment"
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    for image in (Image.fromarray(noise), Image.fromarray(noise[:, :, 0].astype(np.float32))):
-        for flip in (True, False):
+    for flip in (True, False):
+        for image in (Image.fromarray(noise), Image.fromarray(noise[:, :, 0].astype(np.float32))):
             _check(offer, image, flip=flip)
+        if offer.value.apply_batch:
+            _check_batch(offer, flip=flip)
 
 
 def _check(offer: Offer[AugmentationSpec], image: Image.Image, *, flip: bool) -> None:
@@ -46,3 +49,20 @@ def _augmented(augment: Augment, image: Image.Image, seed: int) -> NDArray[Any]:
     with torch.random.fork_rng():
         seed_devices(seed)
         return np.asarray(augment(image))
+
+
+def _check_batch(offer: Offer[AugmentationSpec], *, flip: bool) -> None:
+    """What an image becomes must not depend on the batch that it is in."""
+    noise = np.random.default_rng(0).integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
+    images, augment = torch.from_numpy(noise), BatchAugment(offer, flip=flip)
+    before, keys = images.clone(), [(0, index) for index in range(COUNT)]
+    whole = augment(images, Draws(0, keys))
+    assert torch.equal(images, before), (
+        f"the apply_batch of {offer} changes the images that it is given; augment a copy"
+    )
+    for part in (slice(0, 1), slice(1, COUNT)):
+        found = augment(images[part], Draws(0, keys[part]))
+        assert torch.equal(found, whole[part]), (
+            f"the apply_batch of {offer} augments an image differently in another batch; draw "
+            "random numbers from draw alone, and use those of its own row for each image"
+        )

@@ -103,14 +103,18 @@ def functions_can_be_imported(plugin: PublishedCatalogue) -> None:
             assert callable(imported(reader.read)), f"the reader {reader.read} is not a function"
 
 
+FUNCTIONS = ("formula", "apply", "apply_batch", "write", "run")
+"""Fields that hold a function; some may be empty."""
+
+
 def _check_functions(offer: Offer[Any]) -> None:
     given = offer.value
     fields = getattr(given, "__dataclass_fields__", {}) if not isinstance(given, type) else {}
     functions = [
         *getattr(given, "measures", {}).values(),
-        *(getattr(given, name) for name in ("formula", "apply", "write", "run") if name in fields),
+        *(getattr(given, name) for name in FUNCTIONS if name in fields),
     ]
-    for function in filter(None, functions):  # an exporter may have no 'run'
+    for function in filter(None, functions):
         assert callable(imported(function)), f"the {offer} names {function!r}, not a function"
 
 
