@@ -29,6 +29,8 @@ class Family:
             ``pad_id + 1`` rows of the position embeddings are not used for tokens.
         embedding_paths: Modules shared by all layers, which belong to the embedding stage.
         infers_mask: Whether the network finds padding by its token id if it gets no mask.
+        optional_mask: Whether the network takes no mask for texts without padding, and then reads
+            nothing on the host.
     """
 
     head: str = ""
@@ -36,24 +38,25 @@ class Family:
     offset_positions: bool = False
     embedding_paths: tuple[str, ...] = ()
     infers_mask: bool = False
+    optional_mask: bool = False
 
 
 _COUNTER = "create_position_ids_from_input_ids"
 
-_ROBERTA = Family(head="classifier.out_proj", offset_positions=True)
+_ROBERTA = Family(head="classifier.out_proj", offset_positions=True, optional_mask=True)
 
 FAMILIES: Mapping[str, Family] = {
     # Next-sentence prediction trained the pooler.
-    "bert": Family(head="classifier", pooling="pooler"),
+    "bert": Family(head="classifier", pooling="pooler", optional_mask=True),
     # Sentence-order prediction trained the pooler.
-    "albert": Family(head="classifier", pooling="pooler"),
+    "albert": Family(head="classifier", pooling="pooler", optional_mask=True),
     # The prediction head of masked language modelling is the pooling layer.
-    "modernbert": Family(head="classifier", pooling="pooler"),
-    "distilbert": Family(head="classifier"),
+    "modernbert": Family(head="classifier", pooling="pooler", optional_mask=True),
+    "distilbert": Family(head="classifier", optional_mask=True),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "electra": Family(head="classifier.out_proj"),
+    "electra": Family(head="classifier.out_proj", optional_mask=True),
     "deberta-v2": Family(
         head="classifier",
         embedding_paths=("encoder.rel_embeddings", "encoder.LayerNorm"),
@@ -63,6 +66,7 @@ FAMILIES: Mapping[str, Family] = {
         head="classifier.out_proj",
         offset_positions=True,
         embedding_paths=("encoder.relative_attention_bias",),
+        optional_mask=True,
     ),
 }
 

@@ -14,6 +14,8 @@ from transformers.pytorch_utils import Conv1D
 
 from zoo import BackboneSpec
 from zoo_transformers import names, networks, tokenization
+from zoo_transformers.families import family_of
+from zoo_transformers.masks import make_masks_unread
 from zoo_transformers.native import native_code, native_files
 from zoo_transformers.quiet import quiet
 from zoo_transformers.stages import stages_of
@@ -44,6 +46,7 @@ def load(spec: BackboneSpec) -> Backbone:
             spec, lambda: networks.make(spec, config), networks.published_folder(spec)
         )
         net = networks.make(spec, config)
+        make_masks_unread(net)
     return _wrap(spec, net)
 
 
@@ -75,6 +78,7 @@ def _wrap(spec: BackboneSpec, net: PreTrainedModel) -> Backbone:
         tokens=TokenOptions(
             tokenizer=partial(tokenization.find, spec),
             embedding=names.token_embedding_path(net),
+            optional_mask=family_of(net.config.model_type).optional_mask,
         ),
     )
     backbone.head = nn.Identity()

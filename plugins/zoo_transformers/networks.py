@@ -193,7 +193,10 @@ def first_token(net: nn.Module, batch: Batch) -> Tensor:
 def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
     """Return the masked mean of the last hidden states, summed in float32: ``(B, feature_dim)``."""
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
-    mask = batch["attention_mask"].unsqueeze(-1).float()  # (B, T, 1)
+    given = batch.get("attention_mask")
+    if given is None:
+        return hidden.float().mean(dim=1).to(hidden.dtype)
+    mask = given.unsqueeze(-1).float()  # (B, T, 1)
     total = (hidden.float() * mask).sum(dim=1)
     return (total / mask.sum(dim=1).clamp(min=1)).to(hidden.dtype)
 
@@ -201,7 +204,9 @@ def mean_of_tokens(net: nn.Module, batch: Batch) -> Tensor:
 def last_token(net: nn.Module, batch: Batch) -> Tensor:
     """Return the last hidden state of the last token before padding: ``(B, feature_dim)``."""
     hidden = _hidden(net, batch)  # (B, T, feature_dim)
-    mask = batch["attention_mask"]
+    mask = batch.get("attention_mask")
+    if mask is None:
+        return hidden[:, -1]
     positions = torch.arange(mask.shape[1], device=mask.device) * mask
     last = positions.argmax(dim=1)[:, None, None]  # (B, 1, 1)
     # Indexing with arange(len(hidden)) instead would fix the batch size of an exported model.
@@ -222,8 +227,8 @@ def _hidden(net: nn.Module, batch: Batch) -> Tensor:
 
 
 def _call(net: nn.Module, batch: Batch) -> Any:
-    """Run the network on ids, mask and, if it distinguishes them, token types."""
-    mask: Tensor | None = batch["attention_mask"]
+    """Run the network on ids, mask (if any) and, if it distinguishes them, token types."""
+    mask = batch.get("attention_mask")
     ids = batch["input_ids"]
     if ids.is_meta and not family_of(str(getattr(net.config, "model_type", ""))).infers_mask:
         mask = None  # The library checks whether it is all ones, which fails on the meta device.

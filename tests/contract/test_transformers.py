@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
 from tests.contract import checks
+from tests.device_waits import mark, recorded
 from zoo import Backbone, BackboneSpec, TextInput, Weights, build
 from zoo.contract.spec import Pooling
 from zoo.engine import adapters
@@ -384,6 +385,32 @@ def test_pooling_takes_what_it_says_from_the_last_hidden_states(model_type: str)
             states = hidden[row, :length]
             wanted = {"cls": states[0], "mean": states.mean(dim=0), "last": states[-1]}[pooling]
             torch.testing.assert_close(features[row], wanted)
+
+
+@pytest.mark.parametrize("pooling", ["pooler", *PLAIN])
+@pytest.mark.parametrize("model_type", [*FAMILIES_OF_NETWORKS, "gpt2"])
+def test_no_mask_is_read_and_features_are_those_of_the_library(
+    model_type: str, pooling: Pooling
+) -> None:
+    config = {**TINY, **UNKNOWN}[model_type]
+    padded = encoded(word_tokenizer(0), config["pad_token_id"])
+    ids = padded["input_ids"][2:]
+    ones = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    backbone = build(tiny(model_type, pooling), None).eval()
+    assert backbone.optional_mask == (model_type not in ("deberta-v2", "gpt2"))
+    library = copy.deepcopy(backbone.net)
+    named = str(library.config._attn_implementation)
+    library.config._attn_implementation = named.removeprefix("zoo_")
+    cases = [(padded, padded), (ones, ones), ({"input_ids": ids}, ones)]
+    with torch.no_grad():
+        for given, wanted in cases if backbone.optional_mask else cases[:2]:
+            waits: list[str] = []
+            with recorded(waits, backbone):
+                features = backbone.features(mark({k: v.clone() for k, v in given.items()}))
+            assert waits == []
+            torch.testing.assert_close(
+                features.detach(), backbone.extract(library, wanted), atol=1e-6, rtol=0
+            )
 
 
 def test_means_are_added_in_float32() -> None:

@@ -88,7 +88,6 @@ def train(backbone: str, data: Path | None, folder: Path, **options: Any) -> zoo
     return zoo.finetune(backbone, data, **usual | options, output=folder)
 
 
-MINILM = "hf/sentence-transformers/all-MiniLM-L6-v2"
 IMAGES = {"image_size": 16, "workers": 0}
 IMAGE_OPTIONS = [
     {},
@@ -116,15 +115,48 @@ def test_the_host_waits_for_the_device_at_the_readings_only(
     assert [w for w in waits["extract"] if w != "numpy"] == ["wait"] * len(waits["extract"][::3])
 
 
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Batches of 4 are of texts of equal length or, one of them, of different lengths."""
+    table = tmp_path / "texts.csv"
+    words = [1] * 8 + [2] * 8 + [3] * 7 + [5]
+    rows = [f"{'film ' * n}{('wonderful', 'dreadful')[i % 2]},{i % 2}" for i, n in enumerate(words)]
+    table.write_text("\n".join(["text,label", *rows]))
+    return table
+
+
 @pytest.mark.slow(1)
-def test_texts_are_counted_on_the_host(tmp_path: Path, waits: dict[str, list[str]]) -> None:
-    texts = tmp_path / "texts.csv"
-    rows = [f"{'word ' * (1 + n % 9)}{'good' if n % 2 else 'bad'},{n % 2}" for n in range(24)]
-    texts.write_text("\n".join(["text,label", *rows]))
+def test_texts_are_counted_on_the_host(
+    texts: Path, tmp_path: Path, waits: dict[str, list[str]]
+) -> None:
     run = train("lstm", texts, tmp_path / "run", batch_size=8, epochs=1)
     assert waits["train"] == [READ, "tolist"] * 2
     assert waits["validate"] == ["wait"]
     assert run.history["padding"].iloc[0] > 0
+
+
+TEXT_OPTIONS = [{}, {"strategy": "lora"}, {"strategy": "probe", "head_solver": "adamw"}]
+
+
+@pytest.mark.parametrize("options", TEXT_OPTIONS, ids=lambda o: o.get("strategy", "full"))
+def test_a_transformer_reads_no_mask(
+    texts: Path, tiny_bert: Path, tmp_path: Path, options: dict[str, Any],
+    waits: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    given: list[bool] = []
+    copied = streams.Copies.__call__
+
+    def counted(self: streams.Copies, batch: Any) -> Any:
+        given.append("attention_mask" in batch)
+        return copied(self, batch)
+
+    monkeypatch.setattr(streams.Copies, "__call__", counted)
+    more = {"batch_size": 4, "epochs": 1, "weights": "auto", **options}
+    train(f"path:{tiny_bert}", texts, tmp_path / "run", **more)
+    assert set(given) == {True, False}
+    assert waits["train"] == [READ, "tolist"] * (len(waits["train"]) // 2)
+    assert set(waits["validate"]) <= {"wait", "cpu"}
+    assert set(waits["extract"]) <= {"wait", "numpy"}
 
 
 class StopsAfter(Quiet):

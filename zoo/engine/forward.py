@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.network.backbone import Backbone
+from zoo.contract.network.batch import without_full_mask
 from zoo.data.loader import Loader
 from zoo.engine.compiled import Compiler
 from zoo.engine.folding import Pair, find_pairs, folded
@@ -90,8 +91,11 @@ class Forward:
     def place(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Move a batch to the device; images and feature maps get the memory layout.
 
-        Images that are bytes are normalised.
+        Images that are bytes are normalised. A mask that hides nothing stays behind, if the network
+        needs none; compiled code, which reads no mask, is for one kind of batch.
         """
+        if self.backbone.optional_mask and self.compiler is None:
+            batch = without_full_mask(batch)
         return {key: self._prepared(value) for key, value in self._copies(batch).items()}
 
     def _prepared(self, value: Tensor) -> Tensor:

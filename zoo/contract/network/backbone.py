@@ -165,6 +165,11 @@ class Backbone(StagedNetwork):
 
     # -- forward pass -----------------------------------------------------------------------
 
+    @property
+    def optional_mask(self) -> bool:
+        """Whether texts without padding need no ``attention_mask``."""
+        return self._tokens.optional_mask and not self.unpadded
+
     def features(self, batch: Batch | Tensor) -> Tensor:
         """Return features ``(B, feature_dim)``. A tensor is used as ``pixel_values``.
 

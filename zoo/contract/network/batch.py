@@ -11,7 +11,10 @@ from zoo.errors import ContractError
 
 Batch = Mapping[str, Tensor]
 """Images: ``pixel_values`` ``(B, C, H, W)``. Text: ``input_ids`` and ``attention_mask`` ``(B, T)``,
-and for text pairs optionally ``token_type_ids`` ``(B, T)``, which a network may ignore."""
+and for text pairs optionally ``token_type_ids`` ``(B, T)``, which a network may ignore. A network that
+declares its mask optional may get none."""
+
+_MASK = "attention_mask"
 
 Extract = Callable[[nn.Module, Batch], Tensor]
 
@@ -25,6 +28,17 @@ def image_features(net: nn.Module, batch: Batch) -> Tensor:
 def as_batch(batch: Batch | Tensor) -> Batch:
     """Return the batch; a tensor becomes its ``pixel_values``."""
     return {"pixel_values": batch} if isinstance(batch, Tensor) else batch
+
+
+def without_full_mask(batch: Batch) -> Batch:
+    """Return the batch, on the CPU, without its mask if that hides nothing.
+
+    A network whose mask is optional would read it on the device, or compute with it needlessly.
+    """
+    mask = batch.get(_MASK)
+    if mask is None or mask.device.type != "cpu" or not mask.all():
+        return batch
+    return {name: tensor for name, tensor in batch.items() if name != _MASK}
 
 
 def require_width(features: Tensor, spec: BackboneSpec) -> None:

@@ -69,8 +69,11 @@ class TokenOptions:
         prefix: For image networks whose layers output tokens ``(B, T, width)``, with the image
             patches in row-major order: the number of tokens before them, such as 1 for a class
             token. ``None`` for any other network.
+        optional_mask: For texts: whether ``extract`` takes a batch without ``attention_mask``, if no
+            text of it has padding.
     """
 
     tokenizer: Tokenizer | Callable[[Path | None], Tokenizer | None] | None = None
     embedding: str = ""
     prefix: int | None = None
+    optional_mask: bool = False
