@@ -71,9 +71,16 @@ def differences(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("crop_mode", ["center", "squash", "border"])
 @pytest.mark.parametrize(("interpolation", "most"), [("bilinear", 1), ("bicubic", 8)])
+@pytest.mark.parametrize(("dtype", "more"), [(torch.float32, 0), (torch.float16, 1)])
 def test_images_are_cropped_resized_and_padded_as_by_pillow(
-    crop_mode: Any, interpolation: Any, most: int
+    crop_mode: Any,
+    interpolation: Any,
+    most: int,
+    dtype: Any,
+    more: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("zoo.modalities.image.resampling.MULTIPLIED_IN", {"cpu": dtype})
     given = ImageInput(24, crop_mode=crop_mode, interpolation=interpolation)
     one_by_one = make_transform(given, train=False)
     expected = torch.stack([one_by_one.pixels(image) for image in images()])
@@ -81,8 +88,8 @@ def test_images_are_cropped_resized_and_padded_as_by_pillow(
     found = batches(placed(images(), given), given).read(keys)["pixel_values"]
     assert found.dtype == torch.uint8
     difference = differences(found, expected)
-    assert difference.max() <= most
-    assert difference.mean() < 0.1
+    assert difference.max() <= most + more
+    assert difference.mean() < 0.15
 
 
 def test_a_crop_is_resized_and_mirrored_as_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:

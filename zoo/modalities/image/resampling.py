@@ -24,6 +24,10 @@ from zoo.modalities.image.boxes import Axis, Boxes, Integers
 MOST_PIXELS = 2**24
 """Pixels that are resized at a time; they take 12 bytes each as floats."""
 
+MULTIPLIED_IN: Mapping[str, torch.dtype] = {"cuda": torch.float16}
+"""The type of the matrix products, by type of device; float32 elsewhere. Float16 holds the bytes exactly
+and weights to 11 bits: bilinear results differ from Pillow's by at most 2. Not timed on a GPU yet."""
+
 
 def _triangle(distance: Tensor) -> Tensor:
     return (1 - distance).clamp_(min=0)
@@ -141,12 +145,13 @@ def _weights(
 def _resized(chosen: Tensor, down: Tensor, across: Tensor, colour: tuple[int, int, int]) -> Tensor:
     """``(B, 3, size, size)`` of crops ``(B, H, 3, W)`` and their weights."""
     count, height, _, width = chosen.shape
-    size = down.shape[1]
-    lines = chosen.view(count, height * 3, width).float() @ across.transpose(1, 2)
+    size, dtype = down.shape[1], MULTIPLIED_IN.get(chosen.device.type, torch.float32)
+    inside = (down.sum(2) > 0.5)[:, :, None, None] & (across.sum(2) > 0.5)[:, None, None, :]
+    down, across = down.to(dtype), across.to(dtype)
+    lines = chosen.view(count, height * 3, width).to(dtype) @ across.transpose(1, 2)
     lines = _rounded(lines).view(count, height, 3 * size)
     square = _rounded(down @ lines).view(count, size, 3, size)
-    inside = (down.sum(2) > 0.5)[:, :, None, None] & (across.sum(2) > 0.5)[:, None, None, :]
-    padding = torch.tensor(colour, dtype=torch.float32).view(1, 1, 3, 1)
+    padding = torch.tensor(colour, dtype=dtype).view(1, 1, 3, 1)
     square = torch.where(inside, square, padding.to(square.device, non_blocking=True))
     return square.to(torch.uint8).permute(0, 2, 1, 3)
 
